@@ -1,0 +1,11 @@
+//! The pure core: no IO, no clock, no randomness, no tokio, no sqlx, no tracing. Everything enters as an argument.
+
+pub mod anthropic;
+pub mod cache;
+pub mod catalog;
+pub mod chain;
+pub mod exchange;
+pub mod openai;
+pub mod recording;
+pub mod sse;
+pub mod translate;

@@ -1,0 +1,172 @@
+//! The cache: under which key an answer is kept, which answers may be served, and who may be served.
+//!
+//! Decisions as data: facts in, verdict out. The rules are those of HTTP caching (RFC 9111) where it has any.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{
+    anthropic,
+    chain::{Chain, Hash},
+};
+
+/// Part of every key: raised when the translation or the canonical form changes what a key means.
+const KEY_VERSION: &str = "reprise key 1";
+
+/// The name under which an answer is found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CacheKey(Hash);
+
+impl CacheKey {
+    /// The 32 bytes, for the ledger.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// A key read back from the ledger.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Hash::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whose key an upstream call or a client runs under, without the key: 16 hexadecimal digits of its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyHolder(String);
+
+impl KeyHolder {
+    /// The holder of `key`. Nothing of the key can be read from it.
+    pub fn of(key: &str) -> Self {
+        let mut digits = Hash::of("reprise key holder", &[key.as_bytes()]).to_string();
+        digits.truncate(16);
+        Self(digits)
+    }
+
+    /// The hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Among whom an answer is shared: never more widely than the holders of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every request with this key.
+    Client(KeyHolder),
+    /// One user of a client that says who asks.
+    User(KeyHolder, String),
+    /// One chat of a client that does not say who asks.
+    Chat(KeyHolder, String),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(holder) => write!(f, "client {}", holder.as_str()),
+            Self::User(holder, user) => write!(f, "user {} {user}", holder.as_str()),
+            Self::Chat(holder, chat) => write!(f, "chat {} {chat}", holder.as_str()),
+        }
+    }
+}
+
+/// Takes a request apart into the texts that are hashed, kept and sent. Everything that can change the answer is in
+/// them; `metadata` is not. There is no `..` here, so that a new field does not compile until it is classified.
+///
+/// Canonical: the fields stand in a fixed order, free-form values have sorted keys (`serde_json` without
+/// `preserve_order`; a test holds it), nothing optional is written as null.
+pub fn chain(request: &anthropic::Request) -> Chain {
+    let anthropic::Request {
+        model,
+        max_tokens,
+        system,
+        messages,
+        tools,
+        tool_choice,
+        stop_sequences,
+        temperature,
+        top_p,
+        top_k,
+        service_tier,
+        metadata: _,
+    } = request;
+    #[derive(Serialize)]
+    struct Frame<'a> {
+        model: &'a str,
+        max_tokens: u32,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        system: &'a [anthropic::ContentBlock],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        tools: &'a [anthropic::Tool],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tool_choice: Option<&'a anthropic::ToolChoice>,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        stop_sequences: &'a [String],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        temperature: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        top_p: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        top_k: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service_tier: Option<&'a str>,
+    }
+    let frame = Frame {
+        model,
+        max_tokens: *max_tokens,
+        system,
+        tools,
+        tool_choice: tool_choice.as_ref(),
+        stop_sequences,
+        temperature: *temperature,
+        top_p: *top_p,
+        top_k: *top_k,
+        service_tier: *service_tier,
+    };
+    Chain::new(json_bytes(&frame), messages.iter().map(json_bytes))
+}
+
+/// The body of `POST /v1/messages`: the chain's texts, streamed, with `metadata`.
+pub fn body(chain: &Chain, metadata: Option<&anthropic::Metadata>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(chain.bytes() + 64 + chain.nodes.len());
+    let frame = &chain.frame.body;
+    body.extend_from_slice(&frame[..frame.len() - 1]);
+    body.extend_from_slice(b",\"messages\":[");
+    for (at, node) in chain.nodes.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&node.body);
+    }
+    body.extend_from_slice(b"],\"stream\":true");
+    if let Some(metadata) = metadata {
+        body.extend_from_slice(b",\"metadata\":");
+        body.extend_from_slice(&json_bytes(metadata));
+    }
+    body.push(b'}');
+    body
+}
+
+fn json_bytes<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("our own types have string keys and finite numbers")
+}
+
+/// The key of a request in a scope: everything that can change the answer, and who may see it.
+pub fn key(scope: &Scope, version: anthropic::Version, betas: &[&str], chain: &Chain) -> CacheKey {
+    let head = chain.head();
+    CacheKey(Hash::of(
+        KEY_VERSION,
+        &[
+            scope.to_string().as_bytes(),
+            version.as_str().as_bytes(),
+            betas.join(",").as_bytes(),
+            chain.frame.hash.as_bytes(),
+            head.as_ref().map_or(&[], |hash| hash.as_bytes()),
+        ],
+    ))
+}

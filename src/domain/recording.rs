@@ -1,0 +1,252 @@
+//! The recording: the exact bytes of an SSE body, with marks that say where each event ends and when it came.
+//!
+//! Append-only and pure. [`Recorder`] cuts what the network brings into segments of whole events; [`Recording`]
+//! is the list of them. A live answer shares segments with its readers without copying; a stored one is a single
+//! buffer with its marks.
+
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::{exchange::Micros, sse};
+
+/// What one read of the network completed: whole events that came at the same moment.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    bytes: Bytes,
+    /// Where each event ends, counted from the start of this segment.
+    ends: Vec<usize>,
+    /// Since the request was sent.
+    at: Micros,
+}
+
+impl Segment {
+    /// The events, each with its blank line.
+    pub fn events(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+
+    /// When these events came, counted from the sending of the request.
+    pub const fn at(&self) -> Micros {
+        self.at
+    }
+
+    /// The bytes as they came.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Parts the last event from the ones before it. `None` where that would leave one side empty.
+    pub fn split_last(&self) -> Option<(Self, Self)> {
+        let (_, rest) = self.ends.split_last()?;
+        let &middle = rest.last()?;
+        let before = Self { bytes: self.bytes.slice(..middle), ends: rest.to_vec(), at: self.at };
+        let last = Self {
+            bytes: self.bytes.slice(middle..),
+            ends: vec![self.bytes.len() - middle],
+            at: self.at,
+        };
+        Some((before, last))
+    }
+}
+
+/// Cuts a byte stream into segments of whole events, wherever the network cut it.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    tail: BytesMut,
+    scanned: usize,
+}
+
+impl Recorder {
+    /// Takes bytes in; nothing is cut yet, so that all that one read brought becomes one segment.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// The whole events that have come since the last cut.
+    pub fn cut(&mut self, at: Micros) -> Option<Segment> {
+        // A blank line may straddle what was scanned, so the last three bytes are looked at again.
+        let from = self.scanned.saturating_sub(3);
+        let ends: Vec<usize> = sse::event_ends(&self.tail, from).collect();
+        let Some(&end) = ends.last() else {
+            self.scanned = self.tail.len();
+            return None;
+        };
+        self.scanned = self.tail.len() - end;
+        Some(Segment { bytes: self.tail.split_to(end).freeze(), ends, at })
+    }
+
+    /// Bytes that belong to no whole event yet: none at a clean end, the torn event at a cut.
+    pub fn rest(&self) -> &[u8] {
+        &self.tail
+    }
+}
+
+/// A whole recording, or the beginning of one.
+#[derive(Debug, Clone, Default)]
+pub struct Recording {
+    segments: Vec<Arc<Segment>>,
+    len: usize,
+}
+
+impl Recording {
+    /// Appends what came next.
+    pub fn append(&mut self, segment: Arc<Segment>) {
+        self.len += segment.bytes.len();
+        self.segments.push(segment);
+    }
+
+    /// The segments from number `from` on.
+    pub fn segments(&self, from: usize) -> &[Arc<Segment>] {
+        self.segments.get(from..).unwrap_or_default()
+    }
+
+    /// All events in order, each with its blank line.
+    pub fn events(&self) -> impl Iterator<Item = &[u8]> {
+        self.segments.iter().flat_map(|segment| segment.events())
+    }
+
+    /// How many bytes were recorded.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was recorded.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The form in the ledger: for each event its length and how much later than the one before it came (both as
+    /// LEB128, microseconds), a zero, then the bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.len + self.len / 32 + 16);
+        let mut before = 0;
+        for segment in &self.segments {
+            for event in segment.events() {
+                put_varint(&mut out, event.len() as u64);
+                put_varint(&mut out, u64::try_from(segment.at.0 - before).unwrap_or(0));
+                before = before.max(segment.at.0);
+            }
+        }
+        put_varint(&mut out, 0);
+        for segment in &self.segments {
+            out.put_slice(&segment.bytes);
+        }
+        out
+    }
+
+    /// Reads [`Recording::encode`]'s form back. Events that came together are one segment again.
+    pub fn decode(mut encoded: Bytes) -> Result<Self, DecodeError> {
+        let mut recording = Self::default();
+        let mut groups: Vec<(Micros, Vec<usize>)> = Vec::new();
+        let mut at = 0_i64;
+        loop {
+            let len = usize::try_from(take_varint(&mut encoded)?).map_err(|_| DecodeError)?;
+            if len == 0 {
+                break;
+            }
+            let later = i64::try_from(take_varint(&mut encoded)?).map_err(|_| DecodeError)?;
+            at = at.checked_add(later).ok_or(DecodeError)?;
+            match groups.last_mut() {
+                Some((moment, ends)) if later == 0 && moment.0 == at => {
+                    let end =
+                        ends.last().copied().unwrap_or(0).checked_add(len).ok_or(DecodeError)?;
+                    ends.push(end);
+                }
+                _ => groups.push((Micros(at), vec![len])),
+            }
+        }
+        for (at, ends) in groups {
+            let len = ends.last().copied().unwrap_or(0);
+            if len > encoded.len() {
+                return Err(DecodeError);
+            }
+            recording.append(Arc::new(Segment { bytes: encoded.split_to(len), ends, at }));
+        }
+        if encoded.has_remaining() { Err(DecodeError) } else { Ok(recording) }
+    }
+}
+
+/// The bytes are no recording: the ledger was damaged, or written by something else.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored recording is damaged")]
+pub struct DecodeError;
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn take_varint(bytes: &mut Bytes) -> Result<u64, DecodeError> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        if bytes.is_empty() {
+            return Err(DecodeError);
+        }
+        let byte = bytes.get_u8();
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(DecodeError)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STREAM: &str =
+        "event: a\ndata: {\"x\":\"é\"}\n\nevent: b\r\ndata: 2\r\n\r\n: ping\n\ndata: torn";
+
+    fn record(pieces: &[&[u8]]) -> (Recording, Vec<u8>) {
+        let mut recorder = Recorder::default();
+        let mut recording = Recording::default();
+        for (at, piece) in (0..).zip(pieces) {
+            recorder.push(piece);
+            if let Some(segment) = recorder.cut(Micros(at)) {
+                recording.append(Arc::new(segment));
+            }
+        }
+        (recording, recorder.rest().to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn events_are_the_same_wherever_the_network_cuts(cuts in prop::collection::vec(0..STREAM.len(), 0..12)) {
+            let mut cuts = cuts;
+            cuts.extend([0, STREAM.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|w| &STREAM.as_bytes()[w[0]..w[1]]).collect();
+            let (recording, rest) = record(&pieces);
+            let (whole, _) = record(&[STREAM.as_bytes()]);
+            prop_assert_eq!(recording.events().collect::<Vec<_>>(), whole.events().collect::<Vec<_>>());
+            prop_assert_eq!(whole.events().count(), 3);
+            prop_assert_eq!(rest, b"data: torn");
+
+            let again = Recording::decode(Bytes::from(recording.encode())).unwrap();
+            prop_assert_eq!(again.events().collect::<Vec<_>>(), recording.events().collect::<Vec<_>>());
+            prop_assert_eq!(again.encode(), recording.encode());
+        }
+
+        #[test]
+        fn damaged_bytes_are_an_error_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Recording::decode(Bytes::from(bytes));
+        }
+    }
+
+    #[test]
+    fn the_last_event_can_be_parted_from_the_others() {
+        let (recording, _) = record(&[STREAM.as_bytes()]);
+        let (before, last) = recording.segments(0)[0].split_last().unwrap();
+        assert_eq!(before.events().count(), 2);
+        assert_eq!(last.events().collect::<Vec<_>>(), [b": ping\n\n"]);
+        assert!(last.split_last().is_none());
+    }
+}
