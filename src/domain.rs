@@ -5,6 +5,7 @@ pub mod cache;
 pub mod catalog;
 pub mod chain;
 pub mod exchange;
+pub mod json;
 pub mod openai;
 pub mod recording;
 pub mod sse;

@@ -1,1 +1,36 @@
-fn main() {}
+//! Parses, runs, prints, exits: 0 for success, 1 for failure, 2 for wrong usage.
+
+use std::{
+    io::{self, ErrorKind, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use reprise::{cli, config};
+
+fn main() -> ExitCode {
+    let mut out = io::stdout().lock();
+    let interactive = out.is_terminal();
+    let ran = cli::run(
+        cli::Cli::parse(),
+        &config::process_env,
+        &mut cli::Console { out: &mut out, interactive },
+    );
+    match ran.and_then(|code| Ok(out.flush().map(|()| code)?)) {
+        Ok(code) => code,
+        // `reprise stats | head` has what it wanted.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+            || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind)
+                == Some(ErrorKind::BrokenPipe)
+    })
+}

@@ -95,27 +95,6 @@ pub fn chain(request: &anthropic::Request) -> Chain {
         service_tier,
         metadata: _,
     } = request;
-    #[derive(Serialize)]
-    struct Frame<'a> {
-        model: &'a str,
-        max_tokens: u32,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        system: &'a [anthropic::ContentBlock],
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        tools: &'a [anthropic::Tool],
-        #[serde(skip_serializing_if = "Option::is_none")]
-        tool_choice: Option<&'a anthropic::ToolChoice>,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        stop_sequences: &'a [String],
-        #[serde(skip_serializing_if = "Option::is_none")]
-        temperature: Option<f64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        top_p: Option<f64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        top_k: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        service_tier: Option<&'a str>,
-    }
     let frame = Frame {
         model,
         max_tokens: *max_tokens,
@@ -129,6 +108,29 @@ pub fn chain(request: &anthropic::Request) -> Chain {
         service_tier: *service_tier,
     };
     Chain::new(json_bytes(&frame), messages.iter().map(json_bytes))
+}
+
+/// A request without its messages and `metadata`, in the order of the canonical form.
+#[derive(Serialize)]
+struct Frame<'a> {
+    model: &'a str,
+    max_tokens: u32,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    system: &'a [anthropic::ContentBlock],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tools: &'a [anthropic::Tool],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'a anthropic::ToolChoice>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
 }
 
 /// The body of `POST /v1/messages`: the chain's texts, streamed, with `metadata`.
@@ -169,4 +171,82 @@ pub fn key(scope: &Scope, version: anthropic::Version, betas: &[&str], chain: &C
             head.as_ref().map_or(&[], |hash| hash.as_bytes()),
         ],
     ))
+}
+
+/// Whether an answer to this request may be kept for repeats: what is behind a URL can change.
+pub fn is_storable(request: &anthropic::Request) -> bool {
+    fn has_url(block: &anthropic::ContentBlock) -> bool {
+        match block {
+            anthropic::ContentBlock::Image { source: anthropic::ImageSource::Url { .. } } => true,
+            anthropic::ContentBlock::ToolResult { content, .. } => content.iter().any(has_url),
+            _ => false,
+        }
+    }
+    !request.messages.iter().flat_map(|message| &message.content).any(has_url)
+}
+
+/// What a request says in `Cache-Control` (RFC 9111 §5.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Directives {
+    /// Ask, and keep no bodies.
+    pub no_store: bool,
+    /// Ask, and keep the answer.
+    pub no_cache: bool,
+    /// Do not ask.
+    pub only_if_cached: bool,
+    /// Nothing older than this many seconds.
+    pub max_age: Option<u64>,
+}
+
+impl Directives {
+    /// Reads the header's value. What is not known is ignored, as the RFC asks.
+    pub fn parse(value: &str) -> Self {
+        let mut directives = Self::default();
+        for directive in value.split(',').map(str::trim) {
+            let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
+            match name.trim().to_ascii_lowercase().as_str() {
+                "no-store" => directives.no_store = true,
+                "no-cache" => directives.no_cache = true,
+                "only-if-cached" => directives.only_if_cached = true,
+                "max-age" => directives.max_age = argument.trim().trim_matches('"').parse().ok(),
+                _ => {}
+            }
+        }
+        directives
+    }
+}
+
+/// What a client says of itself, as far as it decides who may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// Open WebUI, or anything else that tells chats and messages apart: a repeat may be a *Regenerate*.
+    Chats,
+    /// A temporary chat: nothing of it is kept.
+    Temporary,
+    /// Any other client: the same request means the same answer.
+    Plain,
+}
+
+/// Where an answer may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The ledger, if it has one; else upstream.
+    LedgerFirst,
+    /// The ledger or nobody.
+    LedgerOnly,
+    /// Upstream; the answer is kept.
+    Refresh,
+    /// Upstream; only totals are kept.
+    Bypass,
+}
+
+/// Decides where the answer to a call may come from (design §5, as far as it is built).
+pub fn source(directives: Directives, client: Client) -> Source {
+    match (directives, client) {
+        (Directives { no_store: true, .. }, _) | (_, Client::Temporary) => Source::Bypass,
+        (Directives { no_cache: true, .. }, _) => Source::Refresh,
+        (Directives { only_if_cached: true, .. }, _) => Source::LedgerOnly,
+        (_, Client::Chats) => Source::Refresh,
+        (_, Client::Plain) => Source::LedgerFirst,
+    }
 }

@@ -114,6 +114,17 @@ struct File {
     models: Vec<Model>,
 }
 
+/// On which terms tokens were billed (`claude-models.json`, `_meta.rules.multipliers` and `refusal`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// `speed: fast` costs twice as much.
+    pub fast: bool,
+    /// `inference_geo: us` costs a tenth more.
+    pub us_only: bool,
+    /// Not billed, although tokens are shown.
+    pub free: bool,
+}
+
 /// What Anthropic's model list says of a model that is live (§5): enough to serve one that the file does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
@@ -218,7 +229,7 @@ impl Catalog {
 
     /// What `tokens` of a finished answer by `model` cost (`claude-models.json`, `_meta.rules`), rounded once, to the
     /// nearest nano-dollar.
-    pub fn cost(&self, model: &str, tokens: &Tokens) -> Cost {
+    pub fn cost(&self, model: &str, tokens: &Tokens, terms: Terms) -> Cost {
         let Some(Model { prices: Some(prices), long_prompt, .. }) = self.get(model) else {
             return Cost::Unpriced;
         };
@@ -235,18 +246,23 @@ impl Catalog {
             thinking: _,
             searches,
         } = *tokens;
-        let pico: i128 = [
+        let sum = |counts: &[(u64, PicoDollars)]| -> i128 {
+            counts.iter().map(|&(count, price)| i128::from(count) * price.0).sum()
+        };
+        let tokens = sum(&[
             (input, prices.input),
             (cache_write_5m, prices.cache_write_5m),
             (cache_write_1h, prices.cache_write_1h),
             (cache_read, prices.cache_read),
             (output, prices.output),
-            (searches, self.search_price),
-        ]
-        .into_iter()
-        .map(|(count, price)| i128::from(count) * price.0)
-        .sum();
-        Cost::Exact(NanoDollars(i64::try_from((pico + 500) / 1000).unwrap_or(i64::MAX)))
+        ]);
+        let tenths = if terms.us_only { 11 } else { 10 } * if terms.fast { 2 } else { 1 };
+        let tenth_picos = if terms.free {
+            0
+        } else {
+            tokens * tenths + sum(&[(searches, self.search_price)]) * 10
+        };
+        Cost::Exact(NanoDollars(i64::try_from((tenth_picos + 5_000) / 10_000).unwrap_or(i64::MAX)))
     }
 }
 
@@ -268,15 +284,32 @@ mod tests {
             searches: 2,
         };
         let nano = 3 * 5_000 + 7 * 6_250 + 11 * 10_000 + 13 * 500 + 17 * 25_000 + 2 * 10_000_000;
-        assert_eq!(catalog.cost("claude-opus-4-5", &tokens), Cost::Exact(NanoDollars(nano)));
-        assert_eq!(catalog.cost("claude-of-tomorrow", &tokens), Cost::Unpriced);
+        assert_eq!(
+            catalog.cost("claude-opus-4-5", &tokens, Terms::default()),
+            Cost::Exact(NanoDollars(nano))
+        );
+        assert_eq!(catalog.cost("claude-of-tomorrow", &tokens, Terms::default()), Cost::Unpriced);
+    }
+
+    #[test]
+    fn terms_multiply_the_tokens_and_not_the_searches() {
+        let catalog = Catalog::builtin();
+        let tokens = Tokens { input: 100, searches: 1, ..Tokens::default() };
+        let cost = |terms| catalog.cost("claude-opus-5", &tokens, terms);
+        let terms = |fast, us_only, free| Terms { fast, us_only, free };
+        assert_eq!(cost(terms(false, true, false)), Cost::Exact(NanoDollars(550_000 + 10_000_000)));
+        assert_eq!(
+            cost(terms(true, true, false)),
+            Cost::Exact(NanoDollars(1_100_000 + 10_000_000))
+        );
+        assert_eq!(cost(terms(true, true, true)), Cost::Exact(NanoDollars(0)));
     }
 
     #[test]
     fn a_long_prompt_costs_the_prices_of_its_band() {
         let catalog = Catalog::builtin();
         let tokens = |input| Tokens { input, output: 10, ..Tokens::default() };
-        let cost = |input| catalog.cost("claude-haiku-5-5", &tokens(input));
+        let cost = |input| catalog.cost("claude-haiku-5-5", &tokens(input), Terms::default());
         assert_eq!(cost(100_000), Cost::Exact(NanoDollars(100_000 * 100 + 10 * 500)));
         assert_eq!(cost(100_001), Cost::Exact(NanoDollars(100_001 * 500 + 10 * 2_500)));
     }

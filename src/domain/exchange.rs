@@ -20,6 +20,11 @@ macro_rules! id {
             pub const fn new(id: Uuid) -> Self {
                 Self(id)
             }
+
+            /// The 32 hexadecimal digits without hyphens.
+            pub fn simple(self) -> impl fmt::Display {
+                self.0.simple()
+            }
         }
 
         impl fmt::Display for $name {

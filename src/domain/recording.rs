@@ -37,17 +37,18 @@ impl Segment {
         &self.bytes
     }
 
-    /// Parts the last event from the ones before it. `None` where that would leave one side empty.
-    pub fn split_last(&self) -> Option<(Self, Self)> {
-        let (_, rest) = self.ends.split_last()?;
-        let &middle = rest.last()?;
-        let before = Self { bytes: self.bytes.slice(..middle), ends: rest.to_vec(), at: self.at };
-        let last = Self {
-            bytes: self.bytes.slice(middle..),
-            ends: vec![self.bytes.len() - middle],
-            at: self.at,
+    /// Parts the first `count` events from the others. A side without events is `None`.
+    pub fn split(self, count: usize) -> (Option<Self>, Option<Self>) {
+        if count == 0 {
+            return (None, Some(self));
+        }
+        let Some(&middle) = self.ends.get(count - 1).filter(|_| count < self.ends.len()) else {
+            return (Some(self), None);
         };
-        Some((before, last))
+        let Self { mut bytes, mut ends, at } = self;
+        let after = ends.split_off(count).into_iter().map(|end| end - middle).collect();
+        let after = Self { bytes: bytes.split_off(middle), ends: after, at };
+        (Some(Self { bytes, ends, at }), Some(after))
     }
 }
 
@@ -174,11 +175,14 @@ impl Recording {
 pub struct DecodeError;
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            return out.push(low);
+        }
+        out.push(low | 0x80);
     }
-    out.push(value as u8);
 }
 
 fn take_varint(bytes: &mut Bytes) -> Result<u64, DecodeError> {
@@ -242,11 +246,16 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_can_be_parted_from_the_others() {
+    fn a_segment_can_be_parted_between_events() {
         let (recording, _) = record(&[STREAM.as_bytes()]);
-        let (before, last) = recording.segments(0)[0].split_last().unwrap();
-        assert_eq!(before.events().count(), 2);
-        assert_eq!(last.events().collect::<Vec<_>>(), [b": ping\n\n"]);
-        assert!(last.split_last().is_none());
+        let segment = || Segment::clone(&recording.segments(0)[0]);
+        let events =
+            |segment: Option<Segment>| segment.map_or(0, |segment| segment.events().count());
+        for count in 0..=3 {
+            let (before, after) = segment().split(count);
+            assert_eq!((events(before), events(after)), (count, 3 - count));
+        }
+        let (_, after) = segment().split(2);
+        assert_eq!(after.unwrap().events().collect::<Vec<_>>(), [b": ping\n\n"]);
     }
 }

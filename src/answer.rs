@@ -1,0 +1,404 @@
+//! The way of a request: read, translate, key, decide, ask, seal.
+//!
+//! [`Answers::answer`] is the whole of it on one screen. What comes back is a [`Reader`] of a recording, live or
+//! stored; the doors turn it into their dialect with [`playback`].
+
+mod failure;
+mod live;
+mod models;
+pub mod playback;
+mod pump;
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+pub use self::{
+    failure::Failure,
+    live::{End, Reader},
+    models::{Listed, Models},
+};
+use self::{playback::Payer, pump::Exchange};
+use crate::{
+    domain::{
+        cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
+        catalog::Catalog,
+        chain::Chain,
+        exchange::{
+            AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
+        },
+        openai,
+        recording::Recording,
+        translate::{self, Translated, WithUsage},
+    },
+    store::{CallFacts, CallRow, Ledger, Opening, Stored},
+    upstream::{Outgoing, Upstream},
+};
+
+/// An answer larger than this is broken off.
+pub const LARGEST_RECORDING: usize = 256 << 20;
+/// Reading a request larger than this is work for a thread that may block.
+const LARGE_REQUEST: usize = 1 << 20;
+
+/// Everything that answers calls. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    upstream: Arc<Upstream>,
+    ledger: Ledger,
+    catalog: Arc<RwLock<Arc<Catalog>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    settings: Settings,
+}
+
+/// What the operator decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long upstream may be silent.
+    pub upstream_idle: Duration,
+    /// How long answers in the ledger may be served.
+    pub ttl: Duration,
+    /// The HTTP status of our response, which only the server knows.
+    pub status_of: fn(Option<&Failure>) -> u16,
+}
+
+/// Who asks, as the door understood it.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Anthropic's key to ask with: the operator's, or the client's own.
+    pub key: SecretString,
+    /// Whose client key the call came under.
+    pub holder: KeyHolder,
+    /// The program that asks.
+    pub client: Option<String>,
+    /// Whether that is Open WebUI, which shows usage whether or not it asked for it.
+    pub open_webui: bool,
+    /// The user, chat and messages, as the client states them.
+    pub user: Option<String>,
+    /// The chat.
+    pub chat: Option<String>,
+    /// The message that is answered into.
+    pub message: Option<String>,
+    /// The user's message that is answered.
+    pub user_message: Option<String>,
+    /// Open WebUI's word for a background call.
+    pub task: Option<String>,
+    /// `Cache-Control` of the request.
+    pub directives: Directives,
+}
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it is read from.
+    pub reader: Reader,
+    /// The call's id.
+    pub call: CallId,
+    /// When the call came in.
+    pub at: UnixMillis,
+    /// The exchange that answers.
+    pub exchange: ExchangeId,
+    /// How the call is answered.
+    pub answered_by: AnsweredBy,
+    /// Under which key the answer is kept.
+    pub key: CacheKey,
+    /// How old it is and how long it may still be served; for answers from the ledger.
+    pub freshness: Option<Freshness>,
+    /// Who pays.
+    pub payer: Payer,
+    /// Whether the client wants a stream, and of what kind.
+    pub stream: Option<WithUsage>,
+}
+
+/// How old an answer is, and how much longer it may be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freshness {
+    /// Since it was whole.
+    pub age: Duration,
+    /// Until it is too old.
+    pub ttl: Duration,
+}
+
+/// Why a call is not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] openai::ParseError),
+    /// The request cannot be translated.
+    #[error(transparent)]
+    Untranslatable(#[from] translate::Error),
+    /// There is no answer.
+    #[error(transparent)]
+    Failed(Arc<Failure>),
+    /// The thread that read the request died.
+    #[error("reading the request failed")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// A call, read and understood.
+struct Question {
+    translated: Translated,
+    chain: Arc<Chain>,
+    key: CacheKey,
+    scope: Scope,
+    source: Source,
+    /// What the client really sent.
+    client_chain: Option<Arc<Chain>>,
+    stream: Option<WithUsage>,
+}
+
+impl Answers {
+    /// Answers with what `upstream` says and `ledger` knows, until `stop` is cancelled.
+    pub fn new(
+        upstream: Upstream,
+        ledger: Ledger,
+        catalog: Catalog,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+        settings: Settings,
+    ) -> Self {
+        let catalog = Arc::new(RwLock::new(Arc::new(catalog)));
+        Self { upstream: Arc::new(upstream), ledger, catalog, tasks, stop, settings }
+    }
+
+    /// Answers one call. The answer has begun when this returns: with its first event, or whole.
+    pub async fn answer(&self, body: Bytes, asker: Asker) -> Result<Answer, Error> {
+        let at = now();
+        let question = self.read(body, &asker).await?;
+        let stored = match question.source {
+            Source::LedgerFirst | Source::LedgerOnly => {
+                self.recall(&question.key, at, asker.directives).await
+            }
+            Source::Refresh | Source::Bypass => None,
+        };
+        let mut answer = match (stored, question.source) {
+            (Some(stored), _) => self.serve(stored, &question, asker, at),
+            (None, Source::LedgerOnly) => return Err(Error::Failed(Arc::new(Failure::NotCached))),
+            (None, Source::LedgerFirst) => self.ask(&question, asker, at, AnsweredBy::Miss),
+            (None, Source::Refresh) => self.ask(&question, asker, at, AnsweredBy::Refresh),
+            (None, Source::Bypass) => self.ask(&question, asker, at, AnsweredBy::Bypass),
+        };
+        answer.reader.ready().await.map_err(Error::Failed)?;
+        Ok(answer)
+    }
+
+    /// What each model accepts and costs, as far as is known now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where upstream is.
+    pub fn upstream(&self) -> &str {
+        self.upstream.base()
+    }
+
+    /// Whether the ledger can be written, and what waits to be.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Parses, translates and keys a request: work without waiting, but for large ones long work.
+    async fn read(&self, body: Bytes, asker: &Asker) -> Result<Question, Error> {
+        let catalog = self.catalog();
+        if body.len() <= LARGE_REQUEST {
+            return understand(&body, asker, &catalog);
+        }
+        let asker = asker.clone();
+        self.tasks.spawn_blocking(move || understand(&body, &asker, &catalog)).await?
+    }
+
+    /// Looks an answer up. A ledger that cannot be read is no reason not to ask.
+    async fn recall(
+        &self,
+        key: &CacheKey,
+        at: UnixMillis,
+        directives: Directives,
+    ) -> Option<Stored> {
+        let longest = directives
+            .max_age
+            .map_or(self.settings.ttl, |max| self.settings.ttl.min(Duration::from_secs(max)));
+        let not_before =
+            UnixMillis(at.0.saturating_sub(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX)));
+        self.ledger.find(key, not_before).await.unwrap_or_else(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot look into the ledger; asking upstream"
+            );
+            None
+        })
+    }
+
+    /// Serves what the ledger has.
+    fn serve(&self, stored: Stored, question: &Question, asker: Asker, at: UnixMillis) -> Answer {
+        let call = CallId::new(Uuid::now_v7());
+        let Stored { exchange, recording, model_served, tokens, cost, ended_at } = stored;
+        let age = at.since(ended_at);
+        let took = Micros::from(now().since(at));
+        let facts = facts(call, at, AnsweredBy::Hit, question, asker);
+        tracing::info!(
+            %call,
+            %exchange,
+            answered_by = %AnsweredBy::Hit,
+            model = model_served,
+            task = facts.task,
+            prompt_tokens = tokens.prompt(),
+            output_tokens = tokens.output,
+            saved_nano_dollars = cost.amount().map(|amount| amount.0),
+            total_us = took.0,
+            "call answered"
+        );
+        self.ledger.record(CallRow {
+            facts,
+            exchange: Some(exchange),
+            status: Some((self.settings.status_of)(None)),
+            outcome: Outcome::Complete,
+            ttft: Some(took),
+            total: Some(took),
+            model: model_served,
+            tokens,
+            cost: Cost::Exact(NanoDollars(0)),
+            saved: cost.amount().unwrap_or_default(),
+        });
+        Answer {
+            reader: live::stored(Recording::clone(&recording), End::Whole { cost, tokens }),
+            call,
+            at,
+            exchange,
+            answered_by: AnsweredBy::Hit,
+            key: question.key,
+            freshness: Some(Freshness { age, ttl: self.settings.ttl.saturating_sub(age) }),
+            payer: Payer::AnEarlierCall,
+            stream: question.stream,
+        }
+    }
+
+    /// Asks upstream: a pump of its own has the exchange, and this call is its first reader.
+    fn ask(
+        &self,
+        question: &Question,
+        asker: Asker,
+        at: UnixMillis,
+        answered_by: AnsweredBy,
+    ) -> Answer {
+        let call = CallId::new(Uuid::now_v7());
+        let exchange = ExchangeId::new(Uuid::now_v7());
+        let keep = answered_by != AnsweredBy::Bypass;
+        let Translated { request, version, betas, notes: _ } = &question.translated;
+        let outgoing = Outgoing {
+            body: cache::body(&question.chain, request.metadata.as_ref()).into(),
+            version: *version,
+            betas: betas.join(","),
+            key: asker.key.clone(),
+        };
+        let servable = keep && cache::is_storable(request);
+        let opening = Opening {
+            exchange,
+            key: question.key,
+            scope: question.scope.to_string(),
+            model: request.model.clone(),
+            opened_at: at,
+            continues: None,
+            breakpoints: None,
+            chain: keep.then(|| Arc::clone(&question.chain)),
+            collapse: None,
+            call: facts(call, at, answered_by, question, asker),
+        };
+        let (writer, reader) = live::start();
+        let exchange_to_have = Exchange { opening: Arc::new(opening), outgoing, keep, servable };
+        self.tasks.spawn(pump::run(self.clone(), exchange_to_have, writer));
+        Answer {
+            reader,
+            call,
+            at,
+            exchange,
+            answered_by,
+            key: question.key,
+            freshness: None,
+            payer: Payer::ThisCall,
+            stream: question.stream,
+        }
+    }
+}
+
+/// Parses, translates and keys a request.
+fn understand(body: &Bytes, asker: &Asker, catalog: &Catalog) -> Result<Question, Error> {
+    let request = openai::Request::parse(body)?;
+    let translated = translate::request(&request, catalog)?;
+    let chain = Arc::new(cache::chain(&translated.request));
+    let scope = scope(asker, &request);
+    let key = cache::key(&scope, translated.version, &translated.betas, &chain);
+    let source = cache::source(asker.directives, client(asker));
+    let client_chain =
+        (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten();
+    let wants_usage = asker.open_webui
+        || request
+            .stream_options
+            .as_ref()
+            .is_some_and(|options| options.include_usage == Some(true));
+    let stream = request.stream.unwrap_or(false).then_some(if wants_usage {
+        WithUsage::Yes
+    } else {
+        WithUsage::No
+    });
+    Ok(Question { translated, chain, key, scope, source, client_chain, stream })
+}
+
+fn scope(asker: &Asker, request: &openai::Request) -> Scope {
+    let holder = asker.holder.clone();
+    let stated = request.user.as_ref().or(request.safety_identifier.as_ref());
+    let user = asker.user.as_ref().or(stated).cloned();
+    match (user, &asker.chat) {
+        (Some(user), _) => Scope::User(holder, user),
+        (None, Some(chat)) => Scope::Chat(holder, chat.clone()),
+        (None, None) => Scope::Client(holder),
+    }
+}
+
+fn client(asker: &Asker) -> Client {
+    match &asker.chat {
+        Some(chat) if chat.starts_with("temporary:") => Client::Temporary,
+        Some(_) => Client::Chats,
+        None if asker.open_webui || asker.message.is_some() || asker.task.is_some() => {
+            Client::Chats
+        }
+        None => Client::Plain,
+    }
+}
+
+fn facts(
+    id: CallId,
+    at: UnixMillis,
+    answered_by: AnsweredBy,
+    question: &Question,
+    asker: Asker,
+) -> CallFacts {
+    let notes = &question.translated.notes;
+    CallFacts {
+        id,
+        at,
+        answered_by,
+        door: Door::Chat,
+        stream: question.stream.is_some(),
+        user: asker.user,
+        chat: asker.chat,
+        message: asker.message,
+        user_message: asker.user_message,
+        task: asker.task,
+        client: asker.client,
+        notes: if notes.is_empty() { None } else { serde_json::to_string(notes).ok() },
+        client_chain: question.client_chain.clone(),
+    }
+}
+
+/// The time, for the ledger.
+pub fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,78 @@
+//! Why a call got no whole answer: one enum for the layer, matched exhaustively where it becomes HTTP.
+
+use crate::{
+    domain::{anthropic, openai, translate},
+    upstream,
+};
+
+/// Why there is no whole answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Upstream gave none, or broke off.
+    #[error(transparent)]
+    Upstream(#[from] upstream::Error),
+    /// Upstream said in mid-stream that it failed.
+    #[error("Anthropic failed while answering: {}", .0.error.message)]
+    MidStream(Box<anthropic::ErrorBody>),
+    /// The stream ended without `message_stop`.
+    #[error("the connection to Anthropic broke before the answer was whole")]
+    Cut,
+    /// An event is not what its name promises.
+    #[error("Anthropic sent something that cannot be read")]
+    Unreadable(#[from] anthropic::ParseError),
+    /// An event came at a moment when it means nothing.
+    #[error("Anthropic sent its events out of order")]
+    OutOfOrder,
+    /// The answer outgrew every limit.
+    #[error("the answer is larger than {} MiB", super::LARGEST_RECORDING >> 20)]
+    TooLarge,
+    /// Reprise is being shut down.
+    #[error("Reprise is being shut down")]
+    ShuttingDown,
+    /// `only-if-cached`, and there is nothing.
+    #[error("the ledger has no answer to this request, and Cache-Control says only-if-cached")]
+    NotCached,
+}
+
+impl Failure {
+    /// The word for this kind of failure in the ledger and in reports.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Upstream(upstream::Error::Refused { body, .. }) | Self::MidStream(body) => {
+                &body.error.kind
+            }
+            Self::Upstream(upstream::Error::Connect(_)) => "connect",
+            Self::Upstream(upstream::Error::Silent(_)) => "timeout",
+            Self::Upstream(upstream::Error::Broken(_)) | Self::Cut => "cut",
+            Self::Upstream(upstream::Error::NotAStream | upstream::Error::UnreadableModels(_))
+            | Self::Unreadable(_)
+            | Self::OutOfOrder => "unreadable",
+            Self::TooLarge => "too_large",
+            Self::ShuttingDown => "shutdown",
+            Self::NotCached => "not_cached",
+        }
+    }
+
+    /// The error as an OpenAI client reads it.
+    pub fn openai(&self) -> openai::Error {
+        let ours = |code: &str| openai::Error {
+            message: self.to_string(),
+            kind: "server_error",
+            param: None,
+            code: Some(code.to_owned()),
+        };
+        match self {
+            Self::Upstream(upstream::Error::Refused { body, .. }) | Self::MidStream(body) => {
+                translate::error(body)
+            }
+            Self::Upstream(upstream::Error::Silent(_)) => ours("upstream_timeout"),
+            Self::Upstream(_)
+            | Self::Cut
+            | Self::Unreadable(_)
+            | Self::OutOfOrder
+            | Self::TooLarge => ours("upstream_unavailable"),
+            Self::ShuttingDown => ours("shutting_down"),
+            Self::NotCached => ours("not_cached"),
+        }
+    }
+}

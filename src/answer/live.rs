@@ -1,0 +1,203 @@
+//! A recording while it grows: one writer, any number of readers, who may come late and leave early.
+//!
+//! Joining, leaving and ending are decided under one lock. A reader takes all that it has not seen at once; a slow
+//! one never slows the writer, because the answer is being kept anyway.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use super::failure::Failure;
+use crate::domain::{
+    exchange::{Cost, Tokens},
+    recording::{Recording, Segment},
+};
+
+/// How a recording ended.
+#[derive(Debug, Clone)]
+pub enum End {
+    /// With `message_stop`.
+    Whole {
+        /// What it cost when it was asked.
+        cost: Cost,
+        /// What it used.
+        tokens: Tokens,
+    },
+    /// Before that.
+    Failed(Arc<Failure>),
+}
+
+#[derive(Debug)]
+struct Live {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    recording: Recording,
+    end: Option<End>,
+    readers: usize,
+    waiting: Vec<Waker>,
+    /// The writer, waiting to hear that nobody reads any more.
+    writer: Option<Waker>,
+}
+
+impl Live {
+    /// The lock is held for a few instructions that cannot panic halfway.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A new recording with its writer and its first reader.
+pub(super) fn start() -> (Writer, Reader) {
+    let state = State { readers: 1, ..State::default() };
+    let live = Arc::new(Live { state: Mutex::new(state) });
+    (Writer { live: Arc::clone(&live) }, Reader { live, seen: 0 })
+}
+
+/// A reader of a recording that has ended long ago.
+pub(super) fn stored(recording: Recording, end: End) -> Reader {
+    let state = State { recording, end: Some(end), readers: 1, ..State::default() };
+    Reader { live: Arc::new(Live { state: Mutex::new(state) }), seen: 0 }
+}
+
+/// The one who appends. Dropped before the end, it leaves the recording cut.
+#[derive(Debug)]
+pub(super) struct Writer {
+    live: Arc<Live>,
+}
+
+impl Writer {
+    /// Appends and wakes the readers once.
+    pub(super) fn append(&self, segment: Segment) {
+        let mut state = self.live.lock();
+        state.recording.append(Arc::new(segment));
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Appends the event that ends the stream, if there is one, and ends the recording in the same moment: whoever
+    /// sees the one sees the other.
+    pub(super) fn end(self, last: Option<Segment>, end: End) {
+        self.finish(last, end);
+    }
+
+    /// Completes when the last reader has left.
+    pub(super) async fn abandoned(&self) {
+        std::future::poll_fn(|context| {
+            let mut state = self.live.lock();
+            if state.readers == 0 {
+                return Poll::Ready(());
+            }
+            state.writer = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// What has been recorded so far, and `last`.
+    pub(super) fn recording(&self, last: Option<&Segment>) -> Recording {
+        let mut recording = self.live.lock().recording.clone();
+        if let Some(last) = last {
+            recording.append(Arc::new(last.clone()));
+        }
+        recording
+    }
+
+    fn finish(&self, last: Option<Segment>, end: End) {
+        let mut state = self.live.lock();
+        if state.end.is_some() {
+            return;
+        }
+        if let Some(last) = last {
+            state.recording.append(Arc::new(last));
+        }
+        state.end = Some(end);
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.finish(None, End::Failed(Arc::new(Failure::Cut)));
+    }
+}
+
+/// One who reads from the beginning.
+#[derive(Debug)]
+pub struct Reader {
+    live: Arc<Live>,
+    seen: usize,
+}
+
+impl Reader {
+    /// Waits until there is something to read, or the end; gives a failure when that is all there is.
+    pub async fn ready(&mut self) -> Result<(), Arc<Failure>> {
+        std::future::poll_fn(|context| {
+            let mut state = self.live.lock();
+            match &state.end {
+                Some(End::Failed(failure)) if state.recording.events().count() <= 1 => {
+                    Poll::Ready(Err(Arc::clone(failure)))
+                }
+                None if state.recording.is_empty() => state.wait(context),
+                _ => Poll::Ready(Ok(())),
+            }
+        })
+        .await
+    }
+
+    /// Waits for the end and gives the whole recording.
+    pub async fn whole(&mut self) -> (Recording, End) {
+        std::future::poll_fn(|context| {
+            let mut state = self.live.lock();
+            match &state.end {
+                Some(end) => Poll::Ready((state.recording.clone(), end.clone())),
+                None => state.wait(context),
+            }
+        })
+        .await
+    }
+
+    /// Appends to `unseen` all that this reader has not seen; with the end, once that has come.
+    pub fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        unseen: &mut Vec<Arc<Segment>>,
+    ) -> Poll<Option<End>> {
+        let mut state = self.live.lock();
+        let new = state.recording.segments(self.seen);
+        self.seen += new.len();
+        unseen.extend_from_slice(new);
+        match &state.end {
+            Some(end) => Poll::Ready(Some(end.clone())),
+            None if unseen.is_empty() => state.wait(context),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl State {
+    fn wait<T>(&mut self, context: &Context<'_>) -> Poll<T> {
+        if !self.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            self.waiting.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.live.lock();
+        state.readers -= 1;
+        let writer = if state.readers == 0 { state.writer.take() } else { None };
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The models: live from Anthropic, remembered for a while, stale while upstream is away, and the built-in catalog
+//! when it never answered.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use secrecy::SecretString;
+
+use super::Answers;
+use crate::{
+    domain::{cache::KeyHolder, catalog},
+    upstream::{self, Model},
+};
+
+/// How long a list is good.
+const FRESH: Duration = Duration::from_mins(5);
+/// How long to leave upstream alone after it failed to give a list.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Open WebUI gives up after ten seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Lists are remembered for so many keys.
+const MOST_KEYS: usize = 64;
+
+/// The model lists that were seen, by the holder of the key that they were asked for with.
+#[derive(Debug)]
+pub struct Models {
+    answers: Answers,
+    seen: tokio::sync::Mutex<HashMap<KeyHolder, Seen>>,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    list: Option<Arc<[Listed]>>,
+    ask_again: Instant,
+}
+
+/// A model that clients may choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The id.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Unix seconds; 0 when unknown.
+    pub created: i64,
+    /// Tokens of prompt and answer together.
+    pub context_window: u32,
+    /// The most tokens of an answer.
+    pub max_output: u32,
+}
+
+impl Models {
+    /// Nothing is asked yet.
+    pub fn new(answers: Answers) -> Self {
+        Self { answers, seen: tokio::sync::Mutex::default() }
+    }
+
+    /// The models for the holder of `key` (`None`: nobody to ask for). Newest first.
+    pub async fn list(&self, holder: &KeyHolder, key: Option<&SecretString>) -> Arc<[Listed]> {
+        let Some(key) = key else { return self.builtin() };
+        // Held while asking, so that a burst of page loads asks once.
+        let mut seen = self.seen.lock().await;
+        let before = seen.get(holder).cloned();
+        if let Some(Seen { list, ask_again }) = &before
+            && *ask_again > Instant::now()
+        {
+            return list.clone().unwrap_or_else(|| self.builtin());
+        }
+        let asked = tokio::time::timeout(LONGEST_WAIT, self.answers.upstream.models(key)).await;
+        let now = match asked {
+            Ok(Ok(models)) if !models.is_empty() => {
+                self.learn(&models);
+                Seen { list: Some(self.listed(&models)), ask_again: Instant::now() + FRESH }
+            }
+            failed => {
+                let failure = failed.ok().and_then(Result::err);
+                tracing::warn!(
+                    error = failure
+                        .as_ref()
+                        .map(|error: &upstream::Error| error as &dyn std::error::Error),
+                    "no model list from upstream; using the last one, or the built-in one"
+                );
+                Seen {
+                    list: before.and_then(|seen| seen.list),
+                    ask_again: Instant::now() + PATIENCE,
+                }
+            }
+        };
+        if seen.len() >= MOST_KEYS && !seen.contains_key(holder) {
+            seen.clear();
+        }
+        let list = now.list.clone();
+        seen.insert(holder.clone(), now);
+        drop(seen);
+        list.unwrap_or_else(|| self.builtin())
+    }
+
+    /// The model with this id or alias.
+    pub async fn find(
+        &self,
+        id: &str,
+        holder: &KeyHolder,
+        key: Option<&SecretString>,
+    ) -> Option<Listed> {
+        let list = self.list(holder, key).await;
+        if let Some(listed) = list.iter().find(|listed| listed.id == id) {
+            return Some(listed.clone());
+        }
+        let catalog = self.answers.catalog();
+        let dated = &catalog.get(id)?.id;
+        list.iter()
+            .find(|listed| listed.id == *dated)
+            .map(|listed| Listed { id: id.to_owned(), ..listed.clone() })
+    }
+
+    /// New models are served by what the list says of them.
+    fn learn(&self, models: &[Model]) {
+        let live: Vec<catalog::Live> = models.iter().map(catalog::Live::from).collect();
+        let learned = Arc::new(self.answers.catalog().with_live(&live));
+        *self.answers.catalog.write().unwrap_or_else(PoisonError::into_inner) = learned;
+    }
+
+    fn listed(&self, models: &[Model]) -> Arc<[Listed]> {
+        let catalog = self.answers.catalog();
+        models
+            .iter()
+            .map(|model| {
+                let rules = catalog.rules(&model.id);
+                Listed {
+                    id: model.id.clone(),
+                    name: model.display_name.clone().unwrap_or_else(|| model.id.clone()),
+                    created: model.created_at.as_deref().map_or(0, unix_seconds),
+                    context_window: rules.context_window,
+                    max_output: rules.max_output,
+                }
+            })
+            .collect()
+    }
+
+    fn builtin(&self) -> Arc<[Listed]> {
+        let catalog = self.answers.catalog();
+        catalog
+            .models()
+            .iter()
+            .map(|model| Listed {
+                id: model.id.clone(),
+                name: model.name.clone(),
+                created: unix_seconds(&format!("{}T00:00:00Z", model.released)),
+                context_window: model.context_window,
+                max_output: model.max_output,
+            })
+            .collect()
+    }
+}
+
+fn unix_seconds(rfc3339: &str) -> i64 {
+    rfc3339.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second)
+}

@@ -1,0 +1,464 @@
+//! Every setting: flag, else environment, else file, else default. Read once, validated once; the environment is
+//! read nowhere else. Secrets are [`SecretString`]s and are never shown.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// The flags of `reprise serve`; each has its own name in the environment and in the file.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Settings")]
+#[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
+pub struct Flags {
+    /// Address to listen on [REPRISE_HOST] [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub host: Option<String>,
+    /// Port to listen on; 0 takes any free one [REPRISE_PORT] [default: 8000]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// Key that clients must show [REPRISE_API_KEY]
+    #[arg(long, value_name = "KEY")]
+    pub api_key: Option<String>,
+    /// Let anyone who can connect ask, also on an address that others can reach [REPRISE_NO_AUTH]
+    #[arg(long)]
+    pub no_auth: bool,
+    /// Where the Messages API is [ANTHROPIC_BASE_URL] [default: https://api.anthropic.com]
+    #[arg(long, value_name = "URL")]
+    pub anthropic_base_url: Option<String>,
+    /// Largest request body, in bytes or as 32MiB [REPRISE_MAX_BODY] [default: 32MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_body: Option<String>,
+    /// How long Anthropic may be silent [REPRISE_UPSTREAM_IDLE_TIMEOUT] [default: 120s]
+    #[arg(long, value_name = "TIME")]
+    pub upstream_idle_timeout: Option<String>,
+    /// How long an answer in the ledger may be served [REPRISE_CACHE_TTL] [default: 30d]
+    #[arg(long, value_name = "TIME")]
+    pub cache_ttl: Option<String>,
+    /// `full` survives a power failure, `normal` a crash; for slow disks [REPRISE_DURABILITY] [default: full]
+    #[arg(long, value_name = "HOW")]
+    pub durability: Option<String>,
+    /// `text` or `json` [REPRISE_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// What to log: error, warn, info, debug, or by module as in reprise=debug [REPRISE_LOG] [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// The flags that every command takes.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+#[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
+pub struct GlobalFlags {
+    /// The ledger, as sqlite:///path/to/file [REPRISE_DATABASE_URL] [default: in the user's data directory]
+    #[arg(long, value_name = "URL", global = true)]
+    pub database_url: Option<String>,
+    /// File with settings, named as the flags with underscores [REPRISE_CONFIG] [default: none]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// All settings, validated.
+#[derive(Debug)]
+pub struct Config {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes any free one.
+    pub port: u16,
+    /// What clients must show.
+    pub client_key: Option<SecretString>,
+    /// What upstream is asked with.
+    pub anthropic_key: Option<SecretString>,
+    /// Where the Messages API is.
+    pub anthropic_base_url: Url,
+    /// The ledger.
+    pub database_url: String,
+    /// Largest request body, in bytes.
+    pub max_body: usize,
+    /// How long Anthropic may be silent.
+    pub upstream_idle: Duration,
+    /// How long an answer in the ledger may be served.
+    pub cache_ttl: Duration,
+    /// What a committed answer survives.
+    pub durability: Durability,
+    /// How logs are written.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log: String,
+}
+
+/// What a committed answer survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A power failure.
+    Full,
+    /// A crash of the process.
+    Normal,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value makes no sense.
+    #[error("{source_name}: {value:?} is not {expected}")]
+    Invalid {
+        /// The flag, variable or field that it came from.
+        source_name: String,
+        /// What it said.
+        value: String,
+        /// What it should have said.
+        expected: &'static str,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the settings file {}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("the settings file {} is not TOML", path.display())]
+    Toml {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<toml::de::Error>,
+    },
+    /// The file says something that is no setting.
+    #[error("{}: no such setting: {name}", path.display())]
+    Unknown {
+        /// Which file.
+        path: PathBuf,
+        /// What it says.
+        name: String,
+    },
+    /// Others could reach the server and nothing would stop them.
+    #[error(
+        "{host} can be reached from other machines: set a key that clients must show (--api-key or REPRISE_API_KEY), or \
+         say --no-auth if anyone may spend your money"
+    )]
+    Unprotected {
+        /// Where it would have listened.
+        host: IpAddr,
+    },
+    /// There is no place for the ledger.
+    #[error(
+        "no HOME and no XDG_DATA_HOME to keep the ledger in: say where with --database-url or REPRISE_DATABASE_URL"
+    )]
+    Homeless,
+}
+
+/// The names in the environment and in the file, by flag.
+const NAMES: &[(&str, &str)] = &[
+    ("host", "REPRISE_HOST"),
+    ("port", "REPRISE_PORT"),
+    ("api_key", "REPRISE_API_KEY"),
+    ("no_auth", "REPRISE_NO_AUTH"),
+    ("anthropic_api_key", "ANTHROPIC_API_KEY"),
+    ("anthropic_base_url", "ANTHROPIC_BASE_URL"),
+    ("database_url", "REPRISE_DATABASE_URL"),
+    ("max_body", "REPRISE_MAX_BODY"),
+    ("upstream_idle_timeout", "REPRISE_UPSTREAM_IDLE_TIMEOUT"),
+    ("cache_ttl", "REPRISE_CACHE_TTL"),
+    ("durability", "REPRISE_DURABILITY"),
+    ("log_format", "REPRISE_LOG_FORMAT"),
+    ("log", "REPRISE_LOG"),
+];
+
+/// The environment, given so that tests can give their own.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The process's environment. Empty variables count as unset, as in docker-compose files.
+pub fn process_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Config {
+    /// Puts the layers together.
+    pub fn load(flags: &Flags, global: &GlobalFlags, env: Env<'_>) -> Result<Self, Error> {
+        let layers = Layers::read(flags, global, env)?;
+        let config = Self {
+            host: layers.parse("host", "an IP address")?.unwrap_or(IpAddr::from([127, 0, 0, 1])),
+            port: layers.parse("port", "a port number")?.unwrap_or(8000),
+            client_key: layers.secret("api_key"),
+            anthropic_key: layers.secret("anthropic_api_key"),
+            anthropic_base_url: layers.base_url()?,
+            database_url: layers.database_url(env)?,
+            max_body: layers.read_as("max_body", "a size such as 32MiB", size)?.unwrap_or(32 << 20),
+            upstream_idle: layers.time("upstream_idle_timeout")?.unwrap_or(Duration::from_mins(2)),
+            cache_ttl: layers.time("cache_ttl")?.unwrap_or(Duration::from_hours(30 * 24)),
+            durability: layers
+                .read_as("durability", "`full` or `normal`", durability)?
+                .unwrap_or(Durability::Full),
+            log_format: layers
+                .read_as("log_format", "`text` or `json`", log_format)?
+                .unwrap_or(LogFormat::Text),
+            log: layers
+                .text("log")
+                .map_or_else(|| "info".to_owned(), |setting| setting.value.clone()),
+        };
+        let no_auth = layers.parse("no_auth", "`true` or `false`")?.unwrap_or(false);
+        if config.client_key.is_none() && !config.host.is_loopback() && !no_auth {
+            return Err(Error::Unprotected { host: config.host });
+        }
+        Ok(config)
+    }
+
+    /// Where the ledger is, for commands that only read it.
+    pub fn ledger(global: &GlobalFlags, env: Env<'_>) -> Result<String, Error> {
+        Layers::read(&Flags::default(), global, env)?.database_url(env)
+    }
+
+    /// Where a server with these settings can be reached from this machine.
+    pub fn local_port(env: Env<'_>) -> Result<u16, Error> {
+        let layers = Layers::read(&Flags::default(), &GlobalFlags::default(), env)?;
+        Ok(layers.parse("port", "a port number")?.unwrap_or(8000))
+    }
+}
+
+/// A value and where it came from.
+#[derive(Debug)]
+struct Setting {
+    value: String,
+    source: String,
+}
+
+/// The strongest value of each setting.
+#[derive(Debug)]
+struct Layers(BTreeMap<&'static str, Setting>);
+
+impl Layers {
+    fn read(flags: &Flags, global: &GlobalFlags, env: Env<'_>) -> Result<Self, Error> {
+        let mut layers = BTreeMap::new();
+        if let Some(path) =
+            global.config.clone().or_else(|| env("REPRISE_CONFIG").map(PathBuf::from))
+        {
+            read_file(&path, &mut layers)?;
+        }
+        for &(name, variable) in NAMES {
+            if let Some(value) = env(variable) {
+                layers.insert(name, Setting { value, source: variable.to_owned() });
+            }
+        }
+        let Flags {
+            host,
+            port,
+            api_key,
+            no_auth,
+            anthropic_base_url,
+            max_body,
+            upstream_idle_timeout,
+            cache_ttl,
+            durability,
+            log_format,
+            log,
+        } = flags;
+        let no_auth = no_auth.then(|| "true".to_owned());
+        let given = [
+            ("host", host),
+            ("port", port),
+            ("api_key", api_key),
+            ("no_auth", &no_auth),
+            ("anthropic_base_url", anthropic_base_url),
+            ("database_url", &global.database_url),
+            ("max_body", max_body),
+            ("upstream_idle_timeout", upstream_idle_timeout),
+            ("cache_ttl", cache_ttl),
+            ("durability", durability),
+            ("log_format", log_format),
+            ("log", log),
+        ];
+        for (name, value) in given {
+            if let Some(value) = value {
+                let source = format!("--{}", name.replace('_', "-"));
+                layers.insert(name, Setting { value: value.clone(), source });
+            }
+        }
+        Ok(Self(layers))
+    }
+
+    fn text(&self, name: &str) -> Option<&Setting> {
+        self.0.get(name)
+    }
+
+    fn secret(&self, name: &str) -> Option<SecretString> {
+        let secret = SecretString::from(self.text(name)?.value.trim());
+        Some(secret).filter(|secret| !secret.expose_secret().is_empty())
+    }
+
+    fn read_as<T>(
+        &self,
+        name: &str,
+        expected: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let Some(Setting { value, source }) = self.text(name) else { return Ok(None) };
+        let invalid =
+            || Error::Invalid { source_name: source.clone(), value: value.clone(), expected };
+        read(value.trim()).map(Some).ok_or_else(invalid)
+    }
+
+    fn parse<T: FromStr>(&self, name: &str, expected: &'static str) -> Result<Option<T>, Error> {
+        self.read_as(name, expected, |value| value.parse().ok())
+    }
+
+    fn time(&self, name: &str) -> Result<Option<Duration>, Error> {
+        self.read_as(name, "a time such as 90s, 2h or 30d", time)
+    }
+
+    fn base_url(&self) -> Result<Url, Error> {
+        let url = self.read_as("anthropic_base_url", "an http or https address", |value| {
+            Url::parse(value)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        })?;
+        Ok(url.unwrap_or_else(|| {
+            Url::parse("https://api.anthropic.com").expect("a constant that is an address")
+        }))
+    }
+
+    fn database_url(&self, env: Env<'_>) -> Result<String, Error> {
+        if let Some(Setting { value, .. }) = self.text("database_url") {
+            return Ok(value.clone());
+        }
+        let data = env("XDG_DATA_HOME").map(PathBuf::from);
+        let data = data
+            .or_else(|| Some(Path::new(&env("HOME")?).join(".local/share")))
+            .ok_or(Error::Homeless)?;
+        Ok(format!("sqlite://{}", data.join("reprise/reprise.db").display()))
+    }
+}
+
+fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Result<(), Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::File { path: path.to_owned(), source })?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|source| Error::Toml { path: path.to_owned(), source: Box::new(source) })?;
+    for (name, value) in table {
+        let known = NAMES.iter().find(|(known, _)| *known == name);
+        let &(known, _) =
+            known.ok_or_else(|| Error::Unknown { path: path.to_owned(), name: name.clone() })?;
+        let value = match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let source = format!("{} in {}", name, path.display());
+        layers.insert(known, Setting { value, source });
+    }
+    Ok(())
+}
+
+/// Bytes, or a number with KiB, MiB or GiB.
+fn size(text: &str) -> Option<usize> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+    let unit = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit).filter(|&size| size > 0)
+}
+
+/// Seconds, or what jiff reads as a span; a day has 24 hours.
+fn time(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds)).filter(|time| !time.is_zero());
+    }
+    let span: jiff::Span = text.parse().ok()?;
+    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(time).ok().filter(|time| !time.is_zero())
+}
+
+fn durability(word: &str) -> Option<Durability> {
+    match word {
+        "full" => Some(Durability::Full),
+        "normal" => Some(Durability::Normal),
+        _ => None,
+    }
+}
+
+fn log_format(word: &str) -> Option<LogFormat> {
+    match word {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(flags: &Flags, file: Option<&str>, env: &[(&str, &str)]) -> Result<Config, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let config = file.map(|text| {
+            let path = folder.path().join("reprise.toml");
+            std::fs::write(&path, text).unwrap();
+            path
+        });
+        let global = GlobalFlags { database_url: None, config };
+        let env = |name: &str| match name {
+            "HOME" => Some("/home/someone".to_owned()),
+            name => {
+                env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            }
+        };
+        Config::load(flags, &global, &env)
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+        let file = Some("port = 1\nmax_body = \"1KiB\"\ncache_ttl = \"2h\"");
+        let env = [("REPRISE_PORT", "2"), ("REPRISE_MAX_BODY", "2KiB")];
+        let flags = Flags { port: Some("3".to_owned()), ..Flags::default() };
+        let config = load(&flags, file, &env).unwrap();
+        assert_eq!((config.port, config.max_body), (3, 2048));
+        assert_eq!(config.cache_ttl, Duration::from_hours(2));
+        assert_eq!(config.upstream_idle, Duration::from_mins(2));
+        assert_eq!(config.database_url, "sqlite:///home/someone/.local/share/reprise/reprise.db");
+    }
+
+    #[test]
+    fn an_error_names_where_the_value_came_from() {
+        let message = |file, env: &[(&str, &str)]| {
+            load(&Flags::default(), file, env).unwrap_err().to_string()
+        };
+        assert_eq!(
+            message(None, &[("REPRISE_PORT", "http")]),
+            "REPRISE_PORT: \"http\" is not a port number"
+        );
+        assert!(
+            message(Some("colour = 3"), &[]).ends_with("reprise.toml: no such setting: colour")
+        );
+        assert!(message(None, &[("REPRISE_CACHE_TTL", "0s")]).contains("a time such as"));
+    }
+
+    #[test]
+    fn an_address_that_others_can_reach_needs_a_key_or_a_word() {
+        let open = Flags { host: Some("0.0.0.0".to_owned()), ..Flags::default() };
+        assert!(matches!(load(&open, None, &[]), Err(Error::Unprotected { .. })));
+        assert!(load(&open, None, &[("REPRISE_API_KEY", "k")]).is_ok());
+        assert!(load(&Flags { no_auth: true, ..open }, None, &[]).is_ok());
+    }
+}

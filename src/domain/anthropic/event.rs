@@ -1,0 +1,286 @@
+//! What comes back: the events of a stream (`reference/anthropic-api.md` §3).
+//!
+//! Deltas borrow the JSON text of their strings: a string means the same in both dialects, so it travels from
+//! upstream to the client without being decoded and encoded again. Every enum that is read from upstream has an arm
+//! for what is not known yet.
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use crate::domain::sse;
+
+/// One event.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The beginning, with what is known of the answer.
+    MessageStart(MessageStart),
+    /// A content block begins.
+    BlockStart {
+        /// Its position in the finished answer.
+        index: usize,
+        /// Its kind and what it has already.
+        block: Block,
+    },
+    /// A content block goes on.
+    BlockDelta {
+        /// Which one.
+        index: usize,
+        /// What is added.
+        delta: Delta<'a>,
+    },
+    /// A content block is whole.
+    BlockStop {
+        /// Which one.
+        index: usize,
+    },
+    /// The answer's end is near: why it stops, and what it used.
+    MessageDelta(MessageDelta),
+    /// The answer is whole.
+    MessageStop,
+    /// Nothing but a sign of life.
+    Ping,
+    /// The answer ends here, unfinished.
+    Error(ErrorBody),
+    /// An event of a later version.
+    Unknown,
+}
+
+/// `message_start.message`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MessageStart {
+    /// `msg_…`.
+    pub id: String,
+    /// The model that answers, which may be another than the one asked.
+    pub model: String,
+    /// Mostly empty; calls made by code execution arrive whole in here.
+    pub content: Vec<Block>,
+    /// Mostly null; given where the whole answer is in here.
+    pub stop_reason: Option<String>,
+    /// The prompt's tokens.
+    pub usage: Usage,
+}
+
+/// The beginning of a content block.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Block {
+    /// Text for the reader.
+    Text {
+        /// Mostly empty here.
+        text: String,
+    },
+    /// Thinking, or a summary of it.
+    Thinking {
+        /// Mostly empty here.
+        thinking: String,
+    },
+    /// A call of one of the client's tools.
+    ToolUse {
+        /// `toolu_…`.
+        id: String,
+        /// The tool.
+        name: String,
+        /// A placeholder `{}` when deltas follow.
+        #[serde(default)]
+        input: Value,
+    },
+    /// A call of a tool that Anthropic runs itself.
+    ServerToolUse,
+    /// Anything else.
+    #[serde(other)]
+    Unknown,
+}
+
+/// An addition to a content block. The values are JSON strings, quotes and escapes included.
+#[derive(Debug, Clone, Copy)]
+pub enum Delta<'a> {
+    /// More text.
+    Text(&'a RawValue),
+    /// More thinking.
+    Thinking(&'a RawValue),
+    /// More of a tool call's arguments, as JSON in a string.
+    Json(&'a RawValue),
+    /// Anything else.
+    Unknown,
+}
+
+/// `message_delta`.
+#[derive(Debug, Default, Deserialize)]
+pub struct MessageDelta {
+    /// Why the answer stops.
+    #[serde(default)]
+    pub delta: Stop,
+    /// Replaces what `message_start` said, where given; never adds to it.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// Why an answer stops.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Stop {
+    /// `end_turn`, `max_tokens`, `tool_use`, … (§2); null in early `message_delta`s.
+    pub stop_reason: Option<String>,
+    /// More about a refusal.
+    pub stop_details: Option<StopDetails>,
+}
+
+/// `stop_details`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct StopDetails {
+    /// For people.
+    pub explanation: Option<String>,
+}
+
+/// `usage`, as far as it is known at one moment. Any field can be missing or null.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    pub input_tokens: Option<u64>,
+    pub cache_creation_input_tokens: Option<u64>,
+    pub cache_read_input_tokens: Option<u64>,
+    pub cache_creation: Option<CacheCreation>,
+    pub output_tokens: Option<u64>,
+    pub output_tokens_details: Option<OutputTokensDetails>,
+    pub server_tool_use: Option<ServerToolUse>,
+    pub inference_geo: Option<String>,
+    pub speed: Option<String>,
+}
+
+/// How long what was written to the prompt cache is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct CacheCreation {
+    pub ephemeral_5m_input_tokens: u64,
+    pub ephemeral_1h_input_tokens: u64,
+}
+
+/// What `output_tokens` consists of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct OutputTokensDetails {
+    pub thinking_tokens: u64,
+}
+
+/// Calls of tools that Anthropic runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ServerToolUse {
+    pub web_search_requests: Option<u64>,
+}
+
+/// `{"type": "error", "error": {…}}`, in mid-stream or as the body of an HTTP error (§4).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct ErrorBody {
+    /// What happened.
+    pub error: Error,
+    /// Anthropic's id of the request.
+    #[serde(default)]
+    pub request_id: Option<String>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Error {
+    /// `invalid_request_error`, `overloaded_error`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// For people.
+    pub message: String,
+    /// A machine code, for some errors.
+    pub details: Option<ErrorDetails>,
+}
+
+/// `error.details`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ErrorDetails {
+    /// For instance `enforced_spend_limit_reached`.
+    pub error_code: Option<String>,
+}
+
+/// An event whose data is not what its name promises.
+#[derive(Debug, thiserror::Error)]
+#[error("upstream sent an event that cannot be read")]
+pub struct ParseError(#[from] serde_json::Error);
+
+/// Reads one event. Without an `event:` field, the data's own `type` says what it is.
+pub fn parse<'a>(event: &'a sse::Event<'_>) -> Result<Event<'a>, ParseError> {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: &'a str,
+    }
+    if event.data.is_empty() {
+        return Ok(Event::Unknown);
+    }
+    let data = &*event.data;
+    match event.name {
+        b"" => match serde_json::from_slice::<Typed<'_>>(data) {
+            Ok(typed) => parse_as(typed.kind.as_bytes(), data),
+            Err(_) => Ok(Event::Unknown),
+        },
+        name => parse_as(name, data),
+    }
+}
+
+fn parse_as<'a>(name: &[u8], data: &'a [u8]) -> Result<Event<'a>, ParseError> {
+    #[derive(Deserialize)]
+    struct Start {
+        message: MessageStart,
+    }
+    #[derive(Deserialize)]
+    struct BlockStart {
+        index: usize,
+        content_block: Block,
+    }
+    #[derive(Deserialize)]
+    struct BlockDelta<'a> {
+        index: usize,
+        #[serde(borrow)]
+        delta: RawDelta<'a>,
+    }
+    #[derive(Deserialize)]
+    struct RawDelta<'a> {
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+        #[serde(borrow)]
+        thinking: Option<&'a RawValue>,
+        #[serde(borrow)]
+        partial_json: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct BlockStop {
+        index: usize,
+    }
+    let string = |value: Option<&'a RawValue>| value.filter(|value| value.get().starts_with('"'));
+    Ok(match name {
+        b"content_block_delta" => {
+            let BlockDelta { index, delta } = serde_json::from_slice(data)?;
+            let delta =
+                match (string(delta.text), string(delta.thinking), string(delta.partial_json)) {
+                    (Some(text), ..) => Delta::Text(text),
+                    (_, Some(thinking), _) => Delta::Thinking(thinking),
+                    (.., Some(json)) => Delta::Json(json),
+                    _ => Delta::Unknown,
+                };
+            Event::BlockDelta { index, delta }
+        }
+        b"message_start" => Event::MessageStart(serde_json::from_slice::<Start>(data)?.message),
+        b"content_block_start" => {
+            let BlockStart { index, content_block } = serde_json::from_slice(data)?;
+            Event::BlockStart { index, block: content_block }
+        }
+        b"content_block_stop" => {
+            Event::BlockStop { index: serde_json::from_slice::<BlockStop>(data)?.index }
+        }
+        b"message_delta" => Event::MessageDelta(serde_json::from_slice(data)?),
+        b"message_stop" => Event::MessageStop,
+        b"ping" => Event::Ping,
+        b"error" => Event::Error(serde_json::from_slice(data)?),
+        _ => Event::Unknown,
+    })
+}

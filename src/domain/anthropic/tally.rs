@@ -1,0 +1,135 @@
+//! What the ledger wants to know of an answer: read from the few events that say it, never from the deltas.
+
+use super::event::{Block, ErrorBody, Event, ParseError, Usage, parse};
+use crate::domain::{catalog::Terms, exchange::Tokens, sse};
+
+/// Counts along while an answer comes in.
+#[derive(Debug, Default)]
+pub struct Tally {
+    model: Option<String>,
+    stop_reason: Option<String>,
+    usage: Usage,
+    has_content: bool,
+    used_server_tools: bool,
+    error: Option<ErrorBody>,
+    ended: bool,
+}
+
+impl Tally {
+    /// Reads one event, with its blank line. Deltas are passed over by their name.
+    pub fn read(&mut self, event: &[u8]) -> Result<(), ParseError> {
+        if event.starts_with(b"event: content_block_delta") {
+            return Ok(());
+        }
+        match parse(&sse::parse(event))? {
+            Event::MessageStart(start) => {
+                self.has_content |= !start.content.is_empty();
+                self.model = Some(start.model);
+                self.stop_reason = start.stop_reason;
+                self.usage = start.usage;
+            }
+            Event::BlockStart { block, .. } => {
+                self.has_content = true;
+                self.used_server_tools |= block == Block::ServerToolUse;
+            }
+            Event::MessageDelta(last) => {
+                if last.delta.stop_reason.is_some() {
+                    self.stop_reason = last.delta.stop_reason;
+                }
+                self.usage.update(last.usage);
+            }
+            Event::MessageStop => self.ended = true,
+            Event::Error(error) => self.error = Some(error),
+            Event::BlockDelta { .. } | Event::BlockStop { .. } | Event::Ping | Event::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// The model that answered, once it began to.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// Why it stopped, in Anthropic's words.
+    pub fn stop_reason(&self) -> Option<&str> {
+        self.stop_reason.as_deref()
+    }
+
+    /// The error in mid-stream.
+    pub const fn error(&self) -> Option<&ErrorBody> {
+        self.error.as_ref()
+    }
+
+    /// Whether `message_stop` came. A stream that ends without it was cut, although SDKs accept it silently.
+    pub const fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The tokens so far.
+    pub fn tokens(&self) -> Tokens {
+        self.usage.tokens()
+    }
+
+    /// On which terms they are billed.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            fast: self.usage.speed.as_deref() == Some("fast"),
+            us_only: self.usage.inference_geo.as_deref() == Some("us"),
+            // A refusal is billed only when something had been said (`claude-models.json`, `_meta.rules.refusal`).
+            free: self.stop_reason() == Some("refusal") && !self.has_content,
+        }
+    }
+
+    /// Whether the answer may be served again (design §5): whole, with content, and ended because it was done.
+    pub fn is_servable(&self) -> bool {
+        self.ended
+            && self.error.is_none()
+            && self.has_content
+            && !self.used_server_tools
+            && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
+    }
+}
+
+impl Usage {
+    /// Takes over what a later event says: its fields replace, they never add.
+    pub fn update(&mut self, later: Self) {
+        let Self {
+            input_tokens,
+            cache_creation_input_tokens,
+            cache_read_input_tokens,
+            cache_creation,
+            output_tokens,
+            output_tokens_details,
+            server_tool_use,
+            inference_geo,
+            speed,
+        } = later;
+        self.input_tokens = input_tokens.or(self.input_tokens);
+        self.cache_creation_input_tokens =
+            cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.cache_creation = cache_creation.or(self.cache_creation);
+        self.output_tokens = output_tokens.or(self.output_tokens);
+        self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
+        self.server_tool_use = server_tool_use.or(self.server_tool_use);
+        self.inference_geo = inference_geo.or(self.inference_geo.take());
+        self.speed = speed.or(self.speed.take());
+    }
+
+    /// The counters of the ledger. Cache writes whose lifetime is not said count as five minutes.
+    pub fn tokens(&self) -> Tokens {
+        let written = self.cache_creation_input_tokens;
+        let split = self.cache_creation.unwrap_or_default();
+        let one_hour = split.ephemeral_1h_input_tokens;
+        Tokens {
+            input: self.input_tokens.unwrap_or(0),
+            cache_write_5m: written
+                .map_or(split.ephemeral_5m_input_tokens, |all| all.saturating_sub(one_hour)),
+            cache_write_1h: one_hour,
+            cache_read: self.cache_read_input_tokens.unwrap_or(0),
+            output: self.output_tokens.unwrap_or(0),
+            thinking: self.output_tokens_details.map_or(0, |details| details.thinking_tokens),
+            searches: self.server_tool_use.and_then(|tools| tools.web_search_requests).unwrap_or(0),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! A client's request as it was written: for the ledger, which keeps what was really sent.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::domain::chain::Chain;
+
+/// The request as a chain of its messages, byte for byte as the client wrote them, and a frame of the other fields
+/// in alphabetical order. `None` if it is no object with a list of messages.
+pub fn chain(body: &[u8]) -> Option<Chain> {
+    #[derive(Deserialize)]
+    struct Fields<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, &'a RawValue>);
+
+    let mut fields = serde_json::from_slice::<Fields<'_>>(body).ok()?.0;
+    let messages: Vec<&RawValue> = serde_json::from_str(fields.remove("messages")?.get()).ok()?;
+    let frame = serde_json::to_vec(&fields).ok()?;
+    Some(Chain::new(frame, messages.into_iter().map(|message| message.get().as_bytes().to_vec())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_kept_as_they_were_written() {
+        let body = br#"{"stream":true, "messages":[ {"role": "user","content":"a\u00e9"} ,{"x":1}], "model":"m"}"#;
+        let chain = chain(body).unwrap();
+        assert_eq!(chain.frame.body, br#"{"model":"m","stream":true}"#);
+        let nodes: Vec<_> =
+            chain.nodes.iter().map(|node| std::str::from_utf8(&node.body).unwrap()).collect();
+        assert_eq!(nodes, [r#"{"role": "user","content":"a\u00e9"}"#, r#"{"x":1}"#]);
+    }
+}

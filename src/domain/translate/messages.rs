@@ -1,0 +1,343 @@
+//! The conversation: OpenAI's list of messages, which may come in any order, as Anthropic's, which may not
+//! (`reference/anthropic-api.md` §1.6, §9.1 "Messages").
+//!
+//! Between two turns of the assistant lies everything that was said to it. The results of its calls go first, then
+//! the rest in its order. Nothing is moved up to the front: what a longer history begins with stays the same bytes.
+
+use super::{
+    media,
+    note::{Error, Notes},
+    tools,
+};
+use crate::domain::{
+    anthropic::{ContentBlock, RequestMessage, Role},
+    catalog::Model,
+    openai::{self, Content, Part},
+};
+
+/// Stands before a conversation that the assistant opens.
+const ASSISTANT_OPENS: &str = "(The assistant speaks first.)";
+/// Stands after instructions that nobody follows up.
+const BEGIN: &str = "Begin.";
+/// Stands after an answer that is to go on, on models that cannot go on by themselves.
+const CONTINUE: &str = "Continue exactly where you stopped. Repeat nothing and explain nothing.";
+
+/// Instructions and conversation.
+#[derive(Debug)]
+pub(super) struct Prompt {
+    pub(super) system: Vec<ContentBlock>,
+    /// Begins with the user; ends with the user or instructions, or with an answer to be continued.
+    pub(super) messages: Vec<RequestMessage>,
+}
+
+/// The conversation as a model with these rules takes it.
+pub(super) fn prompt(
+    given: &[openai::Message],
+    rules: &Model,
+    notes: &mut Notes,
+) -> Result<Prompt, Error> {
+    let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
+    let mut system = Vec::new();
+    for (at, message) in given[..leading].iter().enumerate() {
+        system.extend(blocks(at, message, notes)?);
+    }
+    let mut turns = Turns {
+        rules,
+        written: Vec::with_capacity(given.len() + 1 - leading),
+        calls: Vec::new(),
+        since: Vec::new(),
+        ids: tools::Ids::default(),
+        notes,
+    };
+    for (at, message) in given.iter().enumerate().skip(leading) {
+        turns.take(at, message)?;
+    }
+    turns.close_gap();
+    let mut messages = turns.written;
+    match messages.first().map(|message| message.role) {
+        Some(Role::Assistant) => {
+            notes
+                .add("messages", "the assistant speaks first; a line of the user is put before it");
+            messages.insert(0, user(vec![ContentBlock::text(ASSISTANT_OPENS)]));
+        }
+        Some(_) => {}
+        None if leading == given.len() && !system.is_empty() => {
+            notes.add(
+                "messages",
+                "there are only instructions; a line of the user is put after them",
+            );
+            messages.push(user(vec![ContentBlock::text(BEGIN)]));
+        }
+        None => return Err(Error::NothingToAnswer),
+    }
+    end(&mut messages, rules, notes);
+    Ok(Prompt { system, messages })
+}
+
+/// Sees to it that the conversation ends as the model takes it.
+fn end(messages: &mut Vec<RequestMessage>, rules: &Model, notes: &mut Notes) {
+    let Some(RequestMessage { role: Role::Assistant, content }) = messages.last_mut() else {
+        return;
+    };
+    if !rules.prefill {
+        notes
+            .add("messages", "this model cannot go on from its own words; it is asked to continue");
+        messages.push(user(vec![ContentBlock::text(CONTINUE)]));
+    } else if let Some(ContentBlock::Text { text }) = content.last_mut() {
+        let kept = text.trim_end_matches(is_blank_char).len();
+        if kept < text.len() {
+            notes.add("messages", "white space at the end of the last answer is left out");
+            text.truncate(kept);
+        }
+    }
+}
+
+/// The conversation so far.
+struct Turns<'a, 'n> {
+    rules: &'a Model,
+    written: Vec<RequestMessage>,
+    /// What the last turn of the assistant called.
+    calls: Vec<tools::Call<'a>>,
+    /// What was said to the assistant since, its calls' results aside; never empty blocks.
+    since: Vec<(Role, Vec<ContentBlock>)>,
+    ids: tools::Ids,
+    notes: &'n mut Notes,
+}
+
+impl<'a> Turns<'a, '_> {
+    fn take(&mut self, at: usize, message: &'a openai::Message) -> Result<(), Error> {
+        if message.name.is_some() {
+            self.notes.once(|| format!("messages[{at}].name"), "names of speakers are left out");
+        }
+        let mut content = blocks(at, message, self.notes)?;
+        let role = match message.role {
+            openai::Role::Assistant => return self.assistant(at, message, content),
+            openai::Role::System | openai::Role::Developer => Role::System,
+            openai::Role::User => Role::User,
+            openai::Role::Tool => {
+                let Some(id) = &message.tool_call_id else {
+                    return Err(Error::Missing { field: format!("messages[{at}].tool_call_id") });
+                };
+                if !tools::answer(&mut self.calls, id, &mut content) {
+                    let what = "a result without a call before it is left out";
+                    self.notes.add(format!("messages[{at}]"), what);
+                }
+                return Ok(());
+            }
+            openai::Role::Function => {
+                let field = format!("messages[{at}].role");
+                return Err(Error::NotYet { field, what: "the role `function`" });
+            }
+        };
+        if content.is_empty() {
+            self.notes.once(|| format!("messages[{at}]"), "a blank message is left out");
+        } else {
+            self.since.push((role, content));
+        }
+        Ok(())
+    }
+
+    fn assistant(
+        &mut self,
+        at: usize,
+        message: &'a openai::Message,
+        mut content: Vec<ContentBlock>,
+    ) -> Result<(), Error> {
+        if message.function_call.is_some() {
+            let field = format!("messages[{at}].function_call");
+            return Err(Error::NotYet { field, what: "function_call" });
+        }
+        leave_out_extras(at, message, self.notes);
+        if let Some(refusal) = message.refusal.as_ref().filter(|text| !is_blank(text)) {
+            content.push(ContentBlock::text(refusal));
+        }
+        let calls = message.tool_calls.as_deref().unwrap_or_default();
+        if content.is_empty() && calls.is_empty() {
+            self.notes.once(|| format!("messages[{at}]"), "a blank message is left out");
+            return Ok(());
+        }
+        if !self.since.is_empty() || self.calls.iter().any(tools::Call::is_answered) {
+            self.close_gap();
+        }
+        for (number, call) in calls.iter().enumerate() {
+            let path = format!("messages[{at}].tool_calls[{number}]");
+            let (block, call) = self.ids.call(call, path, self.notes)?;
+            content.push(block);
+            self.calls.push(call);
+        }
+        // One turn, however many messages it came in: the results of its calls must stand right after it.
+        match self.written.last_mut() {
+            Some(RequestMessage { role: Role::Assistant, content: turn }) => {
+                turn.append(&mut content);
+            }
+            _ => self.written.push(RequestMessage { role: Role::Assistant, content }),
+        }
+        Ok(())
+    }
+
+    /// Writes what was said since the last turn of the assistant.
+    fn close_gap(&mut self) {
+        let results = tools::results(&mut self.calls, self.notes);
+        if !results.is_empty() {
+            self.written.push(user(results));
+        }
+        let last_user = self.since.iter().rposition(|(role, _)| *role == Role::User);
+        let after_user = last_user.is_some()
+            || self.written.last().is_some_and(|message| message.role == Role::User);
+        for (at, (role, mut content)) in std::mem::take(&mut self.since).into_iter().enumerate() {
+            if role == Role::User {
+                self.written.push(user(content));
+                continue;
+            }
+            // Instructions may only follow a user turn and end it.
+            let in_place = after_user && last_user.is_none_or(|last| at > last);
+            if !(self.rules.system_messages && in_place) {
+                let what =
+                    "instructions in the middle are sent as text of the user, in <system> tags";
+                self.notes.once(|| "messages".to_owned(), what);
+                self.written.push(user(content.into_iter().map(in_tags).collect()));
+                continue;
+            }
+            match self.written.last_mut() {
+                Some(RequestMessage { role: Role::System, content: last }) => {
+                    last.append(&mut content);
+                }
+                _ => self.written.push(RequestMessage { role: Role::System, content }),
+            }
+        }
+    }
+}
+
+/// Adds to the last thing that the user said. Later instructions keep their place.
+pub(super) fn append_to_last_user(messages: &mut [RequestMessage], text: String) {
+    if let Some(message) = messages.iter_mut().rfind(|message| message.role == Role::User) {
+        message.content.push(ContentBlock::text(text));
+    }
+}
+
+fn user(content: Vec<ContentBlock>) -> RequestMessage {
+    RequestMessage { role: Role::User, content }
+}
+
+fn in_tags(block: ContentBlock) -> ContentBlock {
+    match block {
+        ContentBlock::Text { text } => ContentBlock::text(format!("<system>{text}</system>")),
+        other => other,
+    }
+}
+
+fn is_instruction(role: openai::Role) -> bool {
+    matches!(role, openai::Role::System | openai::Role::Developer)
+}
+
+/// Anthropic refuses text blocks with nothing but white space in them.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(is_blank_char)
+}
+
+/// White space by Unicode, and the separators that Python also counts as such.
+fn is_blank_char(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
+}
+
+/// Notes what answers of ours and of other providers carry besides text and calls.
+fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
+    let extras = [
+        ("reasoning_content", &message.reasoning_content),
+        ("reasoning", &message.reasoning),
+        ("reasoning_details", &message.reasoning_details),
+        ("thinking_blocks", &message.thinking_blocks),
+        ("annotations", &message.annotations),
+        ("audio", &message.audio),
+    ];
+    for (name, value) in extras {
+        let given = value.as_ref().is_some_and(|value| {
+            value.as_array().is_none_or(|items| !items.is_empty()) && value.as_str() != Some("")
+        });
+        if given {
+            let field = || format!("messages[{at}].{name}");
+            notes.once(field, "thinking, citations and sound of earlier answers are left out");
+        }
+    }
+}
+
+/// What a message says, without what is blank.
+fn blocks(
+    at: usize,
+    message: &openai::Message,
+    notes: &mut Notes,
+) -> Result<Vec<ContentBlock>, Error> {
+    match &message.content {
+        None => Ok(Vec::new()),
+        Some(Content::Text(text)) if is_blank(text) => Ok(Vec::new()),
+        Some(Content::Text(text)) => Ok(vec![ContentBlock::text(text)]),
+        Some(Content::Parts(parts)) => {
+            let mut blocks = Vec::with_capacity(parts.len());
+            for (number, part) in parts.iter().enumerate() {
+                let path = |field: &str| format!("messages[{at}].content[{number}]{field}");
+                blocks.extend(block(message.role, part, &path, notes)?);
+            }
+            Ok(blocks)
+        }
+    }
+}
+
+/// One part, whose fields `path` names; `None` if it is left out.
+fn block(
+    role: openai::Role,
+    part: &Part,
+    path: &dyn Fn(&str) -> String,
+    notes: &mut Notes,
+) -> Result<Option<ContentBlock>, Error> {
+    if part.prompt_cache_breakpoint.is_some() || part.cache_control.is_some() {
+        notes.once(|| path(""), "marks for prompt caching are left out");
+    }
+    let text = |text: &Option<String>, field| match text {
+        Some(text) if is_blank(text) => Ok(None),
+        Some(text) => Ok(Some(ContentBlock::text(text))),
+        None => Err(Error::Missing { field: path(field) }),
+    };
+    match part.kind.as_str() {
+        "text" => {
+            let block = text(&part.text, ".text")?;
+            if block.is_none() {
+                notes.once(|| path(""), "a blank part is left out");
+            }
+            Ok(block)
+        }
+        "refusal" => text(&part.refusal, ".refusal"),
+        "image_url" => {
+            let Some(image) = &part.image_url else {
+                return Err(Error::Missing { field: path(".image_url") });
+            };
+            if !matches!(role, openai::Role::User | openai::Role::Tool) {
+                notes.once(|| path(""), "pictures are left out where the user does not speak");
+                return Ok(None);
+            }
+            if image.detail.as_ref().is_some_and(|detail| detail != "auto") {
+                notes.once(
+                    || path(".image_url.detail"),
+                    "is left out, because Claude looks at every picture alike",
+                );
+            }
+            let field = || path(".image_url.url");
+            match media::image(&image.url, &field, notes) {
+                Ok(source) => Ok(Some(ContentBlock::Image { source })),
+                Err(fault) => Err(Error::Image { field: field(), fault }),
+            }
+        }
+        "input_audio" => Err(Error::Impossible {
+            field: path(".type"),
+            reason: "Claude cannot hear audio; send a transcript as text",
+        }),
+        "file" => Err(Error::NotYet { field: path(".type"), what: "a file" }),
+        "thinking" | "redacted_thinking" | "reasoning" if role == openai::Role::Assistant => {
+            let what = "thinking, citations and sound of earlier answers are left out";
+            notes.once(|| path(""), what);
+            Ok(None)
+        }
+        kind => {
+            Err(Error::UnknownPart { field: path(".type"), kind: kind.chars().take(64).collect() })
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What a translation says besides its result: notes, where it had to change something, and errors, where it cannot
+//! go on. Apart from the rules, so that all that people may read stands in one place.
+//!
+//! Neither repeats what a client wrote, except names: notes and errors are logged, bodies are not.
+
+use serde::Serialize;
+
+/// Something was dropped or changed on the way to Anthropic. Never silent: logged, and kept with the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// Where in the client's request, as `messages[0].content`.
+    pub field: String,
+    /// What was done.
+    pub what: String,
+}
+
+/// The notes of one translation, in the order in which they arose.
+#[derive(Debug, Default)]
+pub(super) struct Notes(Vec<Note>);
+
+impl Notes {
+    /// Says that `what` was done to `field`.
+    pub(super) fn add(&mut self, field: impl Into<String>, what: impl Into<String>) {
+        self.0.push(Note { field: field.into(), what: what.into() });
+    }
+
+    /// Says so of the first place only: a long history has many.
+    pub(super) fn once(&mut self, field: impl FnOnce() -> String, what: &str) {
+        if !self.0.iter().any(|note| note.what == what) {
+            self.add(field(), what);
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Note> {
+        self.0
+    }
+}
+
+/// Why a request cannot be translated. Always the client's to mend, so always a 400.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No model is named.
+    #[error("`model` is empty: name a model, for example one of those that GET /v1/models lists")]
+    NoModel,
+    /// There are no messages, or none with anything in it.
+    #[error("`messages` has nothing to answer: send at least one message that is not blank")]
+    NothingToAnswer,
+    /// A part of an object is missing.
+    #[error("`{field}` is missing: add it")]
+    Missing {
+        /// The path to it.
+        field: String,
+    },
+    /// A number outside its range.
+    #[error("`{field}` must be {range}")]
+    OutOfRange {
+        /// The path to it.
+        field: &'static str,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// Claude has nothing of the kind.
+    #[error("`{field}`: {reason}")]
+    Impossible {
+        /// The path to it.
+        field: String,
+        /// What cannot be done, and what to do instead.
+        reason: &'static str,
+    },
+    /// It can be done, but not by this version.
+    #[error("`{field}`: {what} is not supported yet; leave it out")]
+    NotYet {
+        /// The path to it.
+        field: String,
+        /// What is asked for.
+        what: &'static str,
+    },
+    /// A picture that cannot be sent on.
+    #[error("`{field}` {fault}")]
+    Image {
+        /// The path to its URL.
+        field: String,
+        /// What is wrong with it.
+        fault: ImageFault,
+    },
+    /// A part of a message of a type that nobody knows.
+    #[error(
+        "`{field}`: content parts of type `{kind}` are not supported; use `text` or `image_url`"
+    )]
+    UnknownPart {
+        /// The path to its type.
+        field: String,
+        /// Its type.
+        kind: String,
+    },
+    /// A name that Anthropic refuses.
+    #[error(
+        "`{field}`: a tool's name must be 1 to 64 letters, digits, underscores and hyphens; rename it"
+    )]
+    ToolName {
+        /// The path to the name.
+        field: String,
+    },
+    /// Parameters that Anthropic refuses.
+    #[error(
+        "`{field}` must be a JSON schema whose `type` is `object`; leave it out if there are none"
+    )]
+    Schema {
+        /// The path to the schema.
+        field: String,
+    },
+    /// Two tools of one name.
+    #[error("`{field}`: another tool is also named `{name}`; names must be unique")]
+    DuplicateTool {
+        /// The path to the second name.
+        field: String,
+        /// The name.
+        name: String,
+    },
+    /// A tool that must be called does not exist.
+    #[error("`tool_choice` names the tool `{name}`, which is not among `tools`")]
+    UnknownTool {
+        /// Its name.
+        name: String,
+    },
+    /// A tool must be called, but there is none.
+    #[error("`tool_choice` asks for a tool call, but `tools` is empty: send the tools as well")]
+    ChoiceWithoutTools,
+    /// A choice that is none of OpenAI's.
+    #[error("`tool_choice` must be `none`, `auto`, `required`, or an object that names a function")]
+    UnknownChoice,
+}
+
+/// What is wrong with a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ImageFault {
+    /// There is nothing in it.
+    #[error("is empty: send a data: or https: URL")]
+    Empty,
+    /// No URL at all.
+    #[error("is not a URL: send a data: or https: URL")]
+    NotAUrl,
+    /// `ftp:`, `file:`, …
+    #[error("has a scheme that is not supported: send a data: or https: URL")]
+    Scheme,
+    /// A `data:` URL in another encoding.
+    #[error("is not a base64 data URL: write it as data:image/png;base64,…")]
+    NotBase64,
+    /// The bytes cannot be decoded.
+    #[error("is not valid base64: it may be cut off")]
+    BadBase64,
+    /// BMP, TIFF, SVG, HEIC, …
+    #[error("is not a PNG, JPEG, GIF or WebP picture: convert it to one of these")]
+    Format,
+}
+
+impl Error {
+    /// The path to the field at fault, in the client's request.
+    pub fn param(&self) -> &str {
+        match self {
+            Self::NoModel => "model",
+            Self::NothingToAnswer => "messages",
+            Self::OutOfRange { field, .. } => field,
+            Self::Missing { field }
+            | Self::Impossible { field, .. }
+            | Self::NotYet { field, .. }
+            | Self::Image { field, .. }
+            | Self::UnknownPart { field, .. }
+            | Self::ToolName { field }
+            | Self::Schema { field }
+            | Self::DuplicateTool { field, .. } => field,
+            Self::UnknownTool { .. } | Self::ChoiceWithoutTools | Self::UnknownChoice => {
+                "tool_choice"
+            }
+        }
+    }
+
+    /// OpenAI's `code` for it (`reference/anthropic-api.md` §8.4).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoModel | Self::NothingToAnswer | Self::Missing { .. } => {
+                "missing_required_parameter"
+            }
+            Self::Impossible { .. } | Self::NotYet { .. } => "unsupported_parameter",
+            Self::Image { .. } => "invalid_image_url",
+            Self::OutOfRange { .. }
+            | Self::UnknownPart { .. }
+            | Self::ToolName { .. }
+            | Self::Schema { .. }
+            | Self::DuplicateTool { .. }
+            | Self::UnknownTool { .. }
+            | Self::ChoiceWithoutTools
+            | Self::UnknownChoice => "invalid_value",
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! A request of OpenAI's dialect as one of Anthropic's (`reference/anthropic-api.md` §9.1). Pure and deterministic:
+//! the same request always gives the same bytes, which the cache, the ledger and prompt caching upstream live on.
+//!
+//! Here are the parameters; the conversation is in `messages`, its pictures in `media`, tools in `tools`.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::{
+    messages,
+    note::{Error, Note, Notes},
+    tools,
+};
+use crate::domain::{
+    anthropic::{self, Metadata, Version},
+    catalog::{Catalog, Model},
+    openai,
+};
+
+/// What goes upstream, and what had to be changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Translated {
+    /// The body.
+    pub request: anthropic::Request,
+    /// The `anthropic-version` header.
+    pub version: Version,
+    /// The `anthropic-beta` header's values.
+    pub betas: Vec<&'static str>,
+    /// Everything that was dropped or changed.
+    pub notes: Vec<Note>,
+}
+
+/// Translates a request, by the rules that `catalog` has for its model.
+pub fn request(request: &openai::Request, catalog: &Catalog) -> Result<Translated, Error> {
+    let mut notes = Notes::default();
+    let model = model(&request.model, &mut notes)?;
+    let rules = catalog.rules(&model);
+    refuse_impossible(request)?;
+    refuse_not_yet(request)?;
+    let max_tokens = max_tokens(request, catalog.get(&model), rules, &mut notes)?;
+    let Sampling { temperature, top_p, top_k } = sampling(request, rules, &mut notes)?;
+    let stop_sequences = stop_sequences(request.stop.as_ref(), &mut notes);
+    let messages::Prompt { system, mut messages } =
+        messages::prompt(&request.messages, rules, &mut notes)?;
+    let tools = tools::definitions(request.tools.as_deref().unwrap_or_default(), &mut notes)?;
+    let tools::Choice { choice: tool_choice, instruction } =
+        tools::choice(request, &tools, rules, &mut notes)?;
+    if let Some(instruction) = instruction {
+        messages::append_to_last_user(&mut messages, instruction);
+    }
+    let service_tier = service_tier(request.service_tier.as_deref(), &mut notes);
+    let metadata = metadata(request, &mut notes);
+    leave_out(request, &mut notes);
+    let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
+    Ok(Translated {
+        request: anthropic::Request {
+            model: model.into_owned(),
+            max_tokens,
+            system,
+            messages,
+            tools,
+            tool_choice,
+            stop_sequences,
+            temperature,
+            top_p,
+            top_k,
+            service_tier,
+            metadata,
+        },
+        version: if samples { Version::V20230601 } else { Version::V20261021 },
+        betas: Vec::new(),
+        notes: notes.into_vec(),
+    })
+}
+
+/// The model's id as Anthropic writes it: `anthropic/claude-opus-5.5` is how OpenRouter does.
+fn model<'a>(given: &'a str, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
+    let trimmed = given.trim();
+    let bare = trimmed.strip_prefix("anthropic/").unwrap_or(trimmed);
+    if bare.is_empty() {
+        return Err(Error::NoModel);
+    }
+    let model = if bare.starts_with("claude-") && bare.contains('.') {
+        Cow::Owned(bare.replace('.', "-"))
+    } else {
+        Cow::Borrowed(bare)
+    };
+    if model != given {
+        notes.add("model", format!("is sent as {model}"));
+    }
+    Ok(model)
+}
+
+/// What Claude cannot do at all. Dropping it would give the client something else than it asked for.
+fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
+    let audio = || request.modalities.iter().flatten().any(|modality| modality != "text");
+    let impossible = [
+        (request.n.is_some_and(|n| n != 1), "n", "Claude gives one answer; leave it out or send 1"),
+        (
+            request.logprobs == Some(true),
+            "logprobs",
+            "Claude does not tell probabilities; leave it out",
+        ),
+        (
+            request.top_logprobs.is_some_and(|count| count != 0.0),
+            "top_logprobs",
+            "Claude does not tell probabilities; leave it out",
+        ),
+        (audio(), "modalities", "Claude answers in text, not in audio; send [\"text\"]"),
+        (request.audio.is_some(), "audio", "Claude answers in text, not in audio; leave it out"),
+    ];
+    match impossible.into_iter().find(|(asked, ..)| *asked) {
+        Some((_, field, reason)) => Err(Error::Impossible { field: field.to_owned(), reason }),
+        None => Ok(()),
+    }
+}
+
+/// What Claude can do, but not through this version of the translator.
+fn refuse_not_yet(request: &openai::Request) -> Result<(), Error> {
+    let format = match request.response_format.as_ref().map(|format| &*format.kind) {
+        None | Some("text") => None,
+        Some("json_object") => Some("json_object"),
+        Some("json_schema") => Some("json_schema"),
+        Some(_) => Some("any other type than text"),
+    };
+    let asks_for_call = |call: &Value| !matches!(call.as_str(), Some("auto" | "none"));
+    let extra = |name| request.extra.get(name).is_some_and(|value| !value.is_null());
+    let not_yet = [
+        ("response_format", format),
+        ("reasoning_effort", request.reasoning_effort.as_ref().map(|_| "thinking on request")),
+        ("thinking", extra("thinking").then_some("thinking on request")),
+        ("reasoning", extra("reasoning").then_some("thinking on request")),
+        (
+            "functions",
+            request
+                .functions
+                .as_ref()
+                .is_some_and(|list| !list.is_empty())
+                .then_some("the old form of `tools`"),
+        ),
+        (
+            "function_call",
+            request
+                .function_call
+                .as_ref()
+                .is_some_and(asks_for_call)
+                .then_some("the old form of `tool_choice`"),
+        ),
+        ("web_search_options", request.web_search_options.as_ref().map(|_| "web search")),
+    ];
+    for (field, what) in not_yet {
+        if let Some(what) = what {
+            return Err(Error::NotYet { field: field.to_owned(), what });
+        }
+    }
+    Ok(())
+}
+
+/// The limit that the client set, or the model's. A large one costs nothing, since the answer is always streamed.
+fn max_tokens(
+    request: &openai::Request,
+    known: Option<&Model>,
+    rules: &Model,
+    notes: &mut Notes,
+) -> Result<u32, Error> {
+    let (field, given) = match (request.max_completion_tokens, request.max_tokens) {
+        (None, None) => return Ok(rules.max_output),
+        (None, Some(given)) => ("max_tokens", given),
+        (Some(given), other) => {
+            if other.is_some() && other != Some(given) {
+                notes
+                    .add("max_tokens", "is left out, because max_completion_tokens says otherwise");
+            }
+            ("max_completion_tokens", given)
+        }
+    };
+    if given < 1.0 || given.fract() != 0.0 {
+        return Err(Error::OutOfRange { field, range: "a whole number of at least 1" });
+    }
+    // A model that the catalog does not know may do more than is known of it.
+    let most = known.map_or(u32::MAX, |model| model.max_output);
+    if given > f64::from(most) {
+        notes.add(field, format!("is lowered to {most}, the most that the model can do"));
+        return Ok(most);
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just checked")]
+    Ok(given as u32)
+}
+
+struct Sampling {
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    top_k: Option<u64>,
+}
+
+/// `temperature`, `top_p` and `top_k`, where the model takes them (§1.1 "Sampling parameters"). The defaults are left
+/// out, so that saying them makes no difference, neither to the cache key nor to the version.
+fn sampling(
+    request: &openai::Request,
+    rules: &Model,
+    notes: &mut Notes,
+) -> Result<Sampling, Error> {
+    for (field, value, most, range) in [
+        ("temperature", request.temperature, 2.0, "a number from 0 to 2"),
+        ("top_p", request.top_p, 1.0, "a number from 0 to 1"),
+    ] {
+        if value.is_some_and(|value| !(0.0..=most).contains(&value)) {
+            return Err(Error::OutOfRange { field, range });
+        }
+    }
+    let mut temperature = request.temperature.filter(|value| value.total_cmp(&1.0).is_ne());
+    let mut top_p = request.top_p.filter(|&value| value < 1.0);
+    let mut top_k = top_k(request.extra.get("top_k"), notes)?;
+    if !rules.sampling {
+        for (field, given) in [
+            ("temperature", temperature.take().is_some()),
+            ("top_p", top_p.take().is_some()),
+            ("top_k", top_k.take().is_some()),
+        ] {
+            if given {
+                notes.add(field, "is left out, because this model does not take it");
+            }
+        }
+    }
+    if temperature.is_some_and(|value| value > 1.0) {
+        notes.add("temperature", "is lowered to 1, the highest of Claude's, which is the default");
+        temperature = None;
+    }
+    if temperature.is_some() && top_p.take().is_some() {
+        notes.add("top_p", "is left out, because Claude takes only one of temperature and top_p");
+    }
+    // Minus zero would be another cache key.
+    let positive = |value: f64| value.abs();
+    Ok(Sampling { temperature: temperature.map(positive), top_p: top_p.map(positive), top_k })
+}
+
+/// Open WebUI sends it among the unknown fields. 0 and -1 mean "off" in other engines.
+fn top_k(given: Option<&Value>, notes: &mut Notes) -> Result<Option<u64>, Error> {
+    let number = match given {
+        None | Some(Value::Null) => return Ok(None),
+        Some(value) => value.as_f64().filter(|number| number.fract() == 0.0),
+    };
+    match number {
+        None => Err(Error::OutOfRange { field: "top_k", range: "a whole number" }),
+        Some(off) if off < 1.0 => {
+            notes.add("top_k", "is left out, because it limits nothing");
+            Ok(None)
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        Some(number) => Ok(Some(number as u64)),
+    }
+}
+
+/// Anthropic refuses blank ones.
+fn stop_sequences(given: Option<&openai::Stop>, notes: &mut Notes) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for text in given.iter().flat_map(|stop| &stop.0) {
+        if messages::is_blank(text) {
+            notes.once(|| "stop".to_owned(), "a blank stop sequence is left out");
+        } else if !kept.contains(text) {
+            kept.push(text.clone());
+        }
+    }
+    kept
+}
+
+/// `auto` is the default on both sides.
+fn service_tier(given: Option<&str>, notes: &mut Notes) -> Option<&'static str> {
+    match given {
+        None | Some("auto") => None,
+        Some("default") => Some("standard_only"),
+        Some(_) => {
+            notes.add("service_tier", "is left out, because Anthropic has no such tier");
+            None
+        }
+    }
+}
+
+/// Who asks, unless it tells who that is in person (§1.1 `metadata`).
+fn metadata(request: &openai::Request, notes: &mut Notes) -> Option<Metadata> {
+    let given = |id: &'_ Option<String>| id.clone().filter(|id| !messages::is_blank(id));
+    let (field, user_id) = match (given(&request.safety_identifier), given(&request.user)) {
+        (Some(id), other) => {
+            if other.is_some_and(|other| other != id) {
+                notes.add("user", "is left out, because safety_identifier says otherwise");
+            }
+            ("safety_identifier", id)
+        }
+        (None, Some(id)) => ("user", id),
+        (None, None) => return None,
+    };
+    if user_id.chars().count() > 256 {
+        notes.add(field, "is left out, because it is longer than 256 characters");
+        return None;
+    }
+    if is_email(&user_id) || is_phone(&user_id) {
+        notes.add(field, "is left out, because it looks like an e-mail address or a phone number");
+        return None;
+    }
+    Some(Metadata { user_id })
+}
+
+fn is_email(id: &str) -> bool {
+    id.split_once('@').is_some_and(|(who, host)| !who.is_empty() && host.contains('.'))
+}
+
+fn is_phone(id: &str) -> bool {
+    let digits = id.bytes().filter(u8::is_ascii_digit).count();
+    (7..=15).contains(&digits)
+        && id.bytes().all(|byte| byte.is_ascii_digit() || b"+-(). /".contains(&byte))
+}
+
+/// Notes what has no counterpart and does no harm. Takes the request apart with no `..`, so that a new field does not
+/// compile until someone has said what becomes of it.
+fn leave_out(request: &openai::Request, notes: &mut Notes) {
+    let openai::Request {
+        model: _,
+        messages: _,
+        stream: _,
+        stream_options: _,
+        max_tokens: _,
+        max_completion_tokens: _,
+        temperature: _,
+        top_p: _,
+        stop: _,
+        n: _,
+        tools: _,
+        tool_choice: _,
+        parallel_tool_calls: _,
+        response_format: _,
+        reasoning_effort: _,
+        service_tier: _,
+        user: _,
+        safety_identifier: _,
+        modalities: _,
+        audio: _,
+        logprobs: _,
+        top_logprobs: _,
+        web_search_options: _,
+        functions: _,
+        function_call: _,
+        frequency_penalty,
+        presence_penalty,
+        logit_bias,
+        seed,
+        store,
+        metadata,
+        prediction,
+        verbosity,
+        prompt_cache_key,
+        prompt_cache_options,
+        prompt_cache_retention,
+        moderation,
+        extra,
+    } = request;
+    let says_something = |value: &Option<Value>| match value {
+        None | Some(Value::Bool(false)) => false,
+        Some(Value::Object(object)) => !object.is_empty(),
+        Some(_) => true,
+    };
+    let harmless = [
+        ("frequency_penalty", frequency_penalty.is_some_and(|value| value != 0.0)),
+        ("presence_penalty", presence_penalty.is_some_and(|value| value != 0.0)),
+        ("logit_bias", says_something(logit_bias)),
+        ("seed", says_something(seed)),
+        ("store", says_something(store)),
+        ("metadata", says_something(metadata)),
+        ("prediction", says_something(prediction)),
+        ("verbosity", verbosity.as_ref().is_some_and(|value| value != "medium")),
+        ("prompt_cache_key", says_something(prompt_cache_key)),
+        ("prompt_cache_options", says_something(prompt_cache_options)),
+        ("prompt_cache_retention", says_something(prompt_cache_retention)),
+        ("moderation", says_something(moderation)),
+    ];
+    for (field, _) in harmless.into_iter().filter(|(_, given)| *given) {
+        notes.add(field, "is left out, because Claude has nothing like it");
+    }
+    // These two are read above, out of the unknown ones.
+    let known = ["top_k", "thinking", "reasoning"];
+    for (field, value) in extra {
+        if !value.is_null() && !known.contains(&&**field) {
+            notes.add(field, "is left out, because it is not known");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What an answer used and cost, and why it stopped (`reference/anthropic-api.md` §9.3).
+
+use crate::domain::{
+    anthropic,
+    exchange::{Cost, NanoDollars, Tokens},
+    openai::{CompletionTokensDetails, FinishReason, PromptTokensDetails, Usage},
+};
+
+/// Who pays for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bill {
+    /// This call caused it.
+    Paid(Cost),
+    /// It was there already.
+    Free {
+        /// What it cost when it was asked.
+        saved: Cost,
+    },
+}
+
+/// OpenAI's usage: the prompt is counted whole, however it was billed.
+pub fn usage(tokens: &Tokens, bill: Bill) -> Usage {
+    let Tokens {
+        input: _,
+        cache_write_5m,
+        cache_write_1h,
+        cache_read,
+        output,
+        thinking,
+        searches: _,
+    } = *tokens;
+    let dollars = |cost: Cost| cost.amount().map(NanoDollars::dollars);
+    let (cost, saved) = match bill {
+        Bill::Paid(cost) => (dollars(cost), None),
+        Bill::Free { saved } => (Some(0.0), dollars(saved)),
+    };
+    Usage {
+        prompt_tokens: tokens.prompt(),
+        completion_tokens: output,
+        total_tokens: tokens.prompt() + output,
+        prompt_tokens_details: PromptTokensDetails {
+            cached_tokens: cache_read,
+            cache_write_tokens: cache_write_5m + cache_write_1h,
+        },
+        completion_tokens_details: CompletionTokensDetails { reasoning_tokens: thinking },
+        cache_creation_input_tokens: cache_write_5m + cache_write_1h,
+        cache_read_input_tokens: cache_read,
+        cost,
+        saved,
+    }
+}
+
+/// Why an answer stopped. Reasons of a later version read as a plain stop: the answer was whole.
+pub fn finish_reason(stop: &anthropic::Stop) -> FinishReason {
+    match stop.stop_reason.as_deref() {
+        Some("max_tokens" | "model_context_window_exceeded" | "pause_turn" | "compaction") => {
+            FinishReason::Length
+        }
+        Some("tool_use") => FinishReason::ToolCalls,
+        Some("refusal") => FinishReason::ContentFilter,
+        _ => FinishReason::Stop,
+    }
+}
+
+/// Why Claude would not answer, if it said so.
+pub(super) fn refusal(stop: anthropic::Stop) -> Option<String> {
+    let refused = stop.stop_reason.as_deref() == Some("refusal");
+    stop.stop_details.filter(|_| refused).and_then(|details| details.explanation)
+}

@@ -1,0 +1,177 @@
+//! The doors: HTTP in, answers out. The only place where errors become HTTP.
+
+mod accept;
+mod auth;
+mod caller;
+mod chat;
+mod error;
+mod health;
+mod models;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures_util::FutureExt;
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use self::{auth::Auth, error::Rejection};
+use crate::{
+    answer::{self, Answers, Failure, Models},
+    config::{Config, Durability},
+    domain::{catalog::Catalog, exchange::OwnerId},
+    store::{self, Ledger},
+    upstream::Upstream,
+};
+
+/// How long open answers may go on after the signal to stop, and then the ledger to write what it has.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A server that has its port and its ledger, and waits for its first connection.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    app: App,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] store::Error),
+    /// There is no TLS for upstream.
+    #[error(
+        "cannot set up TLS (a machine without CA certificates needs the package ca-certificates)"
+    )]
+    Tls(#[source] reqwest::Error),
+    /// The port is taken, or not ours to take.
+    #[error("cannot listen on {host}:{port}")]
+    Listen {
+        /// The address.
+        host: IpAddr,
+        /// The port.
+        port: u16,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// What the doors need. Cheap to clone.
+#[derive(Debug, Clone)]
+struct App(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    answers: Answers,
+    models: Models,
+    auth: Auth,
+    largest_body: usize,
+}
+
+impl Server {
+    /// Puts the house together: ledger, upstream, answers, doors.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let Config { host, port, .. } = config;
+        let listener = TcpListener::bind((host, port)).await;
+        let listener = listener.map_err(|source| StartError::Listen { host, port, source })?;
+        let upstream = Upstream::new(&config.anthropic_base_url, config.upstream_idle)
+            .map_err(StartError::Tls)?;
+        let options = store::Options {
+            durability: match config.durability {
+                Durability::Full => store::Durability::Full,
+                Durability::Normal => store::Durability::Normal,
+            },
+            ..store::Options::new(&config.database_url)
+        };
+        let ledger =
+            Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &tasks).await?;
+        let settings = answer::Settings {
+            upstream_idle: config.upstream_idle,
+            ttl: config.cache_ttl,
+            status_of,
+        };
+        let answers = Answers::new(
+            upstream,
+            ledger,
+            Catalog::builtin(),
+            tasks.clone(),
+            stop.clone(),
+            settings,
+        );
+        let app = App(Arc::new(Inner {
+            models: Models::new(answers.clone()),
+            answers,
+            auth: Auth::new(config.client_key, config.anthropic_key),
+            largest_body: config.max_body,
+        }));
+        Ok(Self { listener, app, tasks, stop })
+    }
+
+    /// Where it listens: with port 0, the one that was free.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown`, then lets open answers finish, bounded, and closes the ledger.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listener, app, tasks, stop } = self;
+        let ledger = app.0.answers.ledger().clone();
+        accept::serve(listener, router(app), shutdown, GRACE).await;
+        stop.cancel();
+        tasks.close();
+        ledger.close(GRACE).await;
+        if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+            tracing::warn!(unfinished = tasks.len(), "giving up on tasks that do not end");
+        }
+    }
+}
+
+/// The status that a client gets: what the ledger notes for a call.
+fn status_of(failure: Option<&Failure>) -> u16 {
+    failure.map_or(StatusCode::OK, error::status).as_u16()
+}
+
+/// Every path there is. Anything else is a clear 404.
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1", get(health::alive))
+        .route("/v1/", get(health::alive))
+        .route("/health", get(health::alive))
+        .route("/ready", get(health::ready))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{id}", get(models::one))
+        .route("/v1/chat/completions", post(chat::completions))
+        .fallback(async |request: Request| Rejection::NoSuchPath(request.uri().path().to_owned()))
+        .method_not_allowed_fallback(async |request: Request| {
+            Rejection::WrongMethod(request.method().to_string())
+        })
+        .layer(middleware::from_fn(survive))
+        .with_state(app)
+}
+
+/// A bug in one call is that call's trouble only.
+async fn survive(request: Request, next: Next) -> Response {
+    AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Rejection::Panicked.into_response())
+}

@@ -1,0 +1,149 @@
+//! `POST /v1/chat/completions`.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http_body::Frame;
+use http_body_util::BodyExt;
+
+use super::{App, caller, error::Rejection};
+use crate::{
+    answer::{
+        Answer, Error, Freshness,
+        playback::{self, Stream},
+    },
+    domain::exchange::AnsweredBy,
+};
+
+/// How long a client may pause while it sends its body.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How much of a body that is too large is read and thrown away, so that the client is ready to read why.
+const POLITENESS: usize = 256 << 20;
+
+/// Answers a chat completion, streamed or whole.
+pub(super) async fn completions(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let app = &app.0;
+    let credentials = app.auth.check(request.headers())?;
+    let asker = caller::asker(request.headers(), credentials)?;
+    let body = read(request.into_body(), app.largest_body).await?;
+    let answer = app.answers.answer(body, asker).await?;
+    respond(answer).await
+}
+
+async fn respond(answer: Answer) -> Result<Response, Rejection> {
+    let mut headers = headers(&answer);
+    let Answer { reader, call, at, payer, stream, .. } = answer;
+    let id = format!("chatcmpl-{}", call.simple());
+    let body = if let Some(usage) = stream {
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // Tells nginx not to collect the stream.
+        headers
+            .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        Body::new(Chunks(Stream::new(reader, id, at, payer, usage)))
+    } else {
+        let completion =
+            playback::completion(reader, id, at, payer).await.map_err(Error::Failed)?;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Body::from(serde_json::to_vec(&completion).map_err(|_| Rejection::Panicked)?)
+    };
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// How the answer came about (RFC 9211, RFC 9111 §5.1).
+fn headers(answer: &Answer) -> HeaderMap {
+    let Answer { answered_by, freshness, key, exchange, .. } = answer;
+    let how = match (answered_by, freshness) {
+        (_, Some(Freshness { ttl, .. })) => format!("hit; ttl={}", ttl.as_secs()),
+        (AnsweredBy::Bypass, None) => "fwd=bypass".to_owned(),
+        (AnsweredBy::Refresh, None) => "fwd=request; stored".to_owned(),
+        (AnsweredBy::Collapsed, None) => "fwd=miss; collapsed".to_owned(),
+        (AnsweredBy::Hit | AnsweredBy::Miss | AnsweredBy::Replay, None) => {
+            "fwd=miss; stored".to_owned()
+        }
+    };
+    let mut headers = HeaderMap::with_capacity(8);
+    let mut insert = |name: HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    insert(HeaderName::from_static("cache-status"), format!("reprise; {how}; key=\"{key}\""));
+    insert(HeaderName::from_static("x-reprise-exchange"), exchange.to_string());
+    if let Some(Freshness { age, .. }) = freshness {
+        insert(header::AGE, age.as_secs().to_string());
+    }
+    headers
+}
+
+/// Reads a body, up to a limit.
+async fn read(mut body: Body, limit: usize) -> Result<Bytes, Rejection> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    let mut size = 0;
+    loop {
+        let frame = match tokio::time::timeout(PATIENCE, body.frame()).await {
+            Err(_) => return Err(Rejection::SlowBody),
+            Ok(None) => break,
+            Ok(Some(frame)) => frame.map_err(|_| Rejection::BrokenBody)?,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        size += data.len();
+        if size > limit {
+            (first, rest) = (Bytes::new(), BytesMut::new());
+            if size > limit + POLITENESS {
+                break;
+            }
+        } else if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    match size {
+        too_large if too_large > limit => Err(Rejection::LargeBody { limit }),
+        _ if rest.is_empty() => Ok(first),
+        _ => Ok(rest.freeze()),
+    }
+}
+
+/// The chunks as a body: a frame for each wake-up, and the end at once after the last.
+struct Chunks(Stream);
+
+impl http_body::Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_chunks(context).map(|chunks| chunks.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_ended()
+    }
+}

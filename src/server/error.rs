@@ -1,0 +1,178 @@
+//! Errors as HTTP: status, OpenAI's JSON, `retry-after`. Everything is matched exhaustively, here and nowhere else.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use crate::{
+    answer::{Error, Failure},
+    domain::openai,
+    upstream,
+};
+
+/// Why a request is turned away.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Rejection {
+    #[error(
+        "no such path: {0} (this is an OpenAI-compatible API: POST /v1/chat/completions, GET /v1/models)"
+    )]
+    NoSuchPath(String),
+    #[error("{0} is not a method of this path")]
+    WrongMethod(String),
+    #[error(
+        "no API key: send the key that Reprise was started with as `Authorization: Bearer …` or `x-api-key: …`"
+    )]
+    NoClientKey,
+    #[error(
+        "wrong API key: send the key that Reprise was started with (--api-key or REPRISE_API_KEY)"
+    )]
+    WrongClientKey,
+    #[error(
+        "no Anthropic key: start Reprise with ANTHROPIC_API_KEY set, or send your own sk-ant-… key as \
+         `Authorization: Bearer …` or `x-api-key: …`"
+    )]
+    NoAnthropicKey,
+    #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
+    LargeBody { limit: usize },
+    #[error("the request body did not arrive in time")]
+    SlowBody,
+    #[error("the request body broke off")]
+    BrokenBody,
+    #[error("no such model: {0} (GET /v1/models lists those there are)")]
+    NoSuchModel(String),
+    #[error("a bug in Reprise: the call was given up, the server goes on")]
+    Panicked,
+    #[error(transparent)]
+    Answer(#[from] Error),
+}
+
+impl Rejection {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchPath(_) | Self::NoSuchModel(_) => StatusCode::NOT_FOUND,
+            Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoClientKey | Self::WrongClientKey | Self::NoAnthropicKey => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::BrokenBody | Self::Answer(Error::Unreadable(_) | Error::Untranslatable(_)) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Panicked | Self::Answer(Error::Panicked(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Answer(Error::Failed(failure)) => status(failure),
+        }
+    }
+
+    fn openai(&self) -> openai::Error {
+        let error = |kind, param: Option<&str>, code: Option<&str>| openai::Error {
+            message: self.to_string(),
+            kind,
+            param: param.map(str::to_owned),
+            code: code.map(str::to_owned),
+        };
+        let invalid = |param, code| error("invalid_request_error", param, code);
+        match self {
+            Self::NoSuchPath(_) => invalid(None, Some("unknown_url")),
+            Self::WrongMethod(_) => invalid(None, Some("method_not_supported")),
+            Self::NoClientKey | Self::WrongClientKey | Self::NoAnthropicKey => {
+                invalid(None, Some("invalid_api_key"))
+            }
+            Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
+            Self::SlowBody | Self::BrokenBody => invalid(None, None),
+            Self::NoSuchModel(_) => invalid(Some("model"), Some("model_not_found")),
+            Self::Panicked | Self::Answer(Error::Panicked(_)) => error("server_error", None, None),
+            Self::Answer(Error::Unreadable(cause)) => invalid(cause.param(), None),
+            Self::Answer(Error::Untranslatable(cause)) => {
+                invalid(Some(cause.param()), Some(cause.code()))
+            }
+            Self::Answer(Error::Failed(failure)) => failure.openai(),
+        }
+    }
+
+    /// What upstream said of the failure, for the client's SDK and for support.
+    fn refused(&self) -> Option<(&Option<String>, &Option<String>)> {
+        match self {
+            Self::Answer(Error::Failed(failure)) => match &**failure {
+                Failure::Upstream(upstream::Error::Refused { retry_after, request_id, .. }) => {
+                    Some((retry_after, request_id))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl From<Arc<Failure>> for Rejection {
+    fn from(failure: Arc<Failure>) -> Self {
+        Self::Answer(Error::Failed(failure))
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let error = self.openai();
+        // What came from upstream has its line already, with the call.
+        if !matches!(self, Self::Answer(Error::Failed(_))) {
+            tracing::info!(status = status.as_u16(), error = %self, "call turned away");
+        }
+        let quota = error.code.as_deref() == Some("insufficient_quota");
+        let body = serde_json::to_vec(&openai::ErrorBody { error }).unwrap_or_default();
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let headers = response.headers_mut();
+        if let Some((retry_after, request_id)) = self.refused() {
+            let kept = [
+                (header::RETRY_AFTER, retry_after),
+                (HeaderName::from_static("x-request-id"), request_id),
+            ];
+            for (name, value) in kept {
+                if let Some(value) =
+                    value.as_ref().and_then(|value| HeaderValue::from_str(value).ok())
+                {
+                    headers.insert(name, value);
+                }
+            }
+        }
+        // A spent limit stays spent however often it is asked.
+        if quota {
+            headers.insert(
+                HeaderName::from_static("x-should-retry"),
+                HeaderValue::from_static("false"),
+            );
+        }
+        response
+    }
+}
+
+/// The status of a failed call (`reference/anthropic-api.md` §9.4). Anthropic's own is kept where it means the same
+/// to an OpenAI client; 401 and 403 are, too: every SDK has a class for them, and the message says whose key it was.
+pub(super) fn status(failure: &Failure) -> StatusCode {
+    match failure {
+        Failure::Upstream(upstream::Error::Refused { status, .. }) => match *status {
+            529 => StatusCode::SERVICE_UNAVAILABLE,
+            500 | 504 => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY),
+            400..500 => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST),
+            _ => StatusCode::BAD_GATEWAY,
+        },
+        Failure::MidStream(body) => match body.error.kind.as_str() {
+            "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
+            "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
+            "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
+            "invalid_request_error" => StatusCode::BAD_REQUEST,
+            _ => StatusCode::BAD_GATEWAY,
+        },
+        Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        Failure::Upstream(_)
+        | Failure::Cut
+        | Failure::Unreadable(_)
+        | Failure::OutOfOrder
+        | Failure::TooLarge => StatusCode::BAD_GATEWAY,
+        Failure::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

@@ -1,0 +1,364 @@
+//! The ledger: every exchange and every call, in one file. All SQL stands here.
+//!
+//! One task writes (`writer`), so that a commit takes along whatever came meanwhile and nobody waits for a lock.
+//! Whoever has something to write compresses it first (`chain`), queues it, and waits for the commit, but only so
+//! long: the ledger's troubles never cost the user an answer. What cannot be written stays queued and is tried again;
+//! when the queue grows too large, bodies go first and totals never. Reading is done beside the writer ([`Reader`])
+//! and, for the newest answers, from memory (`hot`).
+
+mod batch;
+mod chain;
+mod error;
+mod hot;
+mod lost;
+mod read;
+mod record;
+mod sqlite;
+mod writer;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use self::{
+    batch::{Call, Op, Open, Seal},
+    chain::Packed,
+    hot::Hot,
+    sqlite::Place,
+    writer::{Queued, Shared},
+};
+pub use self::{
+    error::Error,
+    read::{ModelTotals, Reader},
+    record::{CallFacts, CallRow, Opening, Sealing, Stored},
+};
+use crate::domain::{
+    cache::CacheKey,
+    chain::Chain,
+    exchange::{OwnerId, UnixMillis},
+};
+
+/// Bodies larger than this are hashed and compressed apart from the threads that serve.
+const HEAVY: usize = 1 << 20;
+
+/// Where the ledger is and how it behaves.
+#[derive(Clone)]
+pub struct Options {
+    /// `sqlite://path`, `sqlite:path` or `sqlite::memory:`.
+    pub url: String,
+    /// What a sealed exchange survives.
+    pub durability: Durability,
+    /// How long an answer waits for a commit.
+    pub wait: Duration,
+    /// How much may be queued before bodies are dropped.
+    pub queue_bytes: usize,
+    /// How much of the newest recordings stays in memory.
+    pub hot_bytes: usize,
+}
+
+impl Options {
+    /// The defaults for a ledger at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            durability: Durability::Full,
+            wait: Duration::from_secs(1),
+            queue_bytes: 64 << 20,
+            hot_bytes: 16 << 20,
+        }
+    }
+}
+
+/// What a sealed exchange survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process and of the power.
+    Full,
+    /// The end of the process: for slow disks.
+    Normal,
+}
+
+/// What is known of a row when its writer has waited long enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Durable {
+    /// It is committed.
+    Committed,
+    /// It is queued, and will be committed when the ledger can be written.
+    Late,
+    /// It never will be: the ledger refused it or is closed. The log says so.
+    Lost,
+}
+
+/// How the ledger is, for `/ready` and metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// Whether the last try to write succeeded.
+    pub writable: bool,
+    /// Why not.
+    pub error: Option<String>,
+    /// Operations that are not committed yet.
+    pub queued: usize,
+    /// What they take in memory.
+    pub queued_bytes: usize,
+    /// Operations that lost their bodies because the queue was full, since the start.
+    pub bodies_dropped: u64,
+    /// Answers that went on before their commit, since the start.
+    pub late: u64,
+    /// Rows that will never be written, since the start.
+    pub lost: u64,
+    /// Commits, since the start.
+    pub commits: u64,
+}
+
+/// A ledger that this process owns and writes to. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    queue: mpsc::UnboundedSender<Queued>,
+    shared: Arc<Shared>,
+    hot: Arc<Mutex<Hot>>,
+    reader: Reader,
+    tasks: TaskTracker,
+    wait: Duration,
+    queue_bytes: usize,
+}
+
+impl fmt::Debug for Ledger {
+    /// Without what was said: a recording in memory must not reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Opens or creates the ledger for `owner`, brings its tables up to date, and closes the books of an owner that
+    /// died. The writer runs on `tasks` until [`Ledger::close`], or until the last clone is dropped.
+    pub async fn open(
+        options: &Options,
+        owner: OwnerId,
+        now: UnixMillis,
+        tasks: &TaskTracker,
+    ) -> Result<Self, Error> {
+        let place = Place::parse(&options.url)?;
+        place.create()?;
+        let lock = place.lock(owner)?;
+        let mut conn = place.writer().await.map_err(Error::Open)?;
+        sqlite::migrate(&mut conn).await?;
+        let lost = lost::seal_all(&mut conn, owner, now).await?;
+        if lost > 0 {
+            warn!(
+                exchanges = lost,
+                "the last process died while these were running; they are lost"
+            );
+        }
+        let readers = place.readers();
+        let (queue, queued) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::default());
+        tasks.spawn(writer::run(
+            place,
+            owner,
+            options.durability,
+            conn,
+            lock,
+            readers.clone(),
+            queued,
+            Arc::clone(&shared),
+        ));
+        Ok(Self {
+            queue,
+            shared,
+            hot: Arc::new(Mutex::new(Hot::new(options.hot_bytes))),
+            reader: Reader::new(readers),
+            tasks: tasks.clone(),
+            wait: options.wait,
+            queue_bytes: options.queue_bytes,
+        })
+    }
+
+    /// Writes that an exchange begins. To be awaited before the first byte goes upstream.
+    pub async fn open_exchange(&self, opening: &Arc<Opening>) -> Durable {
+        let packed = self.packed(opening).await;
+        let (asked, client) = packed.unwrap_or_default();
+        let call = lost::call_column(&opening.call, &client);
+        self.commit(Op::Open(Open { opening: Arc::clone(opening), asked, client, call })).await
+    }
+
+    /// Writes that an exchange ended, and its call with it. To be awaited before the client gets its last bytes. From
+    /// the moment of the call a servable answer can be found.
+    pub async fn seal(&self, opening: &Arc<Opening>, mut sealing: Sealing) -> Durable {
+        let recording = sealing.recording.take();
+        if let Some(recording) = recording.as_ref().filter(|_| sealing.servable) {
+            let stored = Stored {
+                exchange: opening.exchange,
+                recording: Arc::clone(recording),
+                model_served: sealing.model_served.as_ref().unwrap_or(&opening.model).clone(),
+                tokens: sealing.tokens,
+                cost: sealing.cost,
+                ended_at: sealing.ended_at,
+            };
+            self.hot.lock().unwrap_or_else(PoisonError::into_inner).insert(opening.key, stored);
+        }
+        let (asked, client) = self.packed(opening).await.unwrap_or_default();
+        let recording = match recording {
+            Some(recording) => {
+                let size = recording.len();
+                self.weighed(size, move || chain::compress(&recording.encode())).await
+            }
+            None => None,
+        };
+        let opening = Arc::clone(opening);
+        self.commit(Op::Seal(Seal { opening, sealing, asked, client, recording })).await
+    }
+
+    /// Writes a call that had no exchange of its own. Never waits; to be called on the runtime.
+    pub fn record(&self, row: CallRow) {
+        let bytes = row.facts.client_chain.as_ref().map_or(0, |chain| chain.bytes());
+        let ledger = self.clone();
+        let write = move || {
+            let chain = row.facts.client_chain.as_deref();
+            let client =
+                chain.map(|chain| Packed::new(chain, &ledger.shared.known)).unwrap_or_default();
+            ledger.enqueue(Op::Call(Call { row, client }), None);
+        };
+        if bytes < HEAVY {
+            write();
+        } else {
+            self.tasks.spawn_blocking(write);
+        }
+    }
+
+    /// The newest answer to `key` that ended at `not_before` or later, committed or not.
+    pub async fn find(
+        &self,
+        key: &CacheKey,
+        not_before: UnixMillis,
+    ) -> Result<Option<Stored>, Error> {
+        let hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        match hot {
+            Some(stored) if stored.ended_at >= not_before => Ok(Some(stored)),
+            // Nobody else writes to this ledger, so what is in memory is the newest.
+            Some(_) => Ok(None),
+            None => self.reader.find(key, not_before).await,
+        }
+    }
+
+    /// The committed ledger, for reports and replay.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// How the ledger is.
+    pub fn state(&self) -> State {
+        let error = self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let count = |counter: &AtomicU64| counter.load(Relaxed);
+        State {
+            writable: error.is_none() && !self.shared.closing.is_cancelled(),
+            error,
+            queued: self.shared.queued.load(Relaxed),
+            queued_bytes: self.shared.queued_bytes.load(Relaxed),
+            bodies_dropped: count(&self.shared.bodies_dropped),
+            late: count(&self.shared.late),
+            lost: count(&self.shared.lost),
+            commits: count(&self.shared.commits),
+        }
+    }
+
+    /// Takes nothing more in, writes what is queued, and closes the file. What cannot be written within `grace` is
+    /// lost, and the log says how much.
+    pub async fn close(&self, grace: Duration) {
+        self.shared.closing.cancel();
+        let done = &self.shared.done;
+        if tokio::time::timeout(grace, done.cancelled()).await.is_err() {
+            self.shared.give_up.cancel();
+            if tokio::time::timeout(writer::LAST_TRY, done.cancelled()).await.is_err() {
+                error!(queued = self.state().queued, "the ledger did not close in time");
+                return;
+            }
+        }
+        info!(commits = self.state().commits, "the ledger is closed");
+    }
+
+    /// The rows that the requests of an exchange need: what went upstream, what the client sent.
+    async fn packed(&self, opening: &Arc<Opening>) -> Option<(Packed, Packed)> {
+        let size = |chain: &Option<Arc<Chain>>| chain.as_ref().map_or(0, |chain| chain.bytes());
+        let bytes = size(&opening.chain) + size(&opening.call.client_chain);
+        let (opening, shared) = (Arc::clone(opening), Arc::clone(&self.shared));
+        self.weighed(bytes, move || {
+            let pack = |chain: &Option<Arc<Chain>>| {
+                chain.as_deref().map(|chain| Packed::new(chain, &shared.known)).unwrap_or_default()
+            };
+            (pack(&opening.chain), pack(&opening.call.client_chain))
+        })
+        .await
+    }
+
+    /// Does heavy work apart from the threads that serve. `None` if the runtime is going down.
+    async fn weighed<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if bytes < HEAVY {
+            return Some(work());
+        }
+        match self.tasks.spawn_blocking(work).await {
+            Ok(result) => Some(result),
+            Err(error) => {
+                error!(%error, "bodies could not be packed; they are dropped");
+                self.shared.bodies_dropped.fetch_add(1, Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Queues an operation and waits for its commit, but only so long.
+    async fn commit(&self, op: Op) -> Durable {
+        let (done, committed) = oneshot::channel();
+        self.enqueue(op, Some(done));
+        match tokio::time::timeout(self.wait, committed).await {
+            Ok(Ok(())) => Durable::Committed,
+            Ok(Err(_)) => Durable::Lost,
+            Err(_) => {
+                self.shared.late.fetch_add(1, Relaxed);
+                if !self.shared.behind.swap(true, Relaxed) {
+                    let queued = self.shared.queued.load(Relaxed);
+                    warn!(queued, "the ledger is slow; answers go on, their rows wait");
+                }
+                Durable::Late
+            }
+        }
+    }
+
+    fn enqueue(&self, mut op: Op, done: Option<oneshot::Sender<()>>) {
+        let shared = &self.shared;
+        let bodies = op.body_bytes();
+        if bodies > 0 && shared.queued_bytes.load(Relaxed) + bodies > self.queue_bytes {
+            op.drop_bodies();
+            if shared.bodies_dropped.fetch_add(1, Relaxed) == 0 {
+                warn!(
+                    "the ledger's queue is full; bodies are dropped from now on, totals are kept"
+                );
+            }
+        }
+        let bytes = op.bytes();
+        shared.queued.fetch_add(1, Relaxed);
+        shared.queued_bytes.fetch_add(bytes, Relaxed);
+        if let Err(mpsc::error::SendError(queued)) = self.queue.send(Queued { op, bytes, done }) {
+            shared.queued.fetch_sub(1, Relaxed);
+            shared.queued_bytes.fetch_sub(bytes, Relaxed);
+            shared.lost.fetch_add(1, Relaxed);
+            let (kind, id) = queued.op.name();
+            error!(kind, id, "the ledger is closed; a row is lost");
+        }
+    }
+}

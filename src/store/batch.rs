@@ -1,0 +1,399 @@
+//! What is queued for the writer, and how a batch of it becomes rows: by table, many rows a statement.
+
+use std::{collections::HashSet, sync::Arc};
+
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
+
+use super::{
+    chain::{Bodies, Packed},
+    record::{CallFacts, CallRow, Opening, Sealing, cost_columns},
+};
+use crate::domain::{
+    chain::Hash,
+    exchange::{Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens},
+};
+
+/// What an operation takes in memory beside its bodies, roughly.
+const OVERHEAD: usize = 1024;
+
+/// One thing to write.
+#[derive(Debug)]
+pub(super) enum Op {
+    Open(Open),
+    Seal(Seal),
+    Call(Call),
+}
+
+/// An exchange begins.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) opening: Arc<Opening>,
+    pub(super) asked: Packed,
+    pub(super) client: Packed,
+    /// The call's facts, as JSON.
+    pub(super) call: String,
+}
+
+/// An exchange ended.
+#[derive(Debug)]
+pub(super) struct Seal {
+    pub(super) opening: Arc<Opening>,
+    pub(super) sealing: Sealing,
+    /// Packed again, since the opening may have lost its bodies: nothing, once they are known.
+    pub(super) asked: Packed,
+    pub(super) client: Packed,
+    /// Encoded and compressed.
+    pub(super) recording: Option<Vec<u8>>,
+}
+
+/// A call without an exchange of its own.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) row: CallRow,
+    pub(super) client: Packed,
+}
+
+impl Op {
+    fn packed(&self) -> [Option<&Packed>; 2] {
+        match self {
+            Self::Open(Open { asked, client, .. }) | Self::Seal(Seal { asked, client, .. }) => {
+                [Some(asked), Some(client)]
+            }
+            Self::Call(Call { client, .. }) => [Some(client), None],
+        }
+    }
+
+    /// The rows of requests that this operation brings.
+    pub(super) fn bodies(&self) -> impl Iterator<Item = &Bodies> {
+        self.packed().into_iter().flatten().map(|packed| &packed.bodies)
+    }
+
+    /// The bytes that could be dropped without losing a row of totals.
+    pub(super) fn body_bytes(&self) -> usize {
+        let recording = match self {
+            Self::Seal(seal) => seal.recording.as_ref().map_or(0, Vec::len),
+            Self::Open(_) | Self::Call(_) => 0,
+        };
+        recording + self.packed().into_iter().flatten().map(Packed::bytes).sum::<usize>()
+    }
+
+    /// What it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        OVERHEAD + self.body_bytes()
+    }
+
+    /// What it is, for the log.
+    pub(super) fn name(&self) -> (&'static str, String) {
+        match self {
+            Self::Open(open) => ("opening", open.opening.exchange.to_string()),
+            Self::Seal(seal) => ("sealing", seal.opening.exchange.to_string()),
+            Self::Call(call) => ("call", call.row.facts.id.to_string()),
+        }
+    }
+
+    /// Lets go of everything but the totals.
+    pub(super) fn drop_bodies(&mut self) {
+        match self {
+            Self::Open(Open { asked, client, .. }) => {
+                asked.drop_bodies();
+                client.drop_bodies();
+            }
+            Self::Seal(Seal { asked, client, recording, .. }) => {
+                asked.drop_bodies();
+                client.drop_bodies();
+                *recording = None;
+            }
+            Self::Call(Call { client, .. }) => client.drop_bodies(),
+        }
+    }
+}
+
+/// A row of `call`, from an exchange's sealing or on its own.
+struct CallLine<'a> {
+    facts: &'a CallFacts,
+    client: &'a Packed,
+    exchange: Option<ExchangeId>,
+    status: Option<u16>,
+    outcome: Outcome,
+    ttft: Option<Micros>,
+    total: Option<Micros>,
+    model: &'a str,
+    tokens: &'a Tokens,
+    cost: Cost,
+    saved: NanoDollars,
+}
+
+impl<'a> CallLine<'a> {
+    fn of_seal(Seal { opening, sealing, client, .. }: &'a Seal) -> Self {
+        Self {
+            facts: &opening.call,
+            client,
+            exchange: Some(opening.exchange),
+            status: sealing.call_status,
+            outcome: sealing.outcome,
+            ttft: sealing.ttft,
+            total: sealing.total,
+            model: sealing.model_served.as_deref().unwrap_or(&opening.model),
+            tokens: &sealing.tokens,
+            cost: sealing.cost,
+            saved: NanoDollars(0),
+        }
+    }
+
+    fn of_call(Call { row, client }: &'a Call) -> Self {
+        Self {
+            facts: &row.facts,
+            client,
+            exchange: row.exchange,
+            status: row.status,
+            outcome: row.outcome,
+            ttft: row.ttft,
+            total: row.total,
+            model: &row.model,
+            tokens: &row.tokens,
+            cost: row.cost,
+            saved: row.saved,
+        }
+    }
+}
+
+/// Writes a batch inside the transaction that `conn` is in.
+pub(super) async fn insert_all(
+    conn: &mut SqliteConnection,
+    owner: OwnerId,
+    ops: &[&Op],
+) -> Result<(), sqlx::Error> {
+    let bodies: Vec<&Bodies> = ops.iter().flat_map(|op| op.bodies()).collect();
+    insert_bodies(conn, &bodies).await?;
+
+    let (mut opens, mut seals, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+    for op in ops {
+        match op {
+            Op::Open(open) => opens.push(open),
+            Op::Seal(seal) => {
+                seals.push(seal);
+                calls.push(CallLine::of_seal(seal));
+            }
+            Op::Call(call) => calls.push(CallLine::of_call(call)),
+        }
+    }
+
+    // An exchange that is opened and sealed in one batch was never seen running. The others leave `running` before
+    // new ones enter: they may hand on a collapse key.
+    let opened: HashSet<ExchangeId> = opens.iter().map(|open| open.opening.exchange).collect();
+    let sealed: HashSet<ExchangeId> = seals.iter().map(|seal| seal.opening.exchange).collect();
+    let ended: Vec<ExchangeId> = sealed.difference(&opened).copied().collect();
+    opens.retain(|open| !sealed.contains(&open.opening.exchange));
+    delete_running(conn, &ended).await?;
+    insert_running(conn, owner, &opens).await?;
+    insert_exchanges(conn, &seals).await?;
+    insert_calls(conn, &calls).await?;
+    let refs: Vec<(&Seal, &str)> = seals
+        .iter()
+        .flat_map(|&seal| seal.sealing.refs.iter().map(move |text| (seal, &**text)))
+        .collect();
+    let into = "insert into answer_ref (scope, ref, exchange) ";
+    insert(conn, into, &refs, " on conflict do nothing", |row, (seal, text)| {
+        row.push_bind(&*seal.opening.scope);
+        row.push_bind(*text);
+        row.push_bind(seal.opening.exchange.to_string());
+    })
+    .await
+}
+
+async fn insert_bodies(conn: &mut SqliteConnection, bodies: &[&Bodies]) -> Result<(), sqlx::Error> {
+    let tail = " on conflict do nothing";
+    let frames: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.frames).collect();
+    insert(conn, "insert into frame (hash, body) ", &frames, tail, |row, (hash, body)| {
+        row.push_bind(bytes(hash));
+        row.push_bind(&**body);
+    })
+    .await?;
+    let nodes: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.nodes).collect();
+    insert(conn, "insert into node (hash, parent, body) ", &nodes, tail, |row, node| {
+        let (hash, parent, body) = node;
+        row.push_bind(bytes(hash));
+        row.push_bind(parent.as_ref().map(bytes));
+        row.push_bind(&**body);
+    })
+    .await?;
+    let blobs: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.blobs).collect();
+    insert(conn, "insert into blob (hash, body) ", &blobs, tail, |row, (hash, body)| {
+        row.push_bind(bytes(hash));
+        row.push_bind(&**body);
+    })
+    .await?;
+    let pieces: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.pieces).collect();
+    insert(conn, "insert into piece (owner, at, blob) ", &pieces, tail, |row, piece| {
+        let (owner, at, blob) = piece;
+        row.push_bind(bytes(owner));
+        row.push_bind(i64::try_from(*at).unwrap_or(i64::MAX));
+        row.push_bind(bytes(blob));
+    })
+    .await
+}
+
+async fn delete_running(
+    conn: &mut SqliteConnection,
+    ended: &[ExchangeId],
+) -> Result<(), sqlx::Error> {
+    for chunk in powers_of_two(ended) {
+        let mut query = QueryBuilder::<Sqlite>::new("delete from running where exchange in (");
+        let mut ids = query.separated(", ");
+        for id in chunk {
+            ids.push_bind(id.to_string());
+        }
+        query.push(")").build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+async fn insert_running(
+    conn: &mut SqliteConnection,
+    owner: OwnerId,
+    opens: &[&Open],
+) -> Result<(), sqlx::Error> {
+    let into = "insert into running \
+        (exchange, collapse_key, owner, opened_at, key, scope, model, frame, head, call) ";
+    insert(conn, into, opens, "", |row, Open { opening, asked, call, .. }| {
+        row.push_bind(opening.exchange.to_string());
+        row.push_bind(opening.collapse.as_ref().map(|key| &key.as_bytes()[..]));
+        row.push_bind(owner.to_string());
+        row.push_bind(opening.opened_at.0);
+        row.push_bind(&opening.key.as_bytes()[..]);
+        row.push_bind(&*opening.scope);
+        row.push_bind(&*opening.model);
+        row.push_bind(asked.frame.as_ref().map(bytes));
+        row.push_bind(asked.head.as_ref().map(bytes));
+        row.push_bind(&**call);
+    })
+    .await
+}
+
+async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Result<(), sqlx::Error> {
+    let into = "insert into exchange (id, key, scope, frame, head, continues, model_asked, model_served, \
+        outcome, stop_reason, error_kind, error, status, upstream_request, opened_at, ended_at, ttft_us, total_us, \
+        input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
+        cost, cost_is, priced_on, servable, breakpoints, recording) ";
+    insert(conn, into, seals, "", |row, Seal { opening, sealing, asked, recording, .. }| {
+        let (cost, cost_is) = cost_columns(sealing.cost);
+        row.push_bind(opening.exchange.to_string());
+        row.push_bind(&opening.key.as_bytes()[..]);
+        row.push_bind(&*opening.scope);
+        row.push_bind(asked.frame.as_ref().map(bytes));
+        row.push_bind(asked.head.as_ref().map(bytes));
+        row.push_bind(opening.continues.map(|id| id.to_string()));
+        row.push_bind(&*opening.model);
+        row.push_bind(sealing.model_served.as_deref());
+        row.push_bind(sealing.outcome.as_str());
+        row.push_bind(sealing.stop_reason.as_deref());
+        row.push_bind(sealing.error_kind.as_deref());
+        row.push_bind(sealing.error.as_deref());
+        row.push_bind(sealing.status.map(i64::from));
+        row.push_bind(sealing.upstream_request.as_deref());
+        row.push_bind(opening.opened_at.0);
+        row.push_bind(sealing.ended_at.0);
+        row.push_bind(sealing.ttft.map(|time| time.0));
+        row.push_bind(sealing.total.map(|time| time.0));
+        push_tokens(row, &sealing.tokens);
+        row.push_bind(cost);
+        row.push_bind(cost_is);
+        row.push_bind(sealing.priced_on.as_deref());
+        row.push_bind(sealing.servable && recording.is_some());
+        row.push_bind(opening.breakpoints.as_deref());
+        row.push_bind(recording.as_deref());
+    })
+    .await
+}
+
+async fn insert_calls(
+    conn: &mut SqliteConnection,
+    calls: &[CallLine<'_>],
+) -> Result<(), sqlx::Error> {
+    let into = "insert into call (id, exchange, at, answered_by, door, stream, user_id, chat_id, message_id, \
+        user_message_id, task, client, status, outcome, ttft_us, total_us, model, \
+        input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
+        cost, cost_is, saved, notes, client_frame, client_head) ";
+    insert(conn, into, calls, "", |row, call| {
+        let (cost, cost_is) = cost_columns(call.cost);
+        let facts = call.facts;
+        row.push_bind(facts.id.to_string());
+        row.push_bind(call.exchange.map(|id| id.to_string()));
+        row.push_bind(facts.at.0);
+        row.push_bind(facts.answered_by.as_str());
+        row.push_bind(facts.door.as_str());
+        row.push_bind(facts.stream);
+        row.push_bind(facts.user.as_deref());
+        row.push_bind(facts.chat.as_deref());
+        row.push_bind(facts.message.as_deref());
+        row.push_bind(facts.user_message.as_deref());
+        row.push_bind(facts.task.as_deref());
+        row.push_bind(facts.client.as_deref());
+        row.push_bind(call.status.map(i64::from));
+        row.push_bind(call.outcome.as_str());
+        row.push_bind(call.ttft.map(|time| time.0));
+        row.push_bind(call.total.map(|time| time.0));
+        row.push_bind(call.model);
+        push_tokens(row, call.tokens);
+        row.push_bind(cost);
+        row.push_bind(cost_is);
+        row.push_bind(call.saved.0);
+        row.push_bind(facts.notes.as_deref());
+        row.push_bind(call.client.frame.as_ref().map(bytes));
+        row.push_bind(call.client.head.as_ref().map(bytes));
+    })
+    .await
+}
+
+fn push_tokens(row: &mut Line<'_>, tokens: &Tokens) {
+    let Tokens { input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches } =
+        *tokens;
+    for count in [input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches] {
+        row.push_bind(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+fn bytes(hash: &Hash) -> &[u8] {
+    hash.as_bytes()
+}
+
+/// One row of a multi-row `values`.
+type Line<'a> = Separated<'a, Sqlite, &'static str>;
+
+async fn insert<T>(
+    conn: &mut SqliteConnection,
+    into: &'static str,
+    rows: &[T],
+    tail: &'static str,
+    bind: impl Fn(&mut Line<'_>, &T),
+) -> Result<(), sqlx::Error> {
+    for chunk in powers_of_two(rows) {
+        let mut query = QueryBuilder::<Sqlite>::new(into);
+        query.push_values(chunk, |mut row, item| bind(&mut row, item));
+        query.push(tail).build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// Slices of 64, 32, … 1 rows, so that few different statements are ever prepared.
+fn powers_of_two<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = 1 << rows.len().min(64).checked_ilog2()?;
+        let (chunk, rest) = rows.split_at(size);
+        rows = rest;
+        Some(chunk)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::powers_of_two;
+
+    #[test]
+    fn rows_are_cut_into_powers_of_two() {
+        let sizes = |n| powers_of_two(&vec![0; n]).map(<[i32]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(0), [0; 0]);
+        assert_eq!(sizes(7), [4, 2, 1]);
+        assert_eq!(sizes(150), [64, 64, 16, 4, 2]);
+    }
+}

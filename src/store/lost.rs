@@ -1,0 +1,176 @@
+//! What a dead process left in `running` becomes lost exchanges: asked, perhaps answered, at an unknown cost.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{
+    Error,
+    batch::{self, Op, Seal},
+    chain::{Bodies, Packed},
+    record::{CallFacts, Opening, Sealing},
+};
+use crate::domain::{
+    cache::CacheKey,
+    chain::Hash,
+    exchange::{
+        AnsweredBy, CallId, Cost, Door, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens,
+        UnixMillis,
+    },
+};
+
+/// The column `running.call`: who asked, and with what.
+#[derive(Serialize, Deserialize)]
+struct Call<F> {
+    #[serde(flatten)]
+    facts: F,
+    client_frame: Option<String>,
+    client_head: Option<String>,
+}
+
+/// The column `running.call` for a call.
+pub(super) fn call_column(facts: &CallFacts, client: &Packed) -> String {
+    let call = Call {
+        facts,
+        client_frame: client.frame.map(|hash| hash.to_string()),
+        client_head: client.head.map(|hash| hash.to_string()),
+    };
+    serde_json::to_string(&call).expect("our own types have string keys and finite numbers")
+}
+
+/// Seals everything that stands in `running` as lost. To be called by the owner of the ledger before it writes
+/// anything: whoever wrote those rows is gone.
+pub(super) async fn seal_all(
+    conn: &mut SqliteConnection,
+    owner: OwnerId,
+    now: UnixMillis,
+) -> Result<usize, Error> {
+    const SQL: &str =
+        "select exchange, opened_at, key, scope, model, frame, head, call from running";
+    let rows = sqlx::query(SQL).fetch_all(&mut *conn).await.map_err(Error::Open)?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let seals = rows.iter().map(|row| seal(row, now)).collect::<Result<Vec<_>, _>>()?;
+    sqlx::query("begin immediate").execute(&mut *conn).await.map_err(Error::Open)?;
+    batch::insert_all(conn, owner, &seals.iter().collect::<Vec<_>>()).await.map_err(Error::Open)?;
+    sqlx::query("commit").execute(&mut *conn).await.map_err(Error::Open)?;
+    Ok(seals.len())
+}
+
+fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Op, Error> {
+    let exchange: Uuid = row
+        .try_get::<&str, _>("exchange")
+        .map_err(Error::Open)?
+        .parse()
+        .map_err(|_| Error::Damaged { table: "running", column: "exchange" })?;
+    let opened_at = UnixMillis(row.try_get("opened_at").map_err(Error::Open)?);
+    let model: String = row.try_get("model").map_err(Error::Open)?;
+    let call = row.try_get("call").map_err(Error::Open)?;
+    let (facts, client) = facts(call).unwrap_or_else(|error| {
+        warn!(%exchange, %error, "a lost exchange no longer says who asked");
+        (unknown(exchange, opened_at), Packed::default())
+    });
+    let opening = Opening {
+        exchange: ExchangeId::new(exchange),
+        key: hash(row, "key")?
+            .map(|hash| CacheKey::from_bytes(*hash.as_bytes()))
+            .ok_or(Error::Damaged { table: "running", column: "key" })?,
+        scope: row.try_get("scope").map_err(Error::Open)?,
+        model,
+        opened_at,
+        continues: None,
+        breakpoints: None,
+        chain: None,
+        collapse: None,
+        call: facts,
+    };
+    let sealing = Sealing {
+        outcome: Outcome::Lost,
+        stop_reason: None,
+        error_kind: None,
+        error: None,
+        status: None,
+        upstream_request: None,
+        model_served: None,
+        ended_at: now,
+        ttft: None,
+        total: None,
+        tokens: Tokens::default(),
+        cost: Cost::AtLeast(NanoDollars(0)),
+        priced_on: None,
+        servable: false,
+        recording: None,
+        refs: Vec::new(),
+        call_status: None,
+    };
+    let asked =
+        Packed { frame: hash(row, "frame")?, head: hash(row, "head")?, bodies: Bodies::default() };
+    Ok(Op::Seal(Seal { opening: Arc::new(opening), sealing, asked, client, recording: None }))
+}
+
+fn facts(call: &str) -> Result<(CallFacts, Packed), serde_json::Error> {
+    let call: Call<CallFacts> = serde_json::from_str(call)?;
+    let packed = Packed {
+        frame: call.client_frame.as_deref().and_then(from_hex),
+        head: call.client_head.as_deref().and_then(from_hex),
+        bodies: Bodies::default(),
+    };
+    Ok((call.facts, packed))
+}
+
+/// A call of which only the exchange is known: it still counts.
+fn unknown(exchange: Uuid, at: UnixMillis) -> CallFacts {
+    CallFacts {
+        id: CallId::new(exchange),
+        at,
+        answered_by: AnsweredBy::Miss,
+        door: Door::Chat,
+        stream: false,
+        user: None,
+        chat: None,
+        message: None,
+        user_message: None,
+        task: None,
+        client: None,
+        notes: None,
+        client_chain: None,
+    }
+}
+
+fn hash(row: &SqliteRow, column: &'static str) -> Result<Option<Hash>, Error> {
+    row.try_get::<Option<&[u8]>, _>(column)
+        .map_err(Error::Open)?
+        .map(|bytes| {
+            let bytes =
+                bytes.try_into().map_err(|_| Error::Damaged { table: "running", column })?;
+            Ok(Hash::from_bytes(bytes))
+        })
+        .transpose()
+}
+
+fn from_hex(digits: &str) -> Option<Hash> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    Some(Hash::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asked_survives_the_column() {
+        let mut asked = unknown(Uuid::from_u128(7), UnixMillis(5));
+        asked.user = Some("ann".to_owned());
+        asked.task = Some("title_generation".to_owned());
+        let head = Hash::of("node", &[]);
+        let client = Packed { head: Some(head), ..Packed::default() };
+        let (read, packed) = facts(&call_column(&asked, &client)).unwrap();
+        assert_eq!((read.id, read.user, read.task), (asked.id, asked.user, asked.task));
+        assert_eq!((packed.frame, packed.head), (None, Some(head)));
+    }
+}

@@ -1,0 +1,187 @@
+//! What is read from the ledger: the answer to a repeat, a request as it was sent, totals.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use serde::Serialize;
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+
+use super::{
+    Error, chain,
+    record::{Stored, cost_from_columns},
+    sqlite::{self, Place},
+};
+use crate::domain::{
+    cache::CacheKey,
+    chain::{Chain, Hash},
+    exchange::{NanoDollars, Tokens, UnixMillis},
+    recording::Recording,
+};
+
+/// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pool: SqlitePool,
+}
+
+/// What the calls that one model answered came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelTotals {
+    /// As upstream named it, else as it was asked for.
+    pub model: String,
+    /// All calls.
+    pub calls: u64,
+    /// Answered from the ledger.
+    pub hits: u64,
+    /// Answered by joining a running exchange.
+    pub collapsed: u64,
+    /// Answered from fixtures.
+    pub replays: u64,
+    /// Asked, because the ledger had no answer.
+    pub misses: u64,
+    /// Asked, although the ledger may have had an answer.
+    pub refreshes: u64,
+    /// Asked, and not kept for later.
+    pub bypasses: u64,
+    /// Calls that got an HTTP error, or whose exchange did not end well.
+    pub errors: u64,
+    /// Prompt tokens of the calls that were asked.
+    pub prompt_tokens: u64,
+    /// Answer tokens of the calls that were asked.
+    pub output_tokens: u64,
+    /// The sum of all costs that are known.
+    pub cost: NanoDollars,
+    /// How many of those costs are lower bounds.
+    pub at_least: u64,
+    /// How many calls have no known cost.
+    pub unpriced: u64,
+    /// What the hits and the joined would have cost.
+    pub saved: NanoDollars,
+}
+
+impl Reader {
+    /// Opens a ledger for reports only: takes no lock, changes nothing, and may be used while a server writes.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let place = Place::parse(url)?;
+        place.must_exist()?;
+        let reader = Self::new(place.readers());
+        let mut conn = reader.pool.acquire().await.map_err(Error::Open)?;
+        sqlite::check(&mut conn).await?;
+        Ok(reader)
+    }
+
+    pub(super) fn new(pool: SqlitePool) -> Self {
+        Self { pool }
+    }
+
+    /// The newest committed answer to `key` that ended at `not_before` or later.
+    pub async fn find(
+        &self,
+        key: &CacheKey,
+        not_before: UnixMillis,
+    ) -> Result<Option<Stored>, Error> {
+        const SQL: &str = "select id, coalesce(model_served, model_asked) as model, \
+             input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
+             cost, cost_is, ended_at, recording \
+             from exchange where key = $1 and servable and ended_at >= $2 order by ended_at desc limit 1";
+        let row = sqlx::query(SQL)
+            .bind(&key.as_bytes()[..])
+            .bind(not_before.0)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(Error::Read)?;
+        row.map(|row| stored(&row)).transpose()
+    }
+
+    /// A request as it was sent, byte for byte.
+    pub async fn load_chain(&self, frame: Hash, head: Option<Hash>) -> Result<Chain, Error> {
+        let mut conn = self.pool.acquire().await.map_err(Error::Read)?;
+        chain::load(&mut conn, frame, head).await
+    }
+
+    /// Totals by model of the calls that came in within `span`, the dearest first.
+    pub async fn totals(&self, span: Range<UnixMillis>) -> Result<Vec<ModelTotals>, Error> {
+        const SQL: &str = "select model, count(*) as calls, \
+             count(*) filter (where answered_by = 'hit') as hits, \
+             count(*) filter (where answered_by = 'collapsed') as collapsed, \
+             count(*) filter (where answered_by = 'replay') as replays, \
+             count(*) filter (where answered_by = 'miss') as misses, \
+             count(*) filter (where answered_by = 'refresh') as refreshes, \
+             count(*) filter (where answered_by = 'bypass') as bypasses, \
+             count(*) filter (where status >= 400 or outcome <> 'complete') as errors, \
+             cast(coalesce(sum(input + cache_write_5m + cache_write_1h + cache_read) \
+                 filter (where answered_by in ('miss', 'refresh', 'bypass')), 0) as bigint) as prompt_tokens, \
+             cast(coalesce(sum(output) \
+                 filter (where answered_by in ('miss', 'refresh', 'bypass')), 0) as bigint) as output_tokens, \
+             cast(coalesce(sum(cost), 0) as bigint) as cost, \
+             count(*) filter (where cost_is = 'at_least') as at_least, \
+             count(*) filter (where cost_is = 'unpriced') as unpriced, \
+             cast(coalesce(sum(saved), 0) as bigint) as saved \
+             from call where at >= $1 and at < $2 group by model order by cost desc, model";
+        let rows = sqlx::query(SQL)
+            .bind(span.start.0)
+            .bind(span.end.0)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::Read)?;
+        rows.iter()
+            .map(|row| {
+                Ok(ModelTotals {
+                    model: row.try_get("model")?,
+                    calls: count(row, "calls")?,
+                    hits: count(row, "hits")?,
+                    collapsed: count(row, "collapsed")?,
+                    replays: count(row, "replays")?,
+                    misses: count(row, "misses")?,
+                    refreshes: count(row, "refreshes")?,
+                    bypasses: count(row, "bypasses")?,
+                    errors: count(row, "errors")?,
+                    prompt_tokens: count(row, "prompt_tokens")?,
+                    output_tokens: count(row, "output_tokens")?,
+                    cost: NanoDollars(row.try_get("cost")?),
+                    at_least: count(row, "at_least")?,
+                    unpriced: count(row, "unpriced")?,
+                    saved: NanoDollars(row.try_get("saved")?),
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(Error::Read)
+    }
+}
+
+fn stored(row: &SqliteRow) -> Result<Stored, Error> {
+    let id: &str = row.try_get("id").map_err(Error::Read)?;
+    let exchange = id.parse().map_err(|_| Error::Damaged { table: "exchange", column: "id" })?;
+    let encoded =
+        chain::decompress(row.try_get("recording").map_err(Error::Read)?).map_err(Error::Zstd)?;
+    let recording = Recording::decode(Bytes::from(encoded)).map_err(Error::Recording)?;
+    let tokens = tokens(row).map_err(Error::Read)?;
+    let amount = row.try_get("cost").map_err(Error::Read)?;
+    let cost = cost_from_columns(amount, row.try_get("cost_is").map_err(Error::Read)?)
+        .ok_or(Error::Damaged { table: "exchange", column: "cost_is" })?;
+    Ok(Stored {
+        exchange,
+        recording: Arc::new(recording),
+        model_served: row.try_get("model").map_err(Error::Read)?,
+        tokens,
+        cost,
+        ended_at: UnixMillis(row.try_get("ended_at").map_err(Error::Read)?),
+    })
+}
+
+fn tokens(row: &SqliteRow) -> Result<Tokens, sqlx::Error> {
+    Ok(Tokens {
+        input: count(row, "input")?,
+        cache_write_5m: count(row, "cache_write_5m")?,
+        cache_write_1h: count(row, "cache_write_1h")?,
+        cache_read: count(row, "cache_read")?,
+        output: count(row, "output")?,
+        thinking: count(row, "thinking")?,
+        searches: count(row, "searches")?,
+    })
+}
+
+/// A count is never negative; a damaged one reads as zero.
+fn count(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
+    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+}

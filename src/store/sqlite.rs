@@ -1,0 +1,221 @@
+//! A ledger in a file: where it is, how it is opened, who may write to it.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    io::{self, Read, Seek, Write},
+    path::{Path, PathBuf},
+    process,
+    str::FromStr,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions, SqliteConnection, SqlitePool,
+    migrate::{MigrateError, Migrator},
+    sqlite::{
+        SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
+        SqliteSynchronous,
+    },
+};
+
+use super::Error;
+use crate::domain::exchange::OwnerId;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Short, since the writer tries again itself and can say meanwhile what is wrong.
+const WRITER_BUSY: Duration = Duration::from_millis(500);
+
+/// For everything else: longer than any transaction of the writer.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// How many statements a connection keeps prepared: more than the writer has (tables × powers of two).
+const STATEMENTS: usize = 128;
+
+/// Where a ledger is.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    options: SqliteConnectOptions,
+    /// `None`: in memory, gone with the last connection.
+    path: Option<PathBuf>,
+}
+
+impl Place {
+    /// Reads a URL: `sqlite://path`, `sqlite:path`, with `?mode=…` or without, or `sqlite::memory:`.
+    pub(super) fn parse(url: &str) -> Result<Self, Error> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => {}
+            Some("postgres" | "postgresql") => return Err(Error::Postgres),
+            _ => return Err(Error::Scheme),
+        }
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(Error::Url)?
+            .disable_statement_logging()
+            .statement_cache_capacity(STATEMENTS)
+            .busy_timeout(BUSY)
+            .foreign_keys(true);
+        // sqlx gives a database in memory a name of its own; so does SQLite's `mode=memory`.
+        let memory = url.contains(":memory:") || url.contains("mode=memory");
+        let path = (!memory).then(|| options.get_filename().to_owned());
+        Ok(Self { options, path })
+    }
+
+    /// Makes the folder and the file, where they are missing, so that only the owner can read them. The `-wal` and
+    /// `-shm` files beside it get the mode of the ledger.
+    pub(super) fn create(&self) -> Result<(), Error> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let failed = |source| Error::Create { path: path.clone(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            private_folder(folder).map_err(failed)?;
+        }
+        private_file(path).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Takes the lock that says who writes to this ledger. It is held until the file is dropped, or the process dies.
+    pub(super) fn lock(&self, owner: OwnerId) -> Result<Option<File>, Error> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let mut beside = OsString::from(path);
+        beside.push(".lock");
+        let failed = |source| Error::Lock { path: PathBuf::from(&beside), source };
+        let mut file = private_file(Path::new(&beside)).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // The name is a courtesy: without it the refusal stands all the same.
+                let holder = match file.read_to_string(&mut holder) {
+                    Ok(1..) => holder.trim().to_owned(),
+                    Ok(0) | Err(_) => "another process".to_owned(),
+                };
+                return Err(Error::InUse { path: path.clone(), holder });
+            }
+        }
+        file.set_len(0).map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        writeln!(file, "process {} (owner {owner})", process::id()).map_err(failed)?;
+        Ok(Some(file))
+    }
+
+    /// The one connection that writes.
+    pub(super) async fn writer(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.options
+            .clone()
+            .create_if_missing(true)
+            .busy_timeout(WRITER_BUSY)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .connect()
+            .await
+    }
+
+    /// Connections that read, opened as they are needed.
+    pub(super) fn readers(&self) -> SqlitePool {
+        let options = match self.path {
+            Some(_) => self.options.clone().read_only(true).create_if_missing(false),
+            // Connections to memory share a cache and would wait for each other's locks.
+            None => {
+                self.options.clone().pragma("read_uncommitted", "on").pragma("query_only", "on")
+            }
+        };
+        SqlitePoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(Duration::from_secs(2))
+            .connect_lazy_with(options)
+    }
+
+    /// Fails unless there is a file.
+    pub(super) fn must_exist(&self) -> Result<(), Error> {
+        match &self.path {
+            Some(path) if !path.is_file() => Err(Error::Missing { path: path.clone() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Brings the tables up to date.
+pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), Error> {
+    MIGRATIONS.run(conn).await.map_err(|error| match error {
+        MigrateError::VersionMissing(found) => Error::Newer { found, known: newest() },
+        other => Error::Migrate(other),
+    })
+}
+
+/// Fails unless the tables are those of this version.
+pub(super) async fn check(conn: &mut SqliteConnection) -> Result<(), Error> {
+    const TABLES: &str = "select count(*) from sqlite_master where name = '_sqlx_migrations'";
+    const NEWEST: &str = "select max(version) from _sqlx_migrations where success";
+    let tables: i64 =
+        sqlx::query_scalar(TABLES).fetch_one(&mut *conn).await.map_err(Error::Open)?;
+    let found: Option<i64> = match tables {
+        0 => None,
+        _ => sqlx::query_scalar(NEWEST).fetch_one(conn).await.map_err(Error::Open)?,
+    };
+    match (found, newest()) {
+        (None, _) => Err(Error::NoTables),
+        (Some(found), known) if found > known => Err(Error::Newer { found, known }),
+        (Some(found), known) if found < known => Err(Error::Older { found, known }),
+        (Some(_), _) => Ok(()),
+    }
+}
+
+/// The number of the newest migration that this version knows.
+fn newest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Whether it is one operation's own fault, so that the same operation would fail for ever: too big (18), a
+/// constraint (19), a wrong type (20), a bad parameter (25). Everything else may pass: busy, locked, full, read-only.
+pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error
+            .code()
+            .and_then(|code| code.parse::<u32>().ok())
+            .is_some_and(|code| matches!(code & 0xff, 18 | 19 | 20 | 25)),
+        sqlx::Error::Encode(_) => true,
+        _ => false,
+    }
+}
+
+fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // A ledger that others can read was put there by an older hand: what users said is in it.
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_say_where_the_ledger_is() {
+        let path = |url| Place::parse(url).unwrap().path;
+        assert_eq!(path("sqlite://a/b.db?mode=rwc").unwrap(), Path::new("a/b.db"));
+        assert_eq!(path("sqlite:/a/b.db").unwrap(), Path::new("/a/b.db"));
+        assert_eq!(path("sqlite::memory:"), None);
+        assert!(matches!(Place::parse("postgres://u:secret@h/d"), Err(Error::Postgres)));
+        assert!(matches!(Place::parse("ledger.db"), Err(Error::Scheme)));
+    }
+}

@@ -1,0 +1,436 @@
+//! Anthropic over HTTP: send, stream, retry before the first byte.
+//!
+//! Knows nothing of clients, recordings' readers or the ledger. No total timeout: an answer may take long, but it may
+//! not be silent for long (Anthropic sends pings while Claude thinks).
+
+use std::{
+    sync::OnceLock,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use reqwest::{Client, Response};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use crate::domain::{anthropic, catalog, recording::Recorder};
+
+/// How often a request is sent at most. What the client waits for that is bounded by [`LONGEST_WAIT`] each time.
+const ATTEMPTS: u32 = 3;
+/// A longer `retry-after` is the client's to wait for.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+/// The first pause; it doubles.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// More of an error's body is not read.
+const LARGEST_ERROR: usize = 256 * 1024;
+/// Pages of the model list, of a thousand each.
+const MOST_PAGES: usize = 20;
+
+/// Anthropic, or something that speaks like it.
+#[derive(Debug)]
+pub struct Upstream {
+    pooled: Client,
+    /// Never reuses a connection: for the retry after a pooled one turned out to be stale.
+    fresh: OnceLock<Client>,
+    base: String,
+    idle: Duration,
+}
+
+/// What to send.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// JSON.
+    pub body: Bytes,
+    /// `anthropic-version`.
+    pub version: anthropic::Version,
+    /// `anthropic-beta`, joined by commas; empty for none.
+    pub betas: String,
+    /// Anthropic's key: the operator's, or the client's own.
+    pub key: SecretString,
+}
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub struct Incoming {
+    response: Response,
+    /// Anthropic's id of the request, for their support.
+    pub request_id: Option<String>,
+    /// The status of the response.
+    pub status: u16,
+    /// What a read found after the bytes that it brought.
+    after: Option<Result<More, Error>>,
+}
+
+/// Whether a body goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    /// It may.
+    Yes,
+    /// That was all.
+    No,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection came about.
+    #[error("cannot connect to Anthropic")]
+    Connect(#[source] reqwest::Error),
+    /// Nothing came for too long.
+    #[error("nothing came from Anthropic for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// The connection broke.
+    #[error("the connection to Anthropic broke")]
+    Broken(#[source] reqwest::Error),
+    /// Anthropic answered with an error.
+    #[error("Anthropic refused with status {status}: {}", .body.error.message)]
+    Refused {
+        /// Its status.
+        status: u16,
+        /// Its explanation.
+        body: Box<anthropic::ErrorBody>,
+        /// Its `retry-after`, as it stood.
+        retry_after: Option<String>,
+        /// Its id of the request.
+        request_id: Option<String>,
+    },
+    /// A success that is no event stream: something else answers at this address.
+    #[error("what answers at the upstream address is not the Messages API")]
+    NotAStream,
+    /// The model list is not what it should be.
+    #[error("the model list from upstream cannot be read")]
+    UnreadableModels(#[source] serde_json::Error),
+}
+
+impl Upstream {
+    /// A client for the API at `base`; nothing is sent yet. `idle` bounds each wait for bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the machine has no CA certificates.
+    pub fn new(base: &Url, idle: Duration) -> reqwest::Result<Self> {
+        let base = base.as_str().trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        let pooled = builder(idle).pool_idle_timeout(Duration::from_secs(90)).build()?;
+        Ok(Self { pooled, fresh: OnceLock::new(), base, idle })
+    }
+
+    /// Where requests go.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends a message request and waits for the answer to begin. Retries what may work the next time
+    /// (`reference/anthropic-api.md` §4): nothing of an answer has been seen yet.
+    pub async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Error> {
+        let mut attempt = 1;
+        let mut client = &self.pooled;
+        loop {
+            let error = match self.send_once(client, outgoing).await {
+                Ok(incoming) => return Ok(incoming),
+                Err(error) => error,
+            };
+            let Some(wait) = error.retry(attempt).filter(|_| attempt < ATTEMPTS) else {
+                return Err(error.error);
+            };
+            tracing::warn!(
+                attempt,
+                wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                error = &error.error as &dyn std::error::Error,
+                "asking upstream again"
+            );
+            if matches!(error.error, Error::Broken(_)) {
+                client = self.fresh();
+            }
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    fn fresh(&self) -> &Client {
+        self.fresh.get_or_init(|| {
+            let built = builder(self.idle).pool_max_idle_per_host(0).build();
+            built.unwrap_or_else(|_| self.pooled.clone())
+        })
+    }
+
+    async fn send_once(&self, client: &Client, outgoing: &Outgoing) -> Result<Incoming, Failed> {
+        let mut headers = api_headers(outgoing.version, &outgoing.key);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if !outgoing.betas.is_empty()
+            && let Ok(betas) = HeaderValue::from_str(&outgoing.betas)
+        {
+            headers.insert(HeaderName::from_static("anthropic-beta"), betas);
+        }
+        let request = client
+            .post(format!("{}/v1/messages", self.base))
+            .headers(headers)
+            .body(outgoing.body.clone());
+        let response = request.send().await.map_err(|error| self.failed(error))?;
+        if !response.status().is_success() {
+            return Err(refused(response).await);
+        }
+        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+            return Err(Error::NotAStream.into());
+        }
+        let request_id = text(response.headers(), "request-id");
+        let status = response.status().as_u16();
+        Ok(Incoming { response, request_id, status, after: None })
+    }
+
+    /// All models that Anthropic lists for `key`, newest first.
+    pub async fn models(&self, key: &SecretString) -> Result<Vec<Model>, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            data: Vec<Model>,
+            #[serde(default)]
+            has_more: bool,
+            last_id: Option<String>,
+        }
+        let mut models: Vec<Model> = Vec::new();
+        let mut after = None;
+        for _ in 0..MOST_PAGES {
+            let mut url = format!("{}/v1/models?limit=1000", self.base);
+            if let Some(after) = after {
+                url.push_str("&after_id=");
+                url.extend(url::form_urlencoded::byte_serialize(String::as_bytes(&after)));
+            }
+            let request =
+                self.pooled.get(url).headers(api_headers(anthropic::Version::default(), key));
+            let response = request.send().await.map_err(|error| self.failed(error).error)?;
+            if !response.status().is_success() {
+                return Err(refused(response).await.error);
+            }
+            let bytes = response.bytes().await.map_err(|error| self.failed(error).error)?;
+            let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
+            models.extend(page.data);
+            after = page.last_id.filter(|_| page.has_more);
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(models)
+    }
+
+    fn failed(&self, error: reqwest::Error) -> Failed {
+        classify(error, self.idle).into()
+    }
+}
+
+/// One entry of Anthropic's model list (§5), as far as it is used.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Model {
+    /// The id.
+    pub id: String,
+    /// For people.
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// RFC 3339.
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// The context window.
+    #[serde(default)]
+    pub max_input_tokens: Option<u32>,
+    /// The most tokens of an answer.
+    #[serde(default)]
+    pub max_tokens: Option<u32>,
+}
+
+impl From<&Model> for catalog::Live {
+    fn from(model: &Model) -> Self {
+        Self {
+            id: model.id.clone(),
+            name: model.display_name.clone().unwrap_or_else(|| model.id.clone()),
+            context_window: model.max_input_tokens,
+            max_output: model.max_tokens,
+        }
+    }
+}
+
+impl Incoming {
+    /// Waits for bytes and gives all that are there to `recorder`.
+    pub async fn read(&mut self, recorder: &mut Recorder, idle: Duration) -> Result<More, Error> {
+        if let Some(after) = self.after.take() {
+            return after;
+        }
+        match self.response.chunk().await.map_err(|error| classify(error, idle))? {
+            Some(bytes) => recorder.push(&bytes),
+            None => return Ok(More::No),
+        }
+        // The connection's task hands over one piece at a time and needs a turn to hand over the next: what one read
+        // of the socket brought is gathered here, so that it goes to the client in one write.
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
+            match self.response.chunk().now_or_never() {
+                Some(Ok(Some(bytes))) => recorder.push(&bytes),
+                Some(Ok(None)) => {
+                    self.after = Some(Ok(More::No));
+                    break;
+                }
+                Some(Err(error)) => {
+                    self.after = Some(Err(classify(error, idle)));
+                    break;
+                }
+                None => break,
+            }
+        }
+        Ok(More::Yes)
+    }
+}
+
+/// An error, and what upstream said about trying again.
+struct Failed {
+    error: Error,
+    should_retry: Option<bool>,
+    retry_after: Option<Duration>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, should_retry: None, retry_after: None }
+    }
+}
+
+impl Failed {
+    /// How long to wait before asking again; `None` when asking again is no use, or not ours to do.
+    fn retry(&self, attempt: u32) -> Option<Duration> {
+        let backoff = FIRST_WAIT * 2_u32.pow(attempt - 1);
+        match &self.error {
+            // A pooled connection may have been stale: a fresh one is tried at once.
+            Error::Broken(_) if attempt == 1 => Some(Duration::ZERO),
+            Error::Connect(_) | Error::Broken(_) => Some(backoff),
+            Error::Refused { status, .. } => {
+                // Without a word about when, a 429 can be a spent limit, which stays spent.
+                let worth = matches!(status, 408 | 409 | 500..)
+                    || (*status == 429 && self.retry_after.is_some());
+                let wait = self.retry_after.unwrap_or(backoff);
+                (self.should_retry.unwrap_or(worth) && wait <= LONGEST_WAIT).then_some(wait)
+            }
+            Error::Silent(_) | Error::NotAStream | Error::UnreadableModels(_) => None,
+        }
+    }
+}
+
+fn builder(idle: Duration) -> reqwest::ClientBuilder {
+    Client::builder()
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(idle)
+        .tcp_keepalive(Duration::from_mins(1))
+        .redirect(reqwest::redirect::Policy::none())
+}
+
+fn api_headers(version: anthropic::Version, key: &SecretString) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        HeaderName::from_static("anthropic-version"),
+        HeaderValue::from_static(version.as_str()),
+    );
+    // A key that cannot stand in a header cannot be right: upstream will say that there is none.
+    if let Ok(mut key) = HeaderValue::from_str(key.expose_secret()) {
+        key.set_sensitive(true);
+        headers.insert(HeaderName::from_static("x-api-key"), key);
+    }
+    headers
+}
+
+/// A timed-out connect is both, so `is_connect` is asked first.
+fn classify(error: reqwest::Error, idle: Duration) -> Error {
+    let error = error.without_url();
+    if error.is_connect() {
+        Error::Connect(error)
+    } else if error.is_timeout() {
+        Error::Silent(idle)
+    } else {
+        Error::Broken(error)
+    }
+}
+
+async fn refused(mut response: Response) -> Failed {
+    let status = response.status().as_u16();
+    let headers = response.headers();
+    let retry_after = text(headers, "retry-after");
+    let wait =
+        text(headers, "retry-after-ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+    let wait = wait.or_else(|| {
+        retry_after.as_deref().and_then(|value| parse_retry_after(value, SystemTime::now()))
+    });
+    let should_retry = text(headers, "x-should-retry").map(|word| word == "true");
+    let request_id = text(headers, "request-id");
+    let mut bytes = Vec::new();
+    while let Ok(Some(more)) = response.chunk().await {
+        let room = LARGEST_ERROR - bytes.len();
+        bytes.extend_from_slice(&more[..more.len().min(room)]);
+        if bytes.len() == LARGEST_ERROR {
+            break;
+        }
+    }
+    // 413s come from Anthropic's edge and may be no Anthropic JSON; gateways answer in HTML.
+    let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| anthropic::ErrorBody {
+        error: anthropic::Error {
+            kind: if status == 413 { "request_too_large" } else { "api_error" }.to_owned(),
+            message: format!("Anthropic answered with status {status} and no explanation"),
+            details: None,
+        },
+        request_id: None,
+    });
+    let error = Error::Refused { status, body: Box::new(body), retry_after, request_id };
+    Failed { error, should_retry, retry_after: wait }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// Seconds or an HTTP date (RFC 9110 §10.2.3).
+fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = jiff::fmt::rfc2822::parse(value.trim()).ok()?;
+    let at = SystemTime::UNIX_EPOCH
+        + Duration::from_secs(u64::try_from(date.timestamp().as_second()).ok()?);
+    Some(at.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 5);
+        assert_eq!(parse_retry_after("7", now), Some(Duration::from_secs(7)));
+        assert_eq!(
+            parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now),
+            Some(Duration::from_secs(5))
+        );
+        assert_eq!(parse_retry_after("soon", now), None);
+    }
+
+    #[test]
+    fn what_may_work_the_next_time_is_asked_again() {
+        let refused = |status, should_retry, retry_after| Failed {
+            error: Error::Refused {
+                status,
+                body: Box::default(),
+                retry_after: None,
+                request_id: None,
+            },
+            should_retry,
+            retry_after,
+        };
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(refused(529, None, None).retry(1), Some(FIRST_WAIT));
+        assert_eq!(refused(529, None, None).retry(2), Some(FIRST_WAIT * 2));
+        assert_eq!(refused(529, Some(false), None).retry(1), None);
+        assert_eq!(refused(429, None, second).retry(1), second);
+        assert_eq!(refused(429, None, None).retry(1), None);
+        assert_eq!(refused(429, None, Some(Duration::from_mins(1))).retry(1), None);
+        assert_eq!(refused(400, None, None).retry(1), None);
+        assert_eq!(refused(400, Some(true), None).retry(1), Some(FIRST_WAIT));
+    }
+}

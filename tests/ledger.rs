@@ -1,0 +1,632 @@
+//! The ledger's contract: what every backend must hold, and then what is this backend's own.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use reprise::{
+    domain::{
+        cache::CacheKey,
+        chain::{Chain, Hash},
+        exchange::{
+            AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, OwnerId,
+            Tokens, UnixMillis,
+        },
+        recording::{Recorder, Recording},
+    },
+    store::{
+        CallFacts, CallRow, Durability, Durable, Error, Ledger, Opening, Options, Reader, Sealing,
+    },
+};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+const EVER: UnixMillis = UnixMillis(0);
+const NEVER: UnixMillis = UnixMillis(i64::MAX);
+const GRACE: Duration = Duration::from_secs(10);
+
+fn key(n: u128) -> CacheKey {
+    CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes())
+}
+
+fn chat(messages: usize) -> Arc<Chain> {
+    let messages = (0..messages).map(|n| format!("{{\"role\":\"user\",\"n\":{n}}}").into_bytes());
+    Arc::new(Chain::new(b"{\"model\":\"claude\"}".to_vec(), messages))
+}
+
+fn facts(n: u128) -> CallFacts {
+    CallFacts {
+        id: CallId::new(Uuid::from_u128(n)),
+        at: NOW,
+        answered_by: AnsweredBy::Miss,
+        door: Door::Chat,
+        stream: true,
+        user: Some("ann".to_owned()),
+        chat: Some("chat 1".to_owned()),
+        message: Some("message 1".to_owned()),
+        user_message: None,
+        task: Some("title_generation".to_owned()),
+        client: Some("open-webui".to_owned()),
+        notes: None,
+        client_chain: None,
+    }
+}
+
+fn opening(n: u128, chain: Option<Arc<Chain>>) -> Opening {
+    Opening {
+        exchange: ExchangeId::new(Uuid::from_u128(n)),
+        key: key(n),
+        scope: "client 0".to_owned(),
+        model: "claude".to_owned(),
+        opened_at: NOW,
+        continues: None,
+        breakpoints: None,
+        chain,
+        collapse: None,
+        call: facts(n),
+    }
+}
+
+fn recording(text: &str) -> Arc<Recording> {
+    let mut recorder = Recorder::default();
+    recorder.push(format!("event: a\ndata: {text}\n\n").as_bytes());
+    let mut recording = Recording::default();
+    recording.append(Arc::new(recorder.cut(Micros(7)).unwrap()));
+    Arc::new(recording)
+}
+
+fn sealing(text: &str, ended_at: i64) -> Sealing {
+    Sealing {
+        outcome: Outcome::Complete,
+        stop_reason: Some("end_turn".to_owned()),
+        error_kind: None,
+        error: None,
+        status: Some(200),
+        upstream_request: Some("req_1".to_owned()),
+        model_served: Some("claude-served".to_owned()),
+        ended_at: UnixMillis(ended_at),
+        ttft: Some(Micros(1000)),
+        total: Some(Micros(2000)),
+        tokens: Tokens { input: 3, cache_read: 4, output: 5, ..Tokens::default() },
+        cost: Cost::Exact(NanoDollars(1_234)),
+        priced_on: Some("2026-08-01".to_owned()),
+        servable: true,
+        recording: Some(recording(text)),
+        refs: vec![format!("toolu_{text}"), format!("toolu_{text}"), "signature".to_owned()],
+        call_status: Some(200),
+    }
+}
+
+fn hit(n: u128, answered_by: AnsweredBy) -> CallRow {
+    CallRow {
+        facts: CallFacts { answered_by, client_chain: Some(chat(2)), ..facts(n) },
+        exchange: None,
+        status: Some(200),
+        outcome: Outcome::Complete,
+        ttft: Some(Micros(10)),
+        total: Some(Micros(20)),
+        model: "claude-served".to_owned(),
+        tokens: sealing("", 0).tokens,
+        cost: Cost::Exact(NanoDollars(0)),
+        saved: NanoDollars(1_234),
+    }
+}
+
+fn bytes(recording: &Recording) -> Vec<u8> {
+    recording.events().flatten().copied().collect()
+}
+
+/// A ledger in a folder of its own, and what it takes to look at it from outside.
+struct Bench {
+    folder: TempDir,
+    tasks: TaskTracker,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap(), tasks: TaskTracker::new() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("deep/er/ledger.db")
+    }
+
+    fn options(&self) -> Options {
+        let url = format!("sqlite://{}?mode=rwc", self.path().display());
+        Options { wait: GRACE, ..Options::new(url) }
+    }
+
+    async fn open(&self) -> Ledger {
+        self.open_with(&self.options()).await.unwrap()
+    }
+
+    async fn open_with(&self, options: &Options) -> Result<Ledger, Error> {
+        Ledger::open(options, OwnerId::new(Uuid::from_u128(99)), NOW, &self.tasks).await
+    }
+
+    /// Another program's connection.
+    async fn outside(&self) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.path()).connect().await.unwrap()
+    }
+
+    /// Another program's transaction, which keeps the ledger from being written.
+    async fn hold(&self) -> SqliteConnection {
+        let mut outside = self.outside().await;
+        sqlx::query("begin immediate").execute(&mut outside).await.unwrap();
+        outside
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        let mut outside = self.outside().await;
+        let count = sqlx::query_scalar(sql).fetch_one(&mut outside).await.unwrap();
+        outside.close().await.unwrap();
+        count
+    }
+
+    /// Waits until the writers have ended: their ledgers were dropped.
+    async fn ended(&self) {
+        self.tasks.close();
+        tokio::time::timeout(GRACE, self.tasks.wait()).await.unwrap();
+        self.tasks.reopen();
+    }
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(GRACE, waiting).await.is_ok(), "never happened: {what}");
+}
+
+async fn settled(ledger: &Ledger) {
+    until("the queue is empty", || ledger.state().queued == 0).await;
+}
+
+/// Opens and seals one exchange.
+async fn exchange(ledger: &Ledger, opening: Opening, sealing: Sealing) {
+    let opening = Arc::new(opening);
+    assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
+    assert_eq!(ledger.seal(&opening, sealing).await, Durable::Committed);
+}
+
+async fn a_sealed_exchange_is_found(ledger: &Ledger) {
+    exchange(ledger, opening(1, Some(chat(3))), sealing("hello", 50)).await;
+    for stored in [
+        ledger.find(&key(1), EVER).await.unwrap().unwrap(),
+        ledger.reader().find(&key(1), EVER).await.unwrap().unwrap(),
+    ] {
+        assert_eq!(stored.exchange, opening(1, None).exchange);
+        assert_eq!(bytes(&stored.recording), bytes(&recording("hello")));
+        assert_eq!(stored.recording.segments(0)[0].at(), Micros(7));
+        assert_eq!(stored.model_served, "claude-served");
+        assert_eq!(stored.tokens, sealing("", 0).tokens);
+        assert_eq!(stored.cost, Cost::Exact(NanoDollars(1_234)));
+        assert_eq!(stored.ended_at, UnixMillis(50));
+    }
+    assert!(ledger.find(&key(2), EVER).await.unwrap().is_none());
+    let chain = chat(3);
+    let loaded = ledger.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
+    assert_eq!(loaded, *chain);
+}
+
+async fn the_newest_is_found_unless_it_is_too_old(ledger: &Ledger) {
+    for (n, ended_at) in [(10, 100), (11, 300), (12, 200)] {
+        let opening = Opening { key: key(10), ..opening(n, None) };
+        exchange(ledger, opening, sealing(&format!("at {ended_at}"), ended_at)).await;
+    }
+    for (not_before, expected) in [(0, Some(300)), (300, Some(300)), (301, None)] {
+        let hot = ledger.find(&key(10), UnixMillis(not_before)).await.unwrap();
+        let cold = ledger.reader().find(&key(10), UnixMillis(not_before)).await.unwrap();
+        let found = [hot, cold].map(|stored| stored.map(|stored| stored.ended_at.0));
+        assert_eq!(found, [expected, expected], "not before {not_before}");
+    }
+}
+
+async fn what_is_not_servable_is_never_found(ledger: &Ledger) {
+    let unservable = Sealing { servable: false, ..sealing("no", 1) };
+    exchange(ledger, opening(20, None), unservable).await;
+    let bodiless = Sealing { recording: None, ..sealing("no", 1) };
+    exchange(ledger, opening(21, None), bodiless).await;
+    for n in [20, 21] {
+        assert!(ledger.find(&key(n), EVER).await.unwrap().is_none());
+        assert!(ledger.reader().find(&key(n), EVER).await.unwrap().is_none());
+    }
+}
+
+async fn totals_tell_money_spent_from_money_saved(ledger: &Ledger) {
+    exchange(ledger, opening(30, None), sealing("paid", 1)).await;
+    let stopped = Sealing {
+        outcome: Outcome::Stopped,
+        cost: Cost::AtLeast(NanoDollars(1_000)),
+        servable: false,
+        call_status: None,
+        ..sealing("part", 1)
+    };
+    exchange(ledger, opening(31, None), stopped).await;
+    let unpriced = Sealing {
+        model_served: None,
+        cost: Cost::Unpriced,
+        call_status: Some(500),
+        ..sealing("", 1)
+    };
+    exchange(ledger, opening(32, None), unpriced).await;
+    ledger.record(hit(33, AnsweredBy::Hit));
+    ledger.record(hit(34, AnsweredBy::Collapsed));
+    settled(ledger).await;
+
+    let totals = ledger.reader().totals(EVER..NEVER).await.unwrap();
+    let [served, asked] = &totals[..] else { panic!("{totals:?}") };
+    assert_eq!((&*served.model, &*asked.model), ("claude-served", "claude"));
+    assert_eq!((served.calls, served.misses, served.hits, served.collapsed), (4, 2, 1, 1));
+    assert_eq!((served.prompt_tokens, served.output_tokens), (14, 10));
+    assert_eq!((served.cost, served.at_least, served.unpriced), (NanoDollars(2_234), 1, 0));
+    assert_eq!((served.saved, served.errors), (NanoDollars(2_468), 1));
+    assert_eq!((asked.cost, asked.unpriced, asked.errors), (NanoDollars(0), 1, 1));
+    let later = ledger.reader().totals(UnixMillis(NOW.0 + 1)..NEVER).await.unwrap();
+    assert!(later.is_empty());
+}
+
+async fn one_bad_row_does_not_take_others_along(ledger: &Ledger) {
+    let collapse = Some(key(40));
+    let first = Arc::new(Opening { collapse, ..opening(40, Some(chat(2))) });
+    let second = Arc::new(Opening { collapse, ..opening(41, None) });
+    let third = Arc::new(opening(42, None));
+    let outcomes = tokio::join!(
+        ledger.open_exchange(&first),
+        ledger.open_exchange(&second),
+        ledger.open_exchange(&third),
+    );
+    // Two may not run under one collapse key.
+    assert_eq!(outcomes, (Durable::Committed, Durable::Lost, Durable::Committed));
+    assert_eq!((ledger.state().lost, ledger.state().writable), (1, true));
+    for opening in [&first, &second, &third] {
+        assert_eq!(ledger.seal(opening, sealing("fine", 1)).await, Durable::Committed);
+    }
+    let fourth = Arc::new(Opening { collapse, ..opening(43, None) });
+    assert_eq!(ledger.open_exchange(&fourth).await, Durable::Committed, "the key is free again");
+}
+
+async fn opening_and_sealing_share_a_commit(ledger: &Ledger) {
+    let before = ledger.state().commits;
+    let opening = Arc::new(opening(50, Some(chat(2))));
+    let both = tokio::join!(ledger.open_exchange(&opening), ledger.seal(&opening, sealing("x", 1)));
+    assert_eq!(both, (Durable::Committed, Durable::Committed));
+    assert_eq!(ledger.state().commits, before + 1);
+    assert!(ledger.reader().find(&key(50), EVER).await.unwrap().is_some());
+}
+
+async fn many_share_a_commit(ledger: &Ledger) {
+    let before = ledger.state().commits;
+    let all = (0..200_u32).map(|n| async move {
+        let opening = opening(n.into(), Some(chat(n as usize % 7)));
+        exchange(ledger, opening, sealing(&format!("{n}"), 1)).await;
+    });
+    futures_util::future::join_all(all).await;
+    let commits = ledger.state().commits - before;
+    assert!(commits < 40, "400 operations took {commits} commits");
+    for n in 0..200 {
+        let stored = ledger.reader().find(&key(n), EVER).await.unwrap().unwrap();
+        assert_eq!(bytes(&stored.recording), bytes(&recording(&format!("{n}"))));
+    }
+}
+
+/// Runs each part of the contract on a ledger of its own.
+macro_rules! contract {
+    ($($name:ident,)+) => {
+        mod file {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let bench = Bench::new();
+                let ledger = bench.open().await;
+                super::$name(&ledger).await;
+                ledger.close(GRACE).await;
+            })+
+        }
+
+        mod memory {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let bench = Bench::new();
+                let options = Options { wait: GRACE, ..Options::new("sqlite::memory:") };
+                let ledger = bench.open_with(&options).await.unwrap();
+                super::$name(&ledger).await;
+                ledger.close(GRACE).await;
+            })+
+        }
+    };
+}
+
+contract! {
+    a_sealed_exchange_is_found,
+    the_newest_is_found_unless_it_is_too_old,
+    what_is_not_servable_is_never_found,
+    totals_tell_money_spent_from_money_saved,
+    one_bad_row_does_not_take_others_along,
+    opening_and_sealing_share_a_commit,
+    many_share_a_commit,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_threads_share_the_writer() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    for n in 0..200 {
+        let ledger = ledger.clone();
+        bench.tasks.spawn(async move {
+            exchange(&ledger, opening(n, Some(chat(3))), sealing("x", 1)).await;
+        });
+    }
+    until("only the writer is left", || bench.tasks.len() == 1).await;
+    assert_eq!(bench.count("select count(*) from exchange").await, 200);
+    assert_eq!(bench.count("select count(*) from running").await, 0);
+    ledger.close(GRACE).await;
+}
+
+#[tokio::test]
+async fn a_chat_takes_space_once() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    for turn in 1..=10_u32 {
+        let chain = chat(turn as usize * 2 - 1);
+        let opening = opening(turn.into(), Some(Arc::clone(&chain)));
+        exchange(&ledger, opening, sealing("x", 1)).await;
+        let loaded = ledger.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
+        assert_eq!(loaded, *chain);
+    }
+    assert_eq!(bench.count("select count(*) from node").await, 19);
+    assert_eq!(bench.count("select count(*) from frame").await, 1);
+    assert_eq!(bench.count("select count(*) from answer_ref").await, 20);
+
+    // What was known goes with the process; the rows are still there once.
+    ledger.close(GRACE).await;
+    let ledger = bench.open().await;
+    exchange(&ledger, opening(11, Some(chat(21))), sealing("x", 1)).await;
+    assert_eq!(bench.count("select count(*) from node").await, 21);
+}
+
+#[tokio::test]
+async fn a_long_string_is_kept_once() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let image = "iVBORw0KGgo\\/\\\"".repeat(30_000);
+    for n in 0..3 {
+        let messages = [
+            format!("{{\"n\":{n},\"data\":\"{image}\",\"again\":\"{image}\"}}").into_bytes(),
+            format!("{{\"m\":\"{image}\"}}").into_bytes(),
+        ];
+        let chain = Chain::new(format!("{{\"system\":\"{image}\"}}").into_bytes(), messages);
+        let (frame, head) = (chain.frame.hash, chain.head());
+        exchange(&ledger, opening(n, Some(Arc::new(chain.clone()))), sealing("x", 1)).await;
+        assert_eq!(ledger.reader().load_chain(frame, head).await.unwrap(), chain);
+    }
+    assert_eq!(bench.count("select count(*) from blob").await, 1);
+    assert_eq!(bench.count("select count(*) from piece").await, 10);
+    assert_eq!(bench.count("select count(*) from node").await, 6);
+}
+
+#[tokio::test]
+async fn a_request_that_was_not_kept_is_an_error() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    exchange(&ledger, opening(1, Some(chat(2))), sealing("x", 1)).await;
+    let missing = ledger.reader().load_chain(chat(2).frame.hash, chat(3).head()).await;
+    assert!(matches!(missing, Err(Error::NoBodies { .. })));
+    let missing = ledger.reader().load_chain(Hash::of("frame", &[]), chat(2).head()).await;
+    assert!(matches!(missing, Err(Error::NoBodies { .. })));
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_running_is_lost() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let mut left = opening(1, Some(chat(3)));
+    left.call.client_chain = Some(chat(5));
+    assert_eq!(ledger.open_exchange(&Arc::new(left)).await, Durable::Committed);
+    drop(ledger);
+    bench.ended().await;
+    assert_eq!(bench.count("select count(*) from running").await, 1);
+
+    let ledger = bench.open().await;
+    assert_eq!(bench.count("select count(*) from running").await, 0);
+    let found = bench.count(
+        "select count(*) from exchange join call on call.exchange = exchange.id \
+         where exchange.outcome = 'lost' and call.outcome = 'lost' \
+         and exchange.cost = 0 and exchange.cost_is = 'at_least' and call.cost_is = 'at_least' \
+         and exchange.total_us is null and call.status is null \
+         and frame is not null and head is not null \
+         and client_frame is not null and client_head is not null \
+         and user_id = 'ann' and chat_id = 'chat 1' and task = 'title_generation'",
+    );
+    assert_eq!(found.await, 1);
+    let totals = ledger.reader().totals(EVER..NEVER).await.unwrap();
+    assert_eq!((totals[0].misses, totals[0].at_least, totals[0].errors), (1, 1, 1));
+    assert!(ledger.find(&key(1), EVER).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_committed_is_in_the_files_already() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    exchange(&ledger, opening(1, None), sealing("x", 1)).await;
+    assert_eq!(ledger.open_exchange(&Arc::new(opening(2, None))).await, Durable::Committed);
+
+    // What the next process would find, were this one killed now.
+    let copy = bench.folder.path().join("copy.db");
+    for end in ["", "-wal"] {
+        let from = format!("{}{end}", bench.path().display());
+        std::fs::copy(from, format!("{}{end}", copy.display())).unwrap();
+    }
+    let options = Options::new(format!("sqlite://{}", copy.display()));
+    let after = bench.open_with(&options).await.unwrap();
+    assert!(after.find(&key(1), EVER).await.unwrap().is_some());
+    let totals = after.reader().totals(EVER..NEVER).await.unwrap();
+    assert_eq!(totals.iter().map(|model| model.calls).sum::<u64>(), 2);
+}
+
+#[tokio::test]
+async fn a_ledger_has_one_owner_and_any_readers() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    exchange(&ledger, opening(1, None), sealing("x", 1)).await;
+    let refused = bench.open_with(&bench.options()).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("in use by process {}", std::process::id())), "{refused}");
+    let reader = Reader::open(&bench.options().url).await.unwrap();
+    assert!(reader.find(&key(1), EVER).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_closed_ledger_is_one_file_and_opens_again() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    exchange(&ledger, opening(1, None), sealing("x", 1)).await;
+    assert!(ledger.reader().find(&key(1), EVER).await.unwrap().is_some());
+    ledger.close(GRACE).await;
+    let beside = |end| PathBuf::from(format!("{}{end}", bench.path().display()));
+    assert!(!beside("-wal").exists() && !beside("-shm").exists());
+    let ledger = bench.open().await;
+    assert!(ledger.find(&key(1), EVER).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_reader_says_why_there_is_nothing_to_read() {
+    let bench = Bench::new();
+    let url = bench.options().url;
+    assert!(matches!(Reader::open(&url).await, Err(Error::Missing { .. })));
+    assert!(!bench.path().exists(), "a reader makes nothing");
+    std::fs::create_dir_all(bench.path().parent().unwrap()).unwrap();
+    std::fs::write(bench.path(), "").unwrap();
+    assert!(matches!(Reader::open(&url).await, Err(Error::NoTables)));
+}
+
+#[tokio::test]
+async fn a_newer_ledger_is_refused() {
+    let bench = Bench::new();
+    bench.open().await.close(GRACE).await;
+    let mut outside = bench.outside().await;
+    let sql = "insert into _sqlx_migrations \
+        (version, description, success, checksum, execution_time) values (9999, 'later', true, x'00', 0)";
+    sqlx::query(sql).execute(&mut outside).await.unwrap();
+    outside.close().await.unwrap();
+    let refused = bench.open_with(&bench.options()).await;
+    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 1 })));
+    let refused = Reader::open(&bench.options().url).await;
+    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 1 })));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_read_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    exchange(&ledger, opening(1, None), sealing("x", 1)).await;
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let folder = bench.path().parent().unwrap().to_owned();
+    assert_eq!(mode(&folder), 0o700);
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let files: Vec<PathBuf> = files.collect();
+    assert_eq!(files.len(), 4, "the ledger, its lock, wal and shm: {files:?}");
+    assert!(files.iter().all(|file| mode(file) == 0o600));
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_yet_is_late_and_then_written() {
+    let bench = Bench::new();
+    let options = Options { wait: Duration::from_millis(30), ..bench.options() };
+    let ledger = bench.open_with(&options).await.unwrap();
+    let mut holder = bench.hold().await;
+
+    let opening = Arc::new(opening(1, Some(chat(3))));
+    assert_eq!(ledger.open_exchange(&opening).await, Durable::Late);
+    assert_eq!(ledger.seal(&opening, sealing("kept", 1)).await, Durable::Late);
+    assert!(ledger.find(&key(1), EVER).await.unwrap().is_some(), "served before its commit");
+    assert!(ledger.reader().find(&key(1), EVER).await.unwrap().is_none());
+    until("the ledger says so", || !ledger.state().writable).await;
+    let state = ledger.state();
+    assert_eq!((state.queued, state.late), (2, 2));
+    assert!(state.error.unwrap().contains("locked"));
+
+    sqlx::query("rollback").execute(&mut holder).await.unwrap();
+    settled(&ledger).await;
+    assert!(ledger.state().writable);
+    assert_eq!(ledger.state().queued_bytes, 0);
+    assert!(ledger.reader().find(&key(1), EVER).await.unwrap().is_some());
+    let chain = chat(3);
+    assert!(ledger.reader().load_chain(chain.frame.hash, chain.head()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_bodies_and_keeps_rows() {
+    let bench = Bench::new();
+    let options = Options {
+        wait: Duration::from_millis(10),
+        queue_bytes: 4096,
+        hot_bytes: 0,
+        ..bench.options()
+    };
+    let ledger = bench.open_with(&options).await.unwrap();
+    let mut holder = bench.hold().await;
+    for n in 0..8 {
+        let opening = Arc::new(opening(n, Some(chat(3))));
+        assert_eq!(ledger.open_exchange(&opening).await, Durable::Late);
+        assert_eq!(ledger.seal(&opening, sealing("x", 1)).await, Durable::Late);
+    }
+    assert!(ledger.state().bodies_dropped >= 12);
+    sqlx::query("rollback").execute(&mut holder).await.unwrap();
+    settled(&ledger).await;
+    let count = async |sql| bench.count(sql).await;
+    assert_eq!(count("select count(*) from exchange").await, 8);
+    assert_eq!(count("select count(*) from call").await, 8);
+    let dropped = "select count(*) from exchange where recording is null and head is null";
+    assert!((6..8).contains(&count(dropped).await), "the first ones still had room");
+    let broken = "select count(*) from exchange where recording is null and servable";
+    assert_eq!(count(broken).await, 0);
+    assert!(ledger.find(&key(7), EVER).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_close_writes_what_is_queued_and_then_takes_nothing() {
+    let bench = Bench::new();
+    let options = Options { durability: Durability::Normal, ..bench.options() };
+    let ledger = bench.open_with(&options).await.unwrap();
+    (0..1000).for_each(|n| ledger.record(hit(n, AnsweredBy::Hit)));
+    ledger.close(GRACE).await;
+    assert_eq!(bench.count("select count(*) from call").await, 1000);
+    assert_eq!(ledger.state().queued, 0);
+    assert_eq!(ledger.open_exchange(&Arc::new(opening(1, None))).await, Durable::Lost);
+}
+
+#[tokio::test]
+async fn a_close_does_not_wait_for_ever() {
+    let bench = Bench::new();
+    let options = Options { wait: Duration::from_millis(10), ..bench.options() };
+    let ledger = bench.open_with(&options).await.unwrap();
+    let _holder = bench.hold().await;
+    assert_eq!(ledger.open_exchange(&Arc::new(opening(1, None))).await, Durable::Late);
+    ledger.close(Duration::from_millis(10)).await;
+    assert_eq!(ledger.state().lost, 1);
+    bench.ended().await;
+}
+
+#[tokio::test]
+async fn a_repeat_is_found_by_its_index() {
+    let bench = Bench::new();
+    let _ledger = bench.open().await;
+    let sql = "explain query plan select recording from exchange \
+        where key = x'00' and servable and ended_at >= 0 order by ended_at desc limit 1";
+    let plan: Vec<(i64, i64, i64, String)> =
+        sqlx::query_as(sql).fetch_all(&mut bench.outside().await).await.unwrap();
+    assert_eq!(plan.len(), 1, "no sorting: {plan:?}");
+    assert!(plan[0].3.contains("USING INDEX exchange_servable"), "{plan:?}");
+}

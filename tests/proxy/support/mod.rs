@@ -1,0 +1,25 @@
+//! What the tests of the whole proxy stand on: an upstream that plays Anthropic from a script, and a client that sees
+//! every piece of an answer as it comes. Both speak raw HTTP/1.1 on loopback, since the tests are about what an HTTP
+//! library hides: where bytes are cut, when they arrive, and how a connection ends.
+//!
+//! Nothing here sleeps. A test waits for a condition, and [`PATIENCE`] bounds the wait, so that a condition which never
+//! comes is a failure with a name and not a test run that hangs.
+
+pub(crate) mod client;
+pub(crate) mod script;
+pub(crate) mod sse;
+pub(crate) mod upstream;
+mod wire;
+
+use std::time::Duration;
+
+/// How long a condition may take before a test fails. Long, since it is only ever waited out by a failing test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Awaits what must come soon; panics, naming it, when it does not.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(value) = tokio::time::timeout(PATIENCE, future).await else {
+        panic!("waited {} s for {what}", PATIENCE.as_secs());
+    };
+    value
+}

@@ -1,0 +1,189 @@
+//! Requests on their way from OpenAI's dialect to Anthropic's.
+//!
+//! Each file in `translate/` holds named bodies of one topic; `model` and `messages` are filled in where a case is
+//! not about them. The snapshot beside it says what each becomes: the body that goes upstream, the version and the
+//! notes, or the error.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+#[path = "translate/history.rs"]
+mod history;
+#[path = "translate/key.rs"]
+mod key;
+
+use std::collections::BTreeMap;
+
+use reprise::domain::{
+    anthropic, cache,
+    catalog::Catalog,
+    openai,
+    translate::{self, Translated},
+};
+use serde_json::{Value, json};
+
+#[test]
+fn requests_become_what_the_snapshots_say() {
+    let catalog = Catalog::builtin();
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("translate/snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _bound = settings.bind_to_scope();
+    insta::glob!("translate/*.json", |path| {
+        let cases: BTreeMap<String, Value> =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let outcomes: BTreeMap<String, Value> = cases
+            .into_iter()
+            .map(|(name, mut body)| {
+                let fields = body.as_object_mut().unwrap();
+                fields.entry("model").or_insert_with(|| json!("claude-opus-5-5"));
+                fields
+                    .entry("messages")
+                    .or_insert_with(|| json!([{"role": "user", "content": "Hi"}]));
+                (name, outcome(body.to_string().as_bytes(), &catalog))
+            })
+            .collect();
+        insta::assert_json_snapshot!("golden", outcomes);
+    });
+}
+
+#[test]
+fn bodies_that_are_no_request_say_why() {
+    let cases = [
+        "",
+        " \n",
+        "{oops",
+        "[]",
+        "\"text\"",
+        "null",
+        "17",
+        "[{]",
+        "{\"model\": null} {}",
+        "{\"model\": \"x\", \"messages\": [}",
+        "{\"model\": \"x\"",
+        "{} trailing",
+        "{\"model\": 5}",
+        "{\"model\": \"x\", \"model\": \"y\"}",
+        "{\"messages\": \"a secret\"}",
+        "{\"messages\": [\"a secret\"]}",
+        "{\"messages\": [{\"content\": \"x\"}]}",
+        "{\"messages\": [{\"role\": \"robot\"}]}",
+        "{\"messages\": [{\"role\": \"user\", \"content\": 5}]}",
+        "{\"messages\": [{\"role\": \"user\", \"content\": {\"type\": \"text\"}}]}",
+        "{\"messages\": [{\"role\": \"user\", \"content\": [\"a secret\"]}]}",
+        "{\"messages\": [{\"role\": \"user\", \"content\": [{\"text\": \"x\"}]}]}",
+        "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\", \"image_url\": {\"url\": 1}}]}]}",
+        "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\", \"image_url\": {}}]}]}",
+        "{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": [{\"function\": {\"arguments\": \"\"}}]}]}",
+        "{\"temperature\": \"hot, expected a secret\"}",
+        "{\"stream\": \"yes please\"}",
+        "{\"stop\": 5}",
+        "{\"stop\": [\"a\", 5]}",
+        "{\"tools\": {\"a\": 1}}",
+        "{\"tools\": [{\"type\": \"function\", \"function\": {\"name\": 5}}]}",
+        "{\"tool_choice\": {\"function\": {\"name\": \"x\"}}}",
+        "{\"response_format\": \"json\"}",
+    ];
+    let told: Vec<String> = cases
+        .iter()
+        .map(|body| {
+            let error = openai::Request::parse(body.as_bytes()).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+            format!("> {body}\n    {error}\n    param: {:?}", error.param())
+        })
+        .collect();
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("translate/snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("bodies", told.join("\n")));
+}
+
+#[test]
+fn every_field_may_be_null() {
+    let names = [
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "stop",
+        "n",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "reasoning_effort",
+        "service_tier",
+        "user",
+        "safety_identifier",
+        "modalities",
+        "audio",
+        "logprobs",
+        "top_logprobs",
+        "web_search_options",
+        "functions",
+        "function_call",
+        "frequency_penalty",
+        "presence_penalty",
+        "logit_bias",
+        "seed",
+        "store",
+        "metadata",
+        "prediction",
+        "verbosity",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "moderation",
+        "thinking",
+        "reasoning",
+        "min_p",
+    ];
+    let mut body =
+        json!({"model": "claude-opus-5-5", "messages": [{"role": "user", "content": "Hi"}]});
+    let without = translated(&body);
+    for name in names {
+        body[name] = Value::Null;
+    }
+    assert_eq!(translated(&body), without);
+    assert!(openai::Request::parse(b"{\"model\": null, \"messages\": null}").is_ok());
+}
+
+/// A body translated by the built-in catalog.
+fn translated(body: &Value) -> Translated {
+    let request = openai::Request::parse(body.to_string().as_bytes()).unwrap();
+    translate::request(&request, &Catalog::builtin()).unwrap()
+}
+
+/// The body that goes upstream.
+fn upstream(request: &anthropic::Request) -> Value {
+    let body = cache::body(&cache::chain(request), request.metadata.as_ref());
+    serde_json::from_slice(&body).unwrap()
+}
+
+fn outcome(body: &[u8], catalog: &Catalog) -> Value {
+    let request = match openai::Request::parse(body) {
+        Ok(request) => request,
+        Err(error) => {
+            return json!({"error": {"message": error.to_string(), "param": error.param()}});
+        }
+    };
+    match translate::request(&request, catalog) {
+        Ok(Translated { request, version, betas, notes }) => {
+            let notes: Vec<String> =
+                notes.iter().map(|note| format!("{}: {}", note.field, note.what)).collect();
+            let mut outcome = json!({"upstream": upstream(&request), "version": version.as_str()});
+            for (name, list) in [("betas", json!(betas)), ("notes", json!(notes))] {
+                if list != json!([]) {
+                    outcome[name] = list;
+                }
+            }
+            outcome
+        }
+        Err(error) => json!({"error": {
+            "message": error.to_string(), "param": error.param(), "code": error.code()}}),
+    }
+}

@@ -1,0 +1,277 @@
+//! The cache key: everything that can change the answer is in it, and nothing else.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use reprise::domain::{
+    anthropic::Version,
+    cache::{self, CacheKey, KeyHolder, Scope},
+    catalog::Catalog,
+    openai, translate,
+};
+use serde_json::{Value, json};
+
+use super::translated;
+
+const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
+const OTHER_PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLwAAAAAElFTkSuQmCC";
+
+/// A request with everything in it that can change an answer.
+fn full() -> Value {
+    json!({
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 1000,
+        "temperature": 0.5,
+        "top_k": 40,
+        "stop": ["END", "STOP"],
+        "service_tier": "default",
+        "tool_choice": "required",
+        "tools": [
+            {"type": "function", "function": {
+                "name": "get_weather",
+                "description": "Weather of a city",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+                    "required": ["city"],
+                },
+            }},
+            {"type": "function", "function": {"name": "get_time"}},
+        ],
+        "messages": [
+            {"role": "system", "content": "Be brief"},
+            {"role": "user", "content": [
+                {"type": "text", "text": "Look"},
+                {"type": "image_url", "image_url": {"url": PNG}},
+            ]},
+            {"role": "assistant", "content": "Let me see", "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {
+                    "name": "get_weather", "arguments": "{\"city\":\"Paris\",\"days\":2}"}},
+            ]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+            {"role": "user", "content": "And now?"},
+        ],
+        "stream": true,
+        "user": "user-1",
+        "metadata": {"chat": "1"},
+    })
+}
+
+fn scope() -> Scope {
+    Scope::User(KeyHolder::of("sk-client"), "user-1".to_owned())
+}
+
+fn key(body: &Value) -> CacheKey {
+    key_of_text(&body.to_string())
+}
+
+fn key_of_text(body: &str) -> CacheKey {
+    let request = openai::Request::parse(body.as_bytes()).unwrap();
+    let translated = translate::request(&request, &Catalog::builtin()).unwrap();
+    let chain = cache::chain(&translated.request);
+    cache::key(&scope(), translated.version, &translated.betas, &chain)
+}
+
+/// The full request with one value replaced, or added.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut body = full();
+    if let Some(place) = body.pointer_mut(pointer) {
+        *place = value;
+    } else {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        body.pointer_mut(parent).unwrap()[name] = value;
+    }
+    body
+}
+
+fn without(name: &str) -> Value {
+    let mut body = full();
+    body.as_object_mut().unwrap().remove(name).unwrap();
+    body
+}
+
+/// If this fails, answers that people have paid for are not found again: raise `KEY_VERSION` and say so in the notes
+/// of the release.
+#[test]
+fn the_canonical_form_has_not_changed() {
+    assert_eq!(
+        key(&full()).to_string(),
+        "d67ff92bf5af0829e743655962fcc04227fd9ffcf34382f31ba313b7699d1956"
+    );
+}
+
+#[test]
+fn serde_json_sorts_object_keys() {
+    let value: Value = serde_json::from_str(r#"{"b": 1, "a": {"d": 1, "c": 2}}"#).unwrap();
+    assert_eq!(value.to_string(), r#"{"a":{"c":2,"d":1},"b":1}"#);
+}
+
+#[test]
+fn what_cannot_change_the_answer_is_not_in_the_key() {
+    let mut renamed = without("max_tokens");
+    renamed["max_completion_tokens"] = json!(1000);
+    let same = [
+        renamed,
+        with("/stream", json!(false)),
+        without("stream"),
+        with("/stream_options", json!({"include_usage": true})),
+        with("/metadata", json!({"chat": "2"})),
+        with("/user", json!("user-2")),
+        without("user"),
+        with("/top_p", json!(1)),
+        with("/n", json!(1)),
+        with("/frequency_penalty", json!(0)),
+        with("/parallel_tool_calls", json!(true)),
+        with("/response_format", json!({"type": "text"})),
+        with("/max_tokens", json!(1000.0)),
+        with("/stop", json!(["END", "STOP", "END"])),
+        with("/model", json!("anthropic/claude-sonnet-4.5")),
+        with("/tools/1/function/parameters", json!({"type": "object", "properties": {}})),
+        with("/tools/1/function/description", json!("")),
+        with("/messages/0/role", json!("developer")),
+        with("/messages/0/content", json!([{"type": "text", "text": "Be brief"}])),
+        with("/messages/1/content/1/image_url", json!(PNG)),
+        with("/messages/1/content/1/image_url/detail", json!("auto")),
+        with(
+            "/messages/2/tool_calls/0/function/arguments",
+            json!("{ \"days\": 2, \"city\": \"Paris\" }"),
+        ),
+        with("/messages/3/name", json!("get_weather")),
+        with("/cache_control", json!({"type": "ephemeral"})),
+        with("/seed", json!(7)),
+    ];
+    for body in same {
+        assert_eq!(key(&body), key(&full()), "{body}");
+    }
+    let explicit = json!({"model": "claude-opus-5-5", "messages": [{"role": "user", "content": "Hi"}],
+        "max_tokens": 128_000, "temperature": 1, "top_p": 1, "service_tier": "auto", "stop": [], "tools": []});
+    let omitted =
+        json!({"model": "claude-opus-5-5", "messages": [{"role": "user", "content": "Hi"}]});
+    assert_eq!(key(&explicit), key(&omitted));
+    let mut auto = without("tool_choice");
+    let default = key(&auto);
+    auto["tool_choice"] = json!("auto");
+    assert_eq!(key(&auto), default);
+}
+
+#[test]
+fn what_can_change_the_answer_is_in_the_key() {
+    let mut shorter = full();
+    shorter["messages"].as_array_mut().unwrap().pop();
+    let mut swapped = full();
+    swapped["tools"].as_array_mut().unwrap().swap(0, 1);
+    let mut one_more = full();
+    one_more["messages"].as_array_mut().unwrap().push(json!({"role": "user", "content": "Well?"}));
+    let bodies = [
+        full(),
+        shorter,
+        swapped,
+        one_more,
+        without("max_tokens"),
+        without("temperature"),
+        without("top_k"),
+        without("stop"),
+        without("service_tier"),
+        without("tool_choice"),
+        with("/model", json!("claude-sonnet-4-6")),
+        with("/max_tokens", json!(1001)),
+        with("/temperature", json!(0)),
+        with("/top_k", json!(41)),
+        with("/stop", json!(["END"])),
+        with("/stop", json!(["STOP", "END"])),
+        with("/tool_choice", json!("none")),
+        with("/tool_choice", json!({"type": "function", "function": {"name": "get_time"}})),
+        with("/parallel_tool_calls", json!(false)),
+        with("/tools/0/function/name", json!("get_rain")),
+        with("/tools/0/function/description", json!("Weather of a town")),
+        with("/tools/0/function/parameters/properties/city/type", json!("number")),
+        with("/tools/0/function/parameters/required", json!(["city", "days"])),
+        with("/messages/0/content", json!("Be long")),
+        with(
+            "/messages/0/content",
+            json!([{"type": "text", "text": "Be"}, {"type": "text", "text": "brief"}]),
+        ),
+        with("/messages/0/role", json!("user")),
+        with("/messages/1/content/0/text", json!("Look!")),
+        with("/messages/1/content/1/image_url/url", json!(OTHER_PNG)),
+        with("/messages/1/content/1/image_url/url", json!("https://example.com/a.png")),
+        with("/messages/1/role", json!("assistant")),
+        with("/messages/2/content", json!("Let me look")),
+        with("/messages/2/tool_calls/0/id", json!("call_2")),
+        with("/messages/2/tool_calls/0/function/name", json!("get_time")),
+        with(
+            "/messages/2/tool_calls/0/function/arguments",
+            json!("{\"city\":\"Rome\",\"days\":2}"),
+        ),
+        with("/messages/3/content", json!("rainy")),
+        with("/messages/3/content", json!([{"type": "image_url", "image_url": {"url": PNG}}])),
+        with("/messages/4/content", json!("And then?")),
+        with("/messages/4/role", json!("assistant")),
+        with("/messages/4/role", json!("system")),
+    ];
+    let mut seen: BTreeMap<String, &Value> = BTreeMap::new();
+    for body in &bodies {
+        if let Some(other) = seen.insert(key(body).to_string(), body) {
+            panic!("one key for\n{other}\nand\n{body}");
+        }
+    }
+}
+
+#[test]
+fn scope_version_and_betas_are_in_the_key() {
+    let chain = cache::chain(&translated(&full()).request);
+    let holder = || KeyHolder::of("sk-client");
+    let (new, old) = (Version::V20261021, Version::V20230601);
+    let keys = [
+        cache::key(&scope(), old, &[], &chain),
+        cache::key(&scope(), new, &[], &chain),
+        cache::key(&scope(), old, &["a"], &chain),
+        cache::key(&scope(), old, &["a", "b"], &chain),
+        cache::key(&Scope::User(holder(), "user-2".to_owned()), old, &[], &chain),
+        cache::key(&Scope::Chat(holder(), "user-1".to_owned()), old, &[], &chain),
+        cache::key(&Scope::Client(holder()), old, &[], &chain),
+        cache::key(&Scope::Client(KeyHolder::of("sk-other")), old, &[], &chain),
+    ];
+    let different: std::collections::HashSet<_> = keys.iter().collect();
+    assert_eq!(different.len(), keys.len());
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_object_keys_does_not_matter(seed: u64) {
+        let mut body = String::new();
+        write_shuffled(&full(), &mut seed.clone(), &mut body);
+        prop_assert_eq!(key_of_text(&body), key(&full()));
+    }
+}
+
+/// Writes JSON with the keys of every object in an order that `seed` decides.
+fn write_shuffled(value: &Value, seed: &mut u64, out: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            for at in (1..fields.len()).rev() {
+                *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let other = (*seed >> 33) as usize % (at + 1);
+                fields.swap(at, other);
+            }
+            out.push('{');
+            for (at, (name, value)) in fields.into_iter().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push_str(": ");
+                write_shuffled(value, seed, out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                write_shuffled(item, seed, out);
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
