@@ -12,7 +12,7 @@ use crate::config::{Env, Flags, GlobalFlags};
 
 /// Lets Open WebUI and any OpenAI client use Claude, and keeps a ledger of every exchange.
 ///
-/// Without a command, `reprise` serves. Settings come from flags, else the environment (names in brackets), else the
+/// Without a command, `reprise` serves. Settings come from flags, else the environment, else the
 /// file given with --config, else the defaults. The Anthropic key comes from ANTHROPIC_API_KEY.
 #[derive(Debug, Parser)]
 #[expect(clippy::doc_markdown, reason = "this comment is the help that a terminal shows")]

@@ -18,37 +18,37 @@ use url::Url;
 #[command(next_help_heading = "Settings")]
 #[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
 pub struct Flags {
-    /// Address to listen on [REPRISE_HOST] [default: 127.0.0.1]
+    /// Address to listen on [env: REPRISE_HOST] [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     pub host: Option<String>,
-    /// Port to listen on; 0 takes any free one [REPRISE_PORT] [default: 8000]
+    /// Port to listen on; 0 takes any free one [env: REPRISE_PORT] [default: 8000]
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
-    /// Key that clients must show [REPRISE_API_KEY]
+    /// Key that clients must show [env: REPRISE_API_KEY]
     #[arg(long, value_name = "KEY")]
     pub api_key: Option<String>,
-    /// Let anyone who can connect ask, also on an address that others can reach [REPRISE_NO_AUTH]
+    /// Let anyone who can connect ask, also on an address that others can reach [env: REPRISE_NO_AUTH]
     #[arg(long)]
     pub no_auth: bool,
-    /// Where the Messages API is [ANTHROPIC_BASE_URL] [default: https://api.anthropic.com]
+    /// Where the Messages API is [env: ANTHROPIC_BASE_URL] [default: Anthropic itself]
     #[arg(long, value_name = "URL")]
     pub anthropic_base_url: Option<String>,
-    /// Largest request body, in bytes or as 32MiB [REPRISE_MAX_BODY] [default: 32MiB]
+    /// Largest request body, in bytes or as 32MiB [env: REPRISE_MAX_BODY] [default: 32MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_body: Option<String>,
-    /// How long Anthropic may be silent [REPRISE_UPSTREAM_IDLE_TIMEOUT] [default: 120s]
+    /// How long Anthropic may be silent [env: REPRISE_UPSTREAM_IDLE_TIMEOUT] [default: 120s]
     #[arg(long, value_name = "TIME")]
     pub upstream_idle_timeout: Option<String>,
-    /// How long an answer in the ledger may be served [REPRISE_CACHE_TTL] [default: 30d]
+    /// How long an answer in the ledger may be served [env: REPRISE_CACHE_TTL] [default: 30d]
     #[arg(long, value_name = "TIME")]
     pub cache_ttl: Option<String>,
-    /// `full` survives a power failure, `normal` a crash; for slow disks [REPRISE_DURABILITY] [default: full]
+    /// `full` survives a power failure, `normal` a crash; for slow disks [env: REPRISE_DURABILITY] [default: full]
     #[arg(long, value_name = "HOW")]
     pub durability: Option<String>,
-    /// `text` or `json` [REPRISE_LOG_FORMAT] [default: text]
+    /// `text` or `json` [env: REPRISE_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// What to log: error, warn, info, debug, or by module as in reprise=debug [REPRISE_LOG] [default: info]
+    /// What to log: error, warn, info, debug, or by module as in reprise=debug [env: REPRISE_LOG] [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -58,10 +58,10 @@ pub struct Flags {
 #[command(next_help_heading = "Everywhere")]
 #[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
 pub struct GlobalFlags {
-    /// The ledger, as sqlite:///path/to/file [REPRISE_DATABASE_URL] [default: in the user's data directory]
+    /// The ledger, as sqlite:///path/to/file [env: REPRISE_DATABASE_URL] [default: in the user's data directory]
     #[arg(long, value_name = "URL", global = true)]
     pub database_url: Option<String>,
-    /// File with settings, named as the flags with underscores [REPRISE_CONFIG] [default: none]
+    /// File with settings, named as the flags with underscores [env: REPRISE_CONFIG] [default: none]
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }

@@ -1,4 +1,64 @@
-//! Reprise: a sidecar that lets Open WebUI and any OpenAI client use Claude.
+//! Reprise: a sidecar that lets Open WebUI and any OpenAI client use Claude, records every exchange in a ledger, and
+//! answers repeats from it.
+//!
+//! # The one idea: the recording
+//!
+//! Upstream is always asked to stream. What comes back is kept as a [recording](domain::recording): the exact bytes,
+//! with marks that say where each event ends and when it came. It is append-only: one writer, any number of readers,
+//! who may come late. Everything else is a reading of it:
+//!
+//! ```text
+//! upstream (live) ─┐                       ┌─▶ OpenAI chunks        (stream: true)
+//! ledger (stored) ─┴─▶ recording ─▶ playback ─▶ OpenAI completion   (stream: false)
+//!                          │
+//!                          └─▶ ledger rows: usage, cost, outcome
+//! ```
+//!
+//! So a hit and a miss run the same translator, clients that stream and those that don't share one recording, and a
+//! better translator improves old recordings. Nothing is stored translated.
+//!
+//! # The map
+//!
+//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`] } → [`answer`] → { [`upstream`], [`store`] } →
+//! [`domain`]. [`config`] is read by `cli` and `server`.
+//!
+//! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
+//! - [`config`]: every setting, from flag, environment, file or default. The environment is read nowhere else.
+//! - [`server`]: the doors. Connections, authentication, who asks; the only place where errors become HTTP.
+//! - [`report`]: what was asked and what it cost, computed from the ledger.
+//! - [`answer`]: the way of a request; live recordings, the pump, playback.
+//! - [`upstream`]: Anthropic over HTTP; retries before the first byte.
+//! - [`store`]: the ledger; all SQL.
+//! - [`domain`]: pure. Both wire dialects and the translation between them, recordings, cache keys, the catalog of
+//!   models and prices, money. No IO, no clock, no randomness: everything enters as an argument.
+//!
+//! `tests/house.rs` holds the arrows and the absences.
+//!
+//! # One request, end to end
+//!
+//! 1. `server/accept.rs` takes the connection; `server/chat.rs` checks the key ([`server`]'s `auth`), reads who asks
+//!    (`caller`) and the body, up to a limit, and hands both to [`answer::Answers::answer`].
+//! 2. `answer` parses the body ([`domain::openai`]), translates it ([`domain::translate::request`]; whatever is dropped
+//!    or changed is a note), takes the result apart into a frame and a chain of messages ([`domain::cache::chain`]) and
+//!    computes its key ([`domain::cache::key`]).
+//! 3. [`domain::cache::source`] says where the answer may come from. The ledger is asked ([`store::Ledger::find`]): if
+//!    it has one, that recording is read, and a call without an exchange of its own goes into the ledger.
+//! 4. Otherwise a pump is spawned (`answer/pump.rs`). It commits a row in `running`, sends the request
+//!    ([`upstream::Upstream::send`]), and appends what each read of the network brings to a live recording
+//!    (`answer/live.rs`), looking only at the few events that the ledger's row needs.
+//! 5. The client's response body is a reader of that recording ([`answer::playback`]): each time it is woken it
+//!    translates all that it has not seen ([`domain::translate::Chunks`]) and writes it in one piece.
+//! 6. The event that ends the answer is held back until the exchange is committed ([`store::Ledger::seal`]); then the
+//!    reader sees it, writes the finish chunk, usage and `[DONE]`, and the body ends at once. So a client that got the
+//!    end can rely on the ledger.
+//! 7. A client that leaves drops its reader; when the last one is gone the pump hangs up on upstream and seals the
+//!    exchange as stopped, at a cost of at least what is known.
+//!
+//! # What is promised of faults
+//!
+//! The ledger's troubles never cost an answer: waits for its commits are bounded, rows stay queued. An upstream that
+//! fails is passed on truthfully, before the first byte as HTTP, after it as an error in the stream. A stream without
+//! `message_stop` is an error, never a silent end. No key is ever written, logged or echoed.
 
 pub mod answer;
 pub mod cli;

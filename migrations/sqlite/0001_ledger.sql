@@ -1,5 +1,5 @@
 -- The ledger. Hashes and keys are 32 bytes of SHA-256, ids UUIDv7 as text, times unix milliseconds in UTC,
--- durations microseconds, money billionths of a dollar, bodies zstd. See src/store.rs.
+-- durations microseconds, money billionths of a dollar, bodies zstd (short ones plain). See src/store.rs.
 
 -- A request without its messages: model, system, tools, parameters. Kept once, however often it is asked.
 create table frame (

@@ -30,7 +30,7 @@ pub struct Row {
     pub paid: u64,
     /// Answered from the ledger.
     pub hits: u64,
-    /// Calls that got no whole answer.
+    /// Calls that got no whole answer, although nobody pressed Stop.
     pub errors: u64,
     /// Tokens of paid prompts, cached or not.
     pub prompt_tokens: u64,

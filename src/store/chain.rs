@@ -125,8 +125,18 @@ impl Bodies {
     }
 }
 
-/// zstd at level 1. The context is kept for each thread: a fresh one costs more than the work.
+/// What a zstd frame begins with (RFC 8878 §3.1.1).
+const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+
+/// Shorter bodies stay as they are: compressing them takes longer than writing them.
+const SHORT: usize = 1024;
+
+/// zstd at level 1, for bodies that are worth it. The context is kept for each thread: a fresh one costs more than
+/// the work.
 pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
+    if bytes.len() < SHORT && !bytes.starts_with(&ZSTD_MAGIC) {
+        return bytes.to_vec();
+    }
     thread_local! {
         static COMPRESSOR: RefCell<zstd::bulk::Compressor<'static>> =
             RefCell::new(zstd::bulk::Compressor::new(1).expect("level 1 exists"));
@@ -138,7 +148,7 @@ pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
 
 /// Reads [`compress`]'s form back.
 pub(super) fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    zstd::decode_all(bytes)
+    if bytes.starts_with(&ZSTD_MAGIC) { zstd::decode_all(bytes) } else { Ok(bytes.to_vec()) }
 }
 
 /// Reads a request back, byte for byte, and checks it against its hashes.

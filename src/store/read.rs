@@ -43,7 +43,7 @@ pub struct ModelTotals {
     pub refreshes: u64,
     /// Asked, and not kept for later.
     pub bypasses: u64,
-    /// Calls that got an HTTP error, or whose exchange did not end well.
+    /// Calls that got an HTTP error, or whose exchange failed, was cut or lost. Pressing Stop is no error.
     pub errors: u64,
     /// Prompt tokens of the calls that were asked.
     pub prompt_tokens: u64,
@@ -108,7 +108,7 @@ impl Reader {
              count(*) filter (where answered_by = 'miss') as misses, \
              count(*) filter (where answered_by = 'refresh') as refreshes, \
              count(*) filter (where answered_by = 'bypass') as bypasses, \
-             count(*) filter (where status >= 400 or outcome <> 'complete') as errors, \
+             count(*) filter (where status >= 400 or outcome in ('failed', 'cut', 'lost')) as errors, \
              cast(coalesce(sum(input + cache_write_5m + cache_write_1h + cache_read) \
                  filter (where answered_by in ('miss', 'refresh', 'bypass')), 0) as bigint) as prompt_tokens, \
              cast(coalesce(sum(output) \

@@ -108,6 +108,8 @@ impl Place {
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            // In KiB: hashes fall anywhere in their tables, and pages that must be read again cost more than memory.
+            .pragma("cache_size", "-8192")
             .connect()
             .await
     }
