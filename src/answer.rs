@@ -194,9 +194,9 @@ impl Answers {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Where upstream is.
-    pub fn upstream(&self) -> &str {
-        self.upstream.base()
+    /// Where upstream is, and whether it was there the last time.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
     }
 
     /// Whether the ledger can be written, and what waits to be.
@@ -248,6 +248,7 @@ impl Answers {
             answered_by = %AnsweredBy::Hit,
             model = model_served,
             task = facts.task,
+            notes = facts.notes,
             prompt_tokens = tokens.prompt(),
             output_tokens = tokens.output,
             saved_nano_dollars = cost.amount().map(|amount| amount.0),

@@ -325,11 +325,16 @@ impl Layers {
     }
 
     fn base_url(&self) -> Result<Url, Error> {
-        let url = self.read_as("anthropic_base_url", "an http or https address", |value| {
-            Url::parse(value)
-                .ok()
-                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        })?;
+        let url = self.read_as(
+            "anthropic_base_url",
+            "an http or https address without a user name",
+            |value| {
+                let url = Url::parse(value).ok()?;
+                // What stands in it is shown and logged, so no password may.
+                let bare = url.username().is_empty() && url.password().is_none();
+                (matches!(url.scheme(), "http" | "https") && url.has_host() && bare).then_some(url)
+            },
+        )?;
         Ok(url.unwrap_or_else(|| {
             Url::parse("https://api.anthropic.com").expect("a constant that is an address")
         }))

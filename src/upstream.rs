@@ -4,7 +4,7 @@
 //! not be silent for long (Anthropic sends pings while Claude thinks).
 
 use std::{
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -26,6 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// More of an error's body is not read.
 const LARGEST_ERROR: usize = 256 * 1024;
+/// Pieces of a body that are gathered at once: more than one read of a socket brings.
+const MOST_PIECES: usize = 512;
 /// Pages of the model list, of a thousand each.
 const MOST_PAGES: usize = 20;
 
@@ -37,6 +39,8 @@ pub struct Upstream {
     fresh: OnceLock<Client>,
     base: String,
     idle: Duration,
+    /// Whether the last try found somebody there; `None` before the first.
+    reachable: Mutex<Option<bool>>,
 }
 
 /// What to send.
@@ -114,12 +118,17 @@ impl Upstream {
     pub fn new(base: &Url, idle: Duration) -> reqwest::Result<Self> {
         let base = base.as_str().trim_end_matches('/').trim_end_matches("/v1").to_owned();
         let pooled = builder(idle).pool_idle_timeout(Duration::from_secs(90)).build()?;
-        Ok(Self { pooled, fresh: OnceLock::new(), base, idle })
+        Ok(Self { pooled, fresh: OnceLock::new(), base, idle, reachable: Mutex::default() })
     }
 
     /// Where requests go.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Whether the last request found somebody there, whatever they answered; `None` before the first.
+    pub fn reachable(&self) -> Option<bool> {
+        *self.reachable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a message request and waits for the answer to begin. Retries what may work the next time
@@ -168,7 +177,7 @@ impl Upstream {
             .post(format!("{}/v1/messages", self.base))
             .headers(headers)
             .body(outgoing.body.clone());
-        let response = request.send().await.map_err(|error| self.failed(error))?;
+        let response = self.dial(request).await?;
         if !response.status().is_success() {
             return Err(refused(response).await);
         }
@@ -200,11 +209,11 @@ impl Upstream {
             }
             let request =
                 self.pooled.get(url).headers(api_headers(anthropic::Version::default(), key));
-            let response = request.send().await.map_err(|error| self.failed(error).error)?;
+            let response = self.dial(request).await?;
             if !response.status().is_success() {
                 return Err(refused(response).await.error);
             }
-            let bytes = response.bytes().await.map_err(|error| self.failed(error).error)?;
+            let bytes = response.bytes().await.map_err(|error| classify(error, self.idle))?;
             let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
             models.extend(page.data);
             after = page.last_id.filter(|_| page.has_more);
@@ -215,8 +224,10 @@ impl Upstream {
         Ok(models)
     }
 
-    fn failed(&self, error: reqwest::Error) -> Failed {
-        classify(error, self.idle).into()
+    async fn dial(&self, request: reqwest::RequestBuilder) -> Result<Response, Error> {
+        let sent = request.send().await;
+        *self.reachable.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent.is_ok());
+        sent.map_err(|error| classify(error, self.idle))
     }
 }
 
@@ -262,7 +273,7 @@ impl Incoming {
         }
         // The connection's task hands over one piece at a time and needs a turn to hand over the next: what one read
         // of the socket brought is gathered here, so that it goes to the client in one write.
-        for _ in 0..64 {
+        for _ in 0..MOST_PIECES {
             tokio::task::yield_now().await;
             match self.response.chunk().now_or_never() {
                 Some(Ok(Some(bytes))) => recorder.push(&bytes),

@@ -247,6 +247,7 @@ fn log(opening: &Opening, sealing: &Sealing) {
         error_kind = sealing.error_kind,
         error = sealing.error,
         task = call.task,
+        notes = call.notes,
         prompt_tokens = sealing.tokens.prompt(),
         output_tokens = sealing.tokens.output,
         cost_nano_dollars = sealing.cost.amount().map(|amount| amount.0),

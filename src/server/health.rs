@@ -26,10 +26,9 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written")
     };
-    json(
-        status,
-        &json!({ "status": word, "mode": "live", "upstream": app.0.answers.upstream(), "ledger": ledger }),
-    )
+    let upstream = app.0.answers.upstream();
+    let upstream = json!({ "url": upstream.base(), "reachable": upstream.reachable() });
+    json(status, &json!({ "status": word, "mode": "live", "upstream": upstream, "ledger": ledger }))
 }
 
 /// A JSON response.
