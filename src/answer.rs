@@ -8,6 +8,7 @@ mod live;
 mod models;
 pub mod playback;
 mod pump;
+mod question;
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -15,29 +16,32 @@ use std::{
 };
 
 use bytes::Bytes;
-use secrecy::SecretString;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
+pub use self::question::Asker;
 pub use self::{
     failure::Failure,
     live::{End, Reader},
     models::{Listed, Models},
 };
-use self::{playback::Payer, pump::Exchange};
+use self::{
+    playback::Payer,
+    pump::Exchange,
+    question::{Question, facts, understand},
+};
 use crate::{
     domain::{
-        cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
+        cache::{self, CacheKey, Directives, Source},
         catalog::Catalog,
-        chain::Chain,
         exchange::{
-            AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
+            AnsweredBy, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
         },
         openai,
         recording::Recording,
         translate::{self, Translated, WithUsage},
     },
-    store::{CallFacts, CallRow, Ledger, Opening, Stored},
+    store::{CallRow, Ledger, Opening, Stored},
     upstream::{Outgoing, Upstream},
 };
 
@@ -66,31 +70,6 @@ pub struct Settings {
     pub ttl: Duration,
     /// The HTTP status of our response, which only the server knows.
     pub status_of: fn(Option<&Failure>) -> u16,
-}
-
-/// Who asks, as the door understood it.
-#[derive(Debug, Clone)]
-pub struct Asker {
-    /// Anthropic's key to ask with: the operator's, or the client's own.
-    pub key: SecretString,
-    /// Whose client key the call came under.
-    pub holder: KeyHolder,
-    /// The program that asks.
-    pub client: Option<String>,
-    /// Whether that is Open WebUI, which shows usage whether or not it asked for it.
-    pub open_webui: bool,
-    /// The user, chat and messages, as the client states them.
-    pub user: Option<String>,
-    /// The chat.
-    pub chat: Option<String>,
-    /// The message that is answered into.
-    pub message: Option<String>,
-    /// The user's message that is answered.
-    pub user_message: Option<String>,
-    /// Open WebUI's word for a background call.
-    pub task: Option<String>,
-    /// `Cache-Control` of the request.
-    pub directives: Directives,
 }
 
 /// An answer that has begun.
@@ -140,18 +119,6 @@ pub enum Error {
     /// The thread that read the request died.
     #[error("reading the request failed")]
     Panicked(#[from] tokio::task::JoinError),
-}
-
-/// A call, read and understood.
-struct Question {
-    translated: Translated,
-    chain: Arc<Chain>,
-    key: CacheKey,
-    scope: Scope,
-    source: Source,
-    /// What the client really sent.
-    client_chain: Option<Arc<Chain>>,
-    stream: Option<WithUsage>,
 }
 
 impl Answers {
@@ -325,76 +292,6 @@ impl Answers {
             payer: Payer::ThisCall,
             stream: question.stream,
         }
-    }
-}
-
-/// Parses, translates and keys a request.
-fn understand(body: &Bytes, asker: &Asker, catalog: &Catalog) -> Result<Question, Error> {
-    let request = openai::Request::parse(body)?;
-    let translated = translate::request(&request, catalog)?;
-    let chain = Arc::new(cache::chain(&translated.request));
-    let scope = scope(asker, &request);
-    let key = cache::key(&scope, translated.version, &translated.betas, &chain);
-    let source = cache::source(asker.directives, client(asker));
-    let client_chain =
-        (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten();
-    let wants_usage = asker.open_webui
-        || request
-            .stream_options
-            .as_ref()
-            .is_some_and(|options| options.include_usage == Some(true));
-    let stream = request.stream.unwrap_or(false).then_some(if wants_usage {
-        WithUsage::Yes
-    } else {
-        WithUsage::No
-    });
-    Ok(Question { translated, chain, key, scope, source, client_chain, stream })
-}
-
-fn scope(asker: &Asker, request: &openai::Request) -> Scope {
-    let holder = asker.holder.clone();
-    let stated = request.user.as_ref().or(request.safety_identifier.as_ref());
-    let user = asker.user.as_ref().or(stated).cloned();
-    match (user, &asker.chat) {
-        (Some(user), _) => Scope::User(holder, user),
-        (None, Some(chat)) => Scope::Chat(holder, chat.clone()),
-        (None, None) => Scope::Client(holder),
-    }
-}
-
-fn client(asker: &Asker) -> Client {
-    match &asker.chat {
-        Some(chat) if chat.starts_with("temporary:") => Client::Temporary,
-        Some(_) => Client::Chats,
-        None if asker.open_webui || asker.message.is_some() || asker.task.is_some() => {
-            Client::Chats
-        }
-        None => Client::Plain,
-    }
-}
-
-fn facts(
-    id: CallId,
-    at: UnixMillis,
-    answered_by: AnsweredBy,
-    question: &Question,
-    asker: Asker,
-) -> CallFacts {
-    let notes = &question.translated.notes;
-    CallFacts {
-        id,
-        at,
-        answered_by,
-        door: Door::Chat,
-        stream: question.stream.is_some(),
-        user: asker.user,
-        chat: asker.chat,
-        message: asker.message,
-        user_message: asker.user_message,
-        task: asker.task,
-        client: asker.client,
-        notes: if notes.is_empty() { None } else { serde_json::to_string(notes).ok() },
-        client_chain: question.client_chain.clone(),
     }
 }
 

@@ -3,9 +3,11 @@
 //! Knows nothing of clients, recordings' readers or the ledger. No total timeout: an answer may take long, but it may
 //! not be silent for long (Anthropic sends pings while Claude thinks).
 
+mod error;
+
 use std::{
     sync::{Mutex, OnceLock, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,16 +18,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+pub use self::error::Error;
+use self::error::{Failed, classify, refused, text};
 use crate::domain::{anthropic, catalog, recording::Recorder};
 
-/// How often a request is sent at most. What the client waits for that is bounded by [`LONGEST_WAIT`] each time.
+/// How often a request is sent at most. The pauses are short, because a client waits.
 const ATTEMPTS: u32 = 3;
-/// A longer `retry-after` is the client's to wait for.
-const LONGEST_WAIT: Duration = Duration::from_secs(3);
-/// The first pause; it doubles.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// More of an error's body is not read.
-const LARGEST_ERROR: usize = 256 * 1024;
 /// Pieces of a body that are gathered at once: more than one read of a socket brings.
 const MOST_PIECES: usize = 512;
 /// Pages of the model list, of a thousand each.
@@ -75,38 +73,6 @@ pub enum More {
     Yes,
     /// That was all.
     No,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No connection came about.
-    #[error("cannot connect to Anthropic")]
-    Connect(#[source] reqwest::Error),
-    /// Nothing came for too long.
-    #[error("nothing came from Anthropic for {} s", .0.as_secs())]
-    Silent(Duration),
-    /// The connection broke.
-    #[error("the connection to Anthropic broke")]
-    Broken(#[source] reqwest::Error),
-    /// Anthropic answered with an error.
-    #[error("Anthropic refused with status {status}: {}", .body.error.message)]
-    Refused {
-        /// Its status.
-        status: u16,
-        /// Its explanation.
-        body: Box<anthropic::ErrorBody>,
-        /// Its `retry-after`, as it stood.
-        retry_after: Option<String>,
-        /// Its id of the request.
-        request_id: Option<String>,
-    },
-    /// A success that is no event stream: something else answers at this address.
-    #[error("what answers at the upstream address is not the Messages API")]
-    NotAStream,
-    /// The model list is not what it should be.
-    #[error("the model list from upstream cannot be read")]
-    UnreadableModels(#[source] serde_json::Error),
 }
 
 impl Upstream {
@@ -179,7 +145,7 @@ impl Upstream {
             .body(outgoing.body.clone());
         let response = self.dial(request).await?;
         if !response.status().is_success() {
-            return Err(refused(response).await);
+            return Err(refused(response, &outgoing.key).await);
         }
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
@@ -211,7 +177,7 @@ impl Upstream {
                 self.pooled.get(url).headers(api_headers(anthropic::Version::default(), key));
             let response = self.dial(request).await?;
             if !response.status().is_success() {
-                return Err(refused(response).await.error);
+                return Err(refused(response, key).await.error);
             }
             let bytes = response.bytes().await.map_err(|error| classify(error, self.idle))?;
             let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
@@ -292,39 +258,6 @@ impl Incoming {
     }
 }
 
-/// An error, and what upstream said about trying again.
-struct Failed {
-    error: Error,
-    should_retry: Option<bool>,
-    retry_after: Option<Duration>,
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self { error, should_retry: None, retry_after: None }
-    }
-}
-
-impl Failed {
-    /// How long to wait before asking again; `None` when asking again is no use, or not ours to do.
-    fn retry(&self, attempt: u32) -> Option<Duration> {
-        let backoff = FIRST_WAIT * 2_u32.pow(attempt - 1);
-        match &self.error {
-            // A pooled connection may have been stale: a fresh one is tried at once.
-            Error::Broken(_) if attempt == 1 => Some(Duration::ZERO),
-            Error::Connect(_) | Error::Broken(_) => Some(backoff),
-            Error::Refused { status, .. } => {
-                // Without a word about when, a 429 can be a spent limit, which stays spent.
-                let worth = matches!(status, 408 | 409 | 500..)
-                    || (*status == 429 && self.retry_after.is_some());
-                let wait = self.retry_after.unwrap_or(backoff);
-                (self.should_retry.unwrap_or(worth) && wait <= LONGEST_WAIT).then_some(wait)
-            }
-            Error::Silent(_) | Error::NotAStream | Error::UnreadableModels(_) => None,
-        }
-    }
-}
-
 fn builder(idle: Duration) -> reqwest::ClientBuilder {
     Client::builder()
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
@@ -346,102 +279,4 @@ fn api_headers(version: anthropic::Version, key: &SecretString) -> HeaderMap {
         headers.insert(HeaderName::from_static("x-api-key"), key);
     }
     headers
-}
-
-/// A timed-out connect is both, so `is_connect` is asked first.
-fn classify(error: reqwest::Error, idle: Duration) -> Error {
-    let error = error.without_url();
-    if error.is_connect() {
-        Error::Connect(error)
-    } else if error.is_timeout() {
-        Error::Silent(idle)
-    } else {
-        Error::Broken(error)
-    }
-}
-
-async fn refused(mut response: Response) -> Failed {
-    let status = response.status().as_u16();
-    let headers = response.headers();
-    let retry_after = text(headers, "retry-after");
-    let wait =
-        text(headers, "retry-after-ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
-    let wait = wait.or_else(|| {
-        retry_after.as_deref().and_then(|value| parse_retry_after(value, SystemTime::now()))
-    });
-    let should_retry = text(headers, "x-should-retry").map(|word| word == "true");
-    let request_id = text(headers, "request-id");
-    let mut bytes = Vec::new();
-    while let Ok(Some(more)) = response.chunk().await {
-        let room = LARGEST_ERROR - bytes.len();
-        bytes.extend_from_slice(&more[..more.len().min(room)]);
-        if bytes.len() == LARGEST_ERROR {
-            break;
-        }
-    }
-    // 413s come from Anthropic's edge and may be no Anthropic JSON; gateways answer in HTML.
-    let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| anthropic::ErrorBody {
-        error: anthropic::Error {
-            kind: if status == 413 { "request_too_large" } else { "api_error" }.to_owned(),
-            message: format!("Anthropic answered with status {status} and no explanation"),
-            details: None,
-        },
-        request_id: None,
-    });
-    let error = Error::Refused { status, body: Box::new(body), retry_after, request_id };
-    Failed { error, should_retry, retry_after: wait }
-}
-
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
-/// Seconds or an HTTP date (RFC 9110 §10.2.3).
-fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = jiff::fmt::rfc2822::parse(value.trim()).ok()?;
-    let at = SystemTime::UNIX_EPOCH
-        + Duration::from_secs(u64::try_from(date.timestamp().as_second()).ok()?);
-    Some(at.duration_since(now).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 5);
-        assert_eq!(parse_retry_after("7", now), Some(Duration::from_secs(7)));
-        assert_eq!(
-            parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now),
-            Some(Duration::from_secs(5))
-        );
-        assert_eq!(parse_retry_after("soon", now), None);
-    }
-
-    #[test]
-    fn what_may_work_the_next_time_is_asked_again() {
-        let refused = |status, should_retry, retry_after| Failed {
-            error: Error::Refused {
-                status,
-                body: Box::default(),
-                retry_after: None,
-                request_id: None,
-            },
-            should_retry,
-            retry_after,
-        };
-        let second = Some(Duration::from_secs(1));
-        assert_eq!(refused(529, None, None).retry(1), Some(FIRST_WAIT));
-        assert_eq!(refused(529, None, None).retry(2), Some(FIRST_WAIT * 2));
-        assert_eq!(refused(529, Some(false), None).retry(1), None);
-        assert_eq!(refused(429, None, second).retry(1), second);
-        assert_eq!(refused(429, None, None).retry(1), None);
-        assert_eq!(refused(429, None, Some(Duration::from_mins(1))).retry(1), None);
-        assert_eq!(refused(400, None, None).retry(1), None);
-        assert_eq!(refused(400, Some(true), None).retry(1), Some(FIRST_WAIT));
-    }
 }

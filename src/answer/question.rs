@@ -1,0 +1,133 @@
+//! A call as it comes in: who asks, and what the question is once it is read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+
+use super::Error;
+use crate::{
+    domain::{
+        cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
+        catalog::Catalog,
+        chain::Chain,
+        exchange::{AnsweredBy, CallId, Door, UnixMillis},
+        openai,
+        translate::{self, Translated, WithUsage},
+    },
+    store::CallFacts,
+};
+
+/// Who asks, as the door understood it.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Anthropic's key to ask with: the operator's, or the client's own.
+    pub key: SecretString,
+    /// Whose client key the call came under.
+    pub holder: KeyHolder,
+    /// The program that asks.
+    pub client: Option<String>,
+    /// Whether that is Open WebUI, which shows usage whether or not it asked for it.
+    pub open_webui: bool,
+    /// The user, chat and messages, as the client states them.
+    pub user: Option<String>,
+    /// The chat.
+    pub chat: Option<String>,
+    /// The message that is answered into.
+    pub message: Option<String>,
+    /// The user's message that is answered.
+    pub user_message: Option<String>,
+    /// Open WebUI's word for a background call.
+    pub task: Option<String>,
+    /// `Cache-Control` of the request.
+    pub directives: Directives,
+}
+
+/// A call, read and understood.
+pub(super) struct Question {
+    pub(super) translated: Translated,
+    pub(super) chain: Arc<Chain>,
+    pub(super) key: CacheKey,
+    pub(super) scope: Scope,
+    pub(super) source: Source,
+    /// Who asks, as the headers say, or else the body.
+    pub(super) user: Option<String>,
+    /// What the client really sent.
+    pub(super) client_chain: Option<Arc<Chain>>,
+    pub(super) stream: Option<WithUsage>,
+}
+
+/// Parses, translates and keys a request.
+pub(super) fn understand(
+    body: &Bytes,
+    asker: &Asker,
+    catalog: &Catalog,
+) -> Result<Question, Error> {
+    let request = openai::Request::parse(body)?;
+    let translated = translate::request(&request, catalog)?;
+    let chain = Arc::new(cache::chain(&translated.request));
+    let stated = request.user.as_ref().or(request.safety_identifier.as_ref());
+    let user = asker.user.as_ref().or(stated).cloned();
+    let scope = scope(asker, user.as_ref());
+    let key = cache::key(&scope, translated.version, &translated.betas, &chain);
+    let source = cache::source(asker.directives, client(asker));
+    let client_chain =
+        (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten();
+    let wants_usage = asker.open_webui
+        || request
+            .stream_options
+            .as_ref()
+            .is_some_and(|options| options.include_usage == Some(true));
+    let stream = request.stream.unwrap_or(false).then_some(if wants_usage {
+        WithUsage::Yes
+    } else {
+        WithUsage::No
+    });
+    Ok(Question { translated, chain, key, scope, source, user, client_chain, stream })
+}
+
+fn scope(asker: &Asker, user: Option<&String>) -> Scope {
+    let holder = asker.holder.clone();
+    match (user, &asker.chat) {
+        (Some(user), _) => Scope::User(holder, user.clone()),
+        (None, Some(chat)) => Scope::Chat(holder, chat.clone()),
+        (None, None) => Scope::Client(holder),
+    }
+}
+
+fn client(asker: &Asker) -> Client {
+    match &asker.chat {
+        Some(chat) if chat.starts_with("temporary:") => Client::Temporary,
+        Some(_) => Client::Chats,
+        None if asker.open_webui || asker.message.is_some() || asker.task.is_some() => {
+            Client::Chats
+        }
+        None => Client::Plain,
+    }
+}
+
+/// What the ledger is told of the call.
+pub(super) fn facts(
+    id: CallId,
+    at: UnixMillis,
+    answered_by: AnsweredBy,
+    question: &Question,
+    asker: Asker,
+) -> CallFacts {
+    let notes = &question.translated.notes;
+    CallFacts {
+        id,
+        at,
+        answered_by,
+        door: Door::Chat,
+        stream: question.stream.is_some(),
+        user: question.user.clone(),
+        chat: asker.chat,
+        message: asker.message,
+        user_message: asker.user_message,
+        task: asker.task,
+        client: asker.client,
+        notes: if notes.is_empty() { None } else { serde_json::to_string(notes).ok() },
+        client_chain: question.client_chain.clone(),
+    }
+}
