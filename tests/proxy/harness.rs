@@ -1,12 +1,13 @@
 //! The upstream and the client that the other tests stand on do what they say.
 
-mod support;
-
 use serde_json::{Value, json};
-use support::client::{Client, Read};
-use support::script::{Gate, Script};
-use support::sse::{self, Answer, Tokens};
-use support::upstream::{Outcome, Upstream, model};
+
+use crate::support::{
+    client::{Client, Read},
+    script::{Gate, Script},
+    sse::{self, Answer, Tokens},
+    upstream::{Outcome, Upstream, model},
+};
 
 const MESSAGES: &str = "/v1/messages";
 

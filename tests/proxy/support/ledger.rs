@@ -1,0 +1,138 @@
+//! A look into the ledger's file from outside, as another process has it.
+
+use std::path::{Path, PathBuf};
+
+use reprise::{domain::exchange::UnixMillis, store};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, FromRow, SqliteConnection, sqlite::{SqliteConnectOptions, SqliteRow},
+};
+
+use super::until;
+
+/// A ledger's file; every look is a connection of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    path: PathBuf,
+}
+
+/// What the tests ask of a row in `exchange`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub(crate) struct Exchange {
+    pub(crate) id: String,
+    pub(crate) outcome: String,
+    pub(crate) stop_reason: Option<String>,
+    pub(crate) error_kind: Option<String>,
+    pub(crate) status: Option<i64>,
+    pub(crate) upstream_request: Option<String>,
+    pub(crate) input: i64,
+    pub(crate) output: i64,
+    pub(crate) cost: Option<i64>,
+    pub(crate) cost_is: String,
+    pub(crate) servable: bool,
+    pub(crate) frame: Option<Vec<u8>>,
+    pub(crate) recording: Option<Vec<u8>>,
+}
+
+/// What the tests ask of a row in `call`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub(crate) struct Call {
+    pub(crate) exchange: Option<String>,
+    pub(crate) answered_by: String,
+    pub(crate) status: Option<i64>,
+    pub(crate) outcome: String,
+    pub(crate) cost: Option<i64>,
+    pub(crate) cost_is: String,
+    pub(crate) saved: i64,
+    pub(crate) client_frame: Option<Vec<u8>>,
+}
+
+impl Ledger {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// In the order they began.
+    pub(crate) async fn exchanges(&self) -> Vec<Exchange> {
+        self.rows("select * from exchange order by id").await
+    }
+
+    /// In the order they came in.
+    pub(crate) async fn calls(&self) -> Vec<Call> {
+        self.rows("select * from call order by id").await
+    }
+
+    /// The one exchange there is.
+    pub(crate) async fn exchange(&self) -> Exchange {
+        let mut exchanges = self.exchanges().await;
+        assert_eq!(exchanges.len(), 1, "{exchanges:?}");
+        exchanges.remove(0)
+    }
+
+    /// Waits until so many exchanges have ended, and returns the last of them.
+    pub(crate) async fn await_exchange(&self, count: i64) -> Exchange {
+        until(&format!("exchange {count} in the ledger"), async || {
+            self.count("exchange").await >= count
+        })
+        .await;
+        self.exchanges().await.pop().expect("at least one")
+    }
+
+    /// How many rows a table has.
+    pub(crate) async fn count(&self, table: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("select count(*) from {table}"));
+        let mut conn = self.connect(true).await;
+        let count = sqlx::query_scalar(sql).fetch_one(&mut conn).await.expect("a count");
+        conn.close().await.expect("a clean end");
+        count
+    }
+
+    /// Takes the lock that every writer needs, until it is released.
+    pub(crate) async fn lock(&self) -> WriteLock {
+        let mut conn = self.connect(false).await;
+        sqlx::raw_sql("begin immediate").execute(&mut conn).await.expect("the write lock");
+        WriteLock(conn)
+    }
+
+    /// What a report would read: all calls that the totals count.
+    pub(crate) async fn totals(&self) -> Vec<store::ModelTotals> {
+        let url = format!("sqlite://{}", self.path.display());
+        let reader = store::Reader::open(&url).await.expect("a reader");
+        reader.totals(UnixMillis(0)..UnixMillis(i64::MAX)).await.expect("totals")
+    }
+
+    /// Everything that is on disk of it, the WAL included.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let folder = self.path.parent().expect("a file is in a folder");
+        let entries = std::fs::read_dir(folder).expect("the folder of the ledger");
+        entries
+            .flat_map(|entry| std::fs::read(entry.expect("an entry").path()).expect("a file"))
+            .collect()
+    }
+
+    async fn rows<T>(&self, sql: &'static str) -> Vec<T>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut conn = self.connect(true).await;
+        let rows = sqlx::query_as(sql).fetch_all(&mut conn).await.expect("rows");
+        conn.close().await.expect("a clean end");
+        rows
+    }
+
+    async fn connect(&self, read_only: bool) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(&self.path).read_only(read_only);
+        options.connect().await.expect("the ledger")
+    }
+}
+
+/// Nobody else can write while this is held.
+#[derive(Debug)]
+pub(crate) struct WriteLock(SqliteConnection);
+
+impl WriteLock {
+    pub(crate) async fn release(self) {
+        let mut conn = self.0;
+        sqlx::raw_sql("rollback").execute(&mut conn).await.expect("a rollback");
+        conn.close().await.expect("a clean end");
+    }
+}
