@@ -1,6 +1,6 @@
 //! The real server in this process, on a free port, with a ledger of its own.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use reprise::{
     config::{Config, Flags, GlobalFlags},
@@ -48,12 +48,7 @@ impl App {
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        Ledger::new(&self.folder.path().join("ledger.db"))
-    }
-
-    /// Where the ledger is, and what stands beside it.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        Ledger::new(&self.folder)
     }
 
     /// Tells it to stop, and does not wait.
@@ -82,15 +77,14 @@ impl Setup {
 
     /// With upstream at this URL, where nobody need listen.
     pub(crate) fn at(url: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let ledger = format!("sqlite://{}", folder.path().join("ledger.db").display());
+        let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let variables = [
             ("REPRISE_PORT", "0".to_owned()),
-            ("REPRISE_DATABASE_URL", ledger),
+            ("REPRISE_DATABASE_URL", Ledger::new(&folder).url()),
             ("ANTHROPIC_BASE_URL", url.to_owned()),
             ("ANTHROPIC_API_KEY", OPERATORS_KEY.to_owned()),
         ];
-        Self { variables: variables.into(), folder: Arc::new(folder) }
+        Self { variables: variables.into(), folder }
     }
 
     pub(crate) fn set(mut self, variable: &'static str, value: &str) -> Self {
@@ -108,7 +102,7 @@ impl Setup {
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        Ledger::new(&self.folder.path().join("ledger.db"))
+        Ledger::new(&self.folder)
     }
 
     pub(crate) async fn start(&self) -> App {

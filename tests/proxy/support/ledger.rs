@@ -1,18 +1,21 @@
 //! A look into the ledger's file from outside, as another process has it.
 
-use std::path::{Path, PathBuf};
+use std::{path::PathBuf, sync::Arc};
 
 use reprise::{domain::exchange::UnixMillis, store};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, FromRow, SqliteConnection, sqlite::{SqliteConnectOptions, SqliteRow},
+    AssertSqlSafe, ConnectOptions, Connection, FromRow, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteRow},
 };
+
+use tempfile::TempDir;
 
 use super::until;
 
 /// A ledger's file; every look is a connection of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
-    path: PathBuf,
+    folder: Arc<TempDir>,
 }
 
 /// What the tests ask of a row in `exchange`.
@@ -47,8 +50,13 @@ pub(crate) struct Call {
 }
 
 impl Ledger {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+    /// The ledger in this folder, which is there as long as somebody holds it.
+    pub(super) fn new(folder: &Arc<TempDir>) -> Self {
+        Self { folder: Arc::clone(folder) }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("sqlite://{}", self.path().display())
     }
 
     /// In the order they began.
@@ -95,15 +103,13 @@ impl Ledger {
 
     /// What a report would read: all calls that the totals count.
     pub(crate) async fn totals(&self) -> Vec<store::ModelTotals> {
-        let url = format!("sqlite://{}", self.path.display());
-        let reader = store::Reader::open(&url).await.expect("a reader");
+        let reader = store::Reader::open(&self.url()).await.expect("a reader");
         reader.totals(UnixMillis(0)..UnixMillis(i64::MAX)).await.expect("totals")
     }
 
     /// Everything that is on disk of it, the WAL included.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let folder = self.path.parent().expect("a file is in a folder");
-        let entries = std::fs::read_dir(folder).expect("the folder of the ledger");
+        let entries = std::fs::read_dir(self.folder.path()).expect("the folder of the ledger");
         entries
             .flat_map(|entry| std::fs::read(entry.expect("an entry").path()).expect("a file"))
             .collect()
@@ -119,8 +125,12 @@ impl Ledger {
         rows
     }
 
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("ledger.db")
+    }
+
     async fn connect(&self, read_only: bool) -> SqliteConnection {
-        let options = SqliteConnectOptions::new().filename(&self.path).read_only(read_only);
+        let options = SqliteConnectOptions::new().filename(self.path()).read_only(read_only);
         options.connect().await.expect("the ledger")
     }
 }
