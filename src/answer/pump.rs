@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        anthropic::Tally,
+        anthropic::{Tally, TallyError},
         exchange::{Micros, Outcome},
         recording::{Recorder, Segment},
     },
@@ -166,7 +166,11 @@ fn count(tally: &mut Tally, segment: &Segment) -> Counted {
     for (at, event) in segment.events().enumerate() {
         let ends = |outcome, failure| Counted::Ends { at, outcome, failure };
         if let Err(error) = tally.read(event) {
-            return ends(Outcome::Failed, Some(Failure::Unreadable(error)));
+            let failure = match error {
+                TallyError::OutOfOrder => Failure::OutOfOrder,
+                TallyError::Unreadable(error) => Failure::Unreadable(error),
+            };
+            return ends(Outcome::Failed, Some(failure));
         }
         if let Some(error) = tally.error() {
             return ends(Outcome::Failed, Some(Failure::MidStream(Box::new(error.clone()))));

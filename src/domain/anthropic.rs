@@ -15,4 +15,4 @@ pub use request::{
     ContentBlock, ImageSource, Message as RequestMessage, Metadata, Request, Role, Tool,
     ToolChoice, Version,
 };
-pub use tally::Tally;
+pub use tally::{Tally, TallyError};

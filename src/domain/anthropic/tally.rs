@@ -1,4 +1,5 @@
-//! What the ledger wants to know of an answer: read from the few events that say it, never from the deltas.
+//! What the ledger wants to know of an answer, and whether it is one: an event that no reader could make sense of must
+//! not be sealed as part of a whole answer, or every repeat would fail on it.
 
 use super::event::{Block, ErrorBody, Event, ParseError, Usage, parse};
 use crate::domain::{catalog::Terms, exchange::Tokens, sse};
@@ -15,19 +16,32 @@ pub struct Tally {
     ended: bool,
 }
 
+/// Why an answer is none.
+#[derive(Debug, thiserror::Error)]
+pub enum TallyError {
+    /// An event came at a moment when it means nothing.
+    #[error("an event came out of order")]
+    OutOfOrder,
+    /// An event is not what its name promises.
+    #[error(transparent)]
+    Unreadable(#[from] ParseError),
+}
+
 impl Tally {
-    /// Reads one event, with its blank line. Deltas are passed over by their name.
-    pub fn read(&mut self, event: &[u8]) -> Result<(), ParseError> {
-        if event.starts_with(b"event: content_block_delta") {
-            return Ok(());
-        }
+    /// Reads one event, with its blank line.
+    pub fn read(&mut self, event: &[u8]) -> Result<(), TallyError> {
         match parse(&sse::parse(event))? {
+            Event::Ping | Event::Unknown => {}
+            Event::Error(error) => self.error = Some(error),
+            // The first, and only the first, is the beginning.
+            Event::MessageStart(_) if self.model.is_some() => return Err(TallyError::OutOfOrder),
             Event::MessageStart(start) => {
                 self.has_content |= !start.content.is_empty();
                 self.model = Some(start.model);
                 self.stop_reason = start.stop_reason;
                 self.usage = start.usage;
             }
+            _ if self.model.is_none() => return Err(TallyError::OutOfOrder),
             Event::BlockStart { block, .. } => {
                 self.has_content = true;
                 self.used_server_tools |= block == Block::ServerToolUse;
@@ -39,8 +53,7 @@ impl Tally {
                 self.usage.update(last.usage);
             }
             Event::MessageStop => self.ended = true,
-            Event::Error(error) => self.error = Some(error),
-            Event::BlockDelta { .. } | Event::BlockStop { .. } | Event::Ping | Event::Unknown => {}
+            Event::BlockDelta { .. } | Event::BlockStop { .. } => {}
         }
         Ok(())
     }
