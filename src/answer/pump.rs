@@ -134,7 +134,9 @@ async fn converse(
                     writer.append(segment);
                 }
                 Counted::Ends { at, outcome, failure } => {
-                    let (before, last) = segment.split(at);
+                    let (before, rest) = segment.split(at);
+                    // What upstream says after the end is no part of the answer.
+                    let last = rest.and_then(|rest| rest.split(1).0);
                     if let Some(before) = before {
                         course.published = true;
                         writer.append(before);
