@@ -115,6 +115,16 @@ impl Ledger {
             .collect()
     }
 
+    /// All bodies, unpacked.
+    pub(crate) async fn bodies(&self) -> Vec<u8> {
+        const SQL: &str = "select body from frame union all select body from node union all \
+             select body from blob union all \
+             select recording from exchange where recording is not null";
+        let packed: Vec<(Vec<u8>,)> = self.rows(SQL).await;
+        let bodies = packed.iter().map(|(body,)| zstd::decode_all(&body[..]).expect("zstd"));
+        bodies.flatten().collect()
+    }
+
     async fn rows<T>(&self, sql: &'static str) -> Vec<T>
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
