@@ -1,6 +1,6 @@
 //! The real server in this process, on a free port, with a ledger of its own.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use reprise::{
     config::{Config, Flags, GlobalFlags},
@@ -103,6 +103,11 @@ impl Setup {
 
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::new(&self.folder)
+    }
+
+    /// Where the ledger is, and room for more.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) async fn start(&self) -> App {

@@ -1,6 +1,6 @@
 //! A look into the ledger's file from outside, as another process has it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use reprise::{domain::exchange::UnixMillis, store};
 use sqlx::{
@@ -94,6 +94,11 @@ impl Ledger {
         count
     }
 
+    /// One column of text.
+    pub(crate) async fn column(&self, sql: &'static str) -> BTreeSet<String> {
+        self.rows::<(String,)>(sql).await.into_iter().map(|(text,)| text).collect()
+    }
+
     /// Takes the lock that every writer needs, until it is released.
     pub(crate) async fn lock(&self) -> WriteLock {
         let mut conn = self.connect(false).await;
@@ -105,6 +110,13 @@ impl Ledger {
     pub(crate) async fn totals(&self) -> Vec<store::ModelTotals> {
         let reader = store::Reader::open(&self.url()).await.expect("a reader");
         reader.totals(UnixMillis(0)..UnixMillis(i64::MAX)).await.expect("totals")
+    }
+
+    /// Changes what no program would change: the past.
+    pub(crate) async fn run(&self, sql: &'static str) {
+        let mut conn = self.connect(false).await;
+        sqlx::raw_sql(sql).execute(&mut conn).await.expect("a change");
+        conn.close().await.expect("a clean end");
     }
 
     /// Everything that is on disk of it, the WAL included.

@@ -1,0 +1,126 @@
+//! Killed at any moment, the ledger has every answer that a client saw the end of, and says of the others that they are
+//! lost.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use crate::support::{
+    app::{CHAT, MODEL, Setup, ask, ask_whole},
+    binary::Binary,
+    client::{Client, Read},
+    script::Script,
+    sse::{self, Answer},
+    upstream::Upstream,
+};
+
+const ROUNDS: usize = 40;
+const CLIENTS: usize = 6;
+
+/// An answer that a client got to its end.
+struct Finished {
+    marker: String,
+    exchange: String,
+}
+
+/// Reads to the end, or as far as it goes.
+async fn read(client: Client, marker: String, whole: bool) -> Option<Finished> {
+    let body = if whole { ask_whole(&marker) } else { ask(&marker) }.to_string();
+    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut reply = client.try_raw((head + &body).as_bytes()).await?;
+    let exchange = reply.header("x-reprise-exchange").map(str::to_owned);
+    let (body, end) = reply.rest().await;
+    let body = str::from_utf8(&body).expect("text");
+    let finished = if whole { end == Read::End } else { body.contains("[DONE]") };
+    finished.then(|| {
+        assert!(body.contains(&marker), "another's answer: {body}");
+        Finished { marker, exchange: exchange.expect("an exchange") }
+    })
+}
+
+#[tokio::test]
+async fn kill_9_loses_nothing_that_a_client_has_seen_the_end_of() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let ledger = setup.ledger();
+    let mut finished = Vec::new();
+    let mut lost = BTreeSet::new();
+    for round in 0..ROUNDS {
+        let mut binary = Binary::start(&setup).await;
+        assert_eq!(ledger.count("running").await, 0, "the start has closed the books of the dead");
+        let mut reading = FuturesUnordered::new();
+        for number in 0..CLIENTS {
+            let marker = format!("marker {round}-{number}.");
+            let answer = Answer::of(MODEL).text(&["It is ", &marker]).stop("end_turn");
+            upstream.push(Script::sse(answer).only_for(&marker));
+            reading.push(read(binary.client(), marker, number % 2 == 1));
+        }
+        // Killed as soon as so many have seen the end; what is in the others' sockets by then counts, too.
+        let enough = round % CLIENTS + 1;
+        let mut seen = 0;
+        while let Some(one) = reading.next().await {
+            finished.extend(one);
+            seen += 1;
+            if seen == enough {
+                binary.kill();
+            }
+        }
+        let running = ledger.column("select exchange from running").await;
+        let complete = ledger.column("select id from exchange where outcome = 'complete'").await;
+        let calls = ledger.column("select exchange from call where outcome = 'complete'").await;
+        for Finished { marker, exchange } in &finished {
+            assert!(complete.contains(exchange), "round {round}: {marker} is not in the ledger");
+            assert!(calls.contains(exchange), "round {round}: the call of {marker} is missing");
+            assert!(!running.contains(exchange));
+        }
+        lost.extend(running);
+    }
+    assert!(finished.len() >= ROUNDS * (CLIENTS + 1) / 2);
+
+    let binary = Binary::start(&setup).await;
+    let asked = upstream.requests().len();
+    for Finished { marker, exchange } in finished {
+        let repeat = binary.client().header("cache-control", "only-if-cached");
+        let repeat = repeat.post(CHAT, &ask(&marker)).await;
+        assert_eq!(repeat.header("x-reprise-exchange"), Some(&*exchange));
+        let text = sse::openai_text(&repeat.chunks().await);
+        assert_eq!(text, format!("It is {marker}"));
+    }
+    assert_eq!(upstream.requests().len(), asked);
+    let closed = ledger.column("select id from exchange where outcome = 'lost'").await;
+    assert_eq!(closed, lost, "what was upstream when the process died");
+}
+
+#[tokio::test]
+async fn what_was_upstream_at_the_kill_is_lost_at_the_next_start() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let mut binary = Binary::start(&setup).await;
+    let beginning = Answer::of(MODEL).event(sse::ping()).unfinished();
+    upstream.push(Script::sse(beginning).stall());
+    let client = binary.client().header("x-owui-user", "ann").header("x-owui-chat", "c1");
+    let mut reply = client.post(CHAT, &ask("hi")).await;
+    reply.read_until("ping").await;
+    let id = reply.header("x-reprise-exchange").map(str::to_owned).expect("an exchange");
+    binary.kill();
+    assert_eq!(reply.rest().await.1, Read::Cut);
+    let ledger = setup.ledger();
+    assert_eq!((ledger.count("exchange").await, ledger.count("running").await), (0, 1));
+
+    let binary = Binary::start(&setup).await;
+    let exchange = ledger.exchange().await;
+    assert_eq!((exchange.id, exchange.outcome.as_str()), (id.clone(), "lost"));
+    assert_eq!((exchange.cost, exchange.cost_is.as_str()), (Some(0), "at_least"));
+    assert!(!exchange.servable && exchange.frame.is_some(), "what was asked is known");
+    let calls = ledger.calls().await;
+    assert_eq!(calls.len(), 1);
+    assert_eq!((calls[0].exchange.as_ref(), calls[0].outcome.as_str()), (Some(&id), "lost"));
+    assert_eq!((calls[0].status, calls[0].answered_by.as_str()), (None, "refresh"));
+    assert!(calls[0].client_frame.is_some());
+    assert_eq!(ledger.count("running").await, 0);
+    upstream.push(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
+    assert_eq!(
+        sse::openai_text(&binary.client().post(CHAT, &ask("hi")).await.chunks().await),
+        "Hello"
+    );
+}

@@ -1,0 +1,163 @@
+//! Told to stop, the server lets go in order: open answers finish, nobody new comes in, the ledger is closed.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{
+    app::{App, CHAT, MODEL, Setup, ask, ask_whole},
+    binary::Binary,
+    client::{Client, Read},
+    script::{Gate, Script},
+    sse::{self, Answer},
+    until,
+    upstream::{Outcome, Upstream},
+};
+
+/// Well under the time that open answers are given.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+fn beginning() -> Vec<String> {
+    let block = sse::content_block_start(0, r#"{"type":"text","text":""}"#);
+    Answer::of(MODEL).event(block).event(sse::text_delta(0, "Hel")).unfinished()
+}
+
+fn end() -> Vec<String> {
+    Answer::of(MODEL).text(&["Hel", "lo"]).stop("end_turn").split_off(3)
+}
+
+async fn refuses_connections(client: &Client) {
+    let request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+    until("connections to be refused", async || client.try_raw(request).await.is_none()).await;
+}
+
+#[tokio::test]
+async fn an_open_answer_finishes_and_nobody_new_comes_in() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let gate = Gate::new();
+    upstream.push(Script::sse(beginning()).wait(&gate).pieces(end()));
+    let mut reply = app.client().post(CHAT, &ask("hi")).await;
+    reply.read_until("Hel").await;
+    app.signal();
+    refuses_connections(&app.client()).await;
+    gate.open();
+    let rest = sse::openai_sse(&reply.text().await);
+    assert_eq!((sse::openai_text(&rest).as_str(), rest.last()), ("lo", Some(&json!("[DONE]"))));
+    let ledger = app.stop().await;
+    let exchange = ledger.exchange().await;
+    assert_eq!((exchange.outcome.as_str(), exchange.servable), ("complete", true));
+    assert_eq!(ledger.count("running").await, 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_sees_yet_finishes_too() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let gate = Gate::new();
+    upstream.push(Script::sse(beginning()).hold(&gate).pieces(end()));
+    let (client, question) = (app.client(), ask_whole("hi"));
+    let (reply, ()) = tokio::join!(client.post(CHAT, &question), async {
+        upstream.await_request(1).await;
+        app.signal();
+        refuses_connections(&app.client()).await;
+        gate.open();
+    });
+    assert_eq!(reply.json().await["choices"][0]["message"]["content"], "Hello");
+    assert_eq!(app.stop().await.exchange().await.outcome, "complete");
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_it_up() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.push(Script::sse(beginning()).pieces(end()));
+    let pooled = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let request = pooled.post(format!("{}{CHAT}", app.url())).body(ask("hi").to_string());
+    request.send().await.expect("an answer").bytes().await.expect("a whole answer");
+    let began = Instant::now();
+    app.stop().await;
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn the_ledger_is_closed_and_can_be_served_again() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    for round in 1..=3 {
+        let app = setup.start().await;
+        upstream.push(Script::sse(beginning()).pieces(end()));
+        app.client().post(CHAT, &ask(&format!("round {round}"))).await.text().await;
+        let ledger = app.stop().await;
+        let left: Vec<_> = std::fs::read_dir(setup.folder()).expect("a folder").collect();
+        let names = left.into_iter().map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();
+        names.sort();
+        assert_eq!(names, ["ledger.db", "ledger.db.lock"], "no WAL is left behind");
+        assert_eq!(ledger.count("exchange").await, round);
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_left_just_before_is_still_written() {
+    for _ in 0..10 {
+        let upstream = Upstream::start().await;
+        let app = App::start(&upstream).await;
+        upstream.push(Script::sse(beginning()).stall());
+        let mut reply = app.client().post(CHAT, &ask("hi")).await;
+        reply.read_until("Hel").await;
+        drop(reply);
+        upstream.await_outcome(0, Outcome::Disconnected).await;
+        let ledger = app.stop().await;
+        assert_eq!(ledger.exchange().await.outcome, "stopped");
+        assert_eq!(ledger.count("running").await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_take_too_long_are_ended_with_a_word_and_written() {
+    const ANSWERS: usize = 32;
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.always(Script::sse(beginning()).stall());
+    let mut replies = Vec::new();
+    for number in 0..ANSWERS {
+        let mut reply = app.client().post(CHAT, &ask(&format!("question {number}"))).await;
+        reply.read_until("Hel").await;
+        replies.push(reply);
+    }
+    app.signal();
+    for mut reply in replies {
+        let (body, end) = reply.rest().await;
+        let chunks = sse::openai_sse(str::from_utf8(&body).expect("text"));
+        let code = chunks.last().map(|chunk| &chunk["error"]["code"]);
+        assert_eq!((code, end), (Some(&json!("shutting_down")), Read::End));
+    }
+    let ledger = app.stop().await;
+    let exchanges = ledger.exchanges().await;
+    assert_eq!((exchanges.len(), ledger.count("running").await), (ANSWERS, 0));
+    for exchange in exchanges {
+        assert_eq!((exchange.outcome.as_str(), exchange.cost_is.as_str()), ("stopped", "at_least"));
+        assert_eq!(exchange.error_kind.as_deref(), Some("shutdown"));
+    }
+}
+
+#[tokio::test]
+async fn the_program_ends_well_at_sigterm_and_sigint() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    for (signal, count) in [("TERM", 1), ("INT", 2)] {
+        let mut binary = Binary::start(&setup).await;
+        let gate = Gate::new();
+        upstream.push(Script::sse(beginning()).wait(&gate).pieces(end()));
+        let question = ask(signal);
+        let mut reply = binary.client().post(CHAT, &question).await;
+        reply.read_until("Hel").await;
+        binary.signal(signal);
+        refuses_connections(&binary.client()).await;
+        gate.open();
+        assert!(reply.text().await.ends_with("data: [DONE]\n\n"));
+        assert_eq!(binary.ended().await.code(), Some(0));
+        assert_eq!(setup.ledger().count("exchange").await, count);
+    }
+}
