@@ -46,7 +46,10 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Server {
     listener: TcpListener,
     app: App,
+    /// Who has something to write.
     tasks: TaskTracker,
+    /// Who writes it: ends after them.
+    writing: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -88,7 +91,7 @@ struct Inner {
 impl Server {
     /// Puts the house together: ledger, upstream, answers, doors.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let tasks = TaskTracker::new();
+        let (tasks, writing) = (TaskTracker::new(), TaskTracker::new());
         let stop = CancellationToken::new();
         let Config { host, port, .. } = config;
         let listener = TcpListener::bind((host, port)).await;
@@ -103,7 +106,7 @@ impl Server {
             ..store::Options::new(&config.database_url)
         };
         let ledger =
-            Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &tasks).await?;
+            Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &writing).await?;
         let settings = answer::Settings {
             upstream_idle: config.upstream_idle,
             ttl: config.cache_ttl,
@@ -123,7 +126,7 @@ impl Server {
             auth: Auth::new(config.client_key, config.anthropic_key),
             largest_body: config.max_body,
         }));
-        Ok(Self { listener, app, tasks, stop })
+        Ok(Self { listener, app, tasks, writing, stop })
     }
 
     /// Where it listens: with port 0, the one that was free.
@@ -133,14 +136,19 @@ impl Server {
 
     /// Serves until `shutdown`, then lets open answers finish, bounded, and closes the ledger.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, app, tasks, stop } = self;
+        let Self { listener, app, tasks, writing, stop } = self;
         let ledger = app.0.answers.ledger().clone();
         accept::serve(listener, router(app), shutdown, GRACE).await;
         stop.cancel();
         tasks.close();
-        ledger.close(GRACE).await;
+        // The ledger takes nothing in once it closes, so whoever was told to stop seals its exchange first.
         if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
             tracing::warn!(unfinished = tasks.len(), "giving up on tasks that do not end");
+        }
+        ledger.close(GRACE).await;
+        writing.close();
+        if tokio::time::timeout(GRACE, writing.wait()).await.is_err() {
+            tracing::warn!(unfinished = writing.len(), "the ledger did not end");
         }
     }
 }
