@@ -114,26 +114,28 @@ async fn what_a_client_left_just_before_is_still_written() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn answers_that_take_too_long_are_ended_with_a_word_and_written() {
     const ANSWERS: usize = 32;
     let upstream = Upstream::start().await;
-    let app = App::start(&upstream).await;
+    let setup = Setup::of(&upstream);
+    let mut binary = Binary::start(&setup).await;
     upstream.always(Script::sse(beginning()).stall());
     let mut replies = Vec::new();
     for number in 0..ANSWERS {
-        let mut reply = app.client().post(CHAT, &ask(&format!("question {number}"))).await;
+        let mut reply = binary.client().post(CHAT, &ask(&format!("question {number}"))).await;
         reply.read_until("Hel").await;
         replies.push(reply);
     }
-    app.signal();
+    binary.signal("TERM");
     for mut reply in replies {
         let (body, end) = reply.rest().await;
         let chunks = sse::openai_sse(str::from_utf8(&body).expect("text"));
         let code = chunks.last().map(|chunk| &chunk["error"]["code"]);
         assert_eq!((code, end), (Some(&json!("shutting_down")), Read::End));
     }
-    let ledger = app.stop().await;
+    assert_eq!(binary.ended().await.code(), Some(0));
+    let ledger = setup.ledger();
     let exchanges = ledger.exchanges().await;
     assert_eq!((exchanges.len(), ledger.count("running").await), (ANSWERS, 0));
     for exchange in exchanges {
