@@ -28,8 +28,12 @@ pub enum TallyError {
 }
 
 impl Tally {
-    /// Reads one event, with its blank line.
+    /// Reads one event, with its blank line. A delta that is framed as Anthropic frames them says nothing that is
+    /// counted, and most events are deltas: it is passed over.
     pub fn read(&mut self, event: &[u8]) -> Result<(), TallyError> {
+        if self.model.is_some() && is_framed_delta(event) {
+            return Ok(());
+        }
         match parse(&sse::parse(event))? {
             Event::Ping | Event::Unknown => {}
             Event::Error(error) => self.error = Some(error),
@@ -101,6 +105,16 @@ impl Tally {
             && !self.used_server_tools
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
     }
+}
+
+/// Whether these are the bytes of a delta from its name to its closing brace; what is between is not looked at.
+fn is_framed_delta(event: &[u8]) -> bool {
+    event
+        .strip_prefix(b"event: content_block_delta")
+        .and_then(|event| {
+            event.strip_prefix(b"\ndata: {\"type\":\"content_block_delta\",\"index\":")
+        })
+        .is_some_and(|event| event.trim_ascii_end().ends_with(b"}"))
 }
 
 impl Usage {
