@@ -26,7 +26,8 @@ struct Broken {
 /// Lets upstream answer by this script; holds that the break is told, recorded as such, and never served.
 async fn broken(script: Script, outcome: &str, error_kind: &str) -> Broken {
     let upstream = Upstream::start().await;
-    let app = Setup::of(&upstream).set("REPRISE_UPSTREAM_IDLE_TIMEOUT", "500ms").start().await;
+    let patience = if error_kind == "timeout" { "500ms" } else { "60s" };
+    let app = Setup::of(&upstream).set("REPRISE_UPSTREAM_IDLE_TIMEOUT", patience).start().await;
     upstream.push(script.clone());
     let mut reply = app.client().post(CHAT, &ask("hi")).await;
     assert_eq!(reply.status.as_u16(), 200);

@@ -165,7 +165,7 @@ async fn connections_are_kept_closed_or_go_stale() {
     };
     upstream.push(Script::sse(hello()));
     upstream.push(Script::json(200, &json!({})).then_stale());
-    upstream.push(Script::json(200, &json!({})).then_close());
+    upstream.push(Script::json(200, &json!({})).until_close());
     upstream.push(Script::json(200, &json!({})));
 
     assert_eq!(ask().await.expect("an answer"), hello().concat());

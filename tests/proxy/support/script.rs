@@ -142,12 +142,6 @@ impl Script {
         self.header(header::CONNECTION.as_str(), "close")
     }
 
-    /// Closes the connection after the answer, without having said so.
-    pub(crate) fn then_close(mut self) -> Self {
-        self.afterwards = Afterwards::Close;
-        self
-    }
-
     /// Keeps the connection open after the answer and closes it under the next request on it: what a client meets that
     /// takes a connection from its pool just as the server gives it up. That request is not recorded and takes no
     /// script; [`stale`](super::upstream::Upstream::stale) counts it.
