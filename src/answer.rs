@@ -87,6 +87,8 @@ pub struct Answer {
     pub answered_by: AnsweredBy,
     /// Under which key the answer is kept.
     pub key: CacheKey,
+    /// Whether it will be kept for repeats, if it turns out well.
+    pub stored: bool,
     /// How old it is and how long it may still be served; for answers from the ledger.
     pub freshness: Option<Freshness>,
     /// Who pays.
@@ -241,6 +243,7 @@ impl Answers {
             exchange,
             answered_by: AnsweredBy::Hit,
             key: question.key,
+            stored: true,
             freshness: Some(Freshness { age, ttl: self.settings.ttl.saturating_sub(age) }),
             payer: Payer::AnEarlierCall,
             stream: question.stream,
@@ -288,6 +291,7 @@ impl Answers {
             exchange,
             answered_by,
             key: question.key,
+            stored: servable,
             freshness: None,
             payer: Payer::ThisCall,
             stream: question.stream,

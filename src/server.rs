@@ -38,8 +38,12 @@ use crate::{
     upstream::Upstream,
 };
 
-/// How long open answers may go on after the signal to stop, and then the ledger to write what it has.
+/// How long open answers may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long those that went on too long may take to say so in the ledger.
+const SETTLING: Duration = Duration::from_secs(3);
+/// How long the ledger may take to write what it has.
+const WRITING: Duration = Duration::from_secs(5);
 
 /// A server that has its port and its ledger, and waits for its first connection.
 #[derive(Debug)]
@@ -142,12 +146,12 @@ impl Server {
         stop.cancel();
         tasks.close();
         // The ledger takes nothing in once it closes, so whoever was told to stop seals its exchange first.
-        if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+        if tokio::time::timeout(SETTLING, tasks.wait()).await.is_err() {
             tracing::warn!(unfinished = tasks.len(), "giving up on tasks that do not end");
         }
-        ledger.close(GRACE).await;
+        ledger.close(WRITING).await;
         writing.close();
-        if tokio::time::timeout(GRACE, writing.wait()).await.is_err() {
+        if tokio::time::timeout(SETTLING, writing.wait()).await.is_err() {
             tracing::warn!(unfinished = writing.len(), "the ledger did not end");
         }
     }

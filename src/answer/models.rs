@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -28,8 +28,11 @@ const MOST_KEYS: usize = 64;
 #[derive(Debug)]
 pub struct Models {
     answers: Answers,
-    seen: tokio::sync::Mutex<HashMap<KeyHolder, Seen>>,
+    seen: Mutex<HashMap<KeyHolder, Slot>>,
 }
+
+/// What one holder was told. Held while asking, so that a burst of page loads asks once and nobody else waits.
+type Slot = Arc<tokio::sync::Mutex<Option<Seen>>>;
 
 #[derive(Debug, Clone)]
 struct Seen {
@@ -55,25 +58,24 @@ pub struct Listed {
 impl Models {
     /// Nothing is asked yet.
     pub fn new(answers: Answers) -> Self {
-        Self { answers, seen: tokio::sync::Mutex::default() }
+        Self { answers, seen: Mutex::default() }
     }
 
     /// The models for the holder of `key` (`None`: nobody to ask for). Newest first.
     pub async fn list(&self, holder: &KeyHolder, key: Option<&SecretString>) -> Arc<[Listed]> {
         let Some(key) = key else { return self.builtin() };
-        // Held while asking, so that a burst of page loads asks once.
-        let mut seen = self.seen.lock().await;
-        let before = seen.get(holder).cloned();
-        if let Some(Seen { list, ask_again }) = &before
+        let slot = self.slot(holder);
+        let mut seen = slot.lock().await;
+        if let Some(Seen { list, ask_again }) = &*seen
             && *ask_again > Instant::now()
         {
             return list.clone().unwrap_or_else(|| self.builtin());
         }
         let asked = tokio::time::timeout(LONGEST_WAIT, self.answers.upstream.models(key)).await;
-        let now = match asked {
+        let (list, good_for) = match asked {
             Ok(Ok(models)) if !models.is_empty() => {
                 self.learn(&models);
-                Seen { list: Some(self.listed(&models)), ask_again: Instant::now() + FRESH }
+                (Some(self.listed(&models)), FRESH)
             }
             failed => {
                 let failure = failed.ok().and_then(Result::err);
@@ -83,19 +85,19 @@ impl Models {
                         .map(|error: &upstream::Error| error as &dyn std::error::Error),
                     "no model list from upstream; using the last one, or the built-in one"
                 );
-                Seen {
-                    list: before.and_then(|seen| seen.list),
-                    ask_again: Instant::now() + PATIENCE,
-                }
+                (seen.take().and_then(|seen| seen.list), PATIENCE)
             }
         };
+        *seen = Some(Seen { list: list.clone(), ask_again: Instant::now() + good_for });
+        list.unwrap_or_else(|| self.builtin())
+    }
+
+    fn slot(&self, holder: &KeyHolder) -> Slot {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MOST_KEYS && !seen.contains_key(holder) {
             seen.clear();
         }
-        let list = now.list.clone();
-        seen.insert(holder.clone(), now);
-        drop(seen);
-        list.unwrap_or_else(|| self.builtin())
+        Arc::clone(seen.entry(holder.clone()).or_default())
     }
 
     /// The model with this id or alias.

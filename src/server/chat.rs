@@ -71,23 +71,25 @@ async fn respond(answer: Answer) -> Result<Response, Rejection> {
 
 /// How the answer came about (RFC 9211, RFC 9111 §5.1).
 fn headers(answer: &Answer) -> HeaderMap {
-    let Answer { answered_by, freshness, key, exchange, .. } = answer;
+    let Answer { answered_by, freshness, key, stored, exchange, .. } = answer;
     let how = match (answered_by, freshness) {
         (_, Some(Freshness { ttl, .. })) => format!("hit; ttl={}", ttl.as_secs()),
         (AnsweredBy::Bypass, None) => "fwd=bypass".to_owned(),
-        (AnsweredBy::Refresh, None) => "fwd=request; stored".to_owned(),
+        (AnsweredBy::Refresh, None) => "fwd=request".to_owned(),
+        (AnsweredBy::Hit | AnsweredBy::Miss | AnsweredBy::Replay, None) => "fwd=miss".to_owned(),
         (AnsweredBy::Collapsed, None) => "fwd=miss; collapsed".to_owned(),
-        (AnsweredBy::Hit | AnsweredBy::Miss | AnsweredBy::Replay, None) => {
-            "fwd=miss; stored".to_owned()
-        }
     };
+    let stored = if *stored && freshness.is_none() { "; stored" } else { "" };
     let mut headers = HeaderMap::with_capacity(8);
     let mut insert = |name: HeaderName, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
     };
-    insert(HeaderName::from_static("cache-status"), format!("reprise; {how}; key=\"{key}\""));
+    insert(
+        HeaderName::from_static("cache-status"),
+        format!("reprise; {how}{stored}; key=\"{key}\""),
+    );
     insert(HeaderName::from_static("x-reprise-exchange"), exchange.to_string());
     if let Some(Freshness { age, .. }) = freshness {
         insert(header::AGE, age.as_secs().to_string());
