@@ -6,17 +6,18 @@ mod stats;
 
 use std::{io::Write, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::config::{Env, Flags, GlobalFlags};
 
+const AFTER_HELP: &str = "\
+Without a command, `reprise` serves. A flag is stronger than the environment (names in brackets), that than the file \
+given with --config, and that than the default. The key for Claude comes from ANTHROPIC_API_KEY; without it each \
+client sends its own as its API key. Other users of the machine can see flags: prefer the environment for keys.";
+
 /// Lets Open WebUI and any OpenAI client use Claude, and keeps a ledger of every exchange.
-///
-/// Without a command, `reprise` serves. Settings come from flags, else the environment, else the
-/// file given with --config, else the defaults. The Anthropic key comes from ANTHROPIC_API_KEY.
 #[derive(Debug, Parser)]
-#[expect(clippy::doc_markdown, reason = "this comment is the help that a terminal shows")]
-#[command(name = "reprise", version, args_conflicts_with_subcommands = true)]
+#[command(name = "reprise", version, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -34,9 +35,9 @@ enum Command {
         #[command(flatten)]
         flags: Flags,
     },
-    /// Tell what was asked and what it cost
+    /// Show what was asked and what it cost
     Stats {
-        /// JSON instead of a table
+        /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
     },
@@ -56,6 +57,11 @@ pub struct Console<'a> {
 /// Runs the command.
 pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
     let Cli { command, flags, global } = cli;
+    if command.is_some() && flags != Flags::default() {
+        let message =
+            "the settings of the server stand after its command, as in `reprise serve --port 8000`";
+        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
     match command {
         None => serve::run(&flags, &global, env, console),
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),

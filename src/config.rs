@@ -10,11 +10,11 @@ use std::{
 };
 
 use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 /// The flags of `reprise serve`; each has its own name in the environment and in the file.
-#[derive(Debug, Default, Clone, Args)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Settings")]
 #[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
 pub struct Flags {
@@ -27,11 +27,15 @@ pub struct Flags {
     /// Key that clients must show [env: REPRISE_API_KEY]
     #[arg(long, value_name = "KEY")]
     pub api_key: Option<String>,
-    /// Let anyone who can connect ask, also on an address that others can reach [env: REPRISE_NO_AUTH]
+    /// Ask for no key, although other machines can reach the address [env: REPRISE_NO_AUTH]
     #[arg(long)]
     pub no_auth: bool,
-    /// Where the Messages API is [env: ANTHROPIC_BASE_URL] [default: Anthropic itself]
-    #[arg(long, value_name = "URL")]
+    /// Where the Messages API is; the help has its default, a bare URL that rustdoc would not take.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Where the Messages API is [env: ANTHROPIC_BASE_URL] [default: https://api.anthropic.com]"
+    )]
     pub anthropic_base_url: Option<String>,
     /// Largest request body, in bytes or as 32MiB [env: REPRISE_MAX_BODY] [default: 32MiB]
     #[arg(long, value_name = "SIZE")]
@@ -55,13 +59,13 @@ pub struct Flags {
 
 /// The flags that every command takes.
 #[derive(Debug, Default, Clone, Args)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Global options")]
 #[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
 pub struct GlobalFlags {
-    /// The ledger, as sqlite:///path/to/file [env: REPRISE_DATABASE_URL] [default: in the user's data directory]
+    /// The ledger, as sqlite:///path/to/file [env: REPRISE_DATABASE_URL] [default: ~/.local/share/reprise/reprise.db]
     #[arg(long, value_name = "URL", global = true)]
     pub database_url: Option<String>,
-    /// File with settings, named as the flags with underscores [env: REPRISE_CONFIG] [default: none]
+    /// TOML file with settings, named as the flags: max_body = "32MiB" [env: REPRISE_CONFIG]
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
@@ -143,7 +147,10 @@ pub enum Error {
         source: Box<toml::de::Error>,
     },
     /// The file says something that is no setting.
-    #[error("{}: no such setting: {name}", path.display())]
+    #[error(
+        "{}: no such setting: {name} (they are named as the flags of `reprise serve`, with underscores for hyphens)",
+        path.display()
+    )]
     Unknown {
         /// Which file.
         path: PathBuf,
@@ -198,8 +205,8 @@ impl Config {
         let config = Self {
             host: layers.parse("host", "an IP address")?.unwrap_or(IpAddr::from([127, 0, 0, 1])),
             port: layers.parse("port", "a port number")?.unwrap_or(8000),
-            client_key: layers.secret("api_key"),
-            anthropic_key: layers.secret("anthropic_api_key"),
+            client_key: layers.secret("api_key")?,
+            anthropic_key: layers.secret("anthropic_api_key")?,
             anthropic_base_url: layers.base_url()?,
             database_url: layers.database_url(env)?,
             max_body: layers.read_as("max_body", "a size such as 32MiB", size)?.unwrap_or(32 << 20),
@@ -299,9 +306,11 @@ impl Layers {
         self.0.get(name)
     }
 
-    fn secret(&self, name: &str) -> Option<SecretString> {
-        let secret = SecretString::from(self.text(name)?.value.trim());
-        Some(secret).filter(|secret| !secret.expose_secret().is_empty())
+    /// A key that is given but blank is a mistake, such as `--api-key "$UNSET"`: it must not open the door.
+    fn secret(&self, name: &str) -> Result<Option<SecretString>, Error> {
+        self.read_as(name, "a key; leave it out for none", |value| {
+            (!value.is_empty()).then(|| SecretString::from(value))
+        })
     }
 
     fn read_as<T>(
@@ -454,9 +463,13 @@ mod tests {
             "REPRISE_PORT: \"http\" is not a port number"
         );
         assert!(
-            message(Some("colour = 3"), &[]).ends_with("reprise.toml: no such setting: colour")
+            message(Some("colour = 3"), &[]).contains("reprise.toml: no such setting: colour (")
         );
         assert!(message(None, &[("REPRISE_CACHE_TTL", "0s")]).contains("a time such as"));
+        assert_eq!(
+            message(None, &[("ANTHROPIC_API_KEY", " ")]),
+            "ANTHROPIC_API_KEY: \" \" is not a key; leave it out for none"
+        );
     }
 
     #[test]

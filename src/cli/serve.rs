@@ -64,8 +64,9 @@ fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
 }
 
 fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(&config.log).with_context(|| format!("log filter {:?}", config.log))?;
+    let filter = EnvFilter::try_new(&config.log).with_context(|| {
+        format!("--log: {:?} is not a filter such as `info` or `reprise=debug`", config.log)
+    })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match config.log_format {
         LogFormat::Text => logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),

@@ -2,13 +2,18 @@
 
 use std::fmt;
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{
+    Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
+};
 use serde::Serialize;
 
 use crate::{
     domain::exchange::{NanoDollars, UnixMillis},
     store::{self, ModelTotals, Reader},
 };
+
+/// Columns of a terminal that a table may take. Long model ids are broken rather than any number.
+const WIDTH: u16 = 100;
 
 /// The report of `reprise stats`.
 #[derive(Debug, Serialize)]
@@ -36,8 +41,8 @@ pub struct Row {
     pub prompt_tokens: u64,
     /// Tokens of paid answers, thinking included.
     pub output_tokens: u64,
-    /// US dollars; what is known of them.
-    pub cost: f64,
+    /// US dollars, as far as they are known; `None` where nothing is, which is not the same as nothing.
+    pub cost: Option<f64>,
     /// Calls of which only a lower bound of the cost is known: `cost` is at least this much.
     pub at_least: u64,
     /// Calls whose model has no known price: not in `cost`.
@@ -105,7 +110,7 @@ impl Sum {
             errors: self.errors,
             prompt_tokens: self.prompt_tokens,
             output_tokens: self.output_tokens,
-            cost: self.cost.dollars(),
+            cost: (self.unpriced == 0 || self.unpriced < self.paid).then(|| self.cost.dollars()),
             at_least: self.at_least,
             unpriced: self.unpriced,
             saved: self.saved.dollars(),
@@ -119,7 +124,8 @@ impl fmt::Display for Stats {
             return writeln!(f, "The ledger has no calls yet. Start `reprise` and ask something.");
         }
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─')));
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
         table.set_header(
             ["model", "calls", "paid", "free", "errors", "prompt", "output", "cost", "saved"]
                 .map(heading),
@@ -128,30 +134,36 @@ impl fmt::Display for Stats {
             let number = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
             table.add_row([
                 Cell::new(&row.model),
-                number(row.calls.to_string()),
-                number(row.paid.to_string()),
-                number(row.hits.to_string()),
-                number(row.errors.to_string()),
-                number(thousands(row.prompt_tokens)),
-                number(thousands(row.output_tokens)),
+                number(thousands(row.calls)),
+                number(thousands(row.paid)),
+                number(thousands(row.hits)),
+                number(thousands(row.errors)),
+                number(tokens(row.prompt_tokens)),
+                number(tokens(row.output_tokens)),
                 number(row.cost_in_words()),
-                number(format!("${:.4}", row.saved)),
+                number(dollars(row.saved)),
             ]);
         }
-        writeln!(f, "{}", table.trim_fmt())?;
-        if self.total.at_least > 0 {
-            writeln!(
-                f,
-                "≥  {} calls ended early; Anthropic billed at least this much.",
-                self.total.at_least
-            )?;
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((if at == 0 { 0 } else { 2 }, 0));
+            if at > 0 {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
-        if self.total.unpriced > 0 {
-            writeln!(
-                f,
-                "+? {} calls to models without a known price are not in the cost.",
-                self.total.unpriced
-            )?;
+        let mut lines: Vec<String> = table.lines().collect();
+        if self.models.len() > 1 {
+            // The total is set apart as the heading is.
+            lines.insert(lines.len() - 1, lines[1].clone());
+        }
+        for line in lines {
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        let Row { at_least, unpriced, .. } = self.total;
+        if at_least > 0 {
+            writeln!(f, "≥   at least this much, because {} ended early", calls(at_least))?;
+        }
+        if unpriced > 0 {
+            writeln!(f, "+?  not counting {} without a known price", calls(unpriced))?;
         }
         Ok(())
     }
@@ -160,18 +172,45 @@ impl fmt::Display for Stats {
 impl Row {
     /// Never folds what is not known into a sum as if it were exact.
     fn cost_in_words(&self) -> String {
-        if self.unpriced > 0 && self.unpriced == self.paid {
-            return "unpriced".to_owned();
-        }
-        let at_least = if self.at_least > 0 { "≥ " } else { "" };
+        let Some(cost) = self.cost else { return "unpriced".to_owned() };
+        let (at_least, cost) = if self.at_least > 0 { ("≥ ", floor(cost)) } else { ("", cost) };
         let unpriced = if self.unpriced > 0 { " +?" } else { "" };
-        format!("{at_least}${:.4}{unpriced}", self.cost)
+        format!("{at_least}{}{unpriced}", dollars(cost))
     }
 }
 
 fn heading(text: &str) -> Cell {
     let alignment = if text == "model" { CellAlignment::Left } else { CellAlignment::Right };
     Cell::new(text).set_alignment(alignment)
+}
+
+fn calls(count: u64) -> String {
+    if count == 1 { "1 call".to_owned() } else { format!("{} calls", thousands(count)) }
+}
+
+/// To the token below a million, then in millions: the JSON has them all.
+fn tokens(count: u64) -> String {
+    match count {
+        ..1_000_000 => thousands(count),
+        _ => format!("{}.{}M", thousands(count / 1_000_000), count / 100_000 % 10),
+    }
+}
+
+/// With cents from $100 on, with as many digits as it takes below a hundredth of a cent: what was paid is never $0.
+fn dollars(amount: f64) -> String {
+    if amount > 0.0 && amount < 0.0001 {
+        return format!("${amount:.9}").trim_end_matches('0').to_owned();
+    }
+    let text = if amount < 99.99995 { format!("{amount:.4}") } else { format!("{amount:.2}") };
+    let (whole, rest) = text.split_once('.').unwrap_or((&text, "0"));
+    format!("${}.{rest}", whole.parse().map_or_else(|_| whole.to_owned(), thousands))
+}
+
+/// Cut off instead of rounded, so that a lower bound stays one.
+fn floor(amount: f64) -> f64 {
+    let unit = if amount < 100.0 { 1e4 } else { 1e2 };
+    // A hair more, since four decimals are mostly a hair less in binary.
+    if amount < 0.0001 { amount } else { (amount * unit + 1e-6).floor() / unit }
 }
 
 /// `1234567` as `1,234,567`.
@@ -193,6 +232,22 @@ mod tests {
     #[test]
     fn numbers_are_grouped() {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn tokens_and_dollars_stay_short() {
+        let counts = [999_999, 1_000_000, 1_234_567_890].map(tokens);
+        assert_eq!(counts, ["999,999", "1.0M", "1,234.5M"]);
+        let small = [0.0, 0.000_035, 0.0001, 1.5].map(dollars);
+        assert_eq!(small, ["$0.0000", "$0.000035", "$0.0001", "$1.5000"]);
+        let large = [99.9999, 99.999_96, 100.0, 12_345.678].map(dollars);
+        assert_eq!(large, ["$99.9999", "$100.00", "$100.00", "$12,345.68"]);
+    }
+
+    #[test]
+    fn a_lower_bound_is_not_rounded_up() {
+        let bounds = [0.002_85, 0.0029, 0.000_035, 123.456_9].map(|amount| dollars(floor(amount)));
+        assert_eq!(bounds, ["$0.0028", "$0.0029", "$0.000035", "$123.45"]);
     }
 
     #[test]
