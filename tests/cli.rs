@@ -1,0 +1,292 @@
+//! The commands as a person meets them: exit code, stdout and stderr, word for word.
+//!
+//! A table or a message that reads badly in a snapshot reads badly in a terminal.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+#[path = "cli/books.rs"]
+mod books;
+
+use std::{env, fs, path::Path, process::Stdio, time::Duration};
+
+use assert_cmd::Command;
+use books::{Books, hit, paid};
+use reprise::domain::exchange::{Cost, NanoDollars, Outcome};
+use tempfile::TempDir;
+
+/// A home of its own, so that nothing of this machine is seen.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    /// Where `reprise` keeps its ledger when nobody says otherwise.
+    fn ledger(&self) -> String {
+        format!("sqlite://{}", self.path(".local/share/reprise/reprise.db"))
+    }
+
+    fn reprise(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
+        command
+            .env_clear()
+            .env("HOME", self.0.path())
+            .env("COLUMNS", "100")
+            .env("NO_COLOR", "1")
+            .current_dir(self.0.path())
+            .args(arguments)
+            .timeout(Duration::from_secs(20));
+        command
+    }
+
+    /// What the command says, with what differs from run to run taken out.
+    fn told(&self, arguments: &[&str]) -> String {
+        told(&mut self.reprise(arguments))
+    }
+
+    fn check(&self, name: &str, told: &str) {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path("cli/snapshots");
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.add_filter(&regex(self.0.path()), "[HOME]");
+        settings.add_filter(&regex(Path::new(env!("CARGO_PKG_VERSION"))), "[VERSION]");
+        settings.add_filter(r"process \d+ \(owner [0-9a-f-]+\)", "process [PID] (owner [OWNER])");
+        settings.bind(|| insta::assert_snapshot!(name, told));
+    }
+}
+
+fn regex(literal: &Path) -> String {
+    literal.to_str().unwrap().replace('.', r"\.")
+}
+
+fn told(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let code = output.status.code().map_or("none".to_owned(), |code| code.to_string());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    format!(
+        "exit code: {code}\n== stdout\n{}== stderr\n{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    )
+}
+
+#[test]
+fn help_and_version() {
+    let home = Home::new();
+    home.check("help", &home.told(&["--help"]));
+    home.check("help_serve", &home.told(&["serve", "--help"]));
+    home.check("help_stats", &home.told(&["stats", "--help"]));
+    home.check("version", &home.told(&["--version"]));
+    assert_eq!(home.told(&["help", "stats"]), home.told(&["stats", "--help"]));
+    assert_eq!(home.told(&["-h"]), home.told(&["--help"]));
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let home = Home::new();
+    home.check("unknown_flag", &home.told(&["stats", "--frobnicate"]));
+    home.check("unknown_command", &home.told(&["start"]));
+    home.check("settings_before_a_command", &home.told(&["--port", "1", "stats"]));
+}
+
+#[tokio::test]
+async fn global_options_stand_before_or_after_the_command() {
+    let home = Home::new();
+    let ledger = format!("sqlite://{}", home.path("other.db"));
+    Books::open(&ledger).await.close().await;
+    let after = home.told(&["stats", "--database-url", &ledger]);
+    assert_eq!(home.told(&["--database-url", &ledger, "stats"]), after);
+    let file = home.write("reprise.toml", &format!("database_url = {ledger:?}"));
+    assert_eq!(home.told(&["--config", &file, "stats"]), after);
+    assert_eq!(told(home.reprise(&["stats"]).env("REPRISE_DATABASE_URL", &ledger)), after);
+    assert_eq!(told(home.reprise(&["stats"]).env("REPRISE_CONFIG", &file)), after);
+}
+
+#[tokio::test]
+async fn stats_without_anything_to_tell() {
+    let home = Home::new();
+    home.check("stats_missing", &home.told(&["stats"]));
+    home.check("stats_homeless", &told(home.reprise(&["stats"]).env_remove("HOME")));
+    let postgres = ["stats", "--database-url", "postgres://ann:secret@localhost/reprise"];
+    home.check("stats_postgres", &home.told(&postgres));
+    let other = home.write("notes.txt", "Not a database, just some notes.");
+    home.check(
+        "stats_no_database",
+        &home.told(&["stats", "--database-url", &format!("sqlite://{other}")]),
+    );
+    let empty = home.write("empty.db", "");
+    home.check(
+        "stats_no_ledger",
+        &home.told(&["stats", "--database-url", &format!("sqlite://{empty}")]),
+    );
+
+    Books::open(&home.ledger()).await.close().await;
+    home.check("stats_empty", &home.told(&["stats"]));
+    home.check("stats_empty_json", &home.told(&["stats", "--json"]));
+}
+
+#[tokio::test]
+async fn stats_of_a_ledger() {
+    let home = Home::new();
+    let books = Books::open(&home.ledger()).await;
+    books
+        .write(&[
+            paid("claude-opus-5-5")
+                .tokens(12_000, 3_400)
+                .cost(Cost::Exact(NanoDollars(145_000_000))),
+            hit("claude-opus-5-5", 145_000_000),
+            hit("claude-opus-5-5", 145_000_000),
+            paid("claude-haiku-5-5").tokens(900, 120).cost(Cost::Exact(NanoDollars(1_500_000))),
+            paid("claude-haiku-5-5").tokens(30, 4).cost(Cost::Exact(NanoDollars(35_000))),
+            paid("claude-haiku-5-5")
+                .ended(Outcome::Failed, 529)
+                .tokens(0, 0)
+                .cost(Cost::Exact(NanoDollars(0))),
+            paid("claude-sonnet-5-5")
+                .ended(Outcome::Stopped, 200)
+                .tokens(700, 50)
+                .cost(Cost::AtLeast(NanoDollars(2_850_000))),
+            paid("claude-experimental").tokens(10, 10).cost(Cost::Unpriced),
+            paid("tiny").tokens(4, 1).cost(Cost::Exact(NanoDollars(9_000))),
+        ])
+        .await;
+    books.close().await;
+    home.check("stats", &home.told(&["stats"]));
+    home.check("stats_json", &home.told(&["stats", "--json"]));
+}
+
+#[tokio::test]
+async fn the_table_fits_a_terminal() {
+    let home = Home::new();
+    let usual = Books::open(&home.ledger()).await;
+    usual
+        .write(&[
+            paid("claude-haiku-5-5")
+                .tokens(1_234_567, 65_432)
+                .cost(Cost::Exact(NanoDollars(12_345_678_900))),
+            paid("claude-sonnet-5-5")
+                .tokens(34_567, 5_432)
+                .cost(Cost::Exact(NanoDollars(9_876_543_210))),
+        ])
+        .await;
+    usual.close().await;
+    let told = home.told(&["stats"]);
+    assert!(widest(&told) <= 80, "{told}");
+
+    let home = Home::new();
+    let extreme = Books::open(&home.ledger()).await;
+    let long = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+    let cost = NanoDollars(1_234_567_891_234_567);
+    extreme
+        .write(&[
+            paid(long).tokens(98_765_432_109, 1_234_567_890).cost(Cost::AtLeast(cost)),
+            paid(long).cost(Cost::Unpriced),
+            hit(long, cost.0),
+            paid("claude-3-5-haiku-20241022")
+                .tokens(9_999_999, 9_999_999)
+                .cost(Cost::Exact(NanoDollars(99_999_900_000))),
+        ])
+        .await;
+    extreme.close().await;
+    let told = home.told(&["stats"]);
+    home.check("stats_extreme", &told);
+    assert!(widest(&told) <= 100, "{told}");
+}
+
+fn widest(text: &str) -> usize {
+    text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_reader_that_has_enough_is_no_failure() {
+    let home = Home::new();
+    let books = Books::open(&home.ledger()).await;
+    books.write(&[paid("claude-opus-5-5").cost(Cost::Unpriced)]).await;
+    books.close().await;
+    for arguments in [&["stats"][..], &["stats", "--json"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reprise"));
+        command
+            .env_clear()
+            .env("HOME", home.0.path())
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped());
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn serve_refuses_what_cannot_be_meant() {
+    let home = Home::new();
+    let refused = |name: &str, arguments: &[&str]| {
+        let arguments = [&["serve", "--port", "0"], arguments].concat();
+        let told = home.told(&arguments);
+        assert!(told.starts_with("exit code: 1\n== stdout\n== stderr\nerror: "), "{name}: {told}");
+        home.check(name, &told);
+    };
+    let file = home.write("reprise.toml", "host = \"127.0.0.1\"\nmax-body = \"1MiB\"\n");
+    refused("serve_unknown_setting", &["--config", &file]);
+    let torn = home.write("torn.toml", "port = [");
+    refused("serve_torn_file", &["--config", &torn]);
+    refused("serve_missing_file", &["--config", &home.path("nowhere.toml")]);
+    refused("serve_open_to_all", &["--host", "0.0.0.0"]);
+    refused("serve_blank_key", &["--api-key", ""]);
+    refused("serve_bad_host", &["--host", "localhost"]);
+    refused("serve_bad_size", &["--max-body", "32 parsecs"]);
+    refused("serve_bad_time", &["--cache-ttl", "soon"]);
+    refused("serve_bad_durability", &["--durability", "high"]);
+    refused("serve_bad_log", &["--log", "=,="]);
+    refused("serve_bad_upstream", &["--anthropic-base-url", "api.anthropic.com"]);
+    refused("serve_postgres", &["--database-url", "postgres://ann:secret@localhost/reprise"]);
+    refused("serve_no_scheme", &["--database-url", "reprise.db"]);
+
+    let first = Books::open(&home.ledger()).await;
+    refused("serve_second", &[]);
+    first.close().await;
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let told = told(home.reprise(&["serve"]).env("REPRISE_PORT", &port));
+    home.check("serve_port_taken", &told.replace(&port, "[PORT]"));
+    home.check("serve_bad_port", &home.told(&["--port", "http"]));
+    home.check(
+        "serve_bad_port_in_the_environment",
+        &self::told(home.reprise(&["serve"]).env("REPRISE_PORT", "70000")),
+    );
+}
+
+#[test]
+fn the_readme_shows_the_help_as_it_is() {
+    const BEGIN: &str = "<!-- help -->\n";
+    const END: &str = "<!-- end of help -->";
+    let output = Home::new().reprise(&["--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).expect("README.md has the marker <!-- help -->");
+    let (_, after) = rest.split_once(END).expect("README.md has the marker <!-- end of help -->");
+    let fresh = format!("{before}{BEGIN}```console\n$ reprise --help\n{help}```\n{END}{after}");
+    if env::var_os("UPDATE_README").is_some() {
+        fs::write(&path, fresh).unwrap();
+    } else {
+        assert!(
+            readme == fresh,
+            "the help in README.md is stale; refresh it with: UPDATE_README=1 cargo test --test cli readme"
+        );
+    }
+}

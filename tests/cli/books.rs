@@ -1,0 +1,158 @@
+//! A ledger with known books: each line is one call, written as the server writes it.
+
+use std::{sync::Arc, time::Duration};
+
+use reprise::{
+    domain::{
+        cache::CacheKey,
+        chain::Hash,
+        exchange::{
+            AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, OwnerId,
+            Tokens, UnixMillis,
+        },
+    },
+    store::{CallFacts, CallRow, Durable, Ledger, Opening, Options, Sealing},
+};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A ledger that this process writes to.
+pub(crate) struct Books(Ledger);
+
+/// One call.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    model: &'static str,
+    tokens: Tokens,
+    outcome: Outcome,
+    status: u16,
+    paid: Paid,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Paid {
+    Now(Cost),
+    Before(NanoDollars),
+}
+
+/// A call that Claude answered.
+pub(crate) fn paid(model: &'static str) -> Line {
+    let tokens = Tokens { input: 1, output: 1, ..Tokens::default() };
+    let paid = Paid::Now(Cost::Unpriced);
+    Line { model, tokens, outcome: Outcome::Complete, status: 200, paid }
+}
+
+/// A call that the ledger answered, and what it would have cost.
+pub(crate) fn hit(model: &'static str, saved: i64) -> Line {
+    Line { paid: Paid::Before(NanoDollars(saved)), ..paid(model) }
+}
+
+impl Line {
+    pub(crate) fn tokens(mut self, prompt: u64, output: u64) -> Self {
+        // A part of the prompt was in Anthropic's cache.
+        let cache_read = prompt / 3;
+        self.tokens =
+            Tokens { input: prompt - cache_read, cache_read, output, ..Tokens::default() };
+        self
+    }
+
+    pub(crate) fn cost(mut self, cost: Cost) -> Self {
+        self.paid = Paid::Now(cost);
+        self
+    }
+
+    pub(crate) fn ended(mut self, outcome: Outcome, status: u16) -> Self {
+        (self.outcome, self.status) = (outcome, status);
+        self
+    }
+}
+
+impl Books {
+    pub(crate) async fn open(url: &str) -> Self {
+        let options = Options { wait: PATIENCE, ..Options::new(url) };
+        let owner = OwnerId::new(Uuid::from_u128(1));
+        Self(Ledger::open(&options, owner, NOW, &TaskTracker::new()).await.expect("a ledger"))
+    }
+
+    pub(crate) async fn write(&self, lines: &[Line]) {
+        for (n, line) in (1..).zip(lines) {
+            match line.paid {
+                Paid::Now(cost) => self.ask(n, line, cost).await,
+                Paid::Before(saved) => self.0.record(CallRow {
+                    facts: facts(n, AnsweredBy::Hit),
+                    exchange: None,
+                    status: Some(line.status),
+                    outcome: line.outcome,
+                    ttft: Some(Micros(100)),
+                    total: Some(Micros(200)),
+                    model: line.model.to_owned(),
+                    tokens: line.tokens,
+                    cost: Cost::Exact(NanoDollars(0)),
+                    saved,
+                }),
+            }
+        }
+    }
+
+    async fn ask(&self, n: u128, line: &Line, cost: Cost) {
+        let opening = Arc::new(Opening {
+            exchange: ExchangeId::new(Uuid::from_u128(n)),
+            key: CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes()),
+            scope: "client 0".to_owned(),
+            model: line.model.to_owned(),
+            opened_at: NOW,
+            continues: None,
+            breakpoints: None,
+            chain: None,
+            collapse: None,
+            call: facts(n, AnsweredBy::Miss),
+        });
+        let sealing = Sealing {
+            outcome: line.outcome,
+            stop_reason: None,
+            error_kind: None,
+            error: None,
+            status: Some(line.status),
+            upstream_request: None,
+            model_served: None,
+            ended_at: NOW,
+            ttft: Some(Micros(1_000)),
+            total: Some(Micros(2_000)),
+            tokens: line.tokens,
+            cost,
+            priced_on: None,
+            servable: false,
+            recording: None,
+            refs: Vec::new(),
+            call_status: Some(line.status),
+        };
+        assert_eq!(self.0.open_exchange(&opening).await, Durable::Committed);
+        assert_eq!(self.0.seal(&opening, sealing).await, Durable::Committed);
+    }
+
+    /// Writes what is queued and lets go of the lock.
+    pub(crate) async fn close(self) {
+        self.0.close(PATIENCE).await;
+    }
+}
+
+fn facts(n: u128, answered_by: AnsweredBy) -> CallFacts {
+    CallFacts {
+        id: CallId::new(Uuid::from_u128(n)),
+        at: NOW,
+        answered_by,
+        door: Door::Chat,
+        stream: true,
+        user: None,
+        chat: None,
+        message: None,
+        user_message: None,
+        task: None,
+        client: None,
+        notes: None,
+        client_chain: None,
+    }
+}
