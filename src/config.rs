@@ -336,7 +336,7 @@ impl Layers {
     fn base_url(&self) -> Result<Url, Error> {
         let url = self.read_as(
             "anthropic_base_url",
-            "an http or https address without a user name",
+            "an address such as https://api.anthropic.com",
             |value| {
                 let url = Url::parse(value).ok()?;
                 // What stands in it is shown and logged, so no password may.

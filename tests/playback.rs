@@ -260,7 +260,7 @@ fn whole(recording: &Recording, bill: Bill) -> Result<Vec<u8>, FoldError> {
     Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED)).unwrap())
 }
 
-fn tally(recording: &Recording) -> Result<Tally, reprise::domain::anthropic::ParseError> {
+fn tally(recording: &Recording) -> Result<Tally, reprise::domain::anthropic::TallyError> {
     let mut tally = Tally::default();
     for event in recording.events() {
         tally.read(event)?;

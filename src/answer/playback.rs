@@ -124,6 +124,7 @@ pub async fn completion(
             let message = anthropic::fold(&recording).map_err(|error| match error {
                 FoldError::Upstream(body) => Failure::MidStream(body),
                 FoldError::Incomplete => Failure::Cut,
+                FoldError::OutOfOrder => Failure::OutOfOrder,
                 FoldError::Unreadable(error) => Failure::Unreadable(error),
             })?;
             Ok(translate::completion(message, payer.bill(cost), id, created.seconds()))

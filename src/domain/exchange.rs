@@ -157,7 +157,8 @@ pub struct Tokens {
 impl Tokens {
     /// All tokens of the prompt, however they were billed: OpenAI's `prompt_tokens`.
     pub const fn prompt(&self) -> u64 {
-        self.input + self.cache_write_5m + self.cache_write_1h + self.cache_read
+        let written = self.cache_write_5m.saturating_add(self.cache_write_1h);
+        self.input.saturating_add(written).saturating_add(self.cache_read)
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Row {
     /// Answered by Claude.
     pub paid: u64,
     /// Answered from the ledger.
-    pub hits: u64,
+    pub free: u64,
     /// Calls that got no whole answer, although nobody pressed Stop.
     pub errors: u64,
     /// Tokens of paid prompts, cached or not.
@@ -77,7 +77,7 @@ impl Stats {
 struct Sum {
     calls: u64,
     paid: u64,
-    hits: u64,
+    free: u64,
     errors: u64,
     prompt_tokens: u64,
     output_tokens: u64,
@@ -91,7 +91,7 @@ impl Sum {
     fn add(&mut self, model: &ModelTotals) {
         self.calls += model.calls;
         self.paid += model.misses + model.refreshes + model.bypasses;
-        self.hits += model.hits + model.collapsed + model.replays;
+        self.free += model.hits + model.collapsed + model.replays;
         self.errors += model.errors;
         self.prompt_tokens += model.prompt_tokens;
         self.output_tokens += model.output_tokens;
@@ -106,7 +106,7 @@ impl Sum {
             model: model.to_owned(),
             calls: self.calls,
             paid: self.paid,
-            hits: self.hits,
+            free: self.free,
             errors: self.errors,
             prompt_tokens: self.prompt_tokens,
             output_tokens: self.output_tokens,
@@ -136,7 +136,7 @@ impl fmt::Display for Stats {
                 Cell::new(&row.model),
                 number(thousands(row.calls)),
                 number(thousands(row.paid)),
-                number(thousands(row.hits)),
+                number(thousands(row.free)),
                 number(thousands(row.errors)),
                 number(tokens(row.prompt_tokens)),
                 number(tokens(row.output_tokens)),

@@ -4,7 +4,7 @@
 //! upstream to the client without being decoded and encoded again. Every enum that is read from upstream has an arm
 //! for what is not known yet.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 
 use crate::domain::sse;
@@ -54,10 +54,12 @@ pub struct MessageStart {
     /// The model that answers, which may be another than the one asked.
     pub model: String,
     /// Mostly empty; calls made by code execution arrive whole in here.
+    #[serde(deserialize_with = "or_default")]
     pub content: Vec<Block>,
     /// Mostly null; given where the whole answer is in here.
     pub stop_reason: Option<String>,
     /// The prompt's tokens.
+    #[serde(deserialize_with = "or_default")]
     pub usage: Usage,
 }
 
@@ -109,10 +111,10 @@ pub enum Delta<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub struct MessageDelta {
     /// Why the answer stops.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub delta: Stop,
     /// Replaces what `message_start` said, where given; never adds to it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub usage: Usage,
 }
 
@@ -153,7 +155,9 @@ pub struct Usage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct CacheCreation {
+    #[serde(deserialize_with = "or_default")]
     pub ephemeral_5m_input_tokens: u64,
+    #[serde(deserialize_with = "or_default")]
     pub ephemeral_1h_input_tokens: u64,
 }
 
@@ -161,6 +165,7 @@ pub struct CacheCreation {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct OutputTokensDetails {
+    #[serde(deserialize_with = "or_default")]
     pub thinking_tokens: u64,
 }
 
@@ -200,6 +205,13 @@ pub struct Error {
 pub struct ErrorDetails {
     /// For instance `enforced_spend_limit_reached`.
     pub error_code: Option<String>,
+}
+
+/// Null means what absence means: any field of a usage can be null (§2).
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// An event whose data is not what its name promises.

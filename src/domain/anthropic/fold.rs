@@ -45,6 +45,9 @@ pub enum FoldError {
     /// Upstream said that it failed.
     #[error("upstream failed while answering: {}", .0.error.message)]
     Upstream(Box<ErrorBody>),
+    /// An event came at a moment when it means nothing.
+    #[error("upstream sent its events out of order")]
+    OutOfOrder,
     /// An event is not what its name promises.
     #[error(transparent)]
     Unreadable(#[from] ParseError),
@@ -58,13 +61,17 @@ pub fn fold(recording: &Recording) -> Result<Message, FoldError> {
     let mut ended = false;
     for event in recording.events() {
         match parse(&sse::parse(event))? {
-            Event::MessageStart(start) => {
+            Event::Ping | Event::Unknown => {}
+            Event::Error(error) => return Err(FoldError::Upstream(Box::new(error))),
+            Event::MessageStart(start) if message.is_none() => {
                 let whole =
                     start.content.into_iter().filter_map(Block::begin).map(Block::end).collect();
                 let stop = Stop { stop_reason: start.stop_reason, stop_details: None };
                 message =
                     Some(Message { model: start.model, content: whole, stop, usage: start.usage });
             }
+            _ if message.is_none() || ended => return Err(FoldError::OutOfOrder),
+            Event::MessageStart(_) => return Err(FoldError::OutOfOrder),
             Event::BlockStart { index, block } => {
                 blocks.extend(Block::begin(block).map(|block| (index, block)));
             }
@@ -82,8 +89,7 @@ pub fn fold(recording: &Recording) -> Result<Message, FoldError> {
                 }
             }
             Event::MessageStop => ended = true,
-            Event::Error(error) => return Err(FoldError::Upstream(Box::new(error))),
-            Event::BlockStop { .. } | Event::Ping | Event::Unknown => {}
+            Event::BlockStop { .. } => {}
         }
     }
     let mut message = message.filter(|_| ended).ok_or(FoldError::Incomplete)?;

@@ -32,6 +32,7 @@ impl Tally {
     /// counted, and most events are deltas: it is passed over.
     pub fn read(&mut self, event: &[u8]) -> Result<(), TallyError> {
         if self.model.is_some() && is_framed_delta(event) {
+            self.has_content = true;
             return Ok(());
         }
         match parse(&sse::parse(event))? {
@@ -40,15 +41,14 @@ impl Tally {
             // The first, and only the first, is the beginning.
             Event::MessageStart(_) if self.model.is_some() => return Err(TallyError::OutOfOrder),
             Event::MessageStart(start) => {
-                self.has_content |= !start.content.is_empty();
+                start.content.iter().for_each(|block| self.begin(block));
                 self.model = Some(start.model);
                 self.stop_reason = start.stop_reason;
                 self.usage = start.usage;
             }
             _ if self.model.is_none() => return Err(TallyError::OutOfOrder),
             Event::BlockStart { block, .. } => {
-                self.has_content = true;
-                self.used_server_tools |= block == Block::ServerToolUse;
+                self.begin(&block);
             }
             Event::MessageDelta(last) => {
                 if last.delta.stop_reason.is_some() {
@@ -57,9 +57,19 @@ impl Tally {
                 self.usage.update(last.usage);
             }
             Event::MessageStop => self.ended = true,
-            Event::BlockDelta { .. } | Event::BlockStop { .. } => {}
+            Event::BlockDelta { .. } => self.has_content = true,
+            Event::BlockStop { .. } => {}
         }
         Ok(())
+    }
+
+    fn begin(&mut self, block: &Block) {
+        self.has_content |= match block {
+            Block::Text { text } => !text.is_empty(),
+            Block::Thinking { thinking } => !thinking.is_empty(),
+            Block::ToolUse { .. } | Block::ServerToolUse | Block::Unknown => true,
+        };
+        self.used_server_tools |= *block == Block::ServerToolUse;
     }
 
     /// The model that answered, once it began to.

@@ -51,6 +51,8 @@ struct Streaming {
     usage: anthropic::Usage,
     stop: anthropic::Stop,
     tools: Vec<Tool>,
+    /// Blocks of kinds that are not shown.
+    hidden: Vec<usize>,
     /// `message_stop` has come.
     whole: bool,
 }
@@ -145,7 +147,15 @@ impl Streaming {
             WithUsage::No => b",\"finish_reason\":null}]}\n\n",
         };
         let stop = anthropic::Stop { stop_reason, stop_details: None };
-        let mut streaming = Self { before, after, usage, stop, tools: Vec::new(), whole: false };
+        let mut streaming = Self {
+            before,
+            after,
+            usage,
+            stop,
+            tools: Vec::new(),
+            hidden: Vec::new(),
+            whole: false,
+        };
         streaming.delta(out, |out| out.extend_from_slice(br#"{"role":"assistant","content":""}"#));
         // Calls made by code execution arrive whole; they count before any block of the stream.
         for block in content {
@@ -206,14 +216,15 @@ impl Streaming {
                     out.extend_from_slice(b"]}");
                 });
             }
-            BlockStart::Text { .. }
-            | BlockStart::Thinking { .. }
-            | BlockStart::ServerToolUse
-            | BlockStart::Unknown => {}
+            BlockStart::Text { .. } | BlockStart::Thinking { .. } => {}
+            BlockStart::ServerToolUse | BlockStart::Unknown => self.hidden.push(index),
         }
     }
 
     fn block_delta(&mut self, index: usize, delta: Delta<'_>, out: &mut Vec<u8>) {
+        if self.hidden.contains(&index) {
+            return;
+        }
         match delta {
             Delta::Text(text) => self.literal_delta("content", text, out),
             Delta::Thinking(text) => self.literal_delta("reasoning_content", text, out),

@@ -29,6 +29,7 @@ pub fn usage(tokens: &Tokens, bill: Bill) -> Usage {
         thinking,
         searches: _,
     } = *tokens;
+    let written = cache_write_5m.saturating_add(cache_write_1h);
     let dollars = |cost: Cost| cost.amount().map(NanoDollars::dollars);
     let (cost, saved) = match bill {
         Bill::Paid(cost) => (dollars(cost), None),
@@ -37,13 +38,13 @@ pub fn usage(tokens: &Tokens, bill: Bill) -> Usage {
     Usage {
         prompt_tokens: tokens.prompt(),
         completion_tokens: output,
-        total_tokens: tokens.prompt() + output,
+        total_tokens: tokens.prompt().saturating_add(output),
         prompt_tokens_details: PromptTokensDetails {
             cached_tokens: cache_read,
-            cache_write_tokens: cache_write_5m + cache_write_1h,
+            cache_write_tokens: written,
         },
         completion_tokens_details: CompletionTokensDetails { reasoning_tokens: thinking },
-        cache_creation_input_tokens: cache_write_5m + cache_write_1h,
+        cache_creation_input_tokens: written,
         cache_read_input_tokens: cache_read,
         cost,
         saved,
