@@ -32,7 +32,7 @@ async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::Result<()> 
     let mut welcome = Welcome {
         address: String::new(),
         ledger: config.database_url.trim_start_matches("sqlite://").to_owned(),
-        upstream: config.anthropic_base_url.to_string(),
+        upstream: config.anthropic_base_url.as_str().trim_end_matches('/').to_owned(),
         asks_key: config.client_key.is_some(),
         has_key: config.anthropic_key.is_some(),
     };
