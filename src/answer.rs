@@ -64,8 +64,6 @@ pub struct Answers {
 /// What the operator decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How long upstream may be silent.
-    pub upstream_idle: Duration,
     /// How long answers in the ledger may be served.
     pub ttl: Duration,
     /// The HTTP status of our response, which only the server knows.

@@ -111,11 +111,7 @@ impl Server {
         };
         let ledger =
             Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &writing).await?;
-        let settings = answer::Settings {
-            upstream_idle: config.upstream_idle,
-            ttl: config.cache_ttl,
-            status_of,
-        };
+        let settings = answer::Settings { ttl: config.cache_ttl, status_of };
         let answers = Answers::new(
             upstream,
             ledger,

@@ -6,6 +6,7 @@
 mod error;
 
 use std::{
+    pin::Pin,
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use tokio::time::{Instant, Sleep};
 use url::Url;
 
 pub use self::error::Error;
@@ -64,6 +66,11 @@ pub struct Incoming {
     pub status: u16,
     /// What a read found after the bytes that it brought.
     after: Option<Result<More, Error>>,
+    /// How long upstream may be silent.
+    idle: Duration,
+    /// When it last was not.
+    heard: Instant,
+    alarm: Pin<Box<Sleep>>,
 }
 
 /// Whether a body goes on.
@@ -83,7 +90,7 @@ impl Upstream {
     /// When the machine has no CA certificates.
     pub fn new(base: &Url, idle: Duration) -> reqwest::Result<Self> {
         let base = base.as_str().trim_end_matches('/').trim_end_matches("/v1").to_owned();
-        let pooled = builder(idle).pool_idle_timeout(Duration::from_secs(90)).build()?;
+        let pooled = builder().pool_idle_timeout(Duration::from_secs(90)).build()?;
         Ok(Self { pooled, fresh: OnceLock::new(), base, idle, reachable: Mutex::default() })
     }
 
@@ -126,7 +133,7 @@ impl Upstream {
 
     fn fresh(&self) -> &Client {
         self.fresh.get_or_init(|| {
-            let built = builder(self.idle).pool_max_idle_per_host(0).build();
+            let built = builder().pool_max_idle_per_host(0).build();
             built.unwrap_or_else(|_| self.pooled.clone())
         })
     }
@@ -145,15 +152,13 @@ impl Upstream {
             .body(outgoing.body.clone());
         let response = self.dial(request).await?;
         if !response.status().is_success() {
-            return Err(refused(response, &outgoing.key).await);
+            return Err(refused(response, &outgoing.key, self.idle).await);
         }
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
             return Err(Error::NotAStream.into());
         }
-        let request_id = text(response.headers(), "request-id");
-        let status = response.status().as_u16();
-        Ok(Incoming { response, request_id, status, after: None })
+        Ok(Incoming::new(response, self.idle))
     }
 
     /// All models that Anthropic lists for `key`, newest first.
@@ -177,9 +182,9 @@ impl Upstream {
                 self.pooled.get(url).headers(api_headers(anthropic::Version::default(), key));
             let response = self.dial(request).await?;
             if !response.status().is_success() {
-                return Err(refused(response, key).await.error);
+                return Err(refused(response, key, self.idle).await.error);
             }
-            let bytes = response.bytes().await.map_err(|error| classify(error, self.idle))?;
+            let bytes = self.in_time(response.bytes()).await?;
             let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
             models.extend(page.data);
             after = page.last_id.filter(|_| page.has_more);
@@ -190,10 +195,17 @@ impl Upstream {
         Ok(models)
     }
 
+    async fn in_time<T>(&self, work: impl Future<Output = reqwest::Result<T>>) -> Result<T, Error> {
+        match tokio::time::timeout(self.idle, work).await {
+            Ok(done) => done.map_err(classify),
+            Err(_) => Err(Error::Silent(self.idle)),
+        }
+    }
+
     async fn dial(&self, request: reqwest::RequestBuilder) -> Result<Response, Error> {
-        let sent = request.send().await;
+        let sent = self.in_time(request.send()).await;
         *self.reachable.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent.is_ok());
-        sent.map_err(|error| classify(error, self.idle))
+        sent
     }
 }
 
@@ -228,12 +240,24 @@ impl From<&Model> for catalog::Live {
 }
 
 impl Incoming {
+    fn new(response: Response, idle: Duration) -> Self {
+        Self {
+            request_id: text(response.headers(), "request-id"),
+            status: response.status().as_u16(),
+            response,
+            after: None,
+            idle,
+            heard: Instant::now(),
+            alarm: Box::pin(tokio::time::sleep(idle)),
+        }
+    }
+
     /// Waits for bytes and gives all that are there to `recorder`.
-    pub async fn read(&mut self, recorder: &mut Recorder, idle: Duration) -> Result<More, Error> {
+    pub async fn read(&mut self, recorder: &mut Recorder) -> Result<More, Error> {
         if let Some(after) = self.after.take() {
             return after;
         }
-        match self.response.chunk().await.map_err(|error| classify(error, idle))? {
+        match self.wait().await? {
             Some(bytes) => recorder.push(&bytes),
             None => return Ok(More::No),
         }
@@ -248,21 +272,39 @@ impl Incoming {
                     break;
                 }
                 Some(Err(error)) => {
-                    self.after = Some(Err(classify(error, idle)));
+                    self.after = Some(Err(classify(error)));
                     break;
                 }
                 None => break,
             }
         }
+        self.heard = Instant::now();
         Ok(More::Yes)
+    }
+
+    /// The next piece. The alarm is not set anew for each, which would cost more than reading it: when it rings, it is
+    /// put off by what has been heard since.
+    async fn wait(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            tokio::select! {
+                biased;
+                piece = self.response.chunk() => return piece.map_err(classify),
+                () = &mut self.alarm => {
+                    let silent_at = self.heard + self.idle;
+                    if silent_at <= Instant::now() {
+                        return Err(Error::Silent(self.idle));
+                    }
+                    self.alarm.as_mut().reset(silent_at);
+                }
+            }
+        }
     }
 }
 
-fn builder(idle: Duration) -> reqwest::ClientBuilder {
+fn builder() -> reqwest::ClientBuilder {
     Client::builder()
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
-        .read_timeout(idle)
         .tcp_keepalive(Duration::from_mins(1))
         .redirect(reqwest::redirect::Policy::none())
 }

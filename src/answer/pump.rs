@@ -95,7 +95,7 @@ pub(super) async fn run(answers: Answers, exchange: Exchange, writer: Writer) {
     seal(&answers, &exchange, course, ending, writer).await;
     if let Some(mut incoming) = incoming {
         let drained = async {
-            while matches!(incoming.read(&mut Recorder::default(), DRAIN).await, Ok(More::Yes)) {}
+            while matches!(incoming.read(&mut Recorder::default()).await, Ok(More::Yes)) {}
         };
         let _ = tokio::time::timeout(DRAIN, drained).await;
     }
@@ -121,7 +121,7 @@ async fn converse(
     course.status = Some(incoming.status);
     let incoming = course.incoming.insert(incoming);
     loop {
-        let more = match incoming.read(&mut course.recorder, answers.settings.upstream_idle).await {
+        let more = match incoming.read(&mut course.recorder).await {
             Ok(more) => more,
             Err(error) => return Ending::failed(Outcome::Cut, error),
         };

@@ -80,20 +80,13 @@ impl Failed {
     }
 }
 
-/// A timed-out connect is both, so `is_connect` is asked first.
-pub(super) fn classify(error: reqwest::Error, idle: Duration) -> Error {
+pub(super) fn classify(error: reqwest::Error) -> Error {
     let error = error.without_url();
-    if error.is_connect() {
-        Error::Connect(error)
-    } else if error.is_timeout() {
-        Error::Silent(idle)
-    } else {
-        Error::Broken(error)
-    }
+    if error.is_connect() { Error::Connect(error) } else { Error::Broken(error) }
 }
 
 /// The error that a response tells. `key` is what was sent: should a gateway repeat it, it goes no further.
-pub(super) async fn refused(mut response: Response, key: &SecretString) -> Failed {
+pub(super) async fn refused(mut response: Response, key: &SecretString, idle: Duration) -> Failed {
     let status = response.status().as_u16();
     let headers = response.headers();
     let retry_after = text(headers, "retry-after");
@@ -105,7 +98,7 @@ pub(super) async fn refused(mut response: Response, key: &SecretString) -> Faile
     let should_retry = text(headers, "x-should-retry").map(|word| word == "true");
     let request_id = text(headers, "request-id");
     let mut bytes = Vec::new();
-    while let Ok(Some(more)) = response.chunk().await {
+    while let Ok(Ok(Some(more))) = tokio::time::timeout(idle, response.chunk()).await {
         let room = LARGEST_ERROR - bytes.len();
         bytes.extend_from_slice(&more[..more.len().min(room)]);
         if bytes.len() == LARGEST_ERROR {
