@@ -1,11 +1,14 @@
 -- The ledger. Hashes and keys are 32 bytes of SHA-256, ids UUIDv7 as text, times unix milliseconds in UTC,
 -- durations microseconds, money billionths of a dollar, bodies zstd (short ones plain). See src/store.rs.
+--
+-- Every exchange writes to most of these tables, and each b-tree is a page more to write: tables whose key is all they
+-- are looked up by have no other tree, and an index stands here only when something reads by it.
 
 -- A request without its messages: model, system, tools, parameters. Kept once, however often it is asked.
 create table frame (
     hash blob primary key,                  -- covers the body
     body blob not null                      -- JSON without its long strings, zstd
-) strict;
+) strict, without rowid;
 
 -- One message of a request. Its hash covers its ancestors, so its presence implies theirs. No foreign key holds
 -- `parent`: the writer does, and a row must never be lost for the sake of a stem.
@@ -13,8 +16,7 @@ create table node (
     hash blob primary key,                  -- covers parent and body
     parent blob,                            -- the message before; null for the first one
     body blob not null                      -- JSON without its long strings, zstd
-) strict;
-create index node_parent on node (parent);  -- which leaves have no child
+) strict, without rowid;
 
 -- A string over 4 kB: an image, a document. Kept once, whichever messages contain it.
 create table blob (
@@ -111,7 +113,7 @@ create index call_at on call (at);
 -- leaves here becomes a lost exchange.
 create table running (
     exchange text primary key,
-    collapse_key blob unique,               -- others with this key join instead of asking
+    collapse_key blob,                      -- others with this key join instead of asking
     owner text not null,                    -- the process
     opened_at integer not null,
     key blob not null,
@@ -120,7 +122,8 @@ create table running (
     frame blob,
     head blob,
     call text not null                      -- who asked, JSON
-) strict;
+) strict, without rowid;
+create unique index running_collapse_key on running (collapse_key) where collapse_key is not null;
 
 -- Tool-call ids and signatures of an answer, by which its original blocks are found again.
 create table answer_ref (

@@ -110,6 +110,8 @@ impl Place {
             .synchronous(SqliteSynchronous::Full)
             // In KiB: hashes fall anywhere in their tables, and pages that must be read again cost more than memory.
             .pragma("cache_size", "-8192")
+            // Journals of single statements are small and need no files.
+            .pragma("temp_store", "memory")
             .connect()
             .await
     }
