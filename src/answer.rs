@@ -19,7 +19,7 @@ use bytes::Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-pub use self::question::Asker;
+pub use self::question::{Asker, bounded};
 pub use self::{
     failure::Failure,
     live::{End, Reader},
@@ -32,6 +32,7 @@ use self::{
 };
 use crate::{
     domain::{
+        anthropic,
         cache::{self, CacheKey, Directives, Source},
         catalog::Catalog,
         exchange::{
@@ -188,18 +189,29 @@ impl Answers {
         at: UnixMillis,
         directives: Directives,
     ) -> Option<Stored> {
+        if directives.no_cache || directives.no_store {
+            return None;
+        }
         let longest = directives
             .max_age
             .map_or(self.settings.ttl, |max| self.settings.ttl.min(Duration::from_secs(max)));
         let not_before =
             UnixMillis(at.0.saturating_sub(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX)));
-        self.ledger.find(key, not_before).await.unwrap_or_else(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "cannot look into the ledger; asking upstream"
-            );
-            None
-        })
+        let stored = match self.ledger.find(key, not_before).await {
+            Ok(stored) => stored?,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "cannot look into the ledger; asking upstream");
+                return None;
+            }
+        };
+        // Whether its deltas can be read was not looked at when it was sealed.
+        if let Err(error) = anthropic::fold(&stored.recording) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(exchange = %stored.exchange, error, "a recording cannot be read; asking upstream");
+            return None;
+        }
+        Some(stored)
     }
 
     /// Serves what the ledger has.

@@ -66,6 +66,6 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         None => serve::run(&flags, &global, env, console),
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
         Some(Command::Stats { json }) => stats::run(&global, env, json, console.out),
-        Some(Command::Ping) => ping::run(env),
+        Some(Command::Ping) => ping::run(&global, env),
     }
 }

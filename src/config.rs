@@ -1,17 +1,19 @@
 //! Every setting: flag, else environment, else file, else default. Read once, validated once; the environment is
 //! read nowhere else. Secrets are [`SecretString`]s and are never shown.
 
+mod layers;
+
 use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    str::FromStr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
 use clap::Args;
 use secrecy::SecretString;
 use url::Url;
+
+use self::layers::{Layers, durability, log_format, size};
 
 /// The flags of `reprise serve`; each has its own name in the environment and in the file.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
@@ -138,13 +140,23 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
-    /// The file is no TOML.
-    #[error("the settings file {} is not TOML", path.display())]
+    /// The file is no TOML. The line is named but not shown: it may be the one with the key.
+    #[error("the settings file {} is not TOML: line {line}: {why}", path.display())]
     Toml {
         /// Which file.
         path: PathBuf,
+        /// Where.
+        line: usize,
         /// Why not.
-        source: Box<toml::de::Error>,
+        why: String,
+    },
+    /// The address of upstream has more in it than an address.
+    #[error(
+        "{source_name}: give the bare address, such as https://api.anthropic.com: what else stands in it would be shown"
+    )]
+    Address {
+        /// The flag, variable or field that it came from.
+        source_name: String,
     },
     /// The file says something that is no setting.
     #[error(
@@ -172,23 +184,6 @@ pub enum Error {
     )]
     Homeless,
 }
-
-/// The names in the environment and in the file, by flag.
-const NAMES: &[(&str, &str)] = &[
-    ("host", "REPRISE_HOST"),
-    ("port", "REPRISE_PORT"),
-    ("api_key", "REPRISE_API_KEY"),
-    ("no_auth", "REPRISE_NO_AUTH"),
-    ("anthropic_api_key", "ANTHROPIC_API_KEY"),
-    ("anthropic_base_url", "ANTHROPIC_BASE_URL"),
-    ("database_url", "REPRISE_DATABASE_URL"),
-    ("max_body", "REPRISE_MAX_BODY"),
-    ("upstream_idle_timeout", "REPRISE_UPSTREAM_IDLE_TIMEOUT"),
-    ("cache_ttl", "REPRISE_CACHE_TTL"),
-    ("durability", "REPRISE_DURABILITY"),
-    ("log_format", "REPRISE_LOG_FORMAT"),
-    ("log", "REPRISE_LOG"),
-];
 
 /// The environment, given so that tests can give their own.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -234,189 +229,17 @@ impl Config {
         Layers::read(&Flags::default(), global, env)?.database_url(env)
     }
 
-    /// Where a server with these settings can be reached from this machine.
-    pub fn local_port(env: Env<'_>) -> Result<u16, Error> {
-        let layers = Layers::read(&Flags::default(), &GlobalFlags::default(), env)?;
-        Ok(layers.parse("port", "a port number")?.unwrap_or(8000))
-    }
-}
-
-/// A value and where it came from.
-#[derive(Debug)]
-struct Setting {
-    value: String,
-    source: String,
-}
-
-/// The strongest value of each setting.
-#[derive(Debug)]
-struct Layers(BTreeMap<&'static str, Setting>);
-
-impl Layers {
-    fn read(flags: &Flags, global: &GlobalFlags, env: Env<'_>) -> Result<Self, Error> {
-        let mut layers = BTreeMap::new();
-        if let Some(path) =
-            global.config.clone().or_else(|| env("REPRISE_CONFIG").map(PathBuf::from))
-        {
-            read_file(&path, &mut layers)?;
-        }
-        for &(name, variable) in NAMES {
-            if let Some(value) = env(variable) {
-                layers.insert(name, Setting { value, source: variable.to_owned() });
-            }
-        }
-        let Flags {
-            host,
-            port,
-            api_key,
-            no_auth,
-            anthropic_base_url,
-            max_body,
-            upstream_idle_timeout,
-            cache_ttl,
-            durability,
-            log_format,
-            log,
-        } = flags;
-        let no_auth = no_auth.then(|| "true".to_owned());
-        let given = [
-            ("host", host),
-            ("port", port),
-            ("api_key", api_key),
-            ("no_auth", &no_auth),
-            ("anthropic_base_url", anthropic_base_url),
-            ("database_url", &global.database_url),
-            ("max_body", max_body),
-            ("upstream_idle_timeout", upstream_idle_timeout),
-            ("cache_ttl", cache_ttl),
-            ("durability", durability),
-            ("log_format", log_format),
-            ("log", log),
-        ];
-        for (name, value) in given {
-            if let Some(value) = value {
-                let source = format!("--{}", name.replace('_', "-"));
-                layers.insert(name, Setting { value: value.clone(), source });
-            }
-        }
-        Ok(Self(layers))
-    }
-
-    fn text(&self, name: &str) -> Option<&Setting> {
-        self.0.get(name)
-    }
-
-    /// A key that is given but blank is a mistake, such as `--api-key "$UNSET"`: it must not open the door.
-    fn secret(&self, name: &str) -> Result<Option<SecretString>, Error> {
-        self.read_as(name, "a key; leave it out for none", |value| {
-            (!value.is_empty()).then(|| SecretString::from(value))
-        })
-    }
-
-    fn read_as<T>(
-        &self,
-        name: &str,
-        expected: &'static str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
-        let Some(Setting { value, source }) = self.text(name) else { return Ok(None) };
-        let invalid =
-            || Error::Invalid { source_name: source.clone(), value: value.clone(), expected };
-        read(value.trim()).map(Some).ok_or_else(invalid)
-    }
-
-    fn parse<T: FromStr>(&self, name: &str, expected: &'static str) -> Result<Option<T>, Error> {
-        self.read_as(name, expected, |value| value.parse().ok())
-    }
-
-    fn time(&self, name: &str) -> Result<Option<Duration>, Error> {
-        self.read_as(name, "a time such as 90s, 2h or 30d", time)
-    }
-
-    fn base_url(&self) -> Result<Url, Error> {
-        let url = self.read_as(
-            "anthropic_base_url",
-            "an address such as https://api.anthropic.com",
-            |value| {
-                let url = Url::parse(value).ok()?;
-                // What stands in it is shown and logged, so no password may.
-                let bare = url.username().is_empty() && url.password().is_none();
-                (matches!(url.scheme(), "http" | "https") && url.has_host() && bare).then_some(url)
-            },
-        )?;
-        Ok(url.unwrap_or_else(|| {
-            Url::parse("https://api.anthropic.com").expect("a constant that is an address")
-        }))
-    }
-
-    fn database_url(&self, env: Env<'_>) -> Result<String, Error> {
-        if let Some(Setting { value, .. }) = self.text("database_url") {
-            return Ok(value.clone());
-        }
-        let data = env("XDG_DATA_HOME").map(PathBuf::from);
-        let data = data
-            .or_else(|| Some(Path::new(&env("HOME")?).join(".local/share")))
-            .ok_or(Error::Homeless)?;
-        Ok(format!("sqlite://{}", data.join("reprise/reprise.db").display()))
-    }
-}
-
-fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Result<(), Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| Error::File { path: path.to_owned(), source })?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|source| Error::Toml { path: path.to_owned(), source: Box::new(source) })?;
-    for (name, value) in table {
-        let known = NAMES.iter().find(|(known, _)| *known == name);
-        let &(known, _) =
-            known.ok_or_else(|| Error::Unknown { path: path.to_owned(), name: name.clone() })?;
-        let value = match value {
-            toml::Value::String(text) => text,
-            other => other.to_string(),
+    /// Where a server with these settings answers on this machine.
+    pub fn local_address(global: &GlobalFlags, env: Env<'_>) -> Result<SocketAddr, Error> {
+        let layers = Layers::read(&Flags::default(), global, env)?;
+        let host = match layers.parse("host", "an IP address")? {
+            None => IpAddr::from([127, 0, 0, 1]),
+            Some(IpAddr::V4(host)) if host.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+            Some(IpAddr::V6(host)) if host.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
+            Some(host) => host,
         };
-        let source = format!("{} in {}", name, path.display());
-        layers.insert(known, Setting { value, source });
-    }
-    Ok(())
-}
-
-/// Bytes, or a number with KiB, MiB or GiB.
-fn size(text: &str) -> Option<usize> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
-    let unit = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<usize>().ok()?.checked_mul(unit).filter(|&size| size > 0)
-}
-
-/// Seconds, or what jiff reads as a span; a day has 24 hours.
-fn time(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds)).filter(|time| !time.is_zero());
-    }
-    let span: jiff::Span = text.parse().ok()?;
-    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
-    Duration::try_from(time).ok().filter(|time| !time.is_zero())
-}
-
-fn durability(word: &str) -> Option<Durability> {
-    match word {
-        "full" => Some(Durability::Full),
-        "normal" => Some(Durability::Normal),
-        _ => None,
-    }
-}
-
-fn log_format(word: &str) -> Option<LogFormat> {
-    match word {
-        "text" => Some(LogFormat::Text),
-        "json" => Some(LogFormat::Json),
-        _ => None,
+        let port = layers.parse("port", "a port number")?.unwrap_or(8000);
+        Ok(SocketAddr::new(host, port))
     }
 }
 
@@ -470,6 +293,21 @@ mod tests {
             message(None, &[("ANTHROPIC_API_KEY", " ")]),
             "ANTHROPIC_API_KEY: \" \" is not a key; leave it out for none"
         );
+    }
+
+    #[test]
+    fn an_error_shows_no_secret() {
+        let unquoted = load(&Flags::default(), Some("anthropic_api_key = sk-ant-hidden"), &[]);
+        let address = |value| load(&Flags::default(), None, &[("ANTHROPIC_BASE_URL", value)]);
+        for refused in [
+            unquoted,
+            address("https://user:sk-ant-hidden@gateway"),
+            address("https://gateway?token=sk-ant-hidden"),
+            address("gateway#sk-ant-hidden"),
+        ] {
+            let error = anyhow::Error::from(refused.unwrap_err());
+            assert!(!format!("{error:#} {error:?}").contains("hidden"), "{error:#}");
+        }
     }
 
     #[test]

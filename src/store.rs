@@ -190,24 +190,23 @@ impl Ledger {
         let packed = self.packed(opening).await;
         let (asked, client) = packed.unwrap_or_default();
         let call = lost::call_column(&opening.call, &client);
-        self.commit(Op::Open(Open { opening: Arc::clone(opening), asked, client, call })).await
+        let opening = Arc::new(opening.without_bodies());
+        self.commit(Op::Open(Open { opening, asked, client, call })).await
     }
 
-    /// Writes that an exchange ended, and its call with it. To be awaited before the client gets its last bytes. From
-    /// the moment of the call a servable answer can be found.
+    /// Writes that an exchange ended, and its call with it. To be awaited before the client gets its last bytes. Once
+    /// it is awaited a servable answer can be found, not before: nobody shall rely on what may yet be lost.
     pub async fn seal(&self, opening: &Arc<Opening>, mut sealing: Sealing) -> Durable {
         let recording = sealing.recording.take();
-        if let Some(recording) = recording.as_ref().filter(|_| sealing.servable) {
-            let stored = Stored {
-                exchange: opening.exchange,
-                recording: Arc::clone(recording),
-                model_served: sealing.model_served.as_ref().unwrap_or(&opening.model).clone(),
-                tokens: sealing.tokens,
-                cost: sealing.cost,
-                ended_at: sealing.ended_at,
-            };
-            self.hot.lock().unwrap_or_else(PoisonError::into_inner).insert(opening.key, stored);
-        }
+        let stored = recording.as_ref().filter(|_| sealing.servable).map(|recording| Stored {
+            exchange: opening.exchange,
+            recording: Arc::clone(recording),
+            model_served: sealing.model_served.as_ref().unwrap_or(&opening.model).clone(),
+            tokens: sealing.tokens,
+            cost: sealing.cost,
+            ended_at: sealing.ended_at,
+        });
+        let key = opening.key;
         let (asked, client) = self.packed(opening).await.unwrap_or_default();
         let recording = match recording {
             Some(recording) => {
@@ -216,16 +215,22 @@ impl Ledger {
             }
             None => None,
         };
-        let opening = Arc::clone(opening);
-        self.commit(Op::Seal(Seal { opening, sealing, asked, client, recording })).await
+        let opening = Arc::new(opening.without_bodies());
+        let sealed =
+            self.commit(Op::Seal(Seal { opening, sealing, asked, client, recording })).await;
+        if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
+            self.hot.lock().unwrap_or_else(PoisonError::into_inner).insert(key, stored);
+        }
+        sealed
     }
 
     /// Writes a call that had no exchange of its own. Never waits; to be called on the runtime.
-    pub fn record(&self, row: CallRow) {
-        let bytes = row.facts.client_chain.as_ref().map_or(0, |chain| chain.bytes());
+    pub fn record(&self, mut row: CallRow) {
+        let chain = row.facts.client_chain.take();
+        let bytes = chain.as_ref().map_or(0, |chain| chain.bytes());
         let ledger = self.clone();
         let write = move || {
-            let chain = row.facts.client_chain.as_deref();
+            let chain = chain.as_deref();
             let client =
                 chain.map(|chain| Packed::new(chain, &ledger.shared.known)).unwrap_or_default();
             ledger.enqueue(Op::Call(Call { row, client }), None);
@@ -262,7 +267,9 @@ impl Ledger {
         let error = self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let count = |counter: &AtomicU64| counter.load(Relaxed);
         State {
-            writable: error.is_none() && !self.shared.closing.is_cancelled(),
+            writable: error.is_none()
+                && !self.shared.closing.is_cancelled()
+                && !self.shared.done.is_cancelled(),
             error,
             queued: self.shared.queued.load(Relaxed),
             queued_bytes: self.shared.queued_bytes.load(Relaxed),

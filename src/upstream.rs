@@ -64,6 +64,8 @@ pub struct Incoming {
     pub request_id: Option<String>,
     /// The status of the response.
     pub status: u16,
+    /// Whether an earlier try reached somebody and broke off: it may have been billed.
+    pub broken_before: bool,
     /// What a read found after the bytes that it brought.
     after: Option<Result<More, Error>>,
     /// How long upstream may be silent.
@@ -109,9 +111,10 @@ impl Upstream {
     pub async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Error> {
         let mut attempt = 1;
         let mut client = &self.pooled;
+        let mut broken_before = false;
         loop {
             let error = match self.send_once(client, outgoing).await {
-                Ok(incoming) => return Ok(incoming),
+                Ok(incoming) => return Ok(Incoming { broken_before, ..incoming }),
                 Err(error) => error,
             };
             let Some(wait) = error.retry(attempt).filter(|_| attempt < ATTEMPTS) else {
@@ -124,6 +127,7 @@ impl Upstream {
                 "asking upstream again"
             );
             if matches!(error.error, Error::Broken(_)) {
+                broken_before = true;
                 client = self.fresh();
             }
             tokio::time::sleep(wait).await;
@@ -244,6 +248,7 @@ impl Incoming {
         Self {
             request_id: text(response.headers(), "request-id"),
             status: response.status().as_u16(),
+            broken_before: false,
             response,
             after: None,
             idle,

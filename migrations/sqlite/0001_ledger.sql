@@ -86,7 +86,7 @@ create table call (
     user_message_id text,
     task text,
     client text,                            -- the program that asked
-    status integer,                         -- of our response; null: the process died before it
+    status integer,                         -- of our response; null: nobody was there to get one
     outcome text not null,                  -- of the exchange
     ttft_us integer,
     total_us integer,

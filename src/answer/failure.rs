@@ -1,4 +1,4 @@
-//! Why a call got no whole answer: one enum for the layer, matched exhaustively where it becomes HTTP.
+//! Why a question that could be read got no whole answer: matched exhaustively where it becomes HTTP.
 
 use crate::{
     domain::{anthropic, openai, translate},

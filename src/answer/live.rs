@@ -37,6 +37,8 @@ struct Live {
 struct State {
     recording: Recording,
     end: Option<End>,
+    /// Whether anything was appended before the end.
+    begun: bool,
     readers: usize,
     waiting: Vec<Waker>,
     /// The writer, waiting to hear that nobody reads any more.
@@ -74,6 +76,7 @@ impl Writer {
     pub(super) fn append(&self, segment: Segment) {
         let mut state = self.live.lock();
         state.recording.append(Arc::new(segment));
+        state.begun = true;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -141,9 +144,7 @@ impl Reader {
         std::future::poll_fn(|context| {
             let mut state = self.live.lock();
             match &state.end {
-                Some(End::Failed(failure)) if state.recording.events().count() <= 1 => {
-                    Poll::Ready(Err(Arc::clone(failure)))
-                }
+                Some(End::Failed(failure)) if !state.begun => Poll::Ready(Err(Arc::clone(failure))),
                 None if state.recording.is_empty() => state.wait(context),
                 _ => Poll::Ready(Ok(())),
             }

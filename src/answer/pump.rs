@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         anthropic::{Tally, TallyError},
-        exchange::{Micros, Outcome},
+        exchange::{Cost, Micros, NanoDollars, Outcome},
         recording::{Recorder, Segment},
     },
     store::{Opening, Sealing},
@@ -50,6 +50,8 @@ struct Course {
     recorded: usize,
     /// Whether the readers have seen anything.
     published: bool,
+    /// Whether a connection broke before the one that answers.
+    broken_before: bool,
 }
 
 /// How it went.
@@ -80,6 +82,7 @@ pub(super) async fn run(answers: Answers, exchange: Exchange, writer: Writer) {
         status: None,
         recorded: 0,
         published: false,
+        broken_before: false,
     };
     let ending = tokio::select! {
         biased;
@@ -119,6 +122,7 @@ async fn converse(
     };
     course.request_id = incoming.request_id.take();
     course.status = Some(incoming.status);
+    course.broken_before = incoming.broken_before;
     let incoming = course.incoming.insert(incoming);
     loop {
         let more = match incoming.read(&mut course.recorder).await {
@@ -191,23 +195,29 @@ async fn seal(
     ending: Ending,
     writer: Writer,
 ) {
-    let Course { began, ttft, tally, request_id, status, published, .. } = course;
+    let Course { began, ttft, tally, request_id, status, published, broken_before, .. } = course;
     let Ending { outcome, failure, last } = ending;
     let opening = &exchange.opening;
     let catalog = answers.catalog();
     let tokens = tally.tokens();
     let billed = catalog.cost(tally.model().unwrap_or(&opening.model), &tokens, tally.terms());
     let cost = match (outcome, &failure) {
-        // A refused request costs nothing, and nothing is exact.
-        (Outcome::Complete, _) | (_, Some(Failure::Upstream(upstream::Error::Refused { .. }))) => {
-            billed
-        }
+        // An earlier try whose connection broke may have been answered, and billed, unseen.
+        _ if broken_before => billed.at_least(),
+        (Outcome::Complete, _) => billed,
+        // Nobody answered, and nobody is billed, whatever the model would have cost.
+        (
+            _,
+            Some(Failure::Upstream(upstream::Error::Refused { .. } | upstream::Error::Connect(_))),
+        ) => Cost::Exact(NanoDollars(0)),
         _ => billed.at_least(),
     };
     let status_of = answers.settings.status_of;
+    // Who wants the whole answer has seen nothing until it is whole.
+    let begun = published && opening.call.stream;
     let call_status = match &failure {
-        Some(failure) if !published => Some(status_of(Some(failure))),
-        None if outcome != Outcome::Complete && !published => None,
+        Some(failure) if !begun => Some(status_of(Some(failure))),
+        None if outcome != Outcome::Complete && !begun => None,
         _ => Some(status_of(None)),
     };
     let sealing = Sealing {
@@ -225,7 +235,7 @@ async fn seal(
         cost,
         priced_on: Some(catalog.prices_as_of().to_owned()),
         servable: exchange.servable && tally.is_servable(),
-        recording: (exchange.keep && tally.model().is_some())
+        recording: (exchange.keep && tally.began())
             .then(|| Arc::new(writer.recording(last.as_ref()))),
         refs: Vec::new(),
         call_status,

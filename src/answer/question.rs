@@ -10,13 +10,16 @@ use crate::{
     domain::{
         cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
         catalog::Catalog,
-        chain::Chain,
+        chain::{Chain, Hash},
         exchange::{AnsweredBy, CallId, Door, UnixMillis},
         openai,
         translate::{self, Translated, WithUsage},
     },
     store::CallFacts,
 };
+
+/// Longer ids are kept as their hash.
+const LONGEST_ID: usize = 256;
 
 /// Who asks, as the door understood it.
 #[derive(Debug, Clone)]
@@ -66,8 +69,8 @@ pub(super) fn understand(
     let request = openai::Request::parse(body)?;
     let translated = translate::request(&request, catalog)?;
     let chain = Arc::new(cache::chain(&translated.request));
-    let stated = request.user.as_ref().or(request.safety_identifier.as_ref());
-    let user = asker.user.as_ref().or(stated).cloned();
+    let stated = request.end_user().map(|(_, user)| bounded(user));
+    let user = asker.user.clone().or(stated);
     let scope = scope(asker, user.as_ref());
     let key = cache::key(&scope, translated.version, &translated.betas, &chain);
     let source = cache::source(asker.directives, client(asker));
@@ -84,6 +87,15 @@ pub(super) fn understand(
         WithUsage::No
     });
     Ok(Question { translated, chain, key, scope, source, user, client_chain, stream })
+}
+
+/// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.
+pub fn bounded(id: &str) -> String {
+    if id.len() <= LONGEST_ID {
+        id.to_owned()
+    } else {
+        Hash::of("long id", &[id.as_bytes()]).to_string()
+    }
 }
 
 fn scope(asker: &Asker, user: Option<&String>) -> Scope {

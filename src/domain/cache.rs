@@ -243,10 +243,9 @@ pub enum Source {
 /// Decides where the answer to a call may come from (design §5, as far as it is built).
 pub fn source(directives: Directives, client: Client) -> Source {
     match (directives, client) {
-        (Directives { no_store: true, .. }, _) | (_, Client::Temporary) => Source::Bypass,
-        (Directives { no_cache: true, .. }, _) => Source::Refresh,
         (Directives { only_if_cached: true, .. }, _) => Source::LedgerOnly,
-        (_, Client::Chats) => Source::Refresh,
+        (Directives { no_store: true, .. }, _) | (_, Client::Temporary) => Source::Bypass,
+        (Directives { no_cache: true, .. }, _) | (_, Client::Chats) => Source::Refresh,
         (_, Client::Plain) => Source::LedgerFirst,
     }
 }

@@ -50,6 +50,10 @@ impl Auth {
             let own = shown().find(|key| key.starts_with(ANTHROPIC_KEY) && !same(key, client));
             return Ok(self.credentials(client, own));
         }
+        // Any page that a browser has open can send requests to this machine, and no key would stop it.
+        if let Some(origin) = text(headers, "origin").filter(|origin| !is_local(origin)) {
+            return Err(Rejection::ForeignOrigin(origin.to_owned()));
+        }
         let own = shown().find(|key| key.starts_with(ANTHROPIC_KEY));
         Ok(self.credentials(shown().next().unwrap_or_default(), own))
     }
@@ -71,6 +75,16 @@ impl Auth {
 /// Compares digests in constant time, so that neither the time nor the length tells anything of the key.
 fn same(shown: &str, expected: &str) -> bool {
     Sha256::digest(shown).ct_eq(&Sha256::digest(expected)).into()
+}
+
+/// Whether a page was served by this machine.
+fn is_local(origin: &str) -> bool {
+    url::Url::parse(origin).is_ok_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -115,6 +129,20 @@ mod tests {
         assert_eq!(a.anthropic.unwrap().expose_secret(), "sk-ant-a");
         assert_ne!(a.holder, b.holder);
         assert!(check(&auth, &[("authorization", "Bearer other")]).unwrap().anthropic.is_none());
+    }
+
+    #[test]
+    fn without_a_client_key_only_pages_of_this_machine_may_ask() {
+        let open = Auth::new(None, Some("sk-ant-op".into()));
+        for local in ["http://localhost:3000", "http://127.0.0.1:8080", "http://[::1]"] {
+            assert!(check(&open, &[("origin", local)]).is_some(), "{local}");
+        }
+        for foreign in ["https://evil.example", "http://localhost.evil.example", "null"] {
+            assert!(check(&open, &[("origin", foreign)]).is_none(), "{foreign}");
+        }
+        let keyed = Auth::new(Some("k".into()), None);
+        let page = [("origin", "https://chat.example"), ("authorization", "Bearer k")];
+        assert!(check(&keyed, &page).is_some());
     }
 
     #[test]

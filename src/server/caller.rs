@@ -3,10 +3,10 @@
 use http::{HeaderMap, header};
 
 use super::{auth::Credentials, error::Rejection};
-use crate::{answer::Asker, domain::cache::Directives};
-
-/// Longer ids are nobody's.
-const LONGEST_ID: usize = 256;
+use crate::{
+    answer::{Asker, bounded},
+    domain::cache::Directives,
+};
 
 /// Reads who asks. The ids are those of the connection's header box (Open WebUI fills in `{{CHAT_ID}}` and the like,
 /// `reference/open-webui.md` §3) and of its user-info setting; ids that it could not fill in arrive empty.
@@ -44,6 +44,8 @@ fn directives(headers: &HeaderMap) -> Directives {
 
 /// The first of the headers that says something.
 fn id(headers: &HeaderMap, names: &[&str]) -> Option<String> {
-    let value = names.iter().filter_map(|name| headers.get(*name)?.to_str().ok().map(str::trim));
-    value.map(str::to_owned).find(|value| !value.is_empty() && value.len() <= LONGEST_ID)
+    let values = names.iter().filter_map(|name| headers.get(*name));
+    // Ids need not be plain text: dropping one would put its user among those who state none.
+    let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    texts.map(|text| bounded(&text)).find(|text| !text.is_empty())
 }

@@ -33,6 +33,11 @@ pub(super) enum Rejection {
          `Authorization: Bearer …` or `x-api-key: …`"
     )]
     NoAnthropicKey,
+    #[error(
+        "a page of {0} may not ask: anybody's page could spend your money; start Reprise with a key that clients must \
+         show (--api-key or REPRISE_API_KEY)"
+    )]
+    ForeignOrigin(String),
     #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
     LargeBody { limit: usize },
     #[error("the request body did not arrive in time")]
@@ -55,6 +60,7 @@ impl Rejection {
             Self::NoClientKey | Self::WrongClientKey | Self::NoAnthropicKey => {
                 StatusCode::UNAUTHORIZED
             }
+            Self::ForeignOrigin(_) => StatusCode::FORBIDDEN,
             Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenBody | Self::Answer(Error::Unreadable(_) | Error::Untranslatable(_)) => {
@@ -79,6 +85,7 @@ impl Rejection {
             Self::NoClientKey | Self::WrongClientKey | Self::NoAnthropicKey => {
                 invalid(None, Some("invalid_api_key"))
             }
+            Self::ForeignOrigin(_) => invalid(None, Some("foreign_origin")),
             Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
             Self::SlowBody | Self::BrokenBody => invalid(None, None),
             Self::NoSuchModel(_) => invalid(Some("model"), Some("model_not_found")),
@@ -116,8 +123,13 @@ impl IntoResponse for Rejection {
         let status = self.status();
         let error = self.openai();
         // What came from upstream has its line already, with the call.
-        if !matches!(self, Self::Answer(Error::Failed(_))) {
-            tracing::info!(status = status.as_u16(), error = %self, "call turned away");
+        let logged = match &self {
+            Self::Answer(Error::Failed(failure)) => !matches!(**failure, Failure::NotCached),
+            _ => false,
+        };
+        if !logged {
+            // As a string it is escaped: what a client wrote cannot look like a line of the log.
+            tracing::info!(status = status.as_u16(), error = self.to_string(), "call turned away");
         }
         let quota = error.code.as_deref() == Some("insufficient_quota");
         let body = serde_json::to_vec(&openai::ErrorBody { error }).unwrap_or_default();

@@ -15,7 +15,10 @@ use sqlx::{Row, SqliteConnection};
 use super::Error;
 use crate::domain::chain::{self, Chain, Hash, Node};
 
-/// Hashes that are committed. Bounded: forgetting one costs a row that is not inserted again, never a wrong ledger.
+/// Hashes that are committed. How a body is cut ([`chain::LONG_STRING`]) is a part of the ledger's format: cut in another
+/// way, a body that is there already would get pieces that are not its own.
+///
+/// Bounded: forgetting one costs a row that is not inserted again, never a wrong ledger.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     young: HashSet<Hash>,

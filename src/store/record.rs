@@ -39,6 +39,14 @@ pub struct Opening {
     pub call: CallFacts,
 }
 
+impl Opening {
+    /// What waits in the queue: the bodies are packed apart and counted, and must not be held twice.
+    pub(super) fn without_bodies(&self) -> Self {
+        let call = CallFacts { client_chain: None, ..self.call.clone() };
+        Self { chain: None, call, ..self.clone() }
+    }
+}
+
 /// What is known of a call when it comes in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallFacts {

@@ -27,6 +27,13 @@ fn is_hit(reply: &Reply) -> bool {
     hit
 }
 
+/// Reads to the end, from when on the answer is in the ledger.
+async fn was_hit(reply: Reply) -> bool {
+    let hit = is_hit(&reply);
+    reply.text().await;
+    hit
+}
+
 /// A client that wants nothing but what is in the ledger.
 fn only_if_cached(app: &App) -> Client {
     app.client().header("cache-control", "only-if-cached")
@@ -93,8 +100,8 @@ async fn streamed_and_whole_share_one_recording() {
     for number in 0..2 {
         let (first, second) =
             if number == 0 { (ask("a"), ask_whole("a")) } else { (ask_whole("b"), ask("b")) };
-        assert!(!is_hit(&app.client().post(CHAT, &first).await));
-        assert!(is_hit(&app.client().post(CHAT, &second).await));
+        assert!(!was_hit(app.client().post(CHAT, &first).await).await);
+        assert!(was_hit(app.client().post(CHAT, &second).await).await);
     }
     let chunks = app.client().post(CHAT, &with_usage(ask("a"))).await.chunks().await;
     let whole = app.client().post(CHAT, &ask_whole("a")).await.json().await;
@@ -142,8 +149,8 @@ async fn what_means_the_same_is_the_same_and_what_does_not_is_not() {
         ("messages", json!([{ "role": "user", "content": "hi " }])),
     ] {
         let other = with(with(ask("hi"), "max_tokens", json!(100)), field, value);
-        assert!(!is_hit(&app.client().post(CHAT, &other).await), "{field}");
-        assert!(is_hit(&app.client().post(CHAT, &other).await), "{field}");
+        assert!(!was_hit(app.client().post(CHAT, &other).await).await, "{field}");
+        assert!(was_hit(app.client().post(CHAT, &other).await).await, "{field}");
     }
     assert_eq!(upstream.requests().len(), 7);
 }
@@ -344,4 +351,20 @@ async fn an_answer_that_is_too_old_is_asked_for_again() {
     let ttl = status.split("ttl=").nth(1).and_then(|rest| rest.split(';').next());
     let ttl: u64 = ttl.and_then(|ttl| ttl.parse().ok()).expect("a ttl");
     assert!((10_799..=10_800).contains(&(age + ttl)), "{status}");
+}
+
+#[tokio::test]
+async fn what_one_end_user_was_told_no_other_is() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.always(hello());
+    let by = |id: &str| {
+        let body = with(ask_whole("hi"), "user", json!("one app for all"));
+        with(body, "safety_identifier", json!(id))
+    };
+    let long = |end: &str| "x".repeat(300) + end;
+    for id in ["ann", "bob", &long("1"), &long("2")] {
+        assert!(!was_hit(app.client().post(CHAT, &by(id)).await).await, "{id}");
+        assert!(was_hit(app.client().post(CHAT, &by(id)).await).await, "{id}");
+    }
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 
-use crate::domain::sse;
+use crate::domain::{json::inside, sse};
 
 /// One event.
 #[derive(Debug)]
@@ -105,6 +105,16 @@ pub enum Delta<'a> {
     Json(&'a RawValue),
     /// Anything else.
     Unknown,
+}
+
+impl Delta<'_> {
+    /// Whether it adds to what a reader sees.
+    pub fn says_something(&self) -> bool {
+        match self {
+            Self::Text(text) | Self::Thinking(text) | Self::Json(text) => !inside(text).is_empty(),
+            Self::Unknown => false,
+        }
+    }
 }
 
 /// `message_delta`.

@@ -28,11 +28,10 @@ pub enum TallyError {
 }
 
 impl Tally {
-    /// Reads one event, with its blank line. A delta that is framed as Anthropic frames them says nothing that is
-    /// counted, and most events are deltas: it is passed over.
+    /// Reads one event, with its blank line. Once there is content, a delta that is framed as Anthropic frames
+    /// them says nothing that is counted, and most events are deltas: it is passed over.
     pub fn read(&mut self, event: &[u8]) -> Result<(), TallyError> {
-        if self.model.is_some() && is_framed_delta(event) {
-            self.has_content = true;
+        if self.has_content && is_framed_delta(event) {
             return Ok(());
         }
         match parse(&sse::parse(event))? {
@@ -57,7 +56,7 @@ impl Tally {
                 self.usage.update(last.usage);
             }
             Event::MessageStop => self.ended = true,
-            Event::BlockDelta { .. } => self.has_content = true,
+            Event::BlockDelta { delta, .. } => self.has_content |= delta.says_something(),
             Event::BlockStop { .. } => {}
         }
         Ok(())
@@ -74,7 +73,12 @@ impl Tally {
 
     /// The model that answered, once it began to.
     pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
+        self.model.as_deref().filter(|model| !model.is_empty())
+    }
+
+    /// Whether an answer began.
+    pub const fn began(&self) -> bool {
+        self.model.is_some()
     }
 
     /// Why it stopped, in Anthropic's words.

@@ -94,6 +94,15 @@ pub struct Request {
     pub extra: BTreeMap<String, Value>,
 }
 
+impl Request {
+    /// Who asks, as the body says it: `safety_identifier` is the newer word for `user`. With the field's name.
+    pub fn end_user(&self) -> Option<(&'static str, &str)> {
+        let fields = [("safety_identifier", &self.safety_identifier), ("user", &self.user)];
+        let mut given = fields.into_iter().filter_map(|(field, id)| Some((field, id.as_deref()?)));
+        given.find(|(_, id)| !id.trim().is_empty())
+    }
+}
+
 /// `stream_options`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

@@ -18,6 +18,11 @@ use crate::domain::{
     openai,
 };
 
+/// Longer names are nobody's, and would fill logs and rows.
+const LONGEST_NAME: usize = 256;
+/// So many unknown fields are named.
+const MOST_UNKNOWN: usize = 20;
+
 /// What goes upstream, and what had to be changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Translated {
@@ -80,6 +85,9 @@ fn model<'a>(given: &'a str, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
     let bare = trimmed.strip_prefix("anthropic/").unwrap_or(trimmed);
     if bare.is_empty() {
         return Err(Error::NoModel);
+    }
+    if bare.len() > LONGEST_NAME {
+        return Err(Error::OutOfRange { field: "model", range: "the id of a model" });
     }
     let model = if bare.starts_with("claude-") && bare.contains('.') {
         Cow::Owned(bare.replace('.', "-"))
@@ -279,17 +287,11 @@ fn service_tier(given: Option<&str>, notes: &mut Notes) -> Option<&'static str> 
 
 /// Who asks, unless it tells who that is in person (§1.1 `metadata`).
 fn metadata(request: &openai::Request, notes: &mut Notes) -> Option<Metadata> {
-    let given = |id: &'_ Option<String>| id.clone().filter(|id| !messages::is_blank(id));
-    let (field, user_id) = match (given(&request.safety_identifier), given(&request.user)) {
-        (Some(id), other) => {
-            if other.is_some_and(|other| other != id) {
-                notes.add("user", "is left out, because safety_identifier says otherwise");
-            }
-            ("safety_identifier", id)
-        }
-        (None, Some(id)) => ("user", id),
-        (None, None) => return None,
-    };
+    let (field, user_id) = request.end_user()?;
+    if field != "user" && request.user.as_deref().is_some_and(|user| user != user_id) {
+        notes.add("user", "is left out, because safety_identifier says otherwise");
+    }
+    let user_id = user_id.to_owned();
     if user_id.chars().count() > 256 {
         notes.add(field, "is left out, because it is longer than 256 characters");
         return None;
@@ -378,9 +380,13 @@ fn leave_out(request: &openai::Request, notes: &mut Notes) {
     }
     // These two are read above, out of the unknown ones.
     let known = ["top_k", "thinking", "reasoning"];
-    for (field, value) in extra {
-        if !value.is_null() && !known.contains(&&**field) {
-            notes.add(field, "is left out, because it is not known");
-        }
+    let mut unknown =
+        extra.iter().filter(|(field, value)| !value.is_null() && !known.contains(&&***field));
+    for (field, _) in unknown.by_ref().take(MOST_UNKNOWN) {
+        let name: String = field.chars().take(LONGEST_NAME).collect();
+        notes.add(name, "is left out, because it is not known");
+    }
+    if unknown.next().is_some() {
+        notes.add("", "more unknown fields are left out");
     }
 }

@@ -1,0 +1,229 @@
+//! The layers of settings: flag over environment over file, each value with where it came from.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::{Durability, Env, Error, Flags, GlobalFlags, LogFormat};
+
+/// The names in the environment and in the file, by flag.
+const NAMES: &[(&str, &str)] = &[
+    ("host", "REPRISE_HOST"),
+    ("port", "REPRISE_PORT"),
+    ("api_key", "REPRISE_API_KEY"),
+    ("no_auth", "REPRISE_NO_AUTH"),
+    ("anthropic_api_key", "ANTHROPIC_API_KEY"),
+    ("anthropic_base_url", "ANTHROPIC_BASE_URL"),
+    ("database_url", "REPRISE_DATABASE_URL"),
+    ("max_body", "REPRISE_MAX_BODY"),
+    ("upstream_idle_timeout", "REPRISE_UPSTREAM_IDLE_TIMEOUT"),
+    ("cache_ttl", "REPRISE_CACHE_TTL"),
+    ("durability", "REPRISE_DURABILITY"),
+    ("log_format", "REPRISE_LOG_FORMAT"),
+    ("log", "REPRISE_LOG"),
+];
+
+/// A value and where it came from.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) value: String,
+    pub(super) source: String,
+}
+
+/// The strongest value of each setting.
+#[derive(Debug)]
+pub(super) struct Layers(BTreeMap<&'static str, Setting>);
+
+impl Layers {
+    pub(super) fn read(flags: &Flags, global: &GlobalFlags, env: Env<'_>) -> Result<Self, Error> {
+        let mut layers = BTreeMap::new();
+        if let Some(path) =
+            global.config.clone().or_else(|| env("REPRISE_CONFIG").map(PathBuf::from))
+        {
+            read_file(&path, &mut layers)?;
+        }
+        for &(name, variable) in NAMES {
+            if let Some(value) = env(variable) {
+                layers.insert(name, Setting { value, source: variable.to_owned() });
+            }
+        }
+        let Flags {
+            host,
+            port,
+            api_key,
+            no_auth,
+            anthropic_base_url,
+            max_body,
+            upstream_idle_timeout,
+            cache_ttl,
+            durability,
+            log_format,
+            log,
+        } = flags;
+        let no_auth = no_auth.then(|| "true".to_owned());
+        let given = [
+            ("host", host),
+            ("port", port),
+            ("api_key", api_key),
+            ("no_auth", &no_auth),
+            ("anthropic_base_url", anthropic_base_url),
+            ("database_url", &global.database_url),
+            ("max_body", max_body),
+            ("upstream_idle_timeout", upstream_idle_timeout),
+            ("cache_ttl", cache_ttl),
+            ("durability", durability),
+            ("log_format", log_format),
+            ("log", log),
+        ];
+        for (name, value) in given {
+            if let Some(value) = value {
+                let source = format!("--{}", name.replace('_', "-"));
+                layers.insert(name, Setting { value: value.clone(), source });
+            }
+        }
+        Ok(Self(layers))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&Setting> {
+        self.0.get(name)
+    }
+
+    /// A key that is given but blank is a mistake, such as `--api-key "$UNSET"`: it must not open the door.
+    pub(super) fn secret(&self, name: &str) -> Result<Option<SecretString>, Error> {
+        self.read_as(name, "a key; leave it out for none", |value| {
+            (!value.is_empty()).then(|| SecretString::from(value))
+        })
+    }
+
+    pub(super) fn read_as<T>(
+        &self,
+        name: &str,
+        expected: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let Some(Setting { value, source }) = self.text(name) else { return Ok(None) };
+        let invalid =
+            || Error::Invalid { source_name: source.clone(), value: value.clone(), expected };
+        read(value.trim()).map(Some).ok_or_else(invalid)
+    }
+
+    pub(super) fn parse<T: FromStr>(
+        &self,
+        name: &str,
+        expected: &'static str,
+    ) -> Result<Option<T>, Error> {
+        self.read_as(name, expected, |value| value.parse().ok())
+    }
+
+    pub(super) fn time(&self, name: &str) -> Result<Option<Duration>, Error> {
+        self.read_as(name, "a time such as 90s, 2h or 30d", time)
+    }
+
+    pub(super) fn base_url(&self) -> Result<Url, Error> {
+        let expected = "an address such as https://api.anthropic.com";
+        let url = self.read_as("anthropic_base_url", expected, |value| {
+            let url = Url::parse(value).ok()?;
+            (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+        });
+        let url = match (url, self.text("anthropic_base_url")) {
+            // A password would be shown with the value.
+            (Err(_), Some(Setting { value, source })) if value.contains(['@', '?', '#']) => {
+                return Err(Error::Address { source_name: source.clone() });
+            }
+            (url, _) => url?,
+        };
+        let Some(url) = url else {
+            return Ok(
+                Url::parse("https://api.anthropic.com").expect("a constant that is an address")
+            );
+        };
+        let extra = !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some();
+        match self.text("anthropic_base_url") {
+            Some(Setting { source, .. }) if extra => {
+                Err(Error::Address { source_name: source.clone() })
+            }
+            _ => Ok(url),
+        }
+    }
+
+    pub(super) fn database_url(&self, env: Env<'_>) -> Result<String, Error> {
+        if let Some(Setting { value, .. }) = self.text("database_url") {
+            return Ok(value.clone());
+        }
+        let data = env("XDG_DATA_HOME").map(PathBuf::from);
+        let data = data
+            .or_else(|| Some(Path::new(&env("HOME")?).join(".local/share")))
+            .ok_or(Error::Homeless)?;
+        Ok(format!("sqlite://{}", data.join("reprise/reprise.db").display()))
+    }
+}
+
+fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Result<(), Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::File { path: path.to_owned(), source })?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Error::Toml { path: path.to_owned(), line, why: error.message().to_owned() }
+    })?;
+    for (name, value) in table {
+        let known = NAMES.iter().find(|(known, _)| *known == name);
+        let &(known, _) =
+            known.ok_or_else(|| Error::Unknown { path: path.to_owned(), name: name.clone() })?;
+        let value = match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let source = format!("{} in {}", name, path.display());
+        layers.insert(known, Setting { value, source });
+    }
+    Ok(())
+}
+
+/// Bytes, or a number with KiB, MiB or GiB.
+pub(super) fn size(text: &str) -> Option<usize> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+    let unit = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit).filter(|&size| size > 0)
+}
+
+/// Seconds, or what jiff reads as a span; a day has 24 hours.
+fn time(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds)).filter(|time| !time.is_zero());
+    }
+    let span: jiff::Span = text.parse().ok()?;
+    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(time).ok().filter(|time| !time.is_zero())
+}
+
+pub(super) fn durability(word: &str) -> Option<Durability> {
+    match word {
+        "full" => Some(Durability::Full),
+        "normal" => Some(Durability::Normal),
+        _ => None,
+    }
+}
+
+pub(super) fn log_format(word: &str) -> Option<LogFormat> {
+    match word {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
