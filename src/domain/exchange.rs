@@ -183,21 +183,8 @@ macro_rules! words {
                 f.pad(self.as_str())
             }
         }
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-
-            fn from_str(word: &str) -> Result<Self, UnknownWord> {
-                match word { $($word => Ok(Self::$variant),)+ _ => Err(UnknownWord(word.to_owned())) }
-            }
-        }
     };
 }
-
-/// A word that none of ours is: the ledger was written by something else.
-#[derive(Debug, thiserror::Error)]
-#[error("unknown word {0:?}")]
-pub struct UnknownWord(String);
 
 words! {
     /// How an exchange ended.

@@ -54,8 +54,7 @@ pub struct Row {
 impl Stats {
     /// Reads the whole ledger.
     pub async fn of(ledger: &Reader) -> Result<Self, store::Error> {
-        let mut totals = ledger.totals(UnixMillis(0)..UnixMillis(i64::MAX)).await?;
-        totals.sort_by(|a, b| b.cost.cmp(&a.cost).then_with(|| a.model.cmp(&b.model)));
+        let totals = ledger.totals(UnixMillis(0)..UnixMillis(i64::MAX)).await?;
         let mut total = Sum::default();
         for model in &totals {
             total.add(model);

@@ -138,6 +138,15 @@ pub struct Stop {
     pub stop_details: Option<StopDetails>,
 }
 
+impl Stop {
+    /// Takes over what a later event says, if it says why.
+    pub fn update(&mut self, later: Self) {
+        if later.stop_reason.is_some() {
+            *self = later;
+        }
+    }
+}
+
 /// `stop_details`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

@@ -82,9 +82,7 @@ pub fn fold(recording: &Recording) -> Result<Message, FoldError> {
             }
             Event::MessageDelta(MessageDelta { delta, usage }) => {
                 if let Some(message) = &mut message {
-                    if delta.stop_reason.is_some() {
-                        message.stop = delta;
-                    }
+                    message.stop.update(delta);
                     message.usage.update(usage);
                 }
             }

@@ -1,14 +1,14 @@
 //! What the ledger wants to know of an answer, and whether it is one: an event that no reader could make sense of must
 //! not be sealed as part of a whole answer, or every repeat would fail on it.
 
-use super::event::{Block, ErrorBody, Event, ParseError, Usage, parse};
+use super::event::{Block, ErrorBody, Event, ParseError, Stop, Usage, parse};
 use crate::domain::{catalog::Terms, exchange::Tokens, sse};
 
 /// Counts along while an answer comes in.
 #[derive(Debug, Default)]
 pub struct Tally {
     model: Option<String>,
-    stop_reason: Option<String>,
+    stop: Stop,
     usage: Usage,
     has_content: bool,
     used_server_tools: bool,
@@ -42,7 +42,7 @@ impl Tally {
             Event::MessageStart(start) => {
                 start.content.iter().for_each(|block| self.begin(block));
                 self.model = Some(start.model);
-                self.stop_reason = start.stop_reason;
+                self.stop = Stop { stop_reason: start.stop_reason, stop_details: None };
                 self.usage = start.usage;
             }
             _ if self.model.is_none() => return Err(TallyError::OutOfOrder),
@@ -50,9 +50,7 @@ impl Tally {
                 self.begin(&block);
             }
             Event::MessageDelta(last) => {
-                if last.delta.stop_reason.is_some() {
-                    self.stop_reason = last.delta.stop_reason;
-                }
+                self.stop.update(last.delta);
                 self.usage.update(last.usage);
             }
             Event::MessageStop => self.ended = true,
@@ -83,7 +81,7 @@ impl Tally {
 
     /// Why it stopped, in Anthropic's words.
     pub fn stop_reason(&self) -> Option<&str> {
-        self.stop_reason.as_deref()
+        self.stop.stop_reason.as_deref()
     }
 
     /// The error in mid-stream.

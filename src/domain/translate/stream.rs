@@ -171,9 +171,7 @@ impl Streaming {
             Event::BlockDelta { index, delta } => self.block_delta(index, delta, out),
             Event::BlockStop { index } => self.stop_block(index, out),
             Event::MessageDelta(last) => {
-                if last.delta.stop_reason.is_some() {
-                    self.stop = last.delta;
-                }
+                self.stop.update(last.delta);
                 self.usage.update(last.usage);
             }
             Event::MessageStop => self.whole = true,
