@@ -40,7 +40,7 @@ use crate::{
         },
         openai,
         recording::Recording,
-        translate::{self, Translated, WithUsage},
+        translate::{self, Form, Translated, WithUsage},
     },
     store::{CallRow, Ledger, Opening, Stored},
     upstream::{Outgoing, Upstream},
@@ -94,6 +94,8 @@ pub struct Answer {
     pub payer: Payer,
     /// Whether the client wants a stream, and of what kind.
     pub stream: Option<WithUsage>,
+    /// How the client wants it written.
+    pub form: Arc<Form>,
 }
 
 /// How old an answer is, and how much longer it may be served.
@@ -257,6 +259,7 @@ impl Answers {
             freshness: Some(Freshness { age, ttl: self.settings.ttl.saturating_sub(age) }),
             payer: Payer::AnEarlierCall,
             stream: question.stream,
+            form: Arc::clone(&question.form),
         }
     }
 
@@ -271,9 +274,9 @@ impl Answers {
         let call = CallId::new(Uuid::now_v7());
         let exchange = ExchangeId::new(Uuid::now_v7());
         let keep = answered_by != AnsweredBy::Bypass;
-        let Translated { request, version, betas, notes: _ } = &question.translated;
+        let Translated { request, version, betas, .. } = &question.translated;
         let outgoing = Outgoing {
-            body: cache::body(&question.chain, request.metadata.as_ref()).into(),
+            body: question.texts.body().into(),
             version: *version,
             betas: betas.join(","),
             key: asker.key.clone(),
@@ -287,7 +290,7 @@ impl Answers {
             opened_at: at,
             continues: None,
             breakpoints: None,
-            chain: keep.then(|| Arc::clone(&question.chain)),
+            chain: keep.then(|| Arc::new(question.texts.chain.clone())),
             collapse: None,
             call: facts(call, at, answered_by, question, asker),
         };
@@ -305,6 +308,7 @@ impl Answers {
             freshness: None,
             payer: Payer::ThisCall,
             stream: question.stream,
+            form: Arc::clone(&question.form),
         }
     }
 }

@@ -13,7 +13,7 @@ use reprise::{
         cache::CacheKey,
         chain::{Chain, Hash},
         exchange::{
-            AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, OwnerId,
+            AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, OwnerId,
             Tokens, UnixMillis,
         },
         recording::{Recorder, Recording},
@@ -99,7 +99,11 @@ fn sealing(text: &str, ended_at: i64) -> Sealing {
         priced_on: Some("2026-08-01".to_owned()),
         servable: true,
         recording: Some(recording(text)),
-        refs: vec![format!("toolu_{text}"), format!("toolu_{text}"), "signature".to_owned()],
+        refs: vec![
+            AnswerRef::call(text),
+            AnswerRef::call(text),
+            AnswerRef::signature("signed"),
+        ],
         call_status: Some(200),
     }
 }

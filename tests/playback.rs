@@ -16,10 +16,10 @@ use std::{fmt::Write, fs, path::Path, sync::Arc};
 use client::Heard;
 use proptest::prelude::*;
 use reprise::domain::{
-    anthropic::{FoldError, Tally, fold},
+    anthropic::{StreamError, Tally, fold},
     exchange::{Cost, Micros, NanoDollars},
     recording::{Recorder, Recording},
-    translate::{Bill, Chunks, StreamError, WithUsage, completion},
+    translate::{Bill, Chunks, Form, WithUsage, completion},
 };
 
 const ID: &str = "chatcmpl-1";
@@ -247,7 +247,7 @@ fn record(pieces: &[&[u8]]) -> (Recording, Vec<u8>) {
 }
 
 fn stream(recording: &Recording, usage: WithUsage, bill: Bill) -> (Vec<u8>, Option<StreamError>) {
-    let mut chunks = Chunks::new(ID.to_owned(), CREATED, usage);
+    let mut chunks = Chunks::new(ID.to_owned(), CREATED, usage, Arc::default());
     let mut out = Vec::new();
     let mut events = recording.events();
     let failed = events.find_map(|event| chunks.translate(event, &mut out).err());
@@ -255,12 +255,12 @@ fn stream(recording: &Recording, usage: WithUsage, bill: Bill) -> (Vec<u8>, Opti
     (out, error)
 }
 
-fn whole(recording: &Recording, bill: Bill) -> Result<Vec<u8>, FoldError> {
+fn whole(recording: &Recording, bill: Bill) -> Result<Vec<u8>, StreamError> {
     let message = fold(recording)?;
-    Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED)).unwrap())
+    Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED, &Form::default())).unwrap())
 }
 
-fn tally(recording: &Recording) -> Result<Tally, reprise::domain::anthropic::TallyError> {
+fn tally(recording: &Recording) -> Result<Tally, StreamError> {
     let mut tally = Tally::default();
     for event in recording.events() {
         tally.read(event)?;

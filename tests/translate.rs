@@ -14,10 +14,10 @@ mod key;
 use std::collections::BTreeMap;
 
 use reprise::domain::{
-    anthropic, cache,
+    anthropic,
     catalog::Catalog,
     openai,
-    translate::{self, Translated},
+    translate::{self, Context, Occasion, Originals, Translated},
 };
 use serde_json::{Value, json};
 
@@ -155,13 +155,19 @@ fn every_field_may_be_null() {
 /// A body translated by the built-in catalog.
 fn translated(body: &Value) -> Translated {
     let request = openai::Request::parse(body.to_string().as_bytes()).unwrap();
-    translate::request(&request, &Catalog::builtin()).unwrap()
+    plain(&request, &Catalog::builtin()).unwrap()
+}
+
+/// Translates for a client that says nothing of itself, with an empty ledger.
+fn plain(request: &openai::Request, catalog: &Catalog) -> Result<Translated, translate::Error> {
+    let originals = Originals::new();
+    let context = Context { catalog, occasion: Occasion::Plain, originals: &originals };
+    translate::request(request, &context)
 }
 
 /// The body that goes upstream.
 fn upstream(request: &anthropic::Request) -> Value {
-    let body = cache::body(&cache::chain(request), request.metadata.as_ref());
-    serde_json::from_slice(&body).unwrap()
+    serde_json::from_slice(&anthropic::Texts::of(request).body()).unwrap()
 }
 
 fn outcome(body: &[u8], catalog: &Catalog) -> Value {
@@ -171,8 +177,8 @@ fn outcome(body: &[u8], catalog: &Catalog) -> Value {
             return json!({"error": {"message": error.to_string(), "param": error.param()}});
         }
     };
-    match translate::request(&request, catalog) {
-        Ok(Translated { request, version, betas, notes }) => {
+    match plain(&request, catalog) {
+        Ok(Translated { request, version, betas, notes, .. }) => {
             let notes: Vec<String> =
                 notes.iter().map(|note| format!("{}: {}", note.field, note.what)).collect();
             let mut outcome = json!({"upstream": upstream(&request), "version": version.as_str()});

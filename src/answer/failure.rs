@@ -1,7 +1,7 @@
 //! Why a question that could be read got no whole answer: matched exhaustively where it becomes HTTP.
 
 use crate::{
-    domain::{anthropic, openai, translate},
+    domain::{anthropic::StreamError, openai, translate},
     upstream,
 };
 
@@ -11,18 +11,9 @@ pub enum Failure {
     /// Upstream gave none, or broke off.
     #[error(transparent)]
     Upstream(#[from] upstream::Error),
-    /// Upstream said in mid-stream that it failed.
-    #[error("Anthropic failed while answering: {}", .0.error.message)]
-    MidStream(Box<anthropic::ErrorBody>),
-    /// The stream ended without `message_stop`.
-    #[error("the connection to Anthropic broke before the answer was whole")]
-    Cut,
-    /// An event is not what its name promises.
-    #[error("Anthropic sent something that cannot be read")]
-    Unreadable(#[from] anthropic::ParseError),
-    /// An event came at a moment when it means nothing.
-    #[error("Anthropic sent its events out of order")]
-    OutOfOrder,
+    /// Upstream's stream is no whole answer.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// The answer outgrew every limit.
     #[error("the answer is larger than {} MiB", super::LARGEST_RECORDING >> 20)]
     TooLarge,
@@ -38,15 +29,15 @@ impl Failure {
     /// The word for this kind of failure in the ledger and in reports.
     pub fn kind(&self) -> &str {
         match self {
-            Self::Upstream(upstream::Error::Refused { body, .. }) | Self::MidStream(body) => {
+            Self::Upstream(upstream::Error::Refused { body, .. })
+            | Self::Stream(StreamError::Upstream(body)) => {
                 &body.error.kind
             }
             Self::Upstream(upstream::Error::Connect(_)) => "connect",
             Self::Upstream(upstream::Error::Silent(_)) => "timeout",
-            Self::Upstream(upstream::Error::Broken(_)) | Self::Cut => "cut",
+            Self::Upstream(upstream::Error::Broken(_)) | Self::Stream(StreamError::Cut) => "cut",
             Self::Upstream(upstream::Error::NotAStream | upstream::Error::UnreadableModels(_))
-            | Self::Unreadable(_)
-            | Self::OutOfOrder => "unreadable",
+            | Self::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder) => "unreadable",
             Self::TooLarge => "too_large",
             Self::ShuttingDown => "shutdown",
             Self::NotCached => "not_cached",
@@ -62,15 +53,12 @@ impl Failure {
             code: Some(code.to_owned()),
         };
         match self {
-            Self::Upstream(upstream::Error::Refused { body, .. }) | Self::MidStream(body) => {
+            Self::Upstream(upstream::Error::Refused { body, .. })
+            | Self::Stream(StreamError::Upstream(body)) => {
                 translate::error(body)
             }
             Self::Upstream(upstream::Error::Silent(_)) => ours("upstream_timeout"),
-            Self::Upstream(_)
-            | Self::Cut
-            | Self::Unreadable(_)
-            | Self::OutOfOrder
-            | Self::TooLarge => ours("upstream_unavailable"),
+            Self::Upstream(_) | Self::Stream(_) | Self::TooLarge => ours("upstream_unavailable"),
             Self::ShuttingDown => ours("shutting_down"),
             Self::NotCached => ours("not_cached"),
         }

@@ -10,6 +10,7 @@ use std::{
 
 use super::failure::Failure;
 use crate::domain::{
+    anthropic::StreamError,
     exchange::{Cost, Tokens},
     recording::{Recording, Segment},
 };
@@ -127,7 +128,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.finish(None, End::Failed(Arc::new(Failure::Cut)));
+        self.finish(None, End::Failed(Arc::new(StreamError::Cut.into())));
     }
 }
 

@@ -12,11 +12,11 @@ use super::{
     live::{End, Reader},
 };
 use crate::domain::{
-    anthropic::{self, FoldError},
+    anthropic,
     exchange::{Cost, UnixMillis},
     openai,
     recording::Segment,
-    translate::{self, Bill, Chunks, StreamError, WithUsage},
+    translate::{self, Bill, Chunks, Form, WithUsage},
 };
 
 /// Who pays for what is read.
@@ -55,8 +55,9 @@ impl Stream {
         created: UnixMillis,
         payer: Payer,
         usage: WithUsage,
+        form: Arc<Form>,
     ) -> Self {
-        let chunks = Chunks::new(id, created.seconds(), usage);
+        let chunks = Chunks::new(id, created.seconds(), usage, form);
         Self { reader, chunks, payer, unseen: Vec::new(), ended: false }
     }
 
@@ -88,26 +89,18 @@ impl Stream {
 
     fn write(&mut self, end: Option<End>, out: &mut Vec<u8>) -> Result<(), openai::Error> {
         for event in self.unseen.iter().flat_map(|segment| segment.events()) {
-            self.chunks.translate(event, out).map_err(in_stream)?;
+            self.chunks.translate(event, out).map_err(|error| Failure::from(error).openai())?;
         }
         match end {
             None => return Ok(()),
             Some(End::Whole { cost, .. }) => {
-                self.chunks.finish(self.payer.bill(cost), out).map_err(in_stream)?;
+                let finished = self.chunks.finish(self.payer.bill(cost), out);
+                finished.map_err(|error| Failure::from(error).openai())?;
             }
             Some(End::Failed(failure)) => return Err(failure.openai()),
         }
         self.ended = true;
         Ok(())
-    }
-}
-
-fn in_stream(error: StreamError) -> openai::Error {
-    match error {
-        StreamError::Upstream(body) => translate::error(&body),
-        StreamError::Cut => Failure::Cut.openai(),
-        StreamError::Unreadable(error) => Failure::Unreadable(error).openai(),
-        StreamError::OutOfOrder => Failure::OutOfOrder.openai(),
     }
 }
 
@@ -117,17 +110,13 @@ pub async fn completion(
     id: String,
     created: UnixMillis,
     payer: Payer,
+    form: &Form,
 ) -> Result<openai::Completion, Arc<Failure>> {
     match reader.whole().await {
         (_, End::Failed(failure)) => Err(failure),
         (recording, End::Whole { cost, .. }) => {
-            let message = anthropic::fold(&recording).map_err(|error| match error {
-                FoldError::Upstream(body) => Failure::MidStream(body),
-                FoldError::Incomplete => Failure::Cut,
-                FoldError::OutOfOrder => Failure::OutOfOrder,
-                FoldError::Unreadable(error) => Failure::Unreadable(error),
-            })?;
-            Ok(translate::completion(message, payer.bill(cost), id, created.seconds()))
+            let message = anthropic::fold(&recording).map_err(Failure::from)?;
+            Ok(translate::completion(message, payer.bill(cost), id, created.seconds(), form))
         }
     }
 }

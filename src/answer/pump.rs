@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        anthropic::{Tally, TallyError},
+        anthropic::{StreamError, Tally},
         exchange::{Cost, Micros, NanoDollars, Outcome},
         recording::{Recorder, Segment},
     },
@@ -153,7 +153,7 @@ async fn converse(
             return Ending::failed(Outcome::Cut, Failure::TooLarge);
         }
         if more == More::No {
-            return Ending::failed(Outcome::Cut, Failure::Cut);
+            return Ending::failed(Outcome::Cut, StreamError::Cut);
         }
     }
 }
@@ -172,14 +172,10 @@ fn count(tally: &mut Tally, segment: &Segment) -> Counted {
     for (at, event) in segment.events().enumerate() {
         let ends = |outcome, failure| Counted::Ends { at, outcome, failure };
         if let Err(error) = tally.read(event) {
-            let failure = match error {
-                TallyError::OutOfOrder => Failure::OutOfOrder,
-                TallyError::Unreadable(error) => Failure::Unreadable(error),
-            };
-            return ends(Outcome::Failed, Some(failure));
+            return ends(Outcome::Failed, Some(error.into()));
         }
         if let Some(error) = tally.error() {
-            return ends(Outcome::Failed, Some(Failure::MidStream(Box::new(error.clone()))));
+            return ends(Outcome::Failed, Some(StreamError::Upstream(Box::new(error.clone())).into()));
         }
         if tally.ended() {
             return ends(Outcome::Complete, None);
@@ -195,7 +191,7 @@ async fn seal(
     ending: Ending,
     writer: Writer,
 ) {
-    let Course { began, ttft, tally, request_id, status, published, broken_before, .. } = course;
+    let Course { began, ttft, mut tally, request_id, status, published, broken_before, .. } = course;
     let Ending { outcome, failure, last } = ending;
     let opening = &exchange.opening;
     let catalog = answers.catalog();
@@ -237,7 +233,7 @@ async fn seal(
         servable: exchange.servable && tally.is_servable(),
         recording: (exchange.keep && tally.began())
             .then(|| Arc::new(writer.recording(last.as_ref()))),
-        refs: Vec::new(),
+        refs: if exchange.keep { tally.take_refs() } else { Vec::new() },
         call_status,
     };
     log(opening, &sealing);
@@ -245,7 +241,7 @@ async fn seal(
     let end = match failure {
         Some(failure) => End::Failed(Arc::new(failure)),
         None if outcome == Outcome::Complete => End::Whole { cost, tokens },
-        None => End::Failed(Arc::new(Failure::Cut)),
+        None => End::Failed(Arc::new(StreamError::Cut.into())),
     };
     writer.end(last, end);
 }

@@ -8,12 +8,13 @@ use secrecy::SecretString;
 use super::Error;
 use crate::{
     domain::{
+        anthropic::Texts,
         cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
         catalog::Catalog,
         chain::{Chain, Hash},
         exchange::{AnsweredBy, CallId, Door, UnixMillis},
         openai,
-        translate::{self, Translated, WithUsage},
+        translate::{self, Context, Form, Occasion, Originals, Translated, WithUsage},
     },
     store::CallFacts,
 };
@@ -49,7 +50,7 @@ pub struct Asker {
 /// A call, read and understood.
 pub(super) struct Question {
     pub(super) translated: Translated,
-    pub(super) chain: Arc<Chain>,
+    pub(super) texts: Texts,
     pub(super) key: CacheKey,
     pub(super) scope: Scope,
     pub(super) source: Source,
@@ -58,6 +59,8 @@ pub(super) struct Question {
     /// What the client really sent.
     pub(super) client_chain: Option<Arc<Chain>>,
     pub(super) stream: Option<WithUsage>,
+    /// How the client wants its answer.
+    pub(super) form: Arc<Form>,
 }
 
 /// Parses, translates and keys a request.
@@ -67,12 +70,16 @@ pub(super) fn understand(
     catalog: &Catalog,
 ) -> Result<Question, Error> {
     let request = openai::Request::parse(body)?;
-    let translated = translate::request(&request, catalog)?;
-    let chain = Arc::new(cache::chain(&translated.request));
+    let occasion = occasion(asker);
+    let originals = Originals::default();
+    let context = Context { catalog, occasion, originals: &originals };
+    let translated = translate::request(&request, &context)?;
+    let texts = Texts::of(&translated.request);
     let stated = request.end_user().map(|(_, user)| bounded(user));
     let user = asker.user.clone().or(stated);
     let scope = scope(asker, user.as_ref());
-    let key = cache::key(&scope, translated.version, &translated.betas, &chain);
+    let betas = translated.betas.join(",");
+    let key = cache::key(&scope, translated.version.as_str(), &betas, &texts.digest);
     let source = cache::source(asker.directives, client(asker));
     let client_chain =
         (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten();
@@ -86,7 +93,8 @@ pub(super) fn understand(
     } else {
         WithUsage::No
     });
-    Ok(Question { translated, chain, key, scope, source, user, client_chain, stream })
+    let form = Arc::new(translated.form.clone());
+    Ok(Question { form, translated, texts, key, scope, source, user, client_chain, stream })
 }
 
 /// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.
@@ -104,6 +112,16 @@ fn scope(asker: &Asker, user: Option<&String>) -> Scope {
         (Some(user), _) => Scope::User(holder, user.clone()),
         (None, Some(chat)) => Scope::Chat(holder, chat.clone()),
         (None, None) => Scope::Client(holder),
+    }
+}
+
+fn occasion(asker: &Asker) -> Occasion {
+    if asker.task.is_some() {
+        Occasion::Task
+    } else if asker.open_webui {
+        Occasion::Chat
+    } else {
+        Occasion::Plain
     }
 }
 

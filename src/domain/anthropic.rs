@@ -5,14 +5,17 @@ mod event;
 mod fold;
 mod request;
 mod tally;
+mod texts;
 
 pub use event::{
-    Block as BlockStart, Delta, Error, ErrorBody, Event, MessageDelta, MessageStart, ParseError,
-    Stop, Usage, parse,
+    Block as BlockStart, Citation, Delta, Error, ErrorBody, Event, MessageDelta, MessageStart,
+    ParseError, Stop, StopDetails, StreamError, Usage, parse, whole_input,
 };
-pub use fold::{Block, FoldError, Message, fold};
+pub use fold::{Block, Kind as BlockKind, Message, fold};
 pub use request::{
-    ContentBlock, ImageSource, Message as RequestMessage, Metadata, Request, Role, Tool,
-    ToolChoice, Version,
+    BlockBinding, Breakpoint, ClientTool, ContentBlock, Display, Effort, Format,
+    Message as RequestMessage, Metadata, OutputConfig, Place, PrefixMismatch, Request, Role,
+    Source, Thinking, Tool, ToolChoice, Ttl, UserLocation, Version, WebSearch,
 };
-pub use tally::{Tally, TallyError};
+pub use tally::Tally;
+pub use texts::Texts;

@@ -4,15 +4,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
-use super::{
-    anthropic,
-    chain::{Chain, Hash},
-};
+use super::{anthropic, chain::Hash};
 
 /// Part of every key: raised when the translation or the canonical form changes what a key means.
-const KEY_VERSION: &str = "reprise key 1";
+const KEY_VERSION: &str = "reprise key 2";
 
 /// The name under which an answer is found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,114 +70,28 @@ impl fmt::Display for Scope {
     }
 }
 
-/// Takes a request apart into the texts that are hashed, kept and sent. Everything that can change the answer is in
-/// them; `metadata` is not. There is no `..` here, so that a new field does not compile until it is classified.
-///
-/// Canonical: the fields stand in a fixed order, free-form values have sorted keys (`serde_json` without
-/// `preserve_order`; a test holds it), nothing optional is written as null.
-pub fn chain(request: &anthropic::Request) -> Chain {
-    let anthropic::Request {
-        model,
-        max_tokens,
-        system,
-        messages,
-        tools,
-        tool_choice,
-        stop_sequences,
-        temperature,
-        top_p,
-        top_k,
-        service_tier,
-        metadata: _,
-    } = request;
-    let frame = Frame {
-        model,
-        max_tokens: *max_tokens,
-        system,
-        tools,
-        tool_choice: tool_choice.as_ref(),
-        stop_sequences,
-        temperature: *temperature,
-        top_p: *top_p,
-        top_k: *top_k,
-        service_tier: *service_tier,
-    };
-    Chain::new(json_bytes(&frame), messages.iter().map(json_bytes))
-}
-
-/// A request without its messages and `metadata`, in the order of the canonical form.
-#[derive(Serialize)]
-struct Frame<'a> {
-    model: &'a str,
-    max_tokens: u32,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    system: &'a [anthropic::ContentBlock],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    tools: &'a [anthropic::Tool],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<&'a anthropic::ToolChoice>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    stop_sequences: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service_tier: Option<&'a str>,
-}
-
-/// The body of `POST /v1/messages`: the chain's texts, streamed, with `metadata`.
-pub fn body(chain: &Chain, metadata: Option<&anthropic::Metadata>) -> Vec<u8> {
-    let mut body = Vec::with_capacity(chain.bytes() + 64 + chain.nodes.len());
-    let frame = &chain.frame.body;
-    body.extend_from_slice(&frame[..frame.len() - 1]);
-    body.extend_from_slice(b",\"messages\":[");
-    for (at, node) in chain.nodes.iter().enumerate() {
-        if at > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(&node.body);
-    }
-    body.extend_from_slice(b"],\"stream\":true");
-    if let Some(metadata) = metadata {
-        body.extend_from_slice(b",\"metadata\":");
-        body.extend_from_slice(&json_bytes(metadata));
-    }
-    body.push(b'}');
-    body
-}
-
-fn json_bytes<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).expect("our own types have string keys and finite numbers")
-}
-
 /// The key of a request in a scope: everything that can change the answer, and who may see it.
-pub fn key(scope: &Scope, version: anthropic::Version, betas: &[&str], chain: &Chain) -> CacheKey {
-    let head = chain.head();
-    CacheKey(Hash::of(
-        KEY_VERSION,
-        &[
-            scope.to_string().as_bytes(),
-            version.as_str().as_bytes(),
-            betas.join(",").as_bytes(),
-            chain.frame.hash.as_bytes(),
-            head.as_ref().map_or(&[], |hash| hash.as_bytes()),
-        ],
-    ))
+pub fn key(scope: &Scope, version: &str, betas: &str, digest: &Hash) -> CacheKey {
+    let scope = scope.to_string();
+    let parts = [scope.as_bytes(), version.as_bytes(), betas.as_bytes(), digest.as_bytes()];
+    CacheKey(Hash::of(KEY_VERSION, &parts))
 }
 
-/// Whether an answer to this request may be kept for repeats: what is behind a URL can change.
+/// Whether an answer to this request may be kept for repeats: what is behind a URL can change, and so can the web.
 pub fn is_storable(request: &anthropic::Request) -> bool {
-    fn has_url(block: &anthropic::ContentBlock) -> bool {
+    use anthropic::{ContentBlock, Source, Tool};
+
+    fn has_url(block: &ContentBlock) -> bool {
         match block {
-            anthropic::ContentBlock::Image { source: anthropic::ImageSource::Url { .. } } => true,
-            anthropic::ContentBlock::ToolResult { content, .. } => content.iter().any(has_url),
+            ContentBlock::Image { source } | ContentBlock::Document { source, .. } => {
+                matches!(source, Source::Url { .. })
+            }
+            ContentBlock::ToolResult { content, .. } => content.iter().any(has_url),
             _ => false,
         }
     }
-    !request.messages.iter().flat_map(|message| &message.content).any(has_url)
+    !request.tools.iter().any(|tool| matches!(tool, Tool::WebSearch(_)))
+        && !request.messages.iter().flat_map(|message| &message.content).any(has_url)
 }
 
 /// What a request says in `Cache-Control` (RFC 9111 §5.2.1).

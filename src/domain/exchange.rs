@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr, time::Duration};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::chain::Hash;
+
 /// Defines an id: a UUIDv7, so that ids sort by the time they were made.
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -159,6 +161,47 @@ impl Tokens {
     pub const fn prompt(&self) -> u64 {
         let written = self.cache_write_5m.saturating_add(self.cache_write_1h);
         self.input.saturating_add(written).saturating_add(self.cache_read)
+    }
+}
+
+impl std::ops::AddAssign for Tokens {
+    fn add_assign(&mut self, more: Self) {
+        let Self { input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches } =
+            more;
+        for (sum, more) in [
+            (&mut self.input, input),
+            (&mut self.cache_write_5m, cache_write_5m),
+            (&mut self.cache_write_1h, cache_write_1h),
+            (&mut self.cache_read, cache_read),
+            (&mut self.output, output),
+            (&mut self.thinking, thinking),
+            (&mut self.searches, searches),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+}
+
+/// What a later turn may name of an answer, so that the answer is found again (design §8).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AnswerRef(String);
+
+impl AnswerRef {
+    /// The id of a call of a tool.
+    pub fn call(id: &str) -> Self {
+        Self(format!("call {id}"))
+    }
+
+    /// The signature of thinking, or redacted thinking itself: long, so its hash stands for it.
+    pub fn signature(signature: &str) -> Self {
+        let mut digits = Hash::of("signature", &[signature.as_bytes()]).to_string();
+        digits.truncate(32);
+        Self(format!("signature {digits}"))
+    }
+
+    /// The text in the ledger.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

@@ -1,9 +1,13 @@
 //! JSON strings that are passed on as they are written.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use serde::{Serialize, Serializer, ser::Error as _};
-use serde_json::value::RawValue;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor},
+    ser::Error as _,
+};
+use serde_json::{Value, value::RawValue};
 
 /// The inside of a JSON string, escapes included. Joining two of them joins the strings: also where one ends with
 /// half of a surrogate pair and the next begins with the other half.
@@ -25,6 +29,16 @@ impl JsonString {
     /// Appends another string.
     pub fn push_string(&mut self, other: &Self) {
         self.0.push_str(&other.0);
+    }
+
+    /// The string itself; `None` where half of a surrogate pair has lost the other half.
+    pub fn decode(&self) -> Option<String> {
+        serde_json::from_str(&self.to_string()).ok()
+    }
+
+    /// The text between the quotes, escapes included.
+    pub fn inside(&self) -> &str {
+        &self.0
     }
 
     /// Whether the string is empty.
@@ -49,4 +63,113 @@ impl Serialize for JsonString {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         RawValue::from_string(self.to_string()).map_err(S::Error::custom)?.serialize(serializer)
     }
+}
+
+/// A JSON value as it was written.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Raw(Box<RawValue>);
+
+impl Raw {
+    /// Keeps a value.
+    pub fn new(value: &RawValue) -> Self {
+        Self(value.to_owned())
+    }
+
+    /// Writes a value.
+    ///
+    /// # Panics
+    ///
+    /// When `value` cannot be JSON: when a map has keys that are no strings.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
+        Self(serde_json::value::to_raw_value(value).expect("our own types are JSON"))
+    }
+
+    /// Checks and keeps a text.
+    pub fn parse(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str::<&RawValue>(text).map(Self::new)
+    }
+
+    /// The text.
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for Raw {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+/// An object whose fields are kept as they were written, in their order.
+#[derive(Debug, Clone, Default)]
+pub struct Object<'a>(Vec<(Cow<'a, str>, Cow<'a, RawValue>)>);
+
+impl<'a> Object<'a> {
+    /// Reads an object.
+    pub fn parse(text: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+
+    /// The value of a field.
+    pub fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| &**value)
+    }
+
+    /// Replaces a field where it stands, or adds it at the end.
+    pub fn set(&mut self, name: &'a str, value: Raw) {
+        let value = Cow::Owned(value.0);
+        match self.0.iter_mut().find(|(field, _)| field == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((Cow::Borrowed(name), value)),
+        }
+    }
+
+    /// Takes a field out.
+    pub fn remove(&mut self, name: &str) -> Option<Raw> {
+        let at = self.0.iter().position(|(field, _)| field == name)?;
+        Some(Raw(self.0.remove(at).1.into_owned()))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+            type Value = Object<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object<'a>, M::Error> {
+                #[derive(Deserialize)]
+                struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+                let mut fields = Vec::new();
+                while let Some(Name(name)) = map.next_key()? {
+                    fields.push((name, Cow::Borrowed(map.next_value::<&RawValue>()?)));
+                }
+                Ok(Object(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// The same JSON with the keys of all objects sorted and no white space: what two texts that mean the same have in
+/// common. Text that is no JSON stays as it is.
+pub fn canonical(json: &[u8]) -> Vec<u8> {
+    let Ok(mut value) = serde_json::from_slice::<Value>(json) else { return json.to_vec() };
+    value.sort_all_objects();
+    serde_json::to_vec(&value).unwrap_or_else(|_| json.to_vec())
 }

@@ -1,12 +1,16 @@
 //! OpenAI chat completions on the wire (`reference/anthropic-api.md` §8). Types without prefix: always used
 //! qualified, `openai::Request`.
 
+mod delta;
 mod parse;
 mod raw;
 mod request;
 mod response;
 mod text_or;
 
+pub use delta::{
+    AnnotationsDelta, CustomInputDelta, FunctionCallDelta, ReasoningDelta, ToolCallsDelta,
+};
 pub use parse::ParseError;
 pub use raw::chain;
 pub use request::{
@@ -14,7 +18,8 @@ pub use request::{
     StreamOptions, Tool, ToolCall, ToolChoice,
 };
 pub use response::{
-    Choice, Completion, CompletionTokensDetails, Error, ErrorBody, FinishReason,
-    FunctionCall as AnswerFunction, Message as Answer, PromptTokensDetails,
-    ToolCall as AnswerToolCall, Usage,
+    Annotation, Called, Choice, Completion, CompletionTokensDetails, CustomCall, Error, ErrorBody,
+    FinishReason, FunctionCall as AnswerFunction, Message as Answer, PromptTokensDetails,
+    REDACTED_FORMAT, ReasoningDetail, THINKING_FORMAT, ToolCall as AnswerToolCall, UrlCitation,
+    Usage,
 };

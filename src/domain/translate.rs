@@ -1,7 +1,10 @@
 //! The one place that sees both dialects.
 
+mod cited;
 mod completion;
 mod error;
+mod fence;
+mod form;
 mod media;
 mod messages;
 mod note;
@@ -12,7 +15,8 @@ mod usage;
 
 pub use completion::completion;
 pub use error::error;
+pub use form::Form;
 pub use note::{Error, ImageFault, Note};
-pub use request::{Translated, request};
-pub use stream::{Chunks, StreamError, WithUsage};
+pub use request::{Context, Occasion, Original, Originals, Translated, request};
+pub use stream::{Chunks, WithUsage};
 pub use usage::{Bill, finish_reason, usage};

@@ -46,7 +46,7 @@ pub(super) async fn completions(
 
 async fn respond(answer: Answer) -> Result<Response, Rejection> {
     let mut headers = headers(&answer);
-    let Answer { reader, call, at, payer, stream, .. } = answer;
+    let Answer { reader, call, at, payer, stream, form, .. } = answer;
     let id = format!("chatcmpl-{}", call.simple());
     let body = if let Some(usage) = stream {
         headers.insert(
@@ -57,10 +57,10 @@ async fn respond(answer: Answer) -> Result<Response, Rejection> {
         // Tells nginx not to collect the stream.
         headers
             .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        Body::new(Chunks(Stream::new(reader, id, at, payer, usage)))
+        Body::new(Chunks(Stream::new(reader, id, at, payer, usage, form)))
     } else {
         let completion =
-            playback::completion(reader, id, at, payer).await.map_err(Error::Failed)?;
+            playback::completion(reader, id, at, payer, &form).await.map_err(Error::Failed)?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Body::from(serde_json::to_vec(&completion).map_err(|_| Rejection::Panicked)?)
     };

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::{
     answer::{Error, Failure},
-    domain::openai,
+    domain::{anthropic::StreamError, openai},
     upstream,
 };
 
@@ -170,7 +170,7 @@ pub(super) fn status(failure: &Failure) -> StatusCode {
             400..500 => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST),
             _ => StatusCode::BAD_GATEWAY,
         },
-        Failure::MidStream(body) => match body.error.kind.as_str() {
+        Failure::Stream(StreamError::Upstream(body)) => match body.error.kind.as_str() {
             "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
             "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
             "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
@@ -180,11 +180,7 @@ pub(super) fn status(failure: &Failure) -> StatusCode {
         Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached => {
             StatusCode::GATEWAY_TIMEOUT
         }
-        Failure::Upstream(_)
-        | Failure::Cut
-        | Failure::Unreadable(_)
-        | Failure::OutOfOrder
-        | Failure::TooLarge => StatusCode::BAD_GATEWAY,
+        Failure::Upstream(_) | Failure::Stream(_) | Failure::TooLarge => StatusCode::BAD_GATEWAY,
         Failure::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

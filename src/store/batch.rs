@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{
     chain::Hash,
-    exchange::{Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens},
+    exchange::{AnswerRef, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens},
 };
 
 /// What an operation takes in memory beside its bodies, roughly.
@@ -188,14 +188,14 @@ pub(super) async fn insert_all(
     insert_running(conn, owner, &opens).await?;
     insert_exchanges(conn, &seals).await?;
     insert_calls(conn, &calls).await?;
-    let refs: Vec<(&Seal, &str)> = seals
+    let refs: Vec<(&Seal, &AnswerRef)> = seals
         .iter()
-        .flat_map(|&seal| seal.sealing.refs.iter().map(move |text| (seal, &**text)))
+        .flat_map(|&seal| seal.sealing.refs.iter().map(move |name| (seal, name)))
         .collect();
     let into = "insert into answer_ref (scope, ref, exchange) ";
-    insert(conn, into, &refs, " on conflict do nothing", |row, (seal, text)| {
+    insert(conn, into, &refs, " on conflict do nothing", |row, (seal, name)| {
         row.push_bind(&*seal.opening.scope);
-        row.push_bind(*text);
+        row.push_bind(name.as_str());
         row.push_bind(seal.opening.exchange.to_string());
     })
     .await

@@ -8,7 +8,7 @@ use crate::domain::{
     cache::CacheKey,
     chain::Chain,
     exchange::{
-        AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, Tokens,
+        AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, Tokens,
         UnixMillis,
     },
     recording::Recording,
@@ -113,7 +113,7 @@ pub struct Sealing {
     /// What came back; `None` where no bodies may be kept.
     pub recording: Option<Arc<Recording>>,
     /// Tool-call ids and signatures in the answer.
-    pub refs: Vec<String>,
+    pub refs: Vec<AnswerRef>,
     /// The HTTP status of our response to the client, if it got one.
     pub call_status: Option<u16>,
 }

@@ -11,6 +11,8 @@ use reprise::domain::{
 };
 use serde_json::{Value, json};
 
+use super::plain;
+
 fn text() -> impl Strategy<Value = Value> {
     prop_oneof![
         4 => "[a-z]{1,3} ?".prop_map(Value::from),
@@ -60,7 +62,7 @@ proptest! {
         let catalog = Catalog::builtin();
         let body = json!({"model": model, "messages": messages});
         let request = openai::Request::parse(body.to_string().as_bytes()).unwrap();
-        match translate::request(&request, &catalog) {
+        match plain(&request, &catalog) {
             Ok(translated) => check(&translated.request.messages, catalog.rules(model)),
             Err(error) => prop_assert_eq!(error, translate::Error::NothingToAnswer),
         }
@@ -116,7 +118,9 @@ fn check_block(block: &ContentBlock) {
             assert!(!is_error || !content.is_empty());
             content.iter().for_each(check_block);
         }
-        ContentBlock::Image { .. } => {}
+        ContentBlock::Thinking { signature, .. } => assert!(!signature.is_empty()),
+        ContentBlock::RedactedThinking { data } => assert!(!data.is_empty()),
+        ContentBlock::Image { .. } | ContentBlock::Document { .. } | ContentBlock::Original(_) => {}
     }
 }
 

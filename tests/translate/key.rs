@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use reprise::domain::{
-    anthropic::Version,
+    anthropic::Texts,
     cache::{self, CacheKey, KeyHolder, Scope},
     catalog::Catalog,
-    openai, translate,
+    openai,
 };
 use serde_json::{Value, json};
 
-use super::translated;
+use super::{plain, translated};
 
 const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
 const OTHER_PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLwAAAAAElFTkSuQmCC";
@@ -67,9 +67,10 @@ fn key(body: &Value) -> CacheKey {
 
 fn key_of_text(body: &str) -> CacheKey {
     let request = openai::Request::parse(body.as_bytes()).unwrap();
-    let translated = translate::request(&request, &Catalog::builtin()).unwrap();
-    let chain = cache::chain(&translated.request);
-    cache::key(&scope(), translated.version, &translated.betas, &chain)
+    let translated = plain(&request, &Catalog::builtin()).unwrap();
+    let digest = Texts::of(&translated.request).digest;
+    let betas = translated.betas.join(",");
+    cache::key(&scope(), translated.version.as_str(), &betas, &digest)
 }
 
 /// The full request with one value replaced, or added.
@@ -219,18 +220,18 @@ fn what_can_change_the_answer_is_in_the_key() {
 
 #[test]
 fn scope_version_and_betas_are_in_the_key() {
-    let chain = cache::chain(&translated(&full()).request);
+    let digest = Texts::of(&translated(&full()).request).digest;
     let holder = || KeyHolder::of("sk-client");
-    let (new, old) = (Version::V20261021, Version::V20230601);
+    let (new, old) = ("2026-10-21", "2023-06-01");
     let keys = [
-        cache::key(&scope(), old, &[], &chain),
-        cache::key(&scope(), new, &[], &chain),
-        cache::key(&scope(), old, &["a"], &chain),
-        cache::key(&scope(), old, &["a", "b"], &chain),
-        cache::key(&Scope::User(holder(), "user-2".to_owned()), old, &[], &chain),
-        cache::key(&Scope::Chat(holder(), "user-1".to_owned()), old, &[], &chain),
-        cache::key(&Scope::Client(holder()), old, &[], &chain),
-        cache::key(&Scope::Client(KeyHolder::of("sk-other")), old, &[], &chain),
+        cache::key(&scope(), old, "", &digest),
+        cache::key(&scope(), new, "", &digest),
+        cache::key(&scope(), old, "a", &digest),
+        cache::key(&scope(), old, "a,b", &digest),
+        cache::key(&Scope::User(holder(), "user-2".to_owned()), old, "", &digest),
+        cache::key(&Scope::Chat(holder(), "user-1".to_owned()), old, "", &digest),
+        cache::key(&Scope::Client(holder()), old, "", &digest),
+        cache::key(&Scope::Client(KeyHolder::of("sk-other")), old, "", &digest),
     ];
     let different: std::collections::HashSet<_> = keys.iter().collect();
     assert_eq!(different.len(), keys.len());

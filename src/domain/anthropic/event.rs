@@ -5,7 +5,7 @@
 //! for what is not known yet.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::domain::{json::inside, sse};
 
@@ -13,13 +13,15 @@ use crate::domain::{json::inside, sse};
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The beginning, with what is known of the answer.
-    MessageStart(MessageStart),
+    MessageStart(MessageStart<'a>),
     /// A content block begins.
     BlockStart {
         /// Its position in the finished answer.
         index: usize,
         /// Its kind and what it has already.
         block: Block,
+        /// The same as it was written.
+        raw: &'a RawValue,
     },
     /// A content block goes on.
     BlockDelta {
@@ -48,19 +50,24 @@ pub enum Event<'a> {
 /// `message_start.message`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct MessageStart {
-    /// `msg_…`.
-    pub id: String,
+pub struct MessageStart<'a> {
     /// The model that answers, which may be another than the one asked.
     pub model: String,
     /// Mostly empty; calls made by code execution arrive whole in here.
-    #[serde(deserialize_with = "or_default")]
-    pub content: Vec<Block>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub content: Vec<&'a RawValue>,
     /// Mostly null; given where the whole answer is in here.
     pub stop_reason: Option<String>,
     /// The prompt's tokens.
     #[serde(deserialize_with = "or_default")]
     pub usage: Usage,
+}
+
+impl MessageStart<'_> {
+    /// The blocks that came with the beginning.
+    pub fn blocks(&self) -> impl Iterator<Item = Result<(Block, &RawValue), ParseError>> {
+        self.content.iter().map(|raw| Ok((serde_json::from_str(raw.get())?, *raw)))
+    }
 }
 
 /// The beginning of a content block.
@@ -71,11 +78,23 @@ pub enum Block {
     Text {
         /// Mostly empty here.
         text: String,
+        /// Mostly none here; as they were written.
+        #[serde(default, deserialize_with = "or_default")]
+        citations: Vec<Citation>,
     },
     /// Thinking, or a summary of it.
     Thinking {
         /// Mostly empty here.
+        #[serde(default)]
         thinking: String,
+        /// Mostly empty here.
+        #[serde(default, deserialize_with = "or_default")]
+        signature: String,
+    },
+    /// Thinking that nobody may see.
+    RedactedThinking {
+        /// Encrypted.
+        data: String,
     },
     /// A call of one of the client's tools.
     ToolUse {
@@ -83,15 +102,34 @@ pub enum Block {
         id: String,
         /// The tool.
         name: String,
-        /// A placeholder `{}` when deltas follow.
-        #[serde(default)]
-        input: Value,
     },
     /// A call of a tool that Anthropic runs itself.
     ServerToolUse,
     /// Anything else.
     #[serde(other)]
     Unknown,
+}
+
+/// The input of a call that arrived whole. Mostly it is a placeholder, `{}`, and deltas follow.
+pub fn whole_input(block: &RawValue) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        input: Option<&'a RawValue>,
+    }
+    let input = serde_json::from_str::<Call<'_>>(block.get()).ok()?.input?;
+    // An object with anything in it has a colon.
+    (input.get().starts_with('{') && input.get().contains(':')).then_some(input)
+}
+
+/// What a text stands on (§2 "Citations"), as far as it is shown: only pages of the web have an address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Citation {
+    /// Of the page.
+    pub url: Option<String>,
+    /// Of the page.
+    pub title: Option<String>,
 }
 
 /// An addition to a content block. The values are JSON strings, quotes and escapes included.
@@ -103,6 +141,10 @@ pub enum Delta<'a> {
     Thinking(&'a RawValue),
     /// More of a tool call's arguments, as JSON in a string.
     Json(&'a RawValue),
+    /// The proof that the thinking is Anthropic's.
+    Signature(&'a RawValue),
+    /// What the text stands on: an object, not a string.
+    Citation(&'a RawValue),
     /// Anything else.
     Unknown,
 }
@@ -112,7 +154,7 @@ impl Delta<'_> {
     pub fn says_something(&self) -> bool {
         match self {
             Self::Text(text) | Self::Thinking(text) | Self::Json(text) => !inside(text).is_empty(),
-            Self::Unknown => false,
+            Self::Signature(_) | Self::Citation(_) | Self::Unknown => false,
         }
     }
 }
@@ -139,6 +181,11 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// Whether Anthropic's own tools took long, and the answer is to be continued.
+    pub fn is_pause(&self) -> bool {
+        self.stop_reason.as_deref() == Some("pause_turn")
+    }
+
     /// Takes over what a later event says, if it says why.
     pub fn update(&mut self, later: Self) {
         if later.stop_reason.is_some() {
@@ -153,6 +200,8 @@ impl Stop {
 pub struct StopDetails {
     /// For people.
     pub explanation: Option<String>,
+    /// `cyber`, `bio`, …
+    pub category: Option<String>,
 }
 
 /// `usage`, as far as it is known at one moment. Any field can be missing or null.
@@ -168,6 +217,7 @@ pub struct Usage {
     pub server_tool_use: Option<ServerToolUse>,
     pub inference_geo: Option<String>,
     pub speed: Option<String>,
+    pub service_tier: Option<String>,
 }
 
 /// How long what was written to the prompt cache is kept.
@@ -233,9 +283,26 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+/// Why a stream is no whole answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// Upstream said that it failed.
+    #[error("Anthropic failed while answering: {}", .0.error.message)]
+    Upstream(Box<ErrorBody>),
+    /// The stream ended before `message_stop`.
+    #[error("the connection to Anthropic broke before the answer was whole")]
+    Cut,
+    /// An event came at a moment when it means nothing.
+    #[error("Anthropic sent its events out of order")]
+    OutOfOrder,
+    /// An event is not what its name promises.
+    #[error(transparent)]
+    Unreadable(#[from] ParseError),
+}
+
 /// An event whose data is not what its name promises.
 #[derive(Debug, thiserror::Error)]
-#[error("upstream sent an event that cannot be read")]
+#[error("Anthropic sent an event that cannot be read")]
 pub struct ParseError(#[from] serde_json::Error);
 
 /// Reads one event. Without an `event:` field, the data's own `type` says what it is.
@@ -260,13 +327,15 @@ pub fn parse<'a>(event: &'a sse::Event<'_>) -> Result<Event<'a>, ParseError> {
 
 fn parse_as<'a>(name: &[u8], data: &'a [u8]) -> Result<Event<'a>, ParseError> {
     #[derive(Deserialize)]
-    struct Start {
-        message: MessageStart,
+    struct Start<'a> {
+        #[serde(borrow)]
+        message: MessageStart<'a>,
     }
     #[derive(Deserialize)]
-    struct BlockStart {
+    struct BlockStart<'a> {
         index: usize,
-        content_block: Block,
+        #[serde(borrow)]
+        content_block: &'a RawValue,
     }
     #[derive(Deserialize)]
     struct BlockDelta<'a> {
@@ -282,6 +351,10 @@ fn parse_as<'a>(name: &[u8], data: &'a [u8]) -> Result<Event<'a>, ParseError> {
         thinking: Option<&'a RawValue>,
         #[serde(borrow)]
         partial_json: Option<&'a RawValue>,
+        #[serde(borrow)]
+        signature: Option<&'a RawValue>,
+        #[serde(borrow)]
+        citation: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
     struct BlockStop {
@@ -291,19 +364,23 @@ fn parse_as<'a>(name: &[u8], data: &'a [u8]) -> Result<Event<'a>, ParseError> {
     Ok(match name {
         b"content_block_delta" => {
             let BlockDelta { index, delta } = serde_json::from_slice(data)?;
-            let delta =
-                match (string(delta.text), string(delta.thinking), string(delta.partial_json)) {
-                    (Some(text), ..) => Delta::Text(text),
-                    (_, Some(thinking), _) => Delta::Thinking(thinking),
-                    (.., Some(json)) => Delta::Json(json),
-                    _ => Delta::Unknown,
-                };
+            let delta = if let Some(text) = string(delta.text) {
+                Delta::Text(text)
+            } else if let Some(thinking) = string(delta.thinking) {
+                Delta::Thinking(thinking)
+            } else if let Some(json) = string(delta.partial_json) {
+                Delta::Json(json)
+            } else if let Some(signature) = string(delta.signature) {
+                Delta::Signature(signature)
+            } else {
+                delta.citation.map_or(Delta::Unknown, Delta::Citation)
+            };
             Event::BlockDelta { index, delta }
         }
-        b"message_start" => Event::MessageStart(serde_json::from_slice::<Start>(data)?.message),
+        b"message_start" => Event::MessageStart(serde_json::from_slice::<Start<'_>>(data)?.message),
         b"content_block_start" => {
-            let BlockStart { index, content_block } = serde_json::from_slice(data)?;
-            Event::BlockStart { index, block: content_block }
+            let BlockStart { index, content_block: raw } = serde_json::from_slice(data)?;
+            Event::BlockStart { index, block: serde_json::from_str(raw.get())?, raw }
         }
         b"content_block_stop" => {
             Event::BlockStop { index: serde_json::from_slice::<BlockStop>(data)?.index }

@@ -1,30 +1,65 @@
-//! A stream folded into the message that it tells.
+//! A stream folded into the message that it tells, with every block as it would come from an API that does not stream.
+
+use serde::{Serialize, Serializer, ser::Error as _};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::event::{
-    Block as Start, Delta, ErrorBody, Event, MessageDelta, ParseError, Stop, Usage, parse,
+    Block as Start, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, Usage,
+    parse, whole_input,
 };
-use crate::domain::{json::JsonString, recording::Recording, sse};
+use crate::domain::{
+    exchange::Tokens,
+    json::{JsonString, Object, Raw},
+    recording::Recording,
+    sse,
+};
 
 /// A whole answer.
 #[derive(Debug, Default)]
 pub struct Message {
     /// The model that answered.
     pub model: String,
-    /// In order. Kinds that are not known are left out; the recording keeps them.
+    /// In order, those of unknown kinds too.
     pub content: Vec<Block>,
     /// Why it stopped.
     pub stop: Stop,
-    /// What it used.
+    /// What it used since it was last continued.
     pub usage: Usage,
+    /// What it used before.
+    pub earlier: Tokens,
 }
 
-/// A content block, whole.
+/// A content block, whole. As JSON it is Anthropic's, with all the fields that it came with.
+#[derive(Debug)]
+pub struct Block {
+    /// What is read of it.
+    pub kind: Kind,
+    /// As it began.
+    start: Raw,
+}
+
+/// What is read of a content block.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum Kind {
     /// Text for the reader.
-    Text(JsonString),
+    Text {
+        /// The text.
+        text: JsonString,
+        /// What it stands on.
+        citations: Citations,
+    },
     /// Thinking, or a summary of it.
-    Thinking(JsonString),
+    Thinking {
+        /// The text.
+        thinking: JsonString,
+        /// Anthropic's proof that it is theirs.
+        signature: JsonString,
+    },
+    /// Thinking that nobody may see.
+    RedactedThinking {
+        /// Encrypted.
+        data: String,
+    },
     /// A call of one of the client's tools.
     ToolUse {
         /// `toolu_…`.
@@ -34,97 +69,178 @@ pub enum Block {
         /// JSON in a string; `{}` when the model gave none. Can be cut short by `max_tokens`.
         arguments: JsonString,
     },
+    /// Anything else: a tool that Anthropic runs, its results, kinds of a later version.
+    Other {
+        /// What deltas added to its input, if any did.
+        input: JsonString,
+    },
 }
 
-/// Why a recording is no whole message.
-#[derive(Debug, thiserror::Error)]
-pub enum FoldError {
-    /// The stream has no end, or no beginning.
-    #[error("the answer from upstream is not whole")]
-    Incomplete,
-    /// Upstream said that it failed.
-    #[error("upstream failed while answering: {}", .0.error.message)]
-    Upstream(Box<ErrorBody>),
-    /// An event came at a moment when it means nothing.
-    #[error("upstream sent its events out of order")]
-    OutOfOrder,
-    /// An event is not what its name promises.
-    #[error(transparent)]
-    Unreadable(#[from] ParseError),
+/// What a text stands on.
+#[derive(Debug, Default)]
+pub struct Citations(Vec<Raw>);
+
+impl Citations {
+    /// Those that can be read.
+    pub fn iter(&self) -> impl Iterator<Item = Citation> {
+        self.0.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok())
+    }
 }
 
-/// Folds a recording.
-pub fn fold(recording: &Recording) -> Result<Message, FoldError> {
+impl PartialEq for Citations {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Citations {}
+
+/// Folds a recording. An answer that paused and was continued reads as one.
+pub fn fold(recording: &Recording) -> Result<Message, StreamError> {
     let mut message: Option<Message> = None;
-    // Positions in the stream need not be dense, nor need all kinds be known.
+    // Positions in the stream need not be dense.
     let mut blocks: Vec<(usize, Block)> = Vec::new();
     let mut ended = false;
     for event in recording.events() {
-        match parse(&sse::parse(event))? {
-            Event::Ping | Event::Unknown => {}
-            Event::Error(error) => return Err(FoldError::Upstream(Box::new(error))),
-            Event::MessageStart(start) if message.is_none() => {
-                let whole =
-                    start.content.into_iter().filter_map(Block::begin).map(Block::end).collect();
-                let stop = Stop { stop_reason: start.stop_reason, stop_details: None };
-                message =
-                    Some(Message { model: start.model, content: whole, stop, usage: start.usage });
+        match (&mut message, parse(&sse::parse(event))?) {
+            (_, Event::Ping | Event::Unknown) => {}
+            (_, Event::Error(error)) => return Err(StreamError::Upstream(Box::new(error))),
+            (None, Event::MessageStart(start)) => message = Some(Message::begin(&start)?),
+            (Some(message), Event::MessageStart(start)) if ended && message.stop.is_pause() => {
+                message.content.extend(blocks.drain(..).map(|(_, block)| block.end()));
+                message.go_on(Message::begin(&start)?);
+                ended = false;
             }
-            _ if message.is_none() || ended => return Err(FoldError::OutOfOrder),
-            Event::MessageStart(_) => return Err(FoldError::OutOfOrder),
-            Event::BlockStart { index, block } => {
-                blocks.extend(Block::begin(block).map(|block| (index, block)));
+            (None, _) | (_, Event::MessageStart(_)) => return Err(StreamError::OutOfOrder),
+            (Some(_), _) if ended => return Err(StreamError::OutOfOrder),
+            (_, Event::BlockStart { index, block, raw }) => {
+                blocks.push((index, Block::begin(block, raw)));
             }
-            Event::BlockDelta { index, delta } => {
+            (_, Event::BlockDelta { index, delta }) => {
                 if let Some((_, block)) = blocks.iter_mut().rev().find(|(at, _)| *at == index) {
                     block.push(delta);
                 }
             }
-            Event::MessageDelta(MessageDelta { delta, usage }) => {
-                if let Some(message) = &mut message {
-                    message.stop.update(delta);
-                    message.usage.update(usage);
-                }
+            (Some(message), Event::MessageDelta(MessageDelta { delta, usage })) => {
+                message.stop.update(delta);
+                message.usage.update(usage);
             }
-            Event::MessageStop => ended = true,
-            Event::BlockStop { .. } => {}
+            (_, Event::MessageStop) => ended = true,
+            (_, Event::BlockStop { .. }) => {}
         }
     }
-    let mut message = message.filter(|_| ended).ok_or(FoldError::Incomplete)?;
+    let mut message = message.filter(|_| ended).ok_or(StreamError::Cut)?;
     message.content.extend(blocks.into_iter().map(|(_, block)| block.end()));
     Ok(message)
 }
 
+impl Message {
+    fn begin(start: &MessageStart<'_>) -> Result<Self, StreamError> {
+        let content = start
+            .blocks()
+            .map(|block| block.map(|(block, raw)| Block::begin(block, raw).end()))
+            .collect::<Result<_, _>>()?;
+        let stop = Stop { stop_reason: start.stop_reason.clone(), stop_details: None };
+        let (model, usage) = (start.model.clone(), start.usage.clone());
+        Ok(Self { model, content, stop, usage, earlier: Tokens::default() })
+    }
+
+    fn go_on(&mut self, more: Self) {
+        self.earlier += self.usage.tokens();
+        self.content.extend(more.content);
+        self.model = more.model;
+        self.stop = more.stop;
+        self.usage = more.usage;
+    }
+
+    /// All that it used.
+    pub fn tokens(&self) -> Tokens {
+        let mut tokens = self.earlier;
+        tokens += self.usage.tokens();
+        tokens
+    }
+}
+
 impl Block {
-    fn begin(start: Start) -> Option<Self> {
-        match start {
-            Start::Text { text } => Some(Self::Text(JsonString::new(&text))),
-            Start::Thinking { thinking } => Some(Self::Thinking(JsonString::new(&thinking))),
-            Start::ToolUse { id, name, input } => {
-                let given = input.as_object().filter(|input| !input.is_empty());
-                let arguments =
-                    given.map(|_| JsonString::new(&input.to_string())).unwrap_or_default();
-                Some(Self::ToolUse { id, name, arguments })
+    fn begin(start: Start, raw: &RawValue) -> Self {
+        let kind = match start {
+            Start::Text { text, citations: _ } => {
+                Kind::Text { text: JsonString::new(&text), citations: citations(raw) }
             }
-            Start::ServerToolUse | Start::Unknown => None,
-        }
+            Start::Thinking { thinking, signature } => Kind::Thinking {
+                thinking: JsonString::new(&thinking),
+                signature: JsonString::new(&signature),
+            },
+            Start::RedactedThinking { data } => Kind::RedactedThinking { data },
+            Start::ToolUse { id, name } => {
+                let given = whole_input(raw).map(|input| JsonString::new(input.get()));
+                Kind::ToolUse { id, name, arguments: given.unwrap_or_default() }
+            }
+            Start::ServerToolUse | Start::Unknown => Kind::Other { input: JsonString::default() },
+        };
+        Self { kind, start: Raw::new(raw) }
     }
 
     fn push(&mut self, delta: Delta<'_>) {
-        match (self, delta) {
-            (Self::Text(text), Delta::Text(more))
-            | (Self::Thinking(text), Delta::Thinking(more)) => text.push(more),
-            (Self::ToolUse { arguments, .. }, Delta::Json(more)) => arguments.push(more),
+        match (&mut self.kind, delta) {
+            (Kind::Text { text, .. }, Delta::Text(more)) => text.push(more),
+            (Kind::Text { citations, .. }, Delta::Citation(more)) => {
+                citations.0.push(Raw::new(more));
+            }
+            (Kind::Thinking { thinking, .. }, Delta::Thinking(more)) => thinking.push(more),
+            (Kind::Thinking { signature, .. }, Delta::Signature(more)) => signature.push(more),
+            (
+                Kind::ToolUse { arguments: input, .. } | Kind::Other { input },
+                Delta::Json(more),
+            ) => input.push(more),
             _ => {}
         }
     }
 
-    fn end(self) -> Self {
-        match self {
-            Self::ToolUse { id, name, arguments } if arguments.is_empty() => {
-                Self::ToolUse { id, name, arguments: JsonString::new("{}") }
-            }
-            block => block,
+    fn end(mut self) -> Self {
+        if let Kind::ToolUse { arguments, .. } = &mut self.kind
+            && arguments.is_empty()
+        {
+            *arguments = JsonString::new("{}");
         }
+        self
+    }
+}
+
+fn citations(block: &RawValue) -> Citations {
+    #[derive(serde::Deserialize)]
+    struct Cited<'a> {
+        #[serde(borrow)]
+        citations: Option<Vec<&'a RawValue>>,
+    }
+    let cited = serde_json::from_str::<Cited<'_>>(block.get()).ok().and_then(|it| it.citations);
+    Citations(cited.unwrap_or_default().into_iter().map(Raw::new).collect())
+}
+
+impl Serialize for Block {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut block = Object::parse(self.start.get()).map_err(S::Error::custom)?;
+        match &self.kind {
+            Kind::Text { text, citations } => {
+                block.set("text", Raw::of(text));
+                if !citations.0.is_empty() {
+                    block.set("citations", Raw::of(&citations.0));
+                }
+            }
+            Kind::Thinking { thinking, signature } => {
+                block.set("thinking", Raw::of(thinking));
+                block.set("signature", Raw::of(signature));
+            }
+            Kind::RedactedThinking { .. } => {}
+            Kind::ToolUse { arguments: input, .. } | Kind::Other { input } => {
+                // One that was cut short is no object, and Anthropic takes nothing else.
+                if let Some(input) = input.decode()
+                    && serde_json::from_str::<Map<String, Value>>(&input).is_ok()
+                {
+                    block.set("input", Raw::parse(&input).map_err(S::Error::custom)?);
+                }
+            }
+        }
+        block.serialize(serializer)
     }
 }

@@ -1,21 +1,27 @@
-//! What goes upstream.
+//! What goes upstream (`reference/anthropic-api.md` §1).
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// A request as it was translated. It is serialised once, by `cache::chain`, for the key, the ledger and the wire
-/// alike; `stream` is always true and stands on the wire only.
+use crate::domain::json::Raw;
+
+/// A request as it was translated. [`super::Texts`] makes of it what is hashed, kept and sent; `stream` is always true
+/// and stands on the wire only.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
-    /// The model as the client named it.
+    /// The model's id.
     pub model: String,
     /// Required upstream; includes thinking.
     pub max_tokens: u32,
+    /// Whether and how to think; `None`: as the model does by itself.
+    pub thinking: Option<Thinking>,
+    /// How much effort to make, and the form of the answer.
+    pub output_config: OutputConfig,
     /// Text blocks.
     pub system: Vec<ContentBlock>,
     /// Oldest first.
     pub messages: Vec<Message>,
-    /// Functions the model may call.
+    /// What the model may call.
     pub tools: Vec<Tool>,
     /// Which of them it may or must call.
     pub tool_choice: Option<ToolChoice>,
@@ -31,6 +37,8 @@ pub struct Request {
     pub service_tier: Option<&'static str>,
     /// Who asks; does not change the answer.
     pub metadata: Option<Metadata>,
+    /// Where to cache the prompt; does not change the answer. At most four, in the order of the prompt.
+    pub breakpoints: Vec<Breakpoint>,
 }
 
 /// `metadata`: an opaque id of the end user.
@@ -38,6 +46,99 @@ pub struct Request {
 pub struct Metadata {
     /// At most 256 characters; no e-mail address, no phone number.
     pub user_id: String,
+}
+
+/// `thinking` (§1.2). Each model takes some of these, as its catalog entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Thinking {
+    /// As much as the question needs.
+    Adaptive {
+        /// What is shown of it.
+        display: Display,
+        /// What becomes of blocks that do not fit the conversation any more.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        block_binding: Option<BlockBinding>,
+    },
+    /// Up to a budget.
+    Enabled {
+        /// Tokens: at least 1024, less than `max_tokens`.
+        budget_tokens: u32,
+        /// What is shown of it.
+        display: Display,
+        /// What becomes of blocks that do not fit the conversation any more.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        block_binding: Option<BlockBinding>,
+    },
+    /// Not at all.
+    Disabled,
+    /// Only between calls of tools.
+    BetweenTools,
+}
+
+/// `thinking.display`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Display {
+    /// A summary.
+    Summarized,
+    /// Nothing.
+    Omitted,
+}
+
+/// `thinking.block_binding`; needs the beta `thinking-binding-controls-2026-08-01`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BlockBinding {
+    /// What to do with a block whose conversation has changed.
+    pub prefix_mismatch_behavior: PrefixMismatch,
+}
+
+/// `thinking.block_binding.prefix_mismatch_behavior`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrefixMismatch {
+    /// Go on without it.
+    DropBlock,
+}
+
+/// `output_config` (§1.3, §1.4).
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct OutputConfig {
+    /// `None`: the model's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
+    /// `None`: text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+}
+
+impl OutputConfig {
+    /// Whether it says nothing.
+    pub const fn is_default(&self) -> bool {
+        self.effort.is_none() && self.format.is_none()
+    }
+}
+
+/// `output_config.effort`, from little to much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    Low,
+    Medium,
+    High,
+    Xhigh,
+    Max,
+}
+
+/// `output_config.format`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Format {
+    /// JSON that fits a schema.
+    JsonSchema {
+        /// Within the subset of §1.4. Its keys keep the client's order: the answer has its fields in that order.
+        schema: Value,
+    },
 }
 
 /// Who speaks.
@@ -73,7 +174,27 @@ pub enum ContentBlock {
     /// A picture.
     Image {
         /// Where its bytes are.
-        source: ImageSource,
+        source: Source,
+    },
+    /// A PDF or a text.
+    Document {
+        /// Where it is.
+        source: Source,
+        /// Its name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+    },
+    /// What Claude thought in an earlier turn.
+    Thinking {
+        /// The summary that was shown.
+        thinking: String,
+        /// Anthropic's proof that it is theirs.
+        signature: String,
+    },
+    /// What Claude thought and nobody may see.
+    RedactedThinking {
+        /// Encrypted.
+        data: String,
     },
     /// An earlier call of a tool, in an assistant turn.
     ToolUse {
@@ -88,13 +209,16 @@ pub enum ContentBlock {
     ToolResult {
         /// The call.
         tool_use_id: String,
-        /// Text and images.
+        /// Text, images and documents.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         content: Vec<ContentBlock>,
         /// Whether the tool failed.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
+    /// A block of an earlier answer, exactly as it came.
+    #[serde(untagged)]
+    Original(Raw),
 }
 
 impl ContentBlock {
@@ -102,17 +226,30 @@ impl ContentBlock {
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
     }
+
+    /// Whether the order of keys in it is somebody else's.
+    pub(super) fn is_free_form(&self) -> bool {
+        matches!(self, Self::ToolUse { .. } | Self::Original(_))
+    }
 }
 
-/// Where a picture's bytes are.
+/// Where the bytes of a picture or a document are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum ImageSource {
+pub enum Source {
     /// In the request.
     Base64 {
-        /// `image/jpeg`, `image/png`, `image/gif` or `image/webp`: what the bytes are, not what the client said.
+        /// What the bytes are, not what the client said: `image/jpeg`, `image/png`, `image/gif`, `image/webp` or
+        /// `application/pdf`.
         media_type: &'static str,
         /// Standard base64 without line breaks.
+        data: String,
+    },
+    /// A text in the request; documents only.
+    Text {
+        /// Always `text/plain`.
+        media_type: &'static str,
+        /// The text.
         data: String,
     },
     /// Anthropic fetches it.
@@ -120,18 +257,79 @@ pub enum ImageSource {
         /// http or https.
         url: String,
     },
+    /// It was uploaded to Anthropic's Files API.
+    File {
+        /// `file_…`.
+        file_id: String,
+    },
 }
 
-/// A client tool.
+/// A tool.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Tool {
+#[serde(untagged)]
+pub enum Tool {
+    /// The client runs it.
+    Client(ClientTool),
+    /// Anthropic runs it.
+    WebSearch(WebSearch),
+}
+
+impl Tool {
+    /// The name by which it is called.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Client(tool) => &tool.name,
+            Self::WebSearch(search) => search.name,
+        }
+    }
+}
+
+/// A tool that the client runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClientTool {
     /// `^[a-zA-Z0-9_-]{1,64}$`.
     pub name: String,
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// A JSON schema whose `type` is `object`.
+    /// A JSON schema whose `type` is `object`, with its keys in the client's order.
     pub input_schema: Value,
+    /// Whether the arguments are held to the schema, which must then be within the subset of §1.4.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
+}
+
+/// Anthropic's web search (§1.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WebSearch {
+    /// The newest version that the model takes.
+    #[serde(rename = "type")]
+    pub version: String,
+    /// Always `web_search`.
+    pub name: &'static str,
+    /// How many searches an answer may make.
+    pub max_uses: u32,
+    /// Roughly where the user is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_location: Option<UserLocation>,
+}
+
+/// Roughly where the user is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct UserLocation {
+    /// Always `approximate`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// ISO 3166, two letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// As in the IANA database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
 }
 
 /// Which tools may or must be called (§1.5).
@@ -160,6 +358,43 @@ pub enum ToolChoice {
     },
     /// No tool may be called.
     None,
+}
+
+/// `cache_control` on one block (§1.7): everything up to it is to be cached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Breakpoint {
+    /// The block.
+    pub at: Place,
+    /// For how long.
+    pub ttl: Ttl,
+}
+
+/// A block of a request. Ordered as the prompt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// A tool's definition.
+    Tool(usize),
+    /// A block of the system prompt.
+    System(usize),
+    /// A block of a message.
+    Message {
+        /// Which message.
+        message: usize,
+        /// Which of its blocks.
+        block: usize,
+    },
+}
+
+/// How long a part of a prompt stays cached upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Ttl {
+    /// The default.
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// Writing costs more.
+    #[serde(rename = "1h")]
+    OneHour,
 }
 
 /// The `anthropic-version` header (§6).

@@ -1,8 +1,13 @@
 //! What the ledger wants to know of an answer, and whether it is one: an event that no reader could make sense of must
 //! not be sealed as part of a whole answer, or every repeat would fail on it.
 
-use super::event::{Block, ErrorBody, Event, ParseError, Stop, Usage, parse};
-use crate::domain::{catalog::Terms, exchange::Tokens, sse};
+use super::event::{Block, Delta, ErrorBody, Event, Stop, StreamError, Usage, parse};
+use crate::domain::{
+    catalog::Terms,
+    exchange::{AnswerRef, Tokens},
+    json::inside,
+    sse,
+};
 
 /// Counts along while an answer comes in.
 #[derive(Debug, Default)]
@@ -14,23 +19,13 @@ pub struct Tally {
     used_server_tools: bool,
     error: Option<ErrorBody>,
     ended: bool,
-}
-
-/// Why an answer is none.
-#[derive(Debug, thiserror::Error)]
-pub enum TallyError {
-    /// An event came at a moment when it means nothing.
-    #[error("an event came out of order")]
-    OutOfOrder,
-    /// An event is not what its name promises.
-    #[error(transparent)]
-    Unreadable(#[from] ParseError),
+    refs: Vec<AnswerRef>,
 }
 
 impl Tally {
     /// Reads one event, with its blank line. Once there is content, a delta that is framed as Anthropic frames
     /// them says nothing that is counted, and most events are deltas: it is passed over.
-    pub fn read(&mut self, event: &[u8]) -> Result<(), TallyError> {
+    pub fn read(&mut self, event: &[u8]) -> Result<(), StreamError> {
         if self.has_content && is_framed_delta(event) {
             return Ok(());
         }
@@ -38,14 +33,16 @@ impl Tally {
             Event::Ping | Event::Unknown => {}
             Event::Error(error) => self.error = Some(error),
             // The first, and only the first, is the beginning.
-            Event::MessageStart(_) if self.model.is_some() => return Err(TallyError::OutOfOrder),
+            Event::MessageStart(_) if self.model.is_some() => return Err(StreamError::OutOfOrder),
             Event::MessageStart(start) => {
-                start.content.iter().for_each(|block| self.begin(block));
+                for block in start.blocks() {
+                    self.begin(&block?.0);
+                }
                 self.model = Some(start.model);
                 self.stop = Stop { stop_reason: start.stop_reason, stop_details: None };
                 self.usage = start.usage;
             }
-            _ if self.model.is_none() => return Err(TallyError::OutOfOrder),
+            _ if self.model.is_none() => return Err(StreamError::OutOfOrder),
             Event::BlockStart { block, .. } => {
                 self.begin(&block);
             }
@@ -54,7 +51,12 @@ impl Tally {
                 self.usage.update(last.usage);
             }
             Event::MessageStop => self.ended = true,
-            Event::BlockDelta { delta, .. } => self.has_content |= delta.says_something(),
+            Event::BlockDelta { delta, .. } => {
+                self.has_content |= delta.says_something();
+                if let Delta::Signature(signature) = delta {
+                    self.refs.push(AnswerRef::signature(inside(signature)));
+                }
+            }
             Event::BlockStop { .. } => {}
         }
         Ok(())
@@ -62,11 +64,22 @@ impl Tally {
 
     fn begin(&mut self, block: &Block) {
         self.has_content |= match block {
-            Block::Text { text } => !text.is_empty(),
-            Block::Thinking { thinking } => !thinking.is_empty(),
-            Block::ToolUse { .. } | Block::ServerToolUse | Block::Unknown => true,
+            Block::Text { text, .. } => !text.is_empty(),
+            Block::Thinking { thinking, .. } => !thinking.is_empty(),
+            Block::RedactedThinking { .. }
+            | Block::ToolUse { .. }
+            | Block::ServerToolUse
+            | Block::Unknown => true,
         };
-        self.used_server_tools |= *block == Block::ServerToolUse;
+        match block {
+            Block::ToolUse { id, .. } => self.refs.push(AnswerRef::call(id)),
+            Block::Thinking { signature, .. } if !signature.is_empty() => {
+                self.refs.push(AnswerRef::signature(signature));
+            }
+            Block::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
+            _ => {}
+        }
+        self.used_server_tools |= matches!(block, Block::ServerToolUse);
     }
 
     /// The model that answered, once it began to.
@@ -109,6 +122,11 @@ impl Tally {
         }
     }
 
+    /// What the next turn may name of this answer.
+    pub fn take_refs(&mut self) -> Vec<AnswerRef> {
+        std::mem::take(&mut self.refs)
+    }
+
     /// Whether the answer may be served again (design §5): whole, with content, and ended because it was done.
     pub fn is_servable(&self) -> bool {
         self.ended
@@ -119,14 +137,15 @@ impl Tally {
     }
 }
 
-/// Whether these are the bytes of a delta from its name to its closing brace; what is between is not looked at.
+/// Whether these are the bytes of a delta from its name to its closing brace, other than a signature; what is between
+/// is not looked at.
 fn is_framed_delta(event: &[u8]) -> bool {
-    event
-        .strip_prefix(b"event: content_block_delta")
-        .and_then(|event| {
-            event.strip_prefix(b"\ndata: {\"type\":\"content_block_delta\",\"index\":")
-        })
-        .is_some_and(|event| event.trim_ascii_end().ends_with(b"}"))
+    const FRAME: &[u8] =
+        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
+    let Some(rest) = event.strip_prefix(FRAME) else { return false };
+    let index = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    !rest[index..].starts_with(b",\"delta\":{\"type\":\"signature_delta\"")
+        && rest.trim_ascii_end().ends_with(b"}")
 }
 
 impl Usage {
@@ -142,6 +161,7 @@ impl Usage {
             server_tool_use,
             inference_geo,
             speed,
+            service_tier,
         } = later;
         self.input_tokens = input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens =
@@ -153,6 +173,7 @@ impl Usage {
         self.server_tool_use = server_tool_use.or(self.server_tool_use);
         self.inference_geo = inference_geo.or(self.inference_geo.take());
         self.speed = speed.or(self.speed.take());
+        self.service_tier = service_tier.or(self.service_tier.take());
     }
 
     /// The counters of the ledger. Cache writes whose lifetime is not said count as five minutes.

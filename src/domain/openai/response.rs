@@ -19,6 +19,9 @@ pub struct Completion {
     pub choices: [Choice; 1],
     /// What it used and cost.
     pub usage: Usage,
+    /// `default` or `priority`, where upstream said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<&'static str>,
 }
 
 /// The one choice.
@@ -46,21 +49,139 @@ pub struct Message {
     /// Thinking for the eye (§8.5).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<JsonString>,
+    /// Thinking with its signatures, for the next turn (§8.5).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasoning_details: Vec<ReasoningDetail>,
+    /// What the text stands on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<Annotation>,
     /// In order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
+    /// The first call, for a client that knows no tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_call: Option<FunctionCall>,
 }
 
-/// A call of one of the client's functions.
+/// A block of thinking, as OpenRouter and Open WebUI have it. Those with the same `index` are parts of one block.
+#[derive(Debug, Serialize)]
+pub struct ReasoningDetail {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<JsonString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<JsonString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    format: &'static str,
+    index: usize,
+}
+
+/// The format of thinking with a text. Open WebUI sends it back only with its signature.
+pub const THINKING_FORMAT: &str = "anthropic-claude-v1";
+/// The format of redacted thinking. Not the other one, or Open WebUI would drop it for its lack of a signature.
+pub const REDACTED_FORMAT: &str = "reprise-redacted-v1";
+
+impl ReasoningDetail {
+    /// A whole block of thinking.
+    pub fn text(text: JsonString, signature: JsonString, index: usize) -> Self {
+        let signature = Some(signature).filter(|signature| !signature.is_empty());
+        Self { text: Some(text), signature, ..Self::new("reasoning.text", THINKING_FORMAT, index) }
+    }
+
+    /// The signature of a block whose text has been told.
+    pub fn signature(signature: JsonString, index: usize) -> Self {
+        let (text, signature) = (Some(JsonString::default()), Some(signature));
+        Self { text, signature, ..Self::new("reasoning.text", THINKING_FORMAT, index) }
+    }
+
+    /// Redacted thinking.
+    pub fn encrypted(data: String, index: usize) -> Self {
+        Self { data: Some(data), ..Self::new("reasoning.encrypted", REDACTED_FORMAT, index) }
+    }
+
+    fn new(kind: &'static str, format: &'static str, index: usize) -> Self {
+        Self { kind, text: None, signature: None, data: None, format, index }
+    }
+}
+
+/// What a part of a text stands on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Annotation {
+    /// Always `url_citation`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The page.
+    pub url_citation: UrlCitation,
+}
+
+/// A page of the web, and the part of the text that stands on it, in code points.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UrlCitation {
+    /// The first.
+    pub start_index: usize,
+    /// The one after the last.
+    pub end_index: usize,
+    /// Its address.
+    pub url: String,
+    /// Its title.
+    pub title: String,
+}
+
+/// A call of one of the client's tools.
 #[derive(Debug, Serialize)]
 pub struct ToolCall {
     /// Echoed in the message that answers it.
     pub id: String,
-    /// Always `function`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// Which one, with what.
-    pub function: FunctionCall,
+    /// What was called, with what.
+    #[serde(flatten)]
+    pub called: Called,
+}
+
+/// What was called, with what.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Called {
+    /// A function, with an object.
+    Function {
+        /// Which one, with what.
+        function: FunctionCall,
+    },
+    /// A custom tool, with a text.
+    Custom {
+        /// Which one, with what.
+        custom: CustomCall,
+    },
+}
+
+/// A custom tool's call.
+#[derive(Debug, Serialize)]
+pub struct CustomCall {
+    /// The tool.
+    pub name: String,
+    /// What it is given.
+    pub input: String,
+}
+
+impl ToolCall {
+    /// A call of a function.
+    pub fn function(id: String, name: String, arguments: JsonString) -> Self {
+        Self { id, called: Called::Function { function: FunctionCall { name, arguments } } }
+    }
+
+    /// A call of a custom tool.
+    pub fn custom(id: String, name: String, input: String) -> Self {
+        Self { id, called: Called::Custom { custom: CustomCall { name, input } } }
+    }
+
+    /// The call as it was told before there were tools.
+    pub fn into_function(self) -> Option<FunctionCall> {
+        match self.called {
+            Called::Function { function } => Some(function),
+            Called::Custom { .. } => None,
+        }
+    }
 }
 
 /// Which function, with what.
@@ -82,6 +203,8 @@ pub enum FinishReason {
     Length,
     /// It calls functions.
     ToolCalls,
+    /// It calls a function, in the old form.
+    FunctionCall,
     /// Claude refused.
     ContentFilter,
 }
@@ -93,6 +216,7 @@ impl FinishReason {
             Self::Stop => "stop",
             Self::Length => "length",
             Self::ToolCalls => "tool_calls",
+            Self::FunctionCall => "function_call",
             Self::ContentFilter => "content_filter",
         }
     }

@@ -1,34 +1,44 @@
 //! A whole answer for a client that does not stream.
 
-use super::usage::{Bill, finish_reason, refusal, usage};
+use super::{
+    cited::Cited,
+    fence::Unfence,
+    form::{self, Form, ToolKind},
+    usage::{Bill, finish_reason, refusal, service_tier, usage},
+};
 use crate::domain::{
-    anthropic::{self, Block},
+    anthropic::{self, BlockKind},
     json::JsonString,
-    openai::{Answer, AnswerFunction, AnswerToolCall, Choice, Completion},
+    openai::{
+        Annotation, Answer, AnswerToolCall, Choice, Completion, ReasoningDetail,
+    },
 };
 
 /// The completion that the message makes; `id` and `created` (Unix seconds) are the call's own.
-pub fn completion(message: anthropic::Message, bill: Bill, id: String, created: i64) -> Completion {
-    let mut text: Option<JsonString> = None;
-    let mut thinking: Option<JsonString> = None;
-    let mut tool_calls = Vec::new();
-    for block in message.content {
-        match block {
-            Block::Text(more) => text.get_or_insert_default().push_string(&more),
-            Block::Thinking(more) if more.is_empty() => {}
-            Block::Thinking(more) => thinking.get_or_insert_default().push_string(&more),
-            Block::ToolUse { id, name, arguments } => {
-                tool_calls.push(AnswerToolCall {
-                    id,
-                    kind: "function",
-                    function: AnswerFunction { name, arguments },
-                });
-            }
-        }
+pub fn completion(
+    message: anthropic::Message,
+    bill: Bill,
+    id: String,
+    created: i64,
+    form: &Form,
+) -> Completion {
+    let tokens = message.tokens();
+    let finish_reason = finish_reason(&message.stop, form);
+    let service_tier = service_tier(&message.usage);
+    let refusal = refusal(message.stop);
+    let Told { text, cited, annotations, thinking, reasoning_details, calls } =
+        tell(message.content, form);
+    let mut content = text.or_else(|| calls.is_empty().then(JsonString::default));
+    if let (Some(refusal), form::Refusal::Text) = (&refusal, form.refusal) {
+        let more = JsonString::new(&cited.refusal(refusal));
+        content.get_or_insert_default().push_string(&more);
     }
-    let content = text.or_else(|| tool_calls.is_empty().then(JsonString::default));
-    let usage = usage(&message.usage.tokens(), bill);
-    let finish_reason = finish_reason(&message.stop);
+    let (tool_calls, function_call) = match form.calls {
+        form::Calls::ToolCalls => (calls, None),
+        form::Calls::FunctionCall => {
+            (Vec::new(), calls.into_iter().next().and_then(AnswerToolCall::into_function))
+        }
+    };
     Completion {
         id,
         object: "chat.completion",
@@ -39,13 +49,75 @@ pub fn completion(message: anthropic::Message, bill: Bill, id: String, created: 
             message: Answer {
                 role: "assistant",
                 content,
-                refusal: refusal(message.stop),
+                refusal,
                 reasoning_content: thinking,
+                reasoning_details,
+                annotations,
                 tool_calls,
+                function_call,
             },
             logprobs: None,
             finish_reason,
         }],
-        usage,
+        usage: usage(&tokens, bill),
+        service_tier,
     }
+}
+
+/// What a client is told of an answer's blocks.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) text: Option<JsonString>,
+    cited: Cited,
+    annotations: Vec<Annotation>,
+    thinking: Option<JsonString>,
+    reasoning_details: Vec<ReasoningDetail>,
+    pub(super) calls: Vec<AnswerToolCall>,
+}
+
+/// Tells a client of an answer's blocks.
+pub(super) fn tell(blocks: Vec<anthropic::Block>, form: &Form) -> Told {
+    let mut told = Told::default();
+    for block in blocks {
+        match block.kind {
+            BlockKind::Text { text, citations } => {
+                told.cited.begin();
+                told.cited.grow(text.inside());
+                citations.iter().for_each(|citation| told.cited.cite(citation));
+                told.annotations.append(&mut told.cited.take_annotations());
+                told.text.get_or_insert_default().push_string(&text);
+            }
+            BlockKind::Thinking { thinking, signature } => {
+                let index = told.reasoning_details.len();
+                if !thinking.is_empty() {
+                    told.thinking.get_or_insert_default().push_string(&thinking);
+                }
+                told.reasoning_details.push(ReasoningDetail::text(thinking, signature, index));
+            }
+            BlockKind::RedactedThinking { data } => {
+                let index = told.reasoning_details.len();
+                told.reasoning_details.push(ReasoningDetail::encrypted(data, index));
+            }
+            BlockKind::ToolUse { id, name, arguments } => {
+                let tool = form.tools.get(&name);
+                let name = tool.map_or(name, |tool| tool.name.clone());
+                told.calls.push(match tool.map(|tool| tool.kind) {
+                    Some(ToolKind::Custom) => {
+                        AnswerToolCall::custom(id, name, form::custom_input(&arguments))
+                    }
+                    Some(ToolKind::Function) | None => AnswerToolCall::function(id, name, arguments),
+                });
+            }
+            BlockKind::Other { .. } => {}
+        }
+    }
+    if form.text == form::Text::Unfenced
+        && let Some(text) = told.text.as_ref().and_then(JsonString::decode)
+    {
+        let mut fence = Unfence::default();
+        let mut bare = fence.push(&text);
+        bare += &fence.finish();
+        told.text = Some(JsonString::new(&bare));
+    }
+    told
 }

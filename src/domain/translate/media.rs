@@ -14,7 +14,7 @@ use base64::{
 use url::Url;
 
 use super::note::{ImageFault, Notes};
-use crate::domain::anthropic::ImageSource;
+use crate::domain::anthropic::Source;
 
 /// Takes missing padding, and bits left over at the end.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -29,7 +29,7 @@ pub(super) fn image(
     url: &str,
     field: &dyn Fn() -> String,
     notes: &mut Notes,
-) -> Result<ImageSource, ImageFault> {
+) -> Result<Source, ImageFault> {
     let url = url.trim();
     if url.is_empty() {
         return Err(ImageFault::Empty);
@@ -44,7 +44,7 @@ pub(super) fn image(
     // As the client wrote it, if that is how it must begin; else (`HTTPS:/example.com`) as it is understood.
     let canonical = ["http://", "https://"].iter().any(|begin| url.starts_with(begin))
         && !url.contains(char::is_whitespace);
-    Ok(ImageSource::Url { url: if canonical { url.to_owned() } else { parsed.into() } })
+    Ok(Source::Url { url: if canonical { url.to_owned() } else { parsed.into() } })
 }
 
 /// The source of a data URL, given without its scheme.
@@ -52,7 +52,7 @@ fn inline(
     url: &str,
     field: &dyn Fn() -> String,
     notes: &mut Notes,
-) -> Result<ImageSource, ImageFault> {
+) -> Result<Source, ImageFault> {
     let (header, data) = url.split_once(',').ok_or(ImageFault::NotBase64)?;
     let mut params = header.split(';').map(str::trim);
     let declared = params.next().unwrap_or_default();
@@ -74,7 +74,7 @@ fn inline(
     if !declared.is_empty() && !declared.eq_ignore_ascii_case(media_type) {
         notes.add(field(), format!("the picture is sent as {media_type}, which its bytes are"));
     }
-    Ok(ImageSource::Base64 { media_type, data })
+    Ok(Source::Base64 { media_type, data })
 }
 
 /// Base64 as the standard alphabet has it: without white space, and neither percent-encoded nor URL-safe.

@@ -3,11 +3,12 @@
 //!
 //! Here are the parameters; the conversation is in `messages`, its pictures in `media`, tools in `tools`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
+    form::Form,
     messages,
     note::{Error, Note, Notes},
     tools,
@@ -15,6 +16,7 @@ use super::{
 use crate::domain::{
     anthropic::{self, Metadata, Version},
     catalog::{Catalog, Model},
+    exchange::AnswerRef,
     openai,
 };
 
@@ -32,12 +34,49 @@ pub struct Translated {
     pub version: Version,
     /// The `anthropic-beta` header's values.
     pub betas: Vec<&'static str>,
+    /// How the client wants its answer.
+    pub form: Form,
     /// Everything that was dropped or changed.
     pub notes: Vec<Note>,
 }
 
-/// Translates a request, by the rules that `catalog` has for its model.
-pub fn request(request: &openai::Request, catalog: &Catalog) -> Result<Translated, Error> {
+/// What is known of a request besides its body.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What each model accepts.
+    pub catalog: &'a Catalog,
+    /// What it is asked for.
+    pub occasion: Occasion,
+    /// The answers that its history names, as they were.
+    pub originals: &'a Originals,
+}
+
+/// What a request is for, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// A person waits, in Open WebUI.
+    Chat,
+    /// Open WebUI asks by itself: a title, tags, follow-ups, …
+    Task,
+    /// Anything else.
+    Plain,
+}
+
+/// Earlier answers, by what a history may name of them.
+pub type Originals = HashMap<AnswerRef, Arc<Original>>;
+
+/// An earlier answer as Claude gave it.
+#[derive(Debug)]
+pub struct Original {
+    /// The model that gave it.
+    pub model: String,
+    /// All of it, in order.
+    pub blocks: Vec<anthropic::Block>,
+}
+
+/// Translates a request, by the rules that the catalog has for its model.
+pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Translated, Error> {
+    let Context { catalog, .. } = context;
     let mut notes = Notes::default();
     let model = model(&request.model, &mut notes)?;
     let rules = catalog.rules(&model);
@@ -72,7 +111,11 @@ pub fn request(request: &openai::Request, catalog: &Catalog) -> Result<Translate
             top_k,
             service_tier,
             metadata,
+            thinking: None,
+            output_config: anthropic::OutputConfig::default(),
+            breakpoints: Vec::new(),
         },
+        form: Form::default(),
         version: if samples { Version::V20230601 } else { Version::V20261021 },
         betas: Vec::new(),
         notes: notes.into_vec(),

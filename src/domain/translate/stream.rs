@@ -1,17 +1,29 @@
 //! The stream translator: Anthropic's events in, OpenAI's chunks out.
 //!
-//! A type that owns its state, because the same event means different things at different moments. Chunks are
-//! written straight into the buffer that goes to the client: between upstream and client a text delta is copied
-//! once, as the JSON string it already is.
+//! A type that owns its state, because the same event means different things at different moments. Between upstream
+//! and client a text delta is copied once, as the JSON string it already is.
 
-use serde::Serialize;
+mod chunk;
+
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
-use super::usage::{Bill, finish_reason, refusal, usage};
+use self::chunk::{Envelope, write_json};
+use super::{
+    cited::Cited,
+    fence::Unfence,
+    form::{self, Form, ToolKind},
+    usage::{Bill, finish_reason, refusal, service_tier, usage},
+};
 use crate::domain::{
-    anthropic::{self, BlockStart, Delta, Event, MessageStart},
-    json::inside,
-    openai, sse,
+    anthropic::{
+        self, BlockStart, Delta, Event, MessageStart, ParseError, StreamError, whole_input,
+    },
+    exchange::Tokens,
+    json::{JsonString, inside},
+    openai::{self, AnswerFunction, AnswerToolCall, ReasoningDetail},
+    sse,
 };
 
 /// Writes the chunks of one answer. Feed it every event in order, then finish it.
@@ -20,6 +32,7 @@ pub struct Chunks {
     id: String,
     created: i64,
     usage: WithUsage,
+    form: Arc<Form>,
     state: State,
 }
 
@@ -44,47 +57,39 @@ enum State {
 
 #[derive(Debug)]
 struct Streaming {
-    /// Everything in a chunk before its delta.
-    before: Vec<u8>,
-    /// Everything in a chunk after its delta, while the answer goes on.
-    after: &'static [u8],
+    envelope: Envelope,
+    form: Arc<Form>,
     usage: anthropic::Usage,
+    /// What the parts of the answer used that were continued.
+    earlier: Tokens,
     stop: anthropic::Stop,
-    tools: Vec<Tool>,
+    calls: Vec<Call>,
     /// Blocks of kinds that are not shown.
     hidden: Vec<usize>,
+    /// The last block of thinking, and how many there were.
+    thinking: Option<(usize, usize)>,
+    text: Cited,
+    fence: Option<Unfence>,
     /// `message_stop` has come.
     whole: bool,
 }
 
 /// A call of the client's tools. Their numbers are dense, as OpenAI's are; Anthropic counts all blocks.
 #[derive(Debug)]
-struct Tool {
+struct Call {
     block: usize,
     has_arguments: bool,
+    /// The input of a custom tool is told when it is whole: it is the text within the JSON.
+    custom: Option<JsonString>,
 }
 
-/// Why a stream cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum StreamError {
-    /// Upstream said that it failed.
-    #[error("upstream failed while answering: {}", .0.error.message)]
-    Upstream(Box<anthropic::ErrorBody>),
-    /// The stream ended before `message_stop`.
-    #[error("the connection to upstream broke before the answer was whole")]
-    Cut,
-    /// An event came at a moment when it means nothing.
-    #[error("upstream sent its events out of order")]
-    OutOfOrder,
-    /// An event is not what its name promises.
-    #[error(transparent)]
-    Unreadable(#[from] anthropic::ParseError),
-}
+/// The block index of what came whole with `message_start`: no later event can mean it.
+const AT_THE_START: usize = usize::MAX;
 
 impl Chunks {
     /// `id` and `created` (Unix seconds) are the call's own and the same in all chunks.
-    pub const fn new(id: String, created: i64, usage: WithUsage) -> Self {
-        Self { id, created, usage, state: State::Waiting }
+    pub const fn new(id: String, created: i64, usage: WithUsage, form: Arc<Form>) -> Self {
+        Self { id, created, usage, form, state: State::Waiting }
     }
 
     /// Translates one event, given with its blank line, and appends what it yields to `out`.
@@ -94,8 +99,14 @@ impl Chunks {
             (_, Event::Ping) => out.extend_from_slice(b": ping\n\n"),
             (_, Event::Error(error)) => return Err(StreamError::Upstream(Box::new(error))),
             (State::Waiting, Event::MessageStart(start)) => {
-                let streaming = Streaming::begin(start, &self.id, self.created, self.usage, out);
+                let envelope = Envelope::new(&self.id, self.created, &start.model, self.usage);
+                let streaming = Streaming::begin(&start, envelope, Arc::clone(&self.form), out)?;
                 self.state = State::Streaming(Box::new(streaming));
+            }
+            (State::Streaming(streaming), Event::MessageStart(start))
+                if streaming.whole && streaming.stop.is_pause() =>
+            {
+                streaming.go_on(&start, out)?;
             }
             (State::Streaming(streaming), event) if !streaming.whole => {
                 streaming.translate(event, out)?;
@@ -128,46 +139,63 @@ impl Chunks {
 
 impl Streaming {
     fn begin(
-        start: MessageStart,
-        id: &str,
-        created: i64,
-        with_usage: WithUsage,
+        start: &MessageStart<'_>,
+        envelope: Envelope,
+        form: Arc<Form>,
         out: &mut Vec<u8>,
-    ) -> Self {
-        let MessageStart { id: _, model, content, stop_reason, usage } = start;
-        let mut before = br#"data: {"id":"#.to_vec();
-        write_json(id, &mut before);
-        before.extend_from_slice(br#","object":"chat.completion.chunk","created":"#);
-        write_json(&created, &mut before);
-        before.extend_from_slice(br#","model":"#);
-        write_json(&model, &mut before);
-        before.extend_from_slice(br#","choices":["#);
-        let after: &[u8] = match with_usage {
-            WithUsage::Yes => b",\"finish_reason\":null}],\"usage\":null}\n\n",
-            WithUsage::No => b",\"finish_reason\":null}]}\n\n",
-        };
-        let stop = anthropic::Stop { stop_reason, stop_details: None };
+    ) -> Result<Self, ParseError> {
         let mut streaming = Self {
-            before,
-            after,
-            usage,
-            stop,
-            tools: Vec::new(),
+            envelope,
+            usage: anthropic::Usage::default(),
+            earlier: Tokens::default(),
+            stop: anthropic::Stop::default(),
+            calls: Vec::new(),
             hidden: Vec::new(),
+            thinking: None,
+            text: Cited::default(),
+            fence: (form.text == form::Text::Unfenced).then(Unfence::default),
             whole: false,
+            form,
         };
-        streaming.delta(out, |out| out.extend_from_slice(br#"{"role":"assistant","content":""}"#));
-        // Calls made by code execution arrive whole; they count before any block of the stream.
-        for block in content {
-            streaming.start_block(usize::MAX, block, out);
-            streaming.stop_block(usize::MAX, out);
+        let role = br#"{"role":"assistant","content":""}"#;
+        streaming.envelope.delta(out, |out| out.extend_from_slice(role));
+        streaming.take_start(start, out)?;
+        Ok(streaming)
+    }
+
+    /// Goes on with the answer after a pause, as if there had been none.
+    fn go_on(&mut self, start: &MessageStart<'_>, out: &mut Vec<u8>) -> Result<(), ParseError> {
+        self.earlier += self.usage.tokens();
+        self.whole = false;
+        self.hidden.clear();
+        // Blocks are counted from zero again.
+        self.calls.iter_mut().for_each(|call| call.block = AT_THE_START);
+        if let Some((block, _)) = &mut self.thinking {
+            *block = AT_THE_START;
         }
-        streaming
+        self.take_start(start, out)
+    }
+
+    fn take_start(
+        &mut self,
+        start: &MessageStart<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ParseError> {
+        self.usage = start.usage.clone();
+        self.stop =
+            anthropic::Stop { stop_reason: start.stop_reason.clone(), stop_details: None };
+        // Calls made by code execution arrive whole; they count before any block of the stream.
+        for block in start.blocks() {
+            let (block, raw) = block?;
+            self.start_block(AT_THE_START, block, raw, out);
+            self.stop_block(AT_THE_START, out);
+        }
+        Ok(())
     }
 
     fn translate(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), StreamError> {
         match event {
-            Event::BlockStart { index, block } => self.start_block(index, block, out),
+            Event::BlockStart { index, block, raw } => self.start_block(index, block, raw, out),
             Event::BlockDelta { index, delta } => self.block_delta(index, delta, out),
             Event::BlockStop { index } => self.stop_block(index, out),
             Event::MessageDelta(last) => {
@@ -181,42 +209,70 @@ impl Streaming {
         Ok(())
     }
 
-    fn start_block(&mut self, index: usize, block: BlockStart, out: &mut Vec<u8>) {
+    fn start_block(&mut self, index: usize, block: BlockStart, raw: &RawValue, out: &mut Vec<u8>) {
         match block {
-            BlockStart::Text { text } if !text.is_empty() => {
-                self.string_delta("content", &text, out);
-            }
-            BlockStart::Thinking { thinking } if !thinking.is_empty() => {
-                self.string_delta("reasoning_content", &thinking, out);
-            }
-            BlockStart::ToolUse { id, name, input } => {
-                #[derive(Serialize)]
-                struct Call<'a> {
-                    index: usize,
-                    id: &'a str,
-                    r#type: &'a str,
-                    function: Function<'a>,
+            BlockStart::Text { text, citations } => {
+                self.text.begin();
+                citations.into_iter().for_each(|citation| self.text.cite(citation));
+                if let Some(literal) = literal(&text) {
+                    self.say(&literal, out);
                 }
-                #[derive(Serialize)]
-                struct Function<'a> {
-                    name: &'a str,
-                    arguments: &'a str,
-                }
-                let given =
-                    input.as_object().filter(|input| !input.is_empty()).map(|_| input.to_string());
-                let arguments = given.as_deref().unwrap_or_default();
-                let function = Function { name: &name, arguments };
-                let call = Call { index: self.tools.len(), id: &id, r#type: "function", function };
-                self.tools.push(Tool { block: index, has_arguments: given.is_some() });
-                self.delta(out, |out| {
-                    out.extend_from_slice(br#"{"tool_calls":["#);
-                    write_json(&call, out);
-                    out.extend_from_slice(b"]}");
-                });
             }
-            BlockStart::Text { .. } | BlockStart::Thinking { .. } => {}
+            BlockStart::Thinking { thinking, signature } => {
+                let number = self.thinking.map_or(0, |(_, number)| number + 1);
+                self.thinking = Some((index, number));
+                if let Some(literal) = literal(&thinking) {
+                    self.envelope.thinking(literal.get(), number, out);
+                }
+                if let Some(literal) = literal(&signature) {
+                    self.sign(number, &literal, out);
+                }
+            }
+            BlockStart::RedactedThinking { data } => {
+                let number = self.thinking.map_or(0, |(_, number)| number + 1);
+                self.thinking = Some((index, number));
+                self.detail(&ReasoningDetail::encrypted(data, number), out);
+            }
+            BlockStart::ToolUse { id, name } => {
+                let given = whole_input(raw).map(|input| JsonString::new(input.get()));
+                self.start_call(index, id, name, given, out);
+            }
             BlockStart::ServerToolUse | BlockStart::Unknown => self.hidden.push(index),
         }
+    }
+
+    fn start_call(
+        &mut self,
+        block: usize,
+        id: String,
+        name: String,
+        given: Option<JsonString>,
+        out: &mut Vec<u8>,
+    ) {
+        let tool = self.form.tools.get(&name);
+        let name = tool.map_or(name, |tool| tool.name.clone());
+        let is_custom = tool.is_some_and(|tool| tool.kind == ToolKind::Custom);
+        let has_arguments = given.is_some();
+        let given = given.unwrap_or_default();
+        let (custom, arguments) =
+            if is_custom { (Some(given), JsonString::default()) } else { (None, given) };
+        let index = self.calls.len();
+        match self.form.calls {
+            form::Calls::FunctionCall if index > 0 => {}
+            form::Calls::FunctionCall => {
+                let function_call = AnswerFunction { name, arguments };
+                self.envelope.json(&openai::FunctionCallDelta { function_call }, out);
+            }
+            form::Calls::ToolCalls => {
+                let call = if is_custom {
+                    AnswerToolCall::custom(id, name, String::new())
+                } else {
+                    AnswerToolCall::function(id, name, arguments)
+                };
+                self.envelope.json(&openai::ToolCallsDelta::of(index, call), out);
+            }
+        }
+        self.calls.push(Call { block, has_arguments, custom });
     }
 
     fn block_delta(&mut self, index: usize, delta: Delta<'_>, out: &mut Vec<u8>) {
@@ -224,91 +280,114 @@ impl Streaming {
             return;
         }
         match delta {
-            Delta::Text(text) => self.literal_delta("content", text, out),
-            Delta::Thinking(text) => self.literal_delta("reasoning_content", text, out),
-            Delta::Json(json) if !inside(json).is_empty() => {
-                // A block that is no call of the client's is one of a tool that Anthropic runs.
-                if let Some(tool) = self.tools.iter().rposition(|tool| tool.block == index) {
-                    self.tools[tool].has_arguments = true;
-                    self.arguments_delta(tool, json.get(), out);
+            Delta::Text(text) => self.say(text, out),
+            Delta::Thinking(text) if !inside(text).is_empty() => {
+                let number = self.thinking.map_or(0, |(_, number)| number);
+                self.envelope.thinking(text.get(), number, out);
+            }
+            Delta::Signature(signature) if !inside(signature).is_empty() => {
+                let number = self.thinking.map_or(0, |(_, number)| number);
+                self.sign(number, signature, out);
+            }
+            Delta::Citation(citation) => {
+                if let Ok(citation) = serde_json::from_str(citation.get()) {
+                    self.text.cite(citation);
                 }
             }
-            Delta::Json(_) | Delta::Unknown => {}
+            Delta::Json(json) if !inside(json).is_empty() => {
+                // A block that is no call of the client's is one of a tool that Anthropic runs.
+                if let Some(call) = self.calls.iter().rposition(|call| call.block == index) {
+                    self.more_arguments(call, json, out);
+                }
+            }
+            Delta::Thinking(_)
+            | Delta::Signature(_)
+            | Delta::Json(_)
+            | Delta::Unknown => {}
         }
     }
 
-    /// A call without arguments has had none to send: `{}` is what the client can parse.
+    fn more_arguments(&mut self, number: usize, json: &RawValue, out: &mut Vec<u8>) {
+        let call = &mut self.calls[number];
+        call.has_arguments = true;
+        match &mut call.custom {
+            Some(input) => input.push(json),
+            None => self.tell_arguments(number, json.get(), out),
+        }
+    }
+
+    fn tell_arguments(&self, number: usize, literal: &str, out: &mut Vec<u8>) {
+        match self.form.calls {
+            form::Calls::ToolCalls => self.envelope.arguments(number, literal, out),
+            form::Calls::FunctionCall if number > 0 => {}
+            form::Calls::FunctionCall => self.envelope.delta(out, |out| {
+                out.extend_from_slice(br#"{"function_call":{"arguments":"#);
+                out.extend_from_slice(literal.as_bytes());
+                out.extend_from_slice(b"}}");
+            }),
+        }
+    }
+
     fn stop_block(&mut self, index: usize, out: &mut Vec<u8>) {
-        let bare = self.tools.iter().rposition(|tool| tool.block == index && !tool.has_arguments);
-        if let Some(tool) = bare {
-            self.tools[tool].has_arguments = true;
-            self.arguments_delta(tool, r#""{}""#, out);
+        let annotations = self.text.take_annotations();
+        if !annotations.is_empty() {
+            self.envelope.json(&openai::AnnotationsDelta { annotations }, out);
+        }
+        let Some(number) = self.calls.iter().rposition(|call| call.block == index) else { return };
+        let call = &mut self.calls[number];
+        if let Some(input) = call.custom.take() {
+            let input = form::custom_input(&input);
+            self.envelope.json(&openai::CustomInputDelta::of(number, input), out);
+        } else if !call.has_arguments {
+            // A call without arguments has had none to send: `{}` is what the client can parse.
+            call.has_arguments = true;
+            self.tell_arguments(number, r#""{}""#, out);
         }
     }
 
-    fn delta(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-        out.extend_from_slice(&self.before);
-        out.extend_from_slice(br#"{"index":0,"delta":"#);
-        write(out);
-        out.extend_from_slice(self.after);
-    }
-
-    fn literal_delta(&self, field: &str, literal: &RawValue, out: &mut Vec<u8>) {
-        if inside(literal).is_empty() {
-            return;
+    /// Text for the reader, as a JSON string.
+    fn say(&mut self, literal: &RawValue, out: &mut Vec<u8>) {
+        let Some(fence) = &mut self.fence else {
+            self.text.grow(inside(literal));
+            return self.envelope.literal("content", literal, out);
+        };
+        // Half of a surrogate pair cannot be decoded; JSON in a fence does not begin or end with one.
+        match serde_json::from_str::<String>(literal.get()) {
+            Ok(text) => self.envelope.text("content", &fence.push(&text), out),
+            Err(_) => self.envelope.literal("content", literal, out),
         }
-        self.delta(out, |out| {
-            out.extend_from_slice(b"{\"");
-            out.extend_from_slice(field.as_bytes());
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(literal.get().as_bytes());
-            out.push(b'}');
-        });
     }
 
-    fn string_delta(&self, field: &str, text: &str, out: &mut Vec<u8>) {
-        self.delta(out, |out| {
-            out.extend_from_slice(b"{\"");
-            out.extend_from_slice(field.as_bytes());
-            out.extend_from_slice(b"\":");
-            write_json(text, out);
-            out.push(b'}');
-        });
+    fn sign(&self, index: usize, signature: &RawValue, out: &mut Vec<u8>) {
+        let mut text = JsonString::default();
+        text.push(signature);
+        self.detail(&ReasoningDetail::signature(text, index), out);
     }
 
-    fn arguments_delta(&self, tool: usize, literal: &str, out: &mut Vec<u8>) {
-        self.delta(out, |out| {
-            out.extend_from_slice(br#"{"tool_calls":[{"index":"#);
-            write_json(&tool, out);
-            out.extend_from_slice(br#","function":{"arguments":"#);
-            out.extend_from_slice(literal.as_bytes());
-            out.extend_from_slice(b"}}]}");
-        });
+    fn detail(&self, detail: &ReasoningDetail, out: &mut Vec<u8>) {
+        self.envelope.json(&openai::ReasoningDelta { reasoning_details: [detail] }, out);
     }
 
     fn finish(mut self, with_usage: WithUsage, bill: Bill, out: &mut Vec<u8>) {
-        let reason = finish_reason(&self.stop);
-        if let Some(refusal) = refusal(std::mem::take(&mut self.stop)) {
-            self.string_delta("refusal", &refusal, out);
+        if let Some(fence) = &mut self.fence {
+            self.envelope.text("content", &fence.finish(), out);
         }
-        out.extend_from_slice(&self.before);
-        out.extend_from_slice(br#"{"index":0,"delta":{},"finish_reason":""#);
-        out.extend_from_slice(reason.as_str().as_bytes());
-        match with_usage {
-            WithUsage::No => out.extend_from_slice(b"\"}]}\n\n"),
-            WithUsage::Yes => {
-                out.extend_from_slice(b"\"}],\"usage\":null}\n\n");
-                out.extend_from_slice(&self.before);
-                out.extend_from_slice(br#"],"usage":"#);
-                write_json(&usage(&self.usage.tokens(), bill), out);
-                out.extend_from_slice(b"}\n\n");
+        let reason = finish_reason(&self.stop, &self.form);
+        let tier = service_tier(&self.usage);
+        if let Some(refusal) = refusal(std::mem::take(&mut self.stop)) {
+            self.envelope.text("refusal", &refusal, out);
+            if self.form.refusal == form::Refusal::Text {
+                self.envelope.text("content", &self.text.refusal(&refusal), out);
             }
         }
-        out.extend_from_slice(b"data: [DONE]\n\n");
+        let mut tokens = self.earlier;
+        tokens += self.usage.tokens();
+        let usage = (with_usage == WithUsage::Yes).then(|| usage(&tokens, bill));
+        self.envelope.finish(reason.as_str(), tier, usage.as_ref(), out);
     }
 }
 
-fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, value)
-        .expect("our own types are JSON, and memory can be written to");
+/// A text as a JSON string; `None` if there is nothing in it.
+fn literal(text: &str) -> Option<Box<RawValue>> {
+    if text.is_empty() { None } else { serde_json::value::to_raw_value(text).ok() }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::note::{Error, Notes};
 use crate::domain::{
-    anthropic::{ContentBlock, Tool, ToolChoice},
+    anthropic::{ClientTool, ContentBlock, Tool, ToolChoice},
     catalog::Model,
     chain::Hash,
     openai,
@@ -51,12 +51,13 @@ pub(super) fn definitions(given: &[openai::Tool], notes: &mut Notes) -> Result<V
             if function.strict == Some(true) {
                 notes.once(|| path(".strict"), "arguments are not held to the schema yet");
             }
-            Ok(Tool {
+            Ok(Tool::Client(ClientTool {
                 name: function.name.clone(),
                 description: function.description.clone().filter(|text| !text.is_empty()),
                 input_schema: schema(function.parameters.as_ref())
                     .ok_or_else(|| Error::Schema { field: path(".parameters") })?,
-            })
+                strict: false,
+            }))
         })
         .collect()
 }
@@ -110,7 +111,7 @@ pub(super) fn choice(
         return Ok(Choice::default());
     }
     if let Some(Wanted::Tool(name)) = wanted
-        && !tools.iter().any(|tool| tool.name == name)
+        && !tools.iter().any(|tool| tool.name() == name)
     {
         return Err(Error::UnknownTool { name: name.chars().take(NAME_LENGTH).collect() });
     }

@@ -1,5 +1,6 @@
 //! What an answer used and cost, and why it stopped (`reference/anthropic-api.md` §9.3).
 
+use super::form::{self, Form};
 use crate::domain::{
     anthropic,
     exchange::{Cost, NanoDollars, Tokens},
@@ -52,19 +53,36 @@ pub fn usage(tokens: &Tokens, bill: Bill) -> Usage {
 }
 
 /// Why an answer stopped. Reasons of a later version read as a plain stop: the answer was whole.
-pub fn finish_reason(stop: &anthropic::Stop) -> FinishReason {
+pub fn finish_reason(stop: &anthropic::Stop, form: &Form) -> FinishReason {
     match stop.stop_reason.as_deref() {
         Some("max_tokens" | "model_context_window_exceeded" | "pause_turn" | "compaction") => {
             FinishReason::Length
         }
+        Some("tool_use") if form.calls == form::Calls::FunctionCall => FinishReason::FunctionCall,
         Some("tool_use") => FinishReason::ToolCalls,
         Some("refusal") => FinishReason::ContentFilter,
         _ => FinishReason::Stop,
     }
 }
 
-/// Why Claude would not answer, if it said so.
+/// Why Claude would not answer.
 pub(super) fn refusal(stop: anthropic::Stop) -> Option<String> {
-    let refused = stop.stop_reason.as_deref() == Some("refusal");
-    stop.stop_details.filter(|_| refused).and_then(|details| details.explanation)
+    if stop.stop_reason.as_deref() != Some("refusal") {
+        return None;
+    }
+    let anthropic::StopDetails { explanation, category } = stop.stop_details.unwrap_or_default();
+    let said = explanation.filter(|text| !text.trim().is_empty());
+    Some(said.unwrap_or_else(|| match category {
+        Some(category) => format!("Claude declined to answer ({category})."),
+        None => "Claude declined to answer.".to_owned(),
+    }))
+}
+
+/// OpenAI's word for the tier that served the answer.
+pub(super) fn service_tier(usage: &anthropic::Usage) -> Option<&'static str> {
+    match usage.service_tier.as_deref() {
+        Some("standard") => Some("default"),
+        Some("priority") => Some("priority"),
+        _ => None,
+    }
 }

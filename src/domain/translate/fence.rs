@@ -1,0 +1,100 @@
+//! JSON that was asked for in words may come in a Markdown code fence. A reader of JSON wants it without.
+
+/// Takes a fence off a text that comes in pieces. A text without one passes unchanged.
+#[derive(Debug, Default)]
+pub(super) struct Unfence {
+    state: State,
+    /// What cannot be given away yet.
+    held: String,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Whether there is a fence is not known yet.
+    #[default]
+    Beginning,
+    /// There is one; what may be its end is held back.
+    Fenced,
+    /// There is none.
+    Bare,
+}
+
+const FENCE: &str = "```";
+
+impl Unfence {
+    /// Takes a piece and gives what can be given.
+    pub(super) fn push(&mut self, piece: &str) -> String {
+        self.held.push_str(piece);
+        if self.state == State::Beginning {
+            let text = self.held.trim_start();
+            if text.starts_with(FENCE) {
+                // The fence's line, `json` and all, ends with the line.
+                let Some(line) = text.find('\n') else { return String::new() };
+                self.held = text[line + 1..].to_owned();
+                self.state = State::Fenced;
+            } else if FENCE.starts_with(text) {
+                return String::new();
+            } else {
+                self.state = State::Bare;
+            }
+        }
+        match self.state {
+            State::Beginning => String::new(),
+            State::Bare => std::mem::take(&mut self.held),
+            State::Fenced => {
+                let certain = self.held.trim_end_matches(|c: char| c == '`' || c.is_whitespace());
+                let rest = self.held.split_off(certain.len());
+                std::mem::replace(&mut self.held, rest)
+            }
+        }
+    }
+
+    /// What is left when the text has ended.
+    pub(super) fn finish(&mut self) -> String {
+        let held = std::mem::take(&mut self.held);
+        if self.state == State::Fenced { String::new() } else { held }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn unfenced(pieces: &[&str]) -> String {
+        let mut unfence = Unfence::default();
+        let mut text: String = pieces.iter().map(|piece| unfence.push(piece)).collect();
+        text += &unfence.finish();
+        text
+    }
+
+    #[test]
+    fn a_fence_is_taken_off() {
+        for (given, expected) in [
+            ("```json\n{\"a\": 1}\n```", "{\"a\": 1}"),
+            ("\n ```\n{\"a\": \"`\"}\n```\n", "{\"a\": \"`\"}"),
+            ("{\"a\": \"```\"}", "{\"a\": \"```\"}"),
+            ("``", "``"),
+            ("", ""),
+            ("  17", "  17"),
+        ] {
+            assert_eq!(unfenced(&[given]), expected, "{given:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_how_the_text_is_cut(
+            text in "(```json\n)?[{}`a\n ü]{0,12}(\n```)?",
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        ) {
+            let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| bounds[cut.index(bounds.len())]).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&str> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
+            prop_assert_eq!(unfenced(&pieces), unfenced(&[&text]));
+        }
+    }
+}
