@@ -208,7 +208,8 @@ async fn seal(
         ) => Cost::Exact(NanoDollars(0)),
         _ => billed.at_least(),
     };
-    let status_of = answers.settings.status_of;
+    let status_of =
+        |failure: Option<&Failure>| (answers.settings.status_of)(opening.call.door, failure);
     // Who wants the whole answer has seen nothing until it is whole.
     let begun = published && opening.call.stream;
     let call_status = match &failure {

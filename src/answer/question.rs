@@ -5,16 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use secrecy::SecretString;
 
-use super::Error;
+use super::{
+    Error,
+    ask::{Ask, Said, Spoken},
+};
 use crate::{
     domain::{
-        anthropic::Texts,
+        anthropic::{Native, Texts},
         cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
         catalog::Catalog,
         chain::{Chain, Hash},
-        exchange::{AnsweredBy, CallId, Door, UnixMillis},
+        exchange::{AnsweredBy, CallId, UnixMillis},
         openai,
-        translate::{self, Context, Form, Occasion, Originals, Translated, WithUsage},
+        translate::{self, Context, Form, Occasion, Originals, WithUsage},
     },
     store::CallFacts,
 };
@@ -49,8 +52,7 @@ pub struct Asker {
 
 /// A call, read and understood.
 pub(super) struct Question {
-    pub(super) translated: Translated,
-    pub(super) texts: Texts,
+    pub(super) said: Said,
     pub(super) key: CacheKey,
     pub(super) scope: Scope,
     pub(super) source: Source,
@@ -63,8 +65,31 @@ pub(super) struct Question {
     pub(super) form: Arc<Form>,
 }
 
-/// Parses, translates and keys a request.
-pub(super) fn understand(
+/// Reads a request in the dialect that it is in.
+pub(super) fn understand(ask: &Ask, asker: &Asker, catalog: &Catalog) -> Result<Question, Error> {
+    match ask {
+        Ask::Chat(body) => translated(body, asker, catalog),
+        Ask::Messages(body, spoken) => passed_on(body, spoken, asker),
+    }
+}
+
+/// Reads and keys a native request.
+fn passed_on(body: &Bytes, spoken: &Spoken, asker: &Asker) -> Result<Question, Error> {
+    let native = Native::parse(body)?;
+    let user = asker.user.clone().or_else(|| native.user.as_deref().map(bounded));
+    let scope = scope(asker, user.as_ref());
+    let key = cache::key(&scope, &spoken.version, &spoken.sorted_betas(), &native.digest);
+    let source = cache::source(asker.directives, client(asker));
+    let client_chain =
+        (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten();
+    let stream = native.stream.then_some(WithUsage::Yes);
+    let said = Said::Messages { native, spoken: spoken.clone() };
+    let form = Arc::default();
+    Ok(Question { form, said, key, scope, source, user, client_chain, stream })
+}
+
+/// Parses, translates and keys a chat completion.
+fn translated(
     body: &Bytes,
     asker: &Asker,
     catalog: &Catalog,
@@ -94,7 +119,8 @@ pub(super) fn understand(
         WithUsage::No
     });
     let form = Arc::new(translated.form.clone());
-    Ok(Question { form, translated, texts, key, scope, source, user, client_chain, stream })
+    let said = Said::Chat { translated: Box::new(translated), texts };
+    Ok(Question { form, said, key, scope, source, user, client_chain, stream })
 }
 
 /// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.
@@ -144,12 +170,12 @@ pub(super) fn facts(
     question: &Question,
     asker: Asker,
 ) -> CallFacts {
-    let notes = &question.translated.notes;
+    let notes = question.said.notes();
     CallFacts {
         id,
         at,
         answered_by,
-        door: Door::Chat,
+        door: question.said.door(),
         stream: question.stream.is_some(),
         user: question.user.clone(),
         chat: asker.chat,
