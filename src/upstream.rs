@@ -17,12 +17,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep};
 use url::Url;
 
 pub use self::error::Error;
 use self::error::{Failed, classify, refused, text};
-use crate::domain::{anthropic, catalog, recording::Recorder};
+use crate::domain::{anthropic, catalog, json::Raw, recording::Recorder};
 
 /// How often a request is sent at most. The pauses are short, because a client waits.
 const ATTEMPTS: u32 = 3;
@@ -179,7 +180,7 @@ impl Upstream {
     pub async fn models(&self, key: &SecretString) -> Result<Vec<Model>, Error> {
         #[derive(Deserialize)]
         struct Page {
-            data: Vec<Model>,
+            data: Vec<Box<RawValue>>,
             #[serde(default)]
             has_more: bool,
             last_id: Option<String>,
@@ -192,15 +193,21 @@ impl Upstream {
                 url.push_str("&after_id=");
                 url.extend(url::form_urlencoded::byte_serialize(String::as_bytes(&after)));
             }
-            let request =
-                self.pooled.get(url).headers(api_headers(anthropic::Version::default().as_str(), key));
+            let request = self
+                .pooled
+                .get(url)
+                .headers(api_headers(anthropic::Version::default().as_str(), key));
             let response = self.dial(request).await?;
             if !response.status().is_success() {
                 return Err(refused(response, key, self.idle).await.error);
             }
             let bytes = self.in_time(response.bytes()).await?;
             let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
-            models.extend(page.data);
+            for entry in page.data {
+                let model: Model =
+                    serde_json::from_str(entry.get()).map_err(Error::UnreadableModels)?;
+                models.push(Model { written: Some(Raw::new(&entry)), ..model });
+            }
             after = page.last_id.filter(|_| page.has_more);
             if after.is_none() {
                 break;
@@ -240,6 +247,9 @@ pub struct Model {
     /// The most tokens of an answer.
     #[serde(default)]
     pub max_tokens: Option<u32>,
+    /// All of it, as it was written.
+    #[serde(skip)]
+    pub written: Option<Raw>,
 }
 
 impl From<&Model> for catalog::Live {

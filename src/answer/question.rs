@@ -89,11 +89,7 @@ fn passed_on(body: &Bytes, spoken: &Spoken, asker: &Asker) -> Result<Question, E
 }
 
 /// Parses, translates and keys a chat completion.
-fn translated(
-    body: &Bytes,
-    asker: &Asker,
-    catalog: &Catalog,
-) -> Result<Question, Error> {
+fn translated(body: &Bytes, asker: &Asker, catalog: &Catalog) -> Result<Question, Error> {
     let request = openai::Request::parse(body)?;
     let occasion = occasion(asker);
     let originals = Originals::default();

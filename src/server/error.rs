@@ -67,9 +67,9 @@ impl Rejection {
             Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenBody
-            | Self::Answer(
-                Error::Unreadable(_) | Error::Misspoken(_) | Error::Untranslatable(_),
-            ) => StatusCode::BAD_REQUEST,
+            | Self::Answer(Error::Unreadable(_) | Error::Misspoken(_) | Error::Untranslatable(_)) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Panicked | Self::Answer(Error::Panicked(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Answer(Error::Failed(failure)) => match dialect {
                 Dialect::OpenAi => status(failure),

@@ -28,7 +28,8 @@ pub fn assemble(recording: &Recording) -> Result<Vec<u8>, StreamError> {
             Some(r#""message_delta""#) => {
                 usage.update(data.get("usage"));
                 message.update(data.get("delta"));
-                let others = data.iter().filter(|(name, _)| !["type", "delta", "usage"].contains(name));
+                let others =
+                    data.iter().filter(|(name, _)| !["type", "delta", "usage"].contains(name));
                 others.for_each(|(name, value)| message.put(name, value));
             }
             _ => {}

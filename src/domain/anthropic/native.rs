@@ -83,8 +83,10 @@ impl Native {
             return Err(NativeError::Twice);
         }
         let model: String = required(&fields, "model", "string")?;
-        let messages: Vec<Raw> =
-            required::<Vec<&RawValue>>(&fields, "messages", "list")?.into_iter().map(Raw::new).collect();
+        let messages: Vec<Raw> = required::<Vec<&RawValue>>(&fields, "messages", "list")?
+            .into_iter()
+            .map(Raw::new)
+            .collect();
         let stream: Option<bool> = optional(&fields, "stream", "boolean")?;
         if fields.get("max_tokens").is_some_and(|tokens| tokens.get() == "0") {
             return Err(NativeError::WarmUp);
@@ -254,7 +256,9 @@ mod tests {
         let storable = |more: &str| {
             parse(&format!(r#"{{"model":"m",{more},"messages":[{{"content":"a"}}]}}"#)).storable
         };
-        assert!(storable(r#""tools":[{"name":"f"},{"type":"custom","name":"g"}],"container":null"#));
+        assert!(storable(
+            r#""tools":[{"name":"f"},{"type":"custom","name":"g"}],"container":null"#
+        ));
         assert!(!storable(r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#));
         assert!(!storable(r#""container":"c""#) && !storable(r#""mcp_servers":[{"url":"u"}]"#));
         let page = r#"{"model":"m","messages":[{"content":[{"type":"tool_result","content":[
@@ -269,7 +273,10 @@ mod tests {
         assert_eq!(told(r#"{"model":1,"messages":[]}"#), "model: Input should be a valid string");
         assert_eq!(told(r#"{"model":"m","messages":1}"#), "messages: Input should be a valid list");
         assert_eq!(told("[]"), NativeError::NotAnObject.to_string());
-        assert_eq!(told(r#"{"model":"m","model":"n","messages":[]}"#), NativeError::Twice.to_string());
+        assert_eq!(
+            told(r#"{"model":"m","model":"n","messages":[]}"#),
+            NativeError::Twice.to_string()
+        );
         assert!(told("").starts_with("the request body is not valid JSON: EOF"));
         let warm_up = r#"{"model":"m","max_tokens":0,"messages":[]}"#;
         assert_eq!(told(warm_up), NativeError::WarmUp.to_string());
