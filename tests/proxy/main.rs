@@ -6,6 +6,7 @@ mod harness;
 mod killed;
 mod leaving;
 mod models;
+mod native;
 mod refusals;
 mod requests;
 mod sealing;
