@@ -48,7 +48,9 @@ impl Events {
                 (segments, failure) => {
                     let size: usize = segments.iter().map(|segment| segment.bytes().len()).sum();
                     let mut bytes = Vec::with_capacity(size + failure.len());
-                    segments.iter().for_each(|segment| bytes.extend_from_slice(segment.bytes()));
+                    for segment in segments {
+                        bytes.extend_from_slice(segment.bytes());
+                    }
                     bytes.extend_from_slice(failure);
                     bytes.into()
                 }

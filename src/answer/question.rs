@@ -85,7 +85,7 @@ fn passed_on(body: &Bytes, spoken: &Spoken, asker: &Asker) -> Result<Question, E
     let stream = native.stream.then_some(WithUsage::Yes);
     let said = Said::Messages { native, spoken: spoken.clone() };
     let form = Arc::default();
-    Ok(Question { form, said, key, scope, source, user, client_chain, stream })
+    Ok(Question { said, key, scope, source, user, client_chain, stream, form })
 }
 
 /// Parses, translates and keys a chat completion.
@@ -116,7 +116,7 @@ fn translated(body: &Bytes, asker: &Asker, catalog: &Catalog) -> Result<Question
     });
     let form = Arc::new(translated.form.clone());
     let said = Said::Chat { translated: Box::new(translated), texts };
-    Ok(Question { form, said, key, scope, source, user, client_chain, stream })
+    Ok(Question { said, key, scope, source, user, client_chain, stream, form })
 }
 
 /// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.

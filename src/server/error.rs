@@ -94,11 +94,12 @@ impl Rejection {
             }
             Self::ForeignOrigin(_) => invalid(None, Some("foreign_origin")),
             Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
-            Self::SlowBody | Self::BrokenBody => invalid(None, None),
+            Self::SlowBody | Self::BrokenBody | Self::Answer(Error::Misspoken(_)) => {
+                invalid(None, None)
+            }
             Self::NoSuchModel(_) => invalid(Some("model"), Some("model_not_found")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => error("server_error", None, None),
             Self::Answer(Error::Unreadable(cause)) => invalid(cause.param(), None),
-            Self::Answer(Error::Misspoken(_)) => invalid(None, None),
             Self::Answer(Error::Untranslatable(cause)) => {
                 invalid(Some(cause.param()), Some(cause.code()))
             }

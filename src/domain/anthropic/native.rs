@@ -183,7 +183,7 @@ fn is_storable(fields: &Object<'_>, messages: &[Raw]) -> bool {
         let message = Object::parse(message.get()).unwrap_or_default();
         message.get("content").is_some_and(has_url)
     };
-    !STATE_ELSEWHERE.iter().any(|name| says_something(name))
+    !STATE_ELSEWHERE.iter().any(says_something)
         && !tools.iter().any(run_by_anthropic)
         && !messages.iter().any(cites_urls)
 }
