@@ -3,6 +3,8 @@
 //! [`Answers::answer`] is the whole of it on one screen. What comes back is a [`Reader`] of a recording, live or
 //! stored; the doors turn it into their dialect with [`playback`].
 
+mod ask;
+mod events;
 mod failure;
 mod learned;
 mod live;
@@ -24,6 +26,8 @@ use uuid::Uuid;
 
 pub use self::question::{Asker, bounded};
 pub use self::{
+    ask::{Ask, Spoken},
+    events::{Events, message},
     failure::Failure,
     live::{End, Reader},
     models::{Listed, Models},
@@ -38,17 +42,17 @@ use self::{
 use crate::{
     domain::{
         anthropic::{self, Texts},
-        cache::{self, CacheKey, Directives, Source},
+        cache::{CacheKey, Directives, Source},
         catalog::Catalog,
         exchange::{
-            AnsweredBy, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
+            AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
         },
         openai,
         recording::Recording,
-        translate::{self, Form, Translated, WithUsage},
+        translate::{self, Form, WithUsage},
     },
     store::{CallRow, Ledger, Opening, Stored},
-    upstream::{Outgoing, Upstream},
+    upstream::{Counted, Outgoing, Upstream},
 };
 
 /// An answer larger than this is broken off.
@@ -77,7 +81,7 @@ pub struct Settings {
     /// How long answers in the ledger may be served.
     pub ttl: Duration,
     /// The HTTP status of our response, which only the server knows.
-    pub status_of: fn(Option<&Failure>) -> u16,
+    pub status_of: fn(Door, Option<&Failure>) -> u16,
 }
 
 /// An answer that has begun.
@@ -122,6 +126,9 @@ pub enum Error {
     /// The request cannot be read.
     #[error(transparent)]
     Unreadable(#[from] openai::ParseError),
+    /// The native request cannot be read.
+    #[error(transparent)]
+    Misspoken(#[from] anthropic::NativeError),
     /// The request cannot be translated.
     #[error(transparent)]
     Untranslatable(#[from] translate::Error),
@@ -157,9 +164,9 @@ impl Answers {
     }
 
     /// Answers one call. The answer has begun when this returns: with its first event, or whole.
-    pub async fn answer(&self, body: Bytes, asker: Asker) -> Result<Answer, Error> {
+    pub async fn answer(&self, ask: Ask, asker: Asker) -> Result<Answer, Error> {
         let at = now();
-        let question = self.read(body, &asker).await?;
+        let question = self.read(ask, &asker).await?;
         let stored = match question.source {
             Source::LedgerFirst | Source::LedgerOnly => {
                 self.recall(&question.key, at, asker.directives).await
@@ -175,6 +182,19 @@ impl Answers {
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
         Ok(answer)
+    }
+
+    /// Counts the tokens of a native request: passed on, and not recorded, because nothing was said.
+    pub async fn count_tokens(
+        &self,
+        body: Bytes,
+        spoken: Spoken,
+        asker: Asker,
+    ) -> Result<Counted, Error> {
+        let Spoken { version, betas } = spoken;
+        let outgoing = Outgoing { body, version, betas, key: asker.key };
+        let counted = self.upstream.count_tokens(&outgoing).await;
+        counted.map_err(|error| Error::Failed(Arc::new(error.into())))
     }
 
     /// What each model accepts and costs, as far as is known now.
@@ -193,21 +213,21 @@ impl Answers {
     }
 
     /// Parses, translates and keys a request: work without waiting, but for large ones long work.
-    async fn read(&self, body: Bytes, asker: &Asker) -> Result<Question, Error> {
+    async fn read(&self, ask: Ask, asker: &Asker) -> Result<Question, Error> {
         let catalog = self.catalog();
-        if body.len() <= LARGE_REQUEST {
-            let parsed = Parsed::of(&body, asker)?;
-            let originals = self.originals(&parsed.request, &parsed.scope.to_string()).await;
-            return parsed.understand(&body, asker, &catalog, &originals);
+        let is_large = ask.body().len() > LARGE_REQUEST;
+        let parsed = if is_large {
+            let asker = asker.clone();
+            self.tasks.spawn_blocking(move || Parsed::of(ask, &asker)).await??
+        } else {
+            Parsed::of(ask, asker)?
+        };
+        let originals = self.originals(parsed.refs(), &parsed.scope.to_string()).await;
+        if !is_large {
+            return parsed.understand(asker, &catalog, &originals);
         }
-        let (same_body, same_asker) = (body.clone(), asker.clone());
-        let parsed =
-            self.tasks.spawn_blocking(move || Parsed::of(&same_body, &same_asker)).await??;
-        let originals = self.originals(&parsed.request, &parsed.scope.to_string()).await;
         let asker = asker.clone();
-        self.tasks
-            .spawn_blocking(move || parsed.understand(&body, &asker, &catalog, &originals))
-            .await?
+        self.tasks.spawn_blocking(move || parsed.understand(&asker, &catalog, &originals)).await?
     }
 
     /// Looks an answer up. A ledger that cannot be read is no reason not to ask.
@@ -265,7 +285,7 @@ impl Answers {
         self.ledger.record(CallRow {
             facts,
             exchange: Some(exchange),
-            status: Some((self.settings.status_of)(None)),
+            status: Some((self.settings.status_of)(question.said.door(), None)),
             outcome: Outcome::Complete,
             ttft: Some(took),
             total: Some(took),
@@ -300,44 +320,37 @@ impl Answers {
         let call = CallId::new(Uuid::now_v7());
         let exchange = ExchangeId::new(Uuid::now_v7());
         let keep = answered_by != AnsweredBy::Bypass;
-        let Translated { request, version, betas, notes, .. } = &question.translated;
-        let mut notes = notes.clone();
-        let (request, body) = match self.learned.apply(request) {
-            None => (Arc::clone(request), question.texts.body()),
+        let said = &question.said;
+        let mut notes = said.notes().to_vec();
+        let mut request = said.request();
+        let known = request.as_ref().and_then(|request| self.learned.apply(request));
+        let body = match known {
+            None => said.body(),
             Some((changed, mut more)) => {
                 notes.append(&mut more);
                 let body = Texts::of(&changed).body();
-                (Arc::new(changed), body)
+                request = Some(Arc::new(changed));
+                body.into()
             }
         };
-        let outgoing = Outgoing {
-            body: body.into(),
-            version: *version,
-            betas: betas.join(","),
-            key: asker.key.clone(),
-        };
-        let servable = keep && cache::is_storable(&request);
+        let (version, betas) = said.headers();
+        let outgoing = Outgoing { body, version, betas, key: asker.key.clone() };
+        let servable = keep && said.is_storable();
         let opening = Opening {
             exchange,
             key: question.key,
             scope: question.scope.to_string(),
-            model: request.model.clone(),
+            model: said.model().to_owned(),
             opened_at: at,
             continues: None,
             breakpoints: None,
-            chain: keep.then(|| Arc::new(question.texts.chain.clone())),
+            chain: keep.then(|| Arc::new(said.chain().clone())),
             collapse: None,
             call: facts(call, at, answered_by, question, asker),
         };
         let (writer, reader) = live::start();
-        let exchange_to_have = Exchange {
-            opening: Arc::new(opening),
-            outgoing,
-            request: Some(request),
-            notes,
-            keep,
-            servable,
-        };
+        let exchange_to_have =
+            Exchange { opening: Arc::new(opening), outgoing, request, notes, keep, servable };
         self.tasks.spawn(pump::run(self.clone(), exchange_to_have, writer));
         Answer {
             reader,

@@ -10,7 +10,7 @@
 //! ```text
 //! upstream (live) ─┐                       ┌─▶ OpenAI chunks        (stream: true)
 //! ledger (stored) ─┴─▶ recording ─▶ playback ─▶ OpenAI completion   (stream: false)
-//!                          │
+//!                          │            └─────▶ Anthropic's own bytes, or its message (the native door)
 //!                          └─▶ ledger rows: usage, cost, outcome
 //! ```
 //!
@@ -53,6 +53,11 @@
 //!    end can rely on the ledger.
 //! 7. A client that leaves drops its reader; when the last one is gone the pump hangs up on upstream and seals the
 //!    exchange as stopped, at a cost of at least what is known.
+//!
+//! The native door (`server/messages.rs`, `POST /v1/messages`) goes the same way with nothing to translate: the request
+//! is read as far as the ledger and the key need it ([`domain::anthropic::Native`]) and goes upstream as it was written;
+//! the reader passes the recording's bytes on ([`answer::Events`]), or assembles the message that they tell
+//! ([`domain::anthropic::assemble`]).
 //!
 //! # What is promised of faults
 //!

@@ -4,9 +4,11 @@ mod accept;
 mod auth;
 mod caller;
 mod chat;
+mod dialect;
 mod error;
 mod health;
 mod limits;
+mod messages;
 mod models;
 
 use std::{
@@ -30,11 +32,14 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{auth::Auth, error::Rejection};
+use self::{auth::Auth, dialect::Dialect, error::Rejection};
 use crate::{
     answer::{self, Answers, Failure, Models},
     config::{Config, Durability},
-    domain::{catalog::Catalog, exchange::OwnerId},
+    domain::{
+        catalog::Catalog,
+        exchange::{Door, OwnerId},
+    },
     store::{self, Ledger},
     upstream::Upstream,
 };
@@ -155,8 +160,8 @@ impl Server {
 }
 
 /// The status that a client gets: what the ledger notes for a call.
-fn status_of(failure: Option<&Failure>) -> u16 {
-    failure.map_or(StatusCode::OK, error::status).as_u16()
+fn status_of(door: Door, failure: Option<&Failure>) -> u16 {
+    failure.map_or(StatusCode::OK, |failure| error::status_at(door, failure)).as_u16()
 }
 
 /// Every path there is. Anything else is a clear 404.
@@ -169,6 +174,8 @@ fn router(app: App) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}", get(models::one))
         .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .fallback(async |request: Request| Rejection::NoSuchPath(request.uri().path().to_owned()))
         .method_not_allowed_fallback(async |request: Request| {
             Rejection::WrongMethod(request.method().to_string())
@@ -177,10 +184,9 @@ fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// A bug in one call is that call's trouble only.
+/// A bug in one call is that call's trouble only; and whatever the trouble, it is told in the client's dialect.
 async fn survive(request: Request, next: Next) -> Response {
-    AssertUnwindSafe(next.run(request))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Rejection::Panicked.into_response())
+    let dialect = Dialect::of(&request);
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    error::spoken(response.unwrap_or_else(|_| Rejection::Panicked.into_response()), dialect)
 }

@@ -17,12 +17,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::{Client, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep};
 use url::Url;
 
 pub use self::error::Error;
 use self::error::{Failed, classify, refused, text};
-use crate::domain::{anthropic, catalog, recording::Recorder};
+use crate::domain::{anthropic, catalog, json::Raw, recording::Recorder};
 
 /// How often a request is sent at most. The pauses are short, because a client waits.
 const ATTEMPTS: u32 = 3;
@@ -49,7 +50,7 @@ pub struct Outgoing {
     /// JSON.
     pub body: Bytes,
     /// `anthropic-version`.
-    pub version: anthropic::Version,
+    pub version: String,
     /// `anthropic-beta`, joined by commas; empty for none.
     pub betas: String,
     /// Anthropic's key: the operator's, or the client's own.
@@ -96,6 +97,15 @@ impl Head {
             limits: limits.map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
     }
+}
+
+/// How many tokens a request has, in upstream's own words.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// JSON, as it came.
+    pub body: Bytes,
+    /// Anthropic's id of the request, for their support.
+    pub request_id: Option<String>,
 }
 
 /// Whether a body goes on.
@@ -165,18 +175,19 @@ impl Upstream {
         })
     }
 
-    async fn send_once(&self, client: &Client, outgoing: &Outgoing) -> Result<Incoming, Failed> {
-        let mut headers = api_headers(outgoing.version, &outgoing.key);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if !outgoing.betas.is_empty()
-            && let Ok(betas) = HeaderValue::from_str(&outgoing.betas)
-        {
-            headers.insert(HeaderName::from_static("anthropic-beta"), betas);
+    /// Asks how many tokens a request has. Once: nobody waits for it as for an answer, and every SDK asks again.
+    pub async fn count_tokens(&self, outgoing: &Outgoing) -> Result<Counted, Error> {
+        let request = post(&self.pooled, &self.base, "/v1/messages/count_tokens", outgoing);
+        let response = self.dial(request).await?;
+        if !response.status().is_success() {
+            return Err(refused(response, &outgoing.key, self.idle).await.error);
         }
-        let request = client
-            .post(format!("{}/v1/messages", self.base))
-            .headers(headers)
-            .body(outgoing.body.clone());
+        let request_id = text(response.headers(), "request-id");
+        Ok(Counted { body: self.in_time(response.bytes()).await?, request_id })
+    }
+
+    async fn send_once(&self, client: &Client, outgoing: &Outgoing) -> Result<Incoming, Failed> {
+        let request = post(client, &self.base, "/v1/messages", outgoing);
         let response = self.dial(request).await?;
         if !response.status().is_success() {
             return Err(refused(response, &outgoing.key, self.idle).await);
@@ -192,7 +203,7 @@ impl Upstream {
     pub async fn models(&self, key: &SecretString) -> Result<Vec<Model>, Error> {
         #[derive(Deserialize)]
         struct Page {
-            data: Vec<Model>,
+            data: Vec<Box<RawValue>>,
             #[serde(default)]
             has_more: bool,
             last_id: Option<String>,
@@ -205,15 +216,21 @@ impl Upstream {
                 url.push_str("&after_id=");
                 url.extend(url::form_urlencoded::byte_serialize(String::as_bytes(&after)));
             }
-            let request =
-                self.pooled.get(url).headers(api_headers(anthropic::Version::default(), key));
+            let request = self
+                .pooled
+                .get(url)
+                .headers(api_headers(anthropic::Version::default().as_str(), key));
             let response = self.dial(request).await?;
             if !response.status().is_success() {
                 return Err(refused(response, key, self.idle).await.error);
             }
             let bytes = self.in_time(response.bytes()).await?;
             let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
-            models.extend(page.data);
+            for entry in page.data {
+                let model: Model =
+                    serde_json::from_str(entry.get()).map_err(Error::UnreadableModels)?;
+                models.push(Model { written: Some(Raw::new(&entry)), ..model });
+            }
             after = page.last_id.filter(|_| page.has_more);
             if after.is_none() {
                 break;
@@ -253,6 +270,9 @@ pub struct Model {
     /// The most tokens of an answer.
     #[serde(default)]
     pub max_tokens: Option<u32>,
+    /// All of it, as it was written.
+    #[serde(skip)]
+    pub written: Option<Raw>,
 }
 
 impl From<&Model> for catalog::Live {
@@ -337,12 +357,22 @@ fn builder() -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
 }
 
-fn api_headers(version: anthropic::Version, key: &SecretString) -> HeaderMap {
+fn post(client: &Client, base: &str, path: &str, outgoing: &Outgoing) -> reqwest::RequestBuilder {
+    let mut headers = api_headers(&outgoing.version, &outgoing.key);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if !outgoing.betas.is_empty()
+        && let Ok(betas) = HeaderValue::from_str(&outgoing.betas)
+    {
+        headers.insert(HeaderName::from_static("anthropic-beta"), betas);
+    }
+    client.post(format!("{base}{path}")).headers(headers).body(outgoing.body.clone())
+}
+
+fn api_headers(version: &str, key: &SecretString) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(
-        HeaderName::from_static("anthropic-version"),
-        HeaderValue::from_static(version.as_str()),
-    );
+    if let Ok(version) = HeaderValue::from_str(version) {
+        headers.insert(HeaderName::from_static("anthropic-version"), version);
+    }
     // A key that cannot stand in a header cannot be right: upstream will say that there is none.
     if let Ok(mut key) = HeaderValue::from_str(key.expose_secret()) {
         key.set_sensitive(true);

@@ -16,7 +16,7 @@ use std::{fmt::Write, fs, path::Path, sync::Arc};
 use client::Heard;
 use proptest::prelude::*;
 use reprise::domain::{
-    anthropic::{StreamError, Tally, fold},
+    anthropic::{self, StreamError, Tally, assemble, fold},
     exchange::{Cost, Micros, NanoDollars},
     recording::{Recorder, Recording},
     translate::{Bill, Chunks, Form, WithUsage, completion},
@@ -94,6 +94,24 @@ fn a_client_that_streams_understands_the_same_as_one_that_does_not() {
     for (name, bytes) in streams() {
         let (recording, _) = record(&[&bytes]);
         agree(&recording, &name);
+    }
+}
+
+#[test]
+fn the_native_message_is_what_was_folded() {
+    for (name, bytes) in streams() {
+        let (recording, _) = record(&[&bytes]);
+        let (Ok(message), Ok(native)) = (fold(&recording), assemble(&recording)) else {
+            assert!(fold(&recording).is_err() && assemble(&recording).is_err(), "{name}");
+            continue;
+        };
+        let native: serde_json::Value = serde_json::from_slice(&native).unwrap();
+        let content = serde_json::to_value(&message.content).unwrap();
+        assert_eq!(native["content"], content, "{name}");
+        assert_eq!(native["stop_reason"].as_str(), message.stop.stop_reason.as_deref(), "{name}");
+        let usage = native.get("usage").cloned().unwrap_or_default();
+        let usage: Option<anthropic::Usage> = serde_json::from_value(usage).unwrap();
+        assert_eq!(usage.unwrap_or_default().tokens(), message.usage.tokens(), "{name}");
     }
 }
 

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::Answers;
 use crate::{
-    domain::{cache::KeyHolder, catalog},
+    domain::{cache::KeyHolder, catalog, json::Raw},
     upstream::{self, Model},
 };
 
@@ -41,7 +41,7 @@ struct Seen {
 }
 
 /// A model that clients may choose.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Listed {
     /// The id.
     pub id: String,
@@ -53,6 +53,8 @@ pub struct Listed {
     pub context_window: u32,
     /// The most tokens of an answer.
     pub max_output: u32,
+    /// What Anthropic says of it, if it was asked; under its own id.
+    pub written: Option<Raw>,
 }
 
 impl Models {
@@ -137,6 +139,7 @@ impl Models {
                     created: model.created_at.as_deref().map_or(0, unix_seconds),
                     context_window: rules.context_window,
                     max_output: rules.max_output,
+                    written: model.written.clone(),
                 }
             })
             .collect()
@@ -153,6 +156,7 @@ impl Models {
                 created: unix_seconds(&format!("{}T00:00:00Z", model.released)),
                 context_window: model.context_window,
                 max_output: model.max_output,
+                written: None,
             })
             .collect()
     }

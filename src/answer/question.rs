@@ -5,16 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use secrecy::SecretString;
 
-use super::Error;
+use super::{
+    Error,
+    ask::{Ask, Said, Spoken},
+};
 use crate::{
     domain::{
-        anthropic::Texts,
+        anthropic::{Native, Texts},
         cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
         catalog::Catalog,
         chain::{Chain, Hash},
-        exchange::{AnsweredBy, CallId, Door, UnixMillis},
+        exchange::{AnswerRef, AnsweredBy, CallId, UnixMillis},
         openai,
-        translate::{self, Context, Form, Occasion, Originals, Translated, WithUsage},
+        translate::{self, Context, Form, Occasion, Originals, WithUsage},
     },
     store::CallFacts,
 };
@@ -49,8 +52,7 @@ pub struct Asker {
 
 /// A call, read and understood.
 pub(super) struct Question {
-    pub(super) translated: Translated,
-    pub(super) texts: Texts,
+    pub(super) said: Said,
     pub(super) key: CacheKey,
     pub(super) scope: Scope,
     pub(super) source: Source,
@@ -65,51 +67,85 @@ pub(super) struct Question {
 
 /// A call, read but not understood yet: it may name earlier answers, which have to be recalled first.
 pub(super) struct Parsed {
-    pub(super) request: openai::Request,
+    what: What,
+    /// Among whom answers are shared.
     pub(super) scope: Scope,
     user: Option<String>,
 }
 
+enum What {
+    Chat { request: Box<openai::Request>, body: Bytes },
+    Messages { native: Native, body: Bytes, spoken: Spoken },
+}
+
 impl Parsed {
-    /// Reads a body.
-    pub(super) fn of(body: &Bytes, asker: &Asker) -> Result<Self, Error> {
-        let request = openai::Request::parse(body)?;
-        let stated = request.end_user().map(|(_, user)| bounded(user));
+    /// Reads a body in the dialect that it is in.
+    pub(super) fn of(ask: Ask, asker: &Asker) -> Result<Self, Error> {
+        let (what, stated) = match ask {
+            Ask::Chat(body) => {
+                let request = Box::new(openai::Request::parse(&body)?);
+                let stated = request.end_user().map(|(_, user)| bounded(user));
+                (What::Chat { request, body }, stated)
+            }
+            Ask::Messages(body, spoken) => {
+                let native = Native::parse(&body)?;
+                let stated = native.user.as_deref().map(bounded);
+                (What::Messages { native, body, spoken }, stated)
+            }
+        };
         let user = asker.user.clone().or(stated);
         let scope = scope(asker, user.as_ref());
-        Ok(Self { request, scope, user })
+        Ok(Self { what, scope, user })
     }
 
-    /// Translates and keys it.
+    /// The earlier answers that it names. A client that speaks for itself has its history.
+    pub(super) fn refs(&self) -> Vec<AnswerRef> {
+        match &self.what {
+            What::Chat { request, .. } => translate::refs(request),
+            What::Messages { .. } => Vec::new(),
+        }
+    }
+
+    /// Translates what has to be translated, and keys it.
     pub(super) fn understand(
         self,
-        body: &Bytes,
         asker: &Asker,
         catalog: &Catalog,
         originals: &Originals,
     ) -> Result<Question, Error> {
-        let Self { request, scope, user } = self;
-        let context = Context { catalog, occasion: occasion(asker), originals };
-        let translated = translate::request(&request, &context)?;
-        let texts = Texts::of(&translated.request);
-        let betas = translated.betas.join(",");
-        let key = cache::key(&scope, translated.version.as_str(), &betas, &texts.digest);
+        let Self { what, scope, user } = self;
         let source = cache::source(asker.directives, client(asker));
-        let client_chain =
-            (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten();
-        let wants_usage = asker.open_webui
-            || request
-                .stream_options
-                .as_ref()
-                .is_some_and(|options| options.include_usage == Some(true));
-        let stream = request.stream.unwrap_or(false).then_some(if wants_usage {
-            WithUsage::Yes
-        } else {
-            WithUsage::No
-        });
-        let form = Arc::new(translated.form.clone());
-        Ok(Question { form, translated, texts, key, scope, source, user, client_chain, stream })
+        let client_chain = |body: &Bytes| {
+            (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten()
+        };
+        let (said, digest, stream, client_chain, form) = match what {
+            What::Chat { request, body } => {
+                let context = Context { catalog, occasion: occasion(asker), originals };
+                let translated = translate::request(&request, &context)?;
+                let texts = Texts::of(&translated.request);
+                let form = Arc::new(translated.form.clone());
+                let stream = stream(&request, asker);
+                let digest = texts.digest;
+                let said = Said::Chat { translated: Box::new(translated), texts };
+                (said, digest, stream, client_chain(&body), form)
+            }
+            What::Messages { native, body, spoken } => {
+                let (digest, stream) = (native.digest, native.stream.then_some(WithUsage::Yes));
+                let said = Said::Messages { native, spoken };
+                (said, digest, stream, client_chain(&body), Arc::default())
+            }
+        };
+        let (version, betas) = said.key_headers();
+        let key = cache::key(&scope, &version, &betas, &digest);
+        Ok(Question { said, key, scope, source, user, client_chain, stream, form })
     }
+}
+
+/// Whether the client wants a stream, and of what kind.
+fn stream(request: &openai::Request, asker: &Asker) -> Option<WithUsage> {
+    let asks = request.stream_options.as_ref().and_then(|options| options.include_usage);
+    let usage = if asker.open_webui || asks == Some(true) { WithUsage::Yes } else { WithUsage::No };
+    (request.stream == Some(true)).then_some(usage)
 }
 
 /// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.
@@ -159,12 +195,12 @@ pub(super) fn facts(
     question: &Question,
     asker: Asker,
 ) -> CallFacts {
-    let notes = &question.translated.notes;
+    let notes = question.said.notes();
     CallFacts {
         id,
         at,
         answered_by,
-        door: Door::Chat,
+        door: question.said.door(),
         stream: question.stream.is_some(),
         user: question.user.clone(),
         chat: asker.chat,

@@ -9,8 +9,7 @@ use super::Answers;
 use crate::domain::{
     anthropic,
     exchange::AnswerRef,
-    openai,
-    translate::{self, Original, Originals},
+    translate::{Original, Originals},
 };
 
 /// How many bytes of recordings are remembered as what they were read as. A long loop of tools names all its answers in
@@ -53,12 +52,12 @@ impl Recalled {
 }
 
 impl Answers {
-    /// The answers that a request's history names, within the scope in which they were given. A ledger that cannot be
+    /// The answers that a history names, within the scope in which they were given. A ledger that cannot be
     /// read is no reason not to answer: the history is then sent as the client tells it.
-    pub(super) async fn originals(&self, request: &openai::Request, scope: &str) -> Originals {
+    pub(super) async fn originals(&self, names: Vec<AnswerRef>, scope: &str) -> Originals {
         let mut originals = Originals::new();
         let mut unknown = Vec::new();
-        for name in translate::refs(request) {
+        for name in names {
             let key = (scope.to_owned(), name);
             match self.recalled.get(&key) {
                 Some(original) => {

@@ -50,7 +50,8 @@ pub(super) fn last(
     let began = earlier.began.unwrap_or(course.began);
     // Who wants the whole answer has seen nothing until it is whole.
     let begun = course.published && exchange.opening.call.stream;
-    let status_of = answers.settings.status_of;
+    let door = exchange.opening.call.door;
+    let status_of = |failure: Option<&Failure>| (answers.settings.status_of)(door, failure);
     let status = match &failure {
         Some(failure) if !begun => Some(status_of(Some(failure))),
         None if outcome != Outcome::Complete && !begun => None,

@@ -1,17 +1,21 @@
 //! Anthropic's Messages API on the wire (`reference/anthropic-api.md` §1–§4). Types without prefix: always used
 //! qualified, `anthropic::Request`.
 
+mod assemble;
 mod event;
 mod fold;
+mod native;
 mod request;
 mod tally;
 mod texts;
 
+pub use assemble::assemble;
 pub use event::{
     Block as BlockStart, Citation, Delta, Error, ErrorBody, Event, MessageDelta, MessageStart,
     ParseError, Stop, StopDetails, StreamError, Usage, parse, whole_input,
 };
 pub use fold::{Block, Kind as BlockKind, Message, fold};
+pub use native::{Native, NativeError};
 pub use request::{
     BlockBinding, Breakpoint, ClientTool, ContentBlock, Display, Effort, Format,
     Message as RequestMessage, Metadata, OutputConfig, Place, PrefixMismatch, Request, Role,

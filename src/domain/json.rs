@@ -99,6 +99,11 @@ impl Raw {
     pub fn get(&self) -> &str {
         self.0.get()
     }
+
+    /// The value as it is read.
+    pub fn value(&self) -> &RawValue {
+        &self.0
+    }
 }
 
 impl PartialEq for Raw {
@@ -129,6 +134,11 @@ impl<'a> Object<'a> {
             Some((_, old)) => *old = value,
             None => self.0.push((Cow::Borrowed(name), value)),
         }
+    }
+
+    /// The fields in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// Takes a field out.

@@ -17,10 +17,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
 
-use super::{App, caller, error::Rejection, limits};
+use super::{App, caller, dialect::Dialect, error::Rejection, limits};
 use crate::{
     answer::{
-        Answer, Error, Freshness,
+        Answer, Ask, Error, Freshness,
         playback::{self, Stream},
     },
     domain::exchange::AnsweredBy,
@@ -40,26 +40,16 @@ pub(super) async fn completions(
     let credentials = app.auth.check(request.headers())?;
     let asker = caller::asker(request.headers(), credentials)?;
     let body = read(request.into_body(), app.largest_body).await?;
-    let answer = app.answers.answer(body, asker).await?;
+    let answer = app.answers.answer(Ask::Chat(body), asker).await?;
     respond(answer).await
 }
 
 async fn respond(answer: Answer) -> Result<Response, Rejection> {
-    let mut headers = headers(&answer);
-    if let Some(head) = answer.reader.head() {
-        limits::tell(&head, SystemTime::now(), &mut headers);
-    }
+    let mut headers = headers(&answer, Dialect::OpenAi);
     let Answer { reader, call, at, payer, stream, form, .. } = answer;
     let id = format!("chatcmpl-{}", call.simple());
     let body = if let Some(usage) = stream {
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/event-stream; charset=utf-8"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        // Tells nginx not to collect the stream.
-        headers
-            .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        streaming(&mut headers);
         Body::new(Chunks(Stream::new(reader, id, at, payer, usage, form)))
     } else {
         let completion =
@@ -72,9 +62,18 @@ async fn respond(answer: Answer) -> Result<Response, Rejection> {
     Ok(response)
 }
 
+/// That events follow, one by one.
+pub(super) fn streaming(headers: &mut HeaderMap) {
+    headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Tells nginx not to collect the stream.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}
+
 /// How the answer came about (RFC 9211, RFC 9111 §5.1).
-fn headers(answer: &Answer) -> HeaderMap {
-    let Answer { answered_by, freshness, key, stored, exchange, .. } = answer;
+pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
+    let Answer { reader, answered_by, freshness, key, stored, exchange, .. } = answer;
     let how = match (answered_by, freshness) {
         (_, Some(Freshness { ttl, .. })) => format!("hit; ttl={}", ttl.as_secs()),
         (AnsweredBy::Bypass, None) => "fwd=bypass".to_owned(),
@@ -97,11 +96,14 @@ fn headers(answer: &Answer) -> HeaderMap {
     if let Some(Freshness { age, .. }) = freshness {
         insert(header::AGE, age.as_secs().to_string());
     }
+    if let Some(head) = reader.head() {
+        limits::tell(dialect, &head, SystemTime::now(), &mut headers);
+    }
     headers
 }
 
 /// Reads a body, up to a limit.
-async fn read(mut body: Body, limit: usize) -> Result<Bytes, Rejection> {
+pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Rejection> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut size = 0;

@@ -1,14 +1,16 @@
-//! Errors as HTTP: status, OpenAI's JSON, `retry-after`. Everything is matched exhaustively, here and nowhere else.
+//! Errors as HTTP: status, JSON in the client's dialect, `retry-after`. Everything is matched exhaustively, here and nowhere else.
+
+mod native;
 
 use std::{sync::Arc, time::SystemTime};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::limits;
+use super::{dialect::Dialect, limits};
 use crate::{
     answer::{Error, Failure},
-    domain::{anthropic::StreamError, openai},
+    domain::{anthropic::StreamError, exchange::Door, openai},
     upstream::{self, Head},
 };
 
@@ -16,7 +18,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
     #[error(
-        "no such path: {0} (this is an OpenAI-compatible API: POST /v1/chat/completions, GET /v1/models)"
+        "no such path: {0} (there are POST /v1/chat/completions, POST /v1/messages, GET /v1/models)"
     )]
     NoSuchPath(String),
     #[error("{0} is not a method of this path")]
@@ -54,7 +56,7 @@ pub(super) enum Rejection {
 }
 
 impl Rejection {
-    fn status(&self) -> StatusCode {
+    fn status(&self, dialect: Dialect) -> StatusCode {
         match self {
             Self::NoSuchPath(_) | Self::NoSuchModel(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -64,11 +66,15 @@ impl Rejection {
             Self::ForeignOrigin(_) => StatusCode::FORBIDDEN,
             Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::BrokenBody | Self::Answer(Error::Unreadable(_) | Error::Untranslatable(_)) => {
+            Self::BrokenBody
+            | Self::Answer(Error::Unreadable(_) | Error::Misspoken(_) | Error::Untranslatable(_)) => {
                 StatusCode::BAD_REQUEST
             }
             Self::Panicked | Self::Answer(Error::Panicked(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Answer(Error::Failed(failure)) => status(failure),
+            Self::Answer(Error::Failed(failure)) => match dialect {
+                Dialect::OpenAi => status(failure),
+                Dialect::Anthropic => native::status(failure),
+            },
         }
     }
 
@@ -88,7 +94,9 @@ impl Rejection {
             }
             Self::ForeignOrigin(_) => invalid(None, Some("foreign_origin")),
             Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
-            Self::SlowBody | Self::BrokenBody => invalid(None, None),
+            Self::SlowBody | Self::BrokenBody | Self::Answer(Error::Misspoken(_)) => {
+                invalid(None, None)
+            }
             Self::NoSuchModel(_) => invalid(Some("model"), Some("model_not_found")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => error("server_error", None, None),
             Self::Answer(Error::Unreadable(cause)) => invalid(cause.param(), None),
@@ -119,12 +127,28 @@ impl From<Arc<Failure>> for Rejection {
     }
 }
 
+/// As a mark on an empty response: only who knows the request knows the dialect. [`spoken`] fills it in.
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let error = self.openai();
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+/// The response as the client can read it: a rejection in its dialect, anything else as it is.
+pub(super) fn spoken(response: Response, dialect: Dialect) -> Response {
+    match response.extensions().get::<Arc<Rejection>>() {
+        Some(rejection) => rejection.respond(dialect),
+        None => response,
+    }
+}
+
+impl Rejection {
+    fn respond(&self, dialect: Dialect) -> Response {
+        let status = self.status(dialect);
         // What came from upstream has its line already, with the call.
-        let logged = match &self {
+        let logged = match self {
             Self::Answer(Error::Failed(failure)) => !matches!(**failure, Failure::NotCached),
             _ => false,
         };
@@ -132,8 +156,12 @@ impl IntoResponse for Rejection {
             // As a string it is escaped: what a client wrote cannot look like a line of the log.
             tracing::info!(status = status.as_u16(), error = self.to_string(), "call turned away");
         }
+        let error = self.openai();
         let quota = error.code.as_deref() == Some("insufficient_quota");
-        let body = serde_json::to_vec(&openai::ErrorBody { error }).unwrap_or_default();
+        let body = match dialect {
+            Dialect::OpenAi => serde_json::to_vec(&openai::ErrorBody { error }).unwrap_or_default(),
+            Dialect::Anthropic => native::body(self, status),
+        };
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
@@ -142,7 +170,7 @@ impl IntoResponse for Rejection {
             if let Some(retry_after) = retry_after {
                 headers.insert(header::RETRY_AFTER, retry_after);
             }
-            limits::tell(head, SystemTime::now(), headers);
+            limits::tell(dialect, head, SystemTime::now(), headers);
         }
         // A spent limit stays spent however often it is asked.
         if quota {
@@ -155,9 +183,17 @@ impl IntoResponse for Rejection {
     }
 }
 
+/// The status of a failed call as the client of this door gets it.
+pub(super) fn status_at(door: Door, failure: &Failure) -> StatusCode {
+    match door {
+        Door::Chat => status(failure),
+        Door::Messages => native::status(failure),
+    }
+}
+
 /// The status of a failed call (`reference/anthropic-api.md` §9.4). Anthropic's own is kept where it means the same
 /// to an OpenAI client; 401 and 403 are, too: every SDK has a class for them, and the message says whose key it was.
-pub(super) fn status(failure: &Failure) -> StatusCode {
+fn status(failure: &Failure) -> StatusCode {
     match failure {
         Failure::Upstream(upstream::Error::Refused { status, .. }) => match *status {
             529 => StatusCode::SERVICE_UNAVAILABLE,

@@ -4,10 +4,22 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::dialect::Dialect;
 use crate::upstream::Head;
 
 /// Writes what upstream said of its limits into the head of our response.
-pub(super) fn tell(head: &Head, now: SystemTime, headers: &mut HeaderMap) {
+pub(super) fn tell(dialect: Dialect, head: &Head, now: SystemTime, headers: &mut HeaderMap) {
+    match dialect {
+        Dialect::OpenAi => translate(head, now, headers),
+        Dialect::Anthropic => {
+            let id = head.request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
+            headers.extend(id.map(|id| (HeaderName::from_static("request-id"), id)));
+            headers.extend(head.limits.iter().cloned());
+        }
+    }
+}
+
+fn translate(head: &Head, now: SystemTime, headers: &mut HeaderMap) {
     let mut put = |name: String, value: Option<HeaderValue>| {
         if let (Ok(name), Some(value)) = (HeaderName::try_from(name), value) {
             headers.insert(name, value);
@@ -71,7 +83,7 @@ mod tests {
         };
         let now = "2026-11-23T10:00:00Z".parse::<jiff::Timestamp>().unwrap().into();
         let mut headers = HeaderMap::new();
-        tell(&head, now, &mut headers);
+        tell(Dialect::OpenAi, &head, now, &mut headers);
         let told = |name| headers.get(name).map(|value| value.to_str().unwrap());
         assert_eq!(told("x-request-id"), Some("req_1"));
         assert_eq!(told("x-ratelimit-limit-requests"), Some("50"));

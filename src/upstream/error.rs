@@ -115,7 +115,12 @@ pub(super) async fn refused(mut response: Response, key: &SecretString, idle: Du
                 details: None,
             },
             request_id: None,
+            written: None,
         });
+    let written = String::from_utf8_lossy(&bytes);
+    if serde_json::from_str::<anthropic::ErrorBody>(&written).is_ok() {
+        body.written = Some(written.replace(key.expose_secret(), "[key]"));
+    }
     if body.error.message.contains(key.expose_secret()) {
         body.error.message = body.error.message.replace(key.expose_secret(), "[key]");
     }

@@ -8,6 +8,7 @@ mod history;
 mod killed;
 mod leaving;
 mod models;
+mod native;
 mod paused;
 mod refusals;
 mod requests;

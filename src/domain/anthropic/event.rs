@@ -253,6 +253,9 @@ pub struct ErrorBody {
     /// Anthropic's id of the request.
     #[serde(default)]
     pub request_id: Option<String>,
+    /// All of it as it was written, for clients that speak Anthropic's dialect themselves; for HTTP errors.
+    #[serde(skip)]
+    pub written: Option<String>,
 }
 
 /// What happened.

@@ -1,0 +1,128 @@
+//! What a client asks, in either dialect, and what the ledger and upstream need of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::domain::{
+    anthropic::{self, Native, Texts},
+    cache,
+    chain::Chain,
+    exchange::Door,
+    translate::{Note, Translated},
+};
+
+/// A call's body, in the dialect of the door it came in by.
+#[derive(Debug, Clone)]
+pub enum Ask {
+    /// OpenAI's chat completions.
+    Chat(Bytes),
+    /// Anthropic's own messages.
+    Messages(Bytes, Spoken),
+}
+
+/// Which version of the Messages API a client speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spoken {
+    /// `anthropic-version`, as the client sent it.
+    pub version: String,
+    /// `anthropic-beta`, as the client sent it; joined by commas, empty for none.
+    pub betas: String,
+}
+
+impl Ask {
+    pub(super) const fn body(&self) -> &Bytes {
+        match self {
+            Self::Chat(body) | Self::Messages(body, _) => body,
+        }
+    }
+}
+
+impl Spoken {
+    /// The betas in an order that does not depend on the client.
+    pub(super) fn sorted_betas(&self) -> String {
+        let mut betas: Vec<&str> =
+            self.betas.split(',').map(str::trim).filter(|beta| !beta.is_empty()).collect();
+        betas.sort_unstable();
+        betas.dedup();
+        betas.join(",")
+    }
+}
+
+/// What upstream is asked.
+pub(super) enum Said {
+    /// What a chat completion became.
+    Chat { translated: Box<Translated>, texts: Texts },
+    /// What the client wrote itself.
+    Messages { native: Native, spoken: Spoken },
+}
+
+impl Said {
+    pub(super) const fn door(&self) -> Door {
+        match self {
+            Self::Chat { .. } => Door::Chat,
+            Self::Messages { .. } => Door::Messages,
+        }
+    }
+
+    pub(super) fn model(&self) -> &str {
+        match self {
+            Self::Chat { translated, .. } => &translated.request.model,
+            Self::Messages { native, .. } => &native.model,
+        }
+    }
+
+    /// The request as we wrote it, where it is ours to change.
+    pub(super) fn request(&self) -> Option<Arc<anthropic::Request>> {
+        match self {
+            Self::Chat { translated, .. } => Some(Arc::clone(&translated.request)),
+            Self::Messages { .. } => None,
+        }
+    }
+
+    pub(super) fn body(&self) -> Bytes {
+        match self {
+            Self::Chat { texts, .. } => texts.body().into(),
+            Self::Messages { native, .. } => native.body.clone().into(),
+        }
+    }
+
+    /// `anthropic-version` and `anthropic-beta`.
+    pub(super) fn headers(&self) -> (String, String) {
+        match self {
+            Self::Chat { translated, .. } => {
+                (translated.version.as_str().to_owned(), translated.betas.join(","))
+            }
+            Self::Messages { spoken, .. } => (spoken.version.clone(), spoken.betas.clone()),
+        }
+    }
+
+    /// The same for the key: in an order that does not depend on the client.
+    pub(super) fn key_headers(&self) -> (String, String) {
+        match self {
+            Self::Chat { .. } => self.headers(),
+            Self::Messages { spoken, .. } => (spoken.version.clone(), spoken.sorted_betas()),
+        }
+    }
+
+    pub(super) const fn chain(&self) -> &Chain {
+        match self {
+            Self::Chat { texts, .. } => &texts.chain,
+            Self::Messages { native, .. } => &native.chain,
+        }
+    }
+
+    pub(super) fn is_storable(&self) -> bool {
+        match self {
+            Self::Chat { translated, .. } => cache::is_storable(&translated.request),
+            Self::Messages { native, .. } => native.storable,
+        }
+    }
+
+    pub(super) fn notes(&self) -> &[Note] {
+        match self {
+            Self::Chat { translated, .. } => &translated.notes,
+            Self::Messages { .. } => &[],
+        }
+    }
+}

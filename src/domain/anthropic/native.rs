@@ -1,0 +1,284 @@
+//! A request of a client that speaks Anthropic's own dialect: passed on as it was written.
+//!
+//! Only what the ledger and the cache need is read of it. What cannot stand as it is wanted upstream (an answer that
+//! is not streamed) is put in its place; every other byte of a value is the client's.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::texts;
+use crate::domain::{
+    chain::{Chain, Hash},
+    json::{Object, Raw},
+};
+
+/// What does not change an answer: whether it is streamed, who asks, what is cached.
+const NOT_IN_THE_FRAME: [&str; 4] = ["messages", "stream", "metadata", "cache_control"];
+/// What makes an answer depend on something that is kept elsewhere and can change.
+const STATE_ELSEWHERE: [&str; 3] = ["container", "mcp_servers", "thread"];
+
+/// A native request, read as far as needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Native {
+    /// The model asked.
+    pub model: String,
+    /// Whether the client wants a stream.
+    pub stream: bool,
+    /// `metadata.user_id`.
+    pub user: Option<String>,
+    /// What goes upstream: the client's own bytes, if they ask for a stream.
+    pub body: Vec<u8>,
+    /// What is kept: the texts as they were written, but for what does not change the answer.
+    pub chain: Chain,
+    /// The same for all requests that mean the same.
+    pub digest: Hash,
+    /// Whether an answer may be kept for repeats: what is behind a URL can change, and so can the web.
+    pub storable: bool,
+}
+
+/// Why a body is no native request. Worded as Anthropic words it, where it has a wording.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NativeError {
+    /// Nothing, or broken off, or malformed.
+    #[error("the request body is not valid JSON: {0}")]
+    NotJson(String),
+    /// A list or a scalar.
+    #[error("the request body must be a JSON object with `model`, `max_tokens` and `messages`")]
+    NotAnObject,
+    /// A field that there must be.
+    #[error("{0}: Field required")]
+    Missing(&'static str),
+    /// A field of another type.
+    #[error("{field}: Input should be a valid {expected}")]
+    WrongType {
+        /// Which.
+        field: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A field that stands there twice, of which nobody knows which counts.
+    #[error("a field of the request body is given twice")]
+    Twice,
+    /// A request that only warms the prompt cache: Anthropic does not stream it, and Reprise asks for streams only.
+    #[error(
+        "max_tokens: 0 (warming the prompt cache) cannot be asked through Reprise, which streams every answer: send 1"
+    )]
+    WarmUp,
+}
+
+impl Native {
+    /// Reads a body.
+    pub fn parse(body: &[u8]) -> Result<Self, NativeError> {
+        let not_json = |error: serde_json::Error| NativeError::NotJson(error.to_string());
+        let text = std::str::from_utf8(body)
+            .map_err(|_| NativeError::NotJson("it is not UTF-8".to_owned()))?;
+        let mut fields = match serde_json::from_str::<&RawValue>(text).map_err(not_json)? {
+            object if object.get().starts_with('{') => Object::parse(text).map_err(not_json)?,
+            _ => return Err(NativeError::NotAnObject),
+        };
+        let mut names = HashSet::new();
+        if !fields.iter().all(|(name, _)| names.insert(name)) {
+            return Err(NativeError::Twice);
+        }
+        let model: String = required(&fields, "model", "string")?;
+        let messages: Vec<Raw> = required::<Vec<&RawValue>>(&fields, "messages", "list")?
+            .into_iter()
+            .map(Raw::new)
+            .collect();
+        let stream: Option<bool> = optional(&fields, "stream", "boolean")?;
+        if fields.get("max_tokens").is_some_and(|tokens| tokens.get() == "0") {
+            return Err(NativeError::WarmUp);
+        }
+        let user = fields.get("metadata").and_then(user);
+        let storable = is_storable(&fields, &messages);
+        let body = if stream == Some(true) {
+            body.to_vec()
+        } else {
+            fields.set("stream", Raw::of(&true));
+            Raw::of(&fields).get().into()
+        };
+        for name in NOT_IN_THE_FRAME {
+            fields.remove(name);
+        }
+        for name in ["system", "tools"] {
+            if let Some(bare) = fields.get(name).and_then(|list| each(list, bare_block)) {
+                fields.set(name, bare);
+            }
+        }
+        let frame = Raw::of(&fields).get().into();
+        let nodes = messages.iter().map(|message| bare_message(message).get().into());
+        let chain = Chain::new(frame, nodes);
+        let digest = texts::digest(&chain, true, |_| true);
+        Ok(Self { model, stream: stream.unwrap_or(false), user, body, chain, digest, storable })
+    }
+}
+
+fn required<'a, T: Deserialize<'a>>(
+    fields: &'a Object<'_>,
+    field: &'static str,
+    expected: &'static str,
+) -> Result<T, NativeError> {
+    let value = fields.get(field).ok_or(NativeError::Missing(field))?;
+    serde_json::from_str(value.get()).map_err(|_| NativeError::WrongType { field, expected })
+}
+
+fn optional<'a, T: Deserialize<'a>>(
+    fields: &'a Object<'_>,
+    field: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, NativeError> {
+    match fields.get(field) {
+        None => Ok(None),
+        Some(_) => required(fields, field, expected),
+    }
+}
+
+fn user(metadata: &RawValue) -> Option<String> {
+    let metadata = Object::parse(metadata.get()).ok()?;
+    let user: String = serde_json::from_str(metadata.get("user_id")?.get()).ok()?;
+    Some(user).filter(|user| !user.is_empty())
+}
+
+/// A list with its objects changed; `None` for what is no list.
+fn each(list: &RawValue, change: impl Fn(&RawValue) -> Raw) -> Option<Raw> {
+    let items: Vec<&RawValue> = serde_json::from_str(list.get()).ok()?;
+    Some(Raw::of(&items.into_iter().map(change).collect::<Vec<_>>()))
+}
+
+fn bare_message(message: &Raw) -> Raw {
+    let Ok(mut fields) = Object::parse(message.get()) else { return message.clone() };
+    if let Some(content) = fields.get("content").and_then(|content| each(content, bare_block)) {
+        fields.set("content", content);
+    }
+    Raw::of(&fields)
+}
+
+/// A block without `cache_control`, also in what a tool said; never in what a tool was called with, which is the
+/// model's own.
+fn bare_block(block: &RawValue) -> Raw {
+    let Ok(mut fields) = Object::parse(block.get()) else { return Raw::new(block) };
+    while fields.remove("cache_control").is_some() {}
+    if text(&fields, "type").as_deref() == Some("tool_result")
+        && let Some(content) = fields.get("content").and_then(|content| each(content, bare_block))
+    {
+        fields.set("content", content);
+    }
+    Raw::of(&fields)
+}
+
+fn text(fields: &Object<'_>, name: &str) -> Option<String> {
+    serde_json::from_str(fields.get(name)?.get()).ok()
+}
+
+fn is_storable(fields: &Object<'_>, messages: &[Raw]) -> bool {
+    let says_something = |name: &&str| {
+        fields.get(name).is_some_and(|value| !matches!(value.get(), "null" | "[]" | "{}"))
+    };
+    let tools = fields.get("tools").map(objects).unwrap_or_default();
+    let run_by_anthropic =
+        |tool: &Object<'_>| text(tool, "type").is_some_and(|kind| kind != "custom");
+    let cites_urls = |message: &Raw| {
+        let message = Object::parse(message.get()).unwrap_or_default();
+        message.get("content").is_some_and(has_url)
+    };
+    !STATE_ELSEWHERE.iter().any(says_something)
+        && !tools.iter().any(run_by_anthropic)
+        && !messages.iter().any(cites_urls)
+}
+
+/// Whether a list of blocks has one whose source is a URL.
+fn has_url(content: &RawValue) -> bool {
+    objects(content).iter().any(|block| {
+        let source = block.get("source").and_then(|source| Object::parse(source.get()).ok());
+        source.is_some_and(|source| {
+            text(&source, "type").as_deref() == Some("url")
+                || source.get("content").is_some_and(has_url)
+        }) || block.get("content").is_some_and(has_url)
+    })
+}
+
+/// The objects of a list; none where it is no list.
+fn objects(list: &RawValue) -> Vec<Object<'_>> {
+    let items: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
+    items.into_iter().filter_map(|item| Object::parse(item.get()).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Native {
+        Native::parse(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_body_that_asks_for_a_stream_goes_as_it_is_and_another_is_told_to() {
+        let streamed = r#" {"model":"m", "x":1e2,"stream": true,"messages":[]}"#;
+        assert_eq!(parse(streamed).body, streamed.as_bytes());
+        let whole = parse(r#"{"stream": false, "model":"m","n":1.50,"messages":[{"a": 1}]}"#);
+        assert!(!whole.stream);
+        assert_eq!(whole.body, br#"{"stream":true,"model":"m","n":1.50,"messages":[{"a": 1}]}"#);
+    }
+
+    #[test]
+    fn what_does_not_change_the_answer_is_in_no_key() {
+        let plain = parse(
+            r#"{"model":"m","tools":[{"name":"f"}],"messages":[{"role":"user","content":[{"type":"text","text":"a"},
+               {"type":"tool_result","content":[{"type":"text","text":"b"}]}]}]}"#,
+        );
+        let dressed = parse(
+            r#"{"metadata":{"user_id":"u"},"stream":true,"messages":[{"content":[
+               {"text":"a","type":"text","cache_control":{"type":"ephemeral"}},{"type":"tool_result","cache_control":{},
+               "content":[{"type":"text","text":"b","cache_control":{}}]}],"role":"user"}],"cache_control":{},
+               "tools":[{"cache_control":{},"name":"f"}],"model":"m"}"#,
+        );
+        assert_eq!(plain.digest, dressed.digest);
+        assert_eq!(dressed.user.as_deref(), Some("u"));
+        let kept = String::from_utf8(dressed.chain.nodes[0].body.clone()).unwrap();
+        assert!(!kept.contains("cache_control"), "{kept}");
+    }
+
+    #[test]
+    fn what_the_model_called_a_tool_with_stays_in_the_key() {
+        let call = |input: &str| {
+            parse(&format!(
+                r#"{{"model":"m","messages":[{{"content":[{{"type":"tool_use","input":{input}}}]}}]}}"#
+            ))
+        };
+        assert_ne!(call("{}").digest, call(r#"{"cache_control":1}"#).digest);
+        assert_eq!(call(r#"{"a":1,"b":2}"#).digest, call(r#"{"b": 2, "a": 1}"#).digest);
+    }
+
+    #[test]
+    fn answers_that_depend_on_something_else_are_not_kept() {
+        let storable = |more: &str| {
+            parse(&format!(r#"{{"model":"m",{more},"messages":[{{"content":"a"}}]}}"#)).storable
+        };
+        assert!(storable(
+            r#""tools":[{"name":"f"},{"type":"custom","name":"g"}],"container":null"#
+        ));
+        assert!(!storable(r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#));
+        assert!(!storable(r#""container":"c""#) && !storable(r#""mcp_servers":[{"url":"u"}]"#));
+        let page = r#"{"model":"m","messages":[{"content":[{"type":"tool_result","content":[
+            {"type":"image","source":{"type":"url","url":"http://x"}}]}]}]}"#;
+        assert!(!parse(page).storable);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_as_anthropic_names_it() {
+        let told = |body: &str| Native::parse(body.as_bytes()).unwrap_err().to_string();
+        assert_eq!(told(r#"{"messages":[]}"#), "model: Field required");
+        assert_eq!(told(r#"{"model":1,"messages":[]}"#), "model: Input should be a valid string");
+        assert_eq!(told(r#"{"model":"m","messages":1}"#), "messages: Input should be a valid list");
+        assert_eq!(told("[]"), NativeError::NotAnObject.to_string());
+        assert_eq!(
+            told(r#"{"model":"m","model":"n","messages":[]}"#),
+            NativeError::Twice.to_string()
+        );
+        assert!(told("").starts_with("the request body is not valid JSON: EOF"));
+        let warm_up = r#"{"model":"m","max_tokens":0,"messages":[]}"#;
+        assert_eq!(told(warm_up), NativeError::WarmUp.to_string());
+    }
+}
