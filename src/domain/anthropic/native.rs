@@ -14,6 +14,8 @@ use crate::domain::{
     json::{Object, Raw},
 };
 
+/// How deep blocks stand in blocks: a picture in a document in what a tool said. No request can make us go deeper.
+const DEEPEST: usize = 4;
 /// What does not change an answer: whether it is streamed, who asks, what is cached.
 const NOT_IN_THE_FRAME: [&str; 4] = ["messages", "stream", "metadata", "cache_control"];
 /// What makes an answer depend on something that is kept elsewhere and can change.
@@ -103,7 +105,9 @@ impl Native {
             fields.remove(name);
         }
         for name in ["system", "tools"] {
-            if let Some(bare) = fields.get(name).and_then(|list| each(list, bare_block)) {
+            if let Some(bare) =
+                fields.get(name).and_then(|list| each(list, |block| bare_block(block, DEEPEST)))
+            {
                 fields.set(name, bare);
             }
         }
@@ -149,7 +153,9 @@ fn each(list: &RawValue, change: impl Fn(&RawValue) -> Raw) -> Option<Raw> {
 
 fn bare_message(message: &Raw) -> Raw {
     let Ok(mut fields) = Object::parse(message.get()) else { return message.clone() };
-    if let Some(content) = fields.get("content").and_then(|content| each(content, bare_block)) {
+    if let Some(content) =
+        fields.get("content").and_then(|content| each(content, |block| bare_block(block, DEEPEST)))
+    {
         fields.set("content", content);
     }
     Raw::of(&fields)
@@ -157,11 +163,14 @@ fn bare_message(message: &Raw) -> Raw {
 
 /// A block without `cache_control`, also in what a tool said; never in what a tool was called with, which is the
 /// model's own.
-fn bare_block(block: &RawValue) -> Raw {
+fn bare_block(block: &RawValue, depth: usize) -> Raw {
     let Ok(mut fields) = Object::parse(block.get()) else { return Raw::new(block) };
     while fields.remove("cache_control").is_some() {}
-    if text(&fields, "type").as_deref() == Some("tool_result")
-        && let Some(content) = fields.get("content").and_then(|content| each(content, bare_block))
+    if depth > 0
+        && text(&fields, "type").as_deref() == Some("tool_result")
+        && let Some(content) = fields
+            .get("content")
+            .and_then(|content| each(content, |block| bare_block(block, depth - 1)))
     {
         fields.set("content", content);
     }
@@ -181,21 +190,26 @@ fn is_storable(fields: &Object<'_>, messages: &[Raw]) -> bool {
         |tool: &Object<'_>| text(tool, "type").is_some_and(|kind| kind != "custom");
     let cites_urls = |message: &Raw| {
         let message = Object::parse(message.get()).unwrap_or_default();
-        message.get("content").is_some_and(has_url)
+        message.get("content").is_some_and(|content| has_url(content, DEEPEST))
     };
     !STATE_ELSEWHERE.iter().any(says_something)
         && !tools.iter().any(run_by_anthropic)
         && !messages.iter().any(cites_urls)
 }
 
-/// Whether a list of blocks has one whose source is a URL.
-fn has_url(content: &RawValue) -> bool {
+/// Whether a list of blocks has one whose source is a URL, or may have one too deep to look for.
+fn has_url(content: &RawValue, depth: usize) -> bool {
+    let within = |content: Option<&RawValue>| {
+        content.is_some_and(|content| {
+            content.get().starts_with('[') && (depth == 0 || has_url(content, depth - 1))
+        })
+    };
     objects(content).iter().any(|block| {
         let source = block.get("source").and_then(|source| Object::parse(source.get()).ok());
-        source.is_some_and(|source| {
-            text(&source, "type").as_deref() == Some("url")
-                || source.get("content").is_some_and(has_url)
-        }) || block.get("content").is_some_and(has_url)
+        let by_source = source.is_some_and(|source| {
+            text(&source, "type").as_deref() == Some("url") || within(source.get("content"))
+        });
+        by_source || within(block.get("content"))
     })
 }
 
@@ -264,6 +278,14 @@ mod tests {
         let page = r#"{"model":"m","messages":[{"content":[{"type":"tool_result","content":[
             {"type":"image","source":{"type":"url","url":"http://x"}}]}]}]}"#;
         assert!(!parse(page).storable);
+    }
+
+    #[test]
+    fn blocks_in_blocks_in_blocks_are_no_way_to_bring_us_down() {
+        let block = r#"{"type":"tool_result","content":["#;
+        let (open, close) = (block.repeat(20_000), "]}".repeat(20_000));
+        let deep = format!(r#"{{"model":"m","messages":[{{"content":[{open}{close}]}}]}}"#);
+        assert!(!parse(&deep).storable);
     }
 
     #[test]
