@@ -32,6 +32,7 @@ use self::{
 };
 use crate::{
     domain::{
+        alias::Aliases,
         anthropic,
         cache::{self, CacheKey, Directives, Source},
         catalog::Catalog,
@@ -63,12 +64,14 @@ pub struct Answers {
 }
 
 /// What the operator decides.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How long answers in the ledger may be served.
     pub ttl: Duration,
     /// The HTTP status of our response, which only the server knows.
     pub status_of: fn(Option<&Failure>) -> u16,
+    /// What the operator named.
+    pub aliases: Arc<Aliases>,
 }
 
 /// An answer that has begun.
@@ -178,10 +181,11 @@ impl Answers {
     async fn read(&self, body: Bytes, asker: &Asker) -> Result<Question, Error> {
         let catalog = self.catalog();
         if body.len() <= LARGE_REQUEST {
-            return understand(&body, asker, &catalog);
+            return understand(&body, asker, &catalog, &self.settings.aliases);
         }
-        let asker = asker.clone();
-        self.tasks.spawn_blocking(move || understand(&body, &asker, &catalog)).await?
+        let (asker, aliases) = (asker.clone(), Arc::clone(&self.settings.aliases));
+        let read = move || understand(&body, &asker, &catalog, &aliases);
+        self.tasks.spawn_blocking(read).await?
     }
 
     /// Looks an answer up. A ledger that cannot be read is no reason not to ask.

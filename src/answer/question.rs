@@ -8,12 +8,13 @@ use secrecy::SecretString;
 use super::Error;
 use crate::{
     domain::{
+        alias::Aliases,
         anthropic::Texts,
         cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
         catalog::Catalog,
         chain::{Chain, Hash},
         exchange::{AnsweredBy, CallId, Door, UnixMillis},
-        openai,
+        openai, task,
         translate::{self, Context, Form, Occasion, Originals, Translated, WithUsage},
     },
     store::CallFacts,
@@ -56,6 +57,8 @@ pub(super) struct Question {
     pub(super) source: Source,
     /// Who asks, as the headers say, or else the body.
     pub(super) user: Option<String>,
+    /// Open WebUI's word for a background call, as it says it or as the request looks.
+    pub(super) task: Option<String>,
     /// What the client really sent.
     pub(super) client_chain: Option<Arc<Chain>>,
     pub(super) stream: Option<WithUsage>,
@@ -68,11 +71,13 @@ pub(super) fn understand(
     body: &Bytes,
     asker: &Asker,
     catalog: &Catalog,
+    aliases: &Aliases,
 ) -> Result<Question, Error> {
     let request = openai::Request::parse(body)?;
-    let occasion = occasion(asker);
+    let task = background(asker, &request);
+    let occasion = occasion(asker, task.as_ref());
     let originals = Originals::default();
-    let context = Context { catalog, occasion, originals: &originals };
+    let context = Context { catalog, aliases, occasion, originals: &originals };
     let translated = translate::request(&request, &context)?;
     let texts = Texts::of(&translated.request);
     let stated = request.end_user().map(|(_, user)| bounded(user));
@@ -94,7 +99,7 @@ pub(super) fn understand(
         WithUsage::No
     });
     let form = Arc::new(translated.form.clone());
-    Ok(Question { form, translated, texts, key, scope, source, user, client_chain, stream })
+    Ok(Question { translated, texts, key, scope, source, user, task, client_chain, stream, form })
 }
 
 /// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.
@@ -115,8 +120,15 @@ fn scope(asker: &Asker, user: Option<&String>) -> Scope {
     }
 }
 
-fn occasion(asker: &Asker) -> Occasion {
-    if asker.task.is_some() {
+/// Which background call this is. Open WebUI says so if its header box is filled in; a message id means a chat.
+fn background(asker: &Asker, request: &openai::Request) -> Option<String> {
+    let looks = || task::recognise(request).map(str::to_owned);
+    let unsaid = asker.open_webui && asker.message.is_none();
+    asker.task.clone().or_else(|| if unsaid { looks() } else { None })
+}
+
+fn occasion(asker: &Asker, task: Option<&String>) -> Occasion {
+    if task.is_some() {
         Occasion::Task
     } else if asker.open_webui {
         Occasion::Chat
@@ -155,7 +167,7 @@ pub(super) fn facts(
         chat: asker.chat,
         message: asker.message,
         user_message: asker.user_message,
-        task: asker.task,
+        task: question.task.clone(),
         client: asker.client,
         notes: if notes.is_empty() { None } else { serde_json::to_string(notes).ok() },
         client_chain: question.client_chain.clone(),

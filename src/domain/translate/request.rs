@@ -8,13 +8,15 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use serde_json::Value;
 
 use super::{
+    alias,
     form::Form,
     messages,
     note::{Error, Note, Notes},
     tools,
 };
 use crate::domain::{
-    anthropic::{self, Metadata, Version},
+    alias::Aliases,
+    anthropic::{self, ContentBlock, Metadata, Version},
     catalog::{Catalog, Model},
     exchange::AnswerRef,
     openai,
@@ -45,6 +47,8 @@ pub struct Translated {
 pub struct Context<'a> {
     /// What each model accepts.
     pub catalog: &'a Catalog,
+    /// What the operator named.
+    pub aliases: &'a Aliases,
     /// What it is asked for.
     pub occasion: Occasion,
     /// The answers that its history names, as they were.
@@ -76,8 +80,11 @@ pub struct Original {
 
 /// Translates a request, by the rules that the catalog has for its model.
 pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Translated, Error> {
-    let Context { catalog, .. } = context;
+    let Context { catalog, aliases, occasion, .. } = context;
     let mut notes = Notes::default();
+    let alias::Applied { request, system: instructions } =
+        alias::apply(request, aliases, *occasion, &mut notes);
+    let request = &*request;
     let model = model(&request.model, &mut notes)?;
     let rules = catalog.rules(&model);
     refuse_impossible(request)?;
@@ -85,8 +92,11 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let max_tokens = max_tokens(request, catalog.get(&model), rules, &mut notes)?;
     let Sampling { temperature, top_p, top_k } = sampling(request, rules, &mut notes)?;
     let stop_sequences = stop_sequences(request.stop.as_ref(), &mut notes);
-    let messages::Prompt { system, mut messages } =
+    let messages::Prompt { mut system, mut messages } =
         messages::prompt(&request.messages, rules, &mut notes)?;
+    if let Some(instructions) = instructions {
+        system.insert(0, ContentBlock::text(instructions));
+    }
     let tools = tools::definitions(request.tools.as_deref().unwrap_or_default(), &mut notes)?;
     let tools::Choice { choice: tool_choice, instruction } =
         tools::choice(request, &tools, rules, &mut notes)?;
