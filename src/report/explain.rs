@@ -171,7 +171,7 @@ fn estimate(body: &Value, request: &anthropic::Request, catalog: &Catalog) -> Es
     let fields = ["system", "tools", "messages"].into_iter().filter_map(|name| body.get(name));
     let bytes: usize = fields.map(|field| media.bytes(field)).sum();
     let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let prompt_tokens = whole(bytes / BYTES_PER_TOKEN + media.pictures * PICTURE_TOKENS);
+    let prompt_tokens = whole(bytes.div_ceil(BYTES_PER_TOKEN) + media.pictures * PICTURE_TOKENS);
     let most_output_tokens = u64::from(request.max_tokens);
     let price = |tokens: &Tokens| catalog.cost(&request.model, tokens, Terms::default()).amount();
     let prompt = Tokens { input: prompt_tokens, ..Tokens::default() };
@@ -202,33 +202,33 @@ struct Media {
 }
 
 impl Media {
-    /// How many bytes of text are in `value`, with the signs of JSON, which stand for what upstream puts around it.
+    /// How many bytes of text are in `value`. The words of the dialect are not: upstream has tokens of its own for them.
     fn bytes(&mut self, value: &Value) -> usize {
-        match value {
-            Value::Object(fields) => {
-                let is = |name: &str, word: &str| {
-                    fields
-                        .get(name)
-                        .and_then(Value::as_str)
-                        .is_some_and(|text| text.starts_with(word))
-                };
-                let is_source = fields.contains_key("data") || fields.contains_key("url");
-                if is("type", "base64") && is("media_type", "image/") {
-                    self.pictures += 1;
-                    0
-                } else if is("type", "base64")
-                    || is("type", "file") && fields.contains_key("file_id")
-                    || is("type", "url") && is_source
-                {
-                    self.uncounted += 1;
-                    0
-                } else {
-                    fields.iter().map(|(name, value)| name.len() + 4 + self.bytes(value)).sum()
-                }
+        let fields = match value {
+            Value::Object(fields) => fields,
+            Value::Array(items) => return items.iter().map(|item| self.bytes(item)).sum(),
+            Value::String(text) => return text.len(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => return 0,
+        };
+        let says = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        match says("type") {
+            "base64" if says("media_type").starts_with("image/") => {
+                self.pictures += 1;
+                0
             }
-            Value::Array(items) => items.iter().map(|item| 1 + self.bytes(item)).sum(),
-            Value::String(text) => text.len(),
-            other => other.to_string().len(),
+            "base64" | "file" | "url" => {
+                self.uncounted += 1;
+                0
+            }
+            _ => fields
+                .iter()
+                .map(|(name, value)| match &**name {
+                    "type" | "role" | "cache_control" => 0,
+                    // JSON that the model reads and writes as such.
+                    "input" | "input_schema" => value.to_string().len(),
+                    _ => self.bytes(value),
+                })
+                .sum(),
         }
     }
 }
