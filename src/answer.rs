@@ -41,6 +41,7 @@ use self::{
 };
 use crate::{
     domain::{
+        alias::Aliases,
         anthropic::{self, Texts},
         cache::{CacheKey, Directives, Source},
         catalog::Catalog,
@@ -76,12 +77,14 @@ pub struct Answers {
 }
 
 /// What the operator decides.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How long answers in the ledger may be served.
     pub ttl: Duration,
     /// The HTTP status of our response, which only the server knows.
     pub status_of: fn(Door, Option<&Failure>) -> u16,
+    /// What the operator named.
+    pub aliases: Arc<Aliases>,
 }
 
 /// An answer that has begun.
@@ -224,10 +227,12 @@ impl Answers {
         };
         let originals = self.originals(parsed.refs(), &parsed.scope.to_string()).await;
         if !is_large {
-            return parsed.understand(asker, &catalog, &originals);
+            return parsed.understand(asker, &catalog, &self.settings.aliases, &originals);
         }
         let asker = asker.clone();
-        self.tasks.spawn_blocking(move || parsed.understand(&asker, &catalog, &originals)).await?
+        let aliases = Arc::clone(&self.settings.aliases);
+        let understand = move || parsed.understand(&asker, &catalog, &aliases, &originals);
+        self.tasks.spawn_blocking(understand).await?
     }
 
     /// Looks an answer up. A ledger that cannot be read is no reason not to ask.

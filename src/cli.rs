@@ -1,5 +1,6 @@
 //! The commands: arguments in, report out. `main` gives them the environment and prints what they say.
 
+mod explain;
 mod ping;
 mod serve;
 mod stats;
@@ -41,6 +42,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what would become of a request, without sending it
+    Explain(explain::Arguments),
     /// Ask a server on this machine whether it lives, for health checks
     #[command(hide = true)]
     Ping,
@@ -66,6 +69,7 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         None => serve::run(&flags, &global, env, console),
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
         Some(Command::Stats { json }) => stats::run(&global, env, json, console.out),
+        Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
         Some(Command::Ping) => ping::run(&global, env),
     }
 }

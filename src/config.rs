@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::layers::{Layers, durability, log_format, size};
+use crate::domain::alias::{self, Aliases};
 
 /// The flags of `reprise serve`; each has its own name in the environment and in the file.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
@@ -99,6 +100,17 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What is logged.
     pub log: String,
+    /// What the operator named.
+    pub aliases: Aliases,
+}
+
+/// The settings that a command needs which asks nobody.
+#[derive(Debug)]
+pub struct Offline {
+    /// What clients must show.
+    pub client_key: Option<SecretString>,
+    /// What the operator named.
+    pub aliases: Aliases,
 }
 
 /// What a committed answer survives.
@@ -149,6 +161,24 @@ pub enum Error {
         line: usize,
         /// Why not.
         why: String,
+    },
+    /// An alias that is none.
+    #[error("the aliases in the settings file {}: line {line}: {why}", path.display())]
+    AliasShape {
+        /// Which file.
+        path: PathBuf,
+        /// Where.
+        line: usize,
+        /// Why not.
+        why: String,
+    },
+    /// An alias that could not be told from another, or says nonsense.
+    #[error("the aliases in the settings file {}", path.display())]
+    Aliases {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: alias::Error,
     },
     /// The address of upstream has more in it than an address.
     #[error(
@@ -216,12 +246,19 @@ impl Config {
             log: layers
                 .text("log")
                 .map_or_else(|| "info".to_owned(), |setting| setting.value.clone()),
+            aliases: layers.aliases.clone(),
         };
         let no_auth = layers.parse("no_auth", "`true` or `false`")?.unwrap_or(false);
         if config.client_key.is_none() && !config.host.is_loopback() && !no_auth {
             return Err(Error::Unprotected { host: config.host });
         }
         Ok(config)
+    }
+
+    /// What `reprise explain` needs.
+    pub fn offline(global: &GlobalFlags, env: Env<'_>) -> Result<Offline, Error> {
+        let layers = Layers::read(&Flags::default(), global, env)?;
+        Ok(Offline { client_key: layers.secret("api_key")?, aliases: layers.aliases })
     }
 
     /// Where the ledger is, for commands that only read it.

@@ -1,5 +1,6 @@
 //! The pure core: no IO, no clock, no randomness, no tokio, no sqlx, no tracing. Everything enters as an argument.
 
+pub mod alias;
 pub mod anthropic;
 pub mod cache;
 pub mod catalog;
@@ -9,4 +10,5 @@ pub mod json;
 pub mod openai;
 pub mod recording;
 pub mod sse;
+pub mod task;
 pub mod translate;

@@ -25,7 +25,7 @@
 //! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
 //! - [`config`]: every setting, from flag, environment, file or default. The environment is read nowhere else.
 //! - [`server`]: the doors. Connections, authentication, who asks; the only place where errors become HTTP.
-//! - [`report`]: what was asked and what it cost, computed from the ledger.
+//! - [`report`]: what was asked and what it cost, from the ledger; what would become of a request.
 //! - [`answer`]: the way of a request; live recordings, the pump, playback.
 //! - [`upstream`]: Anthropic over HTTP; retries before the first byte.
 //! - [`store`]: the ledger; all SQL.

@@ -1,5 +1,7 @@
-//! Reports: computed from the ledger, rendered as a table or as JSON.
+//! Reports: computed from the ledger or from a request, rendered as a table or as JSON.
 
+mod explain;
 mod stats;
 
+pub use explain::{Asked, Caller, Estimate, Explanation, Refused};
 pub use stats::Stats;

@@ -117,7 +117,8 @@ impl Server {
         };
         let ledger =
             Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &writing).await?;
-        let settings = answer::Settings { ttl: config.cache_ttl, status_of };
+        let aliases = Arc::new(config.aliases);
+        let settings = answer::Settings { ttl: config.cache_ttl, status_of, aliases };
         let answers = Answers::new(
             upstream,
             ledger,

@@ -12,6 +12,7 @@ use std::{env, fs, path::Path, process::Stdio, time::Duration};
 use assert_cmd::Command;
 use books::{Books, hit, paid};
 use reprise::domain::exchange::{Cost, NanoDollars, Outcome};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// A home of its own, so that nothing of this machine is seen.
@@ -87,6 +88,7 @@ fn help_and_version() {
     home.check("help", &home.told(&["--help"]));
     home.check("help_serve", &home.told(&["serve", "--help"]));
     home.check("help_stats", &home.told(&["stats", "--help"]));
+    home.check("help_explain", &home.told(&["explain", "--help"]));
     home.check("version", &home.told(&["--version"]));
     assert_eq!(home.told(&["help", "stats"]), home.told(&["stats", "--help"]));
     assert_eq!(home.told(&["-h"]), home.told(&["--help"]));
@@ -243,6 +245,15 @@ async fn serve_refuses_what_cannot_be_meant() {
     refused("serve_unknown_setting", &["--config", &file]);
     let torn = home.write("torn.toml", "port = [");
     refused("serve_torn_file", &["--config", &torn]);
+    let refused_alias = |name: &str, text: &str| {
+        let file = home.write(&format!("{name}.toml"), text);
+        refused(name, &["--config", &file]);
+    };
+    refused_alias("alias_unknown_key", "[[alias]]\nid = \"a\"\nmodel = \"m\"\ncolour = \"red\"\n");
+    refused_alias("alias_without_model", "port = 1\n\n[[alias]]\nid = \"a\"\n");
+    refused_alias("alias_no_list", "[alias]\nid = \"a\"\nmodel = \"m\"\n");
+    refused_alias("alias_no_tokens", "[[alias]]\nid = \"a\"\nmodel = \"m\"\nmax_tokens = 0\n");
+    refused_alias("alias_of_a_model", "[[alias]]\nid = \"claude-opus-5-5\"\nmodel = \"m\"\n");
     refused("serve_missing_file", &["--config", &home.path("nowhere.toml")]);
     refused("serve_open_to_all", &["--host", "0.0.0.0"]);
     refused("serve_blank_key", &["--api-key", ""]);
@@ -268,6 +279,52 @@ async fn serve_refuses_what_cannot_be_meant() {
         "serve_bad_port_in_the_environment",
         &self::told(home.reprise(&["serve"]).env("REPRISE_PORT", "70000")),
     );
+}
+
+#[test]
+fn explain_tells_what_would_become_of_a_request() {
+    let home = Home::new();
+    let config = home.write(
+        "reprise.toml",
+        "[[alias]]\nid = \"sage\"\nmodel = \"claude-opus-5-5\"\nmax_tokens = 4000\nsystem = \"Be wise.\"\n",
+    );
+    let long = "So it goes on. ".repeat(100);
+    let picture = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    let request = json!({
+        "model": "sage", "temperature": 0.3, "seed": 7, "user": "ann",
+        "messages": [
+            {"role": "system", "content": long},
+            {"role": "user", "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image_url", "image_url": {"url": picture}},
+                {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+            ]},
+        ],
+    });
+    let file = home.write("request.json", &request.to_string());
+    let text = home.told(&["explain", &file, "--config", &config]);
+    home.check("explain", &text);
+    assert!(widest(&text) <= 130, "{text}");
+    home.check("explain_json", &home.told(&["explain", &file, "--json", "--config", &config]));
+    home.check("explain_task", &home.told(&["explain", &file, "--task", "--config", &config]));
+    let title = "### Task:\nGenerate a concise title summarizing the chat history.";
+    let body =
+        json!({"model": "claude-of-tomorrow", "messages": [{"role": "user", "content": title}]});
+    let mut command = home.reprise(&["explain", "-", "--open-webui"]);
+    home.check("explain_open_webui", &told(command.write_stdin(body.to_string())));
+}
+
+#[test]
+fn explain_tells_why_a_request_would_be_refused() {
+    let home = Home::new();
+    let file = home.write("request.json", r#"{"model": "claude-opus-5-5", "n": 2}"#);
+    home.check("explain_refused", &home.told(&["explain", &file]));
+    home.check("explain_refused_json", &home.told(&["explain", &file, "--json"]));
+    let torn = home.write("torn.json", "{\"model\": ");
+    home.check("explain_torn", &home.told(&["explain", &torn]));
+    home.check("explain_missing_file", &home.told(&["explain", &home.path("nowhere.json")]));
+    home.check("explain_nothing", &home.told(&["explain"]));
+    home.check("explain_both", &home.told(&["explain", &file, "--task", "--open-webui"]));
 }
 
 #[test]

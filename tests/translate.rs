@@ -14,6 +14,7 @@ mod key;
 use std::collections::BTreeMap;
 
 use reprise::domain::{
+    alias::Aliases,
     anthropic,
     catalog::Catalog,
     openai,
@@ -160,8 +161,9 @@ fn translated(body: &Value) -> Translated {
 
 /// Translates for a client that says nothing of itself, with an empty ledger.
 fn plain(request: &openai::Request, catalog: &Catalog) -> Result<Translated, translate::Error> {
-    let originals = Originals::new();
-    let context = Context { catalog, occasion: Occasion::Plain, originals: &originals };
+    let (aliases, originals) = (Aliases::default(), Originals::new());
+    let occasion = Occasion::Plain;
+    let context = Context { catalog, aliases: &aliases, occasion, originals: &originals };
     translate::request(request, &context)
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,7 +12,11 @@ use secrecy::SecretString;
 
 use super::Answers;
 use crate::{
-    domain::{cache::KeyHolder, catalog, json::Raw},
+    domain::{
+        cache::KeyHolder,
+        catalog::{self, Catalog},
+        json::Raw,
+    },
     upstream::{self, Model},
 };
 
@@ -129,7 +134,7 @@ impl Models {
 
     fn listed(&self, models: &[Model]) -> Arc<[Listed]> {
         let catalog = self.answers.catalog();
-        models
+        let models = models
             .iter()
             .map(|model| {
                 let rules = catalog.rules(&model.id);
@@ -142,12 +147,13 @@ impl Models {
                     written: model.written.clone(),
                 }
             })
-            .collect()
+            .collect();
+        self.with_aliases(models, &catalog)
     }
 
     fn builtin(&self) -> Arc<[Listed]> {
         let catalog = self.answers.catalog();
-        catalog
+        let models = catalog
             .models()
             .iter()
             .map(|model| Listed {
@@ -158,7 +164,33 @@ impl Models {
                 max_output: model.max_output,
                 written: None,
             })
-            .collect()
+            .collect();
+        self.with_aliases(models, &catalog)
+    }
+
+    /// The operator's aliases, with the limits of the models behind them, and then the models.
+    fn with_aliases(&self, mut models: Vec<Listed>, catalog: &Catalog) -> Arc<[Listed]> {
+        let aliases = &self.answers.settings.aliases;
+        let mut list: Vec<Listed> = aliases
+            .iter()
+            .map(|alias| {
+                let rules = catalog.rules(&alias.model);
+                let behind = models.iter().find(|listed| listed.id == rules.id);
+                let most = alias.max_tokens.map_or(u32::MAX, NonZeroU32::get);
+                Listed {
+                    id: alias.id.clone(),
+                    name: alias.title().to_owned(),
+                    created: behind.map_or(0, |listed| listed.created),
+                    context_window: rules.context_window,
+                    max_output: rules.max_output.min(most),
+                    written: None,
+                }
+            })
+            .collect();
+        // A model that came out under the name of an alias cannot be reached.
+        models.retain(|listed| aliases.get(&listed.id).is_none());
+        list.append(&mut models);
+        list.into()
     }
 }
 

@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{
     domain::{
+        alias::Aliases,
         anthropic::{Native, Texts},
         cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
         catalog::Catalog,
         chain::{Chain, Hash},
         exchange::{AnswerRef, AnsweredBy, CallId, UnixMillis},
-        openai,
+        openai, task,
         translate::{self, Context, Form, Occasion, Originals, WithUsage},
     },
     store::CallFacts,
@@ -58,6 +59,8 @@ pub(super) struct Question {
     pub(super) source: Source,
     /// Who asks, as the headers say, or else the body.
     pub(super) user: Option<String>,
+    /// Open WebUI's word for a background call, as it says it or as the request looks.
+    pub(super) task: Option<String>,
     /// What the client really sent.
     pub(super) client_chain: Option<Arc<Chain>>,
     pub(super) stream: Option<WithUsage>,
@@ -111,6 +114,7 @@ impl Parsed {
         self,
         asker: &Asker,
         catalog: &Catalog,
+        aliases: &Aliases,
         originals: &Originals,
     ) -> Result<Question, Error> {
         let Self { what, scope, user } = self;
@@ -118,9 +122,12 @@ impl Parsed {
         let client_chain = |body: &Bytes| {
             (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten()
         };
+        let mut task = asker.task.clone();
         let (said, digest, stream, client_chain, form) = match what {
             What::Chat { request, body } => {
-                let context = Context { catalog, occasion: occasion(asker), originals };
+                task = background(asker, &request);
+                let occasion = occasion(asker, task.as_ref());
+                let context = Context { catalog, aliases, occasion, originals };
                 let translated = translate::request(&request, &context)?;
                 let texts = Texts::of(&translated.request);
                 let form = Arc::new(translated.form.clone());
@@ -137,7 +144,7 @@ impl Parsed {
         };
         let (version, betas) = said.key_headers();
         let key = cache::key(&scope, &version, &betas, &digest);
-        Ok(Question { said, key, scope, source, user, client_chain, stream, form })
+        Ok(Question { said, key, scope, source, user, task, client_chain, stream, form })
     }
 }
 
@@ -166,8 +173,15 @@ fn scope(asker: &Asker, user: Option<&String>) -> Scope {
     }
 }
 
-fn occasion(asker: &Asker) -> Occasion {
-    if asker.task.is_some() {
+/// Which background call this is. Open WebUI says so if its header box is filled in; a message id means a chat.
+fn background(asker: &Asker, request: &openai::Request) -> Option<String> {
+    let looks = || task::recognise(request).map(str::to_owned);
+    let unsaid = asker.open_webui && asker.message.is_none();
+    asker.task.clone().or_else(|| if unsaid { looks() } else { None })
+}
+
+fn occasion(asker: &Asker, task: Option<&String>) -> Occasion {
+    if task.is_some() {
         Occasion::Task
     } else if asker.open_webui {
         Occasion::Chat
@@ -206,7 +220,7 @@ pub(super) fn facts(
         chat: asker.chat,
         message: asker.message,
         user_message: asker.user_message,
-        task: asker.task,
+        task: question.task.clone(),
         client: asker.client,
         notes: if notes.is_empty() { None } else { serde_json::to_string(notes).ok() },
         client_chain: question.client_chain.clone(),

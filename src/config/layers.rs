@@ -8,9 +8,14 @@ use std::{
 };
 
 use secrecy::SecretString;
+use serde::Deserialize;
 use url::Url;
 
 use super::{Durability, Env, Error, Flags, GlobalFlags, LogFormat};
+use crate::domain::{
+    alias::{Alias, Aliases},
+    catalog::Catalog,
+};
 
 /// The names in the environment and in the file, by flag.
 const NAMES: &[(&str, &str)] = &[
@@ -36,17 +41,21 @@ pub(super) struct Setting {
     pub(super) source: String,
 }
 
-/// The strongest value of each setting.
+/// The strongest value of each setting, and what only the file can say.
 #[derive(Debug)]
-pub(super) struct Layers(BTreeMap<&'static str, Setting>);
+pub(super) struct Layers {
+    settings: BTreeMap<&'static str, Setting>,
+    pub(super) aliases: Aliases,
+}
 
 impl Layers {
     pub(super) fn read(flags: &Flags, global: &GlobalFlags, env: Env<'_>) -> Result<Self, Error> {
         let mut layers = BTreeMap::new();
+        let mut aliases = Aliases::default();
         if let Some(path) =
             global.config.clone().or_else(|| env("REPRISE_CONFIG").map(PathBuf::from))
         {
-            read_file(&path, &mut layers)?;
+            aliases = read_file(&path, &mut layers)?;
         }
         for &(name, variable) in NAMES {
             if let Some(value) = env(variable) {
@@ -87,11 +96,11 @@ impl Layers {
                 layers.insert(name, Setting { value: value.clone(), source });
             }
         }
-        Ok(Self(layers))
+        Ok(Self { settings: layers, aliases })
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&Setting> {
-        self.0.get(name)
+        self.settings.get(name)
     }
 
     /// A key that is given but blank is a mistake, such as `--api-key "$UNSET"`: it must not open the door.
@@ -167,15 +176,23 @@ impl Layers {
     }
 }
 
-fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Result<(), Error> {
+fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Result<Aliases, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::File { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        Error::Toml { path: path.to_owned(), line, why: error.message().to_owned() }
+        let (line, why) = located(&error, &text);
+        Error::Toml { path: path.to_owned(), line, why }
     })?;
     for (name, value) in table {
+        if name == "alias" {
+            if !value.is_array() {
+                let begins = |line: &str| line.trim_start().starts_with("[alias");
+                let line = text.lines().position(begins).map_or(1, |at| at + 1);
+                let why = "each alias begins with [[alias]], in two brackets".to_owned();
+                return Err(Error::AliasShape { path: path.to_owned(), line, why });
+            }
+            continue;
+        }
         let known = NAMES.iter().find(|(known, _)| *known == name);
         let &(known, _) =
             known.ok_or_else(|| Error::Unknown { path: path.to_owned(), name: name.clone() })?;
@@ -186,7 +203,30 @@ fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Resul
         let source = format!("{} in {}", name, path.display());
         layers.insert(known, Setting { value, source });
     }
-    Ok(())
+    aliases(path, &text)
+}
+
+/// The `[[alias]]`es of the file. Read from its text, whose lines an error can name.
+fn aliases(path: &Path, text: &str) -> Result<Aliases, Error> {
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(default)]
+        alias: Vec<Alias>,
+    }
+
+    let File { alias } = toml::from_str(text).map_err(|error| {
+        let (line, why) = located(&error, text);
+        let why = why.replace("a nonzero u32", "a whole number of at least 1");
+        Error::AliasShape { path: path.to_owned(), line, why }
+    })?;
+    Aliases::new(alias, &Catalog::builtin())
+        .map_err(|source| Error::Aliases { path: path.to_owned(), source })
+}
+
+/// The line that an error is about, and what is wrong there, without showing it.
+fn located(error: &toml::de::Error, text: &str) -> (usize, String) {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    (before.matches('\n').count() + 1, error.message().to_owned())
 }
 
 /// Bytes, or a number with KiB, MiB or GiB.

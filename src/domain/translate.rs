@@ -1,5 +1,6 @@
 //! The one place that sees both dialects.
 
+mod alias;
 mod cited;
 mod completion;
 mod error;

@@ -196,7 +196,7 @@ fn tokens(count: u64) -> String {
 }
 
 /// With cents from $100 on, with as many digits as it takes below a hundredth of a cent: what was paid is never $0.
-fn dollars(amount: f64) -> String {
+pub(super) fn dollars(amount: f64) -> String {
     if amount > 0.0 && amount < 0.0001 {
         return format!("${amount:.9}").trim_end_matches('0').to_owned();
     }
@@ -213,7 +213,7 @@ fn floor(amount: f64) -> f64 {
 }
 
 /// `1234567` as `1,234,567`.
-fn thousands(number: u64) -> String {
+pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits
         .as_bytes()

@@ -1,5 +1,6 @@
 //! The whole proxy over loopback: real server, real ledger, scripted upstream.
 
+mod aliases;
 mod broken;
 mod cache;
 mod harness;

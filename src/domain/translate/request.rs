@@ -8,6 +8,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use serde_json::Value;
 
 use super::{
+    alias,
     form::Form,
     history::History,
     messages,
@@ -16,7 +17,8 @@ use super::{
     tools,
 };
 use crate::domain::{
-    anthropic::{self, Metadata, Version},
+    alias::Aliases,
+    anthropic::{self, ContentBlock, Metadata, Version},
     catalog::{Catalog, Model},
     exchange::AnswerRef,
     openai,
@@ -47,6 +49,8 @@ pub struct Translated {
 pub struct Context<'a> {
     /// What each model accepts.
     pub catalog: &'a Catalog,
+    /// What the operator named.
+    pub aliases: &'a Aliases,
     /// What it is asked for.
     pub occasion: Occasion,
     /// The answers that its history names, as they were.
@@ -78,8 +82,11 @@ pub struct Original {
 
 /// Translates a request, by the rules that the catalog has for its model.
 pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Translated, Error> {
-    let Context { catalog, occasion, originals } = context;
+    let Context { catalog, aliases, occasion, originals } = context;
     let mut notes = Notes::default();
+    let alias::Applied { request, system: instructions } =
+        alias::apply(request, aliases, *occasion, &mut notes);
+    let request = &*request;
     let model = model(&request.model, &mut notes)?;
     let rules = catalog.rules(&model);
     refuse_impossible(request)?;
@@ -94,8 +101,11 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
     let sampling = sampling(request, &plan, rules, &mut notes)?;
     let history = History { originals, form: &form, catalog, model: &model, plan: &plan };
-    let messages::Prompt { system, mut messages } =
+    let messages::Prompt { mut system, mut messages } =
         messages::prompt(&request.messages, &history, rules, &mut notes)?;
+    if let Some(instructions) = instructions {
+        system.insert(0, ContentBlock::text(instructions));
+    }
     let mut betas = Vec::new();
     thinking::settle(&mut plan, &messages, &mut betas, &mut notes);
     if let Some(instruction) = instruction {

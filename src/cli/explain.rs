@@ -1,0 +1,83 @@
+//! `reprise explain`: what would become of a request, without sending it.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use secrecy::ExposeSecret;
+
+use crate::{
+    config::{Config, Env, GlobalFlags, Offline},
+    domain::{cache::KeyHolder, catalog::Catalog},
+    report::{Asked, Caller, Explanation},
+};
+
+/// The arguments of `reprise explain`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The body of a POST /v1/chat/completions; - reads it from standard input
+    #[arg(value_name = "FILE")]
+    request: PathBuf,
+    /// Take it for a call of Open WebUI: a chat, or a background task if it looks like one
+    #[arg(long)]
+    open_webui: bool,
+    /// Take it for a background task of Open WebUI, such as a title
+    #[arg(long, conflicts_with = "open_webui")]
+    task: bool,
+    /// Print JSON instead of text, with long strings whole
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(
+    arguments: &Arguments,
+    global: &GlobalFlags,
+    env: Env<'_>,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let Offline { client_key, aliases } = Config::offline(global, env)?;
+    let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
+    let caller = match arguments {
+        Arguments { task: true, .. } => Caller::Task,
+        Arguments { open_webui: true, .. } => Caller::OpenWebUi,
+        Arguments { .. } => Caller::Any,
+    };
+    let catalog = &Catalog::builtin();
+    let asked = Asked { catalog, aliases: &aliases, holder: &holder, caller };
+    let explained = Explanation::of(&read(&arguments.request)?, &asked);
+    if arguments.json {
+        let written = match &explained {
+            Ok(explanation) => serde_json::to_writer_pretty(&mut *out, explanation),
+            Err(refused) => serde_json::to_writer_pretty(&mut *out, &refused.body()),
+        };
+        written.context("cannot write the report")?;
+        writeln!(out)?;
+        return Ok(if explained.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    match explained {
+        Ok(explanation) => write!(out, "{explanation}")?,
+        Err(refused) => {
+            let error = refused.body().error;
+            let named = |name: &str, value: Option<String>| {
+                value.map(|value| format!("\n  {name}: {value}")).unwrap_or_default()
+            };
+            let (param, code) = (named("param", error.param), named("code", error.code));
+            bail!("a client would be refused: {}{param}{code}", error.message);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(request: &Path) -> anyhow::Result<Vec<u8>> {
+    if request == Path::new("-") {
+        let mut body = Vec::new();
+        io::stdin().read_to_end(&mut body).context("cannot read standard input")?;
+        return Ok(body);
+    }
+    fs::read(request).with_context(|| format!("cannot read {}", request.display()))
+}
