@@ -5,11 +5,14 @@ mod completion;
 mod error;
 mod fence;
 mod form;
+mod format;
 mod media;
 mod messages;
 mod note;
 mod request;
+mod schema;
 mod stream;
+mod strict;
 mod tools;
 mod usage;
 

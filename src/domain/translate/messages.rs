@@ -10,7 +10,7 @@ use super::{
     tools,
 };
 use crate::domain::{
-    anthropic::{ContentBlock, RequestMessage, Role},
+    anthropic::{ContentBlock, Format, RequestMessage, Role},
     catalog::Model,
     openai::{self, Content, Part},
 };
@@ -30,10 +30,11 @@ pub(super) struct Prompt {
     pub(super) messages: Vec<RequestMessage>,
 }
 
-/// The conversation as a model with these rules takes it.
+/// The conversation as a model with these rules takes it, for an answer of this format.
 pub(super) fn prompt(
     given: &[openai::Message],
     rules: &Model,
+    format: Option<&Format>,
     notes: &mut Notes,
 ) -> Result<Prompt, Error> {
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
@@ -70,18 +71,25 @@ pub(super) fn prompt(
         }
         None => return Err(Error::NothingToAnswer),
     }
-    end(&mut messages, rules, notes);
+    end(&mut messages, rules, format, notes);
     Ok(Prompt { system, messages })
 }
 
 /// Sees to it that the conversation ends as the model takes it.
-fn end(messages: &mut Vec<RequestMessage>, rules: &Model, notes: &mut Notes) {
+fn end(
+    messages: &mut Vec<RequestMessage>,
+    rules: &Model,
+    format: Option<&Format>,
+    notes: &mut Notes,
+) {
     let Some(RequestMessage { role: Role::Assistant, content }) = messages.last_mut() else {
         return;
     };
-    if !rules.prefill {
-        notes
-            .add("messages", "this model cannot go on from its own words; it is asked to continue");
+    if !rules.prefill || format.is_some() {
+        // With a format it is each model that refuses (§1.4).
+        let what = "this model cannot go on from its own words; it is asked to continue";
+        let held = "an answer of a format cannot go on from words; the model is asked to continue";
+        notes.add("messages", if rules.prefill { held } else { what });
         messages.push(user(vec![ContentBlock::text(CONTINUE)]));
     } else if let Some(ContentBlock::Text { text }) = content.last_mut() {
         let kept = text.trim_end_matches(is_blank_char).len();

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::{
     form::Form,
-    messages,
+    format, messages,
     note::{Error, Note, Notes},
+    schema::Allowance,
     tools,
 };
 use crate::domain::{
@@ -85,9 +86,14 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let max_tokens = max_tokens(request, catalog.get(&model), rules, &mut notes)?;
     let Sampling { temperature, top_p, top_k } = sampling(request, rules, &mut notes)?;
     let stop_sequences = stop_sequences(request.stop.as_ref(), &mut notes);
-    let messages::Prompt { system, mut messages } =
-        messages::prompt(&request.messages, rules, &mut notes)?;
-    let tools = tools::definitions(request.tools.as_deref().unwrap_or_default(), &mut notes)?;
+    let mut allowance = Allowance::default();
+    let format::Shape { format, instruction: shape, text } =
+        format::shape(request, &mut allowance, &mut notes)?;
+    let messages::Prompt { mut system, mut messages } =
+        messages::prompt(&request.messages, rules, format.as_ref(), &mut notes)?;
+    system.extend(shape.map(anthropic::ContentBlock::text));
+    let given_tools = request.tools.as_deref().unwrap_or_default();
+    let tools = tools::definitions(given_tools, &mut allowance, &mut notes)?;
     let tools::Choice { choice: tool_choice, instruction } =
         tools::choice(request, &tools, rules, &mut notes)?;
     if let Some(instruction) = instruction {
@@ -112,10 +118,10 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
             service_tier,
             metadata,
             thinking: None,
-            output_config: anthropic::OutputConfig::default(),
+            output_config: anthropic::OutputConfig { format, ..Default::default() },
             breakpoints: Vec::new(),
         },
-        form: Form::default(),
+        form: Form { text, ..Form::default() },
         version: if samples { Version::V20230601 } else { Version::V20261021 },
         betas: Vec::new(),
         notes: notes.into_vec(),
@@ -169,16 +175,9 @@ fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
 
 /// What Claude can do, but not through this version of the translator.
 fn refuse_not_yet(request: &openai::Request) -> Result<(), Error> {
-    let format = match request.response_format.as_ref().map(|format| &*format.kind) {
-        None | Some("text") => None,
-        Some("json_object") => Some("json_object"),
-        Some("json_schema") => Some("json_schema"),
-        Some(_) => Some("any other type than text"),
-    };
     let asks_for_call = |call: &Value| !matches!(call.as_str(), Some("auto" | "none"));
     let extra = |name| request.extra.get(name).is_some_and(|value| !value.is_null());
     let not_yet = [
-        ("response_format", format),
         ("reasoning_effort", request.reasoning_effort.as_ref().map(|_| "thinking on request")),
         ("thinking", extra("thinking").then_some("thinking on request")),
         ("reasoning", extra("reasoning").then_some("thinking on request")),
