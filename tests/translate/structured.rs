@@ -270,8 +270,8 @@ fn schema() -> impl Strategy<Value = Value> {
         prop_oneof![
             2 => wild,
             6 => (some(), any::<bool>()).prop_map(|(properties, all)| {
-                let names: Vec<&String> = properties.keys().skip(usize::from(!all)).collect();
-                json!({"type": "object", "required": names, "properties": properties})
+                let must: Vec<&String> = properties.keys().skip(usize::from(!all)).collect();
+                json!({"type": "object", "required": must, "properties": properties})
             }),
             2 => inner.clone().prop_map(|items| json!({"type": "array", "items": items, "maxItems": 3})),
             2 => prop::collection::vec(inner.clone(), 1..3).prop_map(|any| json!({"oneOf": any})),
