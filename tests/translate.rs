@@ -10,6 +10,8 @@
 mod history;
 #[path = "translate/key.rs"]
 mod key;
+#[path = "translate/structured.rs"]
+mod structured;
 
 use std::collections::BTreeMap;
 

@@ -180,6 +180,12 @@ fn what_can_change_the_answer_is_in_the_key() {
         with("/top_k", json!(41)),
         with("/stop", json!(["END"])),
         with("/stop", json!(["STOP", "END"])),
+        with("/response_format", json!({"type": "json_object"})),
+        with(
+            "/response_format",
+            json!({"type": "json_schema", "json_schema": {"schema": {"type": "null"}}}),
+        ),
+        with("/tools/0/function/strict", json!(true)),
         with("/tool_choice", json!("none")),
         with("/tool_choice", json!({"type": "function", "function": {"name": "get_time"}})),
         with("/parallel_tool_calls", json!(false)),

@@ -11,7 +11,7 @@ use super::{
     tools,
 };
 use crate::domain::{
-    anthropic::{ContentBlock, RequestMessage, Role},
+    anthropic::{ContentBlock, Format, RequestMessage, Role},
     catalog::Model,
     openai::{self, Content, Part},
 };
@@ -31,11 +31,12 @@ pub(super) struct Prompt {
     pub(super) messages: Vec<RequestMessage>,
 }
 
-/// The conversation as a model with these rules takes it.
+/// The conversation as a model with these rules takes it, for an answer of this format.
 pub(super) fn prompt(
     given: &[openai::Message],
     history: &History<'_>,
     rules: &Model,
+    format: Option<&Format>,
     notes: &mut Notes,
 ) -> Result<Prompt, Error> {
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
@@ -73,7 +74,7 @@ pub(super) fn prompt(
         }
         None => return Err(Error::NothingToAnswer),
     }
-    let prefill = rules.prefill && !history.plan.is_on();
+    let prefill = rules.prefill && format.is_none() && !history.plan.is_on();
     end(&mut messages, prefill, notes);
     Ok(Prompt { system, messages })
 }

@@ -10,9 +10,11 @@ use serde_json::Value;
 use super::{
     alias,
     form::Form,
+    format,
     history::History,
     messages,
     note::{Error, Note, Notes},
+    schema::Allowance,
     thinking::{self, Limit, Plan},
     tools,
 };
@@ -93,16 +95,21 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     refuse_not_yet(request)?;
     let limit = limit(request, catalog.get(&model), rules, &mut notes)?;
     let stop_sequences = stop_sequences(request.stop.as_ref(), &mut notes);
-    let tools = tools::definitions(request.tools.as_deref().unwrap_or_default(), &mut notes)?;
+    let mut allowance = Allowance::default();
+    let format::Shape { format, instruction: shape, text } =
+        format::shape(request, &mut allowance, &mut notes)?;
+    let given_tools = request.tools.as_deref().unwrap_or_default();
+    let tools = tools::definitions(given_tools, &mut allowance, &mut notes)?;
     let tools::Choice { choice: tool_choice, instruction } =
         tools::choice(request, &tools, rules, &mut notes)?;
-    let form = Form::default();
+    let form = Form { text, ..Form::default() };
     let mut plan =
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
     let sampling = sampling(request, &plan, rules, &mut notes)?;
     let history = History { originals, form: &form, catalog, model: &model, plan: &plan };
     let messages::Prompt { mut system, mut messages } =
-        messages::prompt(&request.messages, &history, rules, &mut notes)?;
+        messages::prompt(&request.messages, &history, rules, format.as_ref(), &mut notes)?;
+    system.extend(shape.map(ContentBlock::text));
     if let Some(instructions) = instructions {
         system.insert(0, ContentBlock::text(instructions));
     }
@@ -121,7 +128,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
             model: model.into_owned(),
             max_tokens: plan.max_tokens,
             thinking: plan.thinking,
-            output_config: anthropic::OutputConfig { effort: plan.effort, format: None },
+            output_config: anthropic::OutputConfig { effort: plan.effort, format },
             system,
             messages,
             tools,
@@ -188,15 +195,8 @@ fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
 
 /// What Claude can do, but not through this version of the translator.
 fn refuse_not_yet(request: &openai::Request) -> Result<(), Error> {
-    let format = match request.response_format.as_ref().map(|format| &*format.kind) {
-        None | Some("text") => None,
-        Some("json_object") => Some("json_object"),
-        Some("json_schema") => Some("json_schema"),
-        Some(_) => Some("any other type than text"),
-    };
     let asks_for_call = |call: &Value| !matches!(call.as_str(), Some("auto" | "none"));
     let not_yet = [
-        ("response_format", format),
         (
             "functions",
             request

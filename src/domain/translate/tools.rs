@@ -5,7 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::note::{Error, Notes};
+use super::{
+    note::{Error, Notes},
+    schema::Allowance,
+    strict,
+};
 use crate::domain::{
     anthropic::{ClientTool, ContentBlock, Tool, ToolChoice},
     catalog::Model,
@@ -17,7 +21,11 @@ use crate::domain::{
 const NAME_LENGTH: usize = 64;
 
 /// The tools that the model may call.
-pub(super) fn definitions(given: &[openai::Tool], notes: &mut Notes) -> Result<Vec<Tool>, Error> {
+pub(super) fn definitions(
+    given: &[openai::Tool],
+    allowance: &mut Allowance,
+    notes: &mut Notes,
+) -> Result<Vec<Tool>, Error> {
     let mut names = HashSet::new();
     given
         .iter()
@@ -48,15 +56,15 @@ pub(super) fn definitions(given: &[openai::Tool], notes: &mut Notes) -> Result<V
                 let name = function.name.clone();
                 return Err(Error::DuplicateTool { field: path(".name"), name });
             }
-            if function.strict == Some(true) {
-                notes.once(|| path(".strict"), "arguments are not held to the schema yet");
-            }
+            let mut input_schema = schema(function.parameters.as_ref())
+                .ok_or_else(|| Error::Schema { field: path(".parameters") })?;
+            let strict = function.strict == Some(true)
+                && strict::hold(&mut input_schema, &path, allowance, notes);
             Ok(Tool::Client(ClientTool {
                 name: function.name.clone(),
                 description: function.description.clone().filter(|text| !text.is_empty()),
-                input_schema: schema(function.parameters.as_ref())
-                    .ok_or_else(|| Error::Schema { field: path(".parameters") })?,
-                strict: false,
+                input_schema,
+                strict,
             }))
         })
         .collect()

@@ -1,0 +1,131 @@
+//! `response_format`: text, JSON, or JSON that fits a schema (`reference/anthropic-api.md` §1.4, §9.1).
+//!
+//! Anthropic enforces schemas of a subset, and has no mode for JSON without a schema. What it does not enforce is
+//! asked for in words, and the code fence that such answers like to come in is taken off.
+
+use serde_json::{Map, Value};
+
+use super::{
+    form,
+    note::{Error, Notes},
+    schema::Allowance,
+};
+use crate::domain::{anthropic, openai};
+
+/// How an answer is to be formed.
+#[derive(Debug, Default)]
+pub(super) struct Shape {
+    /// Enforced upstream.
+    pub(super) format: Option<anthropic::Format>,
+    /// Belongs at the end of the instructions.
+    pub(super) instruction: Option<String>,
+    /// How the client is told the text.
+    pub(super) text: form::Text,
+}
+
+const FIELD: &str = "response_format";
+const SCHEMA: &str = "response_format.json_schema.schema";
+
+/// What the request says of it.
+pub(super) fn shape(
+    request: &openai::Request,
+    allowance: &mut Allowance,
+    notes: &mut Notes,
+) -> Result<Shape, Error> {
+    let Some(given) = &request.response_format else { return Ok(Shape::default()) };
+    match given.kind.as_str() {
+        "text" => Ok(Shape::default()),
+        "json_object" => {
+            notes.add(FIELD, "Claude has no mode for JSON without a schema; it is asked for JSON");
+            Ok(asked(OBJECT.to_owned()))
+        }
+        "json_schema" => {
+            let json_schema = match &given.json_schema {
+                None | Some(Value::Null) => {
+                    let field = "response_format.json_schema".to_owned();
+                    return Err(Error::Missing { field });
+                }
+                Some(Value::Object(json_schema)) => json_schema,
+                Some(_) => {
+                    let field = "response_format.json_schema";
+                    return Err(Error::OutOfRange { field, range: "an object with `schema`" });
+                }
+            };
+            let searches = request.web_search_options.is_some();
+            of_schema(json_schema, searches.then_some(CITED), allowance, notes)
+        }
+        _ => Err(Error::OutOfRange {
+            field: "response_format.type",
+            range: "`text`, `json_object` or `json_schema`",
+        }),
+    }
+}
+
+const OBJECT: &str = "Answer with one JSON object and nothing else: no text around it, no code \
+                      fence.";
+/// Citations and formats exclude each other (§1.4).
+const CITED: &str = "answers of a web search carry citations";
+
+/// `hindrance`: why no schema could be enforced.
+fn of_schema(
+    json_schema: &Map<String, Value>,
+    hindrance: Option<&str>,
+    allowance: &mut Allowance,
+    notes: &mut Notes,
+) -> Result<Shape, Error> {
+    let schema = match json_schema.get("schema") {
+        None | Some(Value::Null) => {
+            notes.add(SCHEMA, "is missing; Claude is asked for any JSON object");
+            return Ok(asked(OBJECT.to_owned()));
+        }
+        Some(Value::Object(schema)) => schema,
+        Some(_) => {
+            return Err(Error::OutOfRange {
+                field: SCHEMA,
+                range: "a JSON schema, which is an object",
+            });
+        }
+    };
+    let named = Value::Object(named(schema, json_schema));
+    let hindrance = match hindrance {
+        Some(hindrance) => hindrance.to_owned(),
+        None => match allowance.format(&named) {
+            Ok(held) => {
+                held.changes().for_each(|what| notes.add(SCHEMA, what));
+                let format = Some(anthropic::Format::JsonSchema { schema: held.schema });
+                return Ok(Shape { format, ..Shape::default() });
+            }
+            Err(unsupported) => unsupported.to_string(),
+        },
+    };
+    notes.add(SCHEMA, format!("Claude is told it, but not held to it, because {hindrance}"));
+    Ok(asked(format!(
+        "Answer with one JSON value that fits the JSON schema below, and with nothing else: no \
+         text around it, no code fence.\n\n{named}"
+    )))
+}
+
+/// The schema with the name and the description that stand beside it.
+fn named(schema: &Map<String, Value>, beside: &Map<String, Value>) -> Map<String, Value> {
+    let mut named = schema.clone();
+    let said = |value: Option<&Value>| {
+        value.and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(str::to_owned)
+    };
+    if said(named.get("title")).is_none()
+        && let Some(name) = said(beside.get("name"))
+    {
+        named.insert("title".to_owned(), Value::String(name));
+    }
+    if let Some(description) = said(beside.get("description")) {
+        let both = match said(named.get("description")) {
+            Some(own) if own != description => format!("{description}\n\n{own}"),
+            _ => description,
+        };
+        named.insert("description".to_owned(), Value::String(both));
+    }
+    named
+}
+
+fn asked(instruction: String) -> Shape {
+    Shape { format: None, instruction: Some(instruction), text: form::Text::Unfenced }
+}

@@ -1,0 +1,372 @@
+//! JSON schemas as Anthropic can hold an answer to them (`reference/anthropic-api.md` §1.4): a subset of JSON Schema.
+//!
+//! What the subset lacks and only narrows a value (`minimum`, `maxLength`, …) is told in the description, as
+//! Anthropic's own SDKs do. What it cannot express at all is [`Unsupported`], and the caller says so.
+
+mod merge;
+mod object;
+mod references;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use self::references::References;
+
+/// A schema within the subset, and how much of a request's allowance it takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Held {
+    pub(super) schema: Value,
+    /// Properties that need not be there.
+    optional: usize,
+    /// Places that take values of several types.
+    unions: usize,
+    /// Whether some rules are only told.
+    told: bool,
+    /// Whether objects that took any property take only those that are named.
+    closed: bool,
+}
+
+impl Held {
+    /// What to note of it.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &'static str> {
+        let told = "keywords that Claude cannot be held to are told in the descriptions";
+        let closed = "objects get no properties but those that are named";
+        [(self.told, told), (self.closed, closed)]
+            .into_iter()
+            .filter_map(|(changed, what)| changed.then_some(what))
+    }
+}
+
+/// Why an answer cannot be held to a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unsupported {
+    #[error("it is recursive")]
+    Recursive,
+    #[error("it refers to another document")]
+    External,
+    #[error("a reference in it leads nowhere")]
+    Dangling,
+    #[error("it has a place where any value fits")]
+    Anything,
+    #[error("it has an object whose keys are not named")]
+    Map,
+    #[error("it has an array whose items differ by their place")]
+    Tuple,
+    #[error("it uses `{0}`")]
+    Keyword(&'static str),
+    #[error("it demands several things of one place that cannot be written as one")]
+    Combination,
+    #[error("it is not a valid JSON schema")]
+    Malformed,
+    #[error("it is too large")]
+    Large,
+    #[error("its parameters are a choice among several objects")]
+    Choice,
+    #[error("the request would have more than {MOST_OPTIONAL} optional properties")]
+    Optional,
+    #[error("the request would have more than {MOST_UNIONS} properties of several types")]
+    Unions,
+    #[error("the request would have more than {MOST_STRICT_TOOLS} strict tools")]
+    StrictTools,
+}
+
+/// Of all schemas of a request together (§1.4 "Limits").
+const MOST_OPTIONAL: usize = 24;
+const MOST_UNIONS: usize = 16;
+const MOST_STRICT_TOOLS: usize = 20;
+/// Definitions that are written out where they are used can multiply; nobody's schema has so many places.
+const MOST_PLACES: usize = 5000;
+/// Keeps the stack small. Deeper schemas are not compiled upstream either.
+const DEEPEST: usize = 64;
+
+/// What the schemas of a request have used up of their common allowance.
+#[derive(Debug, Default)]
+pub(super) struct Allowance {
+    optional: usize,
+    unions: usize,
+    tools: usize,
+}
+
+impl Allowance {
+    /// The schema of the answer, which comes before those of tools.
+    pub(super) fn format(&mut self, schema: &Value) -> Result<Held, Unsupported> {
+        let held = hold(schema)?;
+        self.take(&held)?;
+        Ok(held)
+    }
+
+    /// The parameters of a strict tool: an object, not a choice among several (§1.5).
+    pub(super) fn tool(&mut self, schema: &Value) -> Result<Held, Unsupported> {
+        let held = hold(schema)?;
+        if held.schema["type"] != "object" {
+            return Err(Unsupported::Choice);
+        }
+        if self.tools == MOST_STRICT_TOOLS {
+            return Err(Unsupported::StrictTools);
+        }
+        self.take(&held)?;
+        self.tools += 1;
+        Ok(held)
+    }
+
+    fn take(&mut self, held: &Held) -> Result<(), Unsupported> {
+        let (optional, unions) = (self.optional + held.optional, self.unions + held.unions);
+        if optional > MOST_OPTIONAL {
+            return Err(Unsupported::Optional);
+        }
+        if unions > MOST_UNIONS {
+            return Err(Unsupported::Unions);
+        }
+        (self.optional, self.unions) = (optional, unions);
+        Ok(())
+    }
+}
+
+/// The schema within the subset; its keys keep their order.
+fn hold(schema: &Value) -> Result<Held, Unsupported> {
+    let mut walk = Walk {
+        references: References::of(schema),
+        done: BTreeMap::new(),
+        active: vec!["#".to_owned()],
+        places: 0,
+        depth: 0,
+        optional: 0,
+        unions: 0,
+        told: false,
+        closed: false,
+    };
+    // A root that is only a reference is written out: tools need an object there.
+    let mut root = match schema {
+        Value::Object(root) if root.contains_key("$ref") => walk.written_out(root)?,
+        other => walk.place(other)?,
+    };
+    if let Some(root) = root.as_object_mut() {
+        for list in references::LISTS {
+            let definitions = walk.references.in_order(list, &walk.done);
+            if !definitions.is_empty() {
+                root.insert(list.to_owned(), Value::Object(definitions));
+            }
+        }
+    }
+    let Walk { optional, unions, told, closed, .. } = walk;
+    Ok(Held { schema: root, optional, unions, told, closed })
+}
+
+/// A schema while it is rewritten.
+struct Walk<'a> {
+    references: References<'a>,
+    /// The definitions that are used, rewritten; by their pointer.
+    done: BTreeMap<String, Value>,
+    /// Pointers to what is being rewritten: who meets one of them again goes round in circles.
+    active: Vec<String>,
+    places: usize,
+    depth: usize,
+    optional: usize,
+    unions: usize,
+    told: bool,
+    closed: bool,
+}
+
+/// The types of JSON.
+const KINDS: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
+/// They say something of the schema, nothing of the value, and nobody misses them.
+const SILENT: [&str; 9] = [
+    "$schema",
+    "$id",
+    "$anchor",
+    "$comment",
+    "$vocabulary",
+    "$defs",
+    "definitions",
+    "discriminator",
+    "unevaluatedProperties",
+];
+/// They say something of the value, but rule nothing out.
+const ANNOTATIONS: [&str; 8] = [
+    "title",
+    "description",
+    "default",
+    "example",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+];
+/// Told in words, these would be misunderstood.
+const REFUSED: [&str; 8] = [
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "dependencies",
+    "$dynamicRef",
+    "$recursiveRef",
+];
+
+impl Walk<'_> {
+    /// A schema at any place.
+    fn place(&mut self, given: &Value) -> Result<Value, Unsupported> {
+        let given = match given {
+            Value::Object(given) => given,
+            Value::Bool(true) => return Err(Unsupported::Anything),
+            Value::Bool(false) => return Err(Unsupported::Combination),
+            _ => return Err(Unsupported::Malformed),
+        };
+        let Some(pointer) = references::definition(given) else {
+            return self.written_out(given);
+        };
+        if self.active.contains(&pointer) {
+            return Err(Unsupported::Recursive);
+        }
+        if !self.done.contains_key(&pointer) {
+            let target = self.references.find(&pointer)?.clone();
+            self.active.push(pointer.clone());
+            let definition = self.place(&target)?;
+            self.active.pop();
+            self.done.insert(pointer.clone(), definition);
+        }
+        Ok(json!({"$ref": pointer}))
+    }
+
+    /// A schema with all that its own keywords refer to in it.
+    fn written_out(&mut self, given: &Map<String, Value>) -> Result<Value, Unsupported> {
+        self.places += 1;
+        self.depth += 1;
+        if self.places > MOST_PLACES || self.depth > DEEPEST {
+            return Err(Unsupported::Large);
+        }
+        let outside = self.active.len();
+        let mut used = Vec::new();
+        let flat = self.flat(given, &mut used)?;
+        self.active.append(&mut used);
+        let rewritten = self.flat_place(flat)?;
+        self.active.truncate(outside);
+        self.depth -= 1;
+        Ok(rewritten)
+    }
+
+    /// One schema out of `$ref`, `allOf` and what stands beside them; what was referred to is added to `used`.
+    fn flat(
+        &mut self,
+        given: &Map<String, Value>,
+        used: &mut Vec<String>,
+    ) -> Result<Map<String, Value>, Unsupported> {
+        self.places += 1;
+        let outside = self.active.len();
+        if self.places > MOST_PLACES || outside > DEEPEST {
+            return Err(Unsupported::Large);
+        }
+        let mut flat = given.clone();
+        flat.retain(|keyword, _| !SILENT.contains(&keyword.as_str()));
+        let mut parts = match flat.shift_remove("allOf") {
+            None => Vec::new(),
+            Some(Value::Array(parts)) => parts,
+            Some(_) => return Err(Unsupported::Malformed),
+        };
+        match flat.shift_remove("$ref") {
+            None => {}
+            Some(Value::String(pointer)) => {
+                if self.active.contains(&pointer) {
+                    return Err(Unsupported::Recursive);
+                }
+                parts.insert(0, self.references.find(&pointer)?.clone());
+                used.push(pointer.clone());
+                self.active.push(pointer);
+            }
+            Some(_) => return Err(Unsupported::Malformed),
+        }
+        for part in parts {
+            match part {
+                Value::Object(part) => {
+                    let part = self.flat(&part, used)?;
+                    merge::into(&mut flat, part)?;
+                }
+                Value::Bool(true) => {}
+                Value::Bool(false) => return Err(Unsupported::Combination),
+                _ => return Err(Unsupported::Malformed),
+            }
+        }
+        self.active.truncate(outside);
+        Ok(flat)
+    }
+
+    fn flat_place(&mut self, mut flat: Map<String, Value>) -> Result<Value, Unsupported> {
+        if let Some(keyword) = REFUSED.into_iter().find(|keyword| flat.contains_key(*keyword)) {
+            return Err(Unsupported::Keyword(keyword));
+        }
+        let nullable = flat.shift_remove("nullable") == Some(Value::Bool(true));
+        match (flat.shift_remove("anyOf"), flat.shift_remove("oneOf")) {
+            (None, None) => self.value(flat, nullable),
+            (Some(Value::Array(variants)), None) | (None, Some(Value::Array(variants)))
+                if !variants.is_empty() =>
+            {
+                self.variants(flat, variants, nullable)
+            }
+            (Some(_), Some(_)) => Err(Unsupported::Combination),
+            _ => Err(Unsupported::Malformed),
+        }
+    }
+
+    /// A choice among schemas. What stands beside it holds for each of them.
+    fn variants(
+        &mut self,
+        beside: Map<String, Value>,
+        variants: Vec<Value>,
+        nullable: bool,
+    ) -> Result<Value, Unsupported> {
+        self.unions += 1;
+        let (annotations, rules): (Map<_, _>, Map<_, _>) =
+            beside.into_iter().partition(|(keyword, _)| ANNOTATIONS.contains(&keyword.as_str()));
+        let mut any_of = Vec::with_capacity(variants.len() + 1);
+        for variant in variants {
+            any_of.push(if rules.is_empty() {
+                self.place(&variant)?
+            } else {
+                let mut both = rules.clone();
+                both.insert("allOf".to_owned(), json!([variant]));
+                self.written_out(&both)?
+            });
+        }
+        let null = json!({"type": "null"});
+        if nullable && !any_of.contains(&null) {
+            any_of.push(null);
+        }
+        let mut place = Map::new();
+        let mut told = Vec::new();
+        for (keyword, value) in annotations {
+            annotate(&mut place, keyword, value, &mut told);
+        }
+        place.insert("anyOf".to_owned(), Value::Array(any_of));
+        Ok(self.tell(place, &told))
+    }
+
+    /// Adds what cannot be enforced to the description: `{minimum: 0, maximum: 9}`.
+    fn tell(&mut self, mut place: Map<String, Value>, told: &[String]) -> Value {
+        if !told.is_empty() {
+            self.told = true;
+            let told = format!("{{{}}}", told.join(", "));
+            let text = match place.get("description").and_then(Value::as_str) {
+                Some(given) => format!("{given}\n\n{told}"),
+                None => told,
+            };
+            place.insert("description".to_owned(), Value::String(text));
+        }
+        Value::Object(place)
+    }
+}
+
+/// Puts an annotation where it belongs, or among what is told.
+fn annotate(place: &mut Map<String, Value>, keyword: String, value: Value, told: &mut Vec<String>) {
+    match keyword.as_str() {
+        "title" | "description" if value.is_string() => {
+            place.insert(keyword, value);
+        }
+        "default" => {
+            place.insert(keyword, value);
+        }
+        "description" | "title" => {}
+        _ => told.push(format!("{keyword}: {value}")),
+    }
+}
