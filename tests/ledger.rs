@@ -13,8 +13,8 @@ use reprise::{
         cache::CacheKey,
         chain::{Chain, Hash},
         exchange::{
-            AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, OwnerId,
-            Tokens, UnixMillis,
+            AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
+            OwnerId, Tokens, UnixMillis,
         },
         recording::{Recorder, Recording},
     },
@@ -99,11 +99,7 @@ fn sealing(text: &str, ended_at: i64) -> Sealing {
         priced_on: Some("2026-08-01".to_owned()),
         servable: true,
         recording: Some(recording(text)),
-        refs: vec![
-            AnswerRef::call(text),
-            AnswerRef::call(text),
-            AnswerRef::signature("signed"),
-        ],
+        refs: vec![AnswerRef::call(text), AnswerRef::call(text), AnswerRef::signature("signed")],
         call_status: Some(200),
     }
 }

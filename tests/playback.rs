@@ -149,6 +149,7 @@ proptest! {
         let heard = agree(&recording, "made up").unwrap();
         prop_assert_eq!(heard.content(), answer.text());
         prop_assert_eq!(heard.reasoning(), answer.thinking());
+        prop_assert_eq!(heard.details(), answer.thinking());
         prop_assert_eq!(heard.arguments(), answer.arguments());
     }
 
@@ -257,7 +258,8 @@ fn stream(recording: &Recording, usage: WithUsage, bill: Bill) -> (Vec<u8>, Opti
 
 fn whole(recording: &Recording, bill: Bill) -> Result<Vec<u8>, StreamError> {
     let message = fold(recording)?;
-    Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED, &Form::default())).unwrap())
+    Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED, &Form::default()))
+        .unwrap())
 }
 
 fn tally(recording: &Recording) -> Result<Tally, StreamError> {

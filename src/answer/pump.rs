@@ -175,7 +175,10 @@ fn count(tally: &mut Tally, segment: &Segment) -> Counted {
             return ends(Outcome::Failed, Some(error.into()));
         }
         if let Some(error) = tally.error() {
-            return ends(Outcome::Failed, Some(StreamError::Upstream(Box::new(error.clone())).into()));
+            return ends(
+                Outcome::Failed,
+                Some(StreamError::Upstream(Box::new(error.clone())).into()),
+            );
         }
         if tally.ended() {
             return ends(Outcome::Complete, None);
@@ -191,7 +194,8 @@ async fn seal(
     ending: Ending,
     writer: Writer,
 ) {
-    let Course { began, ttft, mut tally, request_id, status, published, broken_before, .. } = course;
+    let Course { began, ttft, mut tally, request_id, status, published, broken_before, .. } =
+        course;
     let Ending { outcome, failure, last } = ending;
     let opening = &exchange.opening;
     let catalog = answers.catalog();

@@ -8,8 +8,8 @@ use crate::domain::{
     cache::CacheKey,
     chain::Chain,
     exchange::{
-        AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, Tokens,
-        UnixMillis,
+        AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
+        Tokens, UnixMillis,
     },
     recording::Recording,
 };

@@ -9,9 +9,7 @@ use super::{
 use crate::domain::{
     anthropic::{self, BlockKind},
     json::JsonString,
-    openai::{
-        Annotation, Answer, AnswerToolCall, Choice, Completion, ReasoningDetail,
-    },
+    openai::{Annotation, Answer, AnswerToolCall, Choice, Completion, ReasoningDetail},
 };
 
 /// The completion that the message makes; `id` and `created` (Unix seconds) are the call's own.
@@ -105,7 +103,9 @@ pub(super) fn tell(blocks: Vec<anthropic::Block>, form: &Form) -> Told {
                     Some(ToolKind::Custom) => {
                         AnswerToolCall::custom(id, name, form::custom_input(&arguments))
                     }
-                    Some(ToolKind::Function) | None => AnswerToolCall::function(id, name, arguments),
+                    Some(ToolKind::Function) | None => {
+                        AnswerToolCall::function(id, name, arguments)
+                    }
                 });
             }
             BlockKind::Other { .. } => {}

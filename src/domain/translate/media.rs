@@ -48,11 +48,7 @@ pub(super) fn image(
 }
 
 /// The source of a data URL, given without its scheme.
-fn inline(
-    url: &str,
-    field: &dyn Fn() -> String,
-    notes: &mut Notes,
-) -> Result<Source, ImageFault> {
+fn inline(url: &str, field: &dyn Fn() -> String, notes: &mut Notes) -> Result<Source, ImageFault> {
     let (header, data) = url.split_once(',').ok_or(ImageFault::NotBase64)?;
     let mut params = header.split(';').map(str::trim);
     let declared = params.next().unwrap_or_default();
