@@ -97,7 +97,7 @@ fn without(name: &str) -> Value {
 fn the_canonical_form_has_not_changed() {
     assert_eq!(
         key(&full()).to_string(),
-        "0660e9fe8341dc9b9ac32701fd2e294c5549554beac11206bfc268ff2146d831"
+        "c9a7997432a08a40c924785026fcfe6c80cf4e5285319b948466a7c9be095a49"
     );
 }
 

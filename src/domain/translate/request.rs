@@ -8,13 +8,13 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    form::Form,
+    form::{Calls, Form},
     messages,
     note::{Error, Note, Notes},
     tools,
 };
 use crate::domain::{
-    anthropic::{self, Metadata, Version},
+    anthropic::{self, Metadata, ToolChoice, Version},
     catalog::{Catalog, Model},
     exchange::AnswerRef,
     openai,
@@ -87,9 +87,14 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let stop_sequences = stop_sequences(request.stop.as_ref(), &mut notes);
     let messages::Prompt { system, mut messages } =
         messages::prompt(&request.messages, rules, &mut notes)?;
-    let tools = tools::definitions(request.tools.as_deref().unwrap_or_default(), &mut notes)?;
-    let tools::Choice { choice: tool_choice, instruction } =
+    let tools::Definitions { mut tools, forms } = tools::definitions(request, &mut notes)?;
+    let tools::Choice { choice: mut tool_choice, instruction } =
         tools::choice(request, &tools, rules, &mut notes)?;
+    if tools.is_empty() {
+        tools = tools::stubs(&messages, &mut notes);
+        tool_choice = (!tools.is_empty()).then_some(ToolChoice::None);
+    }
+    let calls = if tools::is_old_form(request) { Calls::FunctionCall } else { Calls::ToolCalls };
     if let Some(instruction) = instruction {
         messages::append_to_last_user(&mut messages, instruction);
     }
@@ -115,7 +120,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
             output_config: anthropic::OutputConfig::default(),
             breakpoints: Vec::new(),
         },
-        form: Form::default(),
+        form: Form { tools: forms, calls, ..Form::default() },
         version: if samples { Version::V20230601 } else { Version::V20261021 },
         betas: Vec::new(),
         notes: notes.into_vec(),
@@ -175,29 +180,12 @@ fn refuse_not_yet(request: &openai::Request) -> Result<(), Error> {
         Some("json_schema") => Some("json_schema"),
         Some(_) => Some("any other type than text"),
     };
-    let asks_for_call = |call: &Value| !matches!(call.as_str(), Some("auto" | "none"));
     let extra = |name| request.extra.get(name).is_some_and(|value| !value.is_null());
     let not_yet = [
         ("response_format", format),
         ("reasoning_effort", request.reasoning_effort.as_ref().map(|_| "thinking on request")),
         ("thinking", extra("thinking").then_some("thinking on request")),
         ("reasoning", extra("reasoning").then_some("thinking on request")),
-        (
-            "functions",
-            request
-                .functions
-                .as_ref()
-                .is_some_and(|list| !list.is_empty())
-                .then_some("the old form of `tools`"),
-        ),
-        (
-            "function_call",
-            request
-                .function_call
-                .as_ref()
-                .is_some_and(asks_for_call)
-                .then_some("the old form of `tool_choice`"),
-        ),
         ("web_search_options", request.web_search_options.as_ref().map(|_| "web search")),
     ];
     for (field, what) in not_yet {
