@@ -274,6 +274,10 @@ impl Heard {
         self.tools.iter().map(|tool| text(&tool.given)).collect()
     }
 
+    pub(crate) fn finish_reason(&self) -> &str {
+        &self.finish_reason
+    }
+
     /// The call in the old form: name, arguments.
     pub(crate) fn function_call(&self) -> Option<(&str, Value)> {
         let (name, arguments) = self.function_call.as_ref()?;
