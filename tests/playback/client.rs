@@ -200,9 +200,13 @@ impl Heard {
             add(&mut self.content, content);
             add(&mut self.reasoning, reasoning_content);
             add(&mut self.refusal, refusal);
-            reasoning_details.into_iter().for_each(|part| self.think(&part));
+            for part in reasoning_details {
+                self.think(&part);
+            }
             self.annotations.extend(annotations);
-            tool_calls.into_iter().for_each(|call| self.call(call));
+            for call in tool_calls {
+                self.call(call);
+            }
             if let Some(Function { name, arguments }) = function_call {
                 let call = self.function_call.get_or_insert_default();
                 call.0.push_str(&name.unwrap_or_default());

@@ -238,7 +238,7 @@ pub(super) fn choice(
         }
         return Ok(Choice::default());
     }
-    let named: &[&str] = match &wanted {
+    let chosen: &[&str] = match &wanted {
         Wanted::Tool(name) => &[*name],
         Wanted::AnyOf(names) | Wanted::AutoOf(names) => names,
         Wanted::Default | Wanted::Auto | Wanted::None | Wanted::Any => &[],
@@ -247,7 +247,7 @@ pub(super) fn choice(
         let name = names::upstream(name);
         tools.iter().any(|tool| tool.name() == name)
     };
-    if let Some(name) = named.iter().find(|name| !is_defined(name)) {
+    if let Some(name) = chosen.iter().find(|name| !is_defined(name)) {
         return Err(Error::UnknownTool { name: name.chars().take(names::LONGEST).collect() });
     }
     let auto = single.then_some(ToolChoice::Auto { disable_parallel_tool_use: true });
