@@ -8,6 +8,8 @@
 
 #[path = "playback/client.rs"]
 mod client;
+#[path = "playback/forms.rs"]
+mod forms;
 #[path = "playback/made_up.rs"]
 mod made_up;
 
@@ -167,6 +169,7 @@ proptest! {
         let heard = agree(&recording, "made up").unwrap();
         prop_assert_eq!(heard.content(), answer.text());
         prop_assert_eq!(heard.reasoning(), answer.thinking());
+        prop_assert_eq!(heard.details(), answer.thinking());
         prop_assert_eq!(heard.arguments(), answer.arguments());
     }
 
@@ -204,9 +207,14 @@ proptest! {
 
 /// What a client that streams hears, if it is the same as what another one hears; `None` if neither hears the end.
 fn agree(recording: &Recording, name: &str) -> Option<Heard> {
-    let (chunks, error) = stream(recording, WithUsage::Yes, BILL);
+    agree_in(&Arc::default(), recording, name)
+}
+
+/// The same of clients that want this form.
+fn agree_in(form: &Arc<Form>, recording: &Recording, name: &str) -> Option<Heard> {
+    let (chunks, error) = stream_in(form, recording, WithUsage::Yes, BILL);
     let streamed = Heard::of_chunks(&chunks);
-    match (error, whole(recording, BILL)) {
+    match (error, whole_in(form, recording, BILL)) {
         (None, Ok(body)) => {
             let whole = Heard::of_completion(&body);
             assert_eq!(streamed, whole, "{name}");
@@ -265,7 +273,16 @@ fn record(pieces: &[&[u8]]) -> (Recording, Vec<u8>) {
 }
 
 fn stream(recording: &Recording, usage: WithUsage, bill: Bill) -> (Vec<u8>, Option<StreamError>) {
-    let mut chunks = Chunks::new(ID.to_owned(), CREATED, usage, Arc::default());
+    stream_in(&Arc::default(), recording, usage, bill)
+}
+
+fn stream_in(
+    form: &Arc<Form>,
+    recording: &Recording,
+    usage: WithUsage,
+    bill: Bill,
+) -> (Vec<u8>, Option<StreamError>) {
+    let mut chunks = Chunks::new(ID.to_owned(), CREATED, usage, Arc::clone(form));
     let mut out = Vec::new();
     let mut events = recording.events();
     let failed = events.find_map(|event| chunks.translate(event, &mut out).err());
@@ -274,9 +291,12 @@ fn stream(recording: &Recording, usage: WithUsage, bill: Bill) -> (Vec<u8>, Opti
 }
 
 fn whole(recording: &Recording, bill: Bill) -> Result<Vec<u8>, StreamError> {
+    whole_in(&Form::default(), recording, bill)
+}
+
+fn whole_in(form: &Form, recording: &Recording, bill: Bill) -> Result<Vec<u8>, StreamError> {
     let message = fold(recording)?;
-    Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED, &Form::default()))
-        .unwrap())
+    Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED, form)).unwrap())
 }
 
 fn tally(recording: &Recording) -> Result<Tally, StreamError> {

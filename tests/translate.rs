@@ -20,7 +20,7 @@ use reprise::domain::{
     anthropic,
     catalog::Catalog,
     openai,
-    translate::{self, Context, Occasion, Originals, Translated},
+    translate::{self, Context, Form, Occasion, Originals, Translated},
 };
 use serde_json::{Value, json};
 
@@ -84,7 +84,10 @@ fn bodies_that_are_no_request_say_why() {
         "{\"stop\": [\"a\", 5]}",
         "{\"tools\": {\"a\": 1}}",
         "{\"tools\": [{\"type\": \"function\", \"function\": {\"name\": 5}}]}",
-        "{\"tool_choice\": {\"function\": {\"name\": \"x\"}}}",
+        "{\"tool_choice\": {\"type\": 5}}",
+        "{\"tool_choice\": {\"type\": \"allowed_tools\", \"allowed_tools\": {\"tools\": [\"a secret\"]}}}",
+        "{\"functions\": [{\"description\": \"a secret\"}]}",
+        "{\"tools\": [{\"type\": \"custom\", \"custom\": {}}]}",
         "{\"response_format\": \"json\"}",
     ];
     let told: Vec<String> = cases
@@ -182,10 +185,13 @@ fn outcome(body: &[u8], catalog: &Catalog) -> Value {
         }
     };
     match plain(&request, catalog) {
-        Ok(Translated { request, version, betas, notes, .. }) => {
+        Ok(Translated { request, version, betas, form, notes }) => {
             let notes: Vec<String> =
                 notes.iter().map(|note| format!("{}: {}", note.field, note.what)).collect();
             let mut outcome = json!({"upstream": upstream(&request), "version": version.as_str()});
+            if form != Form::default() {
+                outcome["form"] = json!(format!("{form:?}"));
+            }
             for (name, list) in [("betas", json!(betas)), ("notes", json!(notes))] {
                 if list != json!([]) {
                     outcome[name] = list;

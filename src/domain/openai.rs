@@ -14,12 +14,13 @@ pub use delta::{
 pub use parse::ParseError;
 pub use raw::chain;
 pub use request::{
-    Content, CustomCall as GivenCustomCall, Function, FunctionCall, ImageUrl, Message, Part,
-    Request, ResponseFormat, Role, Stop, StreamOptions, Tool, ToolCall, ToolChoice,
+    AllowedTools, Content, CustomCall, CustomTool, Function, FunctionCall, ImageUrl, Message,
+    NamedTool, Part, Request, ResponseFormat, Role, Stop, StreamOptions, Tool, ToolCall,
+    ToolChoice,
 };
 pub use response::{
-    Annotation, Called, Choice, Completion, CompletionTokensDetails, CustomCall, Error, ErrorBody,
-    FinishReason, FunctionCall as AnswerFunction, Message as Answer, PromptTokensDetails,
-    REDACTED_FORMAT, ReasoningDetail, THINKING_FORMAT, ToolCall as AnswerToolCall, UrlCitation,
-    Usage,
+    Annotation, Called, Choice, Completion, CompletionTokensDetails, CustomCall as AnswerCustom,
+    Error, ErrorBody, FinishReason, FunctionCall as AnswerFunction, Message as Answer,
+    PromptTokensDetails, REDACTED_FORMAT, ReasoningDetail, THINKING_FORMAT,
+    ToolCall as AnswerToolCall, UrlCitation, Usage,
 };

@@ -2,7 +2,7 @@
 //!
 //! Strings are kept as they are escaped, as half of a surrogate pair is no text until the other half comes.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use reprise::domain::json::inside;
 use serde::Deserialize;
@@ -15,10 +15,36 @@ pub(crate) struct Heard {
     content: String,
     reasoning: String,
     refusal: String,
-    /// Id, name, arguments.
-    tools: Vec<(String, String, String)>,
+    /// Blocks of thinking that have anything in them, by number.
+    details: BTreeMap<usize, Detail>,
+    annotations: Vec<Value>,
+    /// Of functions and of custom tools.
+    tools: Vec<Tool>,
+    /// The call in the old form: name, arguments.
+    function_call: Option<(String, String)>,
     finish_reason: String,
+    service_tier: Option<String>,
     pub(crate) usage: Value,
+}
+
+/// A call as it was put together.
+#[derive(Debug, PartialEq)]
+struct Tool {
+    id: String,
+    kind: String,
+    name: String,
+    /// Arguments or input.
+    given: String,
+}
+
+/// A block of thinking as it was put together.
+#[derive(Debug, PartialEq)]
+struct Detail {
+    kind: String,
+    format: String,
+    text: String,
+    signature: String,
+    data: String,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +57,7 @@ struct Body<'a> {
     #[serde(borrow)]
     choices: Vec<Choice<'a>>,
     usage: Option<Value>,
+    service_tier: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +82,28 @@ struct Said<'a> {
     #[serde(borrow)]
     refusal: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    reasoning_details: Vec<Part<'a>>,
+    #[serde(default)]
+    annotations: Vec<Value>,
+    #[serde(borrow, default)]
     tool_calls: Vec<Call<'a>>,
+    #[serde(borrow)]
+    function_call: Option<Function<'a>>,
+}
+
+/// A part of a block of thinking.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part<'a> {
+    r#type: &'a str,
+    format: &'a str,
+    index: usize,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    signature: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +113,17 @@ struct Call<'a> {
     id: Option<Cow<'a, str>>,
     r#type: Option<&'a str>,
     #[serde(borrow)]
-    function: Function<'a>,
+    function: Option<Function<'a>>,
+    #[serde(borrow)]
+    custom: Option<Custom<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Custom<'a> {
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    input: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -118,35 +176,83 @@ impl Heard {
     }
 
     fn hear(&mut self, body: Body<'_>) {
-        let Body { id: _, object: _, created: _, model, choices, usage } = body;
+        let Body { id: _, object: _, created: _, model, choices, usage, service_tier } = body;
         self.model = model;
+        if service_tier.is_some() {
+            self.service_tier = service_tier;
+        }
         if let Some(usage) = usage {
             assert!(self.usage.is_null(), "usage comes once");
             self.usage = usage;
         }
         for Choice { index, message, logprobs, finish_reason } in choices {
             assert_eq!((index, logprobs), (0, Value::Null));
-            let Said { role: _, content, reasoning_content, refusal, tool_calls } = message;
-            let add =
-                |to: &mut String, more: Option<&RawValue>| to.push_str(more.map_or("", inside));
+            let Said {
+                role: _,
+                content,
+                reasoning_content,
+                refusal,
+                reasoning_details,
+                annotations,
+                tool_calls,
+                function_call,
+            } = message;
             add(&mut self.content, content);
             add(&mut self.reasoning, reasoning_content);
             add(&mut self.refusal, refusal);
-            for Call { index, id, r#type, function: Function { name, arguments } } in tool_calls {
-                if let (Some(id), Some(name)) = (id, name) {
-                    assert_eq!(r#type, Some("function"));
-                    assert_eq!(
-                        index.unwrap_or(self.tools.len()),
-                        self.tools.len(),
-                        "numbers are dense"
-                    );
-                    self.tools.push((id.into_owned(), name.into_owned(), String::new()));
-                }
-                let at = index.unwrap_or(self.tools.len() - 1);
-                self.tools[at].2.push_str(inside(arguments));
+            for part in reasoning_details {
+                self.think(&part);
+            }
+            self.annotations.extend(annotations);
+            for call in tool_calls {
+                self.call(call);
+            }
+            if let Some(Function { name, arguments }) = function_call {
+                let call = self.function_call.get_or_insert_default();
+                call.0.push_str(&name.unwrap_or_default());
+                call.1.push_str(inside(arguments));
             }
             self.finish_reason.push_str(&finish_reason.unwrap_or_default());
         }
+    }
+
+    fn think(&mut self, part: &Part<'_>) {
+        let Part { r#type, format, index, text, signature, data } = part;
+        // A block with nothing in it is told by one that does not stream only, and nobody needs it.
+        if [text, signature, data].into_iter().flatten().all(|piece| inside(piece).is_empty()) {
+            return;
+        }
+        let new = Detail {
+            kind: (*r#type).to_owned(),
+            format: (*format).to_owned(),
+            text: String::new(),
+            signature: String::new(),
+            data: String::new(),
+        };
+        let detail = self.details.entry(*index).or_insert(new);
+        assert_eq!((&*detail.kind, &*detail.format), (*r#type, *format), "a block has one kind");
+        add(&mut detail.text, *text);
+        add(&mut detail.signature, *signature);
+        add(&mut detail.data, *data);
+    }
+
+    fn call(&mut self, call: Call<'_>) {
+        let Call { index, id, r#type, function, custom } = call;
+        let (kind, name, given) = match (function, custom) {
+            (Some(Function { name, arguments }), None) => ("function", name, arguments),
+            (None, Some(Custom { name, input })) => ("custom", name, input),
+            _ => panic!("a call is of a function or of a custom tool"),
+        };
+        if let (Some(id), Some(name)) = (id, name) {
+            assert_eq!(r#type, Some(kind));
+            let number = self.tools.len();
+            assert_eq!(index.unwrap_or(number), number, "numbers are dense");
+            let (id, kind, name) = (id.into_owned(), kind.to_owned(), name.into_owned());
+            self.tools.push(Tool { id, kind, name, given: String::new() });
+        }
+        let at = index.unwrap_or(self.tools.len() - 1);
+        assert_eq!(self.tools[at].kind, kind, "a call has one kind");
+        self.tools[at].given.push_str(inside(given));
     }
 
     pub(crate) fn content(&self) -> String {
@@ -157,12 +263,40 @@ impl Heard {
         text(&self.reasoning)
     }
 
+    /// The texts of all blocks of thinking, as they go back with the next turn.
+    pub(crate) fn details(&self) -> String {
+        self.details.values().map(|detail| text(&detail.text)).collect()
+    }
+
+    /// Of each call: the kind and name of the tool.
+    pub(crate) fn called(&self) -> Vec<(&str, &str)> {
+        self.tools.iter().map(|tool| (&*tool.kind, &*tool.name)).collect()
+    }
+
+    /// The input of each call, without the escapes of the chunk.
+    pub(crate) fn given(&self) -> Vec<String> {
+        self.tools.iter().map(|tool| text(&tool.given)).collect()
+    }
+
+    pub(crate) fn finish_reason(&self) -> &str {
+        &self.finish_reason
+    }
+
+    /// The call in the old form: name, arguments.
+    pub(crate) fn function_call(&self) -> Option<(&str, Value)> {
+        let (name, arguments) = self.function_call.as_ref()?;
+        Some((name, serde_json::from_str(&text(arguments)).expect("arguments are JSON")))
+    }
+
     /// Of each tool call.
     pub(crate) fn arguments(&self) -> Vec<Value> {
-        let parse =
-            |arguments: &str| serde_json::from_str(&text(arguments)).expect("arguments are JSON");
-        self.tools.iter().map(|(_, _, arguments)| parse(arguments)).collect()
+        let parse = |given: String| serde_json::from_str(&given).expect("arguments are JSON");
+        self.given().into_iter().map(parse).collect()
     }
+}
+
+fn add(to: &mut String, more: Option<&RawValue>) {
+    to.push_str(more.map_or("", inside));
 }
 
 fn body<'a>(json: &'a str, object: &str) -> Body<'a> {

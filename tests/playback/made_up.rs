@@ -9,8 +9,11 @@ pub(crate) struct Answer(Vec<(Block, Vec<Index>)>);
 
 #[derive(Debug, Clone)]
 enum Block {
-    Text(String),
-    Thinking(String),
+    /// With the title of the page that it stands on.
+    Text(String, Option<String>),
+    /// With its signature.
+    Thinking(String, String),
+    Redacted(String),
     Tool(Value),
     ServerTool(Value),
     Unknown(String),
@@ -21,8 +24,10 @@ pub(crate) fn answer() -> impl Strategy<Value = Answer> {
         prop::collection::hash_map(".{0,8}", ".{0,20}", 0..4).prop_map(|arguments| json!(arguments))
     };
     let block = prop_oneof![
-        ".{0,40}".prop_map(Block::Text),
-        ".{0,40}".prop_map(Block::Thinking),
+        (".{0,40}", prop::option::of(".{0,8}")).prop_map(|(text, title)| Block::Text(text, title)),
+        (".{0,40}", "[a-zA-Z0-9+/]{0,8}")
+            .prop_map(|(text, signature)| Block::Thinking(text, signature)),
+        "[a-zA-Z0-9+/]{1,8}".prop_map(Block::Redacted),
         arguments().prop_map(Block::Tool),
         arguments().prop_map(Block::ServerTool),
         ".{0,10}".prop_map(Block::Unknown),
@@ -34,7 +39,7 @@ pub(crate) fn answer() -> impl Strategy<Value = Answer> {
 impl Answer {
     pub(crate) fn text(&self) -> String {
         let text = self.0.iter().map(|(block, _)| match block {
-            Block::Text(text) => text.as_str(),
+            Block::Text(text, _) => text.as_str(),
             _ => "",
         });
         text.collect()
@@ -42,7 +47,7 @@ impl Answer {
 
     pub(crate) fn thinking(&self) -> String {
         let thinking = self.0.iter().map(|(block, _)| match block {
-            Block::Thinking(thinking) => thinking.as_str(),
+            Block::Thinking(thinking, _) => thinking.as_str(),
             _ => "",
         });
         thinking.collect()
@@ -63,10 +68,16 @@ impl Answer {
         for (index, (block, cuts)) in self.0.iter().enumerate() {
             let id = format!("toolu_{index}");
             let (start, field, kind, said) = match block {
-                Block::Text(text) => {
+                Block::Text(text, _) => {
                     (json!({"type": "text", "text": ""}), "text", "text_delta", text.clone())
                 }
-                Block::Thinking(text) => (
+                Block::Redacted(data) => (
+                    json!({"type": "redacted_thinking", "data": data}),
+                    "text",
+                    "text_delta",
+                    String::new(),
+                ),
+                Block::Thinking(text, _) => (
                     json!({"type": "thinking", "thinking": ""}),
                     "thinking",
                     "thinking_delta",
@@ -95,6 +106,21 @@ impl Answer {
             for piece in pieces(&said, cuts) {
                 sse += &event(&json!({"type": "content_block_delta", "index": index,
                     "delta": {"type": kind, field: piece}}));
+            }
+            let last = match block {
+                Block::Text(_, Some(title)) => {
+                    Some(json!({"type": "citations_delta", "citation": {
+                    "type": "web_search_result_location", "url": "https://example.com", "title": title,
+                    "encrypted_index": "e", "cited_text": "c"}}))
+                }
+                Block::Thinking(_, signature) => {
+                    Some(json!({"type": "signature_delta", "signature": signature}))
+                }
+                _ => None,
+            };
+            if let Some(delta) = last {
+                sse +=
+                    &event(&json!({"type": "content_block_delta", "index": index, "delta": delta}));
             }
             sse += &event(&json!({"type": "content_block_stop", "index": index}));
         }

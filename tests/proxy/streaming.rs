@@ -227,6 +227,22 @@ pub(crate) fn assembled(chunks: &[Value]) -> (Value, Value, Value) {
                 add(&mut message[field], &choice["delta"][field]);
             }
         }
+        for part in choice["delta"]["reasoning_details"].as_array().into_iter().flatten() {
+            if message["reasoning_details"].is_null() {
+                message["reasoning_details"] = json!([]);
+            }
+            let details = message["reasoning_details"].as_array_mut().expect("an array");
+            match details.iter_mut().find(|detail| detail["index"] == part["index"]) {
+                None => details.push(part.clone()),
+                Some(detail) => {
+                    for field in ["text", "signature", "data"] {
+                        if part[field].is_string() {
+                            add(&mut detail[field], &part[field]);
+                        }
+                    }
+                }
+            }
+        }
         for part in choice["delta"]["tool_calls"].as_array().into_iter().flatten() {
             let at = part["index"].as_u64().and_then(|at| usize::try_from(at).ok());
             let at = at.expect("an index");

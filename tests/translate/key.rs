@@ -7,7 +7,7 @@ use reprise::domain::{
     anthropic::Texts,
     cache::{self, CacheKey, KeyHolder, Scope},
     catalog::Catalog,
-    openai,
+    json, openai,
 };
 use serde_json::{Value, json};
 
@@ -97,14 +97,29 @@ fn without(name: &str) -> Value {
 fn the_canonical_form_has_not_changed() {
     assert_eq!(
         key(&full()).to_string(),
-        "d67ff92bf5af0829e743655962fcc04227fd9ffcf34382f31ba313b7699d1956"
+        "c9a7997432a08a40c924785026fcfe6c80cf4e5285319b948466a7c9be095a49"
     );
 }
 
 #[test]
-fn serde_json_sorts_object_keys() {
-    let value: Value = serde_json::from_str(r#"{"b": 1, "a": {"d": 1, "c": 2}}"#).unwrap();
-    assert_eq!(value.to_string(), r#"{"a":{"c":2,"d":1},"b":1}"#);
+fn keys_are_sorted_where_a_request_is_hashed_and_keep_their_order_on_the_wire() {
+    let given = r#"{"b": 1, "a": [{"d": 1, "c": 2}]}"#;
+    assert_eq!(json::canonical(given.as_bytes()), br#"{"a":[{"c":2,"d":1}],"b":1}"#);
+    let properties = [r#""zebra":{"type":"string"}"#, r#""apple":{"type":"string"}"#];
+    let [one, other] = [0, 1].map(|first| {
+        let (first, second) = (properties[first], properties[1 - first]);
+        let text = format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"Hi"}}],"tools":[{{"type":"function",
+            "function":{{"name":"f","parameters":{{"type":"object","properties":{{{first},{second}}}}}}}}}]}}"#
+        );
+        let request = openai::Request::parse(text.as_bytes()).unwrap();
+        let texts = Texts::of(&plain(&request, &Catalog::builtin()).unwrap().request);
+        let body = String::from_utf8(texts.body()).unwrap();
+        assert!(body.contains(&format!("{first},{second}")), "{body}");
+        (body, key_of_text(&text))
+    });
+    assert_ne!(one.0, other.0);
+    assert_eq!(one.1, other.1);
 }
 
 #[test]

@@ -298,7 +298,7 @@ proptest! {
             check(schema);
             prop_assert!(request.system.is_empty() && form == Form::default());
             // What was held to once is so again, without a change.
-            prop_assert_eq!(held(schema).as_ref(), Some(schema));
+            prop_assert_eq!(held(schema), Some(schema.clone()));
         } else {
             // Its code fence will be taken off.
             prop_assert!(!notes.is_empty() && form != Form::default());

@@ -62,9 +62,9 @@ pub struct Request {
     /// Search the web.
     pub web_search_options: Option<Value>,
     /// The old form of `tools`.
-    pub functions: Option<Vec<Value>>,
+    pub functions: Option<Vec<Function>>,
     /// The old form of `tool_choice`.
-    pub function_call: Option<Value>,
+    pub function_call: Option<ToolChoice>,
     /// No counterpart at Anthropic.
     pub frequency_penalty: Option<f64>,
     /// No counterpart at Anthropic.
@@ -134,7 +134,7 @@ pub struct Message {
     pub refusal: Option<String>,
     /// The old form of `tool_calls`.
     #[serde(default)]
-    pub function_call: Option<Value>,
+    pub function_call: Option<FunctionCall>,
     /// Thinking, for the eye (§8.5).
     #[serde(default)]
     pub reasoning_content: Option<Value>,
@@ -233,15 +233,15 @@ pub struct ToolCall {
     pub custom: Option<CustomCall>,
 }
 
-/// A custom tool that was called, and with what.
+/// A call of a custom tool.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(expecting = "an object with `name` and `input`")]
 pub struct CustomCall {
     /// The tool.
     pub name: String,
-    /// Any text.
+    /// What it was given.
     #[serde(default)]
-    pub input: String,
+    pub input: Option<String>,
 }
 
 /// What was called, and with what.
@@ -256,15 +256,57 @@ pub struct FunctionCall {
 }
 
 /// A tool that the model may call.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(expecting = "a tool, which is an object with `type` and `function`")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tool {
     /// `function`, `custom`.
-    #[serde(default, rename = "type")]
     pub kind: Option<String>,
     /// Of a `function` tool.
-    #[serde(default)]
     pub function: Option<Function>,
+    /// Of a `custom` tool.
+    pub custom: Option<CustomTool>,
+    /// A function whose fields stand in the tool itself, as Anthropic writes it.
+    pub flat: Option<Function>,
+}
+
+impl<'de> Deserialize<'de> for Tool {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(expecting = "a tool, which is an object with `type` and `function`")]
+        struct Fields {
+            #[serde(default, rename = "type")]
+            kind: Option<String>,
+            #[serde(default)]
+            function: Option<Function>,
+            #[serde(default)]
+            custom: Option<CustomTool>,
+            #[serde(default)]
+            name: Option<String>,
+            #[serde(default)]
+            description: Option<String>,
+            #[serde(default, alias = "input_schema")]
+            parameters: Option<Value>,
+            #[serde(default)]
+            strict: Option<bool>,
+        }
+        let Fields { kind, function, custom, name, description, parameters, strict } =
+            Fields::deserialize(deserializer)?;
+        let flat = name.map(|name| Function { name, description, parameters, strict });
+        Ok(Self { kind, function, custom, flat })
+    }
+}
+
+/// A tool whose input is a text.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(expecting = "an object with `name`, `description` and `format`")]
+pub struct CustomTool {
+    /// At most 64 characters.
+    pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Any text, or one that fits a grammar.
+    #[serde(default)]
+    pub format: Option<Value>,
 }
 
 /// What can be called.
@@ -284,13 +326,47 @@ pub struct Function {
     pub strict: Option<bool>,
 }
 
-/// Which tools may or must be called: a word, or an object that names one.
+/// Which tools may or must be called: a word, or an object that names some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolChoice {
     /// `none`, `auto`, `required`, `function`, `custom`, `allowed_tools`.
     pub kind: String,
-    /// The function that must be called.
+    /// The tool that must be called.
     pub name: Option<String>,
+    /// Those that may be called.
+    pub allowed: Option<AllowedTools>,
+}
+
+/// `tool_choice.allowed_tools`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(expecting = "an object with `mode` and `tools`")]
+pub struct AllowedTools {
+    /// `auto`, `required`.
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// Which ones.
+    #[serde(default)]
+    pub tools: Vec<NamedTool>,
+}
+
+/// A tool by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(expecting = "an object with `type` and `function`")]
+pub struct NamedTool {
+    #[serde(default)]
+    function: Option<ToolName>,
+    #[serde(default)]
+    custom: Option<ToolName>,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+impl NamedTool {
+    /// Its name, wherever it stands.
+    pub fn name(&self) -> Option<&str> {
+        let named = self.function.as_ref().or(self.custom.as_ref());
+        named.map(|tool| &*tool.name).or(self.name.as_deref())
+    }
 }
 
 /// `response_format`.
@@ -369,15 +445,17 @@ impl TextOr<'_> for ImageUrl {
 #[derive(Deserialize)]
 #[serde(expecting = "an object with `type` and `function`")]
 pub(super) struct ToolChoiceObject {
-    #[serde(rename = "type")]
-    kind: String,
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
     #[serde(default)]
-    function: Option<FunctionName>,
+    allowed_tools: Option<AllowedTools>,
+    #[serde(flatten)]
+    named: NamedTool,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(expecting = "an object with `name`")]
-struct FunctionName {
+struct ToolName {
     name: String,
 }
 
@@ -386,10 +464,12 @@ impl TextOr<'_> for ToolChoice {
     const EXPECTED: &'static str = "a string or an object with `type` and `function`";
 
     fn from_text(kind: String) -> Self {
-        Self { kind, name: None }
+        Self { kind, name: None, allowed: None }
     }
 
-    fn from_other(ToolChoiceObject { kind, function }: ToolChoiceObject) -> Self {
-        Self { kind, name: function.map(|function| function.name) }
+    fn from_other(ToolChoiceObject { kind, allowed_tools, named }: ToolChoiceObject) -> Self {
+        // `function_call`, the old form, has no type.
+        let kind = kind.unwrap_or_else(|| "function".to_owned());
+        Self { kind, name: named.name().map(str::to_owned), allowed: allowed_tools }
     }
 }

@@ -115,10 +115,9 @@ fn is_same_call(given: &openai::ToolCall, told: &Called) -> bool {
         (Called::Function { function }, Some(given)) => {
             given.name == function.name && same_json(&given.arguments, &function.arguments)
         }
-        (Called::Custom { custom }, _) => given
-            .custom
-            .as_ref()
-            .is_some_and(|given| given.name == custom.name && given.input == custom.input),
+        (Called::Custom { custom }, _) => given.custom.as_ref().is_some_and(|given| {
+            given.name == custom.name && given.input.as_deref().unwrap_or_default() == custom.input
+        }),
         (Called::Function { .. }, None) => false,
     }
 }

@@ -112,7 +112,7 @@ struct Turns<'a, 'n> {
 
 impl<'a> Turns<'a, '_> {
     fn take(&mut self, at: usize, message: &'a openai::Message) -> Result<(), Error> {
-        if message.name.is_some() {
+        if message.name.is_some() && message.role != openai::Role::Function {
             self.notes.once(|| format!("messages[{at}].name"), "names of speakers are left out");
         }
         let mut content = blocks(at, message, self.notes)?;
@@ -131,8 +131,12 @@ impl<'a> Turns<'a, '_> {
                 return Ok(());
             }
             openai::Role::Function => {
-                let field = format!("messages[{at}].role");
-                return Err(Error::NotYet { field, what: "the role `function`" });
+                let name = message.name.as_deref();
+                if !tools::answer_function(&mut self.calls, name, &mut content) {
+                    let what = "a result without a call before it is left out";
+                    self.notes.add(format!("messages[{at}]"), what);
+                }
+                return Ok(());
             }
         };
         if content.is_empty() {
@@ -149,16 +153,12 @@ impl<'a> Turns<'a, '_> {
         message: &'a openai::Message,
         mut content: Vec<ContentBlock>,
     ) -> Result<(), Error> {
-        if message.function_call.is_some() {
-            let field = format!("messages[{at}].function_call");
-            return Err(Error::NotYet { field, what: "function_call" });
-        }
         leave_out_extras(at, message, self.notes);
         if let Some(refusal) = message.refusal.as_ref().filter(|text| !is_blank(text)) {
             content.push(ContentBlock::text(refusal));
         }
         let calls = message.tool_calls.as_deref().unwrap_or_default();
-        if content.is_empty() && calls.is_empty() {
+        if content.is_empty() && calls.is_empty() && message.function_call.is_none() {
             self.notes.once(|| format!("messages[{at}]"), "a blank message is left out");
             return Ok(());
         }
@@ -175,6 +175,12 @@ impl<'a> Turns<'a, '_> {
             let path = format!("messages[{at}].tool_calls[{number}]");
             let (block, call) = self.ids.call(call, path, self.notes)?;
             is_renamed |= call.is_renamed();
+            content.push(block);
+            self.calls.push(call);
+        }
+        if let Some(call) = &message.function_call {
+            let path = format!("messages[{at}].function_call");
+            let (block, call) = self.ids.function_call(call, path, self.notes);
             content.push(block);
             self.calls.push(call);
         }
@@ -195,7 +201,8 @@ impl<'a> Turns<'a, '_> {
     /// Writes what was said since the last turn of the assistant.
     fn close_gap(&mut self) {
         let results = tools::results(&mut self.calls, self.notes);
-        if !results.is_empty() {
+        let has_results = !results.is_empty();
+        if has_results {
             self.written.push(user(results));
         }
         let last_user = self.since.iter().rposition(|(role, _)| *role == Role::User);
@@ -203,7 +210,11 @@ impl<'a> Turns<'a, '_> {
             || self.written.last().is_some_and(|message| message.role == Role::User);
         for (at, (role, mut content)) in std::mem::take(&mut self.since).into_iter().enumerate() {
             if role == Role::User {
-                self.written.push(user(content));
+                match self.written.last_mut() {
+                    // What the user says to the results stands beside them, so that a client's message is one.
+                    Some(results) if has_results && at == 0 => results.content.append(&mut content),
+                    _ => self.written.push(user(content)),
+                }
                 continue;
             }
             // Instructions may only follow a user turn and end it.

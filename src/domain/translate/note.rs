@@ -94,9 +94,7 @@ pub enum Error {
         kind: String,
     },
     /// A name that Anthropic refuses.
-    #[error(
-        "`{field}`: a tool's name must be 1 to 64 letters, digits, underscores and hyphens; rename it"
-    )]
+    #[error("`{field}` is empty: name the tool")]
     ToolName {
         /// The path to the name.
         field: String,
@@ -109,8 +107,18 @@ pub enum Error {
         /// The path to the schema.
         field: String,
     },
+    /// A property whose name Anthropic refuses.
+    #[error(
+        "`{field}`: the property `{name}` must be named by 1 to 64 letters, digits, underscores, dots and hyphens; rename it"
+    )]
+    PropertyName {
+        /// The path to the schema.
+        field: String,
+        /// The name.
+        name: String,
+    },
     /// Two tools of one name.
-    #[error("`{field}`: another tool is also named `{name}`; names must be unique")]
+    #[error("`{field}`: another tool is also named `{name}`, but differs; names must be unique")]
     DuplicateTool {
         /// The path to the second name.
         field: String,
@@ -168,6 +176,7 @@ impl Error {
             | Self::UnknownPart { field, .. }
             | Self::ToolName { field }
             | Self::Schema { field }
+            | Self::PropertyName { field, .. }
             | Self::DuplicateTool { field, .. } => field,
             Self::UnknownTool { .. } | Self::ChoiceWithoutTools | Self::UnknownChoice => {
                 "tool_choice"
@@ -187,6 +196,7 @@ impl Error {
             | Self::UnknownPart { .. }
             | Self::ToolName { .. }
             | Self::Schema { .. }
+            | Self::PropertyName { .. }
             | Self::DuplicateTool { .. }
             | Self::UnknownTool { .. }
             | Self::ChoiceWithoutTools

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     alias,
-    form::Form,
+    form::{Calls, Form},
     format,
     history::History,
     messages,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::domain::{
     alias::Aliases,
-    anthropic::{self, ContentBlock, Metadata, Version},
+    anthropic::{self, ContentBlock, Metadata, ToolChoice, Version},
     catalog::{Catalog, Model},
     exchange::AnswerRef,
     openai,
@@ -98,11 +98,12 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let mut allowance = Allowance::default();
     let format::Shape { format, instruction: shape, text } =
         format::shape(request, &mut allowance, &mut notes)?;
-    let given_tools = request.tools.as_deref().unwrap_or_default();
-    let tools = tools::definitions(given_tools, &mut allowance, &mut notes)?;
-    let tools::Choice { choice: tool_choice, instruction } =
+    let tools::Definitions { mut tools, forms } =
+        tools::definitions(request, &mut allowance, &mut notes)?;
+    let tools::Choice { choice: mut tool_choice, instruction } =
         tools::choice(request, &tools, rules, &mut notes)?;
-    let form = Form { text, ..Form::default() };
+    let calls = if tools::is_old_form(request) { Calls::FunctionCall } else { Calls::ToolCalls };
+    let form = Form { text, tools: forms, calls, ..Form::default() };
     let mut plan =
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
     let sampling = sampling(request, &plan, rules, &mut notes)?;
@@ -112,6 +113,10 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     system.extend(shape.map(ContentBlock::text));
     if let Some(instructions) = instructions {
         system.insert(0, ContentBlock::text(instructions));
+    }
+    if tools.is_empty() {
+        tools = tools::stubs(&messages, &mut notes);
+        tool_choice = (!tools.is_empty()).then_some(ToolChoice::None);
     }
     let mut betas = Vec::new();
     thinking::settle(&mut plan, &messages, &mut betas, &mut notes);
@@ -195,26 +200,8 @@ fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
 
 /// What Claude can do, but not through this version of the translator.
 fn refuse_not_yet(request: &openai::Request) -> Result<(), Error> {
-    let asks_for_call = |call: &Value| !matches!(call.as_str(), Some("auto" | "none"));
-    let not_yet = [
-        (
-            "functions",
-            request
-                .functions
-                .as_ref()
-                .is_some_and(|list| !list.is_empty())
-                .then_some("the old form of `tools`"),
-        ),
-        (
-            "function_call",
-            request
-                .function_call
-                .as_ref()
-                .is_some_and(asks_for_call)
-                .then_some("the old form of `tool_choice`"),
-        ),
-        ("web_search_options", request.web_search_options.as_ref().map(|_| "web search")),
-    ];
+    let not_yet =
+        [("web_search_options", request.web_search_options.as_ref().map(|_| "web search"))];
     for (field, what) in not_yet {
         if let Some(what) = what {
             return Err(Error::NotYet { field: field.to_owned(), what });

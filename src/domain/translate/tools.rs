@@ -1,92 +1,212 @@
-//! Tools: their definitions, the choice among them, and the calls and ids of a history (`reference/anthropic-api.md`
-//! §1.5, §1.6, §9.1).
+//! Tools: their definitions and the choice among them (`reference/anthropic-api.md` §1.5, §9.1).
+//!
+//! `names` says what a tool is called upstream, `parameters` what its arguments look like there, `calls` reads the
+//! calls of a history.
 
-use std::collections::{HashMap, HashSet};
+mod calls;
+mod names;
+mod parameters;
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
+pub(super) use self::calls::{Call, Ids, answer, answer_function, results};
+use self::parameters::{Parameters, parameters};
 use super::{
+    form::{CUSTOM_INPUT, ToolForm, ToolKind},
     note::{Error, Notes},
     schema::Allowance,
     strict,
 };
 use crate::domain::{
-    anthropic::{ClientTool, ContentBlock, Tool, ToolChoice},
+    anthropic::{ClientTool, ContentBlock, RequestMessage, Tool, ToolChoice},
     catalog::Model,
-    chain::Hash,
     openai,
 };
 
-/// What OpenAI allows for a function's name, and Anthropic too.
-const NAME_LENGTH: usize = 64;
-
-/// The tools that the model may call.
-pub(super) fn definitions(
-    given: &[openai::Tool],
-    allowance: &mut Allowance,
-    notes: &mut Notes,
-) -> Result<Vec<Tool>, Error> {
-    let mut names = HashSet::new();
-    given
-        .iter()
-        .enumerate()
-        .map(|(at, tool)| {
-            match tool.kind.as_deref() {
-                None | Some("function") => {}
-                Some("custom") => {
-                    return Err(Error::NotYet {
-                        field: format!("tools[{at}].type"),
-                        what: "a custom tool",
-                    });
-                }
-                Some(_) => {
-                    return Err(Error::Impossible {
-                        field: format!("tools[{at}].type"),
-                        reason: "only tools of type `function` can be used",
-                    });
-                }
-            }
-            let path = |field: &str| format!("tools[{at}].function{field}");
-            let function =
-                tool.function.as_ref().ok_or_else(|| Error::Missing { field: path("") })?;
-            if function.name.len() > NAME_LENGTH || !is_word(&function.name) {
-                return Err(Error::ToolName { field: path(".name") });
-            }
-            if !names.insert(&*function.name) {
-                let name = function.name.clone();
-                return Err(Error::DuplicateTool { field: path(".name"), name });
-            }
-            let mut input_schema = schema(function.parameters.as_ref())
-                .ok_or_else(|| Error::Schema { field: path(".parameters") })?;
-            let strict = function.strict == Some(true)
-                && strict::hold(&mut input_schema, &path, allowance, notes);
-            Ok(Tool::Client(ClientTool {
-                name: function.name.clone(),
-                description: function.description.clone().filter(|text| !text.is_empty()),
-                input_schema,
-                strict,
-            }))
-        })
-        .collect()
+/// The tools that the model may call, and those that the client knows by another name or as another kind.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    pub(super) tools: Vec<Tool>,
+    pub(super) forms: BTreeMap<String, ToolForm>,
 }
 
-/// A schema of type `object`, which functions without parameters need as well.
-fn schema(parameters: Option<&Value>) -> Option<Value> {
-    let given = match parameters {
-        None | Some(Value::Null) => &Map::new(),
-        Some(Value::Object(given)) => given,
-        Some(_) => return None,
-    };
-    match given.get("type") {
-        Some(Value::String(kind)) if kind == "object" => Some(Value::Object(given.clone())),
-        None | Some(Value::Null) => {
-            let mut schema = given.clone();
-            schema.insert("type".to_owned(), json!("object"));
-            schema.entry("properties").or_insert_with(|| json!({}));
-            Some(Value::Object(schema))
+/// The tools of a request, those in the old form included.
+pub(super) fn definitions(
+    request: &openai::Request,
+    allowance: &mut Allowance,
+    notes: &mut Notes,
+) -> Result<Definitions, Error> {
+    let mut all = Definitions::default();
+    for (at, tool) in request.tools.iter().flatten().enumerate() {
+        let path = |field: &str| format!("tools[{at}]{field}");
+        match (tool.kind.as_deref(), &tool.function, &tool.custom) {
+            (None | Some("function"), Some(given), _) => {
+                all.function(given, &|field| path(&format!(".function{field}")), allowance, notes)?;
+            }
+            (None | Some("custom"), _, Some(given)) => {
+                all.custom(given, &|field| path(&format!(".custom{field}")), notes)?;
+            }
+            // As Anthropic writes it, or OpenAI in its newer API.
+            (None | Some("function" | "custom"), ..) if tool.flat.is_some() => {
+                if let Some(given) = &tool.flat {
+                    all.function(given, &path, allowance, notes)?;
+                }
+            }
+            (None | Some("function"), ..) => {
+                return Err(Error::Missing { field: path(".function") });
+            }
+            (Some("custom"), ..) => return Err(Error::Missing { field: path(".custom") }),
+            (Some(_), ..) => {
+                return Err(Error::Impossible {
+                    field: path(".type"),
+                    reason: "only tools of the types `function` and `custom` can be used",
+                });
+            }
         }
-        Some(_) => None,
     }
+    for (at, given) in request.functions.iter().flatten().enumerate() {
+        all.function(given, &|field| format!("functions[{at}]{field}"), allowance, notes)?;
+    }
+    Ok(all)
+}
+
+impl Definitions {
+    fn function(
+        &mut self,
+        given: &openai::Function,
+        path: &dyn Fn(&str) -> String,
+        allowance: &mut Allowance,
+        notes: &mut Notes,
+    ) -> Result<(), Error> {
+        let schema = given.parameters.as_ref();
+        let Parameters { mut schema, told } = parameters(schema, &|| path(".parameters"), notes)?;
+        let strict =
+            given.strict == Some(true) && strict::hold(&mut schema, path, allowance, notes);
+        let texts = given.description.iter().filter(|text| !text.is_empty()).cloned().chain(told);
+        let texts: Vec<String> = texts.collect();
+        let tool = ClientTool {
+            name: names::upstream(&given.name),
+            description: Some(texts.join("\n\n")).filter(|text| !text.is_empty()),
+            input_schema: schema,
+            strict,
+        };
+        self.add(tool, &given.name, ToolKind::Function, path, notes)
+    }
+
+    /// A tool whose input is a text: one with one property.
+    fn custom(
+        &mut self,
+        given: &openai::CustomTool,
+        path: &dyn Fn(&str) -> String,
+        notes: &mut Notes,
+    ) -> Result<(), Error> {
+        let mut texts: Vec<String> =
+            given.description.iter().filter(|text| !text.is_empty()).cloned().collect();
+        if let Some((syntax, definition)) = given.format.as_ref().and_then(grammar) {
+            notes.once(|| path(".format"), "the grammar is told in the description, not enforced");
+            texts.push(format!("The input must fit this grammar ({syntax}):\n{definition}"));
+        }
+        notes.once(|| path(""), "a custom tool is sent as one with a single text to give");
+        let tool = ClientTool {
+            name: names::upstream(&given.name),
+            description: Some(texts.join("\n\n")).filter(|text| !text.is_empty()),
+            input_schema: json!({
+                "type": "object",
+                "properties": {CUSTOM_INPUT: {"type": "string"}},
+                "required": [CUSTOM_INPUT],
+            }),
+            strict: false,
+        };
+        self.add(tool, &given.name, ToolKind::Custom, path, notes)
+    }
+
+    fn add(
+        &mut self,
+        tool: ClientTool,
+        given: &str,
+        kind: ToolKind,
+        path: &dyn Fn(&str) -> String,
+        notes: &mut Notes,
+    ) -> Result<(), Error> {
+        if given.is_empty() {
+            return Err(Error::ToolName { field: path(".name") });
+        }
+        let name = tool.name.clone();
+        let form = ToolForm { name: given.to_owned(), kind };
+        let changed = given != name;
+        let tool = Tool::Client(tool);
+        if let Some(other) = self.tools.iter().find(|other| other.name() == name) {
+            let is_custom = self.forms.get(&name).is_some_and(|form| form.kind == ToolKind::Custom);
+            if *other != tool || is_custom != (kind == ToolKind::Custom) {
+                let name = given.chars().take(names::LONGEST).collect();
+                return Err(Error::DuplicateTool { field: path(".name"), name });
+            }
+            notes.once(|| path(""), "a tool that is defined twice alike is sent once");
+            return Ok(());
+        }
+        if changed {
+            notes.once(|| path(".name"), names::CHANGED);
+        }
+        if changed || kind == ToolKind::Custom {
+            self.forms.insert(name, form);
+        }
+        self.tools.push(tool);
+        Ok(())
+    }
+}
+
+/// The syntax and definition of a custom tool's grammar, which stands in an object of its own or, as in OpenAI's newer
+/// API, does not.
+fn grammar(format: &Value) -> Option<(&str, &str)> {
+    let grammar = format.get("grammar").filter(|grammar| grammar.is_object()).unwrap_or(format);
+    let definition = grammar.get("definition")?.as_str()?;
+    Some((grammar.get("syntax").and_then(Value::as_str).unwrap_or("text"), definition))
+}
+
+/// Stands in for tools that a history calls and the request does not define: Anthropic takes no calls without tools.
+/// In the order in which they are first called, so that a longer history begins alike.
+pub(super) fn stubs(messages: &[RequestMessage], notes: &mut Notes) -> Vec<Tool> {
+    let mut tools: Vec<Tool> = Vec::new();
+    for block in messages.iter().flat_map(|message| &message.content) {
+        let name = match block {
+            ContentBlock::ToolUse { name, .. } => name.clone(),
+            ContentBlock::Original(raw) => {
+                match serde_json::from_str::<Value>(raw.get()).unwrap_or_default() {
+                    Value::Object(block) if block.get("type") == Some(&json!("tool_use")) => {
+                        let name = block.get("name").and_then(Value::as_str);
+                        name.unwrap_or_default().to_owned()
+                    }
+                    _ => continue,
+                }
+            }
+            _ => continue,
+        };
+        if !tools.iter().any(|tool| tool.name() == name) {
+            let input_schema = json!({"type": "object"});
+            tools.push(Tool::Client(ClientTool {
+                name,
+                description: None,
+                input_schema,
+                strict: false,
+            }));
+        }
+    }
+    if !tools.is_empty() {
+        let what =
+            "the history calls tools that are not defined; they are named, and not to be called";
+        notes.add("tools", what);
+    }
+    tools
+}
+
+/// Asks a model for a call that cannot be forced to one.
+pub(super) const CALL_ANY: &str = "Answer by calling one of the tools, not by text alone.";
+
+/// Asks for a call of one tool.
+pub(super) fn call_one(name: &str) -> String {
+    format!("Answer by calling the tool `{name}`, not by text alone.")
 }
 
 /// Which tools may or must be called, and what to tell a model that cannot be forced.
@@ -105,217 +225,136 @@ pub(super) fn choice(
     rules: &Model,
     notes: &mut Notes,
 ) -> Result<Choice, Error> {
-    let wanted = wanted(request.tool_choice.as_ref())?;
-    let single = request.parallel_tool_calls == Some(false);
+    let (field, wanted) = match (&request.tool_choice, &request.function_call) {
+        (Some(choice), other) => {
+            if other.is_some() {
+                notes.add("function_call", "is left out, because tool_choice is given");
+            }
+            ("tool_choice", wanted(choice, notes)?)
+        }
+        (None, Some(choice)) => ("function_call", wanted(choice, notes)?),
+        (None, None) => ("tool_choice", Wanted::Default),
+    };
+    // In the old form there is no room for a second call.
+    let single = request.parallel_tool_calls == Some(false) || is_old_form(request);
     if tools.is_empty() {
-        if matches!(wanted, Some(Wanted::Any | Wanted::Tool(_))) {
+        if matches!(wanted, Wanted::Any | Wanted::Tool(_) | Wanted::AnyOf(_)) {
             return Err(Error::ChoiceWithoutTools);
         }
-        for (given, field) in [(wanted.is_some(), "tool_choice"), (single, "parallel_tool_calls")] {
+        let given = !matches!(wanted, Wanted::Default);
+        for (given, field) in [(given, field), (single, "parallel_tool_calls")] {
             if given {
                 notes.add(field, "is left out, because there are no tools");
             }
         }
         return Ok(Choice::default());
     }
-    if let Some(Wanted::Tool(name)) = wanted
-        && !tools.iter().any(|tool| tool.name() == name)
-    {
-        return Err(Error::UnknownTool { name: name.chars().take(NAME_LENGTH).collect() });
+    let chosen: &[&str] = match &wanted {
+        Wanted::Tool(name) => &[*name],
+        Wanted::AnyOf(names) | Wanted::AutoOf(names) => names,
+        Wanted::Default | Wanted::Auto | Wanted::None | Wanted::Any => &[],
+    };
+    let is_defined = |name: &str| {
+        let name = names::upstream(name);
+        tools.iter().any(|tool| tool.name() == name)
+    };
+    if let Some(name) = chosen.iter().find(|name| !is_defined(name)) {
+        return Err(Error::UnknownTool { name: name.chars().take(names::LONGEST).collect() });
     }
     let auto = single.then_some(ToolChoice::Auto { disable_parallel_tool_use: true });
     let forced = |choice, instruction: String, notes: &mut Notes| {
         if rules.forced_tools {
             return Choice { choice: Some(choice), instruction: None };
         }
-        notes.add("tool_choice", "this model cannot be forced to call a tool, it is asked to");
+        notes.add(field, "this model cannot be forced to call a tool, it is asked to");
         Choice { choice: auto.clone(), instruction: Some(instruction) }
     };
+    let any = ToolChoice::Any { disable_parallel_tool_use: single };
+    let only = |names: &[&str]| format!("Of the tools, call none but {}.", list(names));
     Ok(match wanted {
-        None | Some(Wanted::Auto) => Choice { choice: auto, instruction: None },
-        Some(Wanted::None) => Choice { choice: Some(ToolChoice::None), instruction: None },
-        Some(Wanted::Any) => forced(
-            ToolChoice::Any { disable_parallel_tool_use: single },
-            CALL_ANY.to_owned(),
-            notes,
-        ),
-        Some(Wanted::Tool(name)) => forced(
-            ToolChoice::Tool { name: name.to_owned(), disable_parallel_tool_use: single },
-            call_one(name),
-            notes,
-        ),
+        Wanted::Default | Wanted::Auto => Choice { choice: auto, instruction: None },
+        Wanted::None => Choice { choice: Some(ToolChoice::None), instruction: None },
+        Wanted::Any => forced(any, CALL_ANY.to_owned(), notes),
+        Wanted::Tool(name) => {
+            let name = names::upstream(name);
+            let instruction = call_one(&name);
+            let disable_parallel_tool_use = single;
+            forced(ToolChoice::Tool { name, disable_parallel_tool_use }, instruction, notes)
+        }
+        Wanted::AutoOf(names) => Choice { choice: auto, instruction: Some(only(&names)) },
+        Wanted::AnyOf(names) => {
+            let instruction =
+                format!("Answer by calling one of the tools {}, not by text alone.", list(&names));
+            let choice = forced(any, instruction, notes);
+            Choice { instruction: choice.instruction.or_else(|| Some(only(&names))), ..choice }
+        }
     })
 }
 
-/// Asks a model for a call that cannot be forced to one.
-pub(super) const CALL_ANY: &str = "Answer by calling one of the tools, not by text alone.";
-
-/// Asks for a call of one tool.
-pub(super) fn call_one(name: &str) -> String {
-    format!("Answer by calling the tool `{name}`, not by text alone.")
+/// Whether the client knows functions, but not tools: then a call is told as it was before there were tools.
+pub(super) fn is_old_form(request: &openai::Request) -> bool {
+    let is_given = |count: Option<usize>| count.is_some_and(|count| count > 0);
+    is_given(request.functions.as_ref().map(Vec::len))
+        && !is_given(request.tools.as_ref().map(Vec::len))
 }
 
+/// The names upstream, in words.
+fn list(names: &[&str]) -> String {
+    let quoted: Vec<String> =
+        names.iter().map(|name| format!("`{}`", names::upstream(name))).collect();
+    quoted.join(", ")
+}
+
+/// A choice, with tools by the client's names.
 enum Wanted<'a> {
+    Default,
     Auto,
     None,
     Any,
     Tool(&'a str),
+    /// One of several, or none.
+    AutoOf(Vec<&'a str>),
+    /// One of several.
+    AnyOf(Vec<&'a str>),
 }
 
-fn wanted(given: Option<&openai::ToolChoice>) -> Result<Option<Wanted<'_>>, Error> {
-    let Some(openai::ToolChoice { kind, name }) = given else { return Ok(None) };
-    let not_yet = |what| Error::NotYet { field: "tool_choice".to_owned(), what };
-    match (kind.as_str(), name) {
-        ("auto", _) => Ok(Some(Wanted::Auto)),
-        ("none", _) => Ok(Some(Wanted::None)),
+fn wanted<'a>(given: &'a openai::ToolChoice, notes: &mut Notes) -> Result<Wanted<'a>, Error> {
+    let openai::ToolChoice { kind, name, allowed } = given;
+    Ok(match (kind.as_str(), name) {
+        ("auto", _) => Wanted::Auto,
+        ("none", _) => Wanted::None,
         // What Anthropic and Mistral call it.
-        ("required" | "any", _) => Ok(Some(Wanted::Any)),
-        ("function", Some(name)) => Ok(Some(Wanted::Tool(name))),
-        ("function", None) => Err(Error::Missing { field: "tool_choice.function.name".to_owned() }),
-        ("custom", _) => Err(not_yet("a custom tool")),
-        ("allowed_tools", _) => Err(not_yet("allowed_tools")),
-        _ => Err(Error::UnknownChoice),
-    }
-}
-
-/// A call of the history that waits for its result.
-#[derive(Debug)]
-pub(super) struct Call<'a> {
-    given_id: &'a str,
-    id: String,
-    /// Where it stands in the client's request.
-    at: String,
-    result: Option<Vec<ContentBlock>>,
-}
-
-impl Call<'_> {
-    /// Whether it has another id than the client gave it.
-    pub(super) fn is_renamed(&self) -> bool {
-        self.given_id != self.id
-    }
-
-    /// Whether its result came.
-    pub(super) fn is_answered(&self) -> bool {
-        self.result.is_some()
-    }
-}
-
-/// Gives `result` to the call with this id; `false` if no such call waits for one.
-pub(super) fn answer(calls: &mut [Call<'_>], id: &str, result: &mut Vec<ContentBlock>) -> bool {
-    let waiting = calls.iter_mut().find(|call| call.result.is_none() && call.given_id == id);
-    waiting.map(|call| call.result = Some(std::mem::take(result))).is_some()
-}
-
-/// The results of all calls of a turn, in the order of the calls: all must stand in the next message.
-pub(super) fn results(calls: &mut Vec<Call<'_>>, notes: &mut Notes) -> Vec<ContentBlock> {
-    calls
-        .drain(..)
-        .map(|Call { id, at, result, .. }| {
-            let is_error = result.is_none();
-            let content = result.unwrap_or_else(|| {
-                notes.add(at, "has no result in the history; an error stands in for it");
-                vec![ContentBlock::text("No result of this call was recorded.")]
-            });
-            ContentBlock::ToolResult { tool_use_id: id, content, is_error }
-        })
-        .collect()
-}
-
-/// The ids of a whole history, made such as Anthropic takes them. Depends on nothing but the calls up to each one,
-/// so that a longer history begins with the same bytes.
-#[derive(Debug, Default)]
-pub(super) struct Ids(HashMap<String, usize>);
-
-impl Ids {
-    /// The call at `path` as a block, and as one that waits for its result.
-    pub(super) fn call<'a>(
-        &mut self,
-        call: &'a openai::ToolCall,
-        path: String,
-        notes: &mut Notes,
-    ) -> Result<(ContentBlock, Call<'a>), Error> {
-        if call.kind.as_deref() == Some("custom") {
-            let field = format!("{path}.type");
-            return Err(Error::NotYet { field, what: "a call of a custom tool" });
+        ("required" | "any", _) => Wanted::Any,
+        ("function" | "custom" | "tool", Some(name)) => Wanted::Tool(name),
+        (kind @ ("function" | "custom"), None) => {
+            return Err(Error::Missing { field: format!("tool_choice.{kind}.name") });
         }
-        let Some(function) = &call.function else {
-            return Err(Error::Missing { field: format!("{path}.function") });
-        };
-        let given_id = call.id.as_deref().unwrap_or_default();
-        let id = self.claim(given_id);
-        if id != given_id {
-            notes.once(|| format!("{path}.id"), "the id is changed to one that Anthropic accepts");
-        }
-        let input = input(&function.arguments).unwrap_or_else(|text| {
-            let field = || format!("{path}.function.arguments");
-            notes.once(field, "is no JSON object; it is sent inside one, as INVALID_JSON");
-            json!({"INVALID_JSON": text})
-        });
-        let name = name(&function.name);
-        if name != function.name {
-            let field = || format!("{path}.function.name");
-            notes.once(field, "the name is changed to one that Anthropic accepts");
-        }
-        let block = ContentBlock::ToolUse { id: id.clone(), name, input };
-        Ok((block, Call { given_id, id, at: path, result: None }))
-    }
-
-    fn claim(&mut self, given: &str) -> String {
-        let id = if is_word(given) {
-            given.to_owned()
-        } else {
-            let hash = Hash::of("tool call id", &[given.as_bytes()]).to_string();
-            format!("{}_{}", word(given, 48), &hash[..12])
-        };
-        // How often each id was asked for, so that many copies of one are numbered without trying each number.
-        let mut copies = *self.0.entry(id.clone()).and_modify(|copies| *copies += 1).or_insert(1);
-        let mut unique = id.clone();
-        while copies > 1 {
-            unique = format!("{id}_{copies}");
-            if !self.0.contains_key(&unique) {
-                self.0.insert(id, copies);
-                self.0.insert(unique.clone(), 1);
-                break;
+        ("allowed_tools", _) => {
+            let field = || "tool_choice.allowed_tools".to_owned();
+            let Some(openai::AllowedTools { mode, tools }) = allowed else {
+                return Err(Error::Missing { field: field() });
+            };
+            let names: Vec<&str> = tools
+                .iter()
+                .map(|tool| {
+                    tool.name()
+                        .ok_or_else(|| Error::Missing { field: field() + ".tools[].function.name" })
+                })
+                .collect::<Result<_, _>>()?;
+            match (mode.as_deref(), names.as_slice()) {
+                (Some("required"), []) => return Err(Error::Missing { field: field() + ".tools" }),
+                (Some("required"), [name]) => Wanted::Tool(name),
+                (_, []) => Wanted::None,
+                (mode, _) => {
+                    let what = "all tools are sent all the same, as prompt caching needs them; Claude is told which to call";
+                    notes.add(field(), what);
+                    match mode {
+                        Some("required") => Wanted::AnyOf(names),
+                        _ => Wanted::AutoOf(names),
+                    }
+                }
             }
-            copies += 1;
         }
-        unique
-    }
-}
-
-/// The arguments as an object, or the text that is none.
-fn input(arguments: &Value) -> Result<Value, String> {
-    match arguments {
-        Value::Null => Ok(json!({})),
-        Value::Object(_) => Ok(arguments.clone()),
-        Value::String(text) if text.trim().is_empty() => Ok(json!({})),
-        Value::String(text) => match serde_json::from_str(text) {
-            Ok(object @ Value::Object(_)) => Ok(object),
-            _ => Err(text.clone()),
-        },
-        other => Err(other.to_string()),
-    }
-}
-
-/// A tool's name as the history may have it from another provider.
-fn name(given: &str) -> String {
-    if given.len() <= NAME_LENGTH && is_word(given) {
-        return given.to_owned();
-    }
-    if given.is_empty() { "unnamed".to_owned() } else { word(given, NAME_LENGTH) }
-}
-
-/// Whether Anthropic takes it as an id or (if short enough) a name: `^[a-zA-Z0-9_-]+$`.
-fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_word_byte)
-}
-
-fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
-}
-
-/// The nearest to `text` that [`is_word`], if there is anything in it.
-fn word(text: &str, length: usize) -> String {
-    let allowed = |c: char| if c.is_ascii() && is_word_byte(c as u8) { c } else { '_' };
-    text.chars().take(length).map(allowed).collect()
+        _ => return Err(Error::UnknownChoice),
+    })
 }

@@ -1,0 +1,209 @@
+//! Calls in a history, and the ids that tie results to them (`reference/anthropic-api.md` §1.6).
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        form::CUSTOM_INPUT,
+        note::{Error, Notes},
+    },
+    names,
+};
+use crate::domain::{anthropic::ContentBlock, chain::Hash, openai};
+
+/// A call of the history that waits for its result.
+#[derive(Debug)]
+pub(in crate::domain::translate) struct Call<'a> {
+    given: Given<'a>,
+    id: String,
+    /// Where it stands in the client's request.
+    at: String,
+    result: Option<Vec<ContentBlock>>,
+}
+
+/// By what its result will name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given<'a> {
+    Id(&'a str),
+    /// Of a function, in the old form.
+    Name(&'a str),
+}
+
+impl Call<'_> {
+    /// Whether it has another id than the client gave it.
+    pub(in crate::domain::translate) fn is_renamed(&self) -> bool {
+        !matches!(self.given, Given::Id(given) if given == self.id)
+    }
+
+    /// Whether its result came.
+    pub(in crate::domain::translate) fn is_answered(&self) -> bool {
+        self.result.is_some()
+    }
+}
+
+/// Gives `result` to the call with this id; `false` if no such call waits for one.
+pub(in crate::domain::translate) fn answer(
+    calls: &mut [Call<'_>],
+    id: &str,
+    result: &mut Vec<ContentBlock>,
+) -> bool {
+    give(calls, result, |given| given == Given::Id(id))
+}
+
+/// Gives `result` to the function of this name; if none of that name waits, to the one that waits longest, as there
+/// was only ever one.
+pub(in crate::domain::translate) fn answer_function(
+    calls: &mut [Call<'_>],
+    name: Option<&str>,
+    result: &mut Vec<ContentBlock>,
+) -> bool {
+    give(calls, result, |given| name.is_some_and(|name| given == Given::Name(name)))
+        || give(calls, result, |given| matches!(given, Given::Name(_)))
+}
+
+fn give(
+    calls: &mut [Call<'_>],
+    result: &mut Vec<ContentBlock>,
+    is_meant: impl Fn(Given<'_>) -> bool,
+) -> bool {
+    let mut waiting = calls.iter_mut().filter(|call| !call.is_answered());
+    let meant = waiting.find(|call| is_meant(call.given));
+    meant.map(|call| call.result = Some(std::mem::take(result))).is_some()
+}
+
+/// The results of all calls of a turn, in the order of the calls: all must stand in the next message.
+pub(in crate::domain::translate) fn results(
+    calls: &mut Vec<Call<'_>>,
+    notes: &mut Notes,
+) -> Vec<ContentBlock> {
+    calls
+        .drain(..)
+        .map(|Call { id, at, result, .. }| {
+            let is_error = result.is_none();
+            let content = result.unwrap_or_else(|| {
+                notes.add(at, "has no result in the history; an error stands in for it");
+                vec![ContentBlock::text("No result of this call was recorded.")]
+            });
+            ContentBlock::ToolResult { tool_use_id: id, content, is_error }
+        })
+        .collect()
+}
+
+/// The ids of a whole history, made such as Anthropic takes them. Depends on nothing but the calls up to each one,
+/// so that a longer history begins with the same bytes.
+#[derive(Debug, Default)]
+pub(in crate::domain::translate) struct Ids {
+    /// How often each id was asked for.
+    copies: HashMap<String, usize>,
+    /// How many calls in the old form there were: these have no ids.
+    functions: usize,
+}
+
+impl Ids {
+    /// The call at `path` as a block, and as one that waits for its result.
+    pub(in crate::domain::translate) fn call<'a>(
+        &mut self,
+        call: &'a openai::ToolCall,
+        path: String,
+        notes: &mut Notes,
+    ) -> Result<(ContentBlock, Call<'a>), Error> {
+        let (name, input) = match (&call.custom, &call.function) {
+            (Some(custom), _) => {
+                let name = name(&custom.name, || format!("{path}.custom.name"), notes);
+                let text = custom.input.as_deref().unwrap_or_default();
+                (name, json!({ CUSTOM_INPUT: text }))
+            }
+            (None, Some(function)) => {
+                called(function, &|field| format!("{path}.function.{field}"), notes)
+            }
+            (None, None) => {
+                let is_custom = call.kind.as_deref() == Some("custom");
+                let kind = if is_custom { "custom" } else { "function" };
+                return Err(Error::Missing { field: format!("{path}.{kind}") });
+            }
+        };
+        let given = call.id.as_deref().unwrap_or_default();
+        let id = self.claim(given);
+        if id != given {
+            notes.once(|| format!("{path}.id"), "the id is changed to one that Anthropic accepts");
+        }
+        let block = ContentBlock::ToolUse { id: id.clone(), name, input };
+        Ok((block, Call { given: Given::Id(given), id, at: path, result: None }))
+    }
+
+    /// The same of a call in the old form. Its id depends on nothing but how many of them there were before.
+    pub(in crate::domain::translate) fn function_call<'a>(
+        &mut self,
+        call: &'a openai::FunctionCall,
+        path: String,
+        notes: &mut Notes,
+    ) -> (ContentBlock, Call<'a>) {
+        let (name, input) = called(call, &|field| format!("{path}.{field}"), notes);
+        self.functions += 1;
+        let id = self.claim(&format!("function_call_{}", self.functions));
+        let block = ContentBlock::ToolUse { id: id.clone(), name, input };
+        (block, Call { given: Given::Name(&call.name), id, at: path, result: None })
+    }
+
+    fn claim(&mut self, given: &str) -> String {
+        let id = if names::is_word(given) {
+            given.to_owned()
+        } else {
+            let hash = Hash::of("tool call id", &[given.as_bytes()]).to_string();
+            format!("{}_{}", names::word(given, 48), &hash[..12])
+        };
+        // How often each id was asked for, so that many copies of one are numbered without trying each number.
+        let mut copies =
+            *self.copies.entry(id.clone()).and_modify(|copies| *copies += 1).or_insert(1);
+        let mut unique = id.clone();
+        while copies > 1 {
+            unique = format!("{id}_{copies}");
+            if !self.copies.contains_key(&unique) {
+                self.copies.insert(id, copies);
+                self.copies.insert(unique.clone(), 1);
+                break;
+            }
+            copies += 1;
+        }
+        unique
+    }
+}
+
+/// The name and the arguments of a function as they go upstream.
+fn called(
+    function: &openai::FunctionCall,
+    path: &dyn Fn(&str) -> String,
+    notes: &mut Notes,
+) -> (String, Value) {
+    let input = input(&function.arguments).unwrap_or_else(|text| {
+        let what = "is no JSON object; it is sent inside one, as INVALID_JSON";
+        notes.once(|| path("arguments"), what);
+        json!({"INVALID_JSON": text})
+    });
+    (name(&function.name, || path("name"), notes), input)
+}
+
+/// The name as the definition has it upstream.
+fn name(given: &str, field: impl FnOnce() -> String, notes: &mut Notes) -> String {
+    let name = names::upstream(given);
+    if name != given {
+        notes.once(field, names::CHANGED);
+    }
+    name
+}
+
+/// The arguments as an object, or the text that is none.
+fn input(arguments: &Value) -> Result<Value, String> {
+    match arguments {
+        Value::Null => Ok(json!({})),
+        Value::Object(_) => Ok(arguments.clone()),
+        Value::String(text) if text.trim().is_empty() => Ok(json!({})),
+        Value::String(text) => match serde_json::from_str(text) {
+            Ok(object @ Value::Object(_)) => Ok(object),
+            _ => Err(text.clone()),
+        },
+        other => Err(other.to_string()),
+    }
+}

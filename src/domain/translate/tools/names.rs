@@ -1,0 +1,60 @@
+//! Names of tools as Anthropic takes them (`reference/anthropic-api.md` §1.5).
+//!
+//! What a name becomes depends on nothing but the name, so that definitions, choices and calls of any turn agree, and
+//! a history keeps its bytes when other tools come and go.
+
+use crate::domain::chain::Hash;
+
+/// What OpenAI allows for a function's name, and Anthropic too.
+pub(super) const LONGEST: usize = 64;
+/// So much of a name's hash tells it from all others.
+const HASH: usize = 8;
+/// What is noted of a name that is changed.
+pub(super) const CHANGED: &str = "the name is changed to one that Anthropic accepts";
+
+/// The name upstream: `^[a-zA-Z0-9_-]{1,64}$`. One that is changed has a hash of the whole in it, so that no two
+/// become one.
+pub(super) fn upstream(given: &str) -> String {
+    if given.len() <= LONGEST && is_word(given) {
+        return given.to_owned();
+    }
+    let hash = Hash::of("tool name", &[given.as_bytes()]).to_string();
+    let word =
+        if given.is_empty() { "unnamed".to_owned() } else { word(given, LONGEST - HASH - 1) };
+    format!("{word}_{}", &hash[..HASH])
+}
+
+/// Whether Anthropic takes it as an id or (if short enough) a name: `^[a-zA-Z0-9_-]+$`.
+pub(super) fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_word_byte)
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// The nearest to `text` that [`is_word`], if there is anything in it.
+pub(super) fn word(text: &str, length: usize) -> String {
+    let allowed = |c: char| if c.is_ascii() && is_word_byte(c as u8) { c } else { '_' };
+    text.chars().take(length).map(allowed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_changed_stay_apart() {
+        let long = "a".repeat(80);
+        let longer = "a".repeat(81);
+        let given = ["files/read", "files.read", "files read", "", &long, &longer, "日本"];
+        let changed: std::collections::HashSet<_> =
+            given.iter().map(|name| upstream(name)).collect();
+        assert_eq!(changed.len(), given.len());
+        for name in changed {
+            assert!(name.len() <= LONGEST && is_word(&name), "{name}");
+            assert_eq!(upstream(&name), name, "a changed name is not changed again");
+        }
+        assert_eq!(upstream("get_weather-2"), "get_weather-2");
+    }
+}
