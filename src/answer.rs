@@ -289,7 +289,7 @@ impl Answers {
             model: request.model.clone(),
             opened_at: at,
             continues: None,
-            breakpoints: None,
+            breakpoints: json_of(&request.breakpoints),
             chain: keep.then(|| Arc::new(question.texts.chain.clone())),
             collapse: None,
             call: facts(call, at, answered_by, question, asker),
@@ -311,6 +311,11 @@ impl Answers {
             form: Arc::clone(&question.form),
         }
     }
+}
+
+/// Where the prompt was to be cached, for the ledger.
+fn json_of(breakpoints: &[anthropic::Breakpoint]) -> Option<String> {
+    if breakpoints.is_empty() { None } else { serde_json::to_string(breakpoints).ok() }
 }
 
 /// The time, for the ledger.

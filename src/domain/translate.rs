@@ -1,5 +1,6 @@
 //! The one place that sees both dialects.
 
+mod caching;
 mod cited;
 mod completion;
 mod error;
@@ -9,6 +10,7 @@ mod media;
 mod messages;
 mod note;
 mod request;
+mod search;
 mod stream;
 mod tools;
 mod usage;
@@ -16,7 +18,7 @@ mod usage;
 pub use completion::completion;
 pub use error::error;
 pub use form::Form;
-pub use note::{Error, ImageFault, Note};
+pub use note::{Error, FileFault, ImageFault, Note};
 pub use request::{Context, Occasion, Original, Originals, Translated, request};
 pub use stream::{Chunks, WithUsage};
 pub use usage::{Bill, finish_reason, usage};

@@ -1,17 +1,19 @@
 //! A request of OpenAI's dialect as one of Anthropic's (`reference/anthropic-api.md` §9.1). Pure and deterministic:
 //! the same request always gives the same bytes, which the cache, the ledger and prompt caching upstream live on.
 //!
-//! Here are the parameters; the conversation is in `messages`, its pictures in `media`, tools in `tools`.
+//! Here are the parameters; the conversation is in `messages`, its pictures and files in `media`, tools in `tools`,
+//! web search in `search`, prompt caching in `caching`.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
+    caching,
     form::Form,
     messages,
     note::{Error, Note, Notes},
-    tools,
+    search, tools,
 };
 use crate::domain::{
     anthropic::{self, Metadata, Version},
@@ -85,9 +87,18 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let max_tokens = max_tokens(request, catalog.get(&model), rules, &mut notes)?;
     let Sampling { temperature, top_p, top_k } = sampling(request, rules, &mut notes)?;
     let stop_sequences = stop_sequences(request.stop.as_ref(), &mut notes);
-    let messages::Prompt { system, mut messages } =
+    let messages::Prompt { system, mut messages, marks } =
         messages::prompt(&request.messages, rules, &mut notes)?;
-    let tools = tools::definitions(request.tools.as_deref().unwrap_or_default(), &mut notes)?;
+    let mut tools = tools::definitions(request.tools.as_deref().unwrap_or_default(), &mut notes)?;
+    tools.extend(search::asked(request, &tools, rules, &mut notes));
+    // Before anything is appended for this one turn: it will not be there in the next.
+    let breakpoints = caching::breakpoints(
+        request,
+        &caching::Prompt { tools: &tools, system: &system, messages: &messages, marks },
+        rules,
+        context.occasion,
+        &mut notes,
+    );
     let tools::Choice { choice: tool_choice, instruction } =
         tools::choice(request, &tools, rules, &mut notes)?;
     if let Some(instruction) = instruction {
@@ -113,7 +124,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
             metadata,
             thinking: None,
             output_config: anthropic::OutputConfig::default(),
-            breakpoints: Vec::new(),
+            breakpoints,
         },
         form: Form::default(),
         version: if samples { Version::V20230601 } else { Version::V20261021 },
@@ -198,7 +209,6 @@ fn refuse_not_yet(request: &openai::Request) -> Result<(), Error> {
                 .is_some_and(asks_for_call)
                 .then_some("the old form of `tool_choice`"),
         ),
-        ("web_search_options", request.web_search_options.as_ref().map(|_| "web search")),
     ];
     for (field, what) in not_yet {
         if let Some(what) = what {
@@ -394,8 +404,8 @@ fn leave_out(request: &openai::Request, notes: &mut Notes) {
         prediction,
         verbosity,
         prompt_cache_key,
-        prompt_cache_options,
-        prompt_cache_retention,
+        prompt_cache_options: _,
+        prompt_cache_retention: _,
         moderation,
         extra,
     } = request;
@@ -414,8 +424,6 @@ fn leave_out(request: &openai::Request, notes: &mut Notes) {
         ("prediction", says_something(prediction)),
         ("verbosity", verbosity.as_ref().is_some_and(|value| value != "medium")),
         ("prompt_cache_key", says_something(prompt_cache_key)),
-        ("prompt_cache_options", says_something(prompt_cache_options)),
-        ("prompt_cache_retention", says_something(prompt_cache_retention)),
         ("moderation", says_something(moderation)),
     ];
     for (field, _) in harmless.into_iter().filter(|(_, given)| *given) {
