@@ -263,6 +263,11 @@ fn whole(recording: &Recording, bill: Bill) -> Result<Vec<u8>, StreamError> {
 fn tally(recording: &Recording) -> Result<Tally, StreamError> {
     let mut tally = Tally::default();
     for event in recording.events() {
+        // What goes on after a pause is another exchange, and counted by itself.
+        let goes_on = event.starts_with(b"event: message_start");
+        if goes_on && tally.ended() && tally.stop_reason() == Some("pause_turn") {
+            tally = Tally::default();
+        }
         tally.read(event)?;
     }
     Ok(tally)

@@ -142,16 +142,16 @@ fn size(block: &ContentBlock) -> usize {
     const UNKNOWN: usize = usize::MAX;
     match block {
         ContentBlock::Text { text } => text.len(),
-        ContentBlock::Document { source: Source::Text { data, .. }, .. } => data.len(),
-        ContentBlock::Image { .. } | ContentBlock::Document { .. } => UNKNOWN,
         ContentBlock::ToolResult { content, .. } => {
             content.iter().map(size).fold(0, usize::saturating_add)
         }
         ContentBlock::Thinking { thinking, .. } => thinking.len(),
-        ContentBlock::RedactedThinking { data } => data.len(),
+        ContentBlock::RedactedThinking { data }
+        | ContentBlock::Document { source: Source::Text { data, .. }, .. } => data.len(),
         ContentBlock::ToolUse { input, .. } => json_size(input),
         ContentBlock::Original(raw) => raw.get().len(),
         ContentBlock::CacheMark(_) => 0,
+        ContentBlock::Image { .. } | ContentBlock::Document { .. } => UNKNOWN,
     }
 }
 
@@ -320,7 +320,9 @@ fn take(content: &mut Vec<ContentBlock>, found: &mut dyn FnMut(usize, Ttl), note
         }
     }
     *content = kept;
-    at_blocks.into_iter().for_each(|(at, ttl)| found(at, ttl));
+    for (at, ttl) in at_blocks {
+        found(at, ttl);
+    }
 }
 
 /// The client's marks as Anthropic takes them: at most four, and those of an hour before those of five minutes.
