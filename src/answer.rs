@@ -4,11 +4,14 @@
 //! stored; the doors turn it into their dialect with [`playback`].
 
 mod failure;
+mod learned;
 mod live;
 mod models;
 pub mod playback;
 mod pump;
 mod question;
+mod recall;
+mod sealing;
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -26,13 +29,15 @@ pub use self::{
     models::{Listed, Models},
 };
 use self::{
+    learned::Learned,
     playback::Payer,
     pump::Exchange,
-    question::{Question, facts, understand},
+    question::{Parsed, Question, facts},
+    recall::Recalled,
 };
 use crate::{
     domain::{
-        anthropic,
+        anthropic::{self, Texts},
         cache::{self, CacheKey, Directives, Source},
         catalog::Catalog,
         exchange::{
@@ -59,6 +64,10 @@ pub struct Answers {
     catalog: Arc<RwLock<Arc<Catalog>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// What models refused.
+    learned: Arc<Learned>,
+    /// Earlier answers that requests named.
+    recalled: Arc<Recalled>,
     settings: Settings,
 }
 
@@ -135,7 +144,16 @@ impl Answers {
         settings: Settings,
     ) -> Self {
         let catalog = Arc::new(RwLock::new(Arc::new(catalog)));
-        Self { upstream: Arc::new(upstream), ledger, catalog, tasks, stop, settings }
+        Self {
+            upstream: Arc::new(upstream),
+            ledger,
+            catalog,
+            tasks,
+            stop,
+            learned: Arc::default(),
+            recalled: Arc::default(),
+            settings,
+        }
     }
 
     /// Answers one call. The answer has begun when this returns: with its first event, or whole.
@@ -178,10 +196,18 @@ impl Answers {
     async fn read(&self, body: Bytes, asker: &Asker) -> Result<Question, Error> {
         let catalog = self.catalog();
         if body.len() <= LARGE_REQUEST {
-            return understand(&body, asker, &catalog);
+            let parsed = Parsed::of(&body, asker)?;
+            let originals = self.originals(&parsed.request, &parsed.scope.to_string()).await;
+            return parsed.understand(&body, asker, &catalog, &originals);
         }
+        let (same_body, same_asker) = (body.clone(), asker.clone());
+        let parsed =
+            self.tasks.spawn_blocking(move || Parsed::of(&same_body, &same_asker)).await??;
+        let originals = self.originals(&parsed.request, &parsed.scope.to_string()).await;
         let asker = asker.clone();
-        self.tasks.spawn_blocking(move || understand(&body, &asker, &catalog)).await?
+        self.tasks
+            .spawn_blocking(move || parsed.understand(&body, &asker, &catalog, &originals))
+            .await?
     }
 
     /// Looks an answer up. A ledger that cannot be read is no reason not to ask.
@@ -274,14 +300,23 @@ impl Answers {
         let call = CallId::new(Uuid::now_v7());
         let exchange = ExchangeId::new(Uuid::now_v7());
         let keep = answered_by != AnsweredBy::Bypass;
-        let Translated { request, version, betas, .. } = &question.translated;
+        let Translated { request, version, betas, notes, .. } = &question.translated;
+        let mut notes = notes.clone();
+        let (request, body) = match self.learned.apply(request) {
+            None => (Arc::clone(request), question.texts.body()),
+            Some((changed, mut more)) => {
+                notes.append(&mut more);
+                let body = Texts::of(&changed).body();
+                (Arc::new(changed), body)
+            }
+        };
         let outgoing = Outgoing {
-            body: question.texts.body().into(),
+            body: body.into(),
             version: *version,
             betas: betas.join(","),
             key: asker.key.clone(),
         };
-        let servable = keep && cache::is_storable(request);
+        let servable = keep && cache::is_storable(&request);
         let opening = Opening {
             exchange,
             key: question.key,
@@ -295,7 +330,14 @@ impl Answers {
             call: facts(call, at, answered_by, question, asker),
         };
         let (writer, reader) = live::start();
-        let exchange_to_have = Exchange { opening: Arc::new(opening), outgoing, keep, servable };
+        let exchange_to_have = Exchange {
+            opening: Arc::new(opening),
+            outgoing,
+            request: Some(request),
+            notes,
+            keep,
+            servable,
+        };
         self.tasks.spawn(pump::run(self.clone(), exchange_to_have, writer));
         Answer {
             reader,

@@ -6,6 +6,7 @@ mod caller;
 mod chat;
 mod error;
 mod health;
+mod limits;
 mod models;
 
 use std::{

@@ -40,7 +40,7 @@ use self::{
 pub use self::{
     error::Error,
     read::{ModelTotals, Reader},
-    record::{CallFacts, CallRow, Opening, Sealing, Stored},
+    record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored},
 };
 use crate::domain::{
     cache::CacheKey,

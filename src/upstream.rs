@@ -60,8 +60,8 @@ pub struct Outgoing {
 #[derive(Debug)]
 pub struct Incoming {
     response: Response,
-    /// Anthropic's id of the request, for their support.
-    pub request_id: Option<String>,
+    /// What its head says.
+    pub head: Head,
     /// The status of the response.
     pub status: u16,
     /// Whether an earlier try reached somebody and broke off: it may have been billed.
@@ -73,6 +73,29 @@ pub struct Incoming {
     /// When it last was not.
     heard: Instant,
     alarm: Pin<Box<Sleep>>,
+}
+
+/// What the head of a response says, for the client and for support.
+#[derive(Debug, Clone, Default)]
+pub struct Head {
+    /// Anthropic's id of the request.
+    pub request_id: Option<String>,
+    /// Its `anthropic-ratelimit-…` headers, and their kin (`reference/anthropic-api.md` §4).
+    pub limits: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Head {
+    fn of(headers: &HeaderMap) -> Self {
+        const LIMITS: [&str; 3] =
+            ["anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-"];
+        let is_limit =
+            |name: &HeaderName| LIMITS.iter().any(|prefix| name.as_str().starts_with(prefix));
+        let limits = headers.iter().filter(|(name, _)| is_limit(name));
+        Self {
+            request_id: text(headers, "request-id"),
+            limits: limits.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
 }
 
 /// Whether a body goes on.
@@ -246,7 +269,7 @@ impl From<&Model> for catalog::Live {
 impl Incoming {
     fn new(response: Response, idle: Duration) -> Self {
         Self {
-            request_id: text(response.headers(), "request-id"),
+            head: Head::of(response.headers()),
             status: response.status().as_u16(),
             broken_before: false,
             response,

@@ -13,13 +13,14 @@ use reprise::{
         cache::CacheKey,
         chain::{Chain, Hash},
         exchange::{
-            AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, OwnerId,
-            Tokens, UnixMillis,
+            AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
+            OwnerId, Tokens, UnixMillis,
         },
         recording::{Recorder, Recording},
     },
     store::{
-        CallFacts, CallRow, Durability, Durable, Error, Ledger, Opening, Options, Reader, Sealing,
+        CallEnd, CallFacts, CallRow, Durability, Durable, Error, Ledger, Opening, Options, Reader,
+        Sealing,
     },
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -99,12 +100,19 @@ fn sealing(text: &str, ended_at: i64) -> Sealing {
         priced_on: Some("2026-08-01".to_owned()),
         servable: true,
         recording: Some(recording(text)),
-        refs: vec![
-            AnswerRef::call(text),
-            AnswerRef::call(text),
-            AnswerRef::signature("signed"),
-        ],
-        call_status: Some(200),
+        refs: vec![AnswerRef::call(text), AnswerRef::call(text), AnswerRef::signature("signed")],
+        call: Some(call_end(Some(200))),
+    }
+}
+
+fn call_end(status: Option<u16>) -> CallEnd {
+    CallEnd {
+        status,
+        ttft: Some(Micros(1000)),
+        total: Some(Micros(2000)),
+        tokens: Tokens { input: 3, cache_read: 4, output: 5, ..Tokens::default() },
+        cost: Cost::Exact(NanoDollars(1_234)),
+        notes: None,
     }
 }
 
@@ -252,14 +260,14 @@ async fn totals_tell_money_spent_from_money_saved(ledger: &Ledger) {
         outcome: Outcome::Stopped,
         cost: Cost::AtLeast(NanoDollars(1_000)),
         servable: false,
-        call_status: None,
+        call: Some(CallEnd { cost: Cost::AtLeast(NanoDollars(1_000)), ..call_end(None) }),
         ..sealing("part", 1)
     };
     exchange(ledger, opening(31, None), stopped).await;
     let unpriced = Sealing {
         model_served: None,
         cost: Cost::Unpriced,
-        call_status: Some(500),
+        call: Some(CallEnd { cost: Cost::Unpriced, ..call_end(Some(500)) }),
         ..sealing("", 1)
     };
     exchange(ledger, opening(32, None), unpriced).await;

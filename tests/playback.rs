@@ -257,7 +257,8 @@ fn stream(recording: &Recording, usage: WithUsage, bill: Bill) -> (Vec<u8>, Opti
 
 fn whole(recording: &Recording, bill: Bill) -> Result<Vec<u8>, StreamError> {
     let message = fold(recording)?;
-    Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED, &Form::default())).unwrap())
+    Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED, &Form::default()))
+        .unwrap())
 }
 
 fn tally(recording: &Recording) -> Result<Tally, StreamError> {

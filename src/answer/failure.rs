@@ -30,9 +30,7 @@ impl Failure {
     pub fn kind(&self) -> &str {
         match self {
             Self::Upstream(upstream::Error::Refused { body, .. })
-            | Self::Stream(StreamError::Upstream(body)) => {
-                &body.error.kind
-            }
+            | Self::Stream(StreamError::Upstream(body)) => &body.error.kind,
             Self::Upstream(upstream::Error::Connect(_)) => "connect",
             Self::Upstream(upstream::Error::Silent(_)) => "timeout",
             Self::Upstream(upstream::Error::Broken(_)) | Self::Stream(StreamError::Cut) => "cut",
@@ -54,9 +52,7 @@ impl Failure {
         };
         match self {
             Self::Upstream(upstream::Error::Refused { body, .. })
-            | Self::Stream(StreamError::Upstream(body)) => {
-                translate::error(body)
-            }
+            | Self::Stream(StreamError::Upstream(body)) => translate::error(body),
             Self::Upstream(upstream::Error::Silent(_)) => ours("upstream_timeout"),
             Self::Upstream(_) | Self::Stream(_) | Self::TooLarge => ours("upstream_unavailable"),
             Self::ShuttingDown => ours("shutting_down"),

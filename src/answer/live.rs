@@ -9,10 +9,13 @@ use std::{
 };
 
 use super::failure::Failure;
-use crate::domain::{
-    anthropic::StreamError,
-    exchange::{Cost, Tokens},
-    recording::{Recording, Segment},
+use crate::{
+    domain::{
+        anthropic::StreamError,
+        exchange::{Cost, Tokens},
+        recording::{Recording, Segment},
+    },
+    upstream::Head,
 };
 
 /// How a recording ended.
@@ -37,6 +40,8 @@ struct Live {
 #[derive(Debug, Default)]
 struct State {
     recording: Recording,
+    /// Of upstream's first response, where there was one.
+    head: Option<Arc<Head>>,
     end: Option<End>,
     /// Whether anything was appended before the end.
     begun: bool,
@@ -102,9 +107,26 @@ impl Writer {
         .await;
     }
 
-    /// What has been recorded so far, and `last`.
-    pub(super) fn recording(&self, last: Option<&Segment>) -> Recording {
-        let mut recording = self.live.lock().recording.clone();
+    /// Says what upstream's response has in its head; to be said before anything is appended.
+    pub(super) fn begin(&self, head: Arc<Head>) {
+        self.live.lock().head.get_or_insert(head);
+    }
+
+    /// How many segments there are.
+    pub(super) fn segments(&self) -> usize {
+        self.live.lock().recording.segments(0).len()
+    }
+
+    /// What has been recorded from segment number `from` on, and `last`.
+    pub(super) fn recording(&self, from: usize, last: Option<&Segment>) -> Recording {
+        let mut recording = Recording::default();
+        let state = self.live.lock();
+        state
+            .recording
+            .segments(from)
+            .iter()
+            .for_each(|segment| recording.append(Arc::clone(segment)));
+        drop(state);
         if let Some(last) = last {
             recording.append(Arc::new(last.clone()));
         }
@@ -151,6 +173,11 @@ impl Reader {
             }
         })
         .await
+    }
+
+    /// What upstream said of itself when the answer began; nothing for one from the ledger.
+    pub fn head(&self) -> Option<Arc<Head>> {
+        self.live.lock().head.clone()
     }
 
     /// Waits for the end and gives the whole recording.

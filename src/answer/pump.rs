@@ -1,28 +1,35 @@
 //! The pump: a task that belongs to the exchange and not to the client. It copies the upstream body into the
 //! recording, seals it in the ledger, and only then lets the readers see the end.
+//!
+//! An answer may take several exchanges: where Anthropic's own tools took long it pauses, and is asked to go on. Its
+//! readers see one answer.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{
-    Answers,
-    failure::Failure,
-    live::{End, Writer},
-};
+use uuid::Uuid;
+
+use super::{Answers, failure::Failure, live::Writer, sealing};
 use crate::{
     domain::{
-        anthropic::{StreamError, Tally},
-        exchange::{Cost, Micros, NanoDollars, Outcome},
-        recording::{Recorder, Segment},
+        anthropic::{self, ContentBlock, RequestMessage, Role, StreamError, Tally, Texts},
+        exchange::{AnswerRef, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens},
+        json::Raw,
+        recording::{Recorder, Recording, Segment},
+        translate::{self, Note, Remedy},
     },
-    store::{Opening, Sealing},
+    store::Opening,
     upstream::{self, Incoming, More, Outgoing},
 };
 
 /// How long the connection of a finished answer may take to become reusable.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How often an answer that pauses is asked to go on.
+const MOST_CONTINUATIONS: usize = 5;
+/// How often a request that is refused for a part of it goes again without that part.
+const MOST_REMEDIES: usize = 3;
 
 /// One exchange to have with upstream.
 #[derive(Debug)]
@@ -31,6 +38,10 @@ pub(super) struct Exchange {
     pub opening: Arc<Opening>,
     /// What to send.
     pub outgoing: Outgoing,
+    /// The same as we wrote it, where it is ours to change; `None` for a client that speaks for itself.
+    pub request: Option<Arc<anthropic::Request>>,
+    /// What has been dropped or changed of what the client sent.
+    pub notes: Vec<Note>,
     /// Whether bodies may be kept.
     pub keep: bool,
     /// Whether the answer may be served again, if it turns out well.
@@ -38,20 +49,48 @@ pub(super) struct Exchange {
 }
 
 /// What is known of an exchange while it runs.
-struct Course {
-    began: Instant,
-    ttft: Option<Micros>,
+pub(super) struct Course {
+    pub(super) began: Instant,
+    pub(super) ttft: Option<Micros>,
     recorder: Recorder,
-    tally: Tally,
+    pub(super) tally: Tally,
     incoming: Option<Incoming>,
-    request_id: Option<String>,
+    pub(super) request_id: Option<String>,
     /// The status of upstream's response.
-    status: Option<u16>,
+    pub(super) status: Option<u16>,
     recorded: usize,
     /// Whether the readers have seen anything.
-    published: bool,
+    pub(super) published: bool,
     /// Whether a connection broke before the one that answers.
-    broken_before: bool,
+    pub(super) broken_before: bool,
+    /// What made upstream accept the request.
+    remedies: Vec<Remedy>,
+}
+
+/// The exchanges of the same answer before this one.
+pub(super) struct Earlier {
+    count: usize,
+    /// How many segments of the recording are theirs.
+    pub(super) segments: usize,
+    pub(super) tokens: Tokens,
+    pub(super) cost: Cost,
+    pub(super) refs: Vec<AnswerRef>,
+    pub(super) began: Option<Instant>,
+    pub(super) ttft: Option<Micros>,
+}
+
+impl Earlier {
+    fn none() -> Self {
+        Self {
+            count: 0,
+            segments: 0,
+            tokens: Tokens::default(),
+            cost: Cost::Exact(NanoDollars(0)),
+            refs: Vec::new(),
+            began: None,
+            ttft: None,
+        }
+    }
 }
 
 /// How it went.
@@ -68,61 +107,150 @@ impl Ending {
     }
 }
 
-/// Has the exchange, from its first row in the ledger to the end of its recording.
-pub(super) async fn run(answers: Answers, exchange: Exchange, writer: Writer) {
+/// Has the exchange, from its first row in the ledger to the end of its recording, and those that go on with it.
+pub(super) async fn run(answers: Answers, mut exchange: Exchange, writer: Writer) {
     // Late or not, the answer goes on: the ledger has said what is wrong.
     let _ = answers.ledger.open_exchange(&exchange.opening).await;
-    let mut course = Course {
-        began: Instant::now(),
-        ttft: None,
-        recorder: Recorder::default(),
-        tally: Tally::default(),
-        incoming: None,
-        request_id: None,
-        status: None,
-        recorded: 0,
-        published: false,
-        broken_before: false,
-    };
-    let ending = tokio::select! {
-        biased;
-        () = writer.abandoned() => Ending { outcome: Outcome::Stopped, failure: None, last: None },
-        () = answers.stop.cancelled() => Ending::failed(Outcome::Stopped, Failure::ShuttingDown),
-        ending = converse(&answers, &exchange.outgoing, &mut course, &writer) => ending,
-    };
-    // Whoever broke off hangs up at once; a finished answer's connection may be used again.
-    if ending.outcome != Outcome::Complete {
-        course.incoming = None;
-    }
-    let incoming = course.incoming.take();
-    seal(&answers, &exchange, course, ending, writer).await;
-    if let Some(mut incoming) = incoming {
-        let drained = async {
-            while matches!(incoming.read(&mut Recorder::default()).await, Ok(More::Yes)) {}
+    let mut earlier = Earlier::none();
+    loop {
+        let mut course = Course::begin(&earlier);
+        let ending = tokio::select! {
+            biased;
+            () = writer.abandoned() => Ending { outcome: Outcome::Stopped, failure: None, last: None },
+            () = answers.stop.cancelled() => Ending::failed(Outcome::Stopped, Failure::ShuttingDown),
+            ending = converse(&answers, &mut exchange, &mut course, &writer) => ending,
         };
-        let _ = tokio::time::timeout(DRAIN, drained).await;
+        // Whoever broke off hangs up at once; a finished answer's connection may be used again.
+        if ending.outcome != Outcome::Complete {
+            course.incoming = None;
+        }
+        let incoming = course.incoming.take();
+        let own = writer.recording(earlier.segments, ending.last.as_ref());
+        let next = if earlier.count < MOST_CONTINUATIONS {
+            continuation(&exchange, &course, &ending, &own)
+        } else {
+            None
+        };
+        let Some(next) = next else {
+            let Ending { outcome, failure, last } = ending;
+            let ended = (outcome, failure);
+            let (sealing, end) = sealing::last(&answers, &exchange, course, ended, earlier, own);
+            let _ = answers.ledger.seal(&exchange.opening, sealing).await;
+            writer.end(last, end);
+            return drain(incoming).await;
+        };
+        // Whatever happens in between, one of the two is in the ledger.
+        let _ = answers.ledger.open_exchange(&next.opening).await;
+        let sealing = sealing::part(&answers, &exchange, course, &mut earlier, own);
+        let _ = answers.ledger.seal(&exchange.opening, sealing).await;
+        if let Some(last) = ending.last {
+            writer.append(last);
+        }
+        earlier.count += 1;
+        earlier.segments = writer.segments();
+        drain(incoming).await;
+        exchange = next;
     }
+}
+
+impl Course {
+    fn begin(earlier: &Earlier) -> Self {
+        Self {
+            began: Instant::now(),
+            ttft: None,
+            recorder: Recorder::default(),
+            tally: Tally::default(),
+            incoming: None,
+            request_id: None,
+            status: None,
+            recorded: 0,
+            published: earlier.count > 0,
+            broken_before: false,
+            remedies: Vec::new(),
+        }
+    }
+}
+
+/// Lets a finished answer's connection become reusable.
+async fn drain(incoming: Option<Incoming>) {
+    let Some(mut incoming) = incoming else { return };
+    let drained =
+        async { while matches!(incoming.read(&mut Recorder::default()).await, Ok(More::Yes)) {} };
+    let _ = tokio::time::timeout(DRAIN, drained).await;
+}
+
+/// The exchange that goes on with an answer that paused: the same request, with what was said so far (§2 `pause_turn`).
+fn continuation(
+    exchange: &Exchange,
+    course: &Course,
+    ending: &Ending,
+    said: &Recording,
+) -> Option<Exchange> {
+    if ending.outcome != Outcome::Complete || !course.tally.is_paused() {
+        return None;
+    }
+    let mut request = anthropic::Request::clone(exchange.request.as_deref()?);
+    let blocks = anthropic::fold(said).ok()?.content;
+    let mut content: Vec<ContentBlock> =
+        blocks.iter().map(|block| ContentBlock::Original(Raw::of(block))).collect();
+    match request.messages.last_mut() {
+        Some(RequestMessage { role: Role::Assistant, content: before }) => {
+            before.append(&mut content);
+        }
+        _ => request.messages.push(RequestMessage { role: Role::Assistant, content }),
+    }
+    let texts = Texts::of(&request);
+    let before = &exchange.opening;
+    let opening = Opening {
+        exchange: ExchangeId::new(Uuid::now_v7()),
+        opened_at: super::now(),
+        continues: Some(before.exchange),
+        chain: exchange.keep.then(|| Arc::new(texts.chain.clone())),
+        collapse: None,
+        ..Opening::clone(before)
+    };
+    Some(Exchange {
+        opening: Arc::new(opening),
+        outgoing: Outgoing { body: texts.body().into(), ..exchange.outgoing.clone() },
+        request: Some(Arc::new(request)),
+        notes: exchange.notes.clone(),
+        keep: exchange.keep,
+        servable: exchange.servable,
+    })
 }
 
 async fn converse(
     answers: &Answers,
-    outgoing: &Outgoing,
+    exchange: &mut Exchange,
     course: &mut Course,
     writer: &Writer,
 ) -> Ending {
-    let mut incoming = match answers.upstream.send(outgoing).await {
-        Ok(incoming) => incoming,
-        Err(error) => {
-            if let upstream::Error::Refused { request_id, status, .. } = &error {
-                course.request_id.clone_from(request_id);
-                course.status = Some(*status);
+    let mut incoming = loop {
+        match answers.upstream.send(&exchange.outgoing).await {
+            Ok(incoming) => break incoming,
+            Err(error) => {
+                if let upstream::Error::Refused { status, body, head, .. } = &error {
+                    course.request_id.clone_from(&head.request_id);
+                    course.status = Some(*status);
+                    if *status == 400
+                        && course.remedies.len() < MOST_REMEDIES
+                        && let Some(remedy) = exchange.heal(&body.error.message)
+                    {
+                        course.remedies.push(remedy);
+                        continue;
+                    }
+                }
+                return Ending::failed(Outcome::Failed, error);
             }
-            return Ending::failed(Outcome::Failed, error);
         }
     };
-    course.request_id = incoming.request_id.take();
+    for remedy in &course.remedies {
+        answers.learned.remember(&exchange.opening.model, *remedy);
+    }
+    course.request_id.clone_from(&incoming.head.request_id);
     course.status = Some(incoming.status);
     course.broken_before = incoming.broken_before;
+    writer.begin(Arc::new(std::mem::take(&mut incoming.head)));
     let incoming = course.incoming.insert(incoming);
     loop {
         let more = match incoming.read(&mut course.recorder).await {
@@ -158,6 +286,25 @@ async fn converse(
     }
 }
 
+impl Exchange {
+    /// Leaves out what upstream refused by name, if that is ours to decide.
+    fn heal(&mut self, refusal: &str) -> Option<Remedy> {
+        let translate::Healed { request, remedy } =
+            translate::heal(self.request.as_deref()?, refusal)?;
+        tracing::warn!(
+            exchange = %self.opening.exchange,
+            model = self.opening.model,
+            ?remedy,
+            refusal,
+            "upstream refused a part of the request; asking again without it"
+        );
+        self.outgoing.body = Texts::of(&request).body().into();
+        self.request = Some(Arc::new(request));
+        self.notes.push(remedy.note());
+        Some(remedy)
+    }
+}
+
 enum Counted {
     GoesOn,
     /// The event number `at` is the last.
@@ -175,97 +322,12 @@ fn count(tally: &mut Tally, segment: &Segment) -> Counted {
             return ends(Outcome::Failed, Some(error.into()));
         }
         if let Some(error) = tally.error() {
-            return ends(Outcome::Failed, Some(StreamError::Upstream(Box::new(error.clone())).into()));
+            let error = StreamError::Upstream(Box::new(error.clone()));
+            return ends(Outcome::Failed, Some(error.into()));
         }
         if tally.ended() {
             return ends(Outcome::Complete, None);
         }
     }
     Counted::GoesOn
-}
-
-async fn seal(
-    answers: &Answers,
-    exchange: &Exchange,
-    course: Course,
-    ending: Ending,
-    writer: Writer,
-) {
-    let Course { began, ttft, mut tally, request_id, status, published, broken_before, .. } = course;
-    let Ending { outcome, failure, last } = ending;
-    let opening = &exchange.opening;
-    let catalog = answers.catalog();
-    let tokens = tally.tokens();
-    let billed = catalog.cost(tally.model().unwrap_or(&opening.model), &tokens, tally.terms());
-    let cost = match (outcome, &failure) {
-        // An earlier try whose connection broke may have been answered, and billed, unseen.
-        _ if broken_before => billed.at_least(),
-        (Outcome::Complete, _) => billed,
-        // Nobody answered, and nobody is billed, whatever the model would have cost.
-        (
-            _,
-            Some(Failure::Upstream(upstream::Error::Refused { .. } | upstream::Error::Connect(_))),
-        ) => Cost::Exact(NanoDollars(0)),
-        _ => billed.at_least(),
-    };
-    let status_of = answers.settings.status_of;
-    // Who wants the whole answer has seen nothing until it is whole.
-    let begun = published && opening.call.stream;
-    let call_status = match &failure {
-        Some(failure) if !begun => Some(status_of(Some(failure))),
-        None if outcome != Outcome::Complete && !begun => None,
-        _ => Some(status_of(None)),
-    };
-    let sealing = Sealing {
-        outcome,
-        stop_reason: tally.stop_reason().map(str::to_owned),
-        error_kind: failure.as_ref().map(|failure| failure.kind().to_owned()),
-        error: failure.as_ref().map(ToString::to_string),
-        status,
-        upstream_request: request_id,
-        model_served: tally.model().map(str::to_owned),
-        ended_at: super::now(),
-        ttft,
-        total: Some(began.elapsed().into()),
-        tokens,
-        cost,
-        priced_on: Some(catalog.prices_as_of().to_owned()),
-        servable: exchange.servable && tally.is_servable(),
-        recording: (exchange.keep && tally.began())
-            .then(|| Arc::new(writer.recording(last.as_ref()))),
-        refs: if exchange.keep { tally.take_refs() } else { Vec::new() },
-        call_status,
-    };
-    log(opening, &sealing);
-    let _ = answers.ledger.seal(opening, sealing).await;
-    let end = match failure {
-        Some(failure) => End::Failed(Arc::new(failure)),
-        None if outcome == Outcome::Complete => End::Whole { cost, tokens },
-        None => End::Failed(Arc::new(StreamError::Cut.into())),
-    };
-    writer.end(last, end);
-}
-
-/// One line a call, at its end, with all fields.
-fn log(opening: &Opening, sealing: &Sealing) {
-    let call = &opening.call;
-    tracing::info!(
-        call = %call.id,
-        exchange = %opening.exchange,
-        answered_by = %call.answered_by,
-        outcome = %sealing.outcome,
-        model = sealing.model_served.as_deref().unwrap_or(&opening.model),
-        stop_reason = sealing.stop_reason,
-        error_kind = sealing.error_kind,
-        error = sealing.error,
-        task = call.task,
-        notes = call.notes,
-        prompt_tokens = sealing.tokens.prompt(),
-        output_tokens = sealing.tokens.output,
-        cost_nano_dollars = sealing.cost.amount().map(|amount| amount.0),
-        ttft_us = sealing.ttft.map(|ttft| ttft.0),
-        total_us = sealing.total.map(|total| total.0),
-        upstream_request = sealing.upstream_request,
-        "call answered"
-    );
 }

@@ -63,38 +63,53 @@ pub(super) struct Question {
     pub(super) form: Arc<Form>,
 }
 
-/// Parses, translates and keys a request.
-pub(super) fn understand(
-    body: &Bytes,
-    asker: &Asker,
-    catalog: &Catalog,
-) -> Result<Question, Error> {
-    let request = openai::Request::parse(body)?;
-    let occasion = occasion(asker);
-    let originals = Originals::default();
-    let context = Context { catalog, occasion, originals: &originals };
-    let translated = translate::request(&request, &context)?;
-    let texts = Texts::of(&translated.request);
-    let stated = request.end_user().map(|(_, user)| bounded(user));
-    let user = asker.user.clone().or(stated);
-    let scope = scope(asker, user.as_ref());
-    let betas = translated.betas.join(",");
-    let key = cache::key(&scope, translated.version.as_str(), &betas, &texts.digest);
-    let source = cache::source(asker.directives, client(asker));
-    let client_chain =
-        (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten();
-    let wants_usage = asker.open_webui
-        || request
-            .stream_options
-            .as_ref()
-            .is_some_and(|options| options.include_usage == Some(true));
-    let stream = request.stream.unwrap_or(false).then_some(if wants_usage {
-        WithUsage::Yes
-    } else {
-        WithUsage::No
-    });
-    let form = Arc::new(translated.form.clone());
-    Ok(Question { form, translated, texts, key, scope, source, user, client_chain, stream })
+/// A call, read but not understood yet: it may name earlier answers, which have to be recalled first.
+pub(super) struct Parsed {
+    pub(super) request: openai::Request,
+    pub(super) scope: Scope,
+    user: Option<String>,
+}
+
+impl Parsed {
+    /// Reads a body.
+    pub(super) fn of(body: &Bytes, asker: &Asker) -> Result<Self, Error> {
+        let request = openai::Request::parse(body)?;
+        let stated = request.end_user().map(|(_, user)| bounded(user));
+        let user = asker.user.clone().or(stated);
+        let scope = scope(asker, user.as_ref());
+        Ok(Self { request, scope, user })
+    }
+
+    /// Translates and keys it.
+    pub(super) fn understand(
+        self,
+        body: &Bytes,
+        asker: &Asker,
+        catalog: &Catalog,
+        originals: &Originals,
+    ) -> Result<Question, Error> {
+        let Self { request, scope, user } = self;
+        let context = Context { catalog, occasion: occasion(asker), originals };
+        let translated = translate::request(&request, &context)?;
+        let texts = Texts::of(&translated.request);
+        let betas = translated.betas.join(",");
+        let key = cache::key(&scope, translated.version.as_str(), &betas, &texts.digest);
+        let source = cache::source(asker.directives, client(asker));
+        let client_chain =
+            (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten();
+        let wants_usage = asker.open_webui
+            || request
+                .stream_options
+                .as_ref()
+                .is_some_and(|options| options.include_usage == Some(true));
+        let stream = request.stream.unwrap_or(false).then_some(if wants_usage {
+            WithUsage::Yes
+        } else {
+            WithUsage::No
+        });
+        let form = Arc::new(translated.form.clone());
+        Ok(Question { form, translated, texts, key, scope, source, user, client_chain, stream })
+    }
 }
 
 /// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::exchange::{Cost, NanoDollars, Tokens};
+use super::{
+    anthropic::Effort,
+    exchange::{Cost, NanoDollars, Tokens},
+};
 
 /// All models, by id and alias.
 #[derive(Debug, Clone)]
@@ -48,9 +51,9 @@ pub struct Model {
     /// Whether thinking text is shown when the request says nothing.
     pub shows_thinking: bool,
     /// Accepted values of `output_config.effort`.
-    pub effort: Vec<String>,
+    pub effort: Vec<Effort>,
     /// The effort when the request says nothing.
-    pub effort_default: Option<String>,
+    pub effort_default: Option<Effort>,
     /// Whether `temperature`, `top_p` and `top_k` are accepted (on `2023-06-01`).
     pub sampling: bool,
     /// Whether a request may end with an assistant message.

@@ -126,6 +126,20 @@ impl Cost {
         }
     }
 
+    /// Both together. What is unpriced makes the sum a lower bound, unless nothing is known of either.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let sum = |a: NanoDollars, b: NanoDollars| NanoDollars(a.0.saturating_add(b.0));
+        match (self, other) {
+            (Self::Exact(a), Self::Exact(b)) => Self::Exact(sum(a, b)),
+            (Self::Exact(a) | Self::AtLeast(a), Self::Exact(b) | Self::AtLeast(b)) => {
+                Self::AtLeast(sum(a, b))
+            }
+            (Self::Unpriced, Self::Unpriced) => Self::Unpriced,
+            (known, Self::Unpriced) | (Self::Unpriced, known) => known.at_least(),
+        }
+    }
+
     /// The same amount as a lower bound: what is known of an exchange that was stopped, cut or lost.
     #[must_use]
     pub const fn at_least(self) -> Self {

@@ -41,6 +41,11 @@ impl JsonString {
         &self.0
     }
 
+    /// Whether there is nothing but white space in it.
+    pub fn is_blank(&self) -> bool {
+        self.0.is_empty() || self.decode().is_some_and(|text| text.trim().is_empty())
+    }
+
     /// Whether the string is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -164,6 +169,16 @@ impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
+}
+
+/// The `type` of an object.
+pub fn kind(object: &str) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+    }
+    serde_json::from_str::<Typed<'_>>(object).ok().map(|typed| typed.kind)
 }
 
 /// The same JSON with the keys of all objects sorted and no white space: what two texts that mean the same have in

@@ -14,8 +14,8 @@ pub use delta::{
 pub use parse::ParseError;
 pub use raw::chain;
 pub use request::{
-    Content, File, Function, FunctionCall, ImageUrl, Message, Part, Request, ResponseFormat, Role,
-    Source, Stop, StreamOptions, Tool, ToolCall, ToolChoice,
+    Content, CustomCall as GivenCustomCall, File, Function, FunctionCall, ImageUrl, Message, Part,
+    Request, ResponseFormat, Role, Source, Stop, StreamOptions, Tool, ToolCall, ToolChoice,
 };
 pub use response::{
     Annotation, Called, Choice, Completion, CompletionTokensDetails, CustomCall, Error, ErrorBody,

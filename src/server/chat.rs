@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::{
@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
 
-use super::{App, caller, error::Rejection};
+use super::{App, caller, error::Rejection, limits};
 use crate::{
     answer::{
         Answer, Error, Freshness,
@@ -46,6 +46,9 @@ pub(super) async fn completions(
 
 async fn respond(answer: Answer) -> Result<Response, Rejection> {
     let mut headers = headers(&answer);
+    if let Some(head) = answer.reader.head() {
+        limits::tell(&head, SystemTime::now(), &mut headers);
+    }
     let Answer { reader, call, at, payer, stream, form, .. } = answer;
     let id = format!("chatcmpl-{}", call.simple());
     let body = if let Some(usage) = stream {

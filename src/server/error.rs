@@ -1,14 +1,15 @@
 //! Errors as HTTP: status, OpenAI's JSON, `retry-after`. Everything is matched exhaustively, here and nowhere else.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
+use super::limits;
 use crate::{
     answer::{Error, Failure},
     domain::{anthropic::StreamError, openai},
-    upstream,
+    upstream::{self, Head},
 };
 
 /// Why a request is turned away.
@@ -99,11 +100,11 @@ impl Rejection {
     }
 
     /// What upstream said of the failure, for the client's SDK and for support.
-    fn refused(&self) -> Option<(&Option<String>, &Option<String>)> {
+    fn refused(&self) -> Option<(&Option<String>, &Head)> {
         match self {
             Self::Answer(Error::Failed(failure)) => match &**failure {
-                Failure::Upstream(upstream::Error::Refused { retry_after, request_id, .. }) => {
-                    Some((retry_after, request_id))
+                Failure::Upstream(upstream::Error::Refused { retry_after, head, .. }) => {
+                    Some((retry_after, head))
                 }
                 _ => None,
             },
@@ -136,18 +137,12 @@ impl IntoResponse for Rejection {
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
-        if let Some((retry_after, request_id)) = self.refused() {
-            let kept = [
-                (header::RETRY_AFTER, retry_after),
-                (HeaderName::from_static("x-request-id"), request_id),
-            ];
-            for (name, value) in kept {
-                if let Some(value) =
-                    value.as_ref().and_then(|value| HeaderValue::from_str(value).ok())
-                {
-                    headers.insert(name, value);
-                }
+        if let Some((retry_after, head)) = self.refused() {
+            let retry_after = retry_after.as_ref().and_then(|it| HeaderValue::from_str(it).ok());
+            if let Some(retry_after) = retry_after {
+                headers.insert(header::RETRY_AFTER, retry_after);
             }
+            limits::tell(head, SystemTime::now(), headers);
         }
         // A spent limit stays spent however often it is asked.
         if quota {

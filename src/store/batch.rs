@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 
 use super::{
     chain::{Bodies, Packed},
-    record::{CallFacts, CallRow, Opening, Sealing, cost_columns},
+    record::{CallEnd, CallFacts, CallRow, Opening, Sealing, cost_columns},
 };
 use crate::domain::{
     chain::Hash,
@@ -111,6 +111,7 @@ impl Op {
 /// A row of `call`, from an exchange's sealing or on its own.
 struct CallLine<'a> {
     facts: &'a CallFacts,
+    notes: Option<&'a str>,
     client: &'a Packed,
     exchange: Option<ExchangeId>,
     status: Option<u16>,
@@ -124,25 +125,28 @@ struct CallLine<'a> {
 }
 
 impl<'a> CallLine<'a> {
-    fn of_seal(Seal { opening, sealing, client, .. }: &'a Seal) -> Self {
-        Self {
+    fn of_seal(Seal { opening, sealing, client, .. }: &'a Seal) -> Option<Self> {
+        let CallEnd { status, ttft, total, tokens, cost, notes } = sealing.call.as_ref()?;
+        Some(Self {
             facts: &opening.call,
+            notes: notes.as_deref().or(opening.call.notes.as_deref()),
             client,
             exchange: Some(opening.exchange),
-            status: sealing.call_status,
+            status: *status,
             outcome: sealing.outcome,
-            ttft: sealing.ttft,
-            total: sealing.total,
+            ttft: *ttft,
+            total: *total,
             model: sealing.model_served.as_deref().unwrap_or(&opening.model),
-            tokens: &sealing.tokens,
-            cost: sealing.cost,
+            tokens,
+            cost: *cost,
             saved: NanoDollars(0),
-        }
+        })
     }
 
     fn of_call(Call { row, client }: &'a Call) -> Self {
         Self {
             facts: &row.facts,
+            notes: row.facts.notes.as_deref(),
             client,
             exchange: row.exchange,
             status: row.status,
@@ -172,7 +176,7 @@ pub(super) async fn insert_all(
             Op::Open(open) => opens.push(open),
             Op::Seal(seal) => {
                 seals.push(seal);
-                calls.push(CallLine::of_seal(seal));
+                calls.extend(CallLine::of_seal(seal));
             }
             Op::Call(call) => calls.push(CallLine::of_call(call)),
         }
@@ -338,7 +342,7 @@ async fn insert_calls(
         row.push_bind(cost);
         row.push_bind(cost_is);
         row.push_bind(call.saved.0);
-        row.push_bind(facts.notes.as_deref());
+        row.push_bind(call.notes);
         row.push_bind(call.client.frame.as_ref().map(bytes));
         row.push_bind(call.client.head.as_ref().map(bytes));
     })

@@ -11,7 +11,7 @@ use super::{
     Error,
     batch::{self, Op, Seal},
     chain::{Bodies, Packed},
-    record::{CallFacts, Opening, Sealing},
+    record::{CallEnd, CallFacts, Opening, Sealing},
 };
 use crate::domain::{
     cache::CacheKey,
@@ -105,7 +105,14 @@ fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Op, Error> {
         servable: false,
         recording: None,
         refs: Vec::new(),
-        call_status: None,
+        call: Some(CallEnd {
+            status: None,
+            ttft: None,
+            total: None,
+            tokens: Tokens::default(),
+            cost: Cost::AtLeast(NanoDollars(0)),
+            notes: None,
+        }),
     };
     let asked =
         Packed { frame: hash(row, "frame")?, head: hash(row, "head")?, bodies: Bodies::default() };

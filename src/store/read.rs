@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use serde::Serialize;
-use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     Error, chain,
@@ -14,9 +14,14 @@ use super::{
 use crate::domain::{
     cache::CacheKey,
     chain::{Chain, Hash},
-    exchange::{NanoDollars, Tokens, UnixMillis},
+    exchange::{AnswerRef, NanoDollars, Tokens, UnixMillis},
     recording::Recording,
 };
+
+/// So many answers are looked up by one query.
+const MOST_NAMES: usize = 500;
+/// No answer is continued more often.
+const MOST_PARTS: usize = 64;
 
 /// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
 #[derive(Debug, Clone)]
@@ -93,6 +98,57 @@ impl Reader {
         row.map(|row| stored(&row)).transpose()
     }
 
+    /// The whole answers within `scope` that `names` name, newest last; those that were continued with what came
+    /// before.
+    pub async fn answers(
+        &self,
+        scope: &str,
+        names: &[AnswerRef],
+    ) -> Result<Vec<(AnswerRef, Recording)>, Error> {
+        let mut answers = Vec::new();
+        for names in names.chunks(MOST_NAMES) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "select answer_ref.ref as name, exchange.continues, exchange.recording \
+                 from answer_ref join exchange on exchange.id = answer_ref.exchange \
+                 where exchange.outcome = 'complete' and exchange.recording is not null \
+                 and answer_ref.scope = ",
+            );
+            query.push_bind(scope).push(" and answer_ref.ref in (");
+            let mut list = query.separated(", ");
+            for name in names {
+                list.push_bind(name.as_str());
+            }
+            query.push(") order by exchange.id");
+            let rows = query.build().fetch_all(&self.pool).await.map_err(Error::Read)?;
+            for row in rows {
+                let name: &str = row.try_get("name").map_err(Error::Read)?;
+                let Some(name) = names.iter().find(|known| known.as_str() == name) else {
+                    continue;
+                };
+                answers.push((name.clone(), self.with_what_came_before(&row).await?));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The recording of an exchange, after those of the exchanges that it continues.
+    async fn with_what_came_before(&self, row: &SqliteRow) -> Result<Recording, Error> {
+        const SQL: &str = "select continues, recording from exchange where id = $1";
+        let mut parts = vec![recording(row)?];
+        let mut before: Option<String> = row.try_get("continues").map_err(Error::Read)?;
+        while let Some(id) = before.filter(|_| parts.len() < MOST_PARTS) {
+            let found = sqlx::query(SQL).bind(id).fetch_optional(&self.pool).await;
+            let Some(row) = found.map_err(Error::Read)? else { break };
+            parts.push(recording(&row)?);
+            before = row.try_get("continues").map_err(Error::Read)?;
+        }
+        let mut whole = Recording::default();
+        for part in parts.iter().rev() {
+            part.segments(0).iter().for_each(|segment| whole.append(Arc::clone(segment)));
+        }
+        Ok(whole)
+    }
+
     /// A request as it was sent, byte for byte.
     pub async fn load_chain(&self, frame: Hash, head: Option<Hash>) -> Result<Chain, Error> {
         let mut conn = self.pool.acquire().await.map_err(Error::Read)?;
@@ -152,9 +208,7 @@ impl Reader {
 fn stored(row: &SqliteRow) -> Result<Stored, Error> {
     let id: &str = row.try_get("id").map_err(Error::Read)?;
     let exchange = id.parse().map_err(|_| Error::Damaged { table: "exchange", column: "id" })?;
-    let encoded =
-        chain::decompress(row.try_get("recording").map_err(Error::Read)?).map_err(Error::Zstd)?;
-    let recording = Recording::decode(Bytes::from(encoded)).map_err(Error::Recording)?;
+    let recording = recording(row)?;
     let tokens = tokens(row).map_err(Error::Read)?;
     let amount = row.try_get("cost").map_err(Error::Read)?;
     let cost = cost_from_columns(amount, row.try_get("cost_is").map_err(Error::Read)?)
@@ -167,6 +221,12 @@ fn stored(row: &SqliteRow) -> Result<Stored, Error> {
         cost,
         ended_at: UnixMillis(row.try_get("ended_at").map_err(Error::Read)?),
     })
+}
+
+fn recording(row: &SqliteRow) -> Result<Recording, Error> {
+    let encoded =
+        chain::decompress(row.try_get("recording").map_err(Error::Read)?).map_err(Error::Zstd)?;
+    Recording::decode(Bytes::from(encoded)).map_err(Error::Recording)
 }
 
 fn tokens(row: &SqliteRow) -> Result<Tokens, sqlx::Error> {

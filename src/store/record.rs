@@ -8,8 +8,8 @@ use crate::domain::{
     cache::CacheKey,
     chain::Chain,
     exchange::{
-        AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, Tokens,
-        UnixMillis,
+        AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
+        Tokens, UnixMillis,
     },
     recording::Recording,
 };
@@ -114,8 +114,25 @@ pub struct Sealing {
     pub recording: Option<Arc<Recording>>,
     /// Tool-call ids and signatures in the answer.
     pub refs: Vec<AnswerRef>,
+    /// How the call ended with it; `None` where another exchange goes on with the answer.
+    pub call: Option<CallEnd>,
+}
+
+/// How a call ended whose last exchange this is. It may have needed several.
+#[derive(Debug, Clone)]
+pub struct CallEnd {
     /// The HTTP status of our response to the client, if it got one.
-    pub call_status: Option<u16>,
+    pub status: Option<u16>,
+    /// Until the first bytes of the answer.
+    pub ttft: Option<Micros>,
+    /// Until its last bytes; `None` where nobody saw the end.
+    pub total: Option<Micros>,
+    /// Of all its exchanges.
+    pub tokens: Tokens,
+    /// Of all its exchanges.
+    pub cost: Cost,
+    /// What was dropped or changed in all, as JSON, where that is more than was known when the call came in.
+    pub notes: Option<String>,
 }
 
 /// A call that had no exchange of its own: a hit, a joined exchange, a replay.

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Head;
 use crate::domain::anthropic;
 
 /// A longer `retry-after` is the client's to wait for.
@@ -36,8 +37,8 @@ pub enum Error {
         body: Box<anthropic::ErrorBody>,
         /// Its `retry-after`, as it stood.
         retry_after: Option<String>,
-        /// Its id of the request.
-        request_id: Option<String>,
+        /// What else its head says.
+        head: Box<Head>,
     },
     /// A success that is no event stream: something else answers at this address.
     #[error("what answers at the upstream address is not the Messages API")]
@@ -96,7 +97,7 @@ pub(super) async fn refused(mut response: Response, key: &SecretString, idle: Du
         retry_after.as_deref().and_then(|value| parse_retry_after(value, SystemTime::now()))
     });
     let should_retry = text(headers, "x-should-retry").map(|word| word == "true");
-    let request_id = text(headers, "request-id");
+    let head = Box::new(Head::of(headers));
     let mut bytes = Vec::new();
     while let Ok(Ok(Some(more))) = tokio::time::timeout(idle, response.chunk()).await {
         let room = LARGEST_ERROR - bytes.len();
@@ -118,7 +119,7 @@ pub(super) async fn refused(mut response: Response, key: &SecretString, idle: Du
     if body.error.message.contains(key.expose_secret()) {
         body.error.message = body.error.message.replace(key.expose_secret(), "[key]");
     }
-    let error = Error::Refused { status, body: Box::new(body), retry_after, request_id };
+    let error = Error::Refused { status, body: Box::new(body), retry_after, head };
     Failed { error, should_retry, retry_after: wait }
 }
 
@@ -160,7 +161,7 @@ mod tests {
                 status,
                 body: Box::default(),
                 retry_after: None,
-                request_id: None,
+                head: Box::default(),
             },
             should_retry,
             retry_after,

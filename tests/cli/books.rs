@@ -11,7 +11,7 @@ use reprise::{
             Tokens, UnixMillis,
         },
     },
-    store::{CallFacts, CallRow, Durable, Ledger, Opening, Options, Sealing},
+    store::{CallEnd, CallFacts, CallRow, Durable, Ledger, Opening, Options, Sealing},
 };
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -127,7 +127,14 @@ impl Books {
             servable: false,
             recording: None,
             refs: Vec::new(),
-            call_status: Some(line.status),
+            call: Some(CallEnd {
+                status: Some(line.status),
+                ttft: Some(Micros(1_000)),
+                total: Some(Micros(2_000)),
+                tokens: line.tokens,
+                cost,
+                notes: None,
+            }),
         };
         assert_eq!(self.0.open_exchange(&opening).await, Durable::Committed);
         assert_eq!(self.0.seal(&opening, sealing).await, Durable::Committed);

@@ -30,7 +30,7 @@ pub struct Message {
 }
 
 /// A content block, whole. As JSON it is Anthropic's, with all the fields that it came with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Block {
     /// What is read of it.
     pub kind: Kind,
@@ -39,7 +39,7 @@ pub struct Block {
 }
 
 /// What is read of a content block.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// Text for the reader.
     Text {
@@ -77,10 +77,15 @@ pub enum Kind {
 }
 
 /// What a text stands on.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Citations(Vec<Raw>);
 
 impl Citations {
+    /// Whether it stands on nothing but itself.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Those that can be read.
     pub fn iter(&self) -> impl Iterator<Item = Citation> {
         self.0.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok())
@@ -189,10 +194,9 @@ impl Block {
             }
             (Kind::Thinking { thinking, .. }, Delta::Thinking(more)) => thinking.push(more),
             (Kind::Thinking { signature, .. }, Delta::Signature(more)) => signature.push(more),
-            (
-                Kind::ToolUse { arguments: input, .. } | Kind::Other { input },
-                Delta::Json(more),
-            ) => input.push(more),
+            (Kind::ToolUse { arguments: input, .. } | Kind::Other { input }, Delta::Json(more)) => {
+                input.push(more)
+            }
             _ => {}
         }
     }

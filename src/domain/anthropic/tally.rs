@@ -92,6 +92,11 @@ impl Tally {
         self.model.is_some()
     }
 
+    /// Whether it stopped only to be continued.
+    pub fn is_paused(&self) -> bool {
+        self.stop.is_pause()
+    }
+
     /// Why it stopped, in Anthropic's words.
     pub fn stop_reason(&self) -> Option<&str> {
         self.stop.stop_reason.as_deref()

@@ -270,6 +270,20 @@ pub struct ToolCall {
     /// What was called.
     #[serde(default)]
     pub function: Option<FunctionCall>,
+    /// What was called, if it is a custom tool.
+    #[serde(default)]
+    pub custom: Option<CustomCall>,
+}
+
+/// A custom tool that was called, and with what.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(expecting = "an object with `name` and `input`")]
+pub struct CustomCall {
+    /// The tool.
+    pub name: String,
+    /// Any text.
+    #[serde(default)]
+    pub input: String,
 }
 
 /// What was called, and with what.

@@ -63,7 +63,8 @@ fn code_points(inside: &str) -> usize {
                 if bytes.next() == Some(b'u') {
                     let digits: Vec<u8> = bytes.by_ref().take(4).collect();
                     // The second half of a pair is no code point of its own.
-                    let low = matches!(digits.as_slice(), [b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..]);
+                    let low =
+                        matches!(digits.as_slice(), [b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..]);
                     count += usize::from(!low);
                 } else {
                     count += 1;

@@ -9,9 +9,7 @@ use super::{
 use crate::domain::{
     anthropic::{self, BlockKind},
     json::JsonString,
-    openai::{
-        Annotation, Answer, AnswerToolCall, Choice, Completion, ReasoningDetail,
-    },
+    openai::{Annotation, Answer, AnswerToolCall, Choice, Completion, ReasoningDetail},
 };
 
 /// The completion that the message makes; `id` and `created` (Unix seconds) are the call's own.
@@ -26,7 +24,7 @@ pub fn completion(
     let finish_reason = finish_reason(&message.stop, form);
     let service_tier = service_tier(&message.usage);
     let refusal = refusal(message.stop);
-    let Told { text, cited, annotations, thinking, reasoning_details, calls } =
+    let Told { text, pieces: _, cited, annotations, thinking, reasoning_details, calls } =
         tell(message.content, form);
     let mut content = text.or_else(|| calls.is_empty().then(JsonString::default));
     if let (Some(refusal), form::Refusal::Text) = (&refusal, form.refusal) {
@@ -67,12 +65,24 @@ pub fn completion(
 /// What a client is told of an answer's blocks.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    pub(super) text: Option<JsonString>,
+    text: Option<JsonString>,
+    /// The text block by block.
+    pieces: Vec<JsonString>,
     cited: Cited,
     annotations: Vec<Annotation>,
     thinking: Option<JsonString>,
     reasoning_details: Vec<ReasoningDetail>,
     pub(super) calls: Vec<AnswerToolCall>,
+}
+
+impl Told {
+    /// The blocks of text, with `separator` between them.
+    pub(super) fn joined(&self, separator: &str) -> String {
+        let pieces: Option<Vec<String>> = self.pieces.iter().map(JsonString::decode).collect();
+        // A pair of surrogates that is spread over two blocks can be read only as a whole.
+        let whole = || self.text.as_ref().and_then(JsonString::decode);
+        pieces.map(|pieces| pieces.join(separator)).or_else(whole).unwrap_or_default()
+    }
 }
 
 /// Tells a client of an answer's blocks.
@@ -86,6 +96,7 @@ pub(super) fn tell(blocks: Vec<anthropic::Block>, form: &Form) -> Told {
                 citations.iter().for_each(|citation| told.cited.cite(citation));
                 told.annotations.append(&mut told.cited.take_annotations());
                 told.text.get_or_insert_default().push_string(&text);
+                told.pieces.push(text);
             }
             BlockKind::Thinking { thinking, signature } => {
                 let index = told.reasoning_details.len();
@@ -105,7 +116,9 @@ pub(super) fn tell(blocks: Vec<anthropic::Block>, form: &Form) -> Told {
                     Some(ToolKind::Custom) => {
                         AnswerToolCall::custom(id, name, form::custom_input(&arguments))
                     }
-                    Some(ToolKind::Function) | None => AnswerToolCall::function(id, name, arguments),
+                    Some(ToolKind::Function) | None => {
+                        AnswerToolCall::function(id, name, arguments)
+                    }
                 });
             }
             BlockKind::Other { .. } => {}

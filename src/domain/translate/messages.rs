@@ -5,7 +5,9 @@
 //! the rest in its order. Nothing is moved up to the front: what a longer history begins with stays the same bytes.
 
 use super::{
-    caching, media,
+    caching,
+    history::History,
+    media,
     note::{Error, Notes},
     tools,
 };
@@ -36,6 +38,7 @@ pub(super) struct Prompt {
 /// The conversation as a model with these rules takes it.
 pub(super) fn prompt(
     given: &[openai::Message],
+    history: &History<'_>,
     rules: &Model,
     notes: &mut Notes,
 ) -> Result<Prompt, Error> {
@@ -46,6 +49,7 @@ pub(super) fn prompt(
     }
     let mut turns = Turns {
         rules,
+        history,
         written: Vec::with_capacity(given.len() + 1 - leading),
         calls: Vec::new(),
         since: Vec::new(),
@@ -74,19 +78,20 @@ pub(super) fn prompt(
         None => return Err(Error::NothingToAnswer),
     }
     let marks = caching::take_marks(&mut system, &mut messages, notes);
-    end(&mut messages, rules, notes);
+    let prefill = rules.prefill && !history.plan.is_on();
+    end(&mut messages, prefill, notes);
     Ok(Prompt { system, messages, marks })
 }
 
 /// Sees to it that the conversation ends as the model takes it.
-fn end(messages: &mut Vec<RequestMessage>, rules: &Model, notes: &mut Notes) {
+fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
     let Some(RequestMessage { role: Role::Assistant, content }) = messages.last_mut() else {
         return;
     };
-    if !rules.prefill {
-        notes
-            .add("messages", "this model cannot go on from its own words; it is asked to continue");
-        messages.push(user(vec![ContentBlock::text(CONTINUE)]));
+    if !prefill {
+        let what = "the model cannot go on from its own words here; it is asked to continue";
+        notes.add("messages", what);
+        ask_to_continue(messages);
     } else if let Some(ContentBlock::Text { text }) = content.last_mut() {
         let kept = text.trim_end_matches(is_blank_char).len();
         if kept < text.len() {
@@ -99,6 +104,7 @@ fn end(messages: &mut Vec<RequestMessage>, rules: &Model, notes: &mut Notes) {
 /// The conversation so far.
 struct Turns<'a, 'n> {
     rules: &'a Model,
+    history: &'a History<'a>,
     written: Vec<RequestMessage>,
     /// What the last turn of the assistant called.
     calls: Vec<tools::Call<'a>>,
@@ -163,11 +169,23 @@ impl<'a> Turns<'a, '_> {
         if !self.since.is_empty() || self.calls.iter().any(tools::Call::is_answered) {
             self.close_gap();
         }
+        let restored = self.history.restore(message);
+        if restored.is_none() {
+            let thinking = self.history.kept_thinking(at, message, self.notes);
+            content.splice(0..0, thinking);
+        }
+        let mut is_renamed = false;
         for (number, call) in calls.iter().enumerate() {
             let path = format!("messages[{at}].tool_calls[{number}]");
             let (block, call) = self.ids.call(call, path, self.notes)?;
+            is_renamed |= call.is_renamed();
             content.push(block);
             self.calls.push(call);
+        }
+        // An id that stands elsewhere in the history, too, had to be changed, which an original cannot be.
+        if let Some(restored) = restored.filter(|restored| !restored.is_empty() && !is_renamed) {
+            content.retain(|block| matches!(block, ContentBlock::CacheMark(_)));
+            content.splice(0..0, restored);
         }
         // One turn, however many messages it came in: the results of its calls must stand right after it.
         match self.written.last_mut() {
@@ -212,6 +230,21 @@ impl<'a> Turns<'a, '_> {
     }
 }
 
+/// Asks the model to go on with its last words, if they are the last.
+pub(super) fn ask_to_continue(messages: &mut Vec<RequestMessage>) {
+    if messages.last().is_some_and(|message| message.role == Role::Assistant) {
+        messages.push(user(vec![ContentBlock::text(CONTINUE)]));
+    }
+}
+
+/// Turns instructions in the middle into words of the user.
+pub(super) fn tag_instructions(messages: &mut [RequestMessage]) {
+    for message in messages.iter_mut().filter(|message| message.role == Role::System) {
+        message.role = Role::User;
+        message.content = message.content.drain(..).map(in_tags).collect();
+    }
+}
+
 /// Adds to the last thing that the user said. Later instructions keep their place.
 pub(super) fn append_to_last_user(messages: &mut [RequestMessage], text: String) {
     if let Some(message) = messages.iter_mut().rfind(|message| message.role == Role::User) {
@@ -246,21 +279,14 @@ fn is_blank_char(c: char) -> bool {
 
 /// Notes what answers of ours and of other providers carry besides text and calls.
 fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
-    let extras = [
-        ("reasoning_content", &message.reasoning_content),
-        ("reasoning", &message.reasoning),
-        ("reasoning_details", &message.reasoning_details),
-        ("thinking_blocks", &message.thinking_blocks),
-        ("annotations", &message.annotations),
-        ("audio", &message.audio),
-    ];
+    let extras = [("annotations", &message.annotations), ("audio", &message.audio)];
     for (name, value) in extras {
         let given = value.as_ref().is_some_and(|value| {
             value.as_array().is_none_or(|items| !items.is_empty()) && value.as_str() != Some("")
         });
         if given {
             let field = || format!("messages[{at}].{name}");
-            notes.once(field, "thinking, citations and sound of earlier answers are left out");
+            notes.once(field, "citations and sound of earlier answers are left out");
         }
     }
 }

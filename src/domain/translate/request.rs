@@ -11,9 +11,12 @@ use serde_json::Value;
 use super::{
     caching,
     form::Form,
+    history::History,
     messages,
     note::{Error, Note, Notes},
-    search, tools,
+    search,
+    thinking::{self, Limit, Plan},
+    tools,
 };
 use crate::domain::{
     anthropic::{self, Metadata, Version},
@@ -31,7 +34,7 @@ const MOST_UNKNOWN: usize = 20;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Translated {
     /// The body.
-    pub request: anthropic::Request,
+    pub request: Arc<anthropic::Request>,
     /// The `anthropic-version` header.
     pub version: Version,
     /// The `anthropic-beta` header's values.
@@ -78,40 +81,49 @@ pub struct Original {
 
 /// Translates a request, by the rules that the catalog has for its model.
 pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Translated, Error> {
-    let Context { catalog, .. } = context;
+    let Context { catalog, occasion, originals } = context;
     let mut notes = Notes::default();
     let model = model(&request.model, &mut notes)?;
     let rules = catalog.rules(&model);
     refuse_impossible(request)?;
     refuse_not_yet(request)?;
-    let max_tokens = max_tokens(request, catalog.get(&model), rules, &mut notes)?;
-    let Sampling { temperature, top_p, top_k } = sampling(request, rules, &mut notes)?;
+    let limit = limit(request, catalog.get(&model), rules, &mut notes)?;
     let stop_sequences = stop_sequences(request.stop.as_ref(), &mut notes);
-    let messages::Prompt { system, mut messages, marks } =
-        messages::prompt(&request.messages, rules, &mut notes)?;
     let mut tools = tools::definitions(request.tools.as_deref().unwrap_or_default(), &mut notes)?;
     tools.extend(search::asked(request, &tools, rules, &mut notes));
+    let tools::Choice { choice: tool_choice, instruction } =
+        tools::choice(request, &tools, rules, &mut notes)?;
+    let form = Form::default();
+    let mut plan =
+        thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
+    let sampling = sampling(request, &plan, rules, &mut notes)?;
+    let history = History { originals, form: &form, catalog, model: &model, plan: &plan };
+    let messages::Prompt { system, mut messages, marks } =
+        messages::prompt(&request.messages, &history, rules, &mut notes)?;
     // Before anything is appended for this one turn: it will not be there in the next.
     let breakpoints = caching::breakpoints(
         request,
         &caching::Prompt { tools: &tools, system: &system, messages: &messages, marks },
         rules,
-        context.occasion,
+        *occasion,
         &mut notes,
     );
-    let tools::Choice { choice: tool_choice, instruction } =
-        tools::choice(request, &tools, rules, &mut notes)?;
+    let mut betas = Vec::new();
+    thinking::settle(&mut plan, &messages, &mut betas, &mut notes);
     if let Some(instruction) = instruction {
         messages::append_to_last_user(&mut messages, instruction);
     }
     let service_tier = service_tier(request.service_tier.as_deref(), &mut notes);
     let metadata = metadata(request, &mut notes);
     leave_out(request, &mut notes);
+    let Sampling { temperature, top_p, top_k } = sampling;
     let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
     Ok(Translated {
-        request: anthropic::Request {
+        request: Arc::new(anthropic::Request {
             model: model.into_owned(),
-            max_tokens,
+            max_tokens: plan.max_tokens,
+            thinking: plan.thinking,
+            output_config: anthropic::OutputConfig { effort: plan.effort, format: None },
             system,
             messages,
             tools,
@@ -122,13 +134,11 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
             top_k,
             service_tier,
             metadata,
-            thinking: None,
-            output_config: anthropic::OutputConfig::default(),
             breakpoints,
-        },
-        form: Form::default(),
+        }),
+        form,
         version: if samples { Version::V20230601 } else { Version::V20261021 },
-        betas: Vec::new(),
+        betas,
         notes: notes.into_vec(),
     })
 }
@@ -187,12 +197,8 @@ fn refuse_not_yet(request: &openai::Request) -> Result<(), Error> {
         Some(_) => Some("any other type than text"),
     };
     let asks_for_call = |call: &Value| !matches!(call.as_str(), Some("auto" | "none"));
-    let extra = |name| request.extra.get(name).is_some_and(|value| !value.is_null());
     let not_yet = [
         ("response_format", format),
-        ("reasoning_effort", request.reasoning_effort.as_ref().map(|_| "thinking on request")),
-        ("thinking", extra("thinking").then_some("thinking on request")),
-        ("reasoning", extra("reasoning").then_some("thinking on request")),
         (
             "functions",
             request
@@ -219,14 +225,14 @@ fn refuse_not_yet(request: &openai::Request) -> Result<(), Error> {
 }
 
 /// The limit that the client set, or the model's. A large one costs nothing, since the answer is always streamed.
-fn max_tokens(
+fn limit(
     request: &openai::Request,
     known: Option<&Model>,
     rules: &Model,
     notes: &mut Notes,
-) -> Result<u32, Error> {
+) -> Result<Limit, Error> {
     let (field, given) = match (request.max_completion_tokens, request.max_tokens) {
-        (None, None) => return Ok(rules.max_output),
+        (None, None) => return Ok(Limit::Model(rules.max_output)),
         (None, Some(given)) => ("max_tokens", given),
         (Some(given), other) => {
             if other.is_some() && other != Some(given) {
@@ -243,10 +249,10 @@ fn max_tokens(
     let most = known.map_or(u32::MAX, |model| model.max_output);
     if given > f64::from(most) {
         notes.add(field, format!("is lowered to {most}, the most that the model can do"));
-        return Ok(most);
+        return Ok(Limit::Given(most));
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just checked")]
-    Ok(given as u32)
+    Ok(Limit::Given(given as u32))
 }
 
 struct Sampling {
@@ -259,6 +265,7 @@ struct Sampling {
 /// out, so that saying them makes no difference, neither to the cache key nor to the version.
 fn sampling(
     request: &openai::Request,
+    plan: &Plan,
     rules: &Model,
     notes: &mut Notes,
 ) -> Result<Sampling, Error> {
@@ -281,6 +288,19 @@ fn sampling(
         ] {
             if given {
                 notes.add(field, "is left out, because this model does not take it");
+            }
+        }
+    }
+    if plan.is_on() {
+        // §1.1: a model that thinks takes only a `top_p` near 1.
+        let odd_top_p = top_p.is_some_and(|value| value < 0.95);
+        for (field, given) in [
+            ("temperature", temperature.take().is_some()),
+            ("top_p", odd_top_p && top_p.take().is_some()),
+            ("top_k", top_k.take().is_some()),
+        ] {
+            if given {
+                notes.add(field, "is left out, because the model thinks");
             }
         }
     }
@@ -429,8 +449,8 @@ fn leave_out(request: &openai::Request, notes: &mut Notes) {
     for (field, _) in harmless.into_iter().filter(|(_, given)| *given) {
         notes.add(field, "is left out, because Claude has nothing like it");
     }
-    // These two are read above, out of the unknown ones.
-    let known = ["top_k", "thinking", "reasoning"];
+    // These are read above, out of the unknown ones.
+    let known = ["top_k", "thinking", "reasoning", "output_config"];
     let mut unknown =
         extra.iter().filter(|(field, value)| !value.is_null() && !known.contains(&&***field));
     for (field, _) in unknown.by_ref().take(MOST_UNKNOWN) {

@@ -182,8 +182,7 @@ impl Streaming {
         out: &mut Vec<u8>,
     ) -> Result<(), ParseError> {
         self.usage = start.usage.clone();
-        self.stop =
-            anthropic::Stop { stop_reason: start.stop_reason.clone(), stop_details: None };
+        self.stop = anthropic::Stop { stop_reason: start.stop_reason.clone(), stop_details: None };
         // Calls made by code execution arrive whole; they count before any block of the stream.
         for block in start.blocks() {
             let (block, raw) = block?;
@@ -300,10 +299,7 @@ impl Streaming {
                     self.more_arguments(call, json, out);
                 }
             }
-            Delta::Thinking(_)
-            | Delta::Signature(_)
-            | Delta::Json(_)
-            | Delta::Unknown => {}
+            Delta::Thinking(_) | Delta::Signature(_) | Delta::Json(_) | Delta::Unknown => {}
         }
     }
 

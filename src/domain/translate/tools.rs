@@ -128,15 +128,23 @@ pub(super) fn choice(
         Some(Wanted::None) => Choice { choice: Some(ToolChoice::None), instruction: None },
         Some(Wanted::Any) => forced(
             ToolChoice::Any { disable_parallel_tool_use: single },
-            "Answer by calling one of the tools, not by text alone.".to_owned(),
+            CALL_ANY.to_owned(),
             notes,
         ),
         Some(Wanted::Tool(name)) => forced(
             ToolChoice::Tool { name: name.to_owned(), disable_parallel_tool_use: single },
-            format!("Answer by calling the tool `{name}`, not by text alone."),
+            call_one(name),
             notes,
         ),
     })
+}
+
+/// Asks a model for a call that cannot be forced to one.
+pub(super) const CALL_ANY: &str = "Answer by calling one of the tools, not by text alone.";
+
+/// Asks for a call of one tool.
+pub(super) fn call_one(name: &str) -> String {
+    format!("Answer by calling the tool `{name}`, not by text alone.")
 }
 
 enum Wanted<'a> {
@@ -173,6 +181,11 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Whether it has another id than the client gave it.
+    pub(super) fn is_renamed(&self) -> bool {
+        self.given_id != self.id
+    }
+
     /// Whether its result came.
     pub(super) fn is_answered(&self) -> bool {
         self.result.is_some()

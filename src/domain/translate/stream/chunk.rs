@@ -72,9 +72,7 @@ impl Envelope {
         self.delta(out, |out| {
             write_name("reasoning_content", out);
             out.extend_from_slice(literal.as_bytes());
-            out.extend_from_slice(
-                br#","reasoning_details":[{"type":"reasoning.text","text":"#,
-            );
+            out.extend_from_slice(br#","reasoning_details":[{"type":"reasoning.text","text":"#);
             out.extend_from_slice(literal.as_bytes());
             out.extend_from_slice(br#","format":"anthropic-claude-v1","index":"#);
             write_json(&index, out);

@@ -1,0 +1,161 @@
+//! What the ledger and the log are told of an exchange that has ended.
+
+use std::sync::Arc;
+
+use super::{
+    Answers,
+    failure::Failure,
+    live::End,
+    pump::{Course, Earlier, Exchange},
+};
+use crate::{
+    domain::{
+        anthropic::StreamError,
+        exchange::{Cost, NanoDollars, Outcome},
+        recording::Recording,
+    },
+    store::{CallEnd, Opening, Sealing},
+    upstream,
+};
+
+/// Of an exchange that paused and is continued. Its call goes on.
+pub(super) fn part(
+    answers: &Answers,
+    exchange: &Exchange,
+    mut course: Course,
+    earlier: &mut Earlier,
+    recording: Recording,
+) -> Sealing {
+    earlier.began.get_or_insert(course.began);
+    earlier.ttft = earlier.ttft.or(course.ttft);
+    earlier.refs.append(&mut course.tally.take_refs());
+    let sealing = seal(answers, exchange, course, Outcome::Complete, None, recording);
+    earlier.tokens += sealing.tokens;
+    earlier.cost = sealing.cost.plus(earlier.cost);
+    log(&exchange.opening, &sealing);
+    Sealing { servable: false, ..sealing }
+}
+
+/// Of the exchange that an answer ends with; and the end that its readers see.
+pub(super) fn last(
+    answers: &Answers,
+    exchange: &Exchange,
+    mut course: Course,
+    (outcome, failure): (Outcome, Option<Failure>),
+    mut earlier: Earlier,
+    recording: Recording,
+) -> (Sealing, End) {
+    let mut refs = std::mem::take(&mut earlier.refs);
+    refs.append(&mut course.tally.take_refs());
+    let began = earlier.began.unwrap_or(course.began);
+    // Who wants the whole answer has seen nothing until it is whole.
+    let begun = course.published && exchange.opening.call.stream;
+    let status_of = answers.settings.status_of;
+    let status = match &failure {
+        Some(failure) if !begun => Some(status_of(Some(failure))),
+        None if outcome != Outcome::Complete && !begun => None,
+        _ => Some(status_of(None)),
+    };
+    let ttft = earlier.ttft.or(course.ttft);
+    let sealing = seal(answers, exchange, course, outcome, failure.as_ref(), recording);
+    let (tokens, cost) = (
+        {
+            let mut tokens = earlier.tokens;
+            tokens += sealing.tokens;
+            tokens
+        },
+        sealing.cost.plus(earlier.cost),
+    );
+    let call = CallEnd {
+        status,
+        ttft,
+        total: Some(began.elapsed().into()),
+        tokens,
+        cost,
+        notes: if exchange.notes.is_empty() {
+            None
+        } else {
+            serde_json::to_string(&exchange.notes).ok()
+        },
+    };
+    let refs = if exchange.keep { refs } else { Vec::new() };
+    let sealing = Sealing { refs, call: Some(call), ..sealing };
+    log(&exchange.opening, &sealing);
+    let end = match failure {
+        Some(failure) => End::Failed(Arc::new(failure)),
+        None if outcome == Outcome::Complete => End::Whole { cost, tokens },
+        None => End::Failed(Arc::new(StreamError::Cut.into())),
+    };
+    (sealing, end)
+}
+
+fn seal(
+    answers: &Answers,
+    exchange: &Exchange,
+    course: Course,
+    outcome: Outcome,
+    failure: Option<&Failure>,
+    recording: Recording,
+) -> Sealing {
+    let Course { began, ttft, tally, request_id, status, broken_before, .. } = course;
+    let catalog = answers.catalog();
+    let tokens = tally.tokens();
+    let model = tally.model().unwrap_or(&exchange.opening.model);
+    let billed = catalog.cost(model, &tokens, tally.terms());
+    let cost = match (outcome, failure) {
+        // An earlier try whose connection broke may have been answered, and billed, unseen.
+        _ if broken_before => billed.at_least(),
+        (Outcome::Complete, _) => billed,
+        // Nobody answered, and nobody is billed, whatever the model would have cost.
+        (
+            _,
+            Some(Failure::Upstream(upstream::Error::Refused { .. } | upstream::Error::Connect(_))),
+        ) => Cost::Exact(NanoDollars(0)),
+        _ => billed.at_least(),
+    };
+    Sealing {
+        outcome,
+        stop_reason: tally.stop_reason().map(str::to_owned),
+        error_kind: failure.map(|failure| failure.kind().to_owned()),
+        error: failure.map(ToString::to_string),
+        status,
+        upstream_request: request_id,
+        model_served: tally.model().map(str::to_owned),
+        ended_at: super::now(),
+        ttft,
+        total: Some(began.elapsed().into()),
+        tokens,
+        cost,
+        priced_on: Some(catalog.prices_as_of().to_owned()),
+        servable: exchange.servable && exchange.opening.continues.is_none() && tally.is_servable(),
+        recording: (exchange.keep && tally.began()).then(|| Arc::new(recording)),
+        refs: Vec::new(),
+        call: None,
+    }
+}
+
+/// One line a call, at its end, with all fields; and one for each part of an answer that paused.
+fn log(opening: &Opening, sealing: &Sealing) {
+    let call = &opening.call;
+    let notes = sealing.call.as_ref().and_then(|call| call.notes.as_deref());
+    tracing::info!(
+        call = %call.id,
+        exchange = %opening.exchange,
+        answered_by = %call.answered_by,
+        outcome = %sealing.outcome,
+        model = sealing.model_served.as_deref().unwrap_or(&opening.model),
+        stop_reason = sealing.stop_reason,
+        error_kind = sealing.error_kind,
+        error = sealing.error,
+        task = call.task,
+        notes = notes.or(call.notes.as_deref()),
+        prompt_tokens = sealing.tokens.prompt(),
+        output_tokens = sealing.tokens.output,
+        cost_nano_dollars = sealing.cost.amount().map(|amount| amount.0),
+        ttft_us = sealing.ttft.map(|ttft| ttft.0),
+        total_us = sealing.total.map(|total| total.0),
+        upstream_request = sealing.upstream_request,
+        "{}",
+        if sealing.call.is_some() { "call answered" } else { "answer paused, asking to go on" }
+    );
+}

@@ -1,0 +1,276 @@
+//! When upstream refuses a part of a request by name, the request goes again without it.
+//!
+//! The catalog knows what each model takes, as of its day. A model that has become stricter since must not cost the user
+//! an answer: what it refuses is left out, once, with a note, and remembered for that model while the process lives.
+
+use serde::Serialize;
+
+use super::{note::Note, thinking::is_thinking};
+use crate::domain::anthropic::{
+    ContentBlock, Format, Request, RequestMessage, Role, Thinking, Tool, ToolChoice,
+};
+
+/// What is done to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// Without `temperature`.
+    Temperature,
+    /// Without `top_p`.
+    TopP,
+    /// Without `top_k`.
+    TopK,
+    /// Without `thinking`.
+    Thinking,
+    /// Without what becomes of thinking that does not fit.
+    BlockBinding,
+    /// Without the thinking of earlier turns.
+    EarlierThinking,
+    /// Without `output_config.effort`.
+    Effort,
+    /// With the schema of the answer as words.
+    Format,
+    /// With tools whose arguments are not held to their schemas.
+    Strict,
+    /// Asked to call a tool, not forced to.
+    ToolChoice,
+    /// Asked to continue the last answer.
+    Prefill,
+    /// With instructions in the middle as the user's words.
+    SystemMessages,
+    /// Without `service_tier`.
+    ServiceTier,
+    /// Without `metadata`.
+    Metadata,
+}
+
+/// A request that may be accepted now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Healed {
+    /// Without what was refused.
+    pub request: Request,
+    /// What was done to it.
+    pub remedy: Remedy,
+}
+
+/// What the refusals of the API have in them (`reference/anthropic-api.md` §1), the more special before the more
+/// general.
+const SYMPTOMS: &[(&[&str], Remedy)] = &[
+    (&["block_binding"], Remedy::BlockBinding),
+    (&["`signature`"], Remedy::EarlierThinking),
+    (&["`redacted_thinking`"], Remedy::EarlierThinking),
+    (&["Expected `thinking`"], Remedy::EarlierThinking),
+    (&["thinking", "cannot be modified"], Remedy::EarlierThinking),
+    (&["prefill"], Remedy::Prefill),
+    (&["must end with a user message"], Remedy::Prefill),
+    (&["final position must not be an `assistant`"], Remedy::Prefill),
+    (&["tool_choice"], Remedy::ToolChoice),
+    (&["forces tool use"], Remedy::ToolChoice),
+    (&["role 'system'"], Remedy::SystemMessages),
+    (&["role \"system\""], Remedy::SystemMessages),
+    (&["role `system`"], Remedy::SystemMessages),
+    (&["messages", ".role", "system"], Remedy::SystemMessages),
+    (&["tools.", ".strict"], Remedy::Strict),
+    (&["strict", "tools"], Remedy::Strict),
+    (&["output_config.format"], Remedy::Format),
+    (&["too complex for compilation"], Remedy::Format),
+    (&["effort"], Remedy::Effort),
+    (&["temperature"], Remedy::Temperature),
+    (&["top_p"], Remedy::TopP),
+    (&["top_k"], Remedy::TopK),
+    (&["thinking"], Remedy::Thinking),
+    (&["service_tier"], Remedy::ServiceTier),
+    (&["metadata"], Remedy::Metadata),
+];
+
+/// The request without what `refusal`, the message of a 400, names; `None` if it names nothing that can be left out.
+pub fn heal(request: &Request, refusal: &str) -> Option<Healed> {
+    let named = |signs: &[&str]| signs.iter().all(|sign| refusal.contains(sign));
+    // What has nothing to be done with it is not what was meant.
+    let mut remedies = SYMPTOMS.iter().filter(|(signs, _)| named(signs));
+    remedies.find_map(|(_, remedy)| {
+        let mut healed = request.clone();
+        remedy.apply(&mut healed);
+        (healed != *request).then_some(Healed { request: healed, remedy: *remedy })
+    })
+}
+
+impl Remedy {
+    /// Whether the model will refuse it the next time, too: not what is wrong with one conversation or one schema.
+    pub const fn lasts(self) -> bool {
+        !matches!(self, Self::EarlierThinking | Self::Format | Self::Strict | Self::Metadata)
+    }
+
+    /// What is said of it to the client.
+    pub fn note(self) -> Note {
+        let (field, what) = match self {
+            Self::Temperature => ("temperature", "is left out"),
+            Self::TopP => ("top_p", "is left out"),
+            Self::TopK => ("top_k", "is left out"),
+            Self::Thinking => ("reasoning_effort", "thinking is left as the model does by itself"),
+            Self::BlockBinding => {
+                ("messages", "what becomes of earlier thinking that does not fit is left open")
+            }
+            Self::EarlierThinking => ("messages", "thinking of earlier answers is left out"),
+            Self::Effort => ("reasoning_effort", "the effort is left to the model"),
+            Self::Format => ("response_format", "the schema is sent as words and not enforced"),
+            Self::Strict => ("tools", "arguments are not held to their schemas"),
+            Self::ToolChoice => ("tool_choice", "the model is asked to call a tool, not forced to"),
+            Self::Prefill => ("messages", "the model is asked to continue its last words"),
+            Self::SystemMessages => {
+                ("messages", "instructions in the middle are sent as text of the user")
+            }
+            Self::ServiceTier => ("service_tier", "is left out"),
+            Self::Metadata => ("user", "is left out"),
+        };
+        Note { field: field.to_owned(), what: format!("{what}, because Anthropic refused it") }
+    }
+
+    /// Does it.
+    pub fn apply(self, request: &mut Request) {
+        match self {
+            Self::Temperature => request.temperature = None,
+            Self::TopP => request.top_p = None,
+            Self::TopK => request.top_k = None,
+            Self::Thinking => {
+                request.thinking = None;
+                leave_out_thinking(&mut request.messages);
+            }
+            Self::BlockBinding => {
+                if let Some(
+                    Thinking::Adaptive { block_binding, .. }
+                    | Thinking::Enabled { block_binding, .. },
+                ) = &mut request.thinking
+                {
+                    *block_binding = None;
+                }
+            }
+            Self::EarlierThinking => {
+                leave_out_thinking(&mut request.messages);
+                // The manual mode must begin with it.
+                if matches!(request.thinking, Some(Thinking::Enabled { .. })) {
+                    request.thinking = None;
+                }
+            }
+            Self::Effort => request.output_config.effort = None,
+            Self::Format => {
+                if let Some(Format::JsonSchema { schema }) = request.output_config.format.take() {
+                    let words = format!(
+                        "Answer with one JSON value and nothing else. It must fit this JSON schema:\n{schema}"
+                    );
+                    request.system.push(ContentBlock::text(words));
+                }
+            }
+            Self::Strict => {
+                for tool in &mut request.tools {
+                    if let Tool::Client(tool) = tool {
+                        tool.strict = false;
+                    }
+                }
+            }
+            Self::ToolChoice => ask_for_call(request),
+            Self::Prefill => super::messages::ask_to_continue(&mut request.messages),
+            Self::SystemMessages => super::messages::tag_instructions(&mut request.messages),
+            Self::ServiceTier => request.service_tier = None,
+            Self::Metadata => request.metadata = None,
+        }
+    }
+}
+
+fn ask_for_call(request: &mut Request) {
+    let (instruction, single) = match &request.tool_choice {
+        Some(ToolChoice::Any { disable_parallel_tool_use }) => {
+            (super::tools::CALL_ANY.to_owned(), *disable_parallel_tool_use)
+        }
+        Some(ToolChoice::Tool { name, disable_parallel_tool_use }) => {
+            (super::tools::call_one(name), *disable_parallel_tool_use)
+        }
+        None | Some(ToolChoice::Auto { .. } | ToolChoice::None) => return,
+    };
+    request.tool_choice = single.then_some(ToolChoice::Auto { disable_parallel_tool_use: true });
+    super::messages::append_to_last_user(&mut request.messages, instruction);
+}
+
+fn leave_out_thinking(messages: &mut Vec<RequestMessage>) {
+    for message in messages.iter_mut().filter(|message| message.role == Role::Assistant) {
+        message.content.retain(|block| !is_thinking(block));
+    }
+    messages.retain(|message| !message.content.is_empty());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::anthropic::{BlockBinding, Display, PrefixMismatch};
+
+    #[test]
+    fn refusals_of_the_api_are_understood() {
+        let binding = BlockBinding { prefix_mismatch_behavior: PrefixMismatch::DropBlock };
+        let thought = ContentBlock::Thinking { thinking: "a".into(), signature: "b".into() };
+        let request = Request {
+            temperature: Some(0.5),
+            top_p: Some(0.5),
+            top_k: Some(5),
+            thinking: Some(Thinking::Adaptive {
+                display: Display::Summarized,
+                block_binding: Some(binding),
+            }),
+            tool_choice: Some(ToolChoice::Any { disable_parallel_tool_use: false }),
+            messages: vec![
+                RequestMessage { role: Role::User, content: vec![ContentBlock::text("q")] },
+                RequestMessage {
+                    role: Role::Assistant,
+                    content: vec![thought, ContentBlock::text("r")],
+                },
+            ],
+            service_tier: Some("standard_only"),
+            ..Request::default()
+        };
+        let remedy = |refusal| heal(&request, refusal).map(|healed| healed.remedy);
+        for (refusal, expected) in [
+            ("temperature: Extra inputs are not permitted", Remedy::Temperature),
+            ("`temperature` is deprecated for this model.", Remedy::Temperature),
+            ("`top_p` is deprecated for this model.", Remedy::TopP),
+            ("\"thinking.type.adaptive\" is not supported for this model.", Remedy::Thinking),
+            ("adaptive thinking is not supported on this model", Remedy::Thinking),
+            ("block_binding: Extra inputs are not permitted", Remedy::BlockBinding),
+            (
+                "tool_choice: type \"tool\" and \"any\" are not supported for this model.",
+                Remedy::ToolChoice,
+            ),
+            (
+                "This model does not support assistant message prefill. The conversation must end with a user message.",
+                Remedy::Prefill,
+            ),
+            (
+                "messages.1.content.0: Invalid `signature` in `thinking` block",
+                Remedy::EarlierThinking,
+            ),
+            ("service_tier: Extra inputs are not permitted", Remedy::ServiceTier),
+        ] {
+            assert_eq!(remedy(refusal), Some(expected), "{refusal}");
+        }
+        for refusal in ["prompt is too long: 5 tokens > 4 maximum", "effort: not for you", ""] {
+            assert_eq!(remedy(refusal), None, "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_conversation_mends_it() {
+        let thought = ContentBlock::RedactedThinking { data: "x".into() };
+        let said = vec![thought, ContentBlock::text("r")];
+        let request = Request {
+            thinking: Some(Thinking::Enabled {
+                budget_tokens: 1024,
+                display: Display::Summarized,
+                block_binding: None,
+            }),
+            messages: vec![RequestMessage { role: Role::Assistant, content: said }],
+            ..Request::default()
+        };
+        let healed = heal(&request, "Invalid `data` in `redacted_thinking` block").unwrap();
+        assert_eq!(healed.request.thinking, None);
+        assert_eq!(healed.request.messages[0].content, [ContentBlock::text("r")]);
+        assert!(!healed.remedy.lasts());
+    }
+}

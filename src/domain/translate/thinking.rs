@@ -1,0 +1,357 @@
+//! Whether and how hard the model thinks (`reference/anthropic-api.md` §1.2, §1.3, §9.2). What a client asks for in any
+//! of the ways that clients have is turned into what the model takes; the catalog says what that is.
+
+use serde_json::Value;
+
+use super::{
+    note::{Error, Notes},
+    request::Occasion,
+};
+use crate::domain::{
+    anthropic::{
+        BlockBinding, ContentBlock, Display, Effort, PrefixMismatch, RequestMessage, Role,
+        Thinking, ToolChoice,
+    },
+    catalog::Model,
+    openai,
+};
+
+/// The beta that lets a request say what becomes of thinking that does not fit any more (§1.2).
+const BINDING_BETA: &str = "thinking-binding-controls-2026-08-01";
+/// No budget is smaller.
+const LEAST_BUDGET: u32 = 1024;
+/// With a limit up to this, thinking that nobody asked for would leave little to answer with.
+const SMALL_LIMIT: u32 = 2048;
+/// What a background call's limit is raised by on models that cannot but think.
+const ROOM_TO_THINK: u32 = 4096;
+
+/// What a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Nothing.
+    Unsaid,
+    /// Not to think.
+    Off,
+    /// To think.
+    On {
+        effort: Option<Effort>,
+        /// Tokens.
+        budget: Option<u32>,
+        /// Whether in the manual mode, which some models take beside the other.
+        manual: bool,
+        display: Display,
+    },
+}
+
+/// What the model is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) thinking: Option<Thinking>,
+    pub(super) effort: Option<Effort>,
+    pub(super) max_tokens: u32,
+}
+
+impl Plan {
+    /// Whether thinking of earlier turns belongs into the request.
+    pub(super) fn takes_blocks(&self) -> bool {
+        !matches!(self.thinking, None | Some(Thinking::Disabled))
+    }
+
+    /// Whether the request turns thinking on by itself: then sampling and forced calls are excluded.
+    pub(super) fn is_on(&self) -> bool {
+        matches!(self.thinking, Some(Thinking::Adaptive { .. } | Thinking::Enabled { .. }))
+    }
+}
+
+/// A limit on the answer, and whether the client set it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// By the client.
+    Given(u32),
+    /// The model's own.
+    Model(u32),
+}
+
+/// Decides how the model thinks.
+pub(super) fn plan(
+    request: &openai::Request,
+    occasion: Occasion,
+    limit: Limit,
+    choice: Option<&ToolChoice>,
+    rules: &Model,
+    notes: &mut Notes,
+) -> Result<Plan, Error> {
+    let wanted = match (occasion, wanted(request, notes)?) {
+        (Occasion::Task, wanted) => {
+            if matches!(wanted, Wanted::On { .. }) {
+                notes.add("reasoning_effort", "is left out, because background calls do not think");
+            }
+            Wanted::Off
+        }
+        (_, wanted) => wanted,
+    };
+    let (Limit::Given(max_tokens) | Limit::Model(max_tokens)) = limit;
+    let small = matches!(limit, Limit::Given(limit) if limit <= SMALL_LIMIT);
+    let forced = matches!(choice, Some(ToolChoice::Any { .. } | ToolChoice::Tool { .. }));
+    let quiet = Plan { thinking: None, effort: None, max_tokens };
+    let off = || off(rules, quiet);
+    let mut plan = match wanted {
+        Wanted::Unsaid if !rules.thinks_by_default => quiet,
+        Wanted::Unsaid if forced => off(),
+        Wanted::Unsaid if small => {
+            let what = "thinking is turned off, or kept short where it cannot be, because it counts \
+                        against so small a limit";
+            notes.add("max_tokens", what);
+            off()
+        }
+        Wanted::Unsaid => Plan { thinking: Some(adaptive(Display::Summarized)), ..quiet },
+        Wanted::Off => off(),
+        Wanted::On { .. } if forced => {
+            let what = "thinking is left out, because a call that must be made excludes it";
+            notes.add("reasoning_effort", what);
+            off()
+        }
+        Wanted::On { effort, budget, manual, display } => {
+            let manual = match (accepts(rules, "adaptive"), accepts(rules, "enabled")) {
+                (false, true) => true,
+                (true, true) => manual,
+                (true, false) => false,
+                (false, false) => {
+                    notes.add("reasoning_effort", "is left out, because this model cannot think");
+                    return Ok(quiet);
+                }
+            };
+            if manual {
+                let effort = effort.or_else(|| budget.is_none().then_some(Effort::High));
+                let Some(budget_tokens) = fit(budget, effort, max_tokens) else {
+                    let what = "thinking is left out, because max_tokens has no room for it";
+                    notes.add("reasoning_effort", what);
+                    return Ok(quiet);
+                };
+                let thinking = Thinking::Enabled { budget_tokens, display, block_binding: None };
+                let effort = effort.filter(|_| request.reasoning_effort.is_some());
+                Plan { thinking: Some(thinking), effort, max_tokens }
+            } else {
+                let effort = effort.or_else(|| budget.map(effort_of));
+                Plan { thinking: Some(adaptive(display)), effort, max_tokens }
+            }
+        }
+    };
+    if occasion == Occasion::Task
+        && rules.thinks_by_default
+        && plan.is_on()
+        && matches!(limit, Limit::Given(_))
+    {
+        plan.max_tokens = max_tokens.saturating_add(ROOM_TO_THINK).min(rules.max_output);
+        let what = format!("is raised to {}, because this model cannot but think", plan.max_tokens);
+        notes.add("max_tokens", what);
+    }
+    plan.effort = plan.effort.and_then(|effort| nearest(effort, rules, notes));
+    // Thinking is off only up to this effort (§1.2).
+    if matches!(plan.thinking, Some(Thinking::Disabled | Thinking::BetweenTools)) {
+        plan.effort = plan.effort.map(|effort| effort.min(Effort::High));
+    }
+    Ok(plan)
+}
+
+/// Not to think, or as little as the model can.
+fn off(rules: &Model, quiet: Plan) -> Plan {
+    if !rules.thinks_by_default {
+        quiet
+    } else if accepts(rules, "disabled") {
+        Plan { thinking: Some(Thinking::Disabled), ..quiet }
+    } else if accepts(rules, "between_tools") {
+        Plan { thinking: Some(Thinking::BetweenTools), ..quiet }
+    } else if rules.forced_tools {
+        // A forced call excludes thinking that is asked for, also where it cannot be turned off.
+        Plan { effort: Some(Effort::Low), ..quiet }
+    } else {
+        Plan { thinking: Some(adaptive(Display::Omitted)), effort: Some(Effort::Low), ..quiet }
+    }
+}
+
+fn adaptive(display: Display) -> Thinking {
+    Thinking::Adaptive { display, block_binding: None }
+}
+
+fn accepts(rules: &Model, kind: &str) -> bool {
+    rules.thinking.iter().any(|accepted| accepted == kind)
+}
+
+/// A budget within the limit that leaves room for an answer; `None` if there is no such.
+fn fit(budget: Option<u32>, effort: Option<Effort>, max_tokens: u32) -> Option<u32> {
+    if max_tokens <= LEAST_BUDGET {
+        return None;
+    }
+    let wanted = budget.unwrap_or(match effort {
+        Some(Effort::Low) => 2048,
+        Some(Effort::Medium) => 8192,
+        None | Some(Effort::High) => 16_384,
+        Some(Effort::Xhigh) => 32_768,
+        Some(Effort::Max) => u32::MAX,
+    });
+    // What a client says itself may fill the limit; what is derived leaves a quarter of it.
+    let most = if budget.is_some() { max_tokens - 1 } else { max_tokens / 4 * 3 };
+    Some(wanted.min(most).max(LEAST_BUDGET))
+}
+
+/// The effort that a budget in tokens amounts to, for models that take no budget.
+const fn effort_of(budget: u32) -> Effort {
+    match budget {
+        0..=2048 => Effort::Low,
+        2049..=8192 => Effort::Medium,
+        8193..=24_576 => Effort::High,
+        24_577..=49_152 => Effort::Xhigh,
+        _ => Effort::Max,
+    }
+}
+
+/// The highest effort that the model takes and that is not above `wanted`, else its lowest.
+fn nearest(wanted: Effort, rules: &Model, notes: &mut Notes) -> Option<Effort> {
+    let below = rules.effort.iter().copied().filter(|effort| *effort <= wanted).max();
+    let nearest = below.or_else(|| rules.effort.iter().copied().min())?;
+    if nearest != wanted {
+        notes.add("reasoning_effort", "is lowered to what this model can do");
+    }
+    Some(nearest)
+}
+
+/// What the client asks for. `thinking` is Anthropic's own word and goes first; `reasoning` is OpenRouter's.
+fn wanted(request: &openai::Request, notes: &mut Notes) -> Result<Wanted, Error> {
+    let given = |name| request.extra.get(name).filter(|value: &&Value| !value.is_null());
+    let from_config = given("output_config").and_then(|config| config.get("effort"));
+    let effort = match (&request.reasoning_effort, from_config.and_then(Value::as_str)) {
+        (Some(effort), _) => parse_effort("reasoning_effort", effort)?,
+        (None, Some(effort)) => parse_effort("output_config.effort", effort)?,
+        (None, None) => Wanted::Unsaid,
+    };
+    let wanted = match given("thinking") {
+        Some(thinking) => merge(parse_thinking(thinking)?, effort),
+        None => effort,
+    };
+    match given("reasoning") {
+        Some(reasoning) if wanted == Wanted::Unsaid => parse_reasoning(reasoning),
+        Some(_) => {
+            notes.add("reasoning", "is left out, because other fields say how to think");
+            Ok(wanted)
+        }
+        None => Ok(wanted),
+    }
+}
+
+const fn on(effort: Option<Effort>) -> Wanted {
+    Wanted::On { effort, budget: None, manual: false, display: Display::Summarized }
+}
+
+fn parse_effort(field: &'static str, word: &str) -> Result<Wanted, Error> {
+    Ok(match word.trim().to_ascii_lowercase().as_str() {
+        "" | "default" | "auto" => Wanted::Unsaid,
+        "none" | "off" | "disabled" => Wanted::Off,
+        "minimal" | "low" => on(Some(Effort::Low)),
+        "medium" => on(Some(Effort::Medium)),
+        "high" => on(Some(Effort::High)),
+        "xhigh" => on(Some(Effort::Xhigh)),
+        "max" => on(Some(Effort::Max)),
+        _ => {
+            let range = "none, minimal, low, medium, high, xhigh or max";
+            return Err(Error::OutOfRange { field, range });
+        }
+    })
+}
+
+fn parse_thinking(thinking: &Value) -> Result<Wanted, Error> {
+    let display = match thinking.get("display").and_then(Value::as_str) {
+        Some("omitted") => Display::Omitted,
+        _ => Display::Summarized,
+    };
+    let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
+    let budget = budget.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
+    let on = |manual| Wanted::On { effort: None, budget, manual, display };
+    match (thinking.get("type").and_then(Value::as_str), thinking) {
+        (Some("adaptive" | "auto"), _) | (None, Value::Bool(true)) => Ok(on(false)),
+        (Some("enabled"), _) => Ok(on(budget.is_some())),
+        (Some("disabled" | "between_tools"), _) | (None, Value::Bool(false)) => Ok(Wanted::Off),
+        _ => Err(Error::OutOfRange {
+            field: "thinking.type",
+            range: "adaptive, enabled, disabled or between_tools",
+        }),
+    }
+}
+
+fn parse_reasoning(reasoning: &Value) -> Result<Wanted, Error> {
+    let flag = |name| reasoning.get(name).and_then(Value::as_bool);
+    let effort = match reasoning.get("effort").and_then(Value::as_str) {
+        Some(effort) => parse_effort("reasoning.effort", effort)?,
+        None => Wanted::Unsaid,
+    };
+    let budget = reasoning.get("max_tokens").and_then(Value::as_u64);
+    let budget = budget.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
+    if flag("enabled") == Some(false) || effort == Wanted::Off {
+        return Ok(Wanted::Off);
+    }
+    if effort == Wanted::Unsaid && budget.is_none() && flag("enabled") != Some(true) {
+        return Ok(Wanted::Unsaid);
+    }
+    let effort = if let Wanted::On { effort, .. } = effort { effort } else { None };
+    let display =
+        if flag("exclude") == Some(true) { Display::Omitted } else { Display::Summarized };
+    Ok(Wanted::On { effort, budget, manual: false, display })
+}
+
+/// `thinking` says whether, the effort says how hard.
+fn merge(thinking: Wanted, effort: Wanted) -> Wanted {
+    match (thinking, effort) {
+        (Wanted::On { budget, manual, display, .. }, Wanted::On { effort, .. }) => {
+            Wanted::On { effort, budget, manual, display }
+        }
+        (thinking, _) => thinking,
+    }
+}
+
+/// Fits the plan to the conversation: what thinking of earlier turns there is decides what can be asked for.
+pub(super) fn settle(
+    plan: &mut Plan,
+    messages: &[RequestMessage],
+    betas: &mut Vec<&'static str>,
+    notes: &mut Notes,
+) {
+    if matches!(plan.thinking, Some(Thinking::Enabled { .. })) && lacks_thinking(messages) {
+        let what = "thinking is left out of this turn, because the thinking before its calls of tools \
+                    is not there";
+        notes.add("reasoning_effort", what);
+        plan.thinking = None;
+    }
+    if let Some(Thinking::Adaptive { block_binding, .. } | Thinking::Enabled { block_binding, .. }) =
+        &mut plan.thinking
+        && messages.iter().flat_map(|message| &message.content).any(is_thinking)
+    {
+        let drop = BlockBinding { prefix_mismatch_behavior: PrefixMismatch::DropBlock };
+        *block_binding = Some(drop);
+        betas.push(BINDING_BETA);
+    }
+}
+
+/// Whether the calls that are being answered were made without thinking: in the manual mode their turn must begin
+/// with it (§1.6).
+fn lacks_thinking(messages: &[RequestMessage]) -> bool {
+    let Some(at) = messages.iter().rposition(|message| message.role == Role::Assistant) else {
+        return false;
+    };
+    let in_loop = messages[at + 1..]
+        .iter()
+        .flat_map(|message| &message.content)
+        .any(|block| matches!(block, ContentBlock::ToolResult { .. }));
+    in_loop && !messages[at].content.first().is_some_and(is_thinking)
+}
+
+/// Whether a block is thinking, shown or not.
+pub(super) fn is_thinking(block: &ContentBlock) -> bool {
+    match block {
+        ContentBlock::Thinking { .. } | ContentBlock::RedactedThinking { .. } => true,
+        ContentBlock::Original(raw) => {
+            let kind = crate::domain::json::kind(raw.get());
+            matches!(kind.as_deref(), Some("thinking" | "redacted_thinking"))
+        }
+        _ => false,
+    }
+}
