@@ -15,7 +15,7 @@ use super::{Answers, failure::Failure, live::Writer, sealing};
 use crate::{
     domain::{
         anthropic::{self, ContentBlock, RequestMessage, Role, StreamError, Tally, Texts},
-        exchange::{AnswerRef, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens},
+        exchange::{AnswerRef, Cost, ExchangeId, Micros, Outcome, Tokens},
         json::Raw,
         recording::{Recorder, Recording, Segment},
         translate::{self, Note, Remedy},
@@ -68,29 +68,17 @@ pub(super) struct Course {
 }
 
 /// The exchanges of the same answer before this one.
+#[derive(Default)]
 pub(super) struct Earlier {
     count: usize,
     /// How many segments of the recording are theirs.
     pub(super) segments: usize,
     pub(super) tokens: Tokens,
-    pub(super) cost: Cost,
+    /// `None` before the first.
+    pub(super) cost: Option<Cost>,
     pub(super) refs: Vec<AnswerRef>,
     pub(super) began: Option<Instant>,
     pub(super) ttft: Option<Micros>,
-}
-
-impl Earlier {
-    fn none() -> Self {
-        Self {
-            count: 0,
-            segments: 0,
-            tokens: Tokens::default(),
-            cost: Cost::Exact(NanoDollars(0)),
-            refs: Vec::new(),
-            began: None,
-            ttft: None,
-        }
-    }
 }
 
 /// How it went.
@@ -111,7 +99,7 @@ impl Ending {
 pub(super) async fn run(answers: Answers, mut exchange: Exchange, writer: Writer) {
     // Late or not, the answer goes on: the ledger has said what is wrong.
     let _ = answers.ledger.open_exchange(&exchange.opening).await;
-    let mut earlier = Earlier::none();
+    let mut earlier = Earlier::default();
     loop {
         let mut course = Course::begin(&earlier);
         let ending = tokio::select! {
@@ -232,7 +220,7 @@ async fn converse(
                 if let upstream::Error::Refused { status, body, head, .. } = &error {
                     course.request_id.clone_from(&head.request_id);
                     course.status = Some(*status);
-                    if *status == 400
+                    if body.error.kind == "invalid_request_error"
                         && course.remedies.len() < MOST_REMEDIES
                         && let Some(remedy) = exchange.heal(&body.error.message)
                     {

@@ -31,7 +31,7 @@ pub(super) fn part(
     earlier.refs.append(&mut course.tally.take_refs());
     let sealing = seal(answers, exchange, course, Outcome::Complete, None, recording);
     earlier.tokens += sealing.tokens;
-    earlier.cost = sealing.cost.plus(earlier.cost);
+    earlier.cost = Some(earlier.together(sealing.cost));
     log(&exchange.opening, &sealing);
     Sealing { servable: false, ..sealing }
 }
@@ -58,14 +58,9 @@ pub(super) fn last(
     };
     let ttft = earlier.ttft.or(course.ttft);
     let sealing = seal(answers, exchange, course, outcome, failure.as_ref(), recording);
-    let (tokens, cost) = (
-        {
-            let mut tokens = earlier.tokens;
-            tokens += sealing.tokens;
-            tokens
-        },
-        sealing.cost.plus(earlier.cost),
-    );
+    let cost = earlier.together(sealing.cost);
+    let mut tokens = earlier.tokens;
+    tokens += sealing.tokens;
     let call = CallEnd {
         status,
         ttft,
@@ -87,6 +82,13 @@ pub(super) fn last(
         None => End::Failed(Arc::new(StreamError::Cut.into())),
     };
     (sealing, end)
+}
+
+impl Earlier {
+    /// What they cost together with one more.
+    fn together(&self, cost: Cost) -> Cost {
+        self.cost.map_or(cost, |earlier| earlier.plus(cost))
+    }
 }
 
 fn seal(

@@ -278,7 +278,6 @@ async fn answers_that_are_not_whole_and_good_are_never_hits() {
     let answers = [
         Answer::of(MODEL).text(&["too lon"]).stop("max_tokens"),
         Answer::of(MODEL).text(&["no"]).stop("refusal"),
-        Answer::of(MODEL).text(&["wait"]).stop("pause_turn"),
         Answer::of(MODEL).text(&["?"]).stop("a_reason_of_tomorrow"),
         Answer::of(MODEL).stop("end_turn"),
         Answer::of(MODEL)

@@ -3,9 +3,12 @@
 mod broken;
 mod cache;
 mod harness;
+mod healing;
+mod history;
 mod killed;
 mod leaving;
 mod models;
+mod paused;
 mod refusals;
 mod requests;
 mod sealing;

@@ -105,7 +105,22 @@ pub(super) fn plan(
             off()
         }
         Wanted::Unsaid => Plan { thinking: Some(adaptive(Display::Summarized)), ..quiet },
-        Wanted::Off => off(),
+        Wanted::Off => {
+            let plan = off();
+            let what = match plan.thinking {
+                Some(Thinking::BetweenTools) => {
+                    Some("this model stops thinking but between calls of tools")
+                }
+                None | Some(Thinking::Adaptive { .. }) if rules.thinks_by_default => {
+                    Some("this model cannot but think; it is asked to think as little as it can")
+                }
+                _ => None,
+            };
+            if let Some(what) = what {
+                notes.add("reasoning_effort", what);
+            }
+            plan
+        }
         Wanted::On { .. } if forced => {
             let what = "thinking is left out, because a call that must be made excludes it";
             notes.add("reasoning_effort", what);
@@ -128,10 +143,20 @@ pub(super) fn plan(
                     notes.add("reasoning_effort", what);
                     return Ok(quiet);
                 };
+                if budget.is_some_and(|budget| budget > budget_tokens) {
+                    let what = "is lowered to what max_tokens has room for";
+                    notes.add("thinking.budget_tokens", what);
+                }
                 let thinking = Thinking::Enabled { budget_tokens, display, block_binding: None };
                 let effort = effort.filter(|_| request.reasoning_effort.is_some());
                 Plan { thinking: Some(thinking), effort, max_tokens }
             } else {
+                if effort.is_none() && budget.is_some() {
+                    notes.add(
+                        "thinking.budget_tokens",
+                        "is sent as an effort, because this model takes no budget",
+                    );
+                }
                 let effort = effort.or_else(|| budget.map(effort_of));
                 Plan { thinking: Some(adaptive(display)), effort, max_tokens }
             }
@@ -226,7 +251,13 @@ fn wanted(request: &openai::Request, notes: &mut Notes) -> Result<Wanted, Error>
         (None, None) => Wanted::Unsaid,
     };
     let wanted = match given("thinking") {
-        Some(thinking) => merge(parse_thinking(thinking)?, effort),
+        Some(thinking) => {
+            let merged = merge(parse_thinking(thinking)?, effort);
+            if merged == Wanted::Off && matches!(effort, Wanted::On { .. }) {
+                notes.add("reasoning_effort", "is left out, because thinking is turned off");
+            }
+            merged
+        }
         None => effort,
     };
     match given("reasoning") {
@@ -247,7 +278,13 @@ fn parse_effort(field: &'static str, word: &str) -> Result<Wanted, Error> {
     Ok(match word.trim().to_ascii_lowercase().as_str() {
         "" | "default" | "auto" => Wanted::Unsaid,
         "none" | "off" | "disabled" => Wanted::Off,
-        "minimal" | "low" => on(Some(Effort::Low)),
+        "minimal" => Wanted::On {
+            effort: Some(Effort::Low),
+            budget: Some(LEAST_BUDGET),
+            manual: false,
+            display: Display::Summarized,
+        },
+        "low" => on(Some(Effort::Low)),
         "medium" => on(Some(Effort::Medium)),
         "high" => on(Some(Effort::High)),
         "xhigh" => on(Some(Effort::Xhigh)),
@@ -301,8 +338,8 @@ fn parse_reasoning(reasoning: &Value) -> Result<Wanted, Error> {
 /// `thinking` says whether, the effort says how hard.
 fn merge(thinking: Wanted, effort: Wanted) -> Wanted {
     match (thinking, effort) {
-        (Wanted::On { budget, manual, display, .. }, Wanted::On { effort, .. }) => {
-            Wanted::On { effort, budget, manual, display }
+        (Wanted::On { budget, manual, display, .. }, Wanted::On { effort, budget: least, .. }) => {
+            Wanted::On { effort, budget: budget.or(least), manual, display }
         }
         (thinking, _) => thinking,
     }
