@@ -348,7 +348,7 @@ impl Answers {
             model: said.model().to_owned(),
             opened_at: at,
             continues: None,
-            breakpoints: None,
+            breakpoints: request.as_ref().and_then(|request| json_of(&request.breakpoints)),
             chain: keep.then(|| Arc::new(said.chain().clone())),
             collapse: None,
             call: facts(call, at, answered_by, question, asker),
@@ -371,6 +371,11 @@ impl Answers {
             form: Arc::clone(&question.form),
         }
     }
+}
+
+/// Where the prompt was to be cached, for the ledger.
+fn json_of(breakpoints: &[anthropic::Breakpoint]) -> Option<String> {
+    if breakpoints.is_empty() { None } else { serde_json::to_string(breakpoints).ok() }
 }
 
 /// The time, for the ledger.

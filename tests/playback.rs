@@ -302,6 +302,11 @@ fn whole_in(form: &Form, recording: &Recording, bill: Bill) -> Result<Vec<u8>, S
 fn tally(recording: &Recording) -> Result<Tally, StreamError> {
     let mut tally = Tally::default();
     for event in recording.events() {
+        // What goes on after a pause is another exchange, and counted by itself.
+        let goes_on = event.starts_with(b"event: message_start");
+        if goes_on && tally.ended() && tally.stop_reason() == Some("pause_turn") {
+            tally = Tally::default();
+        }
         tally.read(event)?;
     }
     Ok(tally)

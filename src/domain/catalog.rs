@@ -62,6 +62,10 @@ pub struct Model {
     pub forced_tools: bool,
     /// Whether `role: "system"` may stand among the messages.
     pub system_messages: bool,
+    /// The newest web search that it takes; `None`: none. Anthropic's documentation of the tool: the later ones, which
+    /// filter what they find, are for 4.6 and later, the 4.5 family has the first (§1.5 lists the versions).
+    #[serde(default)]
+    pub web_search: Option<String>,
     /// `None`: unpriced.
     #[serde(default)]
     pub prices: Option<Prices>,

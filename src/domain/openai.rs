@@ -14,8 +14,8 @@ pub use delta::{
 pub use parse::ParseError;
 pub use raw::chain;
 pub use request::{
-    AllowedTools, Content, CustomCall, CustomTool, Function, FunctionCall, ImageUrl, Message,
-    NamedTool, Part, Request, ResponseFormat, Role, Stop, StreamOptions, Tool, ToolCall,
+    AllowedTools, Content, CustomCall, CustomTool, File, Function, FunctionCall, ImageUrl, Message,
+    NamedTool, Part, Request, ResponseFormat, Role, Source, Stop, StreamOptions, Tool, ToolCall,
     ToolChoice,
 };
 pub use response::{

@@ -1,6 +1,7 @@
 //! The one place that sees both dialects.
 
 mod alias;
+mod caching;
 mod cited;
 mod completion;
 mod error;
@@ -14,6 +15,7 @@ mod messages;
 mod note;
 mod request;
 mod schema;
+mod search;
 mod stream;
 mod strict;
 mod thinking;
@@ -25,7 +27,7 @@ pub use error::error;
 pub use form::Form;
 pub use heal::{Healed, Remedy, heal};
 pub use history::refs;
-pub use note::{Error, ImageFault, Note};
+pub use note::{Error, FileFault, ImageFault, Note};
 pub use request::{Context, Occasion, Original, Originals, Translated, request};
 pub use stream::{Chunks, WithUsage};
 pub use usage::{Bill, finish_reason, usage};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use reprise::domain::{
+    alias::Aliases,
     catalog::Catalog,
     openai,
     translate::{Context, Form, Occasion, Originals, request},
@@ -49,7 +50,13 @@ fn form(tools: &Value) -> Arc<Form> {
     }
     let given = openai::Request::parse(body.to_string().as_bytes()).unwrap();
     let (catalog, originals) = (Catalog::builtin(), Originals::new());
-    let context = Context { catalog: &catalog, occasion: Occasion::Plain, originals: &originals };
+    let aliases = Aliases::default();
+    let context = Context {
+        catalog: &catalog,
+        aliases: &aliases,
+        occasion: Occasion::Plain,
+        originals: &originals,
+    };
     Arc::new(request(&given, &context).unwrap().form)
 }
 

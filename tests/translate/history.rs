@@ -22,6 +22,8 @@ fn text() -> impl Strategy<Value = Value> {
         1 => Just(json!([])),
         1 => Just(json!([{"type": "text", "text": " "}, {"type": "text", "text": "x"}])),
         1 => Just(json!([{"type": "image_url", "image_url": "https://example.com/a.png"}])),
+        1 => Just(json!([{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}])),
+        1 => Just(json!([{"type": "text", "text": "", "cache_control": {"type": "ephemeral", "ttl": "1h"}}])),
     ]
 }
 
@@ -121,6 +123,7 @@ fn check_block(block: &ContentBlock) {
         ContentBlock::Thinking { signature, .. } => assert!(!signature.is_empty()),
         ContentBlock::RedactedThinking { data } => assert!(!data.is_empty()),
         ContentBlock::Image { .. } | ContentBlock::Document { .. } | ContentBlock::Original(_) => {}
+        ContentBlock::CacheMark(_) => panic!("marks are no blocks"),
     }
 }
 

@@ -218,6 +218,10 @@ pub enum ContentBlock {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
+    /// No block: where a client marked the block before it for prompt caching, while the messages are put together.
+    /// No finished request has it; then the marks are its `breakpoints`.
+    #[serde(skip)]
+    CacheMark(Ttl),
     /// A block of an earlier answer, exactly as it came.
     #[serde(untagged)]
     Original(Raw),

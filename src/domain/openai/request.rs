@@ -153,6 +153,9 @@ pub struct Message {
     /// The answer in sound.
     #[serde(default)]
     pub audio: Option<Value>,
+    /// Anthropic's mark for prompt caching, which some clients put here.
+    #[serde(default)]
+    pub cache_control: Option<Value>,
 }
 
 /// Who speaks.
@@ -186,7 +189,8 @@ pub enum Content {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(expecting = "a content part, which is an object with `type`")]
 pub struct Part {
-    /// `text`, `image_url`, `input_audio`, `file`, `refusal`.
+    /// `text`, `image_url`, `input_audio`, `file`, `refusal`; Anthropic's `image` and `document`, which some clients
+    /// send.
     #[serde(rename = "type")]
     pub kind: String,
     /// Of a `text` part.
@@ -198,6 +202,15 @@ pub struct Part {
     /// Of a `refusal` part.
     #[serde(default)]
     pub refusal: Option<String>,
+    /// Of a `file` part.
+    #[serde(default)]
+    pub file: Option<File>,
+    /// Of Anthropic's `image` and `document`.
+    #[serde(default)]
+    pub source: Option<Source>,
+    /// Of Anthropic's `document`.
+    #[serde(default)]
+    pub title: Option<String>,
     /// OpenAI's mark for prompt caching.
     #[serde(default)]
     pub prompt_cache_breakpoint: Option<Value>,
@@ -213,6 +226,35 @@ pub struct ImageUrl {
     pub url: String,
     /// How closely to look: `auto`, `low`, `high`, `original`.
     pub detail: Option<String>,
+}
+
+/// A file: its bytes, or where they were uploaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, expecting = "an object with `file_data` or `file_id`")]
+pub struct File {
+    /// A `data:` URL or base64 alone; some clients send an https URL.
+    pub file_data: Option<String>,
+    /// Of an upload.
+    pub file_id: Option<String>,
+    /// Its name.
+    pub filename: Option<String>,
+}
+
+/// `source` of Anthropic's `image` and `document`. Flat, so that an error names the whole path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, expecting = "an object with `type`")]
+pub struct Source {
+    /// `base64`, `url`, `text`, `file`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the bytes are said to be.
+    pub media_type: Option<String>,
+    /// Of `base64` and `text`.
+    pub data: Option<String>,
+    /// Of `url`.
+    pub url: Option<String>,
+    /// Of `file`.
+    pub file_id: Option<String>,
 }
 
 /// A call that the assistant made.
@@ -266,6 +308,8 @@ pub struct Tool {
     pub custom: Option<CustomTool>,
     /// A function whose fields stand in the tool itself, as Anthropic writes it.
     pub flat: Option<Function>,
+    /// Anthropic's mark for prompt caching, which some clients send.
+    pub cache_control: Option<Value>,
 }
 
 impl<'de> Deserialize<'de> for Tool {
@@ -287,11 +331,19 @@ impl<'de> Deserialize<'de> for Tool {
             parameters: Option<Value>,
             #[serde(default)]
             strict: Option<bool>,
+            #[serde(default)]
+            cache_control: Option<Value>,
         }
-        let Fields { kind, function, custom, name, description, parameters, strict } =
+        let Fields { kind, function, custom, name, description, parameters, strict, cache_control } =
             Fields::deserialize(deserializer)?;
-        let flat = name.map(|name| Function { name, description, parameters, strict });
-        Ok(Self { kind, function, custom, flat })
+        let flat = name.map(|name| Function {
+            name,
+            description,
+            parameters,
+            strict,
+            cache_control: None,
+        });
+        Ok(Self { kind, function, custom, flat, cache_control })
     }
 }
 
@@ -324,6 +376,9 @@ pub struct Function {
     /// Whether arguments must fit the schema.
     #[serde(default)]
     pub strict: Option<bool>,
+    /// Anthropic's mark for prompt caching, which some clients put here.
+    #[serde(default)]
+    pub cache_control: Option<Value>,
 }
 
 /// Which tools may or must be called: a word, or an object that names some.

@@ -5,13 +5,14 @@
 //! the rest in its order. Nothing is moved up to the front: what a longer history begins with stays the same bytes.
 
 use super::{
+    caching,
     history::History,
     media,
     note::{Error, Notes},
     tools,
 };
 use crate::domain::{
-    anthropic::{ContentBlock, Format, RequestMessage, Role},
+    anthropic::{Breakpoint, ContentBlock, Format, RequestMessage, Role},
     catalog::Model,
     openai::{self, Content, Part},
 };
@@ -21,7 +22,8 @@ const ASSISTANT_OPENS: &str = "(The assistant speaks first.)";
 /// Stands after instructions that nobody follows up.
 const BEGIN: &str = "Begin.";
 /// Stands after an answer that is to go on, on models that cannot go on by themselves.
-const CONTINUE: &str = "Continue exactly where you stopped. Repeat nothing and explain nothing.";
+pub(super) const CONTINUE: &str =
+    "Continue exactly where you stopped. Repeat nothing and explain nothing.";
 
 /// Instructions and conversation.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(super) struct Prompt {
     pub(super) system: Vec<ContentBlock>,
     /// Begins with the user; ends with the user or instructions, or with an answer to be continued.
     pub(super) messages: Vec<RequestMessage>,
+    /// Where the client wants it cached.
+    pub(super) marks: Vec<Breakpoint>,
 }
 
 /// The conversation as a model with these rules takes it, for an answer of this format.
@@ -74,9 +78,10 @@ pub(super) fn prompt(
         }
         None => return Err(Error::NothingToAnswer),
     }
+    let marks = caching::take_marks(&mut system, &mut messages, notes);
     let prefill = rules.prefill && format.is_none() && !history.plan.is_on();
     end(&mut messages, prefill, notes);
-    Ok(Prompt { system, messages })
+    Ok(Prompt { system, messages, marks })
 }
 
 /// Sees to it that the conversation ends as the model takes it.
@@ -186,7 +191,8 @@ impl<'a> Turns<'a, '_> {
         }
         // An id that stands elsewhere in the history, too, had to be changed, which an original cannot be.
         if let Some(restored) = restored.filter(|restored| !restored.is_empty() && !is_renamed) {
-            content = restored;
+            content.retain(|block| matches!(block, ContentBlock::CacheMark(_)));
+            content.splice(0..0, restored);
         }
         // One turn, however many messages it came in: the results of its calls must stand right after it.
         match self.written.last_mut() {
@@ -303,19 +309,22 @@ fn blocks(
     message: &openai::Message,
     notes: &mut Notes,
 ) -> Result<Vec<ContentBlock>, Error> {
+    let mut blocks = Vec::new();
     match &message.content {
-        None => Ok(Vec::new()),
-        Some(Content::Text(text)) if is_blank(text) => Ok(Vec::new()),
-        Some(Content::Text(text)) => Ok(vec![ContentBlock::text(text)]),
+        None => {}
+        Some(Content::Text(text)) if is_blank(text) => {}
+        Some(Content::Text(text)) => blocks.push(ContentBlock::text(text)),
         Some(Content::Parts(parts)) => {
-            let mut blocks = Vec::with_capacity(parts.len());
             for (number, part) in parts.iter().enumerate() {
                 let path = |field: &str| format!("messages[{at}].content[{number}]{field}");
                 blocks.extend(block(message.role, part, &path, notes)?);
+                caching::mark(message.role, caching::of_part(part), &path, &mut blocks, notes);
             }
-            Ok(blocks)
         }
     }
+    let path = |field: &str| format!("messages[{at}]{field}");
+    caching::mark(message.role, caching::of_message(message), &path, &mut blocks, notes);
+    Ok(blocks)
 }
 
 /// One part, whose fields `path` names; `None` if it is left out.
@@ -325,9 +334,6 @@ fn block(
     path: &dyn Fn(&str) -> String,
     notes: &mut Notes,
 ) -> Result<Option<ContentBlock>, Error> {
-    if part.prompt_cache_breakpoint.is_some() || part.cache_control.is_some() {
-        notes.once(|| path(""), "marks for prompt caching are left out");
-    }
     let text = |text: &Option<String>, field| match text {
         Some(text) if is_blank(text) => Ok(None),
         Some(text) => Ok(Some(ContentBlock::text(text))),
@@ -366,7 +372,14 @@ fn block(
             field: path(".type"),
             reason: "Claude cannot hear audio; send a transcript as text",
         }),
-        "file" => Err(Error::NotYet { field: path(".type"), what: "a file" }),
+        "file" | "image" | "document"
+            if !matches!(role, openai::Role::User | openai::Role::Tool) =>
+        {
+            notes.once(|| path(""), "files are left out where the user does not speak");
+            Ok(None)
+        }
+        "file" => media::file(part, path, notes).map(Some),
+        "image" | "document" => media::anthropic(part, path, notes).map(Some),
         "thinking" | "redacted_thinking" | "reasoning" if role == openai::Role::Assistant => {
             let what = "thinking, citations and sound of earlier answers are left out";
             notes.once(|| path(""), what);

@@ -83,9 +83,17 @@ pub enum Error {
         /// What is wrong with it.
         fault: ImageFault,
     },
+    /// A file that cannot be sent on.
+    #[error("`{field}` {fault}")]
+    File {
+        /// The path to its bytes, or to what stands for them.
+        field: String,
+        /// What is wrong with it.
+        fault: FileFault,
+    },
     /// A part of a message of a type that nobody knows.
     #[error(
-        "`{field}`: content parts of type `{kind}` are not supported; use `text` or `image_url`"
+        "`{field}`: content parts of type `{kind}` are not supported; use `text`, `image_url` or `file`"
     )]
     UnknownPart {
         /// The path to its type.
@@ -162,6 +170,42 @@ pub enum ImageFault {
     Format,
 }
 
+/// What is wrong with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FileFault {
+    /// There is nothing in it.
+    #[error("is empty: send the bytes of a file that has something in it")]
+    Empty,
+    /// Neither bytes nor an id.
+    #[error("has no file: send `file_data`, a base64 data URL")]
+    Absent,
+    /// An id that is not Anthropic's.
+    #[error(
+        "is not the id of a file at Anthropic, which begins with `file_`: send the bytes as `file_data`"
+    )]
+    Id,
+    /// `ftp:`, `file:`, …
+    #[error("has a scheme that is not supported: send a data: or https: URL")]
+    Scheme,
+    /// A `data:` URL in another encoding.
+    #[error("is not a base64 data URL: write it as data:application/pdf;base64,…")]
+    NotBase64,
+    /// The bytes cannot be decoded.
+    #[error("is not valid base64: it may be cut off")]
+    BadBase64,
+    /// A word processor's, an archive, …
+    #[error(
+        "is neither a PDF, nor a text in UTF-8, nor a PNG, JPEG, GIF or WebP picture: convert it to one of these"
+    )]
+    Format,
+    /// A document where a picture must be, or the reverse.
+    #[error("is not what its part's type says: pictures are of type `image`, others `document`")]
+    OtherKind,
+    /// A source of another type.
+    #[error("is of a type that is not supported: use `base64`, `url`, `text` or `file`")]
+    Source,
+}
+
 impl Error {
     /// The path to the field at fault, in the client's request.
     pub fn param(&self) -> &str {
@@ -173,6 +217,7 @@ impl Error {
             | Self::Impossible { field, .. }
             | Self::NotYet { field, .. }
             | Self::Image { field, .. }
+            | Self::File { field, .. }
             | Self::UnknownPart { field, .. }
             | Self::ToolName { field }
             | Self::Schema { field }
@@ -193,6 +238,7 @@ impl Error {
             Self::Impossible { .. } | Self::NotYet { .. } => "unsupported_parameter",
             Self::Image { .. } => "invalid_image_url",
             Self::OutOfRange { .. }
+            | Self::File { .. }
             | Self::UnknownPart { .. }
             | Self::ToolName { .. }
             | Self::Schema { .. }

@@ -1,20 +1,22 @@
 //! A request of OpenAI's dialect as one of Anthropic's (`reference/anthropic-api.md` §9.1). Pure and deterministic:
 //! the same request always gives the same bytes, which the cache, the ledger and prompt caching upstream live on.
 //!
-//! Here are the parameters; the conversation is in `messages`, its pictures in `media`, tools in `tools`.
+//! Here are the parameters; the conversation is in `messages`, its pictures and files in `media`, tools in `tools`,
+//! web search in `search`, prompt caching in `caching`.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
-    alias,
+    alias, caching,
     form::{Calls, Form},
     format,
     history::History,
     messages,
     note::{Error, Note, Notes},
     schema::Allowance,
+    search,
     thinking::{self, Limit, Plan},
     tools,
 };
@@ -92,7 +94,6 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let model = model(&request.model, &mut notes)?;
     let rules = catalog.rules(&model);
     refuse_impossible(request)?;
-    refuse_not_yet(request)?;
     let limit = limit(request, catalog.get(&model), rules, &mut notes)?;
     let stop_sequences = stop_sequences(request.stop.as_ref(), &mut notes);
     let mut allowance = Allowance::default();
@@ -100,6 +101,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
         format::shape(request, &mut allowance, &mut notes)?;
     let tools::Definitions { mut tools, forms } =
         tools::definitions(request, &mut allowance, &mut notes)?;
+    tools.extend(search::asked(request, &tools, rules, &mut notes));
     let tools::Choice { choice: mut tool_choice, instruction } =
         tools::choice(request, &tools, rules, &mut notes)?;
     let calls = if tools::is_old_form(request) { Calls::FunctionCall } else { Calls::ToolCalls };
@@ -108,16 +110,25 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
     let sampling = sampling(request, &plan, rules, &mut notes)?;
     let history = History { originals, form: &form, catalog, model: &model, plan: &plan };
-    let messages::Prompt { mut system, mut messages } =
+    let messages::Prompt { mut system, mut messages, mut marks } =
         messages::prompt(&request.messages, &history, rules, format.as_ref(), &mut notes)?;
     system.extend(shape.map(ContentBlock::text));
     if let Some(instructions) = instructions {
         system.insert(0, ContentBlock::text(instructions));
+        caching::move_on(&mut marks);
     }
     if tools.is_empty() {
         tools = tools::stubs(&messages, &mut notes);
         tool_choice = (!tools.is_empty()).then_some(ToolChoice::None);
     }
+    // Before anything is appended for this one turn: it will not be there in the next.
+    let breakpoints = caching::breakpoints(
+        request,
+        &caching::Prompt { tools: &tools, system: &system, messages: &messages, marks },
+        rules,
+        *occasion,
+        &mut notes,
+    );
     let mut betas = Vec::new();
     thinking::settle(&mut plan, &messages, &mut betas, &mut notes);
     if let Some(instruction) = instruction {
@@ -144,7 +155,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
             top_k,
             service_tier,
             metadata,
-            breakpoints: Vec::new(),
+            breakpoints,
         }),
         form,
         version: if samples { Version::V20230601 } else { Version::V20261021 },
@@ -196,18 +207,6 @@ fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
         Some((_, field, reason)) => Err(Error::Impossible { field: field.to_owned(), reason }),
         None => Ok(()),
     }
-}
-
-/// What Claude can do, but not through this version of the translator.
-fn refuse_not_yet(request: &openai::Request) -> Result<(), Error> {
-    let not_yet =
-        [("web_search_options", request.web_search_options.as_ref().map(|_| "web search"))];
-    for (field, what) in not_yet {
-        if let Some(what) = what {
-            return Err(Error::NotYet { field: field.to_owned(), what });
-        }
-    }
-    Ok(())
 }
 
 /// The limit that the client set, or the model's. A large one costs nothing, since the answer is always streamed.
@@ -410,8 +409,8 @@ fn leave_out(request: &openai::Request, notes: &mut Notes) {
         prediction,
         verbosity,
         prompt_cache_key,
-        prompt_cache_options,
-        prompt_cache_retention,
+        prompt_cache_options: _,
+        prompt_cache_retention: _,
         moderation,
         extra,
     } = request;
@@ -430,8 +429,6 @@ fn leave_out(request: &openai::Request, notes: &mut Notes) {
         ("prediction", says_something(prediction)),
         ("verbosity", verbosity.as_ref().is_some_and(|value| value != "medium")),
         ("prompt_cache_key", says_something(prompt_cache_key)),
-        ("prompt_cache_options", says_something(prompt_cache_options)),
-        ("prompt_cache_retention", says_something(prompt_cache_retention)),
         ("moderation", says_something(moderation)),
     ];
     for (field, _) in harmless.into_iter().filter(|(_, given)| *given) {
