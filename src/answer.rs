@@ -24,7 +24,7 @@ use bytes::Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-pub use self::question::{Asker, bounded};
+pub use self::question::Asker;
 pub use self::{
     ask::{Ask, Spoken},
     events::{Events, message},

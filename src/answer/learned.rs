@@ -21,7 +21,7 @@ impl Learned {
     /// Remembers what made a model accept a request.
     pub(super) fn remember(&self, model: &str, remedy: Remedy) {
         let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if remedy.lasts() && (learned.len() < MOST_MODELS || learned.contains_key(model)) {
+        if learned.len() < MOST_MODELS || learned.contains_key(model) {
             learned.entry(model.to_owned()).or_default().insert(remedy);
         }
     }

@@ -14,9 +14,8 @@ use uuid::Uuid;
 use super::{Answers, failure::Failure, live::Writer, sealing};
 use crate::{
     domain::{
-        anthropic::{self, ContentBlock, RequestMessage, Role, StreamError, Tally, Texts},
+        anthropic::{self, RequestMessage, Role, StreamError, Tally, Texts},
         exchange::{AnswerRef, Cost, ExchangeId, Micros, Outcome, Tokens},
-        json::Raw,
         recording::{Recorder, Recording, Segment},
         translate::{self, Note, Remedy},
     },
@@ -63,8 +62,8 @@ pub(super) struct Course {
     pub(super) published: bool,
     /// Whether a connection broke before the one that answers.
     pub(super) broken_before: bool,
-    /// What made upstream accept the request.
-    remedies: Vec<Remedy>,
+    /// What made upstream accept the request, and whether that is about the model.
+    remedies: Vec<(Remedy, bool)>,
 }
 
 /// The exchanges of the same answer before this one.
@@ -179,8 +178,10 @@ fn continuation(
     }
     let mut request = anthropic::Request::clone(exchange.request.as_deref()?);
     let blocks = anthropic::fold(said).ok()?.content;
-    let mut content: Vec<ContentBlock> =
-        blocks.iter().map(|block| ContentBlock::Original(Raw::of(block))).collect();
+    let mut content = translate::said(&blocks);
+    if content.is_empty() {
+        return None;
+    }
     match request.messages.last_mut() {
         Some(RequestMessage { role: Role::Assistant, content: before }) => {
             before.append(&mut content);
@@ -232,7 +233,7 @@ async fn converse(
             }
         }
     };
-    for remedy in &course.remedies {
+    for (remedy, _) in course.remedies.iter().filter(|(_, lasts)| *lasts) {
         answers.learned.remember(&exchange.opening.model, *remedy);
     }
     course.request_id.clone_from(&incoming.head.request_id);
@@ -276,8 +277,8 @@ async fn converse(
 
 impl Exchange {
     /// Leaves out what upstream refused by name, if that is ours to decide.
-    fn heal(&mut self, refusal: &str) -> Option<Remedy> {
-        let translate::Healed { request, remedy } =
+    fn heal(&mut self, refusal: &str) -> Option<(Remedy, bool)> {
+        let translate::Healed { request, remedy, lasts } =
             translate::heal(self.request.as_deref()?, refusal)?;
         tracing::warn!(
             exchange = %self.opening.exchange,
@@ -289,7 +290,7 @@ impl Exchange {
         self.outgoing.body = Texts::of(&request).body().into();
         self.request = Some(Arc::new(request));
         self.notes.push(remedy.note());
-        Some(remedy)
+        Some((remedy, lasts))
     }
 }
 

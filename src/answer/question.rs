@@ -15,16 +15,13 @@ use crate::{
         anthropic::{Native, Texts},
         cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
         catalog::Catalog,
-        chain::{Chain, Hash},
+        chain::Chain,
         exchange::{AnswerRef, AnsweredBy, CallId, UnixMillis},
         openai, task,
         translate::{self, Context, Form, Occasion, Originals, WithUsage},
     },
     store::CallFacts,
 };
-
-/// Longer ids are kept as their hash.
-const LONGEST_ID: usize = 256;
 
 /// Who asks, as the door understood it.
 #[derive(Debug, Clone)]
@@ -87,12 +84,12 @@ impl Parsed {
         let (what, stated) = match ask {
             Ask::Chat(body) => {
                 let request = Box::new(openai::Request::parse(&body)?);
-                let stated = request.end_user().map(|(_, user)| bounded(user));
+                let stated = request.end_user().map(|(_, user)| cache::bounded(user));
                 (What::Chat { request, body }, stated)
             }
             Ask::Messages(body, spoken) => {
                 let native = Box::new(Native::parse(&body)?);
-                let stated = native.user.as_deref().map(bounded);
+                let stated = native.user.as_deref().map(cache::bounded);
                 (What::Messages { native, body, spoken }, stated)
             }
         };
@@ -153,15 +150,6 @@ fn stream(request: &openai::Request, asker: &Asker) -> Option<WithUsage> {
     let asks = request.stream_options.as_ref().and_then(|options| options.include_usage);
     let usage = if asker.open_webui || asks == Some(true) { WithUsage::Yes } else { WithUsage::No };
     (request.stream == Some(true)).then_some(usage)
-}
-
-/// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.
-pub fn bounded(id: &str) -> String {
-    if id.len() <= LONGEST_ID {
-        id.to_owned()
-    } else {
-        Hash::of("long id", &[id.as_bytes()]).to_string()
-    }
 }
 
 fn scope(asker: &Asker, user: Option<&String>) -> Scope {

@@ -9,6 +9,9 @@ use super::{anthropic, chain::Hash};
 /// Part of every key: raised when the translation or the canonical form changes what a key means.
 const KEY_VERSION: &str = "reprise key 2";
 
+/// Longer ids are kept as their hash.
+const LONGEST_ID: usize = 256;
+
 /// The name under which an answer is found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey(Hash);
@@ -67,6 +70,15 @@ impl fmt::Display for Scope {
             Self::User(holder, user) => write!(f, "user {} {user}", holder.as_str()),
             Self::Chat(holder, chat) => write!(f, "chat {} {chat}", holder.as_str()),
         }
+    }
+}
+
+/// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.
+pub fn bounded(id: &str) -> String {
+    if id.len() <= LONGEST_ID {
+        id.to_owned()
+    } else {
+        Hash::of("long id", &[id.as_bytes()]).to_string()
     }
 }
 

@@ -95,6 +95,12 @@ impl Raw {
         serde_json::from_str::<&RawValue>(text).map(Self::new)
     }
 
+    /// Keeps a text, exactly as it is, if it is an object that can be read.
+    pub fn object(text: &str) -> Option<Self> {
+        serde_json::from_str::<serde_json::Map<String, Value>>(text).ok()?;
+        Self::parse(text).ok()
+    }
+
     /// The text.
     pub fn get(&self) -> &str {
         self.0.get()
@@ -191,10 +197,56 @@ pub fn kind(object: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Typed<'_>>(object).ok().map(|typed| typed.kind)
 }
 
-/// The same JSON with the keys of all objects sorted and no white space: what two texts that mean the same have in
-/// common. Text that is no JSON stays as it is.
+/// The same JSON with the keys of all objects sorted, no white space, and strings escaped alike: what two texts that
+/// mean the same have in common. Numbers stay as they are written: two that differ beyond the precision of a double are
+/// two. Text that is no JSON stays as it is.
 pub fn canonical(json: &[u8]) -> Vec<u8> {
-    let Ok(mut value) = serde_json::from_slice::<Value>(json) else { return json.to_vec() };
-    value.sort_all_objects();
-    serde_json::to_vec(&value).unwrap_or_else(|_| json.to_vec())
+    let mut out = Vec::with_capacity(json.len());
+    match serde_json::from_slice::<&RawValue>(json) {
+        Ok(value) => write_canonical(value.get(), DEEPEST, &mut out),
+        Err(_) => out.extend_from_slice(json),
+    }
+    out
+}
+
+/// What is nested more deeply is taken as it is written: each level is read again.
+const DEEPEST: usize = 32;
+
+fn write_canonical(json: &str, depth: usize, out: &mut Vec<u8>) {
+    let json = json.trim();
+    let as_written = |out: &mut Vec<u8>| out.extend_from_slice(json.as_bytes());
+    match json.as_bytes().first() {
+        Some(b'{') if depth > 0 => {
+            let Ok(Object(mut fields)) = Object::parse(json) else { return as_written(out) };
+            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+            out.push(b'{');
+            for (at, (name, value)) in fields.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(Raw::of(&**name).get().as_bytes());
+                out.push(b':');
+                write_canonical(value.get(), depth - 1, out);
+            }
+            out.push(b'}');
+        }
+        Some(b'[') if depth > 0 => {
+            let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json) else {
+                return as_written(out);
+            };
+            out.push(b'[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_canonical(item.get(), depth - 1, out);
+            }
+            out.push(b']');
+        }
+        Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(json) {
+            Ok(text) => out.extend_from_slice(Raw::of(&*text).get().as_bytes()),
+            Err(_) => as_written(out),
+        },
+        _ => as_written(out),
+    }
 }

@@ -92,9 +92,10 @@ pub fn recognise(request: &Request) -> Option<&'static str> {
         user.starts_with(prompt.user)
             && (!streams || prompt.streams == Streams::Maybe)
             && match (prompt.system, system) {
-                (None, None) => true,
+                // A model's own instructions stand in its tasks, too.
+                (None, _) => true,
                 (Some(beginning), Some(system)) => system.starts_with(beginning),
-                (None, Some(_)) | (Some(_), None) => false,
+                (Some(_), None) => false,
             }
     };
     PROMPTS.iter().find(fits).map(|prompt| prompt.task)
@@ -151,7 +152,8 @@ mod tests {
         let parts = json!([{"type": "text", "text": TITLE}]);
         assert_eq!(with("messages", json!([said("user", parts)])), None);
         let system = said("system", json!("Be kind."));
-        assert_eq!(with("messages", json!([system, said("user", json!(TITLE))])), None);
+        let instructed = json!([system, said("user", json!(TITLE))]);
+        assert_eq!(with("messages", instructed), Some("title_generation"), "a model's own");
         let user = said("user", json!(TITLE));
         let assistant = said("assistant", json!("Sure."));
         assert_eq!(with("messages", json!([user, assistant, user])), None);

@@ -27,7 +27,7 @@ pub use completion::completion;
 pub use error::error;
 pub use form::Form;
 pub use heal::{Healed, Remedy, heal};
-pub use history::refs;
+pub use history::{refs, said};
 pub use note::{Error, FileFault, ImageFault, Note};
 pub use request::{Context, Occasion, Original, Originals, Translated, request};
 pub use stream::{Chunks, WithUsage};

@@ -145,7 +145,7 @@ impl Explanation {
         let Translated { request: translated, version, betas, notes, .. } =
             translate::request(&request, &context)?;
         let (scope, shared) = match request.end_user() {
-            Some((_, user)) => (Scope::User(holder.clone(), user.to_owned()), Shared::User),
+            Some((_, user)) => (Scope::User(holder.clone(), cache::bounded(user)), Shared::User),
             None => (Scope::Client(holder.clone()), Shared::Client),
         };
         let texts = Texts::of(&translated);

@@ -4,8 +4,8 @@ use http::{HeaderMap, header};
 
 use super::{auth::Credentials, error::Rejection};
 use crate::{
-    answer::{Asker, bounded},
-    domain::cache::Directives,
+    answer::Asker,
+    domain::cache::{Directives, bounded},
 };
 
 /// Reads who asks. The ids are those of the connection's header box (Open WebUI fills in `{{CHAT_ID}}` and the like,

@@ -78,6 +78,24 @@ async fn what_is_still_refused_is_passed_on() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_one_request_is_not_held_against_the_next() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let hard = |text| with(ask_whole(text), "reasoning_effort", json!("high"));
+    upstream.push(Script::error(
+        400,
+        INVALID,
+        "`max_tokens` must be greater than `thinking.budget_tokens`.",
+    ));
+    upstream.push(hello());
+    app.client().post(CHAT, &hard("hi")).await.text().await;
+    assert_eq!(upstream.requests()[1].json().get("thinking"), None);
+    upstream.push(hello());
+    app.client().post(CHAT, &hard("again")).await.text().await;
+    assert_eq!(upstream.requests()[2].json()["thinking"]["type"], "enabled");
+}
+
+#[tokio::test]
 async fn thinking_that_is_refused_never_costs_the_answer() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;

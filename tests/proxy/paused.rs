@@ -23,6 +23,31 @@ fn pausing() -> Script {
     Script::sse(answer.stop("pause_turn"))
 }
 
+/// Anthropic may say what it refuses to be told: text with nothing in it.
+fn pausing_blankly() -> Script {
+    let searching =
+        r#"{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{}}"#;
+    Script::sse(Answer::of(MODEL).text(&["\n\n"]).whole(searching).stop("pause_turn"))
+}
+
+#[tokio::test]
+async fn blank_text_is_not_sent_back() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.push(pausing_blankly());
+    upstream.push(found());
+    app.client().post(CHAT, &ask_whole("hi")).await.text().await;
+    let sent = upstream.requests()[1].json();
+    let said = sent["messages"].as_array().and_then(|messages| messages.last()).cloned();
+    let kinds: Vec<Value> = said
+        .iter()
+        .flat_map(|said| said["content"].as_array())
+        .flatten()
+        .map(|block| block["type"].clone())
+        .collect();
+    assert_eq!(kinds, ["server_tool_use"]);
+}
+
 fn found() -> Script {
     let answer = Answer::counting(MODEL, tokens(30, 7));
     Script::sse(answer.text(&["Found."]).tool("toolu_01", "f", &["{}"]).stop("tool_use"))

@@ -153,7 +153,6 @@ impl Message {
     fn go_on(&mut self, more: Self) {
         self.earlier += self.usage.tokens();
         self.content.extend(more.content);
-        self.model = more.model;
         self.stop = more.stop;
         self.usage = more.usage;
     }

@@ -204,8 +204,8 @@ pub enum ContentBlock {
         id: String,
         /// The tool.
         name: String,
-        /// Always an object.
-        input: Value,
+        /// Always an object, as it was written.
+        input: Raw,
     },
     /// What the tool answered, at the start of the user turn after it.
     ToolResult {

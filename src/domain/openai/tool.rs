@@ -98,6 +98,8 @@ pub struct ToolChoice {
     pub name: Option<String>,
     /// Those that may be called.
     pub allowed: Option<AllowedTools>,
+    /// At most one call, as Anthropic says it.
+    pub single: bool,
 }
 
 /// `tool_choice.allowed_tools`.
@@ -141,6 +143,8 @@ pub(super) struct ToolChoiceObject {
     kind: Option<String>,
     #[serde(default)]
     allowed_tools: Option<AllowedTools>,
+    #[serde(default)]
+    disable_parallel_tool_use: Option<bool>,
     #[serde(flatten)]
     named: NamedTool,
 }
@@ -156,12 +160,18 @@ impl TextOr<'_> for ToolChoice {
     const EXPECTED: &'static str = "a string or an object with `type` and `function`";
 
     fn from_text(kind: String) -> Self {
-        Self { kind, name: None, allowed: None }
+        Self { kind, name: None, allowed: None, single: false }
     }
 
-    fn from_other(ToolChoiceObject { kind, allowed_tools, named }: ToolChoiceObject) -> Self {
+    fn from_other(object: ToolChoiceObject) -> Self {
+        let ToolChoiceObject { kind, allowed_tools, disable_parallel_tool_use, named } = object;
         // `function_call`, the old form, has no type.
         let kind = kind.unwrap_or_else(|| "function".to_owned());
-        Self { kind, name: named.name().map(str::to_owned), allowed: allowed_tools }
+        Self {
+            kind,
+            name: named.name().map(str::to_owned),
+            allowed: allowed_tools,
+            single: disable_parallel_tool_use == Some(true),
+        }
     }
 }

@@ -83,7 +83,11 @@ fn limit(request: &mut openai::Request, most: u32, notes: &mut Notes) {
 /// In any of the ways in which clients do (§9.1).
 fn says_how_to_think(request: &openai::Request) -> bool {
     let extra = |name| request.extra.get(name).is_some_and(|value| !value.is_null());
-    request.reasoning_effort.is_some() || extra("thinking") || extra("reasoning")
+    let effort = request.extra.get("output_config").and_then(|config| config.get("effort"));
+    request.reasoning_effort.is_some()
+        || extra("thinking")
+        || extra("reasoning")
+        || effort.is_some_and(|effort| !effort.is_null())
 }
 
 #[cfg(test)]

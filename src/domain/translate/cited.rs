@@ -26,6 +26,11 @@ impl Cited {
         self.length += code_points(inside);
     }
 
+    /// More text.
+    pub(super) fn grow_by(&mut self, text: &str) {
+        self.length += text.chars().count();
+    }
+
     /// The block stands on this.
     pub(super) fn cite(&mut self, citation: Citation) {
         if citation.url.is_some() && !self.pages.contains(&citation) {

@@ -76,6 +76,11 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// All text, as the client was told it.
+    pub(super) fn whole(&self) -> String {
+        self.text.as_ref().and_then(JsonString::decode).unwrap_or_default()
+    }
+
     /// The blocks of text, with `separator` between them.
     pub(super) fn joined(&self, separator: &str) -> String {
         let pieces: Option<Vec<String>> = self.pieces.iter().map(JsonString::decode).collect();
@@ -88,14 +93,19 @@ impl Told {
 /// Tells a client of an answer's blocks.
 pub(super) fn tell(blocks: Vec<anthropic::Block>, form: &Form) -> Told {
     let mut told = Told::default();
+    let mut fence = (form.text == form::Text::Unfenced).then(Unfence::default);
     for block in blocks {
         match block.kind {
             BlockKind::Text { text, citations } => {
                 told.cited.begin();
-                told.cited.grow(text.inside());
+                let shown = match &mut fence {
+                    Some(fence) => unfenced(fence, &text),
+                    None => text.clone(),
+                };
+                told.cited.grow(shown.inside());
                 citations.iter().for_each(|citation| told.cited.cite(citation));
                 told.annotations.append(&mut told.cited.take_annotations());
-                told.text.get_or_insert_default().push_string(&text);
+                told.text.get_or_insert_default().push_string(&shown);
                 told.pieces.push(text);
             }
             BlockKind::Thinking { thinking, signature } => {
@@ -124,13 +134,17 @@ pub(super) fn tell(blocks: Vec<anthropic::Block>, form: &Form) -> Told {
             BlockKind::Other { .. } => {}
         }
     }
-    if form.text == form::Text::Unfenced
-        && let Some(text) = told.text.as_ref().and_then(JsonString::decode)
-    {
-        let mut fence = Unfence::default();
-        let mut bare = fence.push(&text);
-        bare += &fence.finish();
-        told.text = Some(JsonString::new(&bare));
+    if let Some(mut fence) = fence {
+        let rest = JsonString::new(&fence.finish());
+        told.cited.grow(rest.inside());
+        if let Some(text) = &mut told.text {
+            text.push_string(&rest);
+        }
     }
     told
+}
+
+/// A text without its fence. One that cannot be decoded has half of a surrogate pair, and is told as it is.
+fn unfenced(fence: &mut Unfence, text: &JsonString) -> JsonString {
+    text.decode().map_or_else(|| text.clone(), |text| JsonString::new(&fence.push(&text)))
 }

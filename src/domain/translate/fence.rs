@@ -17,6 +17,8 @@ enum State {
     Fenced,
     /// There is none.
     Bare,
+    /// There was one, and what comes after it is no part of the JSON.
+    Over,
 }
 
 const FENCE: &str = "```";
@@ -40,8 +42,17 @@ impl Unfence {
         }
         match self.state {
             State::Beginning => String::new(),
+            State::Over => {
+                self.held.clear();
+                String::new()
+            }
             State::Bare => std::mem::take(&mut self.held),
             State::Fenced => {
+                if let Some(end) = closing_line(&self.held) {
+                    self.state = State::Over;
+                    self.held.truncate(end);
+                    return std::mem::take(&mut self.held).trim_end().to_owned();
+                }
                 let certain = self.held.trim_end_matches(|c: char| c == '`' || c.is_whitespace());
                 let rest = self.held.split_off(certain.len());
                 std::mem::replace(&mut self.held, rest)
@@ -52,8 +63,23 @@ impl Unfence {
     /// What is left when the text has ended.
     pub(super) fn finish(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
-        if self.state == State::Fenced { String::new() } else { held }
+        match self.state {
+            State::Beginning | State::Bare => held,
+            State::Fenced | State::Over => String::new(),
+        }
     }
+}
+
+/// Where a line begins that closes the fence. No line of JSON begins so: within its strings there are no line ends.
+fn closing_line(text: &str) -> Option<usize> {
+    let mut at = 0;
+    text.split_inclusive('\n').find_map(|line| {
+        let begin = at;
+        at += line.len();
+        // A line that is given in pieces had its beginning in an earlier one.
+        let is_whole = begin > 0;
+        (is_whole && line.trim_start().starts_with(FENCE)).then_some(begin)
+    })
 }
 
 #[cfg(test)]
@@ -75,6 +101,7 @@ mod tests {
             ("```json\n{\"a\": 1}\n```", "{\"a\": 1}"),
             ("\n ```\n{\"a\": \"`\"}\n```\n", "{\"a\": \"`\"}"),
             ("{\"a\": \"```\"}", "{\"a\": \"```\"}"),
+            ("```json\n{\"a\": 1}\n```\n\nHope this helps!", "{\"a\": 1}"),
             ("``", "``"),
             ("", ""),
             ("  17", "  17"),

@@ -93,7 +93,8 @@ fn of_schema(
             Ok(held) => {
                 held.changes().for_each(|what| notes.add(SCHEMA, what));
                 let format = Some(anthropic::Format::JsonSchema { schema: held.schema });
-                return Ok(Shape { format, ..Shape::default() });
+                // Should Anthropic refuse the schema, it is sent as words.
+                return Ok(Shape { format, instruction: None, text: form::Text::Unfenced });
             }
             Err(unsupported) => unsupported.to_string(),
         },

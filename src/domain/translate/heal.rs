@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{note::Note, thinking::is_thinking};
 use crate::domain::anthropic::{
-    ContentBlock, Format, Request, RequestMessage, Role, Thinking, Tool, ToolChoice,
+    ContentBlock, Format, Place, Request, Role, Thinking, Tool, ToolChoice,
 };
 
 /// What is done to a request.
@@ -20,6 +20,8 @@ pub enum Remedy {
     TopP,
     /// Without `top_k`.
     TopK,
+    /// With `thinking` as much as the question needs, not up to a budget.
+    Adaptive,
     /// Without `thinking`.
     Thinking,
     /// Without what becomes of thinking that does not fit.
@@ -51,15 +53,24 @@ pub struct Healed {
     pub request: Request,
     /// What was done to it.
     pub remedy: Remedy,
+    /// Whether the model will refuse it the next time, too.
+    pub lasts: bool,
 }
+
+/// What a refusal says that is about the model, and not about one request.
+const OF_THE_MODEL: &[&str] =
+    &["not supported", "does not support", "is deprecated for", "Extra inputs are not permitted"];
 
 /// What the refusals of the API have in them (`reference/anthropic-api.md` §1), the more special before the more
 /// general.
 const SYMPTOMS: &[(&[&str], Remedy)] = &[
     (&["block_binding"], Remedy::BlockBinding),
+    (&["thinking.type.enabled"], Remedy::Adaptive),
+    (&["thinking.type."], Remedy::Thinking),
     (&["`signature`"], Remedy::EarlierThinking),
     (&["`redacted_thinking`"], Remedy::EarlierThinking),
-    (&["Expected `thinking`"], Remedy::EarlierThinking),
+    (&["Expected", "thinking", "but found"], Remedy::EarlierThinking),
+    (&["messages.", ".content.", "thinking"], Remedy::EarlierThinking),
     (&["thinking", "cannot be modified"], Remedy::EarlierThinking),
     (&["prefill"], Remedy::Prefill),
     (&["must end with a user message"], Remedy::Prefill),
@@ -91,13 +102,14 @@ pub fn heal(request: &Request, refusal: &str) -> Option<Healed> {
     remedies.find_map(|(_, remedy)| {
         let mut healed = request.clone();
         remedy.apply(&mut healed);
-        (healed != *request).then_some(Healed { request: healed, remedy: *remedy })
+        let lasts = remedy.can_last() && OF_THE_MODEL.iter().any(|sign| refusal.contains(sign));
+        (healed != *request).then_some(Healed { request: healed, remedy: *remedy, lasts })
     })
 }
 
 impl Remedy {
-    /// Whether the model will refuse it the next time, too: not what is wrong with one conversation or one schema.
-    pub const fn lasts(self) -> bool {
+    /// Whether it can be about a model: not what is wrong with one conversation or one schema.
+    const fn can_last(self) -> bool {
         !matches!(self, Self::EarlierThinking | Self::Format | Self::Strict | Self::Metadata)
     }
 
@@ -107,6 +119,7 @@ impl Remedy {
             Self::Temperature => ("temperature", "is left out"),
             Self::TopP => ("top_p", "is left out"),
             Self::TopK => ("top_k", "is left out"),
+            Self::Adaptive => ("reasoning_effort", "the model thinks without a budget"),
             Self::Thinking => ("reasoning_effort", "thinking is left as the model does by itself"),
             Self::BlockBinding => {
                 ("messages", "what becomes of earlier thinking that does not fit is left open")
@@ -132,9 +145,14 @@ impl Remedy {
             Self::Temperature => request.temperature = None,
             Self::TopP => request.top_p = None,
             Self::TopK => request.top_k = None,
+            Self::Adaptive => {
+                if let Some(Thinking::Enabled { display, block_binding, .. }) = request.thinking {
+                    request.thinking = Some(Thinking::Adaptive { display, block_binding });
+                }
+            }
             Self::Thinking => {
                 request.thinking = None;
-                leave_out_thinking(&mut request.messages);
+                leave_out_thinking(request);
             }
             Self::BlockBinding => {
                 if let Some(
@@ -146,7 +164,7 @@ impl Remedy {
                 }
             }
             Self::EarlierThinking => {
-                leave_out_thinking(&mut request.messages);
+                leave_out_thinking(request);
                 // The manual mode must begin with it.
                 if matches!(request.thinking, Some(Thinking::Enabled { .. })) {
                     request.thinking = None;
@@ -188,17 +206,23 @@ fn ask_for_call(request: &mut Request) {
     super::messages::append_to_last_user(&mut request.messages, instruction);
 }
 
-fn leave_out_thinking(messages: &mut Vec<RequestMessage>) {
+fn leave_out_thinking(request: &mut Request) {
+    let messages = &mut request.messages;
+    if !messages.iter().flat_map(|message| &message.content).any(is_thinking) {
+        return;
+    }
     for message in messages.iter_mut().filter(|message| message.role == Role::Assistant) {
         message.content.retain(|block| !is_thinking(block));
     }
     messages.retain(|message| !message.content.is_empty());
+    // Blocks are counted otherwise now.
+    request.breakpoints.retain(|mark| !matches!(mark.at, Place::Message { .. }));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::anthropic::{BlockBinding, Display, PrefixMismatch};
+    use crate::domain::anthropic::{BlockBinding, Display, PrefixMismatch, RequestMessage};
 
     #[test]
     fn refusals_of_the_api_are_understood() {
@@ -253,6 +277,24 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_takes_no_budget_thinks_without_and_what_is_wrong_with_one_request_does_not_last()
+     {
+        let enabled = Thinking::Enabled {
+            budget_tokens: 2048,
+            display: Display::Summarized,
+            block_binding: None,
+        };
+        let mut request = Request { thinking: Some(enabled), ..Request::default() };
+        request.output_config.effort = Some(crate::domain::anthropic::Effort::Low);
+        let refusal = "\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\" and \"output_config.effort\" to control thinking behavior.";
+        let healed = heal(&request, refusal).unwrap();
+        assert_eq!((healed.remedy, healed.lasts), (Remedy::Adaptive, true));
+        assert_eq!(healed.request.output_config.effort, request.output_config.effort);
+        let refusal = "`max_tokens` must be greater than `thinking.budget_tokens`.";
+        assert!(!heal(&request, refusal).unwrap().lasts);
+    }
+
+    #[test]
     fn what_is_wrong_with_a_conversation_mends_it() {
         let thought = ContentBlock::RedactedThinking { data: "x".into() };
         let said = vec![thought, ContentBlock::text("r")];
@@ -268,6 +310,6 @@ mod tests {
         let healed = heal(&request, "Invalid `data` in `redacted_thinking` block").unwrap();
         assert_eq!(healed.request.thinking, None);
         assert_eq!(healed.request.messages[0].content, [ContentBlock::text("r")]);
-        assert!(!healed.remedy.lasts());
+        assert!(!healed.lasts);
     }
 }

@@ -4,23 +4,24 @@
 //! Where the ledger has the answer, and telling it again gives just the turn that came in, its blocks are put back. An
 //! answer that somebody edited is sent as it was edited, with the thinking that the client kept.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{
-    completion::{Told, tell},
-    form::Form,
+    completion::tell,
+    form::{CUSTOM_INPUT, Form},
     note::Notes,
     request::{Original, Originals},
-    thinking::Plan,
+    thinking::{Plan, is_thinking},
+    tools,
 };
 use crate::domain::{
-    anthropic::{BlockKind, ContentBlock},
+    anthropic::{self, BlockKind, ContentBlock},
     catalog::Catalog,
     exchange::AnswerRef,
-    json::{JsonString, Raw},
-    openai::{self, Called, Content, REDACTED_FORMAT},
+    json::{JsonString, Raw, canonical},
+    openai::{self, Content, REDACTED_FORMAT, THINKING_FORMAT},
 };
 
 /// What the turns of the assistant are compared with.
@@ -58,24 +59,15 @@ impl History<'_> {
     /// The blocks of the answer that `message` repeats, if there is one and it is unchanged.
     pub(super) fn restore(&self, message: &openai::Message) -> Option<Vec<ContentBlock>> {
         let original: &Arc<Original> = self.originals.get(&first_ref(message)?)?;
-        if !says(message, &tell(original.blocks.clone(), self.form)) {
+        if !says(message, original, self.form) {
             return None;
         }
         let same_model =
             self.catalog.rules(&original.model).id == self.catalog.rules(self.model).id;
         let keeps_thinking = same_model && self.plan.takes_blocks();
-        let restored = original.blocks.iter().filter_map(|block| match &block.kind {
-            BlockKind::Thinking { .. } | BlockKind::RedactedThinking { .. } if !keeps_thinking => {
-                None
-            }
-            // Anthropic refuses blank text, although it may itself have said so.
-            BlockKind::Text { text, .. } if text.is_blank() => None,
-            BlockKind::Text { text, citations } if citations.is_empty() => {
-                text.decode().map(ContentBlock::text)
-            }
-            _ => Some(ContentBlock::Original(Raw::of(block))),
-        });
-        Some(restored.collect())
+        let mut restored = said(&original.blocks);
+        restored.retain(|block| keeps_thinking || !is_thinking(block));
+        Some(restored)
     }
 
     /// The thinking that the client kept, where it can be sent.
@@ -97,45 +89,62 @@ impl History<'_> {
     }
 }
 
-/// Whether the message says what the client was told.
-fn says(message: &openai::Message, told: &Told) -> bool {
-    let calls = message.tool_calls.as_deref().unwrap_or_default();
-    let said = said(message);
-    let texts: Vec<Cow<'_, str>> = vec![told.joined("").into(), told.joined("\n").into()];
-    // Open WebUI trims what it keeps, and may put the pieces on lines of their own.
-    texts.iter().any(|text| text.trim() == said.trim())
-        && calls.len() == told.calls.len()
-        && calls.iter().zip(&told.calls).all(|(given, told)| {
-            given.id.as_deref() == Some(&*told.id) && is_same_call(given, &told.called)
-        })
-}
-
-fn is_same_call(given: &openai::ToolCall, told: &Called) -> bool {
-    match (told, &given.function) {
-        (Called::Function { function }, Some(given)) => {
-            given.name == function.name && same_json(&given.arguments, &function.arguments)
+/// What Claude said, as it is sent back: all of it, but for what Anthropic refuses although it has said so itself.
+pub fn said(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
+    let sent = blocks.iter().filter_map(|block| match &block.kind {
+        BlockKind::Text { text, .. } if text.is_blank() => None,
+        BlockKind::Text { text, citations } if citations.is_empty() => {
+            text.decode().map(ContentBlock::text)
         }
-        (Called::Custom { custom }, _) => given.custom.as_ref().is_some_and(|given| {
-            given.name == custom.name && given.input.as_deref().unwrap_or_default() == custom.input
-        }),
-        (Called::Function { .. }, None) => false,
-    }
+        _ => Some(ContentBlock::Original(Raw::of(block))),
+    });
+    sent.collect()
 }
 
-/// Whether arguments are the same JSON. Ones that are none cannot be put back: the original has lost them.
-fn same_json(given: &Value, told: &JsonString) -> bool {
-    let Some(told) = told.decode().and_then(|text| serde_json::from_str::<Value>(&text).ok())
-    else {
+/// Whether the message says what Claude said and the client was told.
+fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
+    let told = tell(original.blocks.clone(), form);
+    let text = text(message);
+    // Open WebUI trims what it keeps, and may put the pieces on lines of their own.
+    let is_same_text =
+        [told.whole(), told.joined("\n")].iter().any(|told| told.trim() == text.trim());
+    let mut given = message.tool_calls.iter().flatten();
+    let mut calls = original.blocks.iter().filter_map(|block| match &block.kind {
+        BlockKind::ToolUse { id, name, arguments } => Some((id, name, arguments)),
+        _ => None,
+    });
+    is_same_text
+        && calls.all(|(id, name, arguments)| {
+            given.next().is_some_and(|given| {
+                given.id.as_ref() == Some(id) && is_same_call(given, name, arguments)
+            })
+        })
+        && given.next().is_none()
+}
+
+/// Whether a call is that of the tool `name`, as it is called upstream. The client may have left its definition out.
+fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString) -> bool {
+    // Arguments that are no object cannot be put back: the original has lost them.
+    let Some(arguments) = arguments.decode().filter(|text| Raw::object(text).is_some()) else {
         return false;
     };
-    match given {
-        Value::String(text) if text.trim().is_empty() => told == serde_json::json!({}),
-        Value::String(text) => serde_json::from_str::<Value>(text).is_ok_and(|given| given == told),
-        given => *given == told,
-    }
+    let (called, given) = match (&given.custom, &given.function) {
+        (Some(custom), _) => {
+            let input = custom.input.as_deref().unwrap_or_default();
+            (&custom.name, serde_json::json!({ CUSTOM_INPUT: input }).to_string())
+        }
+        (None, Some(function)) => match &function.arguments {
+            Value::String(text) if text.trim().is_empty() => (&function.name, "{}".to_owned()),
+            Value::String(text) => (&function.name, text.clone()),
+            other => (&function.name, other.to_string()),
+        },
+        (None, None) => return false,
+    };
+    tools::upstream_name(called) == name
+        && canonical(given.as_bytes()) == canonical(arguments.as_bytes())
 }
 
-fn said(message: &openai::Message) -> String {
+fn text(message: &openai::Message) -> String {
     match &message.content {
         None => String::new(),
         Some(Content::Text(text)) => text.clone(),
@@ -154,8 +163,8 @@ fn thinking(message: &openai::Message) -> Vec<ContentBlock> {
         Some(Value::Array(items)) => items.clone(),
         _ => Vec::new(),
     };
-    let blocks: Vec<ContentBlock> =
-        items(&message.reasoning_details).iter().filter_map(block).collect();
+    let details = merged(items(&message.reasoning_details));
+    let blocks: Vec<ContentBlock> = details.iter().filter_map(block).collect();
     if blocks.is_empty() {
         items(&message.thinking_blocks).iter().filter_map(block).collect()
     } else {
@@ -163,16 +172,46 @@ fn thinking(message: &openai::Message) -> Vec<ContentBlock> {
     }
 }
 
+/// The parts of a stream that have the same `index`, put together as Open WebUI does (§8.5): texts are joined, other
+/// fields replaced.
+fn merged(items: Vec<Value>) -> Vec<Value> {
+    let mut merged: Vec<Value> = Vec::with_capacity(items.len());
+    for item in items {
+        let index = item.get("index").and_then(Value::as_u64);
+        // Parts of a block follow each other.
+        let same = merged
+            .last_mut()
+            .filter(|last| index.is_some() && last.get("index").and_then(Value::as_u64) == index);
+        let (Some(Value::Object(same)), Value::Object(fields)) = (same, &item) else {
+            merged.push(item);
+            continue;
+        };
+        for (name, value) in fields {
+            match (same.get_mut(name), value) {
+                (Some(Value::String(text)), Value::String(more)) if name == "text" => {
+                    text.push_str(more);
+                }
+                _ => {
+                    same.insert(name.clone(), value.clone());
+                }
+            }
+        }
+    }
+    merged
+}
+
 fn block(item: &Value) -> Option<ContentBlock> {
     let text = |name: &str| item.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let ours = || text("format").is_none_or(|format| format == REDACTED_FORMAT);
+    // Other providers' thinking looks alike.
+    let is_claudes =
+        text("format").is_none_or(|format| [THINKING_FORMAT, REDACTED_FORMAT].contains(&format));
     match text("type")? {
-        kind @ ("reasoning.text" | "thinking") => {
+        kind @ ("reasoning.text" | "thinking") if is_claudes => {
             let field = if kind == "thinking" { "thinking" } else { "text" };
             let thinking = text(field).unwrap_or_default().to_owned();
             Some(ContentBlock::Thinking { thinking, signature: text("signature")?.to_owned() })
         }
-        "reasoning.encrypted" if ours() => {
+        "reasoning.encrypted" if is_claudes => {
             Some(ContentBlock::RedactedThinking { data: text("data")?.to_owned() })
         }
         "redacted_thinking" => {

@@ -130,7 +130,7 @@ impl<'a> Turns<'a, '_> {
                     return Err(Error::Missing { field: format!("messages[{at}].tool_call_id") });
                 };
                 if !tools::answer(&mut self.calls, id, &mut content) {
-                    let what = "a result without a call before it is left out";
+                    let what = "a result without a call that waits for one is left out";
                     self.notes.add(format!("messages[{at}]"), what);
                 }
                 return Ok(());
@@ -138,7 +138,7 @@ impl<'a> Turns<'a, '_> {
             openai::Role::Function => {
                 let name = message.name.as_deref();
                 if !tools::answer_function(&mut self.calls, name, &mut content) {
-                    let what = "a result without a call before it is left out";
+                    let what = "a result without a call that waits for one is left out";
                     self.notes.add(format!("messages[{at}]"), what);
                 }
                 return Ok(());

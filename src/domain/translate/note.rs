@@ -14,6 +14,9 @@ pub struct Note {
     pub what: String,
 }
 
+/// So many notes are kept of one translation.
+const MOST_NOTES: usize = 100;
+
 /// The notes of one translation, in the order in which they arose.
 #[derive(Debug, Default)]
 pub(super) struct Notes(Vec<Note>);
@@ -21,6 +24,11 @@ pub(super) struct Notes(Vec<Note>);
 impl Notes {
     /// Says that `what` was done to `field`.
     pub(super) fn add(&mut self, field: impl Into<String>, what: impl Into<String>) {
+        if self.0.len() >= MOST_NOTES {
+            self.0.truncate(MOST_NOTES);
+            let what = "there are more notes than are kept".to_owned();
+            return self.0.push(Note { field: String::new(), what });
+        }
         self.0.push(Note { field: field.into(), what: what.into() });
     }
 

@@ -1,6 +1,8 @@
 //! The parameters that are numbers and words: limits, sampling, stops, tiers, who asks (`reference/anthropic-api.md`
 //! §1.1, §9.1).
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{
@@ -122,11 +124,12 @@ fn top_k(given: Option<&Value>, notes: &mut Notes) -> Result<Option<u64>, Error>
 
 /// Anthropic refuses blank ones.
 pub(super) fn stop_sequences(given: Option<&openai::Stop>, notes: &mut Notes) -> Vec<String> {
+    let mut seen = HashSet::new();
     let mut kept: Vec<String> = Vec::new();
     for text in given.iter().flat_map(|stop| &stop.0) {
         if messages::is_blank(text) {
             notes.once(|| "stop".to_owned(), "a blank stop sequence is left out");
-        } else if !kept.contains(text) {
+        } else if seen.insert(text) {
             kept.push(text.clone());
         }
     }

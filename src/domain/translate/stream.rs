@@ -351,7 +351,11 @@ impl Streaming {
         };
         // Half of a surrogate pair cannot be decoded; JSON in a fence does not begin or end with one.
         match serde_json::from_str::<String>(literal.get()) {
-            Ok(text) => self.envelope.text("content", &fence.push(&text), out),
+            Ok(text) => {
+                let text = fence.push(&text);
+                self.text.grow_by(&text);
+                self.envelope.text("content", &text, out);
+            }
             Err(_) => self.envelope.literal("content", literal, out),
         }
     }
@@ -368,7 +372,9 @@ impl Streaming {
 
     fn finish(mut self, with_usage: WithUsage, bill: Bill, out: &mut Vec<u8>) {
         if let Some(fence) = &mut self.fence {
-            self.envelope.text("content", &fence.finish(), out);
+            let text = fence.finish();
+            self.text.grow_by(&text);
+            self.envelope.text("content", &text, out);
         }
         let reason = finish_reason(&self.stop, &self.form);
         let tier = service_tier(&self.usage);

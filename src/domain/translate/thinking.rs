@@ -97,7 +97,13 @@ pub(super) fn plan(
     let off = || off(rules, quiet);
     let mut plan = match wanted {
         Wanted::Unsaid if !rules.thinks_by_default => quiet,
-        Wanted::Unsaid if forced => off(),
+        Wanted::Unsaid if forced => {
+            notes.add(
+                "tool_choice",
+                "thinking is turned off, because a call that must be made excludes it",
+            );
+            off()
+        }
         Wanted::Unsaid if small => {
             let what = "thinking is turned off, or kept short where it cannot be, because it counts \
                         against so small a limit";
@@ -121,10 +127,11 @@ pub(super) fn plan(
             }
             plan
         }
-        Wanted::On { .. } if forced => {
+        Wanted::On { effort, .. } if forced => {
             let what = "thinking is left out, because a call that must be made excludes it";
             notes.add("reasoning_effort", what);
-            off()
+            // How hard to try is another matter.
+            Plan { effort, ..off() }
         }
         Wanted::On { effort, budget, manual, display } => {
             let manual = match (accepts(rules, "adaptive"), accepts(rules, "enabled")) {
@@ -143,8 +150,16 @@ pub(super) fn plan(
                     notes.add("reasoning_effort", what);
                     return Ok(quiet);
                 };
-                if budget.is_some_and(|budget| budget > budget_tokens) {
-                    let what = "is lowered to what max_tokens has room for";
+                let what = match budget {
+                    Some(budget) if budget > budget_tokens => {
+                        "is lowered to what max_tokens has room for"
+                    }
+                    Some(budget) if budget < budget_tokens => {
+                        "is raised to 1024, the least there is"
+                    }
+                    _ => "",
+                };
+                if !what.is_empty() {
                     notes.add("thinking.budget_tokens", what);
                 }
                 let thinking = Thinking::Enabled { budget_tokens, display, block_binding: None };
@@ -244,7 +259,15 @@ fn nearest(wanted: Effort, rules: &Model, notes: &mut Notes) -> Option<Effort> {
 /// What the client asks for. `thinking` is Anthropic's own word and goes first; `reasoning` is OpenRouter's.
 fn wanted(request: &openai::Request, notes: &mut Notes) -> Result<Wanted, Error> {
     let given = |name| request.extra.get(name).filter(|value: &&Value| !value.is_null());
-    let from_config = given("output_config").and_then(|config| config.get("effort"));
+    let config = given("output_config");
+    let from_config = config.and_then(|config| config.get("effort"));
+    let others = config.and_then(Value::as_object).into_iter().flatten();
+    if others.into_iter().any(|(name, value)| name != "effort" && !value.is_null()) {
+        notes.add(
+            "output_config",
+            "only its effort is read; response_format says the form of the answer",
+        );
+    }
     let effort = match (&request.reasoning_effort, from_config.and_then(Value::as_str)) {
         (Some(effort), _) => parse_effort("reasoning_effort", effort)?,
         (None, Some(effort)) => parse_effort("output_config.effort", effort)?,
@@ -316,6 +339,9 @@ fn parse_thinking(thinking: &Value) -> Result<Wanted, Error> {
 }
 
 fn parse_reasoning(reasoning: &Value) -> Result<Wanted, Error> {
+    if let Some(effort) = reasoning.as_str() {
+        return parse_effort("reasoning", effort);
+    }
     let flag = |name| reasoning.get(name).and_then(Value::as_bool);
     let effort = match reasoning.get("effort").and_then(Value::as_str) {
         Some(effort) => parse_effort("reasoning.effort", effort)?,

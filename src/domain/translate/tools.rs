@@ -201,6 +201,11 @@ pub(super) fn stubs(messages: &[RequestMessage], notes: &mut Notes) -> Vec<Tool>
     tools
 }
 
+/// The name of a tool as it is called upstream.
+pub(super) fn upstream_name(given: &str) -> String {
+    names::upstream(given)
+}
+
 /// Asks a model for a call that cannot be forced to one.
 pub(super) const CALL_ANY: &str = "Answer by calling one of the tools, not by text alone.";
 
@@ -236,7 +241,9 @@ pub(super) fn choice(
         (None, None) => ("tool_choice", Wanted::Default),
     };
     // In the old form there is no room for a second call.
-    let single = request.parallel_tool_calls == Some(false) || is_old_form(request);
+    let single = request.parallel_tool_calls == Some(false)
+        || request.tool_choice.as_ref().is_some_and(|choice| choice.single)
+        || is_old_form(request);
     if tools.is_empty() {
         if matches!(wanted, Wanted::Any | Wanted::Tool(_) | Wanted::AnyOf(_)) {
             return Err(Error::ChoiceWithoutTools);
@@ -319,7 +326,7 @@ enum Wanted<'a> {
 }
 
 fn wanted<'a>(given: &'a openai::ToolChoice, notes: &mut Notes) -> Result<Wanted<'a>, Error> {
-    let openai::ToolChoice { kind, name, allowed } = given;
+    let openai::ToolChoice { kind, name, allowed, single: _ } = given;
     Ok(match (kind.as_str(), name) {
         ("auto", _) => Wanted::Auto,
         ("none", _) => Wanted::None,

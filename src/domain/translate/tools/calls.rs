@@ -11,7 +11,7 @@ use super::{
     },
     names,
 };
-use crate::domain::{anthropic::ContentBlock, chain::Hash, openai};
+use crate::domain::{anthropic::ContentBlock, chain::Hash, json::Raw, openai};
 
 /// A call of the history that waits for its result.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Ids {
             (Some(custom), _) => {
                 let name = name(&custom.name, || format!("{path}.custom.name"), notes);
                 let text = custom.input.as_deref().unwrap_or_default();
-                (name, json!({ CUSTOM_INPUT: text }))
+                (name, Raw::of(&json!({ CUSTOM_INPUT: text })))
             }
             (None, Some(function)) => {
                 called(function, &|field| format!("{path}.function.{field}"), notes)
@@ -176,11 +176,11 @@ fn called(
     function: &openai::FunctionCall,
     path: &dyn Fn(&str) -> String,
     notes: &mut Notes,
-) -> (String, Value) {
+) -> (String, Raw) {
     let input = input(&function.arguments).unwrap_or_else(|text| {
         let what = "is no JSON object; it is sent inside one, as INVALID_JSON";
         notes.once(|| path("arguments"), what);
-        json!({"INVALID_JSON": text})
+        Raw::of(&json!({"INVALID_JSON": text}))
     });
     (name(&function.name, || path("name"), notes), input)
 }
@@ -194,16 +194,13 @@ fn name(given: &str, field: impl FnOnce() -> String, notes: &mut Notes) -> Strin
     name
 }
 
-/// The arguments as an object, or the text that is none.
-fn input(arguments: &Value) -> Result<Value, String> {
+/// The arguments as an object, exactly as they were written, or the text that is none.
+fn input(arguments: &Value) -> Result<Raw, String> {
     match arguments {
-        Value::Null => Ok(json!({})),
-        Value::Object(_) => Ok(arguments.clone()),
-        Value::String(text) if text.trim().is_empty() => Ok(json!({})),
-        Value::String(text) => match serde_json::from_str(text) {
-            Ok(object @ Value::Object(_)) => Ok(object),
-            _ => Err(text.clone()),
-        },
+        Value::Null => Ok(Raw::of(&json!({}))),
+        Value::Object(_) => Ok(Raw::of(arguments)),
+        Value::String(text) if text.trim().is_empty() => Ok(Raw::of(&json!({}))),
+        Value::String(text) => Raw::object(text).ok_or_else(|| text.clone()),
         other => Err(other.to_string()),
     }
 }

@@ -9,6 +9,8 @@ use super::super::note::{Error, Notes};
 const COMBINING: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 /// References within references are followed so far.
 const DEEPEST: usize = 3;
+/// And so many properties are gathered in all.
+const MOST: usize = 2000;
 
 /// A schema, and what it cannot say.
 #[derive(Debug, PartialEq)]
@@ -54,7 +56,7 @@ pub(super) fn parameters(
         let what = "alternatives at the top of the schema are merged into one object, and told in the description";
         notes.once(field, what);
         told = alternatives(&schema);
-        let Fields { properties, required } = fields(&schema, &schema, DEEPEST);
+        let Fields { properties, required } = fields(&schema, &schema, DEEPEST, &mut { MOST });
         for keyword in COMBINING.iter().chain(&["$ref"]) {
             schema.shift_remove(*keyword);
         }
@@ -123,23 +125,29 @@ struct Fields {
 }
 
 /// The properties of all alternatives of a schema within `root`; those are required that all alternatives require.
-fn fields(schema: &Map<String, Value>, root: &Map<String, Value>, depth: usize) -> Fields {
+fn fields(
+    schema: &Map<String, Value>,
+    root: &Map<String, Value>,
+    depth: usize,
+    room: &mut usize,
+) -> Fields {
     let mut all = Fields::default();
-    if depth == 0 {
-        return all;
-    }
+    let count = schema.get("properties").and_then(Value::as_object).map_or(1, Map::len);
+    // A small schema can refer to much, many times over.
+    let Some(left) = room.checked_sub(count.max(1)).filter(|_| depth > 0) else { return all };
+    *room = left;
     if let Some(Value::Object(properties)) = schema.get("properties") {
         all.properties.clone_from(properties);
     }
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
     all.required.extend(required.filter_map(Value::as_str).map(str::to_owned));
     if let Some(target) = schema.get("$ref").and_then(|path| resolve(path, root)) {
-        all.and(fields(target, root, depth - 1));
+        all.and(fields(target, root, depth - 1, room));
     }
     for keyword in COMBINING {
         let Some(Value::Array(parts)) = schema.get(keyword) else { continue };
         let parts = parts.iter().map(|part| match part {
-            Value::Object(part) => fields(part, root, depth - 1),
+            Value::Object(part) => fields(part, root, depth - 1, room),
             _ => Fields::default(),
         });
         if keyword == "allOf" {
