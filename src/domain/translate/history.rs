@@ -20,7 +20,7 @@ use crate::domain::{
     catalog::Catalog,
     exchange::AnswerRef,
     json::{JsonString, Raw},
-    openai::{self, Called, Content, REDACTED_FORMAT},
+    openai::{self, Called, Content, REDACTED_FORMAT, THINKING_FORMAT},
 };
 
 /// What the turns of the assistant are compared with.
@@ -165,17 +165,20 @@ fn thinking(message: &openai::Message) -> Vec<ContentBlock> {
 
 fn block(item: &Value) -> Option<ContentBlock> {
     let text = |name: &str| item.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let ours = || text("format").is_none_or(|format| format == REDACTED_FORMAT);
+    // Claude cannot read what other labs encrypted. It has a format of their own, or, where the client lost that, an
+    // id, which ours never has.
+    let format = text("format");
+    let is_claudes =
+        format.is_none_or(|format| [REDACTED_FORMAT, THINKING_FORMAT].contains(&format));
     match text("type")? {
+        "reasoning.text" | "reasoning.encrypted" if !is_claudes => None,
+        "reasoning.encrypted" if format.is_none() && text("id").is_some() => None,
         kind @ ("reasoning.text" | "thinking") => {
             let field = if kind == "thinking" { "thinking" } else { "text" };
             let thinking = text(field).unwrap_or_default().to_owned();
             Some(ContentBlock::Thinking { thinking, signature: text("signature")?.to_owned() })
         }
-        "reasoning.encrypted" if ours() => {
-            Some(ContentBlock::RedactedThinking { data: text("data")?.to_owned() })
-        }
-        "redacted_thinking" => {
+        "reasoning.encrypted" | "redacted_thinking" => {
             Some(ContentBlock::RedactedThinking { data: text("data")?.to_owned() })
         }
         _ => None,
