@@ -38,16 +38,19 @@
 //!
 //! 1. `server/accept.rs` takes the connection; `server/chat.rs` checks the key ([`server`]'s `auth`), reads who asks
 //!    (`caller`) and the body, up to a limit, and hands both to [`answer::Answers::answer`].
-//! 2. `answer` parses the body ([`domain::openai`]), translates it ([`domain::translate::request`]; whatever is dropped
-//!    or changed is a note), takes the result apart into a frame and a chain of messages ([`domain::cache::chain`]) and
-//!    computes its key ([`domain::cache::key`]).
+//! 2. `answer` parses the body ([`domain::openai`]) and recalls from the ledger the answers that its history names, as
+//!    Claude gave them (`answer/recall.rs`). It translates ([`domain::translate::request`]; whatever is dropped or
+//!    changed is a note), takes the result apart into the texts that are hashed, kept and sent
+//!    ([`domain::anthropic::Texts`]) and computes its key ([`domain::cache::key`]).
 //! 3. [`domain::cache::source`] says where the answer may come from. The ledger is asked ([`store::Ledger::find`]): if
 //!    it has one, that recording is read, and a call without an exchange of its own goes into the ledger.
 //! 4. Otherwise a pump is spawned (`answer/pump.rs`). It commits a row in `running`, sends the request
 //!    ([`upstream::Upstream::send`]), and appends what each read of the network brings to a live recording
-//!    (`answer/live.rs`), looking only at the few events that the ledger's row needs.
+//!    (`answer/live.rs`), looking only at the few events that the ledger's row needs. What upstream refuses by name is
+//!    left out ([`domain::translate::heal`]); an answer that pauses is asked to go on, in an exchange of its own.
 //! 5. The client's response body is a reader of that recording ([`answer::playback`]): each time it is woken it
-//!    translates all that it has not seen ([`domain::translate::Chunks`]) and writes it in one piece.
+//!    translates all that it has not seen ([`domain::translate::Chunks`]), in the form that its client wants
+//!    ([`domain::translate::Form`]), and writes it in one piece.
 //! 6. The event that ends the answer is held back until the exchange is committed ([`store::Ledger::seal`]); then the
 //!    reader sees it, writes the finish chunk, usage and `[DONE]`, and the body ends at once. So a client that got the
 //!    end can rely on the ledger.
@@ -62,7 +65,7 @@
 //! # What is promised of faults
 //!
 //! The ledger's troubles never cost an answer: waits for its commits are bounded, rows stay queued. An upstream that
-//! fails is passed on truthfully, before the first byte as HTTP, after it as an error in the stream. A stream without
+//! fails is passed on truthfully (but for what leaving out a refused parameter mends, which a note says), before the first byte as HTTP, after it as an error in the stream. A stream without
 //! `message_stop` is an error, never a silent end. No key is ever written, logged or echoed.
 
 pub mod answer;

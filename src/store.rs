@@ -216,8 +216,9 @@ impl Ledger {
             None => None,
         };
         let opening = Arc::new(opening.without_bodies());
-        let sealed =
-            self.commit(Op::Seal(Seal { opening, sealing, asked, client, recording })).await;
+        let sealed = self
+            .commit(Op::Seal(Box::new(Seal { opening, sealing, asked, client, recording })))
+            .await;
         if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
             self.hot.lock().unwrap_or_else(PoisonError::into_inner).insert(key, stored);
         }

@@ -19,7 +19,7 @@ use client::Heard;
 use proptest::prelude::*;
 use reprise::domain::{
     anthropic::{self, StreamError, Tally, assemble, fold},
-    exchange::{Cost, Micros, NanoDollars},
+    exchange::{Cost, Micros, NanoDollars, Tokens},
     recording::{Recorder, Recording},
     translate::{Bill, Chunks, Form, WithUsage, completion},
 };
@@ -107,6 +107,10 @@ fn the_native_message_is_what_was_folded() {
             assert!(fold(&recording).is_err() && assemble(&recording).is_err(), "{name}");
             continue;
         };
+        // The native door goes on with no answer: its clients do so themselves.
+        if message.earlier != Tokens::default() {
+            continue;
+        }
         let native: serde_json::Value = serde_json::from_slice(&native).unwrap();
         let content = serde_json::to_value(&message.content).unwrap();
         assert_eq!(native["content"], content, "{name}");

@@ -54,7 +54,7 @@ pub(super) enum Said {
     /// What a chat completion became.
     Chat { translated: Box<Translated>, texts: Texts },
     /// What the client wrote itself.
-    Messages { native: Native, spoken: Spoken },
+    Messages { native: Box<Native>, spoken: Spoken },
 }
 
 impl Said {

@@ -78,7 +78,7 @@ pub(super) struct Parsed {
 
 enum What {
     Chat { request: Box<openai::Request>, body: Bytes },
-    Messages { native: Native, body: Bytes, spoken: Spoken },
+    Messages { native: Box<Native>, body: Bytes, spoken: Spoken },
 }
 
 impl Parsed {
@@ -91,7 +91,7 @@ impl Parsed {
                 (What::Chat { request, body }, stated)
             }
             Ask::Messages(body, spoken) => {
-                let native = Native::parse(&body)?;
+                let native = Box::new(Native::parse(&body)?);
                 let stated = native.user.as_deref().map(bounded);
                 (What::Messages { native, body, spoken }, stated)
             }

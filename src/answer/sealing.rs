@@ -49,12 +49,12 @@ pub(super) fn last(
     refs.append(&mut course.tally.take_refs());
     let began = earlier.began.unwrap_or(course.began);
     // Who wants the whole answer has seen nothing until it is whole.
-    let begun = course.published && exchange.opening.call.stream;
+    let is_seen = course.published && exchange.opening.call.stream;
     let door = exchange.opening.call.door;
     let status_of = |failure: Option<&Failure>| (answers.settings.status_of)(door, failure);
     let status = match &failure {
-        Some(failure) if !begun => Some(status_of(Some(failure))),
-        None if outcome != Outcome::Complete && !begun => None,
+        Some(failure) if !is_seen => Some(status_of(Some(failure))),
+        None if outcome != Outcome::Complete && !is_seen => None,
         _ => Some(status_of(None)),
     };
     let ttft = earlier.ttft.or(course.ttft);

@@ -2,25 +2,27 @@
 //! qualified, `openai::Request`.
 
 mod delta;
+mod message;
 mod parse;
 mod raw;
 mod request;
 mod response;
 mod text_or;
+mod tool;
 
 pub use delta::{
     AnnotationsDelta, CustomInputDelta, FunctionCallDelta, ReasoningDelta, ToolCallsDelta,
 };
+pub use message::{
+    Content, CustomCall, File, FunctionCall, ImageUrl, Message, Part, Role, Source, ToolCall,
+};
 pub use parse::ParseError;
 pub use raw::chain;
-pub use request::{
-    AllowedTools, Content, CustomCall, CustomTool, File, Function, FunctionCall, ImageUrl, Message,
-    NamedTool, Part, Request, ResponseFormat, Role, Source, Stop, StreamOptions, Tool, ToolCall,
-    ToolChoice,
-};
+pub use request::{Request, ResponseFormat, Stop, StreamOptions};
 pub use response::{
     Annotation, Called, Choice, Completion, CompletionTokensDetails, CustomCall as AnswerCustom,
     Error, ErrorBody, FinishReason, FunctionCall as AnswerFunction, Message as Answer,
     PromptTokensDetails, REDACTED_FORMAT, ReasoningDetail, THINKING_FORMAT,
     ToolCall as AnswerToolCall, UrlCitation, Usage,
 };
+pub use tool::{AllowedTools, CustomTool, Function, NamedTool, Tool, ToolChoice};

@@ -13,6 +13,7 @@ mod history;
 mod media;
 mod messages;
 mod note;
+mod parameters;
 mod request;
 mod schema;
 mod search;

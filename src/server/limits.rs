@@ -32,7 +32,7 @@ fn translate(head: &Head, now: SystemTime, headers: &mut HeaderMap) {
             [("requests", &["requests"][..]), ("tokens", &["tokens", "input-tokens"])]
         {
             let named = |source: &&str| format!("anthropic-ratelimit-{source}-{what}");
-            let found = sources.iter().map(|source| named(source)).find_map(|name| {
+            let found = sources.iter().map(named).find_map(|name| {
                 head.limits.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value)
             });
             let value = match (what, found) {

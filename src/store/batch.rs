@@ -20,7 +20,7 @@ const OVERHEAD: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Op {
     Open(Open),
-    Seal(Seal),
+    Seal(Box<Seal>),
     Call(Call),
 }
 
@@ -56,9 +56,8 @@ pub(super) struct Call {
 impl Op {
     fn packed(&self) -> [Option<&Packed>; 2] {
         match self {
-            Self::Open(Open { asked, client, .. }) | Self::Seal(Seal { asked, client, .. }) => {
-                [Some(asked), Some(client)]
-            }
+            Self::Open(open) => [Some(&open.asked), Some(&open.client)],
+            Self::Seal(seal) => [Some(&seal.asked), Some(&seal.client)],
             Self::Call(Call { client, .. }) => [Some(client), None],
         }
     }
@@ -98,7 +97,8 @@ impl Op {
                 asked.drop_bodies();
                 client.drop_bodies();
             }
-            Self::Seal(Seal { asked, client, recording, .. }) => {
+            Self::Seal(seal) => {
+                let Seal { asked, client, recording, .. } = &mut **seal;
                 asked.drop_bodies();
                 client.drop_bodies();
                 *recording = None;
@@ -175,7 +175,7 @@ pub(super) async fn insert_all(
         match op {
             Op::Open(open) => opens.push(open),
             Op::Seal(seal) => {
-                seals.push(seal);
+                seals.push(&**seal);
                 calls.extend(CallLine::of_seal(seal));
             }
             Op::Call(call) => calls.push(CallLine::of_call(call)),

@@ -116,7 +116,8 @@ fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Op, Error> {
     };
     let asked =
         Packed { frame: hash(row, "frame")?, head: hash(row, "head")?, bodies: Bodies::default() };
-    Ok(Op::Seal(Seal { opening: Arc::new(opening), sealing, asked, client, recording: None }))
+    let opening = Arc::new(opening);
+    Ok(Op::Seal(Box::new(Seal { opening, sealing, asked, client, recording: None })))
 }
 
 fn facts(call: &str) -> Result<(CallFacts, Packed), serde_json::Error> {

@@ -6,7 +6,7 @@ use crate::support::{
     app::{App, CHAT, MODEL, ask_whole, with},
     script::Script,
     sse::Answer,
-    upstream::Upstream,
+    upstream::{Request, Upstream},
 };
 
 const INVALID: &str = "invalid_request_error";
@@ -27,11 +27,11 @@ async fn a_refused_parameter_is_left_out_and_remembered() {
     upstream.push(hello());
     let completion = app.client().post(CHAT, &warm("hi")).await.json().await;
     assert_eq!(completion["choices"][0]["message"]["content"], "Hello");
-    let sent: Vec<Value> = upstream.requests().iter().map(|request| request.json()).collect();
+    let sent: Vec<Value> = upstream.requests().iter().map(Request::json).collect();
     assert_eq!((sent.len(), &sent[0]["temperature"]), (2, &json!(0.5)));
     assert_eq!(sent[1].get("temperature"), None);
     let notes = app.ledger().column("select notes from call").await;
-    let notes = notes.first().unwrap();
+    let notes = notes.first().expect("notes");
     assert!(notes.contains("temperature") && notes.contains("Anthropic refused it"), "{notes}");
 
     upstream.push(hello());

@@ -35,7 +35,6 @@ fn question(model: &str) -> Value {
 
 /// Asks, calls the tool, and gives what went upstream with the result. `edit` is what the client makes of the answer.
 async fn second_round(
-    app: &App,
     upstream: &Upstream,
     model: &str,
     (first, second): (Client, Client),
@@ -45,25 +44,34 @@ async fn second_round(
     let answer = first.post(CHAT, &question(model)).await.json().await;
     let mut said = answer["choices"][0]["message"].clone();
     edit(&mut said);
-    let mut messages = question(model)["messages"].as_array().unwrap().clone();
-    messages.push(said);
-    messages.push(json!({"role": "tool", "tool_call_id": "toolu_01", "content": "sunny"}));
+    let messages = json!([
+        {"role": "user", "content": "Weather?"},
+        said,
+        {"role": "tool", "tool_call_id": "toolu_01", "content": "sunny"},
+    ]);
     upstream.push(Script::sse(Answer::of(model).text(&["Sunny."]).stop("end_turn")));
-    let round = with(question(model), "messages", json!(messages));
+    let round = with(question(model), "messages", messages);
     second.post(CHAT, &round).await.text().await;
-    let _ = app;
-    upstream.requests().pop().unwrap().json()
+    last(upstream)
 }
 
 /// What a client keeps that knows nothing of thinking.
 fn plain(said: &mut Value) {
-    let fields = said.as_object_mut().unwrap();
-    fields.retain(|name, _| matches!(name.as_str(), "role" | "content" | "tool_calls"));
+    *said = json!({
+        "role": said["role"],
+        "content": said["content"],
+        "tool_calls": said["tool_calls"],
+    });
+}
+
+/// What went upstream last.
+fn last(upstream: &Upstream) -> Value {
+    upstream.requests().pop().expect("a request").json()
 }
 
 fn kinds(body: &Value) -> Vec<&str> {
-    let blocks = body["messages"][1]["content"].as_array().unwrap();
-    blocks.iter().map(|block| block["type"].as_str().unwrap()).collect()
+    let blocks = body["messages"][1]["content"].as_array().expect("blocks");
+    blocks.iter().filter_map(|block| block["type"].as_str()).collect()
 }
 
 #[tokio::test]
@@ -72,7 +80,7 @@ async fn a_turn_that_is_repeated_unchanged_is_sent_as_it_was() {
         let upstream = Upstream::start().await;
         let app = App::start(&upstream).await;
         let clients = (app.client(), app.client());
-        let sent = second_round(&app, &upstream, model, clients, plain).await;
+        let sent = second_round(&upstream, model, clients, plain).await;
         let expected = json!([
             {"type": "thinking", "thinking": "First thought.", "signature": "c2lnMQ=="},
             {"type": "text", "text": "I look. "},
@@ -83,7 +91,7 @@ async fn a_turn_that_is_repeated_unchanged_is_sent_as_it_was() {
         assert_eq!(sent["messages"][1]["content"], expected, "{model}");
         let binding = &sent["thinking"]["block_binding"]["prefix_mismatch_behavior"];
         assert_eq!(binding, "drop_block", "{model}");
-        let betas = upstream.requests().pop().unwrap();
+        let betas = upstream.requests().pop().expect("a request");
         assert_eq!(betas.header("anthropic-beta"), Some("thinking-binding-controls-2026-08-01"));
     }
 }
@@ -96,7 +104,7 @@ async fn what_open_webui_makes_of_the_text_is_no_change() {
         plain(said);
         said["content"] = json!("I look.");
     };
-    let sent = second_round(&app, &upstream, ADAPTIVE, (app.client(), app.client()), trim).await;
+    let sent = second_round(&upstream, ADAPTIVE, (app.client(), app.client()), trim).await;
     assert_eq!(kinds(&sent), ["thinking", "text", "redacted_thinking", "thinking", "tool_use"]);
 }
 
@@ -108,14 +116,14 @@ async fn an_edited_turn_is_sent_as_it_was_edited() {
         |said| said["tool_calls"][0]["function"]["arguments"] = json!("{\"city\": \"Rome\"}"),
         |said| {
             let call = said["tool_calls"][0].clone();
-            said["tool_calls"].as_array_mut().unwrap().push(with(call, "id", json!("toolu_02")));
+            said["tool_calls"] = json!([call, with(call.clone(), "id", json!("toolu_02"))]);
         },
     ];
     for (number, edit) in edits.into_iter().enumerate() {
         let upstream = Upstream::start().await;
         let app = App::start(&upstream).await;
         let clients = (app.client(), app.client());
-        let sent = second_round(&app, &upstream, ADAPTIVE, clients, |said| {
+        let sent = second_round(&upstream, ADAPTIVE, clients, |said| {
             plain(said);
             edit(said);
         })
@@ -130,7 +138,7 @@ async fn an_edited_turn_keeps_the_thinking_that_the_client_kept() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
     let clients = (app.client(), app.client());
-    let sent = second_round(&app, &upstream, ADAPTIVE, clients, |said| {
+    let sent = second_round(&upstream, ADAPTIVE, clients, |said| {
         said["content"] = json!("Edited.");
     })
     .await;
@@ -145,7 +153,7 @@ async fn nobody_gets_another_users_thinking() {
     let app = App::start(&upstream).await;
     let user = |id: &str| app.client().header("x-owui-user", id);
     let clients = (user("ann"), user("bob"));
-    let sent = second_round(&app, &upstream, ADAPTIVE, clients, plain).await;
+    let sent = second_round(&upstream, ADAPTIVE, clients, plain).await;
     assert_eq!(kinds(&sent), ["text", "tool_use"]);
 }
 
@@ -154,7 +162,7 @@ async fn the_manual_mode_does_not_think_where_nothing_can_be_restored() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
     let user = |id: &str| app.client().header("x-owui-user", id);
-    let sent = second_round(&app, &upstream, MODEL, (user("ann"), user("bob")), plain).await;
+    let sent = second_round(&upstream, MODEL, (user("ann"), user("bob")), plain).await;
     assert_eq!(sent.get("thinking"), None);
     assert_eq!(kinds(&sent), ["text", "tool_use"]);
 }
@@ -179,7 +187,7 @@ async fn answers_are_restored_after_a_restart() {
     upstream.push(Script::sse(Answer::of(ADAPTIVE).text(&["Sunny."]).stop("end_turn")));
     let round = with(question(ADAPTIVE), "messages", messages);
     app.client().post(CHAT, &round).await.text().await;
-    let sent = upstream.requests().pop().unwrap().json();
+    let sent = last(&upstream);
     assert_eq!(kinds(&sent).first(), Some(&"thinking"));
 }
 
@@ -188,7 +196,7 @@ async fn what_is_not_kept_is_not_restored() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
     let unkept = || app.client().header("cache-control", "no-store");
-    let sent = second_round(&app, &upstream, ADAPTIVE, (unkept(), unkept()), plain).await;
+    let sent = second_round(&upstream, ADAPTIVE, (unkept(), unkept()), plain).await;
     assert_eq!(kinds(&sent), ["text", "tool_use"]);
     assert_eq!(app.ledger().count("answer_ref").await, 0);
 }

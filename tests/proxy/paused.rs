@@ -48,7 +48,7 @@ async fn a_paused_answer_goes_on_and_is_one() {
     assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(40), &json!(12)));
 
     let sent = upstream.requests()[1].json();
-    let said = sent["messages"].as_array().unwrap().last().unwrap().clone();
+    let said = sent["messages"].as_array().expect("a value").last().expect("a value").clone();
     assert_eq!(said["role"], "assistant");
     assert_eq!(said["content"][1]["id"], "srvtoolu_1", "what was said goes back as it was");
 
@@ -121,9 +121,9 @@ async fn the_next_turn_gets_back_all_parts() {
     let sent = upstream.requests()[2].json();
     let kinds: Vec<&str> = sent["messages"][1]["content"]
         .as_array()
-        .unwrap()
+        .expect("a value")
         .iter()
-        .map(|block| block["type"].as_str().unwrap())
+        .map(|block| block["type"].as_str().expect("a value"))
         .collect();
     assert_eq!(kinds, ["text", "server_tool_use", "text", "tool_use"]);
 }

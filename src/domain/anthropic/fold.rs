@@ -195,7 +195,7 @@ impl Block {
             (Kind::Thinking { thinking, .. }, Delta::Thinking(more)) => thinking.push(more),
             (Kind::Thinking { signature, .. }, Delta::Signature(more)) => signature.push(more),
             (Kind::ToolUse { arguments: input, .. } | Kind::Other { input }, Delta::Json(more)) => {
-                input.push(more)
+                input.push(more);
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ pub(super) struct Cited {
     length: usize,
     /// Where the block began.
     block: usize,
-    cited: Vec<Citation>,
+    pages: Vec<Citation>,
 }
 
 impl Cited {
@@ -28,15 +28,15 @@ impl Cited {
 
     /// The block stands on this.
     pub(super) fn cite(&mut self, citation: Citation) {
-        if citation.url.is_some() && !self.cited.contains(&citation) {
-            self.cited.push(citation);
+        if citation.url.is_some() && !self.pages.contains(&citation) {
+            self.pages.push(citation);
         }
     }
 
     /// What the block stands on, once it has ended.
     pub(super) fn take_annotations(&mut self) -> Vec<Annotation> {
         let (start_index, end_index) = (self.block, self.length);
-        self.cited
+        self.pages
             .drain(..)
             .filter_map(|Citation { url, title }| {
                 let url = url?;

@@ -99,10 +99,15 @@ fn of_schema(
         },
     };
     notes.add(SCHEMA, format!("Claude is told it, but not held to it, because {hindrance}"));
-    Ok(asked(format!(
+    Ok(asked(in_words(&named)))
+}
+
+/// Asks for an answer that cannot be held to its schema.
+pub(super) fn in_words(schema: &Value) -> String {
+    format!(
         "Answer with one JSON value that fits the JSON schema below, and with nothing else: no \
-         text around it, no code fence.\n\n{named}"
-    )))
+         text around it, no code fence.\n\n{schema}"
+    )
 }
 
 /// The schema with the name and the description that stand beside it.

@@ -155,10 +155,7 @@ impl Remedy {
             Self::Effort => request.output_config.effort = None,
             Self::Format => {
                 if let Some(Format::JsonSchema { schema }) = request.output_config.format.take() {
-                    let words = format!(
-                        "Answer with one JSON value and nothing else. It must fit this JSON schema:\n{schema}"
-                    );
-                    request.system.push(ContentBlock::text(words));
+                    request.system.push(ContentBlock::text(super::format::in_words(&schema)));
                 }
             }
             Self::Strict => {

@@ -58,7 +58,7 @@ impl History<'_> {
     /// The blocks of the answer that `message` repeats, if there is one and it is unchanged.
     pub(super) fn restore(&self, message: &openai::Message) -> Option<Vec<ContentBlock>> {
         let original: &Arc<Original> = self.originals.get(&first_ref(message)?)?;
-        if !says(message, tell(original.blocks.clone(), self.form)) {
+        if !says(message, &tell(original.blocks.clone(), self.form)) {
             return None;
         }
         let same_model =
@@ -98,7 +98,7 @@ impl History<'_> {
 }
 
 /// Whether the message says what the client was told.
-fn says(message: &openai::Message, told: Told) -> bool {
+fn says(message: &openai::Message, told: &Told) -> bool {
     let calls = message.tool_calls.as_deref().unwrap_or_default();
     let said = said(message);
     let texts: Vec<Cow<'_, str>> = vec![told.joined("").into(), told.joined("\n").into()];

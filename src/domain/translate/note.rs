@@ -67,14 +67,6 @@ pub enum Error {
         /// What cannot be done, and what to do instead.
         reason: &'static str,
     },
-    /// It can be done, but not by this version.
-    #[error("`{field}`: {what} is not supported yet; leave it out")]
-    NotYet {
-        /// The path to it.
-        field: String,
-        /// What is asked for.
-        what: &'static str,
-    },
     /// A picture that cannot be sent on.
     #[error("`{field}` {fault}")]
     Image {
@@ -215,7 +207,6 @@ impl Error {
             Self::OutOfRange { field, .. } => field,
             Self::Missing { field }
             | Self::Impossible { field, .. }
-            | Self::NotYet { field, .. }
             | Self::Image { field, .. }
             | Self::File { field, .. }
             | Self::UnknownPart { field, .. }
@@ -235,7 +226,7 @@ impl Error {
             Self::NoModel | Self::NothingToAnswer | Self::Missing { .. } => {
                 "missing_required_parameter"
             }
-            Self::Impossible { .. } | Self::NotYet { .. } => "unsupported_parameter",
+            Self::Impossible { .. } => "unsupported_parameter",
             Self::Image { .. } => "invalid_image_url",
             Self::OutOfRange { .. }
             | Self::File { .. }

@@ -1,8 +1,9 @@
 //! A request of OpenAI's dialect as one of Anthropic's (`reference/anthropic-api.md` §9.1). Pure and deterministic:
 //! the same request always gives the same bytes, which the cache, the ledger and prompt caching upstream live on.
 //!
-//! Here are the parameters; the conversation is in `messages`, its pictures and files in `media`, tools in `tools`,
-//! web search in `search`, prompt caching in `caching`.
+//! Here is the order of things. Parameters are in `parameters`, how to think in `thinking`, the form of the answer in
+//! `format`, tools in `tools`, web search in `search`, the conversation in `messages`, its pictures and files in
+//! `media`, what the ledger knows of it in `history`, prompt caching in `caching`.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -10,20 +11,19 @@ use serde_json::Value;
 
 use super::{
     alias, caching,
-    form::{Calls, Form},
+    form::{Calls, Form, Refusal},
     format,
     history::History,
     messages,
     note::{Error, Note, Notes},
+    parameters,
     schema::Allowance,
-    search,
-    thinking::{self, Limit, Plan},
-    tools,
+    search, thinking, tools,
 };
 use crate::domain::{
     alias::Aliases,
-    anthropic::{self, ContentBlock, Metadata, ToolChoice, Version},
-    catalog::{Catalog, Model},
+    anthropic::{self, ContentBlock, ToolChoice, Version},
+    catalog::Catalog,
     exchange::AnswerRef,
     openai,
 };
@@ -94,8 +94,8 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let model = model(&request.model, &mut notes)?;
     let rules = catalog.rules(&model);
     refuse_impossible(request)?;
-    let limit = limit(request, catalog.get(&model), rules, &mut notes)?;
-    let stop_sequences = stop_sequences(request.stop.as_ref(), &mut notes);
+    let limit = parameters::limit(request, catalog.get(&model), rules, &mut notes)?;
+    let stop_sequences = parameters::stop_sequences(request.stop.as_ref(), &mut notes);
     let mut allowance = Allowance::default();
     let format::Shape { format, instruction: shape, text } =
         format::shape(request, &mut allowance, &mut notes)?;
@@ -105,10 +105,12 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let tools::Choice { choice: mut tool_choice, instruction } =
         tools::choice(request, &tools, rules, &mut notes)?;
     let calls = if tools::is_old_form(request) { Calls::FunctionCall } else { Calls::ToolCalls };
-    let form = Form { text, tools: forms, calls, ..Form::default() };
+    // Open WebUI shows no `refusal`.
+    let refusal = if *occasion == Occasion::Chat { Refusal::Text } else { Refusal::Field };
+    let form = Form { text, tools: forms, calls, refusal };
     let mut plan =
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
-    let sampling = sampling(request, &plan, rules, &mut notes)?;
+    let sampling = parameters::sampling(request, &plan, rules, &mut notes)?;
     let history = History { originals, form: &form, catalog, model: &model, plan: &plan };
     let messages::Prompt { mut system, mut messages, mut marks } =
         messages::prompt(&request.messages, &history, rules, format.as_ref(), &mut notes)?;
@@ -134,10 +136,10 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     if let Some(instruction) = instruction {
         messages::append_to_last_user(&mut messages, instruction);
     }
-    let service_tier = service_tier(request.service_tier.as_deref(), &mut notes);
-    let metadata = metadata(request, &mut notes);
+    let service_tier = parameters::service_tier(request.service_tier.as_deref(), &mut notes);
+    let metadata = parameters::metadata(request, &mut notes);
     leave_out(request, &mut notes);
-    let Sampling { temperature, top_p, top_k } = sampling;
+    let parameters::Sampling { temperature, top_p, top_k } = sampling;
     let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
     Ok(Translated {
         request: Arc::new(anthropic::Request {
@@ -207,168 +209,6 @@ fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
         Some((_, field, reason)) => Err(Error::Impossible { field: field.to_owned(), reason }),
         None => Ok(()),
     }
-}
-
-/// The limit that the client set, or the model's. A large one costs nothing, since the answer is always streamed.
-fn limit(
-    request: &openai::Request,
-    known: Option<&Model>,
-    rules: &Model,
-    notes: &mut Notes,
-) -> Result<Limit, Error> {
-    let (field, given) = match (request.max_completion_tokens, request.max_tokens) {
-        (None, None) => return Ok(Limit::Model(rules.max_output)),
-        (None, Some(given)) => ("max_tokens", given),
-        (Some(given), other) => {
-            if other.is_some() && other != Some(given) {
-                notes
-                    .add("max_tokens", "is left out, because max_completion_tokens says otherwise");
-            }
-            ("max_completion_tokens", given)
-        }
-    };
-    if given < 1.0 || given.fract() != 0.0 {
-        return Err(Error::OutOfRange { field, range: "a whole number of at least 1" });
-    }
-    // A model that the catalog does not know may do more than is known of it.
-    let most = known.map_or(u32::MAX, |model| model.max_output);
-    if given > f64::from(most) {
-        notes.add(field, format!("is lowered to {most}, the most that the model can do"));
-        return Ok(Limit::Given(most));
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just checked")]
-    Ok(Limit::Given(given as u32))
-}
-
-struct Sampling {
-    temperature: Option<f64>,
-    top_p: Option<f64>,
-    top_k: Option<u64>,
-}
-
-/// `temperature`, `top_p` and `top_k`, where the model takes them (§1.1 "Sampling parameters"). The defaults are left
-/// out, so that saying them makes no difference, neither to the cache key nor to the version.
-fn sampling(
-    request: &openai::Request,
-    plan: &Plan,
-    rules: &Model,
-    notes: &mut Notes,
-) -> Result<Sampling, Error> {
-    for (field, value, most, range) in [
-        ("temperature", request.temperature, 2.0, "a number from 0 to 2"),
-        ("top_p", request.top_p, 1.0, "a number from 0 to 1"),
-    ] {
-        if value.is_some_and(|value| !(0.0..=most).contains(&value)) {
-            return Err(Error::OutOfRange { field, range });
-        }
-    }
-    let mut temperature = request.temperature.filter(|value| value.total_cmp(&1.0).is_ne());
-    let mut top_p = request.top_p.filter(|&value| value < 1.0);
-    let mut top_k = top_k(request.extra.get("top_k"), notes)?;
-    if !rules.sampling {
-        for (field, given) in [
-            ("temperature", temperature.take().is_some()),
-            ("top_p", top_p.take().is_some()),
-            ("top_k", top_k.take().is_some()),
-        ] {
-            if given {
-                notes.add(field, "is left out, because this model does not take it");
-            }
-        }
-    }
-    if plan.is_on() {
-        // §1.1: a model that thinks takes only a `top_p` near 1.
-        let odd_top_p = top_p.is_some_and(|value| value < 0.95);
-        for (field, given) in [
-            ("temperature", temperature.take().is_some()),
-            ("top_p", odd_top_p && top_p.take().is_some()),
-            ("top_k", top_k.take().is_some()),
-        ] {
-            if given {
-                notes.add(field, "is left out, because the model thinks");
-            }
-        }
-    }
-    if temperature.is_some_and(|value| value > 1.0) {
-        notes.add("temperature", "is lowered to 1, the highest of Claude's, which is the default");
-        temperature = None;
-    }
-    if temperature.is_some() && top_p.take().is_some() {
-        notes.add("top_p", "is left out, because Claude takes only one of temperature and top_p");
-    }
-    // Minus zero would be another cache key.
-    let positive = |value: f64| value.abs();
-    Ok(Sampling { temperature: temperature.map(positive), top_p: top_p.map(positive), top_k })
-}
-
-/// Open WebUI sends it among the unknown fields. 0 and -1 mean "off" in other engines.
-fn top_k(given: Option<&Value>, notes: &mut Notes) -> Result<Option<u64>, Error> {
-    let number = match given {
-        None | Some(Value::Null) => return Ok(None),
-        Some(value) => value.as_f64().filter(|number| number.fract() == 0.0),
-    };
-    match number {
-        None => Err(Error::OutOfRange { field: "top_k", range: "a whole number" }),
-        Some(off) if off < 1.0 => {
-            notes.add("top_k", "is left out, because it limits nothing");
-            Ok(None)
-        }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        Some(number) => Ok(Some(number as u64)),
-    }
-}
-
-/// Anthropic refuses blank ones.
-fn stop_sequences(given: Option<&openai::Stop>, notes: &mut Notes) -> Vec<String> {
-    let mut kept: Vec<String> = Vec::new();
-    for text in given.iter().flat_map(|stop| &stop.0) {
-        if messages::is_blank(text) {
-            notes.once(|| "stop".to_owned(), "a blank stop sequence is left out");
-        } else if !kept.contains(text) {
-            kept.push(text.clone());
-        }
-    }
-    kept
-}
-
-/// `auto` is the default on both sides.
-fn service_tier(given: Option<&str>, notes: &mut Notes) -> Option<&'static str> {
-    match given {
-        None | Some("auto") => None,
-        Some("default") => Some("standard_only"),
-        Some(_) => {
-            notes.add("service_tier", "is left out, because Anthropic has no such tier");
-            None
-        }
-    }
-}
-
-/// Who asks, unless it tells who that is in person (§1.1 `metadata`).
-fn metadata(request: &openai::Request, notes: &mut Notes) -> Option<Metadata> {
-    let (field, user_id) = request.end_user()?;
-    if field != "user" && request.user.as_deref().is_some_and(|user| user != user_id) {
-        notes.add("user", "is left out, because safety_identifier says otherwise");
-    }
-    let user_id = user_id.to_owned();
-    if user_id.chars().count() > 256 {
-        notes.add(field, "is left out, because it is longer than 256 characters");
-        return None;
-    }
-    if is_email(&user_id) || is_phone(&user_id) {
-        notes.add(field, "is left out, because it looks like an e-mail address or a phone number");
-        return None;
-    }
-    Some(Metadata { user_id })
-}
-
-fn is_email(id: &str) -> bool {
-    id.split_once('@').is_some_and(|(who, host)| !who.is_empty() && host.contains('.'))
-}
-
-fn is_phone(id: &str) -> bool {
-    let digits = id.bytes().filter(u8::is_ascii_digit).count();
-    (7..=15).contains(&digits)
-        && id.bytes().all(|byte| byte.is_ascii_digit() || b"+-(). /".contains(&byte))
 }
 
 /// Notes what has no counterpart and does no harm. Takes the request apart with no `..`, so that a new field does not

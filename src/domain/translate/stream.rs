@@ -212,7 +212,9 @@ impl Streaming {
         match block {
             BlockStart::Text { text, citations } => {
                 self.text.begin();
-                citations.into_iter().for_each(|citation| self.text.cite(citation));
+                for citation in citations {
+                    self.text.cite(citation);
+                }
                 if let Some(literal) = literal(&text) {
                     self.say(&literal, out);
                 }

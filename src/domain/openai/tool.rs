@@ -1,0 +1,167 @@
+//! The tools of a request, and the choice among them (`reference/anthropic-api.md` §8.1), as they were sent.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::text_or::{TextOr, deserialize_text_or};
+
+/// A tool that the model may call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tool {
+    /// `function`, `custom`.
+    pub kind: Option<String>,
+    /// Of a `function` tool.
+    pub function: Option<Function>,
+    /// Of a `custom` tool.
+    pub custom: Option<CustomTool>,
+    /// A function whose fields stand in the tool itself, as Anthropic writes it.
+    pub flat: Option<Function>,
+    /// Anthropic's mark for prompt caching, which some clients send.
+    pub cache_control: Option<Value>,
+}
+
+impl<'de> Deserialize<'de> for Tool {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(expecting = "a tool, which is an object with `type` and `function`")]
+        struct Fields {
+            #[serde(default, rename = "type")]
+            kind: Option<String>,
+            #[serde(default)]
+            function: Option<Function>,
+            #[serde(default)]
+            custom: Option<CustomTool>,
+            #[serde(default)]
+            name: Option<String>,
+            #[serde(default)]
+            description: Option<String>,
+            #[serde(default, alias = "input_schema")]
+            parameters: Option<Value>,
+            #[serde(default)]
+            strict: Option<bool>,
+            #[serde(default)]
+            cache_control: Option<Value>,
+        }
+        let Fields { kind, function, custom, name, description, parameters, strict, cache_control } =
+            Fields::deserialize(deserializer)?;
+        let flat = name.map(|name| Function {
+            name,
+            description,
+            parameters,
+            strict,
+            cache_control: None,
+        });
+        Ok(Self { kind, function, custom, flat, cache_control })
+    }
+}
+
+/// A tool whose input is a text.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(expecting = "an object with `name`, `description` and `format`")]
+pub struct CustomTool {
+    /// At most 64 characters.
+    pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Any text, or one that fits a grammar.
+    #[serde(default)]
+    pub format: Option<Value>,
+}
+
+/// What can be called.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(expecting = "an object with `name`, `description` and `parameters`")]
+pub struct Function {
+    /// At most 64 characters.
+    pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// A JSON schema.
+    #[serde(default)]
+    pub parameters: Option<Value>,
+    /// Whether arguments must fit the schema.
+    #[serde(default)]
+    pub strict: Option<bool>,
+    /// Anthropic's mark for prompt caching, which some clients put here.
+    #[serde(default)]
+    pub cache_control: Option<Value>,
+}
+
+/// Which tools may or must be called: a word, or an object that names some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolChoice {
+    /// `none`, `auto`, `required`, `function`, `custom`, `allowed_tools`.
+    pub kind: String,
+    /// The tool that must be called.
+    pub name: Option<String>,
+    /// Those that may be called.
+    pub allowed: Option<AllowedTools>,
+}
+
+/// `tool_choice.allowed_tools`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(expecting = "an object with `mode` and `tools`")]
+pub struct AllowedTools {
+    /// `auto`, `required`.
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// Which ones.
+    #[serde(default)]
+    pub tools: Vec<NamedTool>,
+}
+
+/// A tool by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(expecting = "an object with `type` and `function`")]
+pub struct NamedTool {
+    #[serde(default)]
+    function: Option<ToolName>,
+    #[serde(default)]
+    custom: Option<ToolName>,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+impl NamedTool {
+    /// Its name, wherever it stands.
+    pub fn name(&self) -> Option<&str> {
+        let named = self.function.as_ref().or(self.custom.as_ref());
+        named.map(|tool| &*tool.name).or(self.name.as_deref())
+    }
+}
+
+deserialize_text_or!(ToolChoice);
+
+#[derive(Deserialize)]
+#[serde(expecting = "an object with `type` and `function`")]
+pub(super) struct ToolChoiceObject {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    allowed_tools: Option<AllowedTools>,
+    #[serde(flatten)]
+    named: NamedTool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(expecting = "an object with `name`")]
+struct ToolName {
+    name: String,
+}
+
+impl TextOr<'_> for ToolChoice {
+    type Other = ToolChoiceObject;
+    const EXPECTED: &'static str = "a string or an object with `type` and `function`";
+
+    fn from_text(kind: String) -> Self {
+        Self { kind, name: None, allowed: None }
+    }
+
+    fn from_other(ToolChoiceObject { kind, allowed_tools, named }: ToolChoiceObject) -> Self {
+        // `function_call`, the old form, has no type.
+        let kind = kind.unwrap_or_else(|| "function".to_owned());
+        Self { kind, name: named.name().map(str::to_owned), allowed: allowed_tools }
+    }
+}
