@@ -178,10 +178,12 @@ fn merged(items: Vec<Value>) -> Vec<Value> {
     let mut merged: Vec<Value> = Vec::with_capacity(items.len());
     for item in items {
         let index = item.get("index").and_then(Value::as_u64);
-        // Parts of a block follow each other.
-        let same = merged
-            .last_mut()
-            .filter(|last| index.is_some() && last.get("index").and_then(Value::as_u64) == index);
+        // Parts of a block follow each other, and its signature is the last.
+        let same = merged.last_mut().filter(|last| {
+            index.is_some()
+                && last.get("index").and_then(Value::as_u64) == index
+                && last.get("signature").is_none_or(Value::is_null)
+        });
         let (Some(Value::Object(same)), Value::Object(fields)) = (same, &item) else {
             merged.push(item);
             continue;
@@ -202,19 +204,20 @@ fn merged(items: Vec<Value>) -> Vec<Value> {
 
 fn block(item: &Value) -> Option<ContentBlock> {
     let text = |name: &str| item.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    // Other providers' thinking looks alike.
+    // Claude cannot read what other labs encrypted. It has a format of their own, or, where the client lost that, an
+    // id, which ours never has.
+    let format = text("format");
     let is_claudes =
-        text("format").is_none_or(|format| [THINKING_FORMAT, REDACTED_FORMAT].contains(&format));
+        format.is_none_or(|format| [REDACTED_FORMAT, THINKING_FORMAT].contains(&format));
     match text("type")? {
-        kind @ ("reasoning.text" | "thinking") if is_claudes => {
+        "reasoning.text" | "reasoning.encrypted" if !is_claudes => None,
+        "reasoning.encrypted" if format.is_none() && text("id").is_some() => None,
+        kind @ ("reasoning.text" | "thinking") => {
             let field = if kind == "thinking" { "thinking" } else { "text" };
             let thinking = text(field).unwrap_or_default().to_owned();
             Some(ContentBlock::Thinking { thinking, signature: text("signature")?.to_owned() })
         }
-        "reasoning.encrypted" if is_claudes => {
-            Some(ContentBlock::RedactedThinking { data: text("data")?.to_owned() })
-        }
-        "redacted_thinking" => {
+        "reasoning.encrypted" | "redacted_thinking" => {
             Some(ContentBlock::RedactedThinking { data: text("data")?.to_owned() })
         }
         _ => None,

@@ -148,10 +148,26 @@ fn bytes_or_url(
     }
     // No base64 has a colon.
     if data.contains(':') {
-        let source = Url::parse(data).ok().and_then(|parsed| web(data, parsed));
-        return source.map(Found::Document).ok_or(FileFault::Scheme);
+        let parsed = Url::parse(data).map_err(|_| FileFault::Scheme)?;
+        let found = by_name(&parsed);
+        return found(web(data, parsed).ok_or(FileFault::Scheme)?).ok_or(FileFault::Format);
     }
     read("", data, field, notes)
+}
+
+/// What a file of the web is, as far as its name says: Anthropic fetches pictures and PDFs, and nobody else looks
+/// inside. A name that says nothing is taken for a PDF's.
+fn by_name(url: &Url) -> fn(Source) -> Option<Found> {
+    let name = url.path_segments().and_then(|mut names| names.next_back()).unwrap_or_default();
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("png" | "jpg" | "jpeg" | "gif" | "webp") => |source| Some(Found::Image(source)),
+        Some(
+            "mp3" | "wav" | "m4a" | "aac" | "ogg" | "opus" | "flac" | "mp4" | "m4v" | "mov" | "avi"
+            | "mkv" | "webm" | "mpeg" | "mpg",
+        ) => |_| None,
+        _ => |source| Some(Found::Document(source)),
+    }
 }
 
 /// A file by its base64. Only a type that promises something else than the bytes are is worth a note: a text is a
