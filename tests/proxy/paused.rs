@@ -41,7 +41,7 @@ async fn blank_text_is_not_sent_back() {
     let said = sent["messages"].as_array().and_then(|messages| messages.last()).cloned();
     let kinds: Vec<Value> = said
         .iter()
-        .flat_map(|said| said["content"].as_array())
+        .filter_map(|said| said["content"].as_array())
         .flatten()
         .map(|block| block["type"].clone())
         .collect();

@@ -1,8 +1,9 @@
 //! Whether and how hard the model thinks (`reference/anthropic-api.md` §1.2, §1.3, §9.2). What a client asks for in any
 //! of the ways that clients have is turned into what the model takes; the catalog says what that is.
 
-use serde_json::Value;
+mod wanted;
 
+use self::wanted::{How, Wanted, wanted};
 use super::{
     note::{Error, Notes},
     request::Occasion,
@@ -24,24 +25,6 @@ const LEAST_BUDGET: u32 = 1024;
 const SMALL_LIMIT: u32 = 2048;
 /// What a background call's limit is raised by on models that cannot but think.
 const ROOM_TO_THINK: u32 = 4096;
-
-/// What a client asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    /// Nothing.
-    Unsaid,
-    /// Not to think.
-    Off,
-    /// To think.
-    On {
-        effort: Option<Effort>,
-        /// Tokens.
-        budget: Option<u32>,
-        /// Whether in the manual mode, which some models take beside the other.
-        manual: bool,
-        display: Display,
-    },
-}
 
 /// What the model is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +66,7 @@ pub(super) fn plan(
 ) -> Result<Plan, Error> {
     let wanted = match (occasion, wanted(request, notes)?) {
         (Occasion::Task, wanted) => {
-            if matches!(wanted, Wanted::On { .. }) {
+            if matches!(wanted, Wanted::On(_)) {
                 notes.add("reasoning_effort", "is left out, because background calls do not think");
             }
             Wanted::Off
@@ -91,7 +74,7 @@ pub(super) fn plan(
         (_, wanted) => wanted,
     };
     let (Limit::Given(max_tokens) | Limit::Model(max_tokens)) = limit;
-    let small = matches!(limit, Limit::Given(limit) if limit <= SMALL_LIMIT);
+    let is_small = matches!(limit, Limit::Given(limit) if limit <= SMALL_LIMIT);
     let forced = matches!(choice, Some(ToolChoice::Any { .. } | ToolChoice::Tool { .. }));
     let quiet = Plan { thinking: None, effort: None, max_tokens };
     let off = || off(rules, quiet);
@@ -104,7 +87,7 @@ pub(super) fn plan(
             );
             off()
         }
-        Wanted::Unsaid if small => {
+        Wanted::Unsaid if is_small => {
             let what = "thinking is turned off, or kept short where it cannot be, because it counts \
                         against so small a limit";
             notes.add("max_tokens", what);
@@ -113,73 +96,22 @@ pub(super) fn plan(
         Wanted::Unsaid => Plan { thinking: Some(adaptive(Display::Summarized)), ..quiet },
         Wanted::Off => {
             let plan = off();
-            let what = match plan.thinking {
-                Some(Thinking::BetweenTools) => {
-                    Some("this model stops thinking but between calls of tools")
-                }
-                None | Some(Thinking::Adaptive { .. }) if rules.thinks_by_default => {
-                    Some("this model cannot but think; it is asked to think as little as it can")
-                }
-                _ => None,
-            };
-            if let Some(what) = what {
+            if let Some(what) = what_remains(plan, rules) {
                 notes.add("reasoning_effort", what);
             }
             plan
         }
-        Wanted::On { effort, .. } if forced => {
+        Wanted::On(how) if forced => {
             let what = "thinking is left out, because a call that must be made excludes it";
             notes.add("reasoning_effort", what);
             // How hard to try is another matter.
-            Plan { effort, ..off() }
+            Plan { effort: how.effort, ..off() }
         }
-        Wanted::On { effort, budget, manual, display } => {
-            let manual = match (accepts(rules, "adaptive"), accepts(rules, "enabled")) {
-                (false, true) => true,
-                (true, true) => manual,
-                (true, false) => false,
-                (false, false) => {
-                    notes.add("reasoning_effort", "is left out, because this model cannot think");
-                    return Ok(quiet);
-                }
-            };
-            if manual {
-                let effort = effort.or_else(|| budget.is_none().then_some(Effort::High));
-                let Some(budget_tokens) = fit(budget, effort, max_tokens) else {
-                    let what = "thinking is left out, because max_tokens has no room for it";
-                    notes.add("reasoning_effort", what);
-                    return Ok(quiet);
-                };
-                let what = match budget {
-                    Some(budget) if budget > budget_tokens => {
-                        "is lowered to what max_tokens has room for"
-                    }
-                    Some(budget) if budget < budget_tokens => {
-                        "is raised to 1024, the least there is"
-                    }
-                    _ => "",
-                };
-                if !what.is_empty() {
-                    notes.add("thinking.budget_tokens", what);
-                }
-                let thinking = Thinking::Enabled { budget_tokens, display, block_binding: None };
-                let effort = effort.filter(|_| request.reasoning_effort.is_some());
-                Plan { thinking: Some(thinking), effort, max_tokens }
-            } else {
-                if effort.is_none() && budget.is_some() {
-                    notes.add(
-                        "thinking.budget_tokens",
-                        "is sent as an effort, because this model takes no budget",
-                    );
-                }
-                let effort = effort.or_else(|| budget.map(effort_of));
-                Plan { thinking: Some(adaptive(display)), effort, max_tokens }
-            }
-        }
+        Wanted::On(how) => on(how, request, quiet, rules, notes),
     };
     if occasion == Occasion::Task
-        && rules.thinks_by_default
-        && plan.is_on()
+        && what_remains(plan, rules).is_some()
+        && plan.thinking != Some(Thinking::BetweenTools)
         && matches!(limit, Limit::Given(_))
     {
         plan.max_tokens = max_tokens.saturating_add(ROOM_TO_THINK).min(rules.max_output);
@@ -192,6 +124,59 @@ pub(super) fn plan(
         plan.effort = plan.effort.map(|effort| effort.min(Effort::High));
     }
     Ok(plan)
+}
+
+/// To think, in the mode that the model takes.
+fn on(how: How, request: &openai::Request, quiet: Plan, rules: &Model, notes: &mut Notes) -> Plan {
+    let How { effort, budget, manual, display } = how;
+    let manual = match (accepts(rules, "adaptive"), accepts(rules, "enabled")) {
+        (false, true) => true,
+        (true, true) => manual,
+        (true, false) => false,
+        (false, false) => {
+            notes.add("reasoning_effort", "is left out, because this model cannot think");
+            return quiet;
+        }
+    };
+    if !manual {
+        if effort.is_none() && budget.is_some() {
+            let what = "is sent as an effort, because this model takes no budget";
+            notes.add("thinking.budget_tokens", what);
+        }
+        let effort = effort.or_else(|| budget.map(effort_of));
+        return Plan { thinking: Some(adaptive(display)), effort, ..quiet };
+    }
+    let effort = effort.or_else(|| budget.is_none().then_some(Effort::High));
+    let Some(budget_tokens) = fit(budget, effort, quiet.max_tokens) else {
+        let what = "thinking is left out, because max_tokens has no room for it";
+        notes.add("reasoning_effort", what);
+        return quiet;
+    };
+    match budget {
+        Some(budget) if budget > budget_tokens => {
+            notes.add("thinking.budget_tokens", "is lowered to what max_tokens has room for");
+        }
+        Some(budget) if budget < budget_tokens => {
+            notes.add("thinking.budget_tokens", "is raised to 1024, the least there is");
+        }
+        _ => {}
+    }
+    let thinking = Thinking::Enabled { budget_tokens, display, block_binding: None };
+    let effort = effort.filter(|_| request.reasoning_effort.is_some());
+    Plan { thinking: Some(thinking), effort, ..quiet }
+}
+
+/// What a model thinks all the same that is told not to; `None` if it does not.
+fn what_remains(plan: Plan, rules: &Model) -> Option<&'static str> {
+    match plan.thinking {
+        Some(Thinking::BetweenTools) => {
+            Some("this model stops thinking but between calls of tools")
+        }
+        None | Some(Thinking::Adaptive { .. }) if rules.thinks_by_default => {
+            Some("this model cannot but think; it is asked to think as little as it can")
+        }
+        _ => None,
+    }
 }
 
 /// Not to think, or as little as the model can.
@@ -254,121 +239,6 @@ fn nearest(wanted: Effort, rules: &Model, notes: &mut Notes) -> Option<Effort> {
         notes.add("reasoning_effort", "is lowered to what this model can do");
     }
     Some(nearest)
-}
-
-/// What the client asks for. `thinking` is Anthropic's own word and goes first; `reasoning` is OpenRouter's.
-fn wanted(request: &openai::Request, notes: &mut Notes) -> Result<Wanted, Error> {
-    let given = |name| request.extra.get(name).filter(|value: &&Value| !value.is_null());
-    let config = given("output_config");
-    let from_config = config.and_then(|config| config.get("effort"));
-    let others = config.and_then(Value::as_object).into_iter().flatten();
-    if others.into_iter().any(|(name, value)| name != "effort" && !value.is_null()) {
-        notes.add(
-            "output_config",
-            "only its effort is read; response_format says the form of the answer",
-        );
-    }
-    let effort = match (&request.reasoning_effort, from_config.and_then(Value::as_str)) {
-        (Some(effort), _) => parse_effort("reasoning_effort", effort)?,
-        (None, Some(effort)) => parse_effort("output_config.effort", effort)?,
-        (None, None) => Wanted::Unsaid,
-    };
-    let wanted = match given("thinking") {
-        Some(thinking) => {
-            let merged = merge(parse_thinking(thinking)?, effort);
-            if merged == Wanted::Off && matches!(effort, Wanted::On { .. }) {
-                notes.add("reasoning_effort", "is left out, because thinking is turned off");
-            }
-            merged
-        }
-        None => effort,
-    };
-    match given("reasoning") {
-        Some(reasoning) if wanted == Wanted::Unsaid => parse_reasoning(reasoning),
-        Some(_) => {
-            notes.add("reasoning", "is left out, because other fields say how to think");
-            Ok(wanted)
-        }
-        None => Ok(wanted),
-    }
-}
-
-const fn on(effort: Option<Effort>) -> Wanted {
-    Wanted::On { effort, budget: None, manual: false, display: Display::Summarized }
-}
-
-fn parse_effort(field: &'static str, word: &str) -> Result<Wanted, Error> {
-    Ok(match word.trim().to_ascii_lowercase().as_str() {
-        "" | "default" | "auto" => Wanted::Unsaid,
-        "none" | "off" | "disabled" => Wanted::Off,
-        "minimal" => Wanted::On {
-            effort: Some(Effort::Low),
-            budget: Some(LEAST_BUDGET),
-            manual: false,
-            display: Display::Summarized,
-        },
-        "low" => on(Some(Effort::Low)),
-        "medium" => on(Some(Effort::Medium)),
-        "high" => on(Some(Effort::High)),
-        "xhigh" => on(Some(Effort::Xhigh)),
-        "max" => on(Some(Effort::Max)),
-        _ => {
-            let range = "none, minimal, low, medium, high, xhigh or max";
-            return Err(Error::OutOfRange { field, range });
-        }
-    })
-}
-
-fn parse_thinking(thinking: &Value) -> Result<Wanted, Error> {
-    let display = match thinking.get("display").and_then(Value::as_str) {
-        Some("omitted") => Display::Omitted,
-        _ => Display::Summarized,
-    };
-    let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
-    let budget = budget.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
-    let on = |manual| Wanted::On { effort: None, budget, manual, display };
-    match (thinking.get("type").and_then(Value::as_str), thinking) {
-        (Some("adaptive" | "auto"), _) | (None, Value::Bool(true)) => Ok(on(false)),
-        (Some("enabled"), _) => Ok(on(budget.is_some())),
-        (Some("disabled" | "between_tools"), _) | (None, Value::Bool(false)) => Ok(Wanted::Off),
-        _ => Err(Error::OutOfRange {
-            field: "thinking.type",
-            range: "adaptive, enabled, disabled or between_tools",
-        }),
-    }
-}
-
-fn parse_reasoning(reasoning: &Value) -> Result<Wanted, Error> {
-    if let Some(effort) = reasoning.as_str() {
-        return parse_effort("reasoning", effort);
-    }
-    let flag = |name| reasoning.get(name).and_then(Value::as_bool);
-    let effort = match reasoning.get("effort").and_then(Value::as_str) {
-        Some(effort) => parse_effort("reasoning.effort", effort)?,
-        None => Wanted::Unsaid,
-    };
-    let budget = reasoning.get("max_tokens").and_then(Value::as_u64);
-    let budget = budget.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
-    if flag("enabled") == Some(false) || effort == Wanted::Off {
-        return Ok(Wanted::Off);
-    }
-    if effort == Wanted::Unsaid && budget.is_none() && flag("enabled") != Some(true) {
-        return Ok(Wanted::Unsaid);
-    }
-    let effort = if let Wanted::On { effort, .. } = effort { effort } else { None };
-    let display =
-        if flag("exclude") == Some(true) { Display::Omitted } else { Display::Summarized };
-    Ok(Wanted::On { effort, budget, manual: false, display })
-}
-
-/// `thinking` says whether, the effort says how hard.
-fn merge(thinking: Wanted, effort: Wanted) -> Wanted {
-    match (thinking, effort) {
-        (Wanted::On { budget, manual, display, .. }, Wanted::On { effort, budget: least, .. }) => {
-            Wanted::On { effort, budget: budget.or(least), manual, display }
-        }
-        (thinking, _) => thinking,
-    }
 }
 
 /// Fits the plan to the conversation: what thinking of earlier turns there is decides what can be asked for.

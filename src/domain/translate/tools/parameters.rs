@@ -129,25 +129,25 @@ fn fields(
     schema: &Map<String, Value>,
     root: &Map<String, Value>,
     depth: usize,
-    room: &mut usize,
+    left: &mut usize,
 ) -> Fields {
     let mut all = Fields::default();
     let count = schema.get("properties").and_then(Value::as_object).map_or(1, Map::len);
     // A small schema can refer to much, many times over.
-    let Some(left) = room.checked_sub(count.max(1)).filter(|_| depth > 0) else { return all };
-    *room = left;
+    let Some(rest) = left.checked_sub(count.max(1)).filter(|_| depth > 0) else { return all };
+    *left = rest;
     if let Some(Value::Object(properties)) = schema.get("properties") {
         all.properties.clone_from(properties);
     }
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
     all.required.extend(required.filter_map(Value::as_str).map(str::to_owned));
     if let Some(target) = schema.get("$ref").and_then(|path| resolve(path, root)) {
-        all.and(fields(target, root, depth - 1, room));
+        all.and(fields(target, root, depth - 1, left));
     }
     for keyword in COMBINING {
         let Some(Value::Array(parts)) = schema.get(keyword) else { continue };
         let parts = parts.iter().map(|part| match part {
-            Value::Object(part) => fields(part, root, depth - 1, room),
+            Value::Object(part) => fields(part, root, depth - 1, left),
             _ => Fields::default(),
         });
         if keyword == "allOf" {
