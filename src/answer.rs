@@ -329,13 +329,13 @@ impl Answers {
         let mut notes = said.notes().to_vec();
         let mut request = said.request();
         let known = request.as_ref().and_then(|request| self.learned.apply(request));
-        let body = match known {
-            None => said.body(),
+        let (body, chain) = match known {
+            None => (said.body(), keep.then(|| said.chain().clone())),
             Some((changed, mut more)) => {
                 notes.append(&mut more);
-                let body = Texts::of(&changed).body();
+                let texts = Texts::of(&changed);
                 request = Some(Arc::new(changed));
-                body.into()
+                (texts.body().into(), keep.then_some(texts.chain))
             }
         };
         let (version, betas) = said.headers();
@@ -349,7 +349,7 @@ impl Answers {
             opened_at: at,
             continues: None,
             breakpoints: request.as_ref().and_then(|request| json_of(&request.breakpoints)),
-            chain: keep.then(|| Arc::new(said.chain().clone())),
+            chain: chain.map(Arc::new),
             collapse: None,
             call: facts(call, at, answered_by, question, asker),
         };

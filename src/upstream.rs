@@ -76,6 +76,15 @@ pub struct Incoming {
     alarm: Pin<Box<Sleep>>,
 }
 
+/// Why no answer began, and what of it may have been billed.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// Of the last try.
+    pub error: Error,
+    /// Whether an earlier try reached somebody and broke off: it may have been billed.
+    pub broken_before: bool,
+}
+
 /// What the head of a response says, for the client and for support.
 #[derive(Debug, Clone, Default)]
 pub struct Head {
@@ -141,7 +150,7 @@ impl Upstream {
 
     /// Sends a message request and waits for the answer to begin. Retries what may work the next time
     /// (`reference/anthropic-api.md` §4): nothing of an answer has been seen yet.
-    pub async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Error> {
+    pub async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Unanswered> {
         let mut attempt = 1;
         let mut client = &self.pooled;
         let mut broken_before = false;
@@ -151,7 +160,7 @@ impl Upstream {
                 Err(error) => error,
             };
             let Some(wait) = error.retry(attempt).filter(|_| attempt < ATTEMPTS) else {
-                return Err(error.error);
+                return Err(Unanswered { error: error.error, broken_before });
             };
             tracing::warn!(
                 attempt,

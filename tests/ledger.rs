@@ -466,6 +466,96 @@ async fn what_a_dead_process_left_running_is_lost() {
     assert!(ledger.find(&key(1), EVER).await.unwrap().is_none());
 }
 
+/// The second exchange goes on with the answer of the first: one call, which ends with it.
+fn continuation(before: &Opening, n: u128) -> Opening {
+    Opening {
+        exchange: ExchangeId::new(Uuid::from_u128(n)),
+        continues: Some(before.exchange),
+        ..before.clone()
+    }
+}
+
+/// What the books say once they are closed of a call whose parts may have been paid.
+async fn lost_call(bench: &Bench) -> (i64, i64, i64) {
+    let mut outside = bench.outside().await;
+    let sql = "select call.cost, call.output, (select count(*) from exchange where outcome = 'lost') \
+        from call join exchange on exchange.id = call.exchange \
+        where call.outcome = 'lost' and call.cost_is = 'at_least' and exchange.continues is not null";
+    let mut found: Vec<(i64, i64, i64)> =
+        sqlx::query_as(sql).fetch_all(&mut outside).await.unwrap();
+    outside.close().await.unwrap();
+    assert_eq!((found.len(), bench.count("select count(*) from call").await), (1, 1));
+    found.remove(0)
+}
+
+#[tokio::test]
+async fn a_call_that_dies_between_two_parts_of_its_answer_is_one() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let first = opening(1, None);
+    for left in [&first, &continuation(&first, 2)] {
+        assert_eq!(ledger.open_exchange(&Arc::new(left.clone())).await, Durable::Committed);
+    }
+    drop(ledger);
+    bench.ended().await;
+    assert_eq!(bench.count("select count(*) from running").await, 2);
+
+    let _ledger = bench.open().await;
+    assert_eq!(lost_call(&bench).await, (0, 0, 2));
+}
+
+#[tokio::test]
+async fn what_the_earlier_parts_of_a_lost_answer_cost_is_counted() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let first = opening(1, None);
+    let (second, third) = (continuation(&first, 2), continuation(&continuation(&first, 2), 3));
+    for ended in [first, second] {
+        let part = Sealing { call: None, servable: false, ..sealing("part", 1) };
+        exchange(&ledger, ended, part).await;
+    }
+    assert_eq!(ledger.open_exchange(&Arc::new(third)).await, Durable::Committed);
+    drop(ledger);
+    bench.ended().await;
+
+    let ledger = bench.open().await;
+    assert_eq!(lost_call(&bench).await, (2_468, 10, 1));
+    let totals = ledger.reader().totals(EVER..NEVER).await.unwrap();
+    assert_eq!((totals[0].cost, totals[0].at_least), (NanoDollars(2_468), 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_costs_only_itself() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let part = || Sealing { servable: false, refs: Vec::new(), ..sealing("part", 1) };
+    for n in [1, 4] {
+        exchange(&ledger, opening(n, None), part()).await;
+    }
+    for (n, text) in [(2, "torn"), (3, "fine")] {
+        exchange(&ledger, opening(n, None), sealing(text, 1)).await;
+    }
+    for (before, n, text) in [(1, 5, "gone before"), (4, 6, "whole")] {
+        let rest = continuation(&opening(before, None), n);
+        let rest = Opening { call: facts(n), ..rest };
+        exchange(&ledger, rest, sealing(text, 1)).await;
+    }
+    let mut outside = bench.outside().await;
+    for sql in [
+        "update exchange set recording = x'28b52ffd00' where id like '%2'",
+        "update exchange set recording = null where id like '%1'",
+    ] {
+        sqlx::query(sql).execute(&mut outside).await.unwrap();
+    }
+    outside.close().await.unwrap();
+
+    let names: Vec<AnswerRef> =
+        ["torn", "fine", "gone before", "whole"].map(AnswerRef::call).into();
+    let found = ledger.reader().answers("client 0", &names).await.unwrap();
+    let found: Vec<_> = found.iter().map(|(name, whole)| (name, whole.events().count())).collect();
+    assert_eq!(found, [(&names[1], 1), (&names[3], 2)]);
+}
+
 #[tokio::test]
 async fn what_is_committed_is_in_the_files_already() {
     let bench = Bench::new();

@@ -119,6 +119,7 @@ create table running (
     key blob not null,
     scope text not null,
     model text not null,
+    continues text,                         -- the exchange before in the same session
     frame blob,
     head blob,
     call text not null                      -- who asked, JSON

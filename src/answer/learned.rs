@@ -31,17 +31,23 @@ impl Learned {
         &self,
         request: &anthropic::Request,
     ) -> Option<(anthropic::Request, Vec<Note>)> {
-        let learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let remedies = learned.get(&request.model)?;
-        let mut changed = request.clone();
+        // A copy, so that nobody waits while a long request is changed.
+        let remedies = self.of(&request.model)?;
+        let mut changed = None;
         let mut notes = Vec::new();
         for remedy in remedies {
-            let before = changed.clone();
-            remedy.apply(&mut changed);
-            if changed != before {
+            let before = changed.as_ref().unwrap_or(request);
+            let mut after = before.clone();
+            remedy.apply(&mut after);
+            if after != *before {
+                changed = Some(after);
                 notes.push(remedy.note());
             }
         }
-        (!notes.is_empty()).then_some((changed, notes))
+        changed.map(|changed| (changed, notes))
+    }
+
+    fn of(&self, model: &str) -> Option<BTreeSet<Remedy>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
     }
 }

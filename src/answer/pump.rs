@@ -20,7 +20,7 @@ use crate::{
         translate::{self, Note, Remedy},
     },
     store::Opening,
-    upstream::{self, Incoming, More, Outgoing},
+    upstream::{self, Incoming, More, Outgoing, Unanswered},
 };
 
 /// How long the connection of a finished answer may take to become reusable.
@@ -60,7 +60,7 @@ pub(super) struct Course {
     recorded: usize,
     /// Whether the readers have seen anything.
     pub(super) published: bool,
-    /// Whether a connection broke before the one that answers.
+    /// Whether a connection broke before the last one.
     pub(super) broken_before: bool,
     /// What made upstream accept the request, and whether that is about the model.
     remedies: Vec<(Remedy, bool)>,
@@ -121,9 +121,14 @@ pub(super) async fn run(answers: Answers, mut exchange: Exchange, writer: Writer
         let Some(next) = next else {
             let Ending { outcome, failure, last } = ending;
             let ended = (outcome, failure);
+            let whole = writer.recording(0, last.as_ref());
             let (sealing, end) = sealing::last(&answers, &exchange, course, ended, earlier, own);
+            let names =
+                if outcome == Outcome::Complete { sealing.refs.clone() } else { Vec::new() };
             let _ = answers.ledger.seal(&exchange.opening, sealing).await;
             writer.end(last, end);
+            // The next turn finds the answer also while the ledger is late.
+            answers.remember(&exchange.opening.scope, names, &whole);
             return drain(incoming).await;
         };
         // Whatever happens in between, one of the two is in the ledger.
@@ -217,10 +222,9 @@ async fn converse(
     let mut incoming = loop {
         match answers.upstream.send(&exchange.outgoing).await {
             Ok(incoming) => break incoming,
-            Err(error) => {
+            Err(Unanswered { error, broken_before }) => {
+                course.broken_before |= broken_before;
                 if let upstream::Error::Refused { status, body, head, .. } = &error {
-                    course.request_id.clone_from(&head.request_id);
-                    course.status = Some(*status);
                     if body.error.kind == "invalid_request_error"
                         && course.remedies.len() < MOST_REMEDIES
                         && let Some(remedy) = exchange.heal(&body.error.message)
@@ -228,6 +232,8 @@ async fn converse(
                         course.remedies.push(remedy);
                         continue;
                     }
+                    course.request_id.clone_from(&head.request_id);
+                    course.status = Some(*status);
                 }
                 return Ending::failed(Outcome::Failed, error);
             }
@@ -238,7 +244,7 @@ async fn converse(
     }
     course.request_id.clone_from(&incoming.head.request_id);
     course.status = Some(incoming.status);
-    course.broken_before = incoming.broken_before;
+    course.broken_before |= incoming.broken_before;
     writer.begin(Arc::new(std::mem::take(&mut incoming.head)));
     let incoming = course.incoming.insert(incoming);
     loop {
@@ -287,7 +293,14 @@ impl Exchange {
             refusal,
             "upstream refused a part of the request; asking again without it"
         );
-        self.outgoing.body = Texts::of(&request).body().into();
+        let texts = Texts::of(&request);
+        self.outgoing.body = texts.body().into();
+        // The ledger keeps what went upstream in the end.
+        self.opening = Arc::new(Opening {
+            breakpoints: super::json_of(&request.breakpoints),
+            chain: self.keep.then(|| Arc::new(texts.chain)),
+            ..Opening::clone(&self.opening)
+        });
         self.request = Some(Arc::new(request));
         self.notes.push(remedy.note());
         Some((remedy, lasts))

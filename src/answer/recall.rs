@@ -9,6 +9,7 @@ use super::Answers;
 use crate::domain::{
     anthropic,
     exchange::AnswerRef,
+    recording::Recording,
     translate::{Original, Originals},
 };
 
@@ -25,28 +26,33 @@ pub(super) struct Recalled(Mutex<Remembered>);
 #[derive(Debug, Default)]
 struct Remembered {
     bytes: usize,
-    by_ref: HashMap<(String, AnswerRef), Arc<Original>>,
-    order: VecDeque<((String, AnswerRef), usize)>,
+    by_ref: HashMap<Name, (Arc<Original>, usize)>,
+    order: VecDeque<Name>,
 }
 
+/// An answer's name, and the scope in which it was given.
+type Name = (String, AnswerRef);
+
 impl Recalled {
-    fn get(&self, name: &(String, AnswerRef)) -> Option<Arc<Original>> {
+    fn get(&self, name: &Name) -> Option<Arc<Original>> {
         let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.by_ref.get(name).map(Arc::clone)
+        remembered.by_ref.get(name).map(|(original, _)| Arc::clone(original))
     }
 
-    fn insert(&self, name: (String, AnswerRef), original: Arc<Original>, size: usize) {
+    fn insert(&self, name: Name, original: Arc<Original>, size: usize) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Remembered { bytes, by_ref, order } = &mut *remembered;
-        if size > MOST_BYTES || by_ref.insert(name.clone(), original).is_some() {
+        if size > MOST_BYTES {
             return;
         }
         *bytes += size;
-        order.push_back((name, size));
+        match by_ref.insert(name.clone(), (original, size)) {
+            Some((_, size)) => *bytes -= size,
+            None => order.push_back(name),
+        }
         while *bytes > MOST_BYTES {
-            let Some((oldest, size)) = order.pop_front() else { break };
-            *bytes -= size;
-            by_ref.remove(&oldest);
+            let Some(oldest) = order.pop_front() else { break };
+            *bytes -= by_ref.remove(&oldest).map_or(0, |(_, size)| size);
         }
     }
 }
@@ -78,23 +84,62 @@ impl Answers {
             }
         };
         for (name, recording) in found {
-            match anthropic::fold(&recording) {
-                Ok(anthropic::Message { model, content, .. }) => {
-                    let original = Arc::new(Original { model, blocks: content });
-                    let size = recording.len() + OVERHEAD;
-                    self.recalled.insert(
-                        (scope.to_owned(), name.clone()),
-                        Arc::clone(&original),
-                        size,
-                    );
-                    originals.insert(name, original);
-                }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "an earlier answer cannot be read");
-                }
+            if let Some(original) = original(&recording) {
+                let size = recording.len() + OVERHEAD;
+                self.recalled.insert((scope.to_owned(), name.clone()), Arc::clone(&original), size);
+                originals.insert(name, original);
             }
         }
         originals
+    }
+
+    /// Remembers an answer that has just been given under all the names that the next turn may call it by.
+    pub(super) fn remember(&self, scope: &str, names: Vec<AnswerRef>, whole: &Recording) {
+        if names.is_empty() || whole.len() > MOST_BYTES {
+            return;
+        }
+        let Some(original) = original(whole) else { return };
+        // The names share it, and go one after the other.
+        let size = whole.len() / names.len() + OVERHEAD;
+        for name in names {
+            self.recalled.insert((scope.to_owned(), name), Arc::clone(&original), size);
+        }
+    }
+}
+
+fn original(recording: &Recording) -> Option<Arc<Original>> {
+    match anthropic::fold(recording) {
+        Ok(anthropic::Message { model, content, .. }) => {
+            Some(Arc::new(Original { model, blocks: content }))
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "an earlier answer cannot be read");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(id: usize) -> Name {
+        ("client 0".to_owned(), AnswerRef::call(&id.to_string()))
+    }
+
+    fn answer() -> Arc<Original> {
+        Arc::new(Original { model: "claude".to_owned(), blocks: Vec::new() })
+    }
+
+    #[test]
+    fn an_answer_that_is_remembered_again_counts_once_with_its_new_size() {
+        let recalled = Recalled::default();
+        recalled.insert(name(1), answer(), MOST_BYTES / 2);
+        recalled.insert(name(1), answer(), MOST_BYTES);
+        assert!(recalled.get(&name(1)).is_some());
+        recalled.insert(name(2), answer(), 1);
+        assert!(recalled.get(&name(1)).is_none() && recalled.get(&name(2)).is_some());
+        assert_eq!(recalled.0.lock().unwrap().bytes, 1);
     }
 }

@@ -258,7 +258,7 @@ async fn insert_running(
     opens: &[&Open],
 ) -> Result<(), sqlx::Error> {
     let into = "insert into running \
-        (exchange, collapse_key, owner, opened_at, key, scope, model, frame, head, call) ";
+        (exchange, collapse_key, owner, opened_at, key, scope, model, continues, frame, head, call) ";
     insert(conn, into, opens, "", |row, Open { opening, asked, call, .. }| {
         row.push_bind(opening.exchange.to_string());
         row.push_bind(opening.collapse.as_ref().map(|key| &key.as_bytes()[..]));
@@ -267,6 +267,7 @@ async fn insert_running(
         row.push_bind(&opening.key.as_bytes()[..]);
         row.push_bind(&*opening.scope);
         row.push_bind(&*opening.model);
+        row.push_bind(opening.continues.map(|id| id.to_string()));
         row.push_bind(asked.frame.as_ref().map(bytes));
         row.push_bind(asked.head.as_ref().map(bytes));
         row.push_bind(&**call);

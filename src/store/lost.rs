@@ -1,6 +1,9 @@
 //! What a dead process left in `running` becomes lost exchanges: asked, perhaps answered, at an unknown cost.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
@@ -11,6 +14,7 @@ use super::{
     Error,
     batch::{self, Op, Seal},
     chain::{Bodies, Packed},
+    read::{self, MOST_PARTS},
     record::{CallEnd, CallFacts, Opening, Sealing},
 };
 use crate::domain::{
@@ -48,25 +52,57 @@ pub(super) async fn seal_all(
     owner: OwnerId,
     now: UnixMillis,
 ) -> Result<usize, Error> {
-    const SQL: &str =
-        "select exchange, opened_at, key, scope, model, frame, head, call from running";
+    const SQL: &str = "select exchange, opened_at, key, scope, model, continues, frame, head, call \
+         from running order by exchange desc";
     let rows = sqlx::query(SQL).fetch_all(&mut *conn).await.map_err(Error::Open)?;
     if rows.is_empty() {
         return Ok(0);
     }
-    let seals = rows.iter().map(|row| seal(row, now)).collect::<Result<Vec<_>, _>>()?;
+    let mut seals = rows.iter().map(|row| seal(row, now)).collect::<Result<Vec<_>, _>>()?;
+    end_calls(conn, &mut seals).await?;
+    let seals: Vec<Op> = seals.into_iter().map(|seal| Op::Seal(Box::new(seal))).collect();
     sqlx::query("begin immediate").execute(&mut *conn).await.map_err(Error::Open)?;
     batch::insert_all(conn, owner, &seals.iter().collect::<Vec<_>>()).await.map_err(Error::Open)?;
     sqlx::query("commit").execute(&mut *conn).await.map_err(Error::Open)?;
     Ok(seals.len())
 }
 
-fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Op, Error> {
-    let exchange: Uuid = row
-        .try_get::<&str, _>("exchange")
-        .map_err(Error::Open)?
-        .parse()
-        .map_err(|_| Error::Damaged { table: "running", column: "exchange" })?;
+/// Ends each call with the newest of its exchanges: between two parts of an answer both stand in `running`. What the
+/// parts that ended cost was paid, and no other row of `call` says so.
+async fn end_calls(conn: &mut SqliteConnection, newest_first: &mut [Seal]) -> Result<(), Error> {
+    const SQL: &str = "select continues, \
+        input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is \
+        from exchange where id = $1";
+    let running: HashMap<ExchangeId, Option<ExchangeId>> =
+        newest_first.iter().map(|seal| (seal.opening.exchange, seal.opening.continues)).collect();
+    let mut ended = HashSet::new();
+    for Seal { opening, sealing, .. } in newest_first {
+        if !ended.insert(opening.call.id) {
+            continue;
+        }
+        let (mut tokens, mut cost) = (sealing.tokens, sealing.cost);
+        let mut before = opening.continues;
+        for _ in 0..MOST_PARTS {
+            let Some(part) = before else { break };
+            if let Some(continues) = running.get(&part) {
+                before = *continues;
+                continue;
+            }
+            let found = sqlx::query(SQL).bind(part.to_string()).fetch_optional(&mut *conn).await;
+            let Some(row) = found.map_err(Error::Open)? else { break };
+            tokens += read::tokens(&row).map_err(Error::Open)?;
+            cost = cost.plus(read::cost(&row)?);
+            before = id(&row, "exchange", "continues")?.map(ExchangeId::new);
+        }
+        sealing.call =
+            Some(CallEnd { status: None, ttft: None, total: None, tokens, cost, notes: None });
+    }
+    Ok(())
+}
+
+fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Seal, Error> {
+    let exchange = id(row, "running", "exchange")?
+        .ok_or(Error::Damaged { table: "running", column: "exchange" })?;
     let opened_at = UnixMillis(row.try_get("opened_at").map_err(Error::Open)?);
     let model: String = row.try_get("model").map_err(Error::Open)?;
     let call = row.try_get("call").map_err(Error::Open)?;
@@ -82,7 +118,7 @@ fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Op, Error> {
         scope: row.try_get("scope").map_err(Error::Open)?,
         model,
         opened_at,
-        continues: None,
+        continues: id(row, "running", "continues")?.map(ExchangeId::new),
         breakpoints: None,
         chain: None,
         collapse: None,
@@ -105,19 +141,12 @@ fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Op, Error> {
         servable: false,
         recording: None,
         refs: Vec::new(),
-        call: Some(CallEnd {
-            status: None,
-            ttft: None,
-            total: None,
-            tokens: Tokens::default(),
-            cost: Cost::AtLeast(NanoDollars(0)),
-            notes: None,
-        }),
+        call: None,
     };
     let asked =
         Packed { frame: hash(row, "frame")?, head: hash(row, "head")?, bodies: Bodies::default() };
     let opening = Arc::new(opening);
-    Ok(Op::Seal(Box::new(Seal { opening, sealing, asked, client, recording: None })))
+    Ok(Seal { opening, sealing, asked, client, recording: None })
 }
 
 fn facts(call: &str) -> Result<(CallFacts, Packed), serde_json::Error> {
@@ -147,6 +176,11 @@ fn unknown(exchange: Uuid, at: UnixMillis) -> CallFacts {
         notes: None,
         client_chain: None,
     }
+}
+
+fn id(row: &SqliteRow, table: &'static str, column: &'static str) -> Result<Option<Uuid>, Error> {
+    let id: Option<&str> = row.try_get(column).map_err(Error::Open)?;
+    id.map(str::parse).transpose().map_err(|_| Error::Damaged { table, column })
 }
 
 fn hash(row: &SqliteRow, column: &'static str) -> Result<Option<Hash>, Error> {

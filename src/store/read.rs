@@ -5,6 +5,7 @@ use std::{ops::Range, sync::Arc};
 use bytes::Bytes;
 use serde::Serialize;
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, sqlite::SqliteRow};
+use tracing::warn;
 
 use super::{
     Error, chain,
@@ -14,14 +15,14 @@ use super::{
 use crate::domain::{
     cache::CacheKey,
     chain::{Chain, Hash},
-    exchange::{AnswerRef, NanoDollars, Tokens, UnixMillis},
+    exchange::{AnswerRef, Cost, NanoDollars, Tokens, UnixMillis},
     recording::Recording,
 };
 
 /// So many answers are looked up by one query.
 const MOST_NAMES: usize = 500;
 /// No answer is continued more often.
-const MOST_PARTS: usize = 64;
+pub(super) const MOST_PARTS: usize = 64;
 
 /// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
 #[derive(Debug, Clone)]
@@ -99,7 +100,7 @@ impl Reader {
     }
 
     /// The whole answers within `scope` that `names` name, newest last; those that were continued with what came
-    /// before.
+    /// before. An answer that is not there any more, or cannot be read, is left out: the others are still of use.
     pub async fn answers(
         &self,
         scope: &str,
@@ -125,20 +126,28 @@ impl Reader {
                 let Some(name) = names.iter().find(|known| known.as_str() == name) else {
                     continue;
                 };
-                answers.push((name.clone(), self.with_what_came_before(&row).await?));
+                match self.with_what_came_before(&row).await {
+                    Ok(Some(whole)) => answers.push((name.clone(), whole)),
+                    Ok(None) => {}
+                    Err(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        warn!(name = name.as_str(), error, "an earlier answer cannot be read");
+                    }
+                }
             }
         }
         Ok(answers)
     }
 
-    /// The recording of an exchange, after those of the exchanges that it continues.
-    async fn with_what_came_before(&self, row: &SqliteRow) -> Result<Recording, Error> {
-        const SQL: &str = "select continues, recording from exchange where id = $1";
+    /// The recording of an exchange, after those of the exchanges that it continues; `None` where one of them is gone.
+    async fn with_what_came_before(&self, row: &SqliteRow) -> Result<Option<Recording>, Error> {
+        const SQL: &str =
+            "select continues, recording from exchange where id = $1 and recording is not null";
         let mut parts = vec![recording(row)?];
         let mut before: Option<String> = row.try_get("continues").map_err(Error::Read)?;
         while let Some(id) = before.filter(|_| parts.len() < MOST_PARTS) {
             let found = sqlx::query(SQL).bind(id).fetch_optional(&self.pool).await;
-            let Some(row) = found.map_err(Error::Read)? else { break };
+            let Some(row) = found.map_err(Error::Read)? else { return Ok(None) };
             parts.push(recording(&row)?);
             before = row.try_get("continues").map_err(Error::Read)?;
         }
@@ -146,7 +155,7 @@ impl Reader {
         for part in parts.iter().rev() {
             part.segments(0).iter().for_each(|segment| whole.append(Arc::clone(segment)));
         }
-        Ok(whole)
+        Ok(Some(whole))
     }
 
     /// A request as it was sent, byte for byte.
@@ -205,14 +214,19 @@ impl Reader {
     }
 }
 
+/// What an exchange cost.
+pub(super) fn cost(row: &SqliteRow) -> Result<Cost, Error> {
+    let amount = row.try_get("cost").map_err(Error::Read)?;
+    cost_from_columns(amount, row.try_get("cost_is").map_err(Error::Read)?)
+        .ok_or(Error::Damaged { table: "exchange", column: "cost_is" })
+}
+
 fn stored(row: &SqliteRow) -> Result<Stored, Error> {
     let id: &str = row.try_get("id").map_err(Error::Read)?;
     let exchange = id.parse().map_err(|_| Error::Damaged { table: "exchange", column: "id" })?;
     let recording = recording(row)?;
     let tokens = tokens(row).map_err(Error::Read)?;
-    let amount = row.try_get("cost").map_err(Error::Read)?;
-    let cost = cost_from_columns(amount, row.try_get("cost_is").map_err(Error::Read)?)
-        .ok_or(Error::Damaged { table: "exchange", column: "cost_is" })?;
+    let cost = cost(row)?;
     Ok(Stored {
         exchange,
         recording: Arc::new(recording),
@@ -229,7 +243,7 @@ fn recording(row: &SqliteRow) -> Result<Recording, Error> {
     Recording::decode(Bytes::from(encoded)).map_err(Error::Recording)
 }
 
-fn tokens(row: &SqliteRow) -> Result<Tokens, sqlx::Error> {
+pub(super) fn tokens(row: &SqliteRow) -> Result<Tokens, sqlx::Error> {
     Ok(Tokens {
         input: count(row, "input")?,
         cache_write_5m: count(row, "cache_write_5m")?,

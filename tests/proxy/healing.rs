@@ -47,6 +47,33 @@ async fn a_refused_parameter_is_left_out_and_remembered() {
 }
 
 #[tokio::test]
+async fn the_ledger_keeps_the_request_that_went_upstream() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.push(Script::error(400, INVALID, "temperature: Extra inputs are not permitted"));
+    upstream.always(hello());
+    for question in ["healed", "known from the start"] {
+        app.client().post(CHAT, &warm(question)).await.text().await;
+    }
+    let frames = "select cast(frame.body as text) from exchange join frame on frame.hash = frame";
+    let frames = app.ledger().column(frames).await;
+    assert_eq!((app.ledger().count("exchange").await, frames.len()), (2, 1), "{frames:?}");
+    assert!(frames.iter().all(|frame| !frame.contains("temperature")), "{frames:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_was_healed_is_not_the_end() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.push(Script::error(400, INVALID, "temperature: Extra inputs are not permitted"));
+    upstream.push(Script::json(200, &json!({})));
+    let reply = app.client().post(CHAT, &warm("hi")).await;
+    assert_eq!(reply.status.as_u16(), 502);
+    let exchange = app.ledger().exchange().await;
+    assert_eq!((exchange.status, exchange.upstream_request), (None, None));
+}
+
+#[tokio::test]
 async fn another_model_is_still_asked_as_the_client_wants() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;

@@ -97,6 +97,17 @@ async fn a_turn_that_is_repeated_unchanged_is_sent_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_turn_is_restored_while_the_ledger_is_late() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let lock = app.ledger().lock().await;
+    let sent = second_round(&upstream, ADAPTIVE, (app.client(), app.client()), plain).await;
+    assert_eq!(app.ledger().count("answer_ref").await, 0);
+    assert_eq!(kinds(&sent), ["thinking", "text", "redacted_thinking", "thinking", "tool_use"]);
+    lock.release().await;
+}
+
+#[tokio::test]
 async fn what_open_webui_makes_of_the_text_is_no_change() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{App, CHAT, MODEL, Setup, ask, ask_whole},
+    app::{App, CHAT, MODEL, Setup, ask, ask_whole, with},
     script::Script,
     sse::{self, Answer},
     upstream::Upstream,
@@ -62,6 +62,25 @@ async fn each_error_of_upstream_has_its_status_type_and_code() {
         assert_eq!(app.ledger().calls().await[number].status, Some(i64::from(*ours)));
     }
     assert_eq!(upstream.requests().len(), cases.len());
+}
+
+#[tokio::test]
+async fn what_broke_before_a_refusal_may_have_been_billed() {
+    let refusal = || {
+        let refusal = "temperature: Extra inputs are not permitted";
+        Script::error(400, "invalid_request_error", refusal)
+    };
+    // Refused in the end, or answered once that had been healed.
+    for (scripts, least) in [(vec![refusal(), refusal()], 0), (vec![refusal(), hello()], 47_000)] {
+        let upstream = Upstream::start().await;
+        let app = App::start(&upstream).await;
+        upstream.push(Script::hang_up());
+        scripts.into_iter().for_each(|script| upstream.push(script));
+        app.client().post(CHAT, &with(ask("hi"), "temperature", json!(0.5))).await.text().await;
+        assert_eq!(upstream.requests().len(), 3);
+        let exchange = app.ledger().exchange().await;
+        assert_eq!((exchange.cost, exchange.cost_is.as_str()), (Some(least), "at_least"));
+    }
 }
 
 #[tokio::test]
