@@ -53,7 +53,7 @@ use crate::{
         translate::{self, Form, WithUsage},
     },
     store::{CallRow, Ledger, Opening, Stored},
-    upstream::{Counted, Outgoing, Upstream},
+    upstream::{Counted, Upstream},
 };
 
 /// An answer larger than this is broken off.
@@ -194,8 +194,7 @@ impl Answers {
         spoken: Spoken,
         asker: Asker,
     ) -> Result<Counted, Error> {
-        let Spoken { version, betas } = spoken;
-        let outgoing = Outgoing { body, version, betas, key: asker.key };
+        let outgoing = spoken.outgoing(body, asker.key);
         let counted = self.upstream.count_tokens(&outgoing).await;
         counted.map_err(|error| Error::Failed(Arc::new(error.into())))
     }
@@ -338,8 +337,7 @@ impl Answers {
                 (texts.body().into(), keep.then_some(texts.chain))
             }
         };
-        let (version, betas) = said.headers();
-        let outgoing = Outgoing { body, version, betas, key: asker.key.clone() };
+        let outgoing = said.spoken().outgoing(body, asker.key.clone());
         let servable = keep && said.is_storable();
         let opening = Opening {
             exchange,

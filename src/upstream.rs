@@ -53,6 +53,8 @@ pub struct Outgoing {
     pub version: String,
     /// `anthropic-beta`, joined by commas; empty for none.
     pub betas: String,
+    /// Other headers.
+    pub others: Vec<(&'static str, String)>,
     /// Anthropic's key: the operator's, or the client's own.
     pub key: SecretString,
 }
@@ -92,6 +94,8 @@ pub struct Head {
     pub request_id: Option<String>,
     /// Its `anthropic-ratelimit-…` headers, and their kin (`reference/anthropic-api.md` §4).
     pub limits: Vec<(HeaderName, HeaderValue)>,
+    /// Whether and when to ask again, in words that every SDK of either dialect knows (§4).
+    pub retry: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Head {
@@ -100,10 +104,16 @@ impl Head {
             ["anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-"];
         let is_limit =
             |name: &HeaderName| LIMITS.iter().any(|prefix| name.as_str().starts_with(prefix));
-        let limits = headers.iter().filter(|(name, _)| is_limit(name));
+        const RETRY: [&str; 3] = ["retry-after", "retry-after-ms", "x-should-retry"];
+        let is_retry = |name: &HeaderName| RETRY.contains(&name.as_str());
+        let those = |are: &dyn Fn(&HeaderName) -> bool| {
+            let headers = headers.iter().filter(|(name, _)| are(name));
+            headers.map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
         Self {
             request_id: text(headers, "request-id"),
-            limits: limits.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            limits: those(&is_limit),
+            retry: those(&is_retry),
         }
     }
 }
@@ -374,6 +384,10 @@ fn post(client: &Client, base: &str, path: &str, outgoing: &Outgoing) -> reqwest
     {
         headers.insert(HeaderName::from_static("anthropic-beta"), betas);
     }
+    let others = outgoing.others.iter();
+    headers.extend(others.filter_map(|(name, value)| {
+        Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
+    }));
     client.post(format!("{base}{path}")).headers(headers).body(outgoing.body.clone())
 }
 

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use secrecy::SecretString;
 
-use crate::domain::{
-    anthropic::{self, Native, Texts},
-    cache,
-    chain::Chain,
-    exchange::Door,
-    translate::{Note, Translated},
+use crate::{
+    domain::{
+        anthropic::{self, Native, Texts},
+        cache,
+        chain::Chain,
+        exchange::Door,
+        translate::{Note, Translated},
+    },
+    upstream::Outgoing,
 };
 
 /// A call's body, in the dialect of the door it came in by.
@@ -21,13 +25,15 @@ pub enum Ask {
     Messages(Bytes, Spoken),
 }
 
-/// Which version of the Messages API a client speaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which version of the Messages API is spoken, and what else stands in the head of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Spoken {
     /// `anthropic-version`, as the client sent it.
     pub version: String,
     /// `anthropic-beta`, as the client sent it; joined by commas, empty for none.
     pub betas: String,
+    /// Other headers that are passed on, in the order of their names.
+    pub others: Vec<(&'static str, String)>,
 }
 
 impl Ask {
@@ -40,12 +46,29 @@ impl Ask {
 
 impl Spoken {
     /// The betas in an order that does not depend on the client.
-    pub(super) fn sorted_betas(&self) -> String {
+    fn sorted_betas(&self) -> String {
         let mut betas: Vec<&str> =
             self.betas.split(',').map(str::trim).filter(|beta| !beta.is_empty()).collect();
         betas.sort_unstable();
         betas.dedup();
         betas.join(",")
+    }
+
+    /// What goes upstream with this head.
+    pub(super) fn outgoing(self, body: Bytes, key: SecretString) -> Outgoing {
+        let Self { version, betas, others } = self;
+        Outgoing { body, version, betas, others, key }
+    }
+
+    /// All but the version, for the key: in an order that does not depend on the client.
+    fn features(&self) -> String {
+        let mut features = self.sorted_betas();
+        for (name, value) in &self.others {
+            // No header has a line feed in it.
+            features.push('\n');
+            features.extend([name, ": ", value]);
+        }
+        features
     }
 }
 
@@ -87,21 +110,26 @@ impl Said {
         }
     }
 
-    /// `anthropic-version` and `anthropic-beta`.
-    pub(super) fn headers(&self) -> (String, String) {
+    /// What stands in the head of the request.
+    pub(super) fn spoken(&self) -> Spoken {
         match self {
-            Self::Chat { translated, .. } => {
-                (translated.version.as_str().to_owned(), translated.betas.join(","))
-            }
-            Self::Messages { spoken, .. } => (spoken.version.clone(), spoken.betas.clone()),
+            Self::Chat { translated, .. } => Spoken {
+                version: translated.version.as_str().to_owned(),
+                betas: translated.betas.join(","),
+                others: Vec::new(),
+            },
+            Self::Messages { spoken, .. } => spoken.clone(),
         }
     }
 
-    /// The same for the key: in an order that does not depend on the client.
+    /// The same for the key: the version, and the rest in an order that does not depend on the client.
     pub(super) fn key_headers(&self) -> (String, String) {
         match self {
-            Self::Chat { .. } => self.headers(),
-            Self::Messages { spoken, .. } => (spoken.version.clone(), spoken.sorted_betas()),
+            Self::Chat { .. } => {
+                let Spoken { version, betas, others: _ } = self.spoken();
+                (version, betas)
+            }
+            Self::Messages { spoken, .. } => (spoken.version.clone(), spoken.features()),
         }
     }
 

@@ -12,11 +12,7 @@ use secrecy::SecretString;
 
 use super::Answers;
 use crate::{
-    domain::{
-        cache::KeyHolder,
-        catalog::{self, Catalog},
-        json::Raw,
-    },
+    domain::{cache::KeyHolder, catalog, json::Raw},
     upstream::{self, Model},
 };
 
@@ -68,8 +64,19 @@ impl Models {
         Self { answers, seen: Mutex::default() }
     }
 
-    /// The models for the holder of `key` (`None`: nobody to ask for). Newest first.
-    pub async fn list(&self, holder: &KeyHolder, key: Option<&SecretString>) -> Arc<[Listed]> {
+    /// What a chat completion may ask for: the operator's aliases, and the models of [`Self::anthropics`].
+    pub async fn list(&self, holder: &KeyHolder, key: Option<&SecretString>) -> Vec<Listed> {
+        let models = self.anthropics(holder, key).await;
+        self.with_aliases(&models)
+    }
+
+    /// The models for the holder of `key` (`None`: nobody to ask for), newest first: all that Anthropic's own dialect,
+    /// which is passed on as it is, can ask for.
+    pub async fn anthropics(
+        &self,
+        holder: &KeyHolder,
+        key: Option<&SecretString>,
+    ) -> Arc<[Listed]> {
         let Some(key) = key else { return self.builtin() };
         let slot = self.slot(holder);
         let mut seen = slot.lock().await;
@@ -107,22 +114,32 @@ impl Models {
         Arc::clone(seen.entry(holder.clone()).or_default())
     }
 
-    /// The model with this id or alias.
+    /// The model, or the operator's alias, that a chat completion asks for by this id; another name of Anthropic's for
+    /// a model is kept.
     pub async fn find(
         &self,
         id: &str,
         holder: &KeyHolder,
         key: Option<&SecretString>,
     ) -> Option<Listed> {
-        let list = self.list(holder, key).await;
-        if let Some(listed) = list.iter().find(|listed| listed.id == id) {
-            return Some(listed.clone());
-        }
-        let catalog = self.answers.catalog();
-        let dated = &catalog.get(id)?.id;
-        list.iter()
-            .find(|listed| listed.id == *dated)
-            .map(|listed| Listed { id: id.to_owned(), ..listed.clone() })
+        let models = self.anthropics(holder, key).await;
+        let named = self.with_aliases(&models).into_iter().find(|listed| listed.id == id);
+        named.or_else(|| Some(Listed { id: id.to_owned(), ..self.resolve(id, &models)? }))
+    }
+
+    /// The model that Anthropic knows by this id or by this other name (§5).
+    pub async fn find_anthropics(
+        &self,
+        id: &str,
+        holder: &KeyHolder,
+        key: Option<&SecretString>,
+    ) -> Option<Listed> {
+        self.resolve(id, &self.anthropics(holder, key).await)
+    }
+
+    fn resolve(&self, id: &str, models: &[Listed]) -> Option<Listed> {
+        let with_id = |id: &str| models.iter().find(|listed| listed.id == id).cloned();
+        with_id(id).or_else(|| with_id(&self.answers.catalog().get(id)?.id))
     }
 
     /// New models are served by what the list says of them.
@@ -134,7 +151,7 @@ impl Models {
 
     fn listed(&self, models: &[Model]) -> Arc<[Listed]> {
         let catalog = self.answers.catalog();
-        let models = models
+        models
             .iter()
             .map(|model| {
                 let rules = catalog.rules(&model.id);
@@ -147,13 +164,12 @@ impl Models {
                     written: model.written.clone(),
                 }
             })
-            .collect();
-        self.with_aliases(models, &catalog)
+            .collect()
     }
 
     fn builtin(&self) -> Arc<[Listed]> {
         let catalog = self.answers.catalog();
-        let models = catalog
+        catalog
             .models()
             .iter()
             .map(|model| Listed {
@@ -164,14 +180,16 @@ impl Models {
                 max_output: model.max_output,
                 written: None,
             })
-            .collect();
-        self.with_aliases(models, &catalog)
+            .collect()
     }
 
     /// The operator's aliases, with the limits of the models behind them, and then the models.
-    fn with_aliases(&self, mut models: Vec<Listed>, catalog: &Catalog) -> Arc<[Listed]> {
+    fn with_aliases(&self, models: &[Listed]) -> Vec<Listed> {
+        let catalog = self.answers.catalog();
         let aliases = &self.answers.settings.aliases;
-        let mut list: Vec<Listed> = aliases
+        // A model that came out under the name of an alias cannot be reached.
+        let reached = models.iter().filter(|listed| aliases.get(&listed.id).is_none());
+        aliases
             .iter()
             .map(|alias| {
                 let rules = catalog.rules(&alias.model);
@@ -186,11 +204,8 @@ impl Models {
                     written: None,
                 }
             })
-            .collect();
-        // A model that came out under the name of an alias cannot be reached.
-        models.retain(|listed| aliases.get(&listed.id).is_none());
-        list.append(&mut models);
-        list.into()
+            .chain(reached.cloned())
+            .collect()
     }
 }
 

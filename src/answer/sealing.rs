@@ -107,7 +107,7 @@ fn seal(
     let billed = catalog.cost(model, &tokens, tally.terms());
     let cost = match (outcome, failure) {
         // An earlier try whose connection broke may have been answered, and billed, unseen.
-        _ if broken_before => billed.at_least(),
+        _ if broken_before || tally.costs_more() => billed.at_least(),
         (Outcome::Complete, _) => billed,
         // Nobody answered, and nobody is billed, whatever the model would have cost.
         (

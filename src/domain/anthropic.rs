@@ -8,11 +8,12 @@ mod native;
 mod request;
 mod tally;
 mod texts;
+mod usage;
 
 pub use assemble::assemble;
 pub use event::{
     Block as BlockStart, Citation, Delta, Error, ErrorBody, Event, MessageDelta, MessageStart,
-    ParseError, Stop, StopDetails, StreamError, Usage, parse, whole_input,
+    ParseError, Stop, StopDetails, StreamError, parse, whole_input,
 };
 pub use fold::{Block, Kind as BlockKind, Message, fold};
 pub use native::{Native, NativeError};
@@ -23,3 +24,4 @@ pub use request::{
 };
 pub use tally::Tally;
 pub use texts::Texts;
+pub use usage::Usage;

@@ -147,10 +147,10 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// Takes a field out.
+    /// Takes a field out, however often it stands there, and gives the one that counts.
     pub fn remove(&mut self, name: &str) -> Option<Raw> {
-        let at = self.0.iter().position(|(field, _)| field == name)?;
-        Some(Raw(self.0.remove(at).1.into_owned()))
+        let (_, value) = self.0.extract_if(.., |(field, _)| field == name).last()?;
+        Some(Raw(value.into_owned()))
     }
 }
 
@@ -248,5 +248,18 @@ fn write_canonical(json: &str, depth: usize, out: &mut Vec<u8>) {
             Err(_) => as_written(out),
         },
         _ => as_written(out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_taken_out_however_often_it_stands_there() {
+        let mut object = Object::parse(r#"{"x":1,"a":1,"x":2,"b":2,"x":3}"#).unwrap();
+        assert_eq!(object.remove("x").unwrap().get(), "3");
+        assert_eq!(Raw::of(&object).get(), r#"{"a":1,"b":2}"#);
+        assert!(object.remove("x").is_none());
     }
 }

@@ -108,14 +108,16 @@ impl Rejection {
     }
 
     /// What upstream said of the failure, for the client's SDK and for support.
-    fn refused(&self) -> Option<(&Option<String>, &Head)> {
+    fn refused(&self) -> Option<&Head> {
+        match self.failure()? {
+            Failure::Upstream(upstream::Error::Refused { head, .. }) => Some(head),
+            _ => None,
+        }
+    }
+
+    fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Answer(Error::Failed(failure)) => match &**failure {
-                Failure::Upstream(upstream::Error::Refused { retry_after, head, .. }) => {
-                    Some((retry_after, head))
-                }
-                _ => None,
-            },
+            Self::Answer(Error::Failed(failure)) => Some(failure),
             _ => None,
         }
     }
@@ -148,11 +150,8 @@ impl Rejection {
     fn respond(&self, dialect: Dialect) -> Response {
         let status = self.status(dialect);
         // What came from upstream has its line already, with the call.
-        let logged = match self {
-            Self::Answer(Error::Failed(failure)) => !matches!(**failure, Failure::NotCached),
-            _ => false,
-        };
-        if !logged {
+        let not_cached = matches!(self.failure(), Some(Failure::NotCached));
+        if self.failure().is_none() || not_cached {
             // As a string it is escaped: what a client wrote cannot look like a line of the log.
             tracing::info!(status = status.as_u16(), error = self.to_string(), "call turned away");
         }
@@ -165,15 +164,11 @@ impl Rejection {
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
-        if let Some((retry_after, head)) = self.refused() {
-            let retry_after = retry_after.as_ref().and_then(|it| HeaderValue::from_str(it).ok());
-            if let Some(retry_after) = retry_after {
-                headers.insert(header::RETRY_AFTER, retry_after);
-            }
+        if let Some(head) = self.refused() {
             limits::tell(dialect, head, SystemTime::now(), headers);
         }
-        // A spent limit stays spent however often it is asked.
-        if quota {
+        // A spent limit stays spent however often it is asked, and the ledger has no more the next moment.
+        if quota || not_cached {
             headers.insert(
                 HeaderName::from_static("x-should-retry"),
                 HeaderValue::from_static("false"),

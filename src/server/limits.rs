@@ -1,4 +1,5 @@
-//! Anthropic's rate limits in OpenAI's names (`reference/anthropic-api.md` §4, §9.4), and the id for support.
+//! Anthropic's rate limits in OpenAI's names (`reference/anthropic-api.md` §4, §9.4), when to ask again, and the id for
+//! support.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +10,7 @@ use crate::upstream::Head;
 
 /// Writes what upstream said of its limits into the head of our response.
 pub(super) fn tell(dialect: Dialect, head: &Head, now: SystemTime, headers: &mut HeaderMap) {
+    headers.extend(head.retry.iter().cloned());
     match dialect {
         Dialect::OpenAi => translate(head, now, headers),
         Dialect::Anthropic => {
@@ -80,6 +82,7 @@ mod tests {
             ]
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .to_vec(),
+            retry: Vec::new(),
         };
         let now = "2026-11-23T10:00:00Z".parse::<jiff::Timestamp>().unwrap().into();
         let mut headers = HeaderMap::new();

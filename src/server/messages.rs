@@ -28,6 +28,8 @@ use crate::{
 
 /// What is spoken by a client that does not say: the version before there was another.
 const UNSAID_VERSION: &str = "2023-06-01";
+/// Headers that say more about who asks (`reference/anthropic-api.md` §1).
+const PASSED_ON: [&str; 2] = ["anthropic-user-profile-id", "anthropic-workspace-id"];
 
 /// Answers a message, streamed or whole.
 pub(super) async fn create(
@@ -87,7 +89,15 @@ fn spoken(headers: &HeaderMap) -> Spoken {
         .filter_map(|betas| betas.to_str().ok())
         .filter(|betas| !betas.is_empty())
         .collect();
-    Spoken { version: version.unwrap_or(UNSAID_VERSION).to_owned(), betas: betas.join(",") }
+    let others = PASSED_ON.iter().filter_map(|name| {
+        let value = headers.get(*name)?.to_str().ok()?;
+        Some((*name, value.to_owned()))
+    });
+    Spoken {
+        version: version.unwrap_or(UNSAID_VERSION).to_owned(),
+        betas: betas.join(","),
+        others: others.collect(),
+    }
 }
 
 /// The events as a body: a frame for each wake-up, and the end at once after the last.

@@ -44,28 +44,22 @@ impl<'a> From<&'a Listed> for Model<'a> {
 /// Anthropic's model object (§5): what it says itself, else what is known.
 fn native(listed: &Listed) -> Raw {
     let Listed { id, name, created, context_window, max_output, written } = listed;
-    let mut model = written
-        .as_ref()
-        .and_then(|written| Object::parse(written.get()).ok())
-        .unwrap_or_else(|| {
-            let mut model = Object::default();
-            model.set("type", Raw::of("model"));
-            model.set("id", Raw::of(id));
-            model.set("display_name", Raw::of(name));
-            let at = jiff::Timestamp::from_second(*created).unwrap_or_default();
-            model.set("created_at", Raw::of(&at.to_string()));
-            model.set("lifecycle", Raw::of("active"));
-            for unknown in ["line", "deprecated_at", "retires_at"] {
-                model.set(unknown, Raw::of(&None::<&str>));
-            }
-            model.set("max_input_tokens", Raw::of(context_window));
-            model.set("max_tokens", Raw::of(max_output));
-            model.set("capabilities", Raw::of(&None::<&str>));
-            model
-        });
-    // An alias of the operator's has a name of its own.
+    if let Some(written) = written {
+        return written.clone();
+    }
+    let at = jiff::Timestamp::from_second(*created).unwrap_or_default();
+    let mut model = Object::default();
+    model.set("type", Raw::of("model"));
     model.set("id", Raw::of(id));
     model.set("display_name", Raw::of(name));
+    model.set("created_at", Raw::of(&at.to_string()));
+    model.set("lifecycle", Raw::of("active"));
+    for unknown in ["line", "deprecated_at", "retires_at"] {
+        model.set(unknown, Raw::of(&None::<&str>));
+    }
+    model.set("max_input_tokens", Raw::of(context_window));
+    model.set("max_tokens", Raw::of(max_output));
+    model.set("capabilities", Raw::of(&None::<&str>));
     Raw::of(&model)
 }
 
@@ -114,10 +108,15 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Rejection> {
     let credentials = app.0.auth.check(&headers)?;
-    let list = app.0.models.list(&credentials.holder, credentials.anthropic.as_ref()).await;
+    let (models, holder, key) =
+        (&app.0.models, &credentials.holder, credentials.anthropic.as_ref());
     match Dialect::of_headers(&headers) {
-        Dialect::Anthropic => Ok(page(&list, &query.unwrap_or_default())),
+        Dialect::Anthropic => {
+            let list = models.anthropics(holder, key).await;
+            Ok(page(&list, &query.unwrap_or_default()))
+        }
         Dialect::OpenAi => {
+            let list = models.list(holder, key).await;
             let data: Vec<Model<'_>> = list.iter().map(Model::from).collect();
             Ok(json(StatusCode::OK, &json!({ "object": "list", "data": data })))
         }
@@ -131,9 +130,15 @@ pub(super) async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Rejection> {
     let credentials = app.0.auth.check(&headers)?;
-    let found = app.0.models.find(&id, &credentials.holder, credentials.anthropic.as_ref()).await;
+    let (models, holder, key) =
+        (&app.0.models, &credentials.holder, credentials.anthropic.as_ref());
+    let dialect = Dialect::of_headers(&headers);
+    let found = match dialect {
+        Dialect::Anthropic => models.find_anthropics(&id, holder, key).await,
+        Dialect::OpenAi => models.find(&id, holder, key).await,
+    };
     let listed = found.ok_or(Rejection::NoSuchModel(id))?;
-    Ok(match Dialect::of_headers(&headers) {
+    Ok(match dialect {
         Dialect::Anthropic => json(StatusCode::OK, &native(&listed)),
         Dialect::OpenAi => json(StatusCode::OK, &Model::from(&listed)),
     })

@@ -35,8 +35,6 @@ pub enum Error {
         status: u16,
         /// Its explanation.
         body: Box<anthropic::ErrorBody>,
-        /// Its `retry-after`, as it stood.
-        retry_after: Option<String>,
         /// What else its head says.
         head: Box<Head>,
     },
@@ -90,11 +88,10 @@ pub(super) fn classify(error: reqwest::Error) -> Error {
 pub(super) async fn refused(mut response: Response, key: &SecretString, idle: Duration) -> Failed {
     let status = response.status().as_u16();
     let headers = response.headers();
-    let retry_after = text(headers, "retry-after");
     let wait =
         text(headers, "retry-after-ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
     let wait = wait.or_else(|| {
-        retry_after.as_deref().and_then(|value| parse_retry_after(value, SystemTime::now()))
+        text(headers, "retry-after").and_then(|value| parse_retry_after(&value, SystemTime::now()))
     });
     let should_retry = text(headers, "x-should-retry").map(|word| word == "true");
     let head = Box::new(Head::of(headers));
@@ -124,7 +121,7 @@ pub(super) async fn refused(mut response: Response, key: &SecretString, idle: Du
     if body.error.message.contains(key.expose_secret()) {
         body.error.message = body.error.message.replace(key.expose_secret(), "[key]");
     }
-    let error = Error::Refused { status, body: Box::new(body), retry_after, head };
+    let error = Error::Refused { status, body: Box::new(body), head };
     Failed { error, should_retry, retry_after: wait }
 }
 
@@ -162,12 +159,7 @@ mod tests {
     #[test]
     fn what_may_work_the_next_time_is_asked_again() {
         let refused = |status, should_retry, retry_after| Failed {
-            error: Error::Refused {
-                status,
-                body: Box::default(),
-                retry_after: None,
-                head: Box::default(),
-            },
+            error: Error::Refused { status, body: Box::default(), head: Box::default() },
             should_retry,
             retry_after,
         };

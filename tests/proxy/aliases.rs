@@ -56,6 +56,14 @@ async fn aliases_are_listed_before_the_models_with_the_limits_of_what_is_behind(
     assert_eq!(data[1]["max_output_tokens"], data[2]["max_output_tokens"]);
     let one = app.client().get("/v1/models/sage").await.json().await;
     assert_eq!(one, data[0]);
+
+    // What is passed on as it is can ask for no alias.
+    let native = app.client().header("anthropic-version", "2023-06-01");
+    let list = native.get("/v1/models").await.json().await;
+    assert_eq!((&list["first_id"], &list["last_id"]), (&json!(OPUS), &json!("plain")));
+    assert_eq!(native.get("/v1/models/sage").await.status.as_u16(), 404);
+    let plain = native.get("/v1/models/plain").await.json().await;
+    assert_eq!(plain["display_name"], "A model of that name");
 }
 
 #[tokio::test]

@@ -101,6 +101,51 @@ async fn the_whole_message_is_what_the_api_would_give() {
 }
 
 #[tokio::test]
+async fn blocks_of_a_later_version_are_whole_and_what_is_not_counted_is_not_called_exact() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let delta = |more: &str| {
+        let delta = format!(r#"{{"type":"compaction_delta","content":"{more}"}}"#);
+        let data = format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#);
+        sse::event("content_block_delta", &data)
+    };
+    let used = r#"{"type":"message_delta","delta":{},"usage":{"iterations":[{"type":"compaction"},{"type":"message"}]}}"#;
+    upstream.push(Script::sse(
+        Answer::of(MODEL)
+            .whole(r#"{"type":"compaction","content":null}"#)
+            .event(delta("So \\u00e9"))
+            .event(delta("t\u{e9}"))
+            .text(&["Hello"])
+            .event(sse::event("message_delta", used))
+            .stop("end_turn"),
+    ));
+    let message = app.client().post(MESSAGES, &question_whole()).await.json().await;
+    assert_eq!(message["content"][0], json!({"type": "compaction", "content": "So \u{e9}t\u{e9}"}));
+    assert_eq!(message["usage"]["iterations"][0]["type"], "compaction");
+    assert_eq!(app.ledger().exchange().await.cost_is, "at_least");
+}
+
+#[tokio::test]
+async fn who_asks_goes_upstream_and_into_the_key() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.always(Script::sse(answer()));
+    let workspace = app.client().header("anthropic-workspace-id", "wrkspc_1");
+    let profile = workspace.clone().header("anthropic-user-profile-id", "uprof_1");
+    for (client, first) in
+        [(app.client(), true), (workspace, true), (profile.clone(), true), (profile, false)]
+    {
+        let reply = client.post(MESSAGES, &question()).await;
+        assert_eq!(is_hit(&reply), !first);
+        reply.text().await;
+    }
+    let asked = upstream.await_request(3).await;
+    assert_eq!(asked.header("anthropic-workspace-id"), Some("wrkspc_1"));
+    assert_eq!(asked.header("anthropic-user-profile-id"), Some("uprof_1"));
+    assert_eq!(upstream.requests()[0].header("anthropic-workspace-id"), None);
+}
+
+#[tokio::test]
 async fn one_key_for_what_means_the_same_and_another_for_what_does_not() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
@@ -130,6 +175,8 @@ async fn one_key_for_what_means_the_same_and_another_for_what_does_not() {
         "her own scope"
     );
     assert!(hit(&[], with(plain.clone(), "metadata", json!({"user_id": "ann"}))).await);
+    let bash = with(plain.clone(), "tools", json!([{"type": "bash_20250124", "name": "bash"}]));
+    assert!(!hit(&[], bash.clone()).await && hit(&[], bash).await, "run by the client");
     let search = json!([{"type": "web_search_20260318", "name": "web_search"}]);
     for _ in 0..2 {
         assert!(!hit(&[], with(plain.clone(), "tools", search.clone())).await, "the web changes");
@@ -145,11 +192,13 @@ async fn anthropics_errors_come_in_its_own_words() {
         let script =
             Script::respond(status).header("content-type", "application/json").body(written);
         let script = script.header("request-id", "req_x").header("x-should-retry", "false");
-        upstream.push(script.header("retry-after", "7"));
+        upstream.push(script.header("retry-after", "7").header("retry-after-ms", "6500"));
         let reply = app.client().post(path, &question()).await;
         assert_eq!(reply.status.as_u16(), status);
         assert_eq!(reply.header("request-id"), Some("req_x"));
         assert_eq!(reply.header("retry-after"), Some("7"));
+        assert_eq!(reply.header("retry-after-ms"), Some("6500"));
+        assert_eq!(reply.header("x-should-retry"), Some("false"));
         assert_eq!(reply.text().await, written);
     }
     let calls = app.ledger().calls().await;
@@ -261,6 +310,8 @@ async fn models_are_listed_in_the_dialect_that_is_spoken() {
     let next = native.get("/v1/models?limit=1&after_id=claude-b").await.json().await;
     assert_eq!((&next["data"], &next["has_more"]), (&json!([said[1]]), &json!(false)));
     assert_eq!(native.get("/v1/models/claude-b").await.json().await, said[0]);
+    let resolved = native.get("/v1/models/claude-haiku-4-5").await.json().await;
+    assert_eq!(resolved, said[1], "under its own id");
     assert_eq!(app.client().get("/v1/models/claude-b").await.json().await["object"], "model");
 
     let alone = Setup::at(&Upstream::nowhere().await).start().await;
@@ -279,7 +330,9 @@ async fn a_ledger_without_an_answer_says_so_in_both_dialects() {
     let client = app.client().header("cache-control", "only-if-cached");
     let native = client.post(MESSAGES, &question()).await;
     assert_eq!(native.status.as_u16(), 504);
+    assert_eq!(native.header("x-should-retry"), Some("false"), "no SDK asks again");
     assert_eq!(native.json().await["error"]["type"], "timeout_error");
     let openai = client.post(CHAT, &ask_whole("hi")).await;
+    assert_eq!(openai.header("x-should-retry"), Some("false"));
     assert_eq!(openai.json().await["error"]["code"], "not_cached");
 }

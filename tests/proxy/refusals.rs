@@ -175,9 +175,11 @@ async fn what_is_no_use_or_takes_long_is_not_asked_again() {
         (Script::error(401, "authentication_error", "x"), 401, None),
     ] {
         let before = upstream.requests().len();
+        let should_retry = (before == 0).then_some("false");
         upstream.push(script);
         let reply = app.client().post(CHAT, &ask("hi")).await;
         assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (status, retry_after));
+        assert_eq!(reply.header("x-should-retry"), should_retry);
         assert_eq!(upstream.requests().len(), before + 1);
     }
 }

@@ -4,9 +4,10 @@
 //! upstream to the client without being decoded and encoded again. Every enum that is read from upstream has an arm
 //! for what is not known yet.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::usage::{Usage, or_default};
 use crate::domain::{json::inside, sse};
 
 /// One event.
@@ -145,8 +146,8 @@ pub enum Delta<'a> {
     Signature(&'a RawValue),
     /// What the text stands on: an object, not a string.
     Citation(&'a RawValue),
-    /// Anything else.
-    Unknown,
+    /// Anything else, as it was written.
+    Unknown(&'a RawValue),
 }
 
 impl Delta<'_> {
@@ -154,7 +155,7 @@ impl Delta<'_> {
     pub fn says_something(&self) -> bool {
         match self {
             Self::Text(text) | Self::Thinking(text) | Self::Json(text) => !inside(text).is_empty(),
-            Self::Signature(_) | Self::Citation(_) | Self::Unknown => false,
+            Self::Signature(_) | Self::Citation(_) | Self::Unknown(_) => false,
         }
     }
 }
@@ -204,47 +205,6 @@ pub struct StopDetails {
     pub category: Option<String>,
 }
 
-/// `usage`, as far as it is known at one moment. Any field can be missing or null.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Usage {
-    pub input_tokens: Option<u64>,
-    pub cache_creation_input_tokens: Option<u64>,
-    pub cache_read_input_tokens: Option<u64>,
-    pub cache_creation: Option<CacheCreation>,
-    pub output_tokens: Option<u64>,
-    pub output_tokens_details: Option<OutputTokensDetails>,
-    pub server_tool_use: Option<ServerToolUse>,
-    pub inference_geo: Option<String>,
-    pub speed: Option<String>,
-    pub service_tier: Option<String>,
-}
-
-/// How long what was written to the prompt cache is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct CacheCreation {
-    #[serde(deserialize_with = "or_default")]
-    pub ephemeral_5m_input_tokens: u64,
-    #[serde(deserialize_with = "or_default")]
-    pub ephemeral_1h_input_tokens: u64,
-}
-
-/// What `output_tokens` consists of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct OutputTokensDetails {
-    #[serde(deserialize_with = "or_default")]
-    pub thinking_tokens: u64,
-}
-
-/// Calls of tools that Anthropic runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct ServerToolUse {
-    pub web_search_requests: Option<u64>,
-}
-
 /// `{"type": "error", "error": {…}}`, in mid-stream or as the body of an HTTP error (§4).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct ErrorBody {
@@ -277,13 +237,6 @@ pub struct Error {
 pub struct ErrorDetails {
     /// For instance `enforced_spend_limit_reached`.
     pub error_code: Option<String>,
-}
-
-/// Null means what absence means: any field of a usage can be null (§2).
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Why a stream is no whole answer.
@@ -360,6 +313,11 @@ fn parse_as<'a>(name: &[u8], data: &'a [u8]) -> Result<Event<'a>, ParseError> {
         citation: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
+    struct UnknownDelta<'a> {
+        #[serde(borrow)]
+        delta: &'a RawValue,
+    }
+    #[derive(Deserialize)]
     struct BlockStop {
         index: usize,
     }
@@ -375,8 +333,10 @@ fn parse_as<'a>(name: &[u8], data: &'a [u8]) -> Result<Event<'a>, ParseError> {
                 Delta::Json(json)
             } else if let Some(signature) = string(delta.signature) {
                 Delta::Signature(signature)
+            } else if let Some(citation) = delta.citation {
+                Delta::Citation(citation)
             } else {
-                delta.citation.map_or(Delta::Unknown, Delta::Citation)
+                Delta::Unknown(serde_json::from_slice::<UnknownDelta<'_>>(data)?.delta)
             };
             Event::BlockDelta { index, delta }
         }

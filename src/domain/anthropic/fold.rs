@@ -4,9 +4,10 @@ use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::event::{
-    Block as Start, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, Usage,
-    parse, whole_input,
+    Block as Start, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, parse,
+    whole_input,
 };
+use super::usage::Usage;
 use crate::domain::{
     exchange::Tokens,
     json::{JsonString, Object, Raw},
@@ -36,6 +37,8 @@ pub struct Block {
     pub kind: Kind,
     /// As it began.
     start: Raw,
+    /// What deltas of unknown kinds added, by the field that it was added to.
+    added: Vec<(String, JsonString)>,
 }
 
 /// What is read of a content block.
@@ -182,7 +185,7 @@ impl Block {
             }
             Start::ServerToolUse | Start::Unknown => Kind::Other { input: JsonString::default() },
         };
-        Self { kind, start: Raw::new(raw) }
+        Self { kind, start: Raw::new(raw), added: Vec::new() }
     }
 
     fn push(&mut self, delta: Delta<'_>) {
@@ -196,7 +199,25 @@ impl Block {
             (Kind::ToolUse { arguments: input, .. } | Kind::Other { input }, Delta::Json(more)) => {
                 input.push(more);
             }
+            (_, Delta::Unknown(delta)) => self.add(delta),
             _ => {}
+        }
+    }
+
+    /// What a delta of a later version says is taken as all known ones are to be taken: a string goes on with the
+    /// field of its name.
+    fn add(&mut self, delta: &RawValue) {
+        let fields = Object::parse(delta.get()).unwrap_or_default();
+        let strings = fields.iter().filter(|(_, value)| value.get().starts_with('"'));
+        for (name, more) in strings.filter(|(name, _)| *name != "type") {
+            match self.added.iter_mut().find(|(field, _)| field == name) {
+                Some((_, text)) => text.push(more),
+                None => {
+                    let mut text = JsonString::default();
+                    text.push(more);
+                    self.added.push((name.to_owned(), text));
+                }
+            }
         }
     }
 
@@ -223,6 +244,14 @@ fn citations(block: &RawValue) -> Citations {
 impl Serialize for Block {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut block = Object::parse(self.start.get()).map_err(S::Error::custom)?;
+        for (name, added) in &self.added {
+            let mut text = JsonString::default();
+            if let Some(before) = block.get(name).filter(|value| value.get().starts_with('"')) {
+                text.push(before);
+            }
+            text.push_string(added);
+            block.set(name, Raw::of(&text));
+        }
         match &self.kind {
             Kind::Text { text, citations } => {
                 block.set("text", Raw::of(text));

@@ -21,6 +21,10 @@ const NOT_IN_THE_FRAME: [&str; 4] = ["messages", "stream", "metadata", "cache_co
 /// What makes an answer depend on something that is kept elsewhere and can change.
 const STATE_ELSEWHERE: [&str; 3] = ["container", "mcp_servers", "thread"];
 
+/// Tools with schemas of Anthropic's that clients run themselves, by what their versions begin with (§1.5): they are
+/// as repeatable as the client's own. The others are run by Anthropic, or not known yet.
+const RUN_BY_THE_CLIENT: [&str; 5] = ["bash_", "text_editor_", "memory_", "computer_", "browser_"];
+
 /// A native request, read as far as needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Native {
@@ -165,7 +169,7 @@ fn bare_message(message: &Raw) -> Raw {
 /// model's own.
 fn bare_block(block: &RawValue, depth: usize) -> Raw {
     let Ok(mut fields) = Object::parse(block.get()) else { return Raw::new(block) };
-    while fields.remove("cache_control").is_some() {}
+    fields.remove("cache_control");
     if depth > 0
         && text(&fields, "type").as_deref() == Some("tool_result")
         && let Some(content) = fields
@@ -186,8 +190,11 @@ fn is_storable(fields: &Object<'_>, messages: &[Raw]) -> bool {
         fields.get(name).is_some_and(|value| !matches!(value.get(), "null" | "[]" | "{}"))
     };
     let tools = fields.get("tools").map(objects).unwrap_or_default();
-    let run_by_anthropic =
-        |tool: &Object<'_>| text(tool, "type").is_some_and(|kind| kind != "custom");
+    let run_by_anthropic = |tool: &Object<'_>| {
+        text(tool, "type").is_some_and(|kind| {
+            kind != "custom" && !RUN_BY_THE_CLIENT.iter().any(|prefix| kind.starts_with(prefix))
+        })
+    };
     let cites_urls = |message: &Raw| {
         let message = Object::parse(message.get()).unwrap_or_default();
         message.get("content").is_some_and(|content| has_url(content, DEEPEST))
@@ -274,6 +281,10 @@ mod tests {
             r#""tools":[{"name":"f"},{"type":"custom","name":"g"}],"container":null"#
         ));
         assert!(!storable(r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#));
+        assert!(storable(
+            r#""tools":[{"type":"bash_20250124"},{"type":"computer_toolset_20260801"}]"#
+        ));
+        assert!(!storable(r#""tools":[{"type":"bash_20250124"},{"type":"of_tomorrow"}]"#));
         assert!(!storable(r#""container":"c""#) && !storable(r#""mcp_servers":[{"url":"u"}]"#));
         let page = r#"{"model":"m","messages":[{"content":[{"type":"tool_result","content":[
             {"type":"image","source":{"type":"url","url":"http://x"}}]}]}]}"#;

@@ -1,11 +1,14 @@
 //! What the ledger wants to know of an answer, and whether it is one: an event that no reader could make sense of must
 //! not be sealed as part of a whole answer, or every repeat would fail on it.
 
-use super::event::{Block, Delta, ErrorBody, Event, Stop, StreamError, Usage, parse};
+use super::{
+    event::{Block, Delta, ErrorBody, Event, Stop, StreamError, parse},
+    usage::Usage,
+};
 use crate::domain::{
     catalog::Terms,
     exchange::{AnswerRef, Tokens},
-    json::inside,
+    json::JsonString,
     sse,
 };
 
@@ -15,19 +18,26 @@ pub struct Tally {
     model: Option<String>,
     stop: Stop,
     usage: Usage,
+    /// Whether anything was said, which is what is billed.
     has_content: bool,
+    /// Whether it was said to somebody: text, or a call. Thinking alone is no answer.
+    answers: bool,
     used_server_tools: bool,
     error: Option<ErrorBody>,
     ended: bool,
     refs: Vec<AnswerRef>,
+    /// By the position of their block: they may come in pieces.
+    signatures: Vec<(usize, JsonString)>,
 }
 
 impl Tally {
     /// Reads one event, with its blank line. Once there is content, a delta that is framed as Anthropic frames
     /// them says nothing that is counted, and most events are deltas: it is passed over.
     pub fn read(&mut self, event: &[u8]) -> Result<(), StreamError> {
-        if self.has_content && is_framed_delta(event) {
-            return Ok(());
+        match framed_delta(event) {
+            Some(Framed::Text) if self.answers => return Ok(()),
+            Some(Framed::Other) if self.has_content => return Ok(()),
+            _ => {}
         }
         match parse(&sse::parse(event))? {
             Event::Ping | Event::Unknown => {}
@@ -35,26 +45,35 @@ impl Tally {
             // The first, and only the first, is the beginning.
             Event::MessageStart(_) if self.model.is_some() => return Err(StreamError::OutOfOrder),
             Event::MessageStart(start) => {
-                for block in start.blocks() {
-                    self.begin(&block?.0);
+                for (index, block) in start.blocks().enumerate() {
+                    self.begin(index, &block?.0);
                 }
                 self.model = Some(start.model);
                 self.stop = Stop { stop_reason: start.stop_reason, stop_details: None };
                 self.usage = start.usage;
             }
             _ if self.model.is_none() => return Err(StreamError::OutOfOrder),
-            Event::BlockStart { block, .. } => {
-                self.begin(&block);
-            }
+            Event::BlockStart { index, block, .. } => self.begin(index, &block),
             Event::MessageDelta(last) => {
                 self.stop.update(last.delta);
                 self.usage.update(last.usage);
             }
             Event::MessageStop => self.ended = true,
-            Event::BlockDelta { delta, .. } => {
+            Event::BlockDelta { index, delta } => {
                 self.has_content |= delta.says_something();
-                if let Delta::Signature(signature) = delta {
-                    self.refs.push(AnswerRef::signature(inside(signature)));
+                match delta {
+                    Delta::Text(text) => {
+                        let mut said = JsonString::default();
+                        said.push(text);
+                        self.answers |= !said.is_blank();
+                    }
+                    Delta::Signature(more) => {
+                        let mut signatures = self.signatures.iter_mut().rev();
+                        if let Some((_, signature)) = signatures.find(|(at, _)| *at == index) {
+                            signature.push(more);
+                        }
+                    }
+                    _ => {}
                 }
             }
             Event::BlockStop { .. } => {}
@@ -62,7 +81,7 @@ impl Tally {
         Ok(())
     }
 
-    fn begin(&mut self, block: &Block) {
+    fn begin(&mut self, index: usize, block: &Block) {
         self.has_content |= match block {
             Block::Text { text, .. } => !text.is_empty(),
             Block::Thinking { thinking, .. } => !thinking.is_empty(),
@@ -72,12 +91,16 @@ impl Tally {
             | Block::Unknown => true,
         };
         match block {
-            Block::ToolUse { id, .. } => self.refs.push(AnswerRef::call(id)),
-            Block::Thinking { signature, .. } if !signature.is_empty() => {
-                self.refs.push(AnswerRef::signature(signature));
+            Block::Text { text, .. } => self.answers |= !text.trim().is_empty(),
+            Block::ToolUse { id, .. } => {
+                self.answers = true;
+                self.refs.push(AnswerRef::call(id));
+            }
+            Block::Thinking { signature, .. } => {
+                self.signatures.push((index, JsonString::new(signature)));
             }
             Block::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
-            _ => {}
+            Block::ServerToolUse | Block::Unknown => {}
         }
         self.used_server_tools |= matches!(block, Block::ServerToolUse);
     }
@@ -127,74 +150,121 @@ impl Tally {
         }
     }
 
-    /// What the next turn may name of this answer.
-    pub fn take_refs(&mut self) -> Vec<AnswerRef> {
-        std::mem::take(&mut self.refs)
+    /// Whether more is billed than the tokens say.
+    pub fn costs_more(&self) -> bool {
+        self.usage.leaves_out()
     }
 
-    /// Whether the answer may be served again (design §5): whole, with content, and ended because it was done.
+    /// What the next turn may name of this answer.
+    pub fn take_refs(&mut self) -> Vec<AnswerRef> {
+        let signatures = std::mem::take(&mut self.signatures);
+        let signatures = signatures.iter().filter(|(_, signature)| !signature.is_empty());
+        let signatures = signatures.filter_map(|(_, signature)| signature.decode());
+        let mut refs = std::mem::take(&mut self.refs);
+        refs.extend(signatures.map(|signature| AnswerRef::signature(&signature)));
+        refs
+    }
+
+    /// Whether the answer may be served again (design §5): whole, with something said, and ended because it was
+    /// done.
     pub fn is_servable(&self) -> bool {
         self.ended
             && self.error.is_none()
-            && self.has_content
+            && self.answers
             && !self.used_server_tools
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
     }
 }
 
-/// Whether these are the bytes of a delta from its name to its closing brace, other than a signature; what is between
-/// is not looked at.
-fn is_framed_delta(event: &[u8]) -> bool {
-    const FRAME: &[u8] =
-        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
-    let Some(rest) = event.strip_prefix(FRAME) else { return false };
-    let index = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    !rest[index..].starts_with(b",\"delta\":{\"type\":\"signature_delta\"")
-        && rest.trim_ascii_end().ends_with(b"}")
+/// A delta that can be passed over.
+enum Framed {
+    /// Of text.
+    Text,
+    /// Of thinking, or of what a tool is called with.
+    Other,
 }
 
-impl Usage {
-    /// Takes over what a later event says: its fields replace, they never add.
-    pub fn update(&mut self, later: Self) {
-        let Self {
-            input_tokens,
-            cache_creation_input_tokens,
-            cache_read_input_tokens,
-            cache_creation,
-            output_tokens,
-            output_tokens_details,
-            server_tool_use,
-            inference_geo,
-            speed,
-            service_tier,
-        } = later;
-        self.input_tokens = input_tokens.or(self.input_tokens);
-        self.cache_creation_input_tokens =
-            cache_creation_input_tokens.or(self.cache_creation_input_tokens);
-        self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
-        self.cache_creation = cache_creation.or(self.cache_creation);
-        self.output_tokens = output_tokens.or(self.output_tokens);
-        self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
-        self.server_tool_use = server_tool_use.or(self.server_tool_use);
-        self.inference_geo = inference_geo.or(self.inference_geo.take());
-        self.speed = speed.or(self.speed.take());
-        self.service_tier = service_tier.or(self.service_tier.take());
+/// Whether these are the bytes of a delta of text, thinking or input from its name to its closing brace; what is
+/// between is not looked at.
+fn framed_delta(event: &[u8]) -> Option<Framed> {
+    const FRAME: &[u8] =
+        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
+    let rest = event.strip_prefix(FRAME)?;
+    let index = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let delta = rest[index..].strip_prefix(b",\"delta\":{\"type\":\"")?;
+    let framed = if delta.starts_with(b"text_delta\"") {
+        Framed::Text
+    } else if delta.starts_with(b"thinking_delta\"") || delta.starts_with(b"input_json_delta\"") {
+        Framed::Other
+    } else {
+        return None;
+    };
+    delta.trim_ascii_end().ends_with(b"}").then_some(framed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THINKING: &str = r#"{"type":"thinking","thinking":"","signature":""}"#;
+    const TEXT: &str = r#"{"type":"text","text":""}"#;
+
+    /// An answer of these blocks, each with its deltas.
+    fn tally(blocks: &[(&str, &[&str])]) -> Tally {
+        let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
+        let mut events = vec![event(
+            "message_start",
+            r#"{"type":"message_start","message":{"model":"m","usage":{}}}"#,
+        )];
+        for (index, (block, deltas)) in blocks.iter().enumerate() {
+            let start = format!(
+                r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#
+            );
+            events.push(event("content_block_start", &start));
+            for delta in *deltas {
+                let delta =
+                    format!(r#"{{"type":"content_block_delta","index":{index},"delta":{delta}}}"#);
+                events.push(event("content_block_delta", &delta));
+            }
+        }
+        let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}"#;
+        events.push(event("message_delta", stop));
+        events.push(event("message_stop", r#"{"type":"message_stop"}"#));
+        let mut tally = Tally::default();
+        events.iter().for_each(|event| tally.read(event.as_bytes()).unwrap());
+        tally
     }
 
-    /// The counters of the ledger. Cache writes whose lifetime is not said count as five minutes.
-    pub fn tokens(&self) -> Tokens {
-        let written = self.cache_creation_input_tokens;
-        let split = self.cache_creation.unwrap_or_default();
-        let one_hour = split.ephemeral_1h_input_tokens;
-        Tokens {
-            input: self.input_tokens.unwrap_or(0),
-            cache_write_5m: written
-                .map_or(split.ephemeral_5m_input_tokens, |all| all.saturating_sub(one_hour)),
-            cache_write_1h: one_hour,
-            cache_read: self.cache_read_input_tokens.unwrap_or(0),
-            output: self.output_tokens.unwrap_or(0),
-            thinking: self.output_tokens_details.map_or(0, |details| details.thinking_tokens),
-            searches: self.server_tool_use.and_then(|tools| tools.web_search_requests).unwrap_or(0),
+    #[test]
+    fn only_what_was_said_to_somebody_is_served_again() {
+        let thought = r#"{"type":"thinking_delta","thinking":"Hm"}"#;
+        let redacted = r#"{"type":"redacted_thinking","data":"x"}"#;
+        let blank = r#"{"type":"text_delta","text":" \n"}"#;
+        let said = r#"{"type":"text_delta","text":"Yes"}"#;
+        for (servable, blocks) in [
+            (false, vec![(THINKING, &[thought][..])]),
+            (false, vec![(redacted, &[][..])]),
+            (false, vec![(THINKING, &[thought][..]), (TEXT, &[blank, blank][..])]),
+            (true, vec![(THINKING, &[thought][..]), (TEXT, &[blank, said, blank][..])]),
+            (true, vec![(r#"{"type":"tool_use","id":"t","name":"f"}"#, &[][..])]),
+        ] {
+            let tally = tally(&blocks);
+            assert_eq!(tally.is_servable(), servable, "{blocks:?}");
+            assert!(tally.has_content, "all of it is billed: {blocks:?}");
         }
+    }
+
+    #[test]
+    fn a_signature_is_named_as_clients_give_it_back() {
+        let thought = r#"{"type":"thinking_delta","thinking":"Hm"}"#;
+        let pieces = [
+            thought,
+            r#"{"type":"signature_delta","signature":"Eq\/"}"#,
+            r#"{"signature":"QB\u003d","type":"signature_delta"}"#,
+        ];
+        let whole = r#"{"type":"thinking","thinking":"","signature":"whole"}"#;
+        let mut tally = tally(&[(THINKING, &pieces), (THINKING, &[thought]), (whole, &[])]);
+        let named = ["Eq/QB=", "whole"].map(AnswerRef::signature);
+        assert_eq!(tally.take_refs(), named);
     }
 }

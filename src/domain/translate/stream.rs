@@ -301,7 +301,7 @@ impl Streaming {
                     self.more_arguments(call, json, out);
                 }
             }
-            Delta::Thinking(_) | Delta::Signature(_) | Delta::Json(_) | Delta::Unknown => {}
+            Delta::Thinking(_) | Delta::Signature(_) | Delta::Json(_) | Delta::Unknown(_) => {}
         }
     }
 
