@@ -100,11 +100,11 @@ pub struct Head {
 
 impl Head {
     fn of(headers: &HeaderMap) -> Self {
+        const RETRY: [&str; 3] = ["retry-after", "retry-after-ms", "x-should-retry"];
         const LIMITS: [&str; 3] =
             ["anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-"];
         let is_limit =
             |name: &HeaderName| LIMITS.iter().any(|prefix| name.as_str().starts_with(prefix));
-        const RETRY: [&str; 3] = ["retry-after", "retry-after-ms", "x-should-retry"];
         let is_retry = |name: &HeaderName| RETRY.contains(&name.as_str());
         let those = |are: &dyn Fn(&HeaderName) -> bool| {
             let headers = headers.iter().filter(|(name, _)| are(name));

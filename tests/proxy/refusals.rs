@@ -75,7 +75,9 @@ async fn what_broke_before_a_refusal_may_have_been_billed() {
         let upstream = Upstream::start().await;
         let app = App::start(&upstream).await;
         upstream.push(Script::hang_up());
-        scripts.into_iter().for_each(|script| upstream.push(script));
+        for script in scripts {
+            upstream.push(script);
+        }
         app.client().post(CHAT, &with(ask("hi"), "temperature", json!(0.5))).await.text().await;
         assert_eq!(upstream.requests().len(), 3);
         let exchange = app.ledger().exchange().await;

@@ -210,13 +210,12 @@ impl Block {
         let fields = Object::parse(delta.get()).unwrap_or_default();
         let strings = fields.iter().filter(|(_, value)| value.get().starts_with('"'));
         for (name, more) in strings.filter(|(name, _)| *name != "type") {
-            match self.added.iter_mut().find(|(field, _)| field == name) {
-                Some((_, text)) => text.push(more),
-                None => {
-                    let mut text = JsonString::default();
-                    text.push(more);
-                    self.added.push((name.to_owned(), text));
-                }
+            if let Some((_, text)) = self.added.iter_mut().find(|(field, _)| field == name) {
+                text.push(more);
+            } else {
+                let mut text = JsonString::default();
+                text.push(more);
+                self.added.push((name.to_owned(), text));
             }
         }
     }

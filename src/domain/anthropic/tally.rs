@@ -18,10 +18,7 @@ pub struct Tally {
     model: Option<String>,
     stop: Stop,
     usage: Usage,
-    /// Whether anything was said, which is what is billed.
-    has_content: bool,
-    /// Whether it was said to somebody: text, or a call. Thinking alone is no answer.
-    answers: bool,
+    said: Said,
     used_server_tools: bool,
     error: Option<ErrorBody>,
     ended: bool,
@@ -30,13 +27,28 @@ pub struct Tally {
     signatures: Vec<(usize, JsonString)>,
 }
 
+/// What has been said so far, from nothing to an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    #[default]
+    Nothing,
+    /// Something, which is billed; but thinking alone is no answer.
+    Something,
+    /// Text, or a call.
+    Answer,
+}
+
 impl Tally {
+    fn says(&mut self, said: Said) {
+        self.said = self.said.max(said);
+    }
+
     /// Reads one event, with its blank line. Once there is content, a delta that is framed as Anthropic frames
     /// them says nothing that is counted, and most events are deltas: it is passed over.
     pub fn read(&mut self, event: &[u8]) -> Result<(), StreamError> {
         match framed_delta(event) {
-            Some(Framed::Text) if self.answers => return Ok(()),
-            Some(Framed::Other) if self.has_content => return Ok(()),
+            Some(Framed::Text) if self.said == Said::Answer => return Ok(()),
+            Some(Framed::Other) if self.said > Said::Nothing => return Ok(()),
             _ => {}
         }
         match parse(&sse::parse(event))? {
@@ -60,12 +72,16 @@ impl Tally {
             }
             Event::MessageStop => self.ended = true,
             Event::BlockDelta { index, delta } => {
-                self.has_content |= delta.says_something();
+                if delta.says_something() {
+                    self.says(Said::Something);
+                }
                 match delta {
                     Delta::Text(text) => {
                         let mut said = JsonString::default();
                         said.push(text);
-                        self.answers |= !said.is_blank();
+                        if !said.is_blank() {
+                            self.says(Said::Answer);
+                        }
                     }
                     Delta::Signature(more) => {
                         let mut signatures = self.signatures.iter_mut().rev();
@@ -82,25 +98,22 @@ impl Tally {
     }
 
     fn begin(&mut self, index: usize, block: &Block) {
-        self.has_content |= match block {
-            Block::Text { text, .. } => !text.is_empty(),
-            Block::Thinking { thinking, .. } => !thinking.is_empty(),
-            Block::RedactedThinking { .. }
-            | Block::ToolUse { .. }
-            | Block::ServerToolUse
-            | Block::Unknown => true,
-        };
+        self.says(match block {
+            Block::Text { text, .. } if text.is_empty() => Said::Nothing,
+            Block::Text { text, .. } if !text.trim().is_empty() => Said::Answer,
+            Block::Thinking { thinking, .. } if thinking.is_empty() => Said::Nothing,
+            Block::ToolUse { .. } => Said::Answer,
+            _ => Said::Something,
+        });
         match block {
-            Block::Text { text, .. } => self.answers |= !text.trim().is_empty(),
             Block::ToolUse { id, .. } => {
-                self.answers = true;
                 self.refs.push(AnswerRef::call(id));
             }
             Block::Thinking { signature, .. } => {
                 self.signatures.push((index, JsonString::new(signature)));
             }
             Block::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
-            Block::ServerToolUse | Block::Unknown => {}
+            Block::Text { .. } | Block::ServerToolUse | Block::Unknown => {}
         }
         self.used_server_tools |= matches!(block, Block::ServerToolUse);
     }
@@ -146,7 +159,7 @@ impl Tally {
             fast: self.usage.speed.as_deref() == Some("fast"),
             us_only: self.usage.inference_geo.as_deref() == Some("us"),
             // A refusal is billed only when something had been said (`claude-models.json`, `_meta.rules.refusal`).
-            free: self.stop_reason() == Some("refusal") && !self.has_content,
+            free: self.stop_reason() == Some("refusal") && self.said == Said::Nothing,
         }
     }
 
@@ -170,7 +183,7 @@ impl Tally {
     pub fn is_servable(&self) -> bool {
         self.ended
             && self.error.is_none()
-            && self.answers
+            && self.said == Said::Answer
             && !self.used_server_tools
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
     }
@@ -231,7 +244,9 @@ mod tests {
         events.push(event("message_delta", stop));
         events.push(event("message_stop", r#"{"type":"message_stop"}"#));
         let mut tally = Tally::default();
-        events.iter().for_each(|event| tally.read(event.as_bytes()).unwrap());
+        for event in events {
+            tally.read(event.as_bytes()).unwrap();
+        }
         tally
     }
 
@@ -250,7 +265,7 @@ mod tests {
         ] {
             let tally = tally(&blocks);
             assert_eq!(tally.is_servable(), servable, "{blocks:?}");
-            assert!(tally.has_content, "all of it is billed: {blocks:?}");
+            assert!(tally.said > Said::Nothing, "all of it is billed: {blocks:?}");
         }
     }
 
