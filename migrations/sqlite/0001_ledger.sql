@@ -119,7 +119,6 @@ create table running (
     key blob not null,
     scope text not null,
     model text not null,
-    continues text,                         -- the exchange before in the same session
     frame blob,
     head blob,
     call text not null                      -- who asked, JSON
