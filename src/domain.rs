@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod chain;
 pub mod exchange;
 pub mod json;
+pub mod open_webui;
 pub mod openai;
 pub mod recording;
 pub mod sse;

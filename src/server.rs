@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{auth::Auth, dialect::Dialect, error::Rejection};
+use self::{auth::Auth, caller::Callers, dialect::Dialect, error::Rejection};
 use crate::{
     answer::{self, Answers, Failure, Models},
     config::{Config, Durability},
@@ -95,6 +95,7 @@ struct Inner {
     answers: Answers,
     models: Models,
     auth: Auth,
+    callers: Callers,
     largest_body: usize,
 }
 
@@ -118,7 +119,13 @@ impl Server {
         let ledger =
             Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &writing).await?;
         let aliases = Arc::new(config.aliases);
-        let settings = answer::Settings { ttl: config.cache_ttl, status_of, aliases };
+        let settings = answer::Settings {
+            cache: config.cache,
+            status_line: config.status_line,
+            task_model: config.task_model.map(Arc::from),
+            status_of,
+            aliases,
+        };
         let answers = Answers::new(
             upstream,
             ledger,
@@ -131,6 +138,7 @@ impl Server {
             models: Models::new(answers.clone()),
             answers,
             auth: Auth::new(config.client_key, config.anthropic_key),
+            callers: Callers::new(config.id_headers, config.user_jwt_secret.as_ref()),
             largest_body: config.max_body,
         }));
         Ok(Self { listener, app, tasks, writing, stop })

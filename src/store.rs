@@ -40,10 +40,10 @@ use self::{
 pub use self::{
     error::Error,
     read::{ModelTotals, Reader},
-    record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored},
+    record::{CallEnd, CallFacts, CallRow, Found, Opening, Sealing, Stored},
 };
 use crate::domain::{
-    cache::CacheKey,
+    cache::{Asked, CacheKey},
     chain::Chain,
     exchange::{OwnerId, UnixMillis},
 };
@@ -205,6 +205,7 @@ impl Ledger {
             tokens: sealing.tokens,
             cost: sealing.cost,
             ended_at: sealing.ended_at,
+            was_read: Arc::default(),
         });
         let key = opening.key;
         let (asked, client) = self.packed(opening).await.unwrap_or_default();
@@ -243,19 +244,28 @@ impl Ledger {
         }
     }
 
-    /// The newest answer to `key` that ended at `not_before` or later, committed or not.
+    /// What is known of `key`: its newest answer, and whether `chat` has asked for it before, to answer into which
+    /// message.
     pub async fn find(
         &self,
         key: &CacheKey,
-        not_before: UnixMillis,
-    ) -> Result<Option<Stored>, Error> {
-        let hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-        match hot {
-            Some(stored) if stored.ended_at >= not_before => Ok(Some(stored)),
-            // Nobody else writes to this ledger, so what is in memory is the newest.
-            Some(_) => Ok(None),
-            None => self.reader.find(key, not_before).await,
-        }
+        chat: Option<(&str, Option<&str>)>,
+    ) -> Result<Found, Error> {
+        let asked = match chat {
+            Some((chat, message)) => self.reader.asked(key, chat, message).await?,
+            None => Asked::Never,
+        };
+        let stored = match self.newest(key) {
+            Some(stored) => Some(stored),
+            None => self.reader.find(key).await?,
+        };
+        Ok(Found { stored, asked })
+    }
+
+    /// The newest answer to `key`, if it is in memory. Nobody else writes to this ledger, so what is in memory is newer
+    /// than what is not.
+    pub fn newest(&self, key: &CacheKey) -> Option<Stored> {
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// The committed ledger, for reports and replay.

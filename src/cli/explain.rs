@@ -15,6 +15,7 @@ use crate::{
     config::{Config, Env, GlobalFlags, Offline},
     domain::{cache::KeyHolder, catalog::Catalog},
     report::{Asked, Caller, Explanation},
+    upstream,
 };
 
 /// The arguments of `reprise explain`.
@@ -40,7 +41,8 @@ pub(super) fn run(
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let Offline { client_key, aliases } = Config::offline(global, env)?;
+    let settings = Config::offline(global, env)?;
+    let Offline { client_key, aliases, anthropic_base_url, sharing, task_model } = &settings;
     let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
     let caller = match arguments {
         Arguments { task: true, .. } => Caller::Task,
@@ -48,7 +50,10 @@ pub(super) fn run(
         Arguments { .. } => Caller::Any,
     };
     let catalog = &Catalog::builtin();
-    let asked = Asked { catalog, aliases: &aliases, holder: &holder, caller };
+    let upstream = &upstream::bare(anthropic_base_url);
+    let task_model = task_model.as_deref();
+    let sharing = *sharing;
+    let asked = Asked { catalog, aliases, holder: &holder, caller, upstream, task_model, sharing };
     let explained = Explanation::of(&read(&arguments.request)?, &asked);
     if arguments.json {
         let written = match &explained {

@@ -23,6 +23,7 @@ mod thinking;
 mod tools;
 mod usage;
 
+pub use alias::route;
 pub use completion::completion;
 pub use error::error;
 pub use form::Form;

@@ -41,6 +41,11 @@ pub(super) enum Rejection {
          show (--api-key or REPRISE_API_KEY)"
     )]
     ForeignOrigin(String),
+    #[error(
+        "X-OpenWebUI-User-Jwt is not signed with the secret that Reprise has, or has expired: give Open WebUI's \
+         FORWARD_USER_INFO_HEADER_JWT_SECRET as --user-jwt-secret or REPRISE_USER_JWT_SECRET, and check both clocks"
+    )]
+    UserNotSigned,
     #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
     LargeBody { limit: usize },
     #[error("the request body did not arrive in time")]
@@ -60,9 +65,10 @@ impl Rejection {
         match self {
             Self::NoSuchPath(_) | Self::NoSuchModel(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoClientKey | Self::WrongClientKey | Self::NoAnthropicKey => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::NoClientKey
+            | Self::WrongClientKey
+            | Self::NoAnthropicKey
+            | Self::UserNotSigned => StatusCode::UNAUTHORIZED,
             Self::ForeignOrigin(_) => StatusCode::FORBIDDEN,
             Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
@@ -93,6 +99,9 @@ impl Rejection {
                 invalid(None, Some("invalid_api_key"))
             }
             Self::ForeignOrigin(_) => invalid(None, Some("foreign_origin")),
+            Self::UserNotSigned => {
+                invalid(Some("X-OpenWebUI-User-Jwt"), Some("invalid_user_signature"))
+            }
             Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
             Self::SlowBody | Self::BrokenBody | Self::Answer(Error::Misspoken(_)) => {
                 invalid(None, None)
@@ -150,7 +159,7 @@ impl Rejection {
     fn respond(&self, dialect: Dialect) -> Response {
         let status = self.status(dialect);
         // What came from upstream has its line already, with the call.
-        let not_cached = matches!(self.failure(), Some(Failure::NotCached));
+        let not_cached = matches!(self.failure(), Some(Failure::NotCached(_)));
         if self.failure().is_none() || not_cached {
             // As a string it is escaped: what a client wrote cannot look like a line of the log.
             tracing::info!(status = status.as_u16(), error = self.to_string(), "call turned away");
@@ -203,7 +212,7 @@ fn status(failure: &Failure) -> StatusCode {
             "invalid_request_error" => StatusCode::BAD_REQUEST,
             _ => StatusCode::BAD_GATEWAY,
         },
-        Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached => {
+        Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached(_) => {
             StatusCode::GATEWAY_TIMEOUT
         }
         Failure::Upstream(_) | Failure::Stream(_) | Failure::TooLarge => StatusCode::BAD_GATEWAY,

@@ -9,6 +9,7 @@ use super::{
     record::{CallEnd, CallFacts, CallRow, Opening, Sealing, cost_columns},
 };
 use crate::domain::{
+    cache::CacheKey,
     chain::Hash,
     exchange::{AnswerRef, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens},
 };
@@ -111,6 +112,7 @@ impl Op {
 /// A row of `call`, from an exchange's sealing or on its own.
 struct CallLine<'a> {
     facts: &'a CallFacts,
+    key: &'a CacheKey,
     notes: Option<&'a str>,
     client: &'a Packed,
     exchange: Option<ExchangeId>,
@@ -129,6 +131,7 @@ impl<'a> CallLine<'a> {
         let CallEnd { status, ttft, total, tokens, cost, notes } = sealing.call.as_ref()?;
         Some(Self {
             facts: &opening.call,
+            key: &opening.key,
             notes: notes.as_deref().or(opening.call.notes.as_deref()),
             client,
             exchange: Some(opening.exchange),
@@ -146,6 +149,7 @@ impl<'a> CallLine<'a> {
     fn of_call(Call { row, client }: &'a Call) -> Self {
         Self {
             facts: &row.facts,
+            key: &row.key,
             notes: row.facts.notes.as_deref(),
             client,
             exchange: row.exchange,
@@ -318,7 +322,7 @@ async fn insert_calls(
     let into = "insert into call (id, exchange, at, answered_by, door, stream, user_id, chat_id, message_id, \
         user_message_id, task, client, status, outcome, ttft_us, total_us, model, \
         input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
-        cost, cost_is, saved, notes, client_frame, client_head) ";
+        cost, cost_is, saved, notes, client_frame, client_head, key) ";
     insert(conn, into, calls, "", |row, call| {
         let (cost, cost_is) = cost_columns(call.cost);
         let facts = call.facts;
@@ -346,6 +350,7 @@ async fn insert_calls(
         row.push_bind(call.notes);
         row.push_bind(call.client.frame.as_ref().map(bytes));
         row.push_bind(call.client.head.as_ref().map(bytes));
+        row.push_bind(&call.key.as_bytes()[..]);
     })
     .await
 }

@@ -70,6 +70,7 @@ mod tests {
             tokens: Tokens::default(),
             cost: Cost::Unpriced,
             ended_at: UnixMillis(ended_at),
+            was_read: Arc::default(),
         }
     }
 

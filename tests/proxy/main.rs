@@ -3,6 +3,8 @@
 mod aliases;
 mod broken;
 mod cache;
+mod chats;
+mod collapsing;
 mod harness;
 mod healing;
 mod history;
@@ -15,6 +17,7 @@ mod refusals;
 mod requests;
 mod sealing;
 mod shutdown;
+mod signed;
 mod streaming;
 mod support;
 mod translating;
