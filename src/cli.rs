@@ -1,5 +1,6 @@
 //! The commands: arguments in, report out. `main` gives them the environment and prints what they say.
 
+mod cache;
 mod explain;
 mod ping;
 mod serve;
@@ -42,8 +43,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show what would become of a request, without sending it
+    /// Show what would become of a request, without sending it, or why the ledger did not answer one
     Explain(explain::Arguments),
+    /// Say what may no longer be answered from the ledger
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Ask a server on this machine whether it lives, for health checks
     #[command(hide = true)]
     Ping,
@@ -70,6 +74,7 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
         Some(Command::Stats { json }) => stats::run(&global, env, json, console.out),
         Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
+        Some(Command::Cache(command)) => cache::run(command, &global, env, console.out),
         Some(Command::Ping) => ping::run(&global, env),
     }
 }

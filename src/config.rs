@@ -19,6 +19,7 @@ use self::layers::{Layers, durability, log_format, size};
 pub use self::{
     flags::{CacheFlags, Flags, GlobalFlags, OpenWebUiFlags},
     ids::IdHeaders,
+    layers::time,
 };
 use crate::domain::{
     alias::{self, Aliases},
@@ -79,6 +80,17 @@ pub struct Offline {
     pub task_model: Option<String>,
     /// What the operator named.
     pub aliases: Aliases,
+}
+
+/// The settings that a command needs which changes a ledger that a server may be using.
+#[derive(Debug)]
+pub struct Operator {
+    /// The ledger.
+    pub database_url: String,
+    /// Where a server with the same settings answers on this machine.
+    pub address: SocketAddr,
+    /// What it wants operators to show.
+    pub admin_key: Option<SecretString>,
 }
 
 /// What a committed answer survives.
@@ -243,6 +255,16 @@ impl Config {
     /// Where the ledger is, for commands that only read it.
     pub fn ledger(global: &GlobalFlags, env: Env<'_>) -> Result<String, Error> {
         Layers::read(&Flags::default(), global, env)?.database_url(env)
+    }
+
+    /// What a command needs that changes the ledger.
+    pub fn operator(global: &GlobalFlags, env: Env<'_>) -> Result<Operator, Error> {
+        let layers = Layers::read(&Flags::default(), global, env)?;
+        Ok(Operator {
+            database_url: layers.database_url(env)?,
+            address: Self::local_address(global, env)?,
+            admin_key: layers.secret("admin_key")?,
+        })
     }
 
     /// Where a server with these settings answers on this machine.

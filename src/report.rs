@@ -2,6 +2,8 @@
 
 mod explain;
 mod stats;
+mod why;
 
 pub use explain::{Asked, Caller, Estimate, Explanation, Refused};
 pub use stats::Stats;
+pub use why::{NoWhy, Why};

@@ -10,6 +10,7 @@ mod health;
 mod limits;
 mod messages;
 mod models;
+mod operator;
 
 use std::{
     io,
@@ -137,7 +138,7 @@ impl Server {
         let app = App(Arc::new(Inner {
             models: Models::new(answers.clone()),
             answers,
-            auth: Auth::new(config.client_key, config.anthropic_key),
+            auth: Auth::new(config.client_key, config.anthropic_key, config.admin_key),
             callers: Callers::new(config.id_headers, config.user_jwt_secret.as_ref()),
             largest_body: config.max_body,
         }));
@@ -185,6 +186,7 @@ fn router(app: App) -> Router {
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
+        .route("/cache/clear", post(operator::clear_cache))
         .fallback(async |request: Request| Rejection::NoSuchPath(request.uri().path().to_owned()))
         .method_not_allowed_fallback(async |request: Request| {
             Rejection::WrongMethod(request.method().to_string())

@@ -8,9 +8,11 @@
 
 mod batch;
 mod chain;
+mod clear;
 mod error;
 mod hot;
 mod lost;
+mod past;
 mod read;
 mod record;
 mod sqlite;
@@ -19,7 +21,7 @@ mod writer;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -38,7 +40,9 @@ use self::{
     writer::{Queued, Shared},
 };
 pub use self::{
+    clear::Clearing,
     error::Error,
+    past::Past,
     read::{ModelTotals, Reader},
     record::{CallEnd, CallFacts, CallRow, Found, Opening, Sealing, Stored},
 };
@@ -208,6 +212,7 @@ impl Ledger {
             was_read: Arc::default(),
         });
         let key = opening.key;
+        let epoch = self.hot().epoch();
         let (asked, client) = self.packed(opening).await.unwrap_or_default();
         let recording = match recording {
             Some(recording) => {
@@ -221,7 +226,7 @@ impl Ledger {
             .commit(Op::Seal(Box::new(Seal { opening, sealing, asked, client, recording })))
             .await;
         if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
-            self.hot.lock().unwrap_or_else(PoisonError::into_inner).insert(key, stored);
+            self.hot().insert(epoch, key, stored);
         }
         sealed
     }
@@ -265,7 +270,15 @@ impl Ledger {
     /// The newest answer to `key`, if it is in memory. Nobody else writes to this ledger, so what is in memory is newer
     /// than what is not.
     pub fn newest(&self, key: &CacheKey) -> Option<Stored> {
-        self.hot.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.hot().get(key).cloned()
+    }
+
+    fn forget_hot(&self) {
+        self.hot().forget();
+    }
+
+    fn hot(&self) -> MutexGuard<'_, Hot> {
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The committed ledger, for reports and replay.

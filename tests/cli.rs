@@ -89,6 +89,7 @@ fn help_and_version() {
     home.check("help_serve", &home.told(&["serve", "--help"]));
     home.check("help_stats", &home.told(&["stats", "--help"]));
     home.check("help_explain", &home.told(&["explain", "--help"]));
+    home.check("help_cache_clear", &home.told(&["cache", "clear", "--help"]));
     home.check("version", &home.told(&["--version"]));
     assert_eq!(home.told(&["help", "stats"]), home.told(&["stats", "--help"]));
     assert_eq!(home.told(&["-h"]), home.told(&["--help"]));
@@ -113,6 +114,28 @@ async fn global_options_stand_before_or_after_the_command() {
     assert_eq!(home.told(&["--config", &file, "stats"]), after);
     assert_eq!(told(home.reprise(&["stats"]).env("REPRISE_DATABASE_URL", &ledger)), after);
     assert_eq!(told(home.reprise(&["stats"]).env("REPRISE_CONFIG", &file)), after);
+}
+
+#[tokio::test]
+async fn the_cache_is_cleared_without_a_server_too() {
+    let home = Home::new();
+    home.check("cache_clear_missing", &home.told(&["cache", "clear"]));
+    home.check("cache_clear_bad_key", &home.told(&["cache", "clear", "--key", "x"]));
+    let ledger = format!("sqlite://{}", home.path("ledger.db"));
+    Books::open(&ledger).await.close().await;
+    let clear =
+        |more: &[&str]| home.told(&[&["cache", "clear", "--database-url", &ledger], more].concat());
+    home.check("cache_clear_bad_time", &clear(&["--older-than", "soon"]));
+    assert!(clear(&["--dry-run"]).contains("0 answers would be cleared\n"));
+    assert!(clear(&[]).contains("0 answers cleared; "));
+    let busy = Books::open(&ledger).await;
+    home.check(
+        "cache_clear_server_elsewhere",
+        &told(
+            home.reprise(&["cache", "clear", "--database-url", &ledger]).env("REPRISE_PORT", "1"),
+        ),
+    );
+    busy.close().await;
 }
 
 #[tokio::test]

@@ -237,8 +237,8 @@ pub(super) fn size(text: &str) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(unit).filter(|&size| size > 0)
 }
 
-/// Seconds, or what jiff reads as a span; a day has 24 hours.
-pub(super) fn time(text: &str) -> Option<Duration> {
+/// Seconds, or what jiff reads as a span, as `90s`, `2h` or `30d`; a day has 24 hours.
+pub fn time(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds)).filter(|time| !time.is_zero());
     }

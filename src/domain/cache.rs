@@ -7,7 +7,9 @@ mod decision;
 mod directives;
 mod policy;
 
-use std::fmt;
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
 
 use super::{anthropic, chain::Hash};
 
@@ -42,6 +44,42 @@ impl CacheKey {
 impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// The beginning of a key, as people copy it: hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct KeyPrefix(String);
+
+/// A text that no key begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key has up to 64 hexadecimal digits, and at least the first 4 are needed")]
+pub struct NoKey;
+
+impl KeyPrefix {
+    /// The digits, in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for KeyPrefix {
+    type Error = NoKey;
+
+    fn try_from(digits: String) -> Result<Self, NoKey> {
+        let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_key = (4..=64).contains(&digits.len()) && are_digits;
+        if is_key { Ok(Self(digits.to_ascii_lowercase())) } else { Err(NoKey) }
+    }
+}
+
+impl FromStr for KeyPrefix {
+    type Err = NoKey;
+
+    /// Also as it stands in `Cache-Status`, in quotes.
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        text.trim().trim_matches('"').to_owned().try_into()
     }
 }
 

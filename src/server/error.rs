@@ -46,6 +46,19 @@ pub(super) enum Rejection {
          FORWARD_USER_INFO_HEADER_JWT_SECRET as --user-jwt-secret or REPRISE_USER_JWT_SECRET, and check both clocks"
     )]
     UserNotSigned,
+    #[error(
+        "wrong admin key: send the one that Reprise was started with (--admin-key or REPRISE_ADMIN_KEY)"
+    )]
+    WrongAdminKey,
+    #[error(
+        "this is for operators: ask from the machine itself, or start Reprise with a key for them (--admin-key or \
+         REPRISE_ADMIN_KEY)"
+    )]
+    NotLocal,
+    #[error("the request is not understood: {0}")]
+    Misunderstood(String),
+    #[error("the ledger cannot be written now; what was asked is done when it can be")]
+    LedgerLate,
     #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
     LargeBody { limit: usize },
     #[error("the request body did not arrive in time")]
@@ -68,11 +81,14 @@ impl Rejection {
             Self::NoClientKey
             | Self::WrongClientKey
             | Self::NoAnthropicKey
-            | Self::UserNotSigned => StatusCode::UNAUTHORIZED,
-            Self::ForeignOrigin(_) => StatusCode::FORBIDDEN,
+            | Self::UserNotSigned
+            | Self::WrongAdminKey => StatusCode::UNAUTHORIZED,
+            Self::ForeignOrigin(_) | Self::NotLocal => StatusCode::FORBIDDEN,
+            Self::LedgerLate => StatusCode::SERVICE_UNAVAILABLE,
             Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenBody
+            | Self::Misunderstood(_)
             | Self::Answer(Error::Unreadable(_) | Error::Misspoken(_) | Error::Untranslatable(_)) => {
                 StatusCode::BAD_REQUEST
             }
@@ -98,14 +114,18 @@ impl Rejection {
             Self::NoClientKey | Self::WrongClientKey | Self::NoAnthropicKey => {
                 invalid(None, Some("invalid_api_key"))
             }
+            Self::WrongAdminKey => invalid(None, Some("invalid_admin_key")),
+            Self::NotLocal => invalid(None, Some("not_an_operator")),
+            Self::LedgerLate => error("server_error", None, Some("ledger_late")),
             Self::ForeignOrigin(_) => invalid(None, Some("foreign_origin")),
             Self::UserNotSigned => {
                 invalid(Some("X-OpenWebUI-User-Jwt"), Some("invalid_user_signature"))
             }
             Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
-            Self::SlowBody | Self::BrokenBody | Self::Answer(Error::Misspoken(_)) => {
-                invalid(None, None)
-            }
+            Self::SlowBody
+            | Self::BrokenBody
+            | Self::Misunderstood(_)
+            | Self::Answer(Error::Misspoken(_)) => invalid(None, None),
             Self::NoSuchModel(_) => invalid(Some("model"), Some("model_not_found")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => error("server_error", None, None),
             Self::Answer(Error::Unreadable(cause)) => invalid(cause.param(), None),

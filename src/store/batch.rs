@@ -6,6 +6,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 
 use super::{
     chain::{Bodies, Packed},
+    clear::Clear,
     record::{CallEnd, CallFacts, CallRow, Opening, Sealing, cost_columns},
 };
 use crate::domain::{
@@ -23,6 +24,7 @@ pub(super) enum Op {
     Open(Open),
     Seal(Box<Seal>),
     Call(Call),
+    Clear(Clear),
 }
 
 /// An exchange begins.
@@ -60,6 +62,7 @@ impl Op {
             Self::Open(open) => [Some(&open.asked), Some(&open.client)],
             Self::Seal(seal) => [Some(&seal.asked), Some(&seal.client)],
             Self::Call(Call { client, .. }) => [Some(client), None],
+            Self::Clear(_) => [None, None],
         }
     }
 
@@ -72,7 +75,7 @@ impl Op {
     pub(super) fn body_bytes(&self) -> usize {
         let recording = match self {
             Self::Seal(seal) => seal.recording.as_ref().map_or(0, Vec::len),
-            Self::Open(_) | Self::Call(_) => 0,
+            Self::Open(_) | Self::Call(_) | Self::Clear(_) => 0,
         };
         recording + self.packed().into_iter().flatten().map(Packed::bytes).sum::<usize>()
     }
@@ -88,6 +91,7 @@ impl Op {
             Self::Open(open) => ("opening", open.opening.exchange.to_string()),
             Self::Seal(seal) => ("sealing", seal.opening.exchange.to_string()),
             Self::Call(call) => ("call", call.row.facts.id.to_string()),
+            Self::Clear(_) => ("clearing", String::new()),
         }
     }
 
@@ -105,6 +109,7 @@ impl Op {
                 *recording = None;
             }
             Self::Call(Call { client, .. }) => client.drop_bodies(),
+            Self::Clear(_) => {}
         }
     }
 }
@@ -175,6 +180,7 @@ pub(super) async fn insert_all(
     insert_bodies(conn, &bodies).await?;
 
     let (mut opens, mut seals, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+    let mut clears = Vec::new();
     for op in ops {
         match op {
             Op::Open(open) => opens.push(open),
@@ -183,6 +189,7 @@ pub(super) async fn insert_all(
                 calls.extend(CallLine::of_seal(seal));
             }
             Op::Call(call) => calls.push(CallLine::of_call(call)),
+            Op::Clear(clear) => clears.push(clear),
         }
     }
 
@@ -206,7 +213,11 @@ pub(super) async fn insert_all(
         row.push_bind(name.as_str());
         row.push_bind(seal.opening.exchange.to_string());
     })
-    .await
+    .await?;
+    for clear in clears {
+        clear.run(conn).await?;
+    }
+    Ok(())
 }
 
 async fn insert_bodies(conn: &mut SqliteConnection, bodies: &[&Bodies]) -> Result<(), sqlx::Error> {

@@ -80,6 +80,10 @@ impl Reader {
         Self { pool }
     }
 
+    pub(super) const fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
     /// The newest committed answer to `key`.
     pub async fn find(&self, key: &CacheKey) -> Result<Option<Stored>, Error> {
         const SQL: &str = "select id, coalesce(model_served, model_asked) as model, \

@@ -12,6 +12,7 @@ mod killed;
 mod leaving;
 mod models;
 mod native;
+mod operating;
 mod paused;
 mod refusals;
 mod requests;
