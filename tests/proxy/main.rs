@@ -5,6 +5,7 @@ mod broken;
 mod cache;
 mod chats;
 mod collapsing;
+mod corpus;
 mod harness;
 mod healing;
 mod history;
