@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::domain::{
     alias::{self, Aliases},
-    cache::{Policy, Sharing},
+    cache::{Policy, Sharing, Vouched},
 };
 
 /// All settings, validated.
@@ -76,6 +76,8 @@ pub struct Offline {
     pub anthropic_base_url: Url,
     /// Among whom answers are shared.
     pub sharing: Sharing,
+    /// Whether a user who is not signed is vouched for.
+    pub vouched: Vouched,
     /// What background calls are asked of; `None`: what each asks for.
     pub task_model: Option<String>,
     /// What the operator named.
@@ -247,6 +249,10 @@ impl Config {
             client_key: layers.secret("api_key")?,
             anthropic_base_url: layers.base_url()?,
             sharing: cache::policy(&layers)?.sharing,
+            vouched: match layers.secret("user_jwt_secret")? {
+                None => Vouched::Yes,
+                Some(_) => Vouched::No,
+            },
             task_model: layers.name("task_model")?,
             aliases: layers.aliases,
         })

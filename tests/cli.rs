@@ -126,8 +126,8 @@ async fn the_cache_is_cleared_without_a_server_too() {
     let clear =
         |more: &[&str]| home.told(&[&["cache", "clear", "--database-url", &ledger], more].concat());
     home.check("cache_clear_bad_time", &clear(&["--older-than", "soon"]));
-    assert!(clear(&["--dry-run"]).contains("0 answers would be cleared\n"));
-    assert!(clear(&[]).contains("0 answers cleared; "));
+    assert!(clear(&["--dry-run"]).contains("no answers to clear\n"));
+    assert!(clear(&[]).contains("no answers to clear\n"));
     let busy = Books::open(&ledger).await;
     home.check(
         "cache_clear_server_elsewhere",

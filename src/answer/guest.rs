@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
 use super::live::{End, Totals};
 use crate::{
     domain::{
@@ -24,6 +26,8 @@ pub(super) struct Guest {
     pub ttft: Option<Micros>,
     /// The HTTP status of our response, which only the server knows.
     pub status_of: super::StatusOf,
+    /// The ledger is not closed before the call has its row.
+    pub running: TaskTrackerToken,
 }
 
 impl Guest {
@@ -34,7 +38,7 @@ impl Guest {
 
     /// The call ends, with the answer or before it.
     pub(super) fn leaves(self, end: Option<End>) {
-        let Self { ledger, facts, key, exchange, model, came, ttft, status_of } = self;
+        let Self { ledger, facts, key, exchange, model, came, ttft, status_of, running } = self;
         // Who wants the whole answer has seen nothing until it is whole.
         let seen = facts.stream && ttft.is_some();
         let status = match &end {
@@ -86,5 +90,6 @@ impl Guest {
             "call answered"
         );
         ledger.record(row);
+        drop(running);
     }
 }

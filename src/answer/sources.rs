@@ -101,6 +101,7 @@ impl Answers {
             came: Instant::now(),
             ttft: None,
             status_of: self.settings.status_of,
+            running: self.tasks.token(),
         };
         question.answer(reader.for_guest(guest), call, at, exchange, By::Running)
     }

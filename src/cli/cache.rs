@@ -94,12 +94,13 @@ pub(super) fn run(
         writeln!(out, "{}", json!({ name: cleared }))?;
     } else {
         let answers = if cleared == 1 { "answer" } else { "answers" };
-        let (would, said) = if dry_run {
-            ("would be ", "")
-        } else {
-            ("", "; the next such question is asked anew")
-        };
-        writeln!(out, "{cleared} {answers} {would}cleared{said}")?;
+        match cleared {
+            0 => writeln!(out, "no answers to clear")?,
+            _ if dry_run => writeln!(out, "{cleared} {answers} would be cleared")?,
+            _ => {
+                writeln!(out, "{cleared} {answers} cleared: asked again, they are asked of Claude")?
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

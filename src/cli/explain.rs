@@ -52,7 +52,8 @@ pub(super) fn run(
         return why(key, arguments.json, global, env, out);
     }
     let settings = Config::offline(global, env)?;
-    let Offline { client_key, aliases, anthropic_base_url, sharing, task_model } = &settings;
+    let Offline { client_key, aliases, anthropic_base_url, sharing, vouched, task_model } =
+        &settings;
     let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
     let caller = match arguments {
         Arguments { task: true, .. } => Caller::Task,
@@ -62,8 +63,9 @@ pub(super) fn run(
     let catalog = &Catalog::builtin();
     let upstream = &upstream::bare(anthropic_base_url);
     let task_model = task_model.as_deref();
-    let sharing = *sharing;
-    let asked = Asked { catalog, aliases, holder: &holder, caller, upstream, task_model, sharing };
+    let (sharing, vouched) = (*sharing, *vouched);
+    let asked =
+        Asked { catalog, aliases, holder: &holder, caller, upstream, task_model, sharing, vouched };
     let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
     let explained = Explanation::of(&read(request)?, &asked);
     if arguments.json {

@@ -106,6 +106,8 @@ pub struct Asked<'a> {
     pub task_model: Option<&'a str>,
     /// Among whom answers are shared.
     pub sharing: Sharing,
+    /// Whether a user whom the request names is vouched for.
+    pub vouched: Vouched,
 }
 
 /// Why a client would be refused.
@@ -140,8 +142,16 @@ impl Refused {
 impl Explanation {
     /// Translates and keys a request as a server does, with an empty ledger.
     pub fn of(body: &[u8], asked: &Asked<'_>) -> Result<Self, Refused> {
-        let Asked { catalog, aliases, holder, caller, upstream: base, task_model, sharing } =
-            *asked;
+        let Asked {
+            catalog,
+            aliases,
+            holder,
+            caller,
+            upstream: base,
+            task_model,
+            sharing,
+            vouched,
+        } = *asked;
         let mut request = openai::Request::parse(body)?;
         let task = (caller != Caller::Any).then(|| task::recognise(&request)).flatten();
         let occasion = match caller {
@@ -161,7 +171,7 @@ impl Explanation {
             translate::request(&request, &context)?;
         notes.extend(routed);
         let user = request.end_user().map(|(_, user)| cache::bounded(user));
-        let user = user.as_deref().map(|user| (user, Vouched::Yes));
+        let user = user.as_deref().map(|user| (user, vouched));
         let scope = Scope::of(sharing, holder.clone(), user, None);
         let shared = match (&scope, sharing) {
             (Scope::Client(_), Sharing::Shared) => Shared::All,
