@@ -98,7 +98,10 @@ pub(super) fn run(
             0 => writeln!(out, "no answers to clear")?,
             _ if dry_run => writeln!(out, "{cleared} {answers} would be cleared")?,
             _ => {
-                writeln!(out, "{cleared} {answers} cleared: asked again, they are asked of Claude")?
+                writeln!(
+                    out,
+                    "{cleared} {answers} cleared: asked again, they are asked of Claude"
+                )?;
             }
         }
     }
