@@ -5,6 +5,7 @@ pub mod anthropic;
 pub mod cache;
 pub mod catalog;
 pub mod chain;
+pub mod diff;
 pub mod exchange;
 pub mod json;
 pub mod openai;
