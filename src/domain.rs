@@ -3,6 +3,7 @@
 pub mod alias;
 pub mod anthropic;
 pub mod cache;
+pub mod cassette;
 pub mod catalog;
 pub mod chain;
 pub mod diff;

@@ -173,7 +173,7 @@ impl Found {
 
 /// One step down a path.
 #[derive(Debug)]
-pub(super) enum Step<'a> {
+pub(in crate::domain) enum Step<'a> {
     /// Into a field.
     Field(&'a str),
     /// Into an item.
@@ -181,7 +181,7 @@ pub(super) enum Step<'a> {
 }
 
 /// Does something one step further down `path`.
-pub(super) fn within<T>(
+pub(in crate::domain) fn within<T>(
     path: &mut String,
     step: &Step<'_>,
     act: impl FnOnce(&mut String) -> T,
