@@ -202,9 +202,9 @@ impl Answers {
         &self,
         body: Bytes,
         spoken: Spoken,
-        asker: Asker,
+        asker: &Asker,
     ) -> Result<Counted, Error> {
-        let outgoing = spoken.outgoing(body, asker.key);
+        let outgoing = spoken.outgoing(body, asker);
         let counted = self.upstream.count_tokens(&outgoing).await;
         counted.map_err(|error| Error::Failed(Arc::new(error.into())))
     }

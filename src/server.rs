@@ -108,7 +108,7 @@ impl Server {
         let Config { host, port, .. } = config;
         let listener = TcpListener::bind((host, port)).await;
         let listener = listener.map_err(|source| StartError::Listen { host, port, source })?;
-        let upstream = Upstream::new(&config.anthropic_base_url, config.upstream_idle)
+        let upstream = Upstream::at(&config.anthropic_base_url, config.upstream_idle)
             .map_err(StartError::Tls)?;
         let options = store::Options {
             durability: match config.durability {

@@ -1,47 +1,35 @@
-//! Anthropic over HTTP: send, stream, retry before the first byte.
+//! Where answers come from: Anthropic over HTTP, or fixtures that are played.
 //!
-//! Knows nothing of clients, recordings' readers or the ledger. No total timeout: an answer may take long, but it may
-//! not be silent for long (Anthropic sends pings while Claude thinks).
+//! Knows nothing of clients, recordings' readers or the ledger. Whoever asks does not see which of the two answers, so
+//! that a replay runs all the code that a live answer runs.
 
 mod error;
+mod http;
+mod replay;
 
-use std::{
-    pin::Pin,
-    sync::{Mutex, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
-use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use reqwest::{Client, Response};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use tokio::time::{Instant, Sleep};
 use url::Url;
 
-pub use self::error::Error;
-use self::error::{Failed, classify, refused, text};
-use crate::domain::{anthropic, catalog, json::Raw, recording::Recorder};
+use self::error::text;
+pub use self::{
+    error::Error,
+    http::{Http, bare},
+    replay::{Pace, Replay},
+};
+use crate::domain::{catalog, json::Raw, recording::Recorder};
 
-/// How often a request is sent at most. The pauses are short, because a client waits.
-const ATTEMPTS: u32 = 3;
-/// Pieces of a body that are gathered at once: more than one read of a socket brings.
-const MOST_PIECES: usize = 512;
-/// Pages of the model list, of a thousand each.
-const MOST_PAGES: usize = 20;
-
-/// Anthropic, or something that speaks like it.
+/// Who answers.
 #[derive(Debug)]
-pub struct Upstream {
-    pooled: Client,
-    /// Never reuses a connection: for the retry after a pooled one turned out to be stale.
-    fresh: OnceLock<Client>,
-    base: String,
-    idle: Duration,
-    /// Whether the last try found somebody there; `None` before the first.
-    reachable: Mutex<Option<bool>>,
+pub enum Upstream {
+    /// Anthropic, or something that speaks like it.
+    Http(Box<Http>),
+    /// Fixtures. There is no client that could open a connection.
+    Replay(Replay),
 }
 
 /// What to send.
@@ -57,25 +45,27 @@ pub struct Outgoing {
     pub others: Vec<(&'static str, String)>,
     /// Anthropic's key: the operator's, or the client's own.
     pub key: SecretString,
+    /// Which fixtures may answer, where the client says so; else all of them.
+    pub scenario: Option<String>,
 }
 
 /// An answer that has begun.
 #[derive(Debug)]
 pub struct Incoming {
-    response: Response,
     /// What its head says.
     pub head: Head,
     /// The status of the response.
     pub status: u16,
     /// Whether an earlier try reached somebody and broke off: it may have been billed.
     pub broken_before: bool,
-    /// What a read found after the bytes that it brought.
-    after: Option<Result<More, Error>>,
-    /// How long upstream may be silent.
-    idle: Duration,
-    /// When it last was not.
-    heard: Instant,
-    alarm: Pin<Box<Sleep>>,
+    body: Body,
+}
+
+/// What is left to be read of an answer.
+#[derive(Debug)]
+enum Body {
+    Http(http::Stream),
+    Played(replay::Played),
 }
 
 /// Why no answer began, and what of it may have been billed.
@@ -96,6 +86,8 @@ pub struct Head {
     pub limits: Vec<(HeaderName, HeaderValue)>,
     /// Whether and when to ask again, in words that every SDK of either dialect knows (§4).
     pub retry: Vec<(HeaderName, HeaderValue)>,
+    /// The fixture that answers, and which of how many it is.
+    pub fixture: Option<String>,
 }
 
 impl Head {
@@ -114,6 +106,7 @@ impl Head {
             request_id: text(headers, "request-id"),
             limits: those(&is_limit),
             retry: those(&is_retry),
+            fixture: None,
         }
     }
 }
@@ -136,144 +129,72 @@ pub enum More {
     No,
 }
 
-/// The address of an API, with or without `/v1`, as [`Upstream::base`] tells it.
-pub fn bare(base: &Url) -> String {
-    base.as_str().trim_end_matches('/').trim_end_matches("/v1").to_owned()
-}
-
 impl Upstream {
     /// A client for the API at `base`; nothing is sent yet. `idle` bounds each wait for bytes.
     ///
     /// # Errors
     ///
     /// When the machine has no CA certificates.
-    pub fn new(base: &Url, idle: Duration) -> reqwest::Result<Self> {
-        let base = bare(base);
-        let pooled = builder().pool_idle_timeout(Duration::from_secs(90)).build()?;
-        Ok(Self { pooled, fresh: OnceLock::new(), base, idle, reachable: Mutex::default() })
+    pub fn at(base: &Url, idle: Duration) -> reqwest::Result<Self> {
+        Http::new(base, idle).map(|http| Self::Http(Box::new(http)))
+    }
+
+    /// The stage, where fixtures are played.
+    pub const fn replay(&self) -> Option<&Replay> {
+        match self {
+            Self::Http(_) => None,
+            Self::Replay(replay) => Some(replay),
+        }
     }
 
     /// Where requests go.
     pub fn base(&self) -> &str {
-        &self.base
+        match self {
+            Self::Http(http) => http.base(),
+            Self::Replay(_) => replay::BASE,
+        }
     }
 
     /// Whether the last request found somebody there, whatever they answered; `None` before the first.
     pub fn reachable(&self) -> Option<bool> {
-        *self.reachable.lock().unwrap_or_else(PoisonError::into_inner)
+        match self {
+            Self::Http(http) => http.reachable(),
+            Self::Replay(_) => None,
+        }
     }
 
-    /// Sends a message request and waits for the answer to begin. Retries what may work the next time
-    /// (`reference/anthropic-api.md` §4): nothing of an answer has been seen yet.
+    /// Sends a message request and waits for the answer to begin.
     pub async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Unanswered> {
-        let mut attempt = 1;
-        let mut client = &self.pooled;
-        let mut broken_before = false;
-        loop {
-            let error = match self.send_once(client, outgoing).await {
-                Ok(incoming) => return Ok(Incoming { broken_before, ..incoming }),
-                Err(error) => error,
-            };
-            let Some(wait) = error.retry(attempt).filter(|_| attempt < ATTEMPTS) else {
-                return Err(Unanswered { error: error.error, broken_before });
-            };
-            tracing::warn!(
-                attempt,
-                wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                error = &error.error as &dyn std::error::Error,
-                "asking upstream again"
-            );
-            if matches!(error.error, Error::Broken(_)) {
-                broken_before = true;
-                client = self.fresh();
-            }
-            tokio::time::sleep(wait).await;
-            attempt += 1;
+        match self {
+            Self::Http(http) => http.send(outgoing).await,
+            Self::Replay(replay) => replay.send(outgoing).await,
         }
     }
 
-    fn fresh(&self) -> &Client {
-        self.fresh.get_or_init(|| {
-            let built = builder().pool_max_idle_per_host(0).build();
-            built.unwrap_or_else(|_| self.pooled.clone())
-        })
-    }
-
-    /// Asks how many tokens a request has. Once: nobody waits for it as for an answer, and every SDK asks again.
+    /// Asks how many tokens a request has.
     pub async fn count_tokens(&self, outgoing: &Outgoing) -> Result<Counted, Error> {
-        let request = post(&self.pooled, &self.base, "/v1/messages/count_tokens", outgoing);
-        let response = self.dial(request).await?;
-        if !response.status().is_success() {
-            return Err(refused(response, &outgoing.key, self.idle).await.error);
+        match self {
+            Self::Http(http) => http.count_tokens(outgoing).await,
+            Self::Replay(_) => Err(Error::NotCounted),
         }
-        let request_id = text(response.headers(), "request-id");
-        Ok(Counted { body: self.in_time(response.bytes()).await?, request_id })
     }
 
-    async fn send_once(&self, client: &Client, outgoing: &Outgoing) -> Result<Incoming, Failed> {
-        let request = post(client, &self.base, "/v1/messages", outgoing);
-        let response = self.dial(request).await?;
-        if !response.status().is_success() {
-            return Err(refused(response, &outgoing.key, self.idle).await);
-        }
-        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-            return Err(Error::NotAStream.into());
-        }
-        Ok(Incoming::new(response, self.idle))
-    }
-
-    /// All models that Anthropic lists for `key`, newest first.
+    /// All models that Anthropic lists for `key`, newest first; of a replay, those that its fixtures ask.
     pub async fn models(&self, key: &SecretString) -> Result<Vec<Model>, Error> {
-        #[derive(Deserialize)]
-        struct Page {
-            data: Vec<Box<RawValue>>,
-            #[serde(default)]
-            has_more: bool,
-            last_id: Option<String>,
-        }
-        let mut models: Vec<Model> = Vec::new();
-        let mut after = None;
-        for _ in 0..MOST_PAGES {
-            let mut url = format!("{}/v1/models?limit=1000", self.base);
-            if let Some(after) = after {
-                url.push_str("&after_id=");
-                url.extend(url::form_urlencoded::byte_serialize(String::as_bytes(&after)));
-            }
-            let request = self
-                .pooled
-                .get(url)
-                .headers(api_headers(anthropic::Version::default().as_str(), key));
-            let response = self.dial(request).await?;
-            if !response.status().is_success() {
-                return Err(refused(response, key, self.idle).await.error);
-            }
-            let bytes = self.in_time(response.bytes()).await?;
-            let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
-            for entry in page.data {
-                let model: Model =
-                    serde_json::from_str(entry.get()).map_err(Error::UnreadableModels)?;
-                models.push(Model { written: Some(Raw::new(&entry)), ..model });
-            }
-            after = page.last_id.filter(|_| page.has_more);
-            if after.is_none() {
-                break;
-            }
-        }
-        Ok(models)
-    }
-
-    async fn in_time<T>(&self, work: impl Future<Output = reqwest::Result<T>>) -> Result<T, Error> {
-        match tokio::time::timeout(self.idle, work).await {
-            Ok(done) => done.map_err(classify),
-            Err(_) => Err(Error::Silent(self.idle)),
+        match self {
+            Self::Http(http) => http.models(key).await,
+            Self::Replay(replay) => Ok(replay.models()),
         }
     }
+}
 
-    async fn dial(&self, request: reqwest::RequestBuilder) -> Result<Response, Error> {
-        let sent = self.in_time(request.send()).await;
-        *self.reachable.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent.is_ok());
-        sent
+impl Incoming {
+    /// Waits for bytes and gives all that are there to `recorder`.
+    pub async fn read(&mut self, recorder: &mut Recorder) -> Result<More, Error> {
+        match &mut self.body {
+            Body::Http(stream) => stream.read(recorder).await,
+            Body::Played(played) => played.read(recorder).await,
+        }
     }
 }
 
@@ -299,6 +220,20 @@ pub struct Model {
     pub written: Option<Raw>,
 }
 
+impl Model {
+    /// A model of which only the id is known.
+    fn named(id: String) -> Self {
+        Self {
+            id,
+            display_name: None,
+            created_at: None,
+            max_input_tokens: None,
+            max_tokens: None,
+            written: None,
+        }
+    }
+}
+
 impl From<&Model> for catalog::Live {
     fn from(model: &Model) -> Self {
         Self {
@@ -308,103 +243,4 @@ impl From<&Model> for catalog::Live {
             max_output: model.max_tokens,
         }
     }
-}
-
-impl Incoming {
-    fn new(response: Response, idle: Duration) -> Self {
-        Self {
-            head: Head::of(response.headers()),
-            status: response.status().as_u16(),
-            broken_before: false,
-            response,
-            after: None,
-            idle,
-            heard: Instant::now(),
-            alarm: Box::pin(tokio::time::sleep(idle)),
-        }
-    }
-
-    /// Waits for bytes and gives all that are there to `recorder`.
-    pub async fn read(&mut self, recorder: &mut Recorder) -> Result<More, Error> {
-        if let Some(after) = self.after.take() {
-            return after;
-        }
-        match self.wait().await? {
-            Some(bytes) => recorder.push(&bytes),
-            None => return Ok(More::No),
-        }
-        // The connection's task hands over one piece at a time and needs a turn to hand over the next: what one read
-        // of the socket brought is gathered here, so that it goes to the client in one write.
-        for _ in 0..MOST_PIECES {
-            tokio::task::yield_now().await;
-            match self.response.chunk().now_or_never() {
-                Some(Ok(Some(bytes))) => recorder.push(&bytes),
-                Some(Ok(None)) => {
-                    self.after = Some(Ok(More::No));
-                    break;
-                }
-                Some(Err(error)) => {
-                    self.after = Some(Err(classify(error)));
-                    break;
-                }
-                None => break,
-            }
-        }
-        self.heard = Instant::now();
-        Ok(More::Yes)
-    }
-
-    /// The next piece. The alarm is not set anew for each, which would cost more than reading it: when it rings, it is
-    /// put off by what has been heard since.
-    async fn wait(&mut self) -> Result<Option<Bytes>, Error> {
-        loop {
-            tokio::select! {
-                biased;
-                piece = self.response.chunk() => return piece.map_err(classify),
-                () = &mut self.alarm => {
-                    let silent_at = self.heard + self.idle;
-                    if silent_at <= Instant::now() {
-                        return Err(Error::Silent(self.idle));
-                    }
-                    self.alarm.as_mut().reset(silent_at);
-                }
-            }
-        }
-    }
-}
-
-fn builder() -> reqwest::ClientBuilder {
-    Client::builder()
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(Duration::from_secs(10))
-        .tcp_keepalive(Duration::from_mins(1))
-        .redirect(reqwest::redirect::Policy::none())
-}
-
-fn post(client: &Client, base: &str, path: &str, outgoing: &Outgoing) -> reqwest::RequestBuilder {
-    let mut headers = api_headers(&outgoing.version, &outgoing.key);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if !outgoing.betas.is_empty()
-        && let Ok(betas) = HeaderValue::from_str(&outgoing.betas)
-    {
-        headers.insert(HeaderName::from_static("anthropic-beta"), betas);
-    }
-    let others = outgoing.others.iter();
-    headers.extend(others.filter_map(|(name, value)| {
-        Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
-    }));
-    client.post(format!("{base}{path}")).headers(headers).body(outgoing.body.clone())
-}
-
-fn api_headers(version: &str, key: &SecretString) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if let Ok(version) = HeaderValue::from_str(version) {
-        headers.insert(HeaderName::from_static("anthropic-version"), version);
-    }
-    // A key that cannot stand in a header cannot be right: upstream will say that there is none.
-    if let Ok(mut key) = HeaderValue::from_str(key.expose_secret()) {
-        key.set_sensitive(true);
-        headers.insert(HeaderName::from_static("x-api-key"), key);
-    }
-    headers
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use secrecy::SecretString;
 
+use super::Asker;
 use crate::{
     domain::{
         anthropic::{self, Native, Texts},
@@ -55,9 +55,10 @@ impl Spoken {
     }
 
     /// What goes upstream with this head.
-    pub(super) fn outgoing(self, body: Bytes, key: SecretString) -> Outgoing {
+    pub(super) fn outgoing(self, body: Bytes, asker: &Asker) -> Outgoing {
         let Self { version, betas, others } = self;
-        Outgoing { body, version, betas, others, key }
+        let (key, scenario) = (asker.key.clone(), asker.scenario.clone());
+        Outgoing { body, version, betas, others, key, scenario }
     }
 
     /// All but the version, for the key: in an order that does not depend on the client.

@@ -39,6 +39,9 @@ impl Failure {
             Self::Upstream(upstream::Error::Broken(_)) | Self::Stream(StreamError::Cut) => "cut",
             Self::Upstream(upstream::Error::NotAStream | upstream::Error::UnreadableModels(_))
             | Self::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder) => "unreadable",
+            Self::Upstream(upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted) => {
+                "replay_miss"
+            }
             Self::TooLarge => "too_large",
             Self::ShuttingDown => "shutdown",
             Self::NotCached(_) => "not_cached",
@@ -57,6 +60,9 @@ impl Failure {
             Self::Upstream(upstream::Error::Refused { body, .. })
             | Self::Stream(StreamError::Upstream(body)) => translate::error(body),
             Self::Upstream(upstream::Error::Silent(_)) => ours("upstream_timeout"),
+            Self::Upstream(upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted) => {
+                openai::Error { kind: "invalid_request_error", ..ours("replay_miss") }
+            }
             Self::Upstream(_) | Self::Stream(_) | Self::TooLarge => ours("upstream_unavailable"),
             Self::ShuttingDown => ours("shutting_down"),
             Self::NotCached(_) => ours("not_cached"),

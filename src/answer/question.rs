@@ -48,6 +48,8 @@ pub struct Asker {
     pub task: Option<String>,
     /// `Cache-Control` of the request.
     pub directives: Directives,
+    /// Which fixtures may answer, in a replay; `None`: all of them.
+    pub scenario: Option<String>,
 }
 
 impl Asker {

@@ -130,7 +130,7 @@ impl Answers {
                 (texts.body().into(), keeps_bodies.then_some(texts.chain))
             }
         };
-        let outgoing = said.spoken().outgoing(body, asker.key.clone());
+        let outgoing = said.spoken().outgoing(body, &asker);
         let opening = Opening {
             exchange,
             key: question.key,

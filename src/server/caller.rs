@@ -14,6 +14,8 @@ use crate::{
 
 /// Where Open WebUI puts the user that it signs (`reference/open-webui.md` §3).
 const USER_JWT: &str = "x-openwebui-user-jwt";
+/// Which fixtures may answer, in a replay.
+const SCENARIO: &str = "x-reprise-scenario";
 /// How far Open WebUI's clock may be off, in seconds.
 const LEEWAY: u64 = 60;
 
@@ -76,6 +78,7 @@ impl Callers {
             user_message: id(headers, user_message),
             task: id(headers, task),
             directives: directives(headers),
+            scenario: id(headers, &[HeaderName::from_static(SCENARIO)]),
         })
     }
 

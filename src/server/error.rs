@@ -235,6 +235,10 @@ fn status(failure: &Failure) -> StatusCode {
         Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached(_) => {
             StatusCode::GATEWAY_TIMEOUT
         }
+        // No SDK asks again after it.
+        Failure::Upstream(upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted) => {
+            StatusCode::NOT_FOUND
+        }
         Failure::Upstream(_) | Failure::Stream(_) | Failure::TooLarge => StatusCode::BAD_GATEWAY,
         Failure::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -55,7 +55,7 @@ pub(super) async fn count_tokens(
     let asker = app.callers.asker(request.headers(), credentials)?;
     let spoken = spoken(request.headers());
     let body = read(request.into_body(), app.largest_body).await?;
-    let Counted { body, request_id } = app.answers.count_tokens(body, spoken, asker).await?;
+    let Counted { body, request_id } = app.answers.count_tokens(body, spoken, &asker).await?;
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

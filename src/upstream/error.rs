@@ -7,7 +7,7 @@ use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Head;
-use crate::domain::anthropic;
+use crate::domain::{anthropic, cassette::Miss};
 
 /// A longer `retry-after` is the client's to wait for.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
@@ -41,6 +41,17 @@ pub enum Error {
     /// A success that is no event stream: something else answers at this address.
     #[error("what answers at the upstream address is not the Messages API")]
     NotAStream,
+    /// A replay has no fixture for the request.
+    #[error("{miss}\nto record it, send it through a live Reprise, and then: {command}")]
+    NotRecorded {
+        /// Why not, and what is nearest.
+        miss: Box<Miss>,
+        /// What puts it among the fixtures.
+        command: String,
+    },
+    /// A replay does not know how many tokens a request has.
+    #[error("a replay counts no tokens: fixtures have none of that")]
+    NotCounted,
     /// The model list is not what it should be.
     #[error("the model list from upstream cannot be read")]
     UnreadableModels(#[source] serde_json::Error),
@@ -74,7 +85,11 @@ impl Failed {
                 let wait = self.retry_after.unwrap_or(backoff);
                 (self.should_retry.unwrap_or(worth) && wait <= LONGEST_WAIT).then_some(wait)
             }
-            Error::Silent(_) | Error::NotAStream | Error::UnreadableModels(_) => None,
+            Error::Silent(_)
+            | Error::NotAStream
+            | Error::NotRecorded { .. }
+            | Error::NotCounted
+            | Error::UnreadableModels(_) => None,
         }
     }
 }
@@ -103,9 +118,21 @@ pub(super) async fn refused(mut response: Response, key: &SecretString, idle: Du
             break;
         }
     }
-    // 413s come from Anthropic's edge and may be no Anthropic JSON; gateways answer in HTML.
-    let mut body: anthropic::ErrorBody =
-        serde_json::from_slice(&bytes).unwrap_or_else(|_| anthropic::ErrorBody {
+    let mut body = error_body(&bytes, status);
+    body.written = body.written.map(|written| written.replace(key.expose_secret(), "[key]"));
+    if body.error.message.contains(key.expose_secret()) {
+        body.error.message = body.error.message.replace(key.expose_secret(), "[key]");
+    }
+    let error = Error::Refused { status, body: Box::new(body), head };
+    Failed { error, should_retry, retry_after: wait }
+}
+
+/// The body of an error. 413s come from Anthropic's edge and may be no Anthropic JSON; gateways answer in HTML.
+pub(super) fn error_body(bytes: &[u8], status: u16) -> anthropic::ErrorBody {
+    let written = String::from_utf8_lossy(bytes);
+    match serde_json::from_str::<anthropic::ErrorBody>(&written) {
+        Ok(body) => anthropic::ErrorBody { written: Some(written.into_owned()), ..body },
+        Err(_) => anthropic::ErrorBody {
             error: anthropic::Error {
                 kind: if status == 413 { "request_too_large" } else { "api_error" }.to_owned(),
                 message: format!("Anthropic answered with status {status} and no explanation"),
@@ -113,16 +140,8 @@ pub(super) async fn refused(mut response: Response, key: &SecretString, idle: Du
             },
             request_id: None,
             written: None,
-        });
-    let written = String::from_utf8_lossy(&bytes);
-    if serde_json::from_str::<anthropic::ErrorBody>(&written).is_ok() {
-        body.written = Some(written.replace(key.expose_secret(), "[key]"));
+        },
     }
-    if body.error.message.contains(key.expose_secret()) {
-        body.error.message = body.error.message.replace(key.expose_secret(), "[key]");
-    }
-    let error = Error::Refused { status, body: Box::new(body), head };
-    Failed { error, should_retry, retry_after: wait }
 }
 
 /// A header's text.

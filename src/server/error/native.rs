@@ -20,6 +20,7 @@ pub(super) fn status(failure: &Failure) -> StatusCode {
         Failure::Upstream(upstream::Error::Refused { status, .. }) => *status,
         Failure::Stream(StreamError::Upstream(body)) => status_of_kind(&body.error.kind),
         Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached(_) => 504,
+        Failure::Upstream(upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted) => 404,
         Failure::Upstream(_) | Failure::Stream(_) | Failure::TooLarge => 502,
         Failure::ShuttingDown => 503,
     };
