@@ -13,6 +13,7 @@ mod hot;
 mod lost;
 mod read;
 mod record;
+mod sessions;
 mod sqlite;
 mod writer;
 
@@ -39,8 +40,9 @@ use self::{
 };
 pub use self::{
     error::Error,
-    read::{ModelTotals, Reader},
+    read::{MOST_PARTS, ModelTotals, Reader},
     record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored},
+    sessions::{CallLine, ExchangeRow, SessionRow},
 };
 use crate::domain::{
     cache::CacheKey,

@@ -22,7 +22,7 @@ use crate::domain::{
 /// So many answers are looked up by one query.
 const MOST_NAMES: usize = 500;
 /// No answer is continued more often.
-pub(super) const MOST_PARTS: usize = 64;
+pub const MOST_PARTS: usize = 64;
 
 /// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
 #[derive(Debug, Clone)]
@@ -78,6 +78,10 @@ impl Reader {
 
     pub(super) fn new(pool: SqlitePool) -> Self {
         Self { pool }
+    }
+
+    pub(super) const fn pool(&self) -> &SqlitePool {
+        &self.pool
     }
 
     /// The newest committed answer to `key` that ended at `not_before` or later.
