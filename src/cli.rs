@@ -1,8 +1,12 @@
 //! The commands: arguments in, report out. `main` gives them the environment and prints what they say.
 
 mod explain;
+mod fixtures;
 mod ping;
+mod secrets;
 mod serve;
+mod sessions;
+mod since;
 mod stats;
 
 use std::{io::Write, process::ExitCode};
@@ -29,7 +33,6 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 enum Command {
     /// Serve OpenAI's API, ask Claude, keep the ledger
     Serve {
@@ -44,6 +47,16 @@ enum Command {
     },
     /// Show what would become of a request, without sending it
     Explain(explain::Arguments),
+    /// Read the ledger as chats
+    Sessions {
+        #[command(subcommand)]
+        command: sessions::Command,
+    },
+    /// Make fixtures of what is recorded, and keep them in order
+    Fixtures {
+        #[command(subcommand)]
+        command: fixtures::Command,
+    },
     /// Ask a server on this machine whether it lives, for health checks
     #[command(hide = true)]
     Ping,
@@ -70,6 +83,8 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
         Some(Command::Stats { json }) => stats::run(&global, env, json, console.out),
         Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
+        Some(Command::Sessions { command }) => sessions::run(&command, &global, env, console),
+        Some(Command::Fixtures { command }) => fixtures::run(&command, &global, env, console),
         Some(Command::Ping) => ping::run(&global, env),
     }
 }
