@@ -2,8 +2,12 @@
 
 mod cache;
 mod explain;
+mod fixtures;
 mod ping;
+mod secrets;
 mod serve;
+mod sessions;
+mod since;
 mod stats;
 
 use std::{io::Write, process::ExitCode};
@@ -30,7 +34,6 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 enum Command {
     /// Serve OpenAI's API, ask Claude, keep the ledger
     Serve {
@@ -48,6 +51,16 @@ enum Command {
     /// Say what may no longer be answered from the ledger
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Read the ledger as chats
+    Sessions {
+        #[command(subcommand)]
+        command: sessions::Command,
+    },
+    /// Make fixtures of what is recorded, and keep them in order
+    Fixtures {
+        #[command(subcommand)]
+        command: fixtures::Command,
+    },
     /// Ask a server on this machine whether it lives, for health checks
     #[command(hide = true)]
     Ping,
@@ -75,6 +88,8 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         Some(Command::Stats { json }) => stats::run(&global, env, json, console.out),
         Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
         Some(Command::Cache(command)) => cache::run(command, &global, env, console.out),
+        Some(Command::Sessions { command }) => sessions::run(&command, &global, env, console),
+        Some(Command::Fixtures { command }) => fixtures::run(&command, &global, env, console),
         Some(Command::Ping) => ping::run(&global, env),
     }
 }

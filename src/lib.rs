@@ -19,7 +19,7 @@
 //!
 //! # The map
 //!
-//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`] } → [`answer`] → { [`upstream`], [`store`] } →
+//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`] } → [`answer`] → { [`upstream`], [`store`], [`fixture`] } →
 //! [`domain`]. [`config`] is read by `cli` and `server`.
 //!
 //! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
@@ -29,6 +29,7 @@
 //! - [`answer`]: the way of a request; live recordings, the pump, playback.
 //! - [`upstream`]: Anthropic over HTTP; retries before the first byte.
 //! - [`store`]: the ledger; all SQL.
+//! - [`fixture`]: fixture files on disk.
 //! - [`domain`]: pure. Both wire dialects and the translation between them, recordings, cache keys, the catalog of
 //!   models and prices, money. No IO, no clock, no randomness: everything enters as an argument.
 //!
@@ -76,6 +77,7 @@ pub mod answer;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod fixture;
 pub mod report;
 pub mod server;
 pub mod store;

@@ -15,6 +15,7 @@ mod lost;
 mod past;
 mod read;
 mod record;
+mod sessions;
 mod sqlite;
 mod writer;
 
@@ -43,8 +44,9 @@ pub use self::{
     clear::Clearing,
     error::Error,
     past::Past,
-    read::{ModelTotals, Reader},
+    read::{MOST_PARTS, ModelTotals, Reader},
     record::{CallEnd, CallFacts, CallRow, Found, Opening, Sealing, Stored},
+    sessions::{CallLine, ExchangeRow, SessionRow},
 };
 use crate::domain::{
     cache::{Asked, CacheKey},

@@ -29,6 +29,7 @@ pub use self::{
 use super::{
     anthropic::Native,
     chain::{Chain, Hash},
+    diff::Diff,
     exchange::{Door, Micros},
     recording::{Recorder, Recording},
 };
@@ -127,6 +128,13 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// What differs between this request and another in what a key covers.
+    pub fn differences(&self, other: &Self, scrubber: &Scrubber) -> Diff {
+        miss::changes(self, other, scrubber)
+    }
+}
+
 /// The body of a request whose parts the ledger has: the frame, and in it the messages.
 pub fn body(chain: &Chain) -> Option<String> {
     let mut body = String::from_utf8(chain.frame.body.clone()).ok()?.trim_end().to_owned();
@@ -197,8 +205,7 @@ impl Cassette {
     /// What the person asked last, as far as it is text: what the file is named for.
     pub fn question(&self) -> Option<String> {
         let body = self.client.as_ref().map(|client| &client.body);
-        let tree = Tree::parse(body.or(self.upstream.as_ref().map(|asked| &asked.body))?).ok()?;
-        summary::question(&tree)
+        question(body.or(self.upstream.as_ref().map(|asked| &asked.body))?)
     }
 
     /// What came back as a recording: what playback reads.
@@ -213,6 +220,11 @@ impl Cassette {
         }
         recording
     }
+}
+
+/// The last thing that a user says in a request of either dialect, as far as it is text.
+pub fn question(body: &str) -> Option<String> {
+    summary::question(&Tree::parse(body).ok()?)
 }
 
 /// Whether a header of a response is kept.

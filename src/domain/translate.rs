@@ -24,7 +24,7 @@ mod thinking;
 mod tools;
 mod usage;
 
-pub use again::again;
+pub use again::{Again, again, head_of};
 pub use alias::route;
 pub use completion::completion;
 pub use error::error;

@@ -83,6 +83,7 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .to_vec(),
             retry: Vec::new(),
+            fixture: None,
         };
         let now = "2026-11-23T10:00:00Z".parse::<jiff::Timestamp>().unwrap().into();
         let mut headers = HeaderMap::new();

@@ -22,7 +22,7 @@ use crate::domain::{
 /// So many answers are looked up by one query.
 const MOST_NAMES: usize = 500;
 /// No answer is continued more often.
-pub(super) const MOST_PARTS: usize = 64;
+pub const MOST_PARTS: usize = 64;
 
 /// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
 #[derive(Debug, Clone)]

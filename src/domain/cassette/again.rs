@@ -12,6 +12,15 @@ use crate::domain::{
 };
 
 impl Client {
+    /// What the request is for, as the server understood it.
+    pub fn occasion(&self) -> Occasion {
+        match (&self.task, self.program.as_deref()) {
+            (Some(_), _) => Occasion::Task,
+            (None, Some("open-webui")) => Occasion::Chat,
+            (None, _) => Occasion::Plain,
+        }
+    }
+
     /// What the request goes upstream as, by the translation of today. `None` where it cannot be translated.
     pub fn asks(
         &self,
@@ -21,15 +30,12 @@ impl Client {
     ) -> Option<Asked> {
         match self.door {
             Door::Chat => {
-                let occasion = match (&self.task, self.program.as_deref()) {
-                    (Some(_), _) => Occasion::Task,
-                    (None, Some("open-webui")) => Occasion::Chat,
-                    (None, _) => Occasion::Plain,
-                };
+                let occasion = self.occasion();
                 let context = Context { catalog, aliases, occasion, originals };
-                let (version, betas, chain) = translate::again(self.body.as_bytes(), &context)?;
+                let translate::Again { version, betas, texts, .. } =
+                    translate::again(self.body.as_bytes(), &context)?;
                 let betas = betas.into_iter().map(str::to_owned).collect();
-                Asked::of(&chain, version.to_owned(), betas)
+                Asked::of(&texts.chain, version.to_owned(), betas)
             }
             Door::Messages => {
                 let native = Native::parse(self.body.as_bytes()).ok()?;

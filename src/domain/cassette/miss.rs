@@ -128,8 +128,8 @@ pub(super) fn miss(
 }
 
 /// What differs between a request as it was recorded and as it is translated now.
-pub(super) fn changes(before: &Asked, after: &Asked, scrubber: &Scrubber, most: usize) -> Diff {
-    diff(&document(before, scrubber), &document(after, scrubber), most)
+pub(super) fn changes(before: &Asked, after: &Asked, scrubber: &Scrubber) -> Diff {
+    diff(&document(before, scrubber), &document(after, scrubber), MOST_DIFFERENCES)
 }
 
 /// What a key covers of a request, as one document.

@@ -98,9 +98,6 @@ pub struct Line {
     pub translator_changed: Option<Diff>,
 }
 
-/// So many differences of a translation are told.
-const MOST_CHANGES: usize = 8;
-
 impl Stage {
     /// Puts fixtures on the stage, in the order in which they are to be given.
     pub fn new(entries: Vec<Entry>, scrubber: Scrubber, at_the_end: AtTheEnd) -> Self {
@@ -118,7 +115,7 @@ impl Stage {
         let (then, now) = (key(entry.cassette.upstream.as_ref()), key(entry.now.as_ref()));
         let changed = match (then, now, &entry.cassette.upstream, &entry.now) {
             (Some(then), Some(now), Some(before), Some(after)) if then != now => {
-                Some(miss::changes(before, after, &self.scrubber, MOST_CHANGES))
+                Some(before.differences(after, &self.scrubber))
             }
             _ => None,
         };

@@ -1,15 +1,45 @@
 //! A client's request as it goes upstream, from its bytes: for fixtures, which are translated again when they are read.
 
-use super::request::{Context, request};
-use crate::domain::{anthropic::Texts, chain::Chain, openai};
+use serde_json::Value;
 
-/// What a request is translated to, as the ledger keeps it: version, betas, texts. `None` if it cannot be translated.
-pub fn again(
-    body: &[u8],
-    context: &Context<'_>,
-) -> Option<(&'static str, Vec<&'static str>, Chain)> {
+use super::{
+    request::{Context, request},
+    thinking::BINDING_BETA,
+};
+use crate::domain::{
+    anthropic::{Texts, Version},
+    openai,
+};
+
+/// What a request is translated to, as the ledger keeps it.
+#[derive(Debug, Clone)]
+pub struct Again {
+    /// The `anthropic-version` header.
+    pub version: &'static str,
+    /// The values of the `anthropic-beta` header.
+    pub betas: Vec<&'static str>,
+    /// The texts.
+    pub texts: Texts,
+    /// The end user, as the request names them.
+    pub user: Option<String>,
+}
+
+/// Translates a request; `None` if that cannot be done.
+pub fn again(body: &[u8], context: &Context<'_>) -> Option<Again> {
     let parsed = openai::Request::parse(body).ok()?;
     let translated = request(&parsed, context).ok()?;
-    let chain = Texts::of(&translated.request).chain;
-    Some((translated.version.as_str(), translated.betas, chain))
+    Some(Again {
+        version: translated.version.as_str(),
+        betas: translated.betas,
+        texts: Texts::of(&translated.request),
+        user: parsed.end_user().map(|(_, user)| user.to_owned()),
+    })
+}
+
+/// The version and the betas that a request of ours was sent with, from its body alone: the ledger does not keep them.
+pub fn head_of(body: &Value) -> (Version, Vec<&'static str>) {
+    let samples = ["temperature", "top_p", "top_k"].iter().any(|name| body.get(name).is_some());
+    let version = if samples { Version::V20230601 } else { Version::V20261021 };
+    let binds = body.pointer("/thinking/block_binding").is_some();
+    (version, if binds { vec![BINDING_BETA] } else { Vec::new() })
 }

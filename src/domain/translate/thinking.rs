@@ -18,7 +18,7 @@ use crate::domain::{
 };
 
 /// The beta that lets a request say what becomes of thinking that does not fit any more (§1.2).
-const BINDING_BETA: &str = "thinking-binding-controls-2026-08-01";
+pub(super) const BINDING_BETA: &str = "thinking-binding-controls-2026-08-01";
 /// No budget is smaller.
 const LEAST_BUDGET: u32 = 1024;
 /// With a limit up to this, thinking that nobody asked for would leave little to answer with.
