@@ -132,6 +132,8 @@ pub enum By {
     Ledger(Freshness),
     /// An exchange that was running.
     Running,
+    /// A fixture.
+    Fixture,
     /// Claude, for this reason, and so much of it is kept.
     Claude(Reason, Keep),
 }

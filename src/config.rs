@@ -5,6 +5,7 @@ mod cache;
 mod flags;
 mod ids;
 mod layers;
+mod replay;
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -17,9 +18,10 @@ use url::Url;
 
 use self::layers::{Layers, durability, log_format, size};
 pub use self::{
-    flags::{CacheFlags, Flags, GlobalFlags, OpenWebUiFlags},
+    flags::{CacheFlags, Flags, GlobalFlags, OpenWebUiFlags, ReplayFlags},
     ids::IdHeaders,
     layers::time,
+    replay::{Mode, Replay},
 };
 use crate::domain::{
     alias::{self, Aliases},
@@ -57,6 +59,10 @@ pub struct Config {
     pub user_jwt_secret: Option<SecretString>,
     /// What an operator must show; `None`: to be on this machine.
     pub admin_key: Option<SecretString>,
+    /// Who answers.
+    pub mode: Mode,
+    /// What is replayed, and how.
+    pub replay: Replay,
     /// What a committed answer survives.
     pub durability: Durability,
     /// How logs are written.
@@ -208,7 +214,28 @@ pub fn process_env(name: &str) -> Option<String> {
 impl Config {
     /// Puts the layers together.
     pub fn load(flags: &Flags, global: &GlobalFlags, env: Env<'_>) -> Result<Self, Error> {
-        let layers = Layers::read(flags, global, env)?;
+        Self::of(&Layers::read(flags.given(), global, env)?, env)
+    }
+
+    /// The same for a replay of `fixtures`; those of the other layers, if it is empty.
+    pub fn load_replay(
+        fixtures: &[PathBuf],
+        replay: &ReplayFlags,
+        flags: &Flags,
+        global: &GlobalFlags,
+        env: Env<'_>,
+    ) -> Result<Self, Error> {
+        let mut given = flags.given();
+        given.extend(replay.given());
+        let mut config = Self::of(&Layers::read(given, global, env)?, env)?;
+        config.mode = Mode::Replay;
+        if !fixtures.is_empty() {
+            config.replay.fixtures = fixtures.to_vec();
+        }
+        Ok(config)
+    }
+
+    fn of(layers: &Layers, env: Env<'_>) -> Result<Self, Error> {
         let config = Self {
             host: layers.parse("host", "an IP address")?.unwrap_or(IpAddr::from([127, 0, 0, 1])),
             port: layers.parse("port", "a port number")?.unwrap_or(8000),
@@ -218,10 +245,12 @@ impl Config {
             database_url: layers.database_url(env)?,
             max_body: layers.read_as("max_body", "a size such as 32MiB", size)?.unwrap_or(32 << 20),
             upstream_idle: layers.time("upstream_idle_timeout")?.unwrap_or(Duration::from_mins(2)),
-            cache: cache::policy(&layers)?,
+            cache: cache::policy(layers)?,
             status_line: !layers.switch("no_status_line")?,
             task_model: layers.name("task_model")?,
-            id_headers: ids::id_headers(&layers)?,
+            id_headers: ids::id_headers(layers)?,
+            mode: replay::mode(layers)?,
+            replay: replay::replay(layers)?,
             user_jwt_secret: layers.secret("user_jwt_secret")?,
             admin_key: layers.secret("admin_key")?,
             durability: layers
@@ -244,7 +273,7 @@ impl Config {
 
     /// What `reprise explain` needs.
     pub fn offline(global: &GlobalFlags, env: Env<'_>) -> Result<Offline, Error> {
-        let layers = Layers::read(&Flags::default(), global, env)?;
+        let layers = Layers::read(Vec::new(), global, env)?;
         Ok(Offline {
             client_key: layers.secret("api_key")?,
             anthropic_base_url: layers.base_url()?,
@@ -260,12 +289,12 @@ impl Config {
 
     /// Where the ledger is, for commands that only read it.
     pub fn ledger(global: &GlobalFlags, env: Env<'_>) -> Result<String, Error> {
-        Layers::read(&Flags::default(), global, env)?.database_url(env)
+        Layers::read(Vec::new(), global, env)?.database_url(env)
     }
 
     /// What a command needs that changes the ledger.
     pub fn operator(global: &GlobalFlags, env: Env<'_>) -> Result<Operator, Error> {
-        let layers = Layers::read(&Flags::default(), global, env)?;
+        let layers = Layers::read(Vec::new(), global, env)?;
         Ok(Operator {
             database_url: layers.database_url(env)?,
             address: Self::local_address(global, env)?,
@@ -275,7 +304,7 @@ impl Config {
 
     /// Where a server with these settings answers on this machine.
     pub fn local_address(global: &GlobalFlags, env: Env<'_>) -> Result<SocketAddr, Error> {
-        let layers = Layers::read(&Flags::default(), global, env)?;
+        let layers = Layers::read(Vec::new(), global, env)?;
         let host = match layers.parse("host", "an IP address")? {
             None => IpAddr::from([127, 0, 0, 1]),
             Some(IpAddr::V4(host)) if host.is_unspecified() => IpAddr::from([127, 0, 0, 1]),

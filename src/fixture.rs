@@ -4,6 +4,7 @@
 //! is for the caller to know: nothing here reads the environment.
 
 mod name;
+mod stage;
 mod write;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 
 pub use self::{
     name::{file_name, slug},
+    stage::{Staging, stage},
     write::{Replaces, Written, write},
 };
 use crate::domain::cassette::{self, Cassette, Finding, Reading};
@@ -56,12 +58,35 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A file is no fixture.
+    #[error("{}:{line}: {what}", path.display())]
+    Broken {
+        /// Which.
+        path: PathBuf,
+        /// Where in it.
+        line: usize,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// There is nothing to play.
+    #[error(
+        "there is no fixture in {}; `reprise fixtures export` makes some of what is recorded",
+        shown(paths)
+    )]
+    Nothing {
+        /// Where it was looked for.
+        paths: Vec<PathBuf>,
+    },
     /// It is larger than any fixture.
     #[error("{} is larger than {} MiB, which no fixture is", path.display(), LARGEST >> 20)]
     TooLarge {
         /// Which.
         path: PathBuf,
     },
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads fixtures: each file that is named, and all `.json` files of each folder that is named and of those within it,

@@ -38,11 +38,14 @@ use crate::{
     answer::{self, Answers, Failure, Models},
     config::{Config, Durability},
     domain::{
+        cache::Reuse,
+        cassette::Scrubber,
         catalog::Catalog,
         exchange::{Door, OwnerId},
     },
+    fixture::{self, Staging},
     store::{self, Ledger},
-    upstream::Upstream,
+    upstream::{Pace, Replay, Upstream},
 };
 
 /// How long open answers may go on after the signal to stop.
@@ -70,6 +73,9 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error(transparent)]
     Ledger(#[from] store::Error),
+    /// The fixtures cannot be read.
+    #[error(transparent)]
+    Fixtures(#[from] fixture::Error),
     /// There is no TLS for upstream.
     #[error(
         "cannot set up TLS (a machine without CA certificates needs the package ca-certificates)"
@@ -103,13 +109,37 @@ struct Inner {
 impl Server {
     /// Puts the house together: ledger, upstream, answers, doors.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let upstream = Upstream::at(&config.anthropic_base_url, config.upstream_idle);
+        Self::with(config, upstream.map_err(StartError::Tls)?).await
+    }
+
+    /// The same with fixtures for upstream, which need no key and no ledger on disk. `scrubber` takes out of requests
+    /// what was taken out of the fixtures.
+    pub async fn start_replay(mut config: Config, scrubber: Scrubber) -> Result<Self, StartError> {
+        let staging = Staging {
+            catalog: &Catalog::builtin(),
+            aliases: &config.aliases,
+            task_model: config.task_model.as_deref(),
+            scrubber,
+            at_the_end: config.replay.at_the_end,
+        };
+        let stage = fixture::stage(&config.replay.fixtures, staging)?;
+        let pace = Pace { speed: config.replay.speed, longest_gap: config.replay.longest_gap };
+        let folder = config.replay.fixtures.first().map(|path| path.display().to_string());
+        let replay = Replay::new(stage, folder.unwrap_or_default(), pace, config.upstream_idle);
+        // Every request takes its turn on the stage, and nothing of it is kept.
+        config.cache.reuse = Reuse::Off;
+        config.database_url = "sqlite::memory:".to_owned();
+        config.anthropic_key.get_or_insert_with(|| "no key is needed".into());
+        Self::with(config, Upstream::Replay(replay)).await
+    }
+
+    async fn with(config: Config, upstream: Upstream) -> Result<Self, StartError> {
         let (tasks, writing) = (TaskTracker::new(), TaskTracker::new());
         let stop = CancellationToken::new();
         let Config { host, port, .. } = config;
         let listener = TcpListener::bind((host, port)).await;
         let listener = listener.map_err(|source| StartError::Listen { host, port, source })?;
-        let upstream = Upstream::at(&config.anthropic_base_url, config.upstream_idle)
-            .map_err(StartError::Tls)?;
         let options = store::Options {
             durability: match config.durability {
                 Durability::Full => store::Durability::Full,
@@ -119,13 +149,12 @@ impl Server {
         };
         let ledger =
             Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &writing).await?;
-        let aliases = Arc::new(config.aliases);
         let settings = answer::Settings {
             cache: config.cache,
             status_line: config.status_line,
             task_model: config.task_model.map(Arc::from),
             status_of,
-            aliases,
+            aliases: Arc::new(config.aliases),
         };
         let answers = Answers::new(
             upstream,
@@ -143,6 +172,11 @@ impl Server {
             largest_body: config.max_body,
         }));
         Ok(Self { listener, app, tasks, writing, stop })
+    }
+
+    /// What answers here: it can be asked how a replay went after the server has ended.
+    pub fn answers(&self) -> Answers {
+        self.app.0.answers.clone()
     }
 
     /// Where it listens: with port 0, the one that was free.
@@ -187,6 +221,8 @@ fn router(app: App) -> Router {
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/cache/clear", post(operator::clear_cache))
+        .route("/replay", get(operator::replay))
+        .route("/replay/reset", post(operator::reset_replay))
         .fallback(async |request: Request| Rejection::NoSuchPath(request.uri().path().to_owned()))
         .method_not_allowed_fallback(async |request: Request| {
             Rejection::WrongMethod(request.method().to_string())

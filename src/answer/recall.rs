@@ -62,6 +62,16 @@ impl Answers {
     /// read is no reason not to answer: the history is then sent as the client tells it.
     pub(super) async fn originals(&self, names: Vec<AnswerRef>, scope: &str) -> Originals {
         let mut originals = Originals::new();
+        if let Some(replay) = self.upstream.replay() {
+            let found = names.into_iter().filter_map(|name| {
+                replay
+                    .originals()
+                    .get_key_value(&name)
+                    .map(|(name, original)| (name.clone(), Arc::clone(original)))
+            });
+            originals.extend(found);
+            return originals;
+        }
         let mut unknown = Vec::new();
         for name in names {
             let key = (scope.to_owned(), name);

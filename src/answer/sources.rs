@@ -115,6 +115,11 @@ impl Answers {
         at: UnixMillis,
     ) -> Answer {
         let Order { exchange, reason, keep, writer, reader, seat } = order;
+        let (answered_by, by, keep) = match self.upstream.replay() {
+            // Fixtures are files: there is nothing to keep.
+            Some(_) => (AnsweredBy::Replay, By::Fixture, Keep::Totals),
+            None => (reason.answered_by(), By::Claude(reason, keep), keep),
+        };
         let call = CallId::new(Uuid::now_v7());
         let keeps_bodies = keep != Keep::Totals;
         let said = &question.said;
@@ -141,11 +146,11 @@ impl Answers {
             breakpoints: request.as_ref().and_then(|request| json_of(&request.breakpoints)),
             chain: chain.map(Arc::new),
             collapse: None,
-            call: facts(call, at, reason.answered_by(), question, asker),
+            call: facts(call, at, answered_by, question, asker),
         };
         let to_have = Exchange { opening: Arc::new(opening), outgoing, request, notes, keep };
         self.tasks.spawn(pump::run(self.clone(), to_have, writer, seat));
-        question.answer(reader, call, at, exchange, By::Claude(reason, keep))
+        question.answer(reader, call, at, exchange, by)
     }
 }
 
@@ -161,7 +166,7 @@ impl Question {
     ) -> Answer {
         let payer = match by {
             By::Ledger(_) | By::Running => Payer::AnEarlierCall,
-            By::Claude(..) => Payer::ThisCall,
+            By::Claude(..) | By::Fixture => Payer::ThisCall,
         };
         Answer {
             reader,

@@ -93,6 +93,25 @@ pub struct OpenWebUiFlags {
     pub user_jwt_secret: Option<String>,
 }
 
+/// The flags of `reprise replay`, besides those of the server.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Replay")]
+#[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
+pub struct ReplayFlags {
+    /// 0 plays as fast as it is read, 1 as it was recorded, more so much faster [env: REPRISE_SPEED] [default: 0]
+    #[arg(long, value_name = "N")]
+    pub speed: Option<String>,
+    /// No recorded pause is played longer [env: REPRISE_LONGEST_GAP] [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    pub longest_gap: Option<String>,
+    /// When all answers to a request were given: the `last` again, `error`, or `cycle` [env: REPRISE_AT_THE_END] [default: last]
+    #[arg(long, value_name = "HOW")]
+    pub at_the_end: Option<String>,
+    /// Fail at the end if a fixture was never asked for, or a request found none [env: REPRISE_STRICT]
+    #[arg(long)]
+    pub strict: bool,
+}
+
 /// The flags that every command takes.
 #[derive(Debug, Default, Clone, Args)]
 #[command(next_help_heading = "Global options")]
@@ -107,7 +126,7 @@ pub struct GlobalFlags {
 }
 
 /// A flag that was given, under the name of its setting.
-type Given<'a> = (&'static str, Option<&'a str>);
+pub(super) type Given<'a> = (&'static str, Option<&'a str>);
 
 impl Flags {
     /// What was given; `None` for what was not.
@@ -127,7 +146,6 @@ impl Flags {
             cache: CacheFlags { cache, cache_scope, cache_ttl, task_ttl, web_ttl },
             open_webui: OpenWebUiFlags { task_model, no_status_line, id_headers, user_jwt_secret },
         } = self;
-        let switch = |on: &bool| on.then_some("true");
         let texts = [
             ("host", host),
             ("port", port),
@@ -149,7 +167,24 @@ impl Flags {
             ("user_jwt_secret", user_jwt_secret),
         ];
         let texts = texts.into_iter().map(|(name, value)| (name, value.as_deref()));
-        let switches = [("no_auth", switch(no_auth)), ("no_status_line", switch(no_status_line))];
+        let switches = [("no_auth", switch(*no_auth)), ("no_status_line", switch(*no_status_line))];
         texts.chain(switches).collect()
     }
+}
+
+impl ReplayFlags {
+    /// What was given; `None` for what was not.
+    pub(super) fn given(&self) -> Vec<Given<'_>> {
+        let Self { speed, longest_gap, at_the_end, strict } = self;
+        vec![
+            ("speed", speed.as_deref()),
+            ("longest_gap", longest_gap.as_deref()),
+            ("at_the_end", at_the_end.as_deref()),
+            ("strict", switch(*strict)),
+        ]
+    }
+}
+
+fn switch(on: bool) -> Option<&'static str> {
+    on.then_some("true")
 }

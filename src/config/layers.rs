@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Durability, Env, Error, Flags, GlobalFlags, LogFormat};
+use super::{Durability, Env, Error, GlobalFlags, LogFormat, flags::Given};
 use crate::domain::{
     alias::{Alias, Aliases},
     catalog::Catalog,
@@ -38,6 +38,12 @@ const NAMES: &[(&str, &str)] = &[
     ("no_status_line", "REPRISE_NO_STATUS_LINE"),
     ("id_headers", "REPRISE_ID_HEADERS"),
     ("user_jwt_secret", "REPRISE_USER_JWT_SECRET"),
+    ("mode", "REPRISE_MODE"),
+    ("fixtures", "REPRISE_FIXTURES"),
+    ("speed", "REPRISE_SPEED"),
+    ("longest_gap", "REPRISE_LONGEST_GAP"),
+    ("at_the_end", "REPRISE_AT_THE_END"),
+    ("strict", "REPRISE_STRICT"),
     ("durability", "REPRISE_DURABILITY"),
     ("log_format", "REPRISE_LOG_FORMAT"),
     ("log", "REPRISE_LOG"),
@@ -58,7 +64,11 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    pub(super) fn read(flags: &Flags, global: &GlobalFlags, env: Env<'_>) -> Result<Self, Error> {
+    pub(super) fn read(
+        given: Vec<Given<'_>>,
+        global: &GlobalFlags,
+        env: Env<'_>,
+    ) -> Result<Self, Error> {
         let mut layers = BTreeMap::new();
         let mut aliases = Aliases::default();
         if let Some(path) =
@@ -71,9 +81,8 @@ impl Layers {
                 layers.insert(name, Setting { value, source: variable.to_owned() });
             }
         }
-        let mut given = flags.given();
-        given.push(("database_url", global.database_url.as_deref()));
-        for (name, value) in given {
+        let database = ("database_url", global.database_url.as_deref());
+        for (name, value) in given.into_iter().chain([database]) {
             if let Some(value) = value {
                 let source = format!("--{}", name.replace('_', "-"));
                 layers.insert(name, Setting { value: value.to_owned(), source });

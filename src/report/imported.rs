@@ -153,7 +153,7 @@ fn asked(
     match client.door {
         Door::Chat => {
             let translate::Again { version, betas, texts, user } =
-                translate::again(client.body.as_bytes(), context)?;
+                translate::again(client.body.as_bytes(), None, context)?;
             let scope = scope(user);
             let key = cache::key(&scope, upstream, version, &betas.join(","), &texts.digest);
             Some(Asked { key, scope, chain: texts.chain })

@@ -15,7 +15,7 @@ use crate::{
 /// Where Open WebUI puts the user that it signs (`reference/open-webui.md` §3).
 const USER_JWT: &str = "x-openwebui-user-jwt";
 /// Which fixtures may answer, in a replay.
-const SCENARIO: &str = "x-reprise-scenario";
+pub(super) const SCENARIO: &str = "x-reprise-scenario";
 /// How far Open WebUI's clock may be off, in seconds.
 const LEEWAY: u64 = 60;
 

@@ -34,6 +34,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How much of a body that is too large is read and thrown away, so that the client is ready to read why.
 const POLITENESS: usize = 256 << 20;
 
+/// Which fixture answers, in a replay.
+pub(super) const FIXTURE: &str = "x-reprise-fixture";
+
 /// Answers a chat completion, streamed or whole.
 pub(super) async fn completions(
     State(app): State<App>,
@@ -80,6 +83,7 @@ pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
     let Answer { reader, by, key, exchange, .. } = answer;
     let how = match by {
         By::Ledger(Freshness { ttl, .. }) => format!("hit; ttl={}", ttl.as_secs()),
+        By::Fixture => "hit; detail=replay".to_owned(),
         By::Running => "fwd=miss; collapsed".to_owned(),
         By::Claude(reason, keep) => {
             let stored = if *keep == Keep::Answer { "; stored" } else { "" };
@@ -99,6 +103,9 @@ pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
         insert(header::AGE, age.as_secs().to_string());
     }
     if let Some(head) = reader.head() {
+        if let Some(fixture) = &head.fixture {
+            insert(HeaderName::from_static(FIXTURE), fixture.clone());
+        }
         limits::tell(dialect, &head, SystemTime::now(), &mut headers);
     }
     headers

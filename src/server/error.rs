@@ -7,7 +7,7 @@ use std::{sync::Arc, time::SystemTime};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::{dialect::Dialect, limits};
+use super::{chat::FIXTURE, dialect::Dialect, limits};
 use crate::{
     answer::{Error, Failure},
     domain::{anthropic::StreamError, exchange::Door, openai},
@@ -194,6 +194,8 @@ impl Rejection {
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
         if let Some(head) = self.refused() {
+            let fixture = head.fixture.as_ref().and_then(|name| HeaderValue::try_from(name).ok());
+            headers.extend(fixture.map(|fixture| (HeaderName::from_static(FIXTURE), fixture)));
             limits::tell(dialect, head, SystemTime::now(), headers);
         }
         // A spent limit stays spent however often it is asked, and the ledger has no more the next moment.

@@ -28,10 +28,11 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     };
     let upstream = app.0.answers.upstream();
     let upstream = json!({ "url": upstream.base(), "reachable": upstream.reachable() });
+    let mode = if app.0.answers.upstream().replay().is_some() { "replay" } else { "live" };
     let running = app.0.answers.load();
     json(
         status,
-        &json!({ "status": word, "mode": "live", "upstream": upstream, "running": running, "ledger": ledger }),
+        &json!({ "status": word, "mode": mode, "upstream": upstream, "running": running, "ledger": ledger }),
     )
 }
 

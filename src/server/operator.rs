@@ -7,8 +7,8 @@ use axum::{
 use http::StatusCode;
 use serde_json::json;
 
-use super::{App, accept::Peer, chat::read, error::Rejection, health};
-use crate::store::Clearing;
+use super::{App, Inner, accept::Peer, caller::SCENARIO, chat::read, error::Rejection, health};
+use crate::{store::Clearing, upstream::Replay};
 
 /// `POST /cache/clear`: answers are never served again, neither from the ledger nor from memory.
 pub(super) async fn clear_cache(
@@ -16,12 +16,46 @@ pub(super) async fn clear_cache(
     request: Request,
 ) -> Result<Response, Rejection> {
     let app = &app.0;
-    let peer = request.extensions().get::<Peer>().ok_or(Rejection::NotLocal)?.0;
-    app.auth.check_operator(request.headers(), peer)?;
+    admit(app, &request)?;
     let body = read(request.into_body(), app.largest_body).await?;
     let what: Clearing = serde_json::from_slice(if body.is_empty() { b"{}" } else { &body })
         .map_err(|error| Rejection::Misunderstood(error.to_string()))?;
     tracing::info!(?what, "clearing answers");
     let cleared = app.answers.ledger().clear(what).await.ok_or(Rejection::LedgerLate)?;
     Ok(health::json(StatusCode::OK, &json!({ "cleared": cleared })))
+}
+
+/// `GET /replay`: which fixtures were given, and how often none was found.
+pub(super) async fn replay(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let app = &app.0;
+    admit(app, &request)?;
+    Ok(health::json(StatusCode::OK, &stage(app, &request)?.status()))
+}
+
+/// `POST /replay/reset`: begins again; with `X-Reprise-Scenario`, only in that scenario.
+pub(super) async fn reset_replay(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let app = &app.0;
+    admit(app, &request)?;
+    let scenario = request.headers().get(SCENARIO).and_then(|name| name.to_str().ok());
+    let replay = stage(app, &request)?;
+    replay.reset(scenario.filter(|name| !name.is_empty()));
+    Ok(health::json(StatusCode::OK, &replay.status()))
+}
+
+/// Lets operators in, and nobody else.
+fn admit(app: &Inner, request: &Request) -> Result<(), Rejection> {
+    let peer = request.extensions().get::<Peer>().ok_or(Rejection::NotLocal)?.0;
+    app.auth.check_operator(request.headers(), peer)
+}
+
+/// A live server has no such path.
+fn stage<'a>(app: &'a Inner, request: &Request) -> Result<&'a Replay, Rejection> {
+    let path = || Rejection::NoSuchPath(request.uri().path().to_owned());
+    app.answers.upstream().replay().ok_or_else(path)
 }

@@ -26,14 +26,16 @@ impl Client {
         &self,
         catalog: &Catalog,
         aliases: &Aliases,
+        task_model: Option<&str>,
         originals: &Originals,
     ) -> Option<Asked> {
         match self.door {
             Door::Chat => {
                 let occasion = self.occasion();
                 let context = Context { catalog, aliases, occasion, originals };
+                let route = self.task.as_deref().map(|task| (task, task_model));
                 let translate::Again { version, betas, texts, .. } =
-                    translate::again(self.body.as_bytes(), &context)?;
+                    translate::again(self.body.as_bytes(), route, &context)?;
                 let betas = betas.into_iter().map(str::to_owned).collect();
                 Asked::of(&texts.chain, version.to_owned(), betas)
             }
@@ -56,9 +58,10 @@ impl Cassette {
         &self,
         catalog: &Catalog,
         aliases: &Aliases,
+        task_model: Option<&str>,
         originals: &Originals,
     ) -> Option<Asked> {
-        let now = self.client.as_ref()?.asks(catalog, aliases, originals)?;
+        let now = self.client.as_ref()?.asks(catalog, aliases, task_model, originals)?;
         match (&self.client, &self.upstream) {
             (Some(Client { door: Door::Messages, .. }), Some(then)) => {
                 Some(Asked { version: then.version.clone(), betas: then.betas.clone(), ..now })

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    alias::route,
     request::{Context, request},
     thinking::BINDING_BETA,
 };
@@ -24,9 +25,17 @@ pub struct Again {
     pub user: Option<String>,
 }
 
-/// Translates a request; `None` if that cannot be done.
-pub fn again(body: &[u8], context: &Context<'_>) -> Option<Again> {
-    let parsed = openai::Request::parse(body).ok()?;
+/// Translates a request; `None` if that cannot be done. `task` is Open WebUI's word for it, where it is a background
+/// call, and what those are asked of.
+pub fn again(
+    body: &[u8],
+    task: Option<(&str, Option<&str>)>,
+    context: &Context<'_>,
+) -> Option<Again> {
+    let mut parsed = openai::Request::parse(body).ok()?;
+    if let Some((task, model)) = task {
+        route(&mut parsed, task, model);
+    }
     let translated = request(&parsed, context).ok()?;
     Some(Again {
         version: translated.version.as_str(),
