@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::tree::{Tree, encode};
 use crate::domain::{anthropic, recording::Recording, sse};
 
-/// An answer that took less than this, in milliseconds, is taken to have come at once: nobody would see the
-/// difference, and two recordings of it are then the same file.
+/// An answer that took less than this from its first event to its last, in milliseconds, is taken to have come at once,
+/// without a wait before it: nobody would see the difference, and two recordings of it are then the same file.
 const AT_ONCE: u64 = 1000;
 
 /// One event.
@@ -29,7 +29,8 @@ pub(super) fn of_recording(recording: &Recording) -> Vec<Event> {
         let at = u64::try_from(segment.at().0 / 1000).unwrap_or(0);
         events.extend(segment.events().map(|bytes| Event { at, bytes: bytes.to_vec() }));
     }
-    if events.last().is_some_and(|last| last.at < AT_ONCE) {
+    let took = |first: &Event, last: &Event| last.at.saturating_sub(first.at);
+    if events.first().zip(events.last()).is_some_and(|(first, last)| took(first, last) < AT_ONCE) {
         for event in &mut events {
             event.at = 0;
         }
@@ -115,9 +116,12 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::{exchange::Micros, recording::Recorder};
 
     fn again(event: &Event) -> Event {
         let line = event.line();
@@ -145,6 +149,21 @@ mod tests {
         let wild = Event { at: 0, bytes: b"data: \xff\n\n".to_vec() };
         assert_eq!(wild.line(), r#"[0, {"base64": "ZGF0YTog/woK"}]"#);
         assert_eq!(again(&wild), wild);
+    }
+
+    #[test]
+    fn an_answer_that_came_at_once_has_no_times() {
+        let times = |times: &[i64]| {
+            let (mut recorder, mut recording) = (Recorder::default(), Recording::default());
+            for at in times {
+                recorder.push(b"data: {}\n\n");
+                recording.append(Arc::new(recorder.cut(Micros(at * 1000)).unwrap()));
+            }
+            of_recording(&recording).iter().map(|event| event.at).collect::<Vec<_>>()
+        };
+        assert_eq!(times(&[1500, 1500, 1990]), [0, 0, 0], "the wait was the connection's");
+        assert_eq!(times(&[1500, 1700, 2500]), [1500, 1700, 2500]);
+        assert_eq!(times(&[]), [0; 0]);
     }
 
     proptest! {

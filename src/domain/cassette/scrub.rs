@@ -5,6 +5,8 @@
 //! cannot be taken out without breaking what is around it (in a picture, a signature, a text that comes in pieces) is
 //! named, and then nothing is written.
 
+mod pieces;
+
 use base64::{
     Engine,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
@@ -211,6 +213,7 @@ impl Scrubber {
             }
         }
         if let Said::Events(events) = &mut response.said {
+            self.join_pieces(events);
             for (at, event) in events.iter_mut().enumerate() {
                 self.event(at, &mut event.bytes, &mut places);
             }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
@@ -181,4 +182,50 @@ fn faults_are_written_by_hand_too() {
     );
     assert!(failing.response.is_complete());
     assert_eq!(failing.response.summary(), ["1 event, then error overloaded_error: Overloaded"]);
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "\\PC{0,30}",
+        "[a-z\\n\"\\\\ ]{0,30}",
+        "[a-z ]{2040,2060}",
+        prop::collection::vec(any::<u8>(), 1530..1550).prop_map(|bytes| STANDARD.encode(bytes)),
+        "blob:[0-9a-f]{64}\\.[a-z]{3}( 3 bytes)?",
+        "data:image/png;base64,(blob:[0-9a-f]{64}\\.png)?",
+    ]
+}
+
+fn any_body() -> impl Strategy<Value = Value> {
+    prop::collection::vec((any_text(), any_text(), any::<f64>()), 0..4).prop_map(|messages| {
+        let messages: Vec<Value> = messages
+            .into_iter()
+            .map(
+                |(name, text, number)| json!({"role": "user", "content": text, name: [number, {}]}),
+            )
+            .collect();
+        json!({"model": "m", "messages": messages})
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_cassette_reads_back_as_it_was(
+        body in any_body(), client in any_body(), data in prop::collection::vec("\\PC{0,20}", 0..4), delay in 0_u64..3,
+    ) {
+        let mut cassette = cassette();
+        cassette.client.as_mut().unwrap().body = client.to_string();
+        cassette.upstream.as_mut().unwrap().body = body.to_string();
+        cassette.response.delay = delay;
+        if let Said::Events(events) = &mut cassette.response.said {
+            let odd = |data: &String| Event { at: 3, bytes: format!(": {data}\r\n\r\n").into_bytes() };
+            events.extend(data.iter().map(odd));
+        }
+        let Rendered { text, blobs } = cassette.render();
+        let Reading { cassette: again, findings } = read_back(&text, &blobs);
+        prop_assert_eq!(findings, []);
+        prop_assert_eq!(again.as_ref(), Some(&cassette));
+        prop_assert_eq!(again.unwrap().render(), Rendered { text, blobs });
+    }
 }
