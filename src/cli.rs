@@ -4,6 +4,7 @@ mod cache;
 mod explain;
 mod fixtures;
 mod ping;
+mod replay;
 mod secrets;
 mod serve;
 mod sessions;
@@ -56,6 +57,8 @@ enum Command {
         #[command(subcommand)]
         command: sessions::Command,
     },
+    /// Answer from fixtures, without a key and without a network
+    Replay(replay::Arguments),
     /// Make fixtures of what is recorded, and keep them in order
     Fixtures {
         #[command(subcommand)]
@@ -89,6 +92,7 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
         Some(Command::Cache(command)) => cache::run(command, &global, env, console.out),
         Some(Command::Sessions { command }) => sessions::run(&command, &global, env, console),
+        Some(Command::Replay(arguments)) => replay::run(&arguments, &global, env, console),
         Some(Command::Fixtures { command }) => fixtures::run(&command, &global, env, console),
         Some(Command::Ping) => ping::run(&global, env),
     }

@@ -81,4 +81,5 @@ pub mod fixture;
 pub mod report;
 pub mod server;
 pub mod store;
+pub mod testing;
 pub mod upstream;

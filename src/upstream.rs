@@ -29,7 +29,7 @@ pub enum Upstream {
     /// Anthropic, or something that speaks like it.
     Http(Box<Http>),
     /// Fixtures. There is no client that could open a connection.
-    Replay(Replay),
+    Replay(Box<Replay>),
 }
 
 /// What to send.

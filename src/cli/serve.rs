@@ -5,9 +5,9 @@ use std::{fmt, io, process::ExitCode};
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
-use super::Console;
+use super::{Console, replay};
 use crate::{
-    config::{Config, Env, Flags, GlobalFlags, LogFormat},
+    config::{Config, Env, Flags, GlobalFlags, LogFormat, Mode},
     domain::open_webui::HEADER_BOX,
     server::Server,
 };
@@ -18,14 +18,20 @@ pub(super) fn run(
     env: Env<'_>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
-    let config = Config::load(flags, global, env)?;
-    log_to_stderr(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, console))?;
-    Ok(ExitCode::SUCCESS)
+    with(Config::load(flags, global, env)?, console)
 }
 
-async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::Result<()> {
+/// Serves with these settings, live or from fixtures.
+pub(super) fn with(config: Config, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
+    log_to_stderr(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match config.mode {
+        Mode::Live => runtime.block_on(serve(config, console)),
+        Mode::Replay => runtime.block_on(replay::serve(config, console)),
+    }
+}
+
+async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
     let shutdown = told_to_stop()?;
     let mut welcome = Welcome {
         address: String::new(),
@@ -44,11 +50,11 @@ async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::Result<()> 
     }
     server.run(shutdown).await;
     tracing::info!("stopped");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Completes at SIGTERM or SIGINT.
-fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+pub(super) fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -125,6 +125,13 @@ pub struct GlobalFlags {
     pub config: Option<PathBuf>,
 }
 
+impl GlobalFlags {
+    /// For a server that keeps nothing.
+    pub fn in_memory() -> Self {
+        Self { database_url: Some("sqlite::memory:".to_owned()), config: None }
+    }
+}
+
 /// A flag that was given, under the name of its setting.
 pub(super) type Given<'a> = (&'static str, Option<&'a str>);
 

@@ -114,15 +114,14 @@ impl Asked {
         Some(Self { version, betas, body: body(chain)? })
     }
 
-    /// A request as it would go upstream now: its headers, `betas` joined by commas, and its body. `None` where the body
-    /// is no text.
-    pub fn sent(version: &str, betas: &str, body: &[u8]) -> Option<Self> {
+    /// A request as it would go upstream now: its headers, `betas` joined by commas, and its body.
+    pub fn sent(version: &str, betas: &str, body: &[u8]) -> Self {
         let betas = betas.split(',').map(str::trim).filter(|beta| !beta.is_empty());
         let mut betas: Vec<String> = betas.map(str::to_owned).collect();
         betas.sort_unstable();
         betas.dedup();
-        let body = std::str::from_utf8(body).ok()?.to_owned();
-        Some(Self { version: version.to_owned(), betas, body })
+        let body = String::from_utf8_lossy(body).into_owned();
+        Self { version: version.to_owned(), betas, body }
     }
 
     /// Under which key it is found: everything that can change the answer, scrubbed as files are. Key order, white
@@ -267,9 +266,9 @@ mod tests {
         };
         let scrubber = Scrubber::default();
         assert_eq!(asked.key(&scrubber), dressed.key(&scrubber));
-        let sent = Asked::sent("2026-10-21", "", dressed.body.as_bytes()).unwrap();
+        let sent = Asked::sent("2026-10-21", "", dressed.body.as_bytes());
         assert_eq!(asked.key(&scrubber), sent.key(&scrubber));
-        let other = Asked::sent("2026-10-21", "b, a,b", dressed.body.as_bytes()).unwrap();
+        let other = Asked::sent("2026-10-21", "b, a,b", dressed.body.as_bytes());
         assert_eq!(other.betas, ["a", "b"]);
         assert_ne!(asked.key(&scrubber), other.key(&scrubber));
     }

@@ -105,6 +105,10 @@ impl Imported {
             opened_at: at,
             continues: None,
             breakpoints: None,
+            head: cassette
+                .upstream
+                .as_ref()
+                .map(|asked| (asked.version.clone(), asked.betas.join(","))),
             chain: Some(Arc::new(chain)),
             collapse: None,
             call: facts,

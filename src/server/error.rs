@@ -144,6 +144,15 @@ impl Rejection {
         }
     }
 
+    fn is_replay_miss(&self) -> bool {
+        matches!(
+            self.failure(),
+            Some(Failure::Upstream(
+                upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted
+            ))
+        )
+    }
+
     fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Answer(Error::Failed(failure)) => Some(failure),
@@ -198,8 +207,8 @@ impl Rejection {
             headers.extend(fixture.map(|fixture| (HeaderName::from_static(FIXTURE), fixture)));
             limits::tell(dialect, head, SystemTime::now(), headers);
         }
-        // A spent limit stays spent however often it is asked, and the ledger has no more the next moment.
-        if quota || not_cached {
+        // A spent limit stays spent however often it is asked, and neither the ledger nor a replay has more the next moment.
+        if quota || not_cached || self.is_replay_miss() {
             headers.insert(
                 HeaderName::from_static("x-should-retry"),
                 HeaderValue::from_static("false"),

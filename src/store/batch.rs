@@ -294,7 +294,7 @@ async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Resul
     let into = "insert into exchange (id, key, scope, frame, head, continues, model_asked, model_served, \
         outcome, stop_reason, error_kind, error, status, upstream_request, opened_at, ended_at, ttft_us, total_us, \
         input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
-        cost, cost_is, priced_on, servable, breakpoints, recording) ";
+        cost, cost_is, priced_on, servable, breakpoints, recording, version, betas) ";
     insert(conn, into, seals, "", |row, Seal { opening, sealing, asked, recording, .. }| {
         let (cost, cost_is) = cost_columns(sealing.cost);
         row.push_bind(opening.exchange.to_string());
@@ -322,6 +322,9 @@ async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Resul
         row.push_bind(sealing.servable && recording.is_some());
         row.push_bind(opening.breakpoints.as_deref());
         row.push_bind(recording.as_deref());
+        let head = opening.head.as_ref();
+        row.push_bind(head.map(|(version, _)| &**version));
+        row.push_bind(head.map(|(_, betas)| &**betas));
     })
     .await
 }

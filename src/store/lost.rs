@@ -120,6 +120,7 @@ fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Seal, Error> {
         opened_at,
         continues: id(row, "running", "continues")?.map(ExchangeId::new),
         breakpoints: None,
+        head: None,
         chain: None,
         collapse: None,
         call: facts,

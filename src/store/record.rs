@@ -31,6 +31,8 @@ pub struct Opening {
     pub continues: Option<ExchangeId>,
     /// Where prompt caching is asked for, as JSON.
     pub breakpoints: Option<String>,
+    /// `anthropic-version`, and `anthropic-beta` joined by commas; `None` where nobody knows any more.
+    pub head: Option<(String, String)>,
     /// The request that goes upstream; `None` where no bodies may be kept.
     pub chain: Option<Arc<Chain>>,
     /// Set where others with this key are to join instead of asking. No two running exchanges may share it.

@@ -64,6 +64,8 @@ pub struct ExchangeRow {
     pub upstream_request: Option<String>,
     /// When it ended.
     pub ended_at: UnixMillis,
+    /// `anthropic-version`, and `anthropic-beta` joined by commas; `None` where nobody knows any more.
+    pub said: Option<(String, String)>,
     /// Where the request is that went upstream; `None` where no bodies were kept.
     pub asked: Option<(Hash, Option<Hash>)>,
     /// What came back; `None` where no bodies were kept, or nothing came.
@@ -131,7 +133,7 @@ impl Reader {
     /// An exchange; `None` where it is gone.
     pub async fn exchange(&self, id: ExchangeId) -> Result<Option<ExchangeRow>, Error> {
         const SQL: &str = "select id, continues, outcome, status, error_kind, error, upstream_request, ended_at, \
-             frame, head, recording from exchange where id = $1";
+             frame, head, recording, version, betas from exchange where id = $1";
         let row = sqlx::query(SQL)
             .bind(id.to_string())
             .fetch_optional(self.pool())
@@ -173,7 +175,10 @@ fn exchange(row: &SqliteRow) -> Result<ExchangeRow, Error> {
     let frame = hash(row, "frame", "exchange")?;
     let head = hash(row, "head", "exchange")?;
     let status: Option<i64> = row.try_get("status").map_err(Error::Read)?;
+    let version: Option<String> = row.try_get("version").map_err(Error::Read)?;
+    let betas: Option<String> = row.try_get("betas").map_err(Error::Read)?;
     Ok(ExchangeRow {
+        said: version.zip(betas),
         id: text(row, "id")?.parse().map_err(|_| damaged("exchange", "id"))?,
         continues: id(row, "continues", "exchange")?,
         outcome: word(row, "outcome", "exchange")?,

@@ -19,6 +19,9 @@ use crate::domain::{
 /// What stands for the address of upstream.
 pub(super) const BASE: &str = "replay";
 
+/// So many misses are told at the end.
+const MOST_MISSED: usize = 100;
+
 /// Fixtures that answer.
 #[derive(Debug)]
 pub struct Replay {
@@ -28,6 +31,8 @@ pub struct Replay {
     idle: Duration,
     /// Where fixtures are.
     folder: String,
+    /// Why requests found none.
+    missed: Mutex<Vec<String>>,
     /// The answers under the names that later requests may call them by.
     originals: Originals,
 }
@@ -56,7 +61,7 @@ impl Replay {
     /// live.
     pub fn new(stage: Stage, folder: String, pace: Pace, idle: Duration) -> Self {
         let originals = stage.entries().flat_map(|entry| entry.cassette.originals()).collect();
-        Self { stage: Mutex::new(stage), pace, idle, folder, originals }
+        Self { stage: Mutex::new(stage), pace, idle, folder, missed: Mutex::default(), originals }
     }
 
     /// The answers of all fixtures under the names that later requests may call them by (design §8).
@@ -69,9 +74,24 @@ impl Replay {
         self.stage().status()
     }
 
+    /// Why requests found no fixture, the first of them.
+    pub fn missed(&self) -> Vec<String> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, miss: &Miss) {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        if missed.len() < MOST_MISSED {
+            missed.push(miss.to_string());
+        }
+    }
+
     /// Begins again, in one scenario or in all.
     pub fn reset(&self, scenario: Option<&str>) {
         self.stage().reset(scenario);
+        if scenario.is_none() {
+            self.missed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// The models that fixtures ask, each once.
@@ -87,15 +107,11 @@ impl Replay {
     }
 
     pub(super) async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Unanswered> {
-        let betas = outgoing.betas.split(',').map(str::trim).filter(|beta| !beta.is_empty());
-        let asked = Asked {
-            version: outgoing.version.clone(),
-            betas: betas.map(str::to_owned).collect(),
-            body: String::from_utf8_lossy(&outgoing.body).into_owned(),
-        };
+        let asked = Asked::sent(&outgoing.version, &outgoing.betas, &outgoing.body);
         let (delay, answer) = match self.stage().answer(&asked, outgoing.scenario.as_deref()) {
             Ok(cue) => (Duration::from_millis(cue.entry.cassette.response.delay), self.begin(&cue)),
             Err(miss) => {
+                self.note(&miss);
                 let command = Miss::command(&self.folder);
                 (Duration::ZERO, Err(Error::NotRecorded { miss: Box::new(miss), command }))
             }

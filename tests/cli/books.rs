@@ -107,6 +107,7 @@ impl Books {
             opened_at: NOW,
             continues: None,
             breakpoints: None,
+            head: None,
             chain: None,
             collapse: None,
             call: facts(n, AnsweredBy::Miss),

@@ -24,7 +24,7 @@ const MESSAGES: &str = "/v1/messages";
     clippy::print_stderr,
     reason = "a test that is skipped must not look like one that passed"
 )]
-fn answers() -> Vec<String> {
+pub(crate) fn answers() -> Vec<String> {
     let Some(folder) = std::env::var_os("REPRISE_CORPUS").filter(|folder| !folder.is_empty())
     else {
         eprintln!("skipped: REPRISE_CORPUS is not set");
@@ -56,7 +56,7 @@ fn is_good(sse: &str) -> bool {
 }
 
 /// Without what is the call's own: id, time, and what it cost and saved.
-fn of_the_answer(text: &str) -> String {
+pub(crate) fn of_the_answer(text: &str) -> String {
     let mut rest = text.to_owned();
     for name in ["\"id\":\"chatcmpl-", "\"created\":", ",\"cost\":", ",\"saved\":"] {
         while let Some(at) = rest.find(name) {

@@ -16,6 +16,7 @@ mod native;
 mod operating;
 mod paused;
 mod refusals;
+mod replaying;
 mod requests;
 mod sealing;
 mod shutdown;

@@ -78,7 +78,7 @@ async fn one(
 ) -> Result<Result<Cassette, &'static str>, store::Error> {
     const NO_BODIES: &str = "its bodies were not kept";
     let Some(upstream) = body(ledger, exchange.asked).await? else { return Ok(Err(NO_BODIES)) };
-    let asked = asked(call.door, upstream);
+    let asked = asked(call.door, exchange.said.as_ref(), upstream);
     let client = match body(ledger, call.asked).await? {
         // Only the first part of an answer was asked for by the client.
         Some(body) if at == 0 => Some(Client {
@@ -109,7 +109,11 @@ async fn body(
     }
 }
 
-fn asked(door: Door, body: String) -> Asked {
+/// The request with its head; an older ledger does not have that, and then the body says what it must have been.
+fn asked(door: Door, said: Option<&(String, String)>, body: String) -> Asked {
+    if let Some((version, betas)) = said {
+        return Asked::sent(version, betas, body.as_bytes());
+    }
     if door == Door::Messages {
         return Asked { version: NATIVE_VERSION.to_owned(), betas: Vec::new(), body };
     }

@@ -1,0 +1,100 @@
+//! Fixtures for other people's tests: a replay inside the process that tests.
+//!
+//! ```no_run
+//! # async fn test() -> Result<(), Box<dyn std::error::Error>> {
+//! let replay = reprise::testing::Replay::start("fixtures/demo").await?;
+//! let base_url = replay.url(); // for any OpenAI client, or Anthropic's without the `/v1`
+//! // …
+//! replay.finish().await?; // fails if a request found no fixture
+//! # Ok(()) }
+//! ```
+
+use std::path::Path;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    answer::Answers,
+    config::{self, Config, Flags, GlobalFlags, ReplayFlags},
+    domain::cassette::{Scrubber, Status},
+    server::{Server, StartError},
+};
+
+/// A server on a free port of this machine that answers from fixtures. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Replay {
+    url: String,
+    answers: Answers,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Why there is no replay.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The server does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It has no address.
+    #[error("the replay has no address")]
+    Address(#[from] std::io::Error),
+}
+
+/// Requests that found no fixture.
+#[derive(Debug, thiserror::Error)]
+#[error("{} requests found no fixture:\n{}", .0.len(), .0.join("\n"))]
+pub struct Missed(pub Vec<String>);
+
+impl Replay {
+    /// Starts on a free port. Needs a Tokio runtime; reads neither the environment nor any settings.
+    pub async fn start(fixtures: impl AsRef<Path>) -> Result<Self, Error> {
+        let flags = Flags { port: Some("0".to_owned()), ..Flags::default() };
+        let nothing = |_: &str| None;
+        let (replay, global) = (ReplayFlags::default(), GlobalFlags::in_memory());
+        let fixtures = [fixtures.as_ref().to_owned()];
+        let config = Config::load_replay(&fixtures, &replay, &flags, &global, &nothing)?;
+        let server = Server::start_replay(config, Scrubber::default()).await?;
+        let url = format!("http://{}/v1", server.address()?);
+        let answers = server.answers();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(server.run(stop.clone().cancelled_owned()));
+        tasks.close();
+        Ok(Self { url, answers, stop, tasks })
+    }
+
+    /// The base URL for OpenAI clients, with `/v1`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Which fixtures were given, and how often.
+    pub fn status(&self) -> Option<Status> {
+        self.answers.upstream().replay().map(crate::upstream::Replay::status)
+    }
+
+    /// Begins again with the first answer to each request.
+    pub fn reset(&self) {
+        if let Some(replay) = self.answers.upstream().replay() {
+            replay.reset(None);
+        }
+    }
+
+    /// Ends it, and says which requests found no fixture.
+    pub async fn finish(self) -> Result<(), Missed> {
+        self.stop.cancel();
+        self.tasks.wait().await;
+        match self.answers.upstream().replay().map(crate::upstream::Replay::missed) {
+            Some(missed) if !missed.is_empty() => Err(Missed(missed)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
