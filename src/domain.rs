@@ -8,6 +8,7 @@ pub mod chain;
 pub mod exchange;
 pub mod json;
 pub mod openai;
+pub mod price;
 pub mod recording;
 pub mod sse;
 pub mod task;
