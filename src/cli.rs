@@ -2,6 +2,7 @@
 
 mod explain;
 mod ping;
+mod prices;
 mod serve;
 mod stats;
 
@@ -29,19 +30,16 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 enum Command {
     /// Serve OpenAI's API, ask Claude, keep the ledger
     Serve {
         #[command(flatten)]
         flags: Flags,
     },
-    /// Show what was asked and what it cost
-    Stats {
-        /// Print JSON instead of a table
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show what was asked, what it cost and what was saved
+    Stats(stats::Arguments),
+    /// Show what the models cost, and import other prices
+    Prices(prices::Arguments),
     /// Show what would become of a request, without sending it
     Explain(explain::Arguments),
     /// Ask a server on this machine whether it lives, for health checks
@@ -68,7 +66,8 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
     match command {
         None => serve::run(&flags, &global, env, console),
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
-        Some(Command::Stats { json }) => stats::run(&global, env, json, console.out),
+        Some(Command::Stats(arguments)) => stats::run(&arguments, &global, env, console.out),
+        Some(Command::Prices(arguments)) => prices::run(&arguments, &global, env, console.out),
         Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
         Some(Command::Ping) => ping::run(&global, env),
     }

@@ -1,7 +1,10 @@
-//! Reports: computed from the ledger or from a request, rendered as a table or as JSON.
+//! Reports: computed from the ledger or from a request, rendered as a table, JSON, CSV or Markdown.
 
 mod explain;
-mod stats;
+mod numbers;
+pub mod prices;
+pub mod stats;
 
 pub use explain::{Asked, Caller, Estimate, Explanation, Refused};
+pub use prices::PriceList;
 pub use stats::Stats;

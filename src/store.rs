@@ -11,8 +11,10 @@ mod chain;
 mod error;
 mod hot;
 mod lost;
+pub mod prices;
 mod read;
 mod record;
+mod rollup;
 mod sqlite;
 mod writer;
 
@@ -41,6 +43,7 @@ pub use self::{
     error::Error,
     read::{ModelTotals, Reader},
     record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored},
+    rollup::{WORTH_SUMMING_UP, roll_up},
 };
 use crate::domain::{
     cache::CacheKey,
@@ -150,10 +153,7 @@ impl Ledger {
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
         let place = Place::parse(&options.url)?;
-        place.create()?;
-        let lock = place.lock(owner)?;
-        let mut conn = place.writer().await.map_err(Error::Open)?;
-        sqlite::migrate(&mut conn).await?;
+        let (mut conn, lock) = place.take(owner).await?;
         let lost = lost::seal_all(&mut conn, owner, now).await?;
         if lost > 0 {
             warn!(

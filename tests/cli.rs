@@ -89,6 +89,8 @@ fn help_and_version() {
     home.check("help_serve", &home.told(&["serve", "--help"]));
     home.check("help_stats", &home.told(&["stats", "--help"]));
     home.check("help_explain", &home.told(&["explain", "--help"]));
+    home.check("help_prices", &home.told(&["prices", "--help"]));
+    home.check("help_prices_import", &home.told(&["prices", "import", "--help"]));
     home.check("version", &home.told(&["--version"]));
     assert_eq!(home.told(&["help", "stats"]), home.told(&["stats", "--help"]));
     assert_eq!(home.told(&["-h"]), home.told(&["--help"]));
@@ -184,7 +186,8 @@ async fn the_table_fits_a_terminal() {
         .await;
     usual.close().await;
     let told = home.told(&["stats"]);
-    assert!(widest(&told) <= 80, "{told}");
+    assert!(widest(&told) <= 100, "{told}");
+    assert!(told.contains('█'), "there is room for bars: {told}");
 
     let home = Home::new();
     let extreme = Books::open(&home.ledger()).await;

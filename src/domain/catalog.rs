@@ -97,6 +97,19 @@ pub struct Live {
     pub max_output: Option<u32>,
 }
 
+/// What an exchange was found to cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bill {
+    /// The model that answered.
+    pub model: String,
+    /// As upstream counted them.
+    pub tokens: Tokens,
+    /// What they cost.
+    pub cost: Cost,
+    /// The day whose prices those were.
+    pub priced_on: Option<Date>,
+}
+
 impl Catalog {
     /// The catalog that this version was built with.
     pub fn builtin() -> Self {
@@ -206,6 +219,11 @@ impl Catalog {
         catalog
     }
 
+    /// The price of one web search.
+    pub const fn search_price(&self) -> PicoDollars {
+        self.search_price
+    }
+
     /// The newest day whose prices are known, `YYYY-MM-DD`.
     pub fn prices_as_of(&self) -> &str {
         &self.prices_as_of_text
@@ -233,6 +251,27 @@ impl Catalog {
         price.map_or(Cost::Unpriced, |dated| {
             Cost::Exact(dated.cost(tokens, terms, self.search_price))
         })
+    }
+
+    /// What an exchange would have cost at the prices of `day`. The terms are those at which its bill comes out right;
+    /// `None` if there are none, or no price at all.
+    pub fn repriced(&self, bill: &Bill, day: Date) -> Option<Cost> {
+        let Bill { model, tokens, cost, priced_on } = bill;
+        if *tokens == Tokens::default() {
+            return Some(*cost);
+        }
+        let terms = match (cost.amount(), priced_on) {
+            (Some(amount), Some(priced_on)) => Terms::all().find(|&terms| {
+                self.cost_on(model, tokens, terms, *priced_on).amount() == Some(amount)
+            })?,
+            // Nobody knew what it cost, so nobody knows at which terms: nearly all are the usual ones.
+            _ => Terms::default(),
+        };
+        match (self.cost_on(model, tokens, terms, day), cost) {
+            (Cost::Unpriced, _) => None,
+            (new, Cost::AtLeast(_)) => Some(new.at_least()),
+            (new, _) => Some(new),
+        }
     }
 
     /// What the prompt cache saved an answer of that day, writes taken off; `None`: unpriced.

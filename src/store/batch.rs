@@ -10,7 +10,9 @@ use super::{
 };
 use crate::domain::{
     chain::Hash,
-    exchange::{AnswerRef, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens},
+    exchange::{
+        AnswerRef, AnsweredBy, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens,
+    },
 };
 
 /// What an operation takes in memory beside its bodies, roughly.
@@ -116,6 +118,7 @@ struct CallLine<'a> {
     exchange: Option<ExchangeId>,
     status: Option<u16>,
     outcome: Outcome,
+    error_kind: Option<&'a str>,
     ttft: Option<Micros>,
     total: Option<Micros>,
     model: &'a str,
@@ -134,6 +137,7 @@ impl<'a> CallLine<'a> {
             exchange: Some(opening.exchange),
             status: *status,
             outcome: sealing.outcome,
+            error_kind: sealing.error_kind.as_deref(),
             ttft: *ttft,
             total: *total,
             model: sealing.model_served.as_deref().unwrap_or(&opening.model),
@@ -151,12 +155,23 @@ impl<'a> CallLine<'a> {
             exchange: row.exchange,
             status: row.status,
             outcome: row.outcome,
+            error_kind: None,
             ttft: row.ttft,
             total: row.total,
             model: &row.model,
             tokens: &row.tokens,
             cost: row.cost,
             saved: row.saved,
+        }
+    }
+
+    /// Whether `saved` is known. An answer has its price, or it has none: it is never worth nothing.
+    fn saved_is(&self) -> &'static str {
+        let free = matches!(self.facts.answered_by, AnsweredBy::Hit | AnsweredBy::Collapsed);
+        if free && self.saved == NanoDollars(0) && self.tokens.output > 0 {
+            "unpriced"
+        } else {
+            "exact"
         }
     }
 }
@@ -318,7 +333,7 @@ async fn insert_calls(
     let into = "insert into call (id, exchange, at, answered_by, door, stream, user_id, chat_id, message_id, \
         user_message_id, task, client, status, outcome, ttft_us, total_us, model, \
         input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
-        cost, cost_is, saved, notes, client_frame, client_head) ";
+        cost, cost_is, saved, notes, client_frame, client_head, error_kind, saved_is) ";
     insert(conn, into, calls, "", |row, call| {
         let (cost, cost_is) = cost_columns(call.cost);
         let facts = call.facts;
@@ -346,6 +361,8 @@ async fn insert_calls(
         row.push_bind(call.notes);
         row.push_bind(call.client.frame.as_ref().map(bytes));
         row.push_bind(call.client.head.as_ref().map(bytes));
+        row.push_bind(call.error_kind);
+        row.push_bind(call.saved_is());
     })
     .await
 }

@@ -27,7 +27,7 @@ pub(super) const MOST_PARTS: usize = 64;
 /// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
 }
 
 /// What the calls that one model answered came to.

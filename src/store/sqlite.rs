@@ -99,6 +99,19 @@ impl Place {
         Ok(Some(file))
     }
 
+    /// Makes this process the owner of the ledger for a while, with tables that are up to date: for commands that change
+    /// it while no server runs. The lock is held until the file is dropped.
+    pub(super) async fn take(
+        &self,
+        owner: OwnerId,
+    ) -> Result<(SqliteConnection, Option<File>), Error> {
+        self.create()?;
+        let lock = self.lock(owner)?;
+        let mut conn = self.writer().await.map_err(Error::Open)?;
+        migrate(&mut conn).await?;
+        Ok((conn, lock))
+    }
+
     /// The one connection that writes.
     pub(super) async fn writer(&self) -> Result<SqliteConnection, sqlx::Error> {
         self.options
@@ -114,6 +127,13 @@ impl Place {
             .pragma("temp_store", "memory")
             .connect()
             .await
+    }
+
+    /// A connection for small changes beside the one that writes, such as sums for reports. It makes no file, and waits
+    /// so long for who writes.
+    pub(super) async fn beside(&self, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
+        let options = self.options.clone().create_if_missing(false).busy_timeout(patience);
+        options.synchronous(SqliteSynchronous::Normal).connect().await
     }
 
     /// Connections that read, opened as they are needed.
