@@ -3,6 +3,7 @@
 mod explain;
 mod ping;
 mod prices;
+mod prune;
 mod serve;
 mod stats;
 
@@ -40,8 +41,15 @@ enum Command {
     Stats(stats::Arguments),
     /// Show what the models cost, and import other prices
     Prices(prices::Arguments),
+    /// Delete what is too old or too large
+    Prune(prune::Arguments),
     /// Show what would become of a request, without sending it
     Explain(explain::Arguments),
+    /// Print what makes a shell complete commands
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
     /// Ask a server on this machine whether it lives, for health checks
     #[command(hide = true)]
     Ping,
@@ -68,6 +76,13 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
         Some(Command::Stats(arguments)) => stats::run(&arguments, &global, env, console.out),
         Some(Command::Prices(arguments)) => prices::run(&arguments, &global, env, console.out),
+        Some(Command::Prune(arguments)) => prune::run(&arguments, &global, env, console.out),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "reprise", &mut script);
+            console.out.write_all(&script)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
         Some(Command::Ping) => ping::run(&global, env),
     }

@@ -6,5 +6,6 @@ pub mod prices;
 pub mod stats;
 
 pub use explain::{Asked, Caller, Estimate, Explanation, Refused};
+pub use numbers::counted;
 pub use prices::PriceList;
 pub use stats::Stats;

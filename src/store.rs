@@ -12,6 +12,7 @@ mod error;
 mod hot;
 mod lost;
 pub mod prices;
+pub mod prune;
 mod read;
 mod record;
 mod rollup;

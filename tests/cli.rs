@@ -90,6 +90,7 @@ fn help_and_version() {
     home.check("help_stats", &home.told(&["stats", "--help"]));
     home.check("help_explain", &home.told(&["explain", "--help"]));
     home.check("help_prices", &home.told(&["prices", "--help"]));
+    home.check("help_prune", &home.told(&["prune", "--help"]));
     home.check("help_prices_import", &home.told(&["prices", "import", "--help"]));
     home.check("version", &home.told(&["--version"]));
     assert_eq!(home.told(&["help", "stats"]), home.told(&["stats", "--help"]));

@@ -29,7 +29,7 @@ use traffic::{Event, Traffic};
 /// The twelfth of October 2026, a Monday.
 const MONDAY: UnixMillis = UnixMillis(1_791_763_200_000);
 
-/// The Monday before. Haiku 5.5 did not exist yet, and Sonnet 5.5 read its cache at twice the price.
+/// The Monday before, when Sonnet 5.5 read its cache at twice the price.
 const DEARER: UnixMillis = UnixMillis(1_791_158_400_000);
 
 fn period(since: &str, until: &str, zone: &str) -> Period {
@@ -45,6 +45,10 @@ fn ever(zone: &str) -> Period {
 
 async fn stats(reader: &Reader, period: &Period, by: &[By]) -> Stats {
     Stats::of(reader, &Catalog::builtin(), period, by).await.unwrap()
+}
+
+async fn reader_of(books: &Books) -> Reader {
+    Reader::open(&books.url()).await.unwrap()
 }
 
 async fn roll_up(books: &Books) -> u64 {
@@ -123,7 +127,7 @@ fn told(stats: &Stats, by: &[By]) -> BTreeMap<Vec<Option<String>>, Known> {
 
 /// Many different questions, each answered as by hand.
 async fn all_agree(books: &Books, events: &[Event]) {
-    let reader = books.reader().await;
+    let reader = reader_of(books).await;
     let periods = [
         ever("UTC"),
         ever("Asia/Kathmandu"),
@@ -237,7 +241,7 @@ async fn quantiles_of_sums_are_those_of_the_calls() {
     books.write(&events[..events.len() / 2]).await;
     roll_up(&books).await;
     books.write(&events[events.len() / 2..]).await;
-    let stats = stats(&books.reader().await, &ever("UTC"), &[]).await;
+    let stats = stats(&reader_of(&books).await, &ever("UTC"), &[]).await;
     let asked = events.iter().filter(|event| event.answered_by.asks());
     let mut times: Vec<i64> = asked.map(|event| event.ttft_us).collect();
     times.sort_unstable();
@@ -260,13 +264,13 @@ async fn the_prompt_cache_may_cost_more_than_it_saves() {
     event.cost = Cost::Exact(reprise::domain::exchange::NanoDollars(1));
     event.tokens = Tokens { cache_write_5m: 1_000, ..Tokens::default() };
     books.write(std::slice::from_ref(&event)).await;
-    let total = stats(&books.reader().await, &ever("UTC"), &[]).await.total;
+    let total = stats(&reader_of(&books).await, &ever("UTC"), &[]).await.total;
     // A write costs $1 per million more than plain input.
     assert_eq!(total.saved.prompt_cache.nano_dollars, Some(-1_000_000));
     event.tokens = Tokens { cache_read: 1_000, ..Tokens::default() };
     books.write(std::slice::from_ref(&event)).await;
     roll_up(&books).await;
-    let total = stats(&books.reader().await, &ever("UTC"), &[]).await.total;
+    let total = stats(&reader_of(&books).await, &ever("UTC"), &[]).await.total;
     assert_eq!(total.saved.prompt_cache.nano_dollars, Some(3_800_000 - 1_000_000));
 }
 
@@ -275,7 +279,7 @@ async fn what_was_paid_is_reckoned_anew_at_its_own_terms() {
     let mut books = Books::open().await;
     let events = traffic::days(&mut Traffic::new(15, 4), DEARER, 3, 40);
     books.write(&events).await;
-    let reader = books.reader().await;
+    let reader = reader_of(&books).await;
     let reprice = async |day| {
         let catalog = Catalog::builtin();
         Repriced::of(&reader, &catalog, &ever("UTC"), &[By::Model], day).await.unwrap()
@@ -288,7 +292,6 @@ async fn what_was_paid_is_reckoned_anew_at_its_own_terms() {
     }
     let then = by_hand(&events, &ever("UTC"), &[]);
     assert_eq!(now.total.cost.nano_dollars, Some(then[&vec![]].nanos));
-    assert!(now.total.cost.unpriced > 100 && now.total.repriced.unpriced < 10);
     let reads = |event: &&Event| {
         event.model == "claude-sonnet-5-5"
             && event.answered_by.asks()

@@ -59,8 +59,12 @@ pub(super) fn time(micros: i64) -> String {
 }
 
 /// `1 call`, `2 calls`.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
 pub(super) fn calls(count: u64) -> String {
-    if count == 1 { "1 call".to_owned() } else { format!("{} calls", thousands(count)) }
+    counted(count, "call")
 }
 
 #[cfg(test)]

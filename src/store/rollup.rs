@@ -17,7 +17,7 @@ mod row;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use self::{
     format::Hour,
@@ -96,12 +96,16 @@ impl Reader {
 pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
     let mut conn = Place::parse(url)?.beside(PATIENCE).await.map_err(Error::Open)?;
     let mut calls = 0;
-    loop {
-        match next(&mut conn, catalog, worth.max(1)).await? {
-            0 => return Ok(calls),
-            more => calls += more,
+    let summed = loop {
+        match next(&mut conn, catalog, worth.max(1)).await {
+            Ok(0) => break Ok(calls),
+            Ok(more) => calls += more,
+            Err(error) => break Err(error),
         }
-    }
+    };
+    // Where no server runs, the last connection to close puts the WAL away.
+    conn.close().await.map_err(Error::Write)?;
+    summed
 }
 
 /// Sums up the next calls. Everything is read before the transaction that writes, so that it is short; if another
@@ -157,7 +161,7 @@ async fn write(
     const MOVE: &str = "update rollup_state set upto = $1, upto_call = $2, version = version + 1 where version = $3";
     const KEEP: &str = "insert into rollup (hour, totals) values ($1, $2) \
          on conflict (hour) do update set totals = excluded.totals";
-    let mut tx = sqlx::Connection::begin_with(conn, "begin immediate").await?;
+    let mut tx = conn.begin_with("begin immediate").await?;
     let moved =
         sqlx::query(MOVE).bind(upto).bind(call).bind(mark.version).execute(&mut *tx).await?;
     if moved.rows_affected() == 0 {

@@ -10,7 +10,7 @@ use reprise::{
         chain::Hash,
         exchange::{CallId, Door, ExchangeId, Micros, NanoDollars, OwnerId, UnixMillis},
     },
-    store::{CallEnd, CallFacts, CallRow, Durable, Ledger, Opening, Options, Reader, Sealing},
+    store::{CallEnd, CallFacts, CallRow, Durable, Ledger, Opening, Options, Sealing},
 };
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -45,10 +45,6 @@ impl Books {
 
     pub(crate) fn url(&self) -> String {
         format!("sqlite://{}", self.path().display())
-    }
-
-    pub(crate) async fn reader(&self) -> Reader {
-        Reader::open(&self.url()).await.unwrap()
     }
 
     /// Writes the calls, in this order, and waits until they are committed.

@@ -34,8 +34,10 @@ pub(crate) struct Traffic {
     chats: u64,
 }
 
-const MODELS: [&str; 4] =
-    ["claude-sonnet-5-5", "claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5"];
+/// Haiku 5.5 came out on the seventh of October 2026.
+fn haiku(at: UnixMillis) -> &'static str {
+    if at.0 < 1_791_331_200_000 { "claude-haiku-4-5" } else { "claude-haiku-5-5" }
+}
 const TASKS: [&str; 3] = ["title_generation", "tags_generation", "follow_up_generation"];
 
 impl Traffic {
@@ -52,14 +54,15 @@ impl Traffic {
         let user = Some(format!("user-{:03}", self.below(self.users)));
         let salt = self.below(1 << 16);
         let chat = Some(format!("{:08x}-{salt:04x}", self.chats));
-        let model = MODELS[self.pick(MODELS.len())];
+        let model =
+            ["claude-sonnet-5-5", "claude-sonnet-5-5", "claude-opus-5-5", haiku(at)][self.pick(4)];
         let is_repeat = self.below(12) == 0;
         let mut events = Vec::new();
         let (mut at, mut history) = (at, 400 + self.below(3_000));
         for turn in 0..=self.below(6) {
             let fresh = 20 + self.below(600);
             let output = 80 + self.below(900);
-            let thinking = if model == "claude-haiku-5-5" { 0 } else { output / 3 };
+            let thinking = if model == haiku(at) { 0 } else { output / 3 };
             let cached = if turn > 0 { history } else { 0 };
             let tokens = Tokens {
                 input: fresh,
@@ -88,7 +91,7 @@ impl Traffic {
                         ..Tokens::default()
                     };
                     let (user, chat) = (user.clone(), chat.clone());
-                    let asked = Self::event(at, "claude-haiku-5-5");
+                    let asked = Self::event(at, haiku(at));
                     let asked = Event { user, chat, task: Some(task), ..asked };
                     let answered_by = match self.below(30) {
                         _ if is_repeat => AnsweredBy::Hit,
@@ -107,7 +110,7 @@ impl Traffic {
 
     /// A program that asks the same thing again and again, now and then a model without a price.
     fn script(&mut self, at: UnixMillis) -> Vec<Event> {
-        let model = if self.below(40) == 0 { "claude-experimental" } else { "claude-haiku-5-5" };
+        let model = if self.below(40) == 0 { "claude-experimental" } else { haiku(at) };
         let tokens = Tokens { input: 900 + self.below(9), output: 40, ..Tokens::default() };
         let repeats = 1 + self.below(4);
         (0..repeats)

@@ -15,8 +15,8 @@ use crate::{
 /// Columns of a terminal that a table may take. Long names are broken rather than any number.
 const WIDTH: u16 = 100;
 
-/// The width of the longest bar.
-const BAR: usize = 8;
+/// How wide the longest bar may be, where there is room.
+const BAR: std::ops::RangeInclusive<usize> = 4..=12;
 
 const HEADINGS: [&str; 8] =
     ["calls", "hits", "errors", "prompt", "output", "cost", "share", "saved"];
@@ -59,9 +59,11 @@ impl Stats {
         }
         let columns = rows[0].len();
         let wide = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-        if (0..columns).map(|at| wide(at) + 2).sum::<usize>() + BAR <= usize::from(WIDTH) {
+        let taken: usize = (0..columns).map(|at| wide(at) + 2).sum();
+        let room = usize::from(WIDTH).saturating_sub(taken).min(*BAR.end());
+        if BAR.contains(&room) {
             let dearest = self.groups.iter().map(|group| group.numbers.share).fold(0.0, f64::max);
-            let bars = self.shown().iter().map(|group| bar(group.numbers.share, dearest));
+            let bars = self.shown().iter().map(|group| bar(group.numbers.share, dearest, room));
             let bars = [String::new()].into_iter().chain(bars).chain([String::new()]);
             rows.iter_mut().zip(bars).for_each(|(row, bar)| row.push(bar));
         }
@@ -248,16 +250,16 @@ fn line(
     writeln!(f)
 }
 
-/// A bar in eighths of a column, as long as the dearest is dear.
+/// A bar in eighths of a column; that of the dearest takes all the room.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     reason = "a few eighths"
 )]
-fn bar(share: f64, dearest: f64) -> String {
+fn bar(share: f64, dearest: f64, room: usize) -> String {
     const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
-    let eighths = if dearest > 0.0 { share / dearest * (BAR * 8) as f64 } else { 0.0 };
+    let eighths = if dearest > 0.0 { share / dearest * (room * 8) as f64 } else { 0.0 };
     let eighths = eighths.max(0.0).ceil() as usize;
     let mut bar = "█".repeat(eighths / 8);
     if !eighths.is_multiple_of(8) {
@@ -347,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_long_as_its_share() {
-        let bars = [0.0, 0.001, 0.25, 0.5].map(|share| bar(share, 0.5));
+        let bars = [0.0, 0.001, 0.25, 0.5].map(|share| bar(share, 0.5, 8));
         assert_eq!(bars, ["", "▏", "████", "████████"]);
     }
 }

@@ -28,8 +28,12 @@ impl Reader {
              from call left join exchange on exchange.id = call.exchange \
              where call.answered_by in ('miss', 'refresh', 'bypass') and call.at >= ",
         );
-        query.push_bind(span.start.0).push(" and call.at < ").push_bind(span.end.0);
         let mut conn = self.pool.acquire().await.map_err(Error::Read)?;
+        let counted_from = super::watermark(&mut conn).await?.totals_from;
+        query
+            .push_bind(span.start.max(counted_from).0)
+            .push(" and call.at < ")
+            .push_bind(span.end.0);
         let mut beside = self.pool.acquire().await.map_err(Error::Read)?;
         let mut rows = query.build().fetch(&mut *conn);
         while let Some(row) = rows.try_next().await.map_err(Error::Read)? {
