@@ -236,6 +236,53 @@ async fn a_reader_that_has_enough_is_no_failure() {
     }
 }
 
+#[test]
+fn prices_are_listed_and_imported() {
+    let home = Home::new();
+    home.check("prices", &home.told(&["prices", "--all"]));
+    let prices = "since = \"2026-11-01\"\ninput = 3\noutput = 15\ncache_write_5m = 3.75\n\
+        cache_write_1h = 6\ncache_read = 0.3\n";
+    let own =
+        home.write("own.toml", &format!("[[price]]\nmodel = \"claude-experimental\"\n{prices}"));
+    home.check("prices_import", &home.told(&["prices", "import", &own]));
+    home.check("prices_import_again", &home.told(&["prices", "import", &own]));
+    let told = home.told(&["prices"]);
+    assert!(told.contains("claude-experimental") && told.contains("*  imported"), "{told}");
+    let torn = home.write("torn.toml", "[[price]]\nmodel = \"m\"\n");
+    home.check("prices_torn", &home.told(&["prices", "import", &torn]));
+    let litellm =
+        home.write("litellm.json", r#"{"claude-half": {"litellm_provider": "anthropic"}}"#);
+    home.check("prices_empty", &home.told(&["prices", "import", &litellm]));
+    home.check("prices_reset", &home.told(&["prices", "reset"]));
+    assert!(!home.told(&["prices"]).contains("claude-experimental"));
+}
+
+#[tokio::test]
+async fn prune_says_what_it_deletes() {
+    let home = Home::new();
+    home.check("prune_nothing_said", &home.told(&["prune"]));
+    home.check("prune_missing", &home.told(&["prune", "--keep-bodies", "90d"]));
+    let books = Books::open(&home.ledger()).await;
+    books.write(&[paid("claude-opus-5-5").cost(Cost::Exact(NanoDollars(5)))]).await;
+    home.check("prune_in_use", &home.told(&["prune", "--keep-totals", "1d"]));
+    books.close().await;
+    home.check("prune_dry_run", &home.told(&["prune", "--keep-totals", "1d", "--dry-run"]));
+    home.check("prune", &home.told(&["prune", "--keep-totals", "1d"]));
+    home.check("prune_again", &home.told(&["prune", "--keep-totals", "1d"]));
+    home.check("prune_size_dry", &home.told(&["prune", "--max-size", "1MiB", "--dry-run"]));
+    home.check("prune_bad_size", &home.told(&["prune", "--max-size", "huge"]));
+    home.check("prune_bad_time", &home.told(&["prune", "--keep-bodies", "long"]));
+}
+
+#[test]
+fn shells_can_complete_commands() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let told = home.told(&["completions", shell]);
+        assert!(told.starts_with("exit code: 0") && told.contains("keep-bodies"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn serve_refuses_what_cannot_be_meant() {
     let home = Home::new();

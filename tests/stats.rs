@@ -15,16 +15,18 @@ use proptest::prelude::*;
 use reprise::{
     domain::{
         catalog::Catalog,
-        exchange::{AnsweredBy, Cost, Tokens, UnixMillis},
+        exchange::{AnsweredBy, Cost, OwnerId, Tokens, UnixMillis},
     },
     report::{
         Stats,
         stats::{By, Numbers, Period, Repriced, When},
     },
-    store::{self, Reader},
+    store::{self, Ledger, Options, Reader},
 };
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+use tokio_util::task::TaskTracker;
 use traffic::{Event, Traffic};
+use uuid::Uuid;
 
 /// The twelfth of October 2026, a Monday.
 const MONDAY: UnixMillis = UnixMillis(1_791_763_200_000);
@@ -302,4 +304,71 @@ async fn what_was_paid_is_reckoned_anew_at_its_own_terms() {
     #[expect(clippy::cast_precision_loss, reason = "a few dollars")]
     let spared = spared as f64 / 1e9;
     assert!((now.total.difference + spared).abs() < 1e-9, "{} {spared}", now.total.difference);
+}
+
+#[tokio::test]
+async fn reports_may_be_made_while_the_server_writes() {
+    let mut books = Books::open().await;
+    let events = traffic::days(&mut Traffic::new(17, 4), MONDAY, 2, 40);
+    let url = books.url();
+    let (done, mut writing) = tokio::sync::oneshot::channel();
+    let reports = async {
+        let reader = Reader::open(&url).await.unwrap();
+        let mut seen = 0;
+        while writing.try_recv().is_err() {
+            store::roll_up(&url, &Catalog::builtin(), 1).await.unwrap();
+            let calls = stats(&reader, &ever("UTC"), &[By::Day]).await.total.calls;
+            assert!(calls >= seen, "what was counted once stays counted");
+            seen = calls;
+        }
+    };
+    let write = async {
+        for events in events.chunks(50) {
+            books.write(events).await;
+        }
+        done.send(()).unwrap();
+    };
+    tokio::join!(reports, write);
+    let state = books.ledger.state();
+    assert_eq!((state.lost, state.bodies_dropped, state.writable), (0, 0, true));
+    all_agree(&books, &events).await;
+}
+
+/// A ledger as an earlier version left it: what was not known then is not made up, and what was is kept.
+#[tokio::test]
+async fn an_older_ledger_is_brought_up_to_date() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let older = folder.path().join("migrations");
+    std::fs::create_dir(&older).unwrap();
+    let ours = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+    for file in std::fs::read_dir(ours).unwrap().map(|file| file.unwrap()) {
+        if file.file_name().to_str().unwrap() < "0004" {
+            std::fs::copy(file.path(), older.join(file.file_name())).unwrap();
+        }
+    }
+    let path = folder.path().join("ledger.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut conn = options.connect().await.unwrap();
+    sqlx::migrate::Migrator::new(older).await.unwrap().run(&mut conn).await.unwrap();
+    for sql in [
+        "insert into exchange (id, key, scope, model_asked, outcome, error_kind, opened_at, ended_at, input, \
+         cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is, servable) \
+         values ('e', x'00', 's', 'm', 'failed', 'overloaded_error', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'exact', 0)",
+        "insert into call (id, exchange, at, answered_by, door, stream, status, outcome, model, input, \
+         cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is, saved) values \
+         ('1', 'e', 5, 'miss', 'chat', 1, 529, 'failed', 'm', 0, 0, 0, 0, 0, 0, 0, 0, 'exact', 0), \
+         ('2', null, 5, 'hit', 'chat', 1, 200, 'complete', 'm', 1, 0, 0, 0, 1, 0, 0, 0, 'exact', 0), \
+         ('3', null, 5, 'hit', 'chat', 1, 200, 'complete', 'm', 1, 0, 0, 0, 1, 0, 0, 0, 'exact', 7)",
+    ] {
+        sqlx::query(sql).execute(&mut conn).await.unwrap();
+    }
+    conn.close().await.unwrap();
+
+    let url = format!("sqlite://{}", path.display());
+    let owner = OwnerId::new(Uuid::from_u128(1));
+    let tasks = TaskTracker::new();
+    let ledger = Ledger::open(&Options::new(&url), owner, MONDAY, &tasks).await.unwrap();
+    let total = stats(ledger.reader(), &ever("UTC"), &[]).await.total;
+    assert_eq!(total.errors, BTreeMap::from([("overloaded_error".to_owned(), 1)]));
+    assert_eq!((total.saved.ledger.nano_dollars, total.saved.ledger.unpriced), (Some(7), 1));
 }

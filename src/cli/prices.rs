@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::{
@@ -17,9 +18,9 @@ use crate::{
     domain::{
         catalog::{Catalog, day_of},
         exchange::{OwnerId, UnixMillis},
-        price::{self, Imported, Omission},
+        price::{self, Imported, Omission, Price},
     },
-    report::{PriceList, prices::Which},
+    report::{PriceList, counted, prices::Which},
     store::{self, Reader, prices},
 };
 
@@ -66,24 +67,32 @@ pub(super) fn run(
     match &arguments.command {
         Some(Command::Import { file, since }) => {
             let Imported { prices, left_out } = read(file, since.unwrap_or(today))?;
-            let owner = OwnerId::new(Uuid::now_v7());
-            runtime.block_on(prices::import(&url, owner, &prices))?;
-            let models = if prices.len() == 1 { "price" } else { "prices" };
-            writeln!(out, "Imported {} {models} from {}.", prices.len(), file.display())?;
+            let catalog = Catalog::builtin().with_prices(&imported(&runtime, &url)?, today);
+            let all = prices.len();
+            let prices: Vec<Price> =
+                prices.into_iter().filter(|price| !catalog.knows(price)).collect();
+            let known = (all - prices.len()) as u64;
+            if !prices.is_empty() {
+                let owner = OwnerId::new(Uuid::now_v7());
+                runtime.block_on(prices::import(&url, owner, &prices))?;
+            }
+            let new = counted(prices.len() as u64, "price");
+            writeln!(out, "Imported {new} from {}; {known} held already.", file.display())?;
             for Omission { model, field } in left_out {
                 writeln!(out, "Left out {model}: no {field}.")?;
             }
-            writeln!(out, "Reports use them now, a running server from its next start on.")?;
+            if !prices.is_empty() {
+                let models: Vec<&str> = prices.iter().map(|price| &*price.model).collect();
+                writeln!(out, "New: {}.", models.join(", "))?;
+                writeln!(out, "Reports use them now, a running server from its next start on.")?;
+            }
         }
         Some(Command::Reset) => {
             runtime.block_on(prices::forget(&url))?;
             writeln!(out, "Forgot what was imported; the prices of this program hold again.")?;
         }
         None => {
-            let imported = match runtime.block_on(read_prices(&url)) {
-                Err(store::Error::Missing { .. } | store::Error::NoTables) => Vec::new(),
-                found => found?,
-            };
+            let imported = imported(&runtime, &url)?;
             let catalog = Catalog::builtin().with_prices(&imported, today);
             let which = if arguments.all { Which::All } else { Which::Current };
             let list = PriceList::of(&catalog, &imported, which, today);
@@ -99,8 +108,13 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn read_prices(url: &str) -> Result<Vec<price::Price>, store::Error> {
-    Reader::open(url).await?.prices().await
+/// What was imported before; nothing, where there is no ledger yet.
+fn imported(runtime: &Runtime, url: &str) -> Result<Vec<Price>, store::Error> {
+    let read = async { Reader::open(url).await?.prices().await };
+    match runtime.block_on(read) {
+        Err(store::Error::Missing { .. } | store::Error::NoTables) => Ok(Vec::new()),
+        found => found,
+    }
 }
 
 fn read(file: &Path, since: Date) -> anyhow::Result<Imported> {

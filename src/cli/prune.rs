@@ -3,7 +3,7 @@
 use std::{fmt, io::Write, ops::ControlFlow, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
-use clap::{Args, CommandFactory, error::ErrorKind};
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -19,6 +19,8 @@ use crate::{
 
 /// The arguments of `reprise prune`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true)
+    .args(["keep_bodies", "keep_totals", "max_size", "user", "chat"]))]
 pub(super) struct Arguments {
     /// Delete what was said longer ago, as 90d or 12h; what it cost stays
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -49,11 +51,7 @@ pub(super) fn run(
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let Some(limits) = limits(arguments) else {
-        let message =
-            "say what to delete: --keep-bodies, --keep-totals, --max-size, --user or --chat";
-        crate::cli::Cli::command().error(ErrorKind::MissingRequiredArgument, message).exit();
-    };
+    let limits = limits(arguments);
     if arguments.dry_run && limits.max_bytes.is_some() {
         bail!(
             "--dry-run cannot say what --max-size would delete: how small the file gets shows only when it is done"
@@ -85,19 +83,17 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn limits(arguments: &Arguments) -> Option<Limits> {
+fn limits(arguments: &Arguments) -> Limits {
     let Arguments { keep_bodies, keep_totals, max_size, user, chat, .. } = arguments;
     let whose = match (user, chat) {
         (Some(user), _) => Whose::User(user.clone()),
         (None, Some(chat)) => Whose::Chat(chat.clone()),
         (None, None) => Whose::Everyone,
     };
-    let nothing_said = keep_bodies.is_none() && keep_totals.is_none() && max_size.is_none();
-    if nothing_said && whose == Whose::Everyone {
-        return None;
-    }
-    let keep_bodies = if nothing_said { Some(Duration::ZERO) } else { *keep_bodies };
-    Some(Limits { whose, keep_bodies, keep_totals: *keep_totals, max_bytes: *max_size })
+    // A name alone means all that was said under it; without one, a limit was given.
+    let is_name_alone = keep_bodies.is_none() && keep_totals.is_none() && max_size.is_none();
+    let keep_bodies = if is_name_alone { Some(Duration::ZERO) } else { *keep_bodies };
+    Limits { whose, keep_bodies, keep_totals: *keep_totals, max_bytes: *max_size }
 }
 
 /// What the command says.

@@ -239,6 +239,13 @@ impl Catalog {
         self.get(model)?.prices.iter().rev().find(|dated| dated.since <= day)
     }
 
+    /// Whether that price holds on its first day anyway.
+    pub fn knows(&self, price: &Price) -> bool {
+        self.price_on(&price.model, price.dated.since).is_some_and(|held| {
+            (held.prices, held.long_prompt) == (price.dated.prices, price.dated.long_prompt)
+        })
+    }
+
     /// What `tokens` of a finished answer by `model` cost at the newest prices that hold.
     pub fn cost(&self, model: &str, tokens: &Tokens, terms: Terms) -> Cost {
         self.cost_on(model, tokens, terms, self.prices_as_of)

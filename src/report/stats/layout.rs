@@ -61,7 +61,7 @@ impl Stats {
         let wide = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
         let taken: usize = (0..columns).map(|at| wide(at) + 2).sum();
         let room = usize::from(WIDTH).saturating_sub(taken).min(*BAR.end());
-        if BAR.contains(&room) {
+        if BAR.contains(&room) && self.groups.len() > 1 {
             let dearest = self.groups.iter().map(|group| group.numbers.share).fold(0.0, f64::max);
             let bars = self.shown().iter().map(|group| bar(group.numbers.share, dearest, room));
             let bars = [String::new()].into_iter().chain(bars).chain([String::new()]);

@@ -180,7 +180,12 @@ impl fmt::Display for Repriced {
             column.set_padding((if at == 0 { 0 } else { 2 }, 0));
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
-        for line in table.lines() {
+        let mut lines: Vec<String> = table.lines().collect();
+        if self.groups.len() > 1 {
+            // The total is set apart as the heading is.
+            lines.insert(lines.len() - 1, lines[1].clone());
+        }
+        for line in lines {
             writeln!(f, "{}", line.trim_end())?;
         }
         writeln!(f, "\nnow  at the prices of {}", self.prices_as_of)?;
