@@ -9,8 +9,13 @@
 //! - `mark` then finds the messages, frames and blobs that nobody refers to any more.
 //!
 //! Only the owner of a ledger may prune it: whoever writes believes that what it has written is there. [`run`] takes
-//! the lock, so it refuses while a server runs. For a server that is to do it itself, each step takes a connection and
-//! looks again at what was written since the marking; what it must see to besides stands at [`Step`].
+//! the lock, so it refuses while a server runs. A server that is to do it itself calls `on` with a connection of its
+//! own: what is written meanwhile is looked at again by each transaction that deletes, and stays. It must see to two
+//! things that it has in memory:
+//!
+//! - Recordings of hot answers: they are to be forgotten after each [`Step::Bodies`] and [`Step::Totals`].
+//! - Hashes that it believes to be in the ledger: from before the marking until the end it must believe in none, and
+//!   what was packed before must be committed. Then every request brings all that it stands on.
 
 mod mark;
 mod plan;
@@ -81,8 +86,7 @@ pub struct Pruned {
     pub bytes_after: u64,
 }
 
-/// One transaction that was committed. A server that prunes while it serves must forget, after each, what it holds in
-/// memory of what went: the hashes that it believes to be in the ledger, and the recordings of hot answers.
+/// One transaction that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Sums of what is about to go.
@@ -130,24 +134,35 @@ pub async fn run(
     let place = Place::parse(url)?;
     place.must_exist()?;
     let (mut conn, lock) = place.take(owner).await?;
+    // What the power takes away of a pruning is pruned the next time.
+    let hasty = sqlx::raw_sql("pragma synchronous = normal").execute(&mut conn).await;
+    hasty.map_err(Error::Open)?;
     // What a dead process left running refers to bodies: as exchanges they are seen.
     lost::seal_all(&mut conn, owner, now).await?;
-    let bytes_before = size(&mut conn).await?.whole;
+    let pruned = on(&mut conn, limits, now, watch).await?;
+    let checkpoint = sqlx::raw_sql("pragma wal_checkpoint(truncate)").execute(&mut conn).await;
+    checkpoint.map_err(Error::Write)?;
+    conn.close().await.map_err(Error::Write)?;
+    drop(lock);
+    Ok(pruned)
+}
+
+/// Prunes through a connection of the ledger's owner.
+pub(super) async fn on(
+    conn: &mut SqliteConnection,
+    limits: &Limits,
+    now: UnixMillis,
+    watch: &mut dyn FnMut(Step) -> ControlFlow<()>,
+) -> Result<Pruned, Error> {
+    let bytes_before = size(conn).await?.whole;
     let pruned = Pruned { bytes_before, ..Pruned::default() };
-    let mut pruning = Pruning { conn: &mut conn, watch, pruned };
+    let mut pruning = Pruning { conn: &mut *conn, watch, pruned };
     match pruning.all(limits, now).await {
         Ok(()) | Err(Stop::Told) => {}
         Err(Stop::Failed(error)) => return Err(error),
     }
-    let mut pruned = pruning.pruned;
-    sqlx::raw_sql("pragma wal_checkpoint(truncate)")
-        .execute(&mut conn)
-        .await
-        .map_err(Error::Write)?;
-    pruned.bytes_after = size(&mut conn).await?.whole;
-    conn.close().await.map_err(Error::Write)?;
-    drop(lock);
-    Ok(pruned)
+    let pruned = pruning.pruned;
+    Ok(Pruned { bytes_after: size(conn).await?.whole, ..pruned })
 }
 
 impl Reader {

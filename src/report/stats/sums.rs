@@ -1,6 +1,6 @@
 //! The sums of a group: added up in integers, told in dollars.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 
@@ -153,18 +153,20 @@ impl Sums {
         NanoDollars(self.parts().iter().map(|part| part.cost.0).sum())
     }
 
-    /// The numbers, where `all` was spent by all groups together.
+    /// The numbers, where `spent` is what all groups cost together.
     #[expect(clippy::cast_precision_loss, reason = "for a share of it")]
-    pub(super) fn numbers(&self, all: NanoDollars) -> Numbers {
+    pub(super) fn numbers(&self, spent: NanoDollars) -> Numbers {
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let sum = |count: fn(&Totals) -> u64| self.parts().iter().map(|part| count(part)).sum();
         let cost = self.cost();
         let saved = |part: &Totals| Money::new(part.saved, part.calls, 0, part.saved_unpriced);
         let asked = &self.asked;
-        let mut timed = asked.clone();
-        if asked.calls == 0 {
-            self.parts().into_iter().for_each(|part| timed.add(part));
-        }
+        let all = || {
+            let mut all = Totals::default();
+            self.parts().into_iter().for_each(|part| all.add(part));
+            Cow::Owned(all)
+        };
+        let timed = if asked.calls > 0 { Cow::Borrowed(asked) } else { all() };
         Numbers {
             calls: self.calls,
             answered_by: self.answered_by.clone(),
@@ -177,7 +179,7 @@ impl Sums {
                 sum(|part| part.at_least),
                 sum(|part| part.unpriced),
             ),
-            share: share(cost.0 as f64, all.0 as f64),
+            share: share(cost.0 as f64, spent.0 as f64),
             saved: Saved {
                 ledger: saved(&self.hits),
                 collapsed: saved(&self.collapsed),

@@ -63,22 +63,28 @@ pub(super) async fn drop_requests(
     by_rowid(conn, sql, calls).await
 }
 
-/// Requests and answers. In one statement with them goes the right to answer, so that no hit finds nothing.
+/// Requests and answers. In one transaction with them goes the right to answer, so that no hit finds nothing.
+///
+/// The rows are taken out and put back, because SQLite does not join pages of which an update leaves little: most of
+/// the room would stay taken. With the rows goes what names them in `answer_ref`, and does not come back.
 pub(super) async fn drop_bodies(
     conn: &mut SqliteConnection,
     exchanges: &[i64],
 ) -> Result<u64, Error> {
+    const BODILESS: &str = "update temp.moved set servable = 0, recording = null, frame = null, head = null, \
+         breakpoints = null";
     let work = async {
         let mut tx = conn.begin_with("begin immediate").await?;
-        let mut refs = QueryBuilder::<Sqlite>::new(
-            "delete from answer_ref where exchange in (select id from exchange where rowid in (",
+        sqlx::query("drop table if exists temp.moved").execute(&mut *tx).await?;
+        let mut taken = QueryBuilder::<Sqlite>::new(
+            "create temp table moved as select * from exchange where rowid in (",
         );
-        push_all(&mut refs, exchanges).push("))").build().execute(&mut *tx).await?;
-        let mut bodies = QueryBuilder::<Sqlite>::new(
-            "update exchange set servable = 0, recording = null, frame = null, head = null, \
-             breakpoints = null where rowid in (",
-        );
-        let done = push_all(&mut bodies, exchanges).push(")").build().execute(&mut *tx).await?;
+        push_all(&mut taken, exchanges).push(")").build().execute(&mut *tx).await?;
+        sqlx::query(BODILESS).execute(&mut *tx).await?;
+        let mut out = QueryBuilder::<Sqlite>::new("delete from exchange where rowid in (");
+        push_all(&mut out, exchanges).push(")").build().execute(&mut *tx).await?;
+        let back = sqlx::query("insert into exchange select * from temp.moved");
+        let done = back.execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(done.rows_affected())
     };
