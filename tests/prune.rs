@@ -7,14 +7,14 @@ mod bench;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use bench::{Bench, GRACE, NOW, chat, days, everyone, key, opening, sealing};
+use bench::{Bench, DAY, FIRST, GRACE, NOW, chat, days, everyone, key, opening, repeat, sealing};
 use reprise::{
     domain::{
         catalog::Catalog,
-        exchange::{OwnerId, UnixMillis},
+        exchange::{AnswerRef, ExchangeId, OwnerId, UnixMillis},
     },
     store::{
-        self, Durable, Error, Reader,
+        self, Durable, Error, Opening, Reader, Sealing,
         prune::{self, Limits, Pruned, Whose},
     },
 };
@@ -165,6 +165,45 @@ async fn a_dry_run_says_what_would_go_and_changes_nothing() {
     let sizeless = |pruned: Pruned| Pruned { bytes_before: 0, bytes_after: 0, ..pruned };
     assert_eq!(sizeless(would), sizeless(pruned));
     assert!(would.bytes_after < would.bytes_before);
+}
+
+#[tokio::test]
+async fn an_exchange_that_still_answers_stays() {
+    let bench = Bench::filled().await;
+    let ledger = bench.open().await;
+    // Today Bob was answered with what Ann was told on the first day.
+    ledger.record(repeat(5_000, NOW.0 - 60_000, "bob", 1));
+    // On the second day an answer of Ann's took two exchanges.
+    let at = FIRST + DAY;
+    let first = opening(71, at, "ann", 2);
+    let second = Opening {
+        exchange: ExchangeId::new(Uuid::from_u128(72)),
+        continues: Some(first.exchange),
+        ..first.clone()
+    };
+    let part = Sealing { call: None, servable: false, ..sealing(71, at) };
+    for (opening, sealing) in [(first, part), (second, sealing(72, at))] {
+        let opening = Arc::new(opening);
+        assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
+        assert_eq!(ledger.seal(&opening, sealing).await, Durable::Committed);
+    }
+    ledger.record(repeat(5_001, NOW.0 - 60_000, "bob", 72));
+    ledger.close(GRACE).await;
+
+    let limits = Limits { keep_totals: Some(days(10)), ..everyone() };
+    let (pruned, _) = bench.prune(&limits, usize::MAX).await;
+    // Forty of both users' twenty days, but for the first one.
+    assert_eq!((pruned.calls, pruned.exchanges), (81, 39));
+    bench.is_sound().await;
+    let reader = Reader::open(&bench.url()).await.unwrap();
+    assert!(reader.find(&key(1), UnixMillis(0)).await.unwrap().is_some());
+    let found = reader.answers("ann", &[AnswerRef::call("call 72")]).await.unwrap();
+    assert_eq!(found[0].1.events().count(), 2, "with the part before it");
+
+    let ann =
+        Limits { whose: Whose::User("ann".to_owned()), keep_bodies: Some(days(0)), ..everyone() };
+    bench.prune(&ann, usize::MAX).await;
+    bench.is_sound().await;
 }
 
 #[tokio::test]

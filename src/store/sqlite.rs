@@ -151,6 +151,16 @@ impl Place {
             .connect_lazy_with(options)
     }
 
+    /// Connections to a ledger in a folder where nothing can be written, not even the files by which readers and the
+    /// writer agree. `None` where someone has it open: it would change under the reader.
+    pub(super) fn readers_in_sealed_folder(&self) -> Option<SqlitePool> {
+        let mut wal = OsString::from(self.path.as_ref()?);
+        wal.push("-wal");
+        let options = self.options.clone().read_only(true).create_if_missing(false).immutable(true);
+        (!Path::new(&wal).exists())
+            .then(|| SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options))
+    }
+
     /// Fails unless there is a file.
     pub(super) fn must_exist(&self) -> Result<(), Error> {
         match &self.path {
@@ -189,6 +199,12 @@ pub(super) async fn check(conn: &mut SqliteConnection) -> Result<(), Error> {
 /// The number of the newest migration that this version knows.
 fn newest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Whether a ledger could not be opened because its folder cannot be written: `SQLITE_READONLY_DIRECTORY` (1544), or
+/// `SQLITE_CANTOPEN` (14) for the file that would have to be made there.
+pub(super) fn is_sealed_folder(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("1544" | "14")))
 }
 
 /// Whether it is one operation's own fault, so that the same operation would fail for ever: too big (18), a

@@ -143,19 +143,7 @@ impl Bench {
                 let opening = Arc::new(opening(n, at, user, 1 + u64::from(day)));
                 assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
                 assert_eq!(ledger.seal(&opening, sealing(n, at + 1_000)).await, Durable::Committed);
-                let chain = chat(user, 1 + u64::from(day));
-                ledger.record(CallRow {
-                    facts: facts(n + 1_000, at + 60_000, user, AnsweredBy::Hit, chain),
-                    exchange: Some(opening.exchange),
-                    status: Some(200),
-                    outcome: Outcome::Complete,
-                    ttft: Some(Micros(10)),
-                    total: Some(Micros(20)),
-                    model: "claude-opus-5-5".to_owned(),
-                    tokens: TOKENS,
-                    cost: Cost::Exact(NanoDollars(0)),
-                    saved: NanoDollars(1_000),
-                });
+                ledger.record(repeat(n + 1_000, at + 60_000, user, n));
             }
         }
         ledger.close(GRACE).await;
@@ -306,5 +294,21 @@ pub(crate) fn sealing(n: u128, ended_at: i64) -> Sealing {
             cost,
             notes: None,
         }),
+    }
+}
+
+/// A call of `user` that the exchange `of` answered.
+pub(crate) fn repeat(n: u128, at: i64, user: &str, of: u128) -> CallRow {
+    CallRow {
+        facts: facts(n, at, user, AnsweredBy::Hit, chat(user, 1)),
+        exchange: Some(ExchangeId::new(Uuid::from_u128(of))),
+        status: Some(200),
+        outcome: Outcome::Complete,
+        ttft: Some(Micros(10)),
+        total: Some(Micros(20)),
+        model: "claude-opus-5-5".to_owned(),
+        tokens: TOKENS,
+        cost: Cost::Exact(NanoDollars(0)),
+        saved: NanoDollars(1_000),
     }
 }
