@@ -89,7 +89,7 @@ pub struct Pruned {
 /// One transaction that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Sums of what is about to go.
+    /// What is about to go does not count any more.
     Sums,
     /// Calls and exchanges, with their totals.
     Totals,
@@ -202,8 +202,8 @@ impl Pruning<'_> {
     }
 
     async fn let_go(&mut self, plan: &plan::Plan, whose: &Whose) -> Result<(), Stop> {
-        if let Some(before) = plan.totals_before {
-            steps::forget_sums(self.conn, whose, before).await?;
+        if let (Whose::Everyone, Some(before)) = (whose, plan.totals_before) {
+            steps::count_from(self.conn, before).await?;
             self.seen(Step::Sums)?;
         }
         for bodies in plan.bodies.chunks(steps::BATCH) {
@@ -220,7 +220,7 @@ impl Pruning<'_> {
         }
         // Last, since they say whose the exchanges are: whoever goes on after a stop must find them.
         for calls in plan.calls.chunks(steps::BATCH) {
-            self.pruned.calls += steps::delete_calls(self.conn, calls).await?;
+            self.pruned.calls += steps::delete_calls(self.conn, whose, calls).await?;
             self.seen(Step::Totals)?;
         }
         self.sweep().await

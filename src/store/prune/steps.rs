@@ -13,37 +13,40 @@ pub(super) const BATCH: usize = 256;
 
 const HOUR: i64 = 3_600_000;
 
-/// Totals of what is about to go do not count any more: those of everyone from a moment on, those of one user by
-/// summing up anew what stays.
-pub(super) async fn forget_sums(
-    conn: &mut SqliteConnection,
-    whose: &Whose,
-    before: UnixMillis,
-) -> Result<(), Error> {
+/// What came in before a moment does not count any more.
+pub(super) async fn count_from(conn: &mut SqliteConnection, from: UnixMillis) -> Result<(), Error> {
     const FROM: &str = "update rollup_state set version = version + 1, \
          totals_from = case when totals_from < $1 then $1 else totals_from end";
-    const ANEW: &str = "update rollup_state set version = version + 1, upto = 0, upto_call = null";
     let work = async {
         let mut tx = conn.begin_with("begin immediate").await?;
-        match whose {
-            Whose::Everyone => {
-                sqlx::query(FROM).bind(before.0).execute(&mut *tx).await?;
-                let hours = sqlx::query("delete from rollup where hour < $1");
-                hours.bind(before.0.div_euclid(HOUR)).execute(&mut *tx).await?;
-            }
-            Whose::User(_) | Whose::Chat(_) => {
-                sqlx::query(ANEW).execute(&mut *tx).await?;
-                sqlx::query("delete from rollup").execute(&mut *tx).await?;
-            }
-        }
+        sqlx::query(FROM).bind(from.0).execute(&mut *tx).await?;
+        let hours = sqlx::query("delete from rollup where hour < $1");
+        hours.bind(from.0.div_euclid(HOUR)).execute(&mut *tx).await?;
         tx.commit().await
     };
     work.await.map_err(Error::Write)
 }
 
-/// Calls, with their totals.
-pub(super) async fn delete_calls(conn: &mut SqliteConnection, calls: &[i64]) -> Result<u64, Error> {
-    by_rowid(conn, "delete from call where rowid in (", calls).await
+/// Calls, with their totals. Those of one user are somewhere among the sums of everyone, so in the same transaction
+/// these are made void: a report that sums up meanwhile must not keep what goes.
+pub(super) async fn delete_calls(
+    conn: &mut SqliteConnection,
+    whose: &Whose,
+    calls: &[i64],
+) -> Result<u64, Error> {
+    const ANEW: &str = "update rollup_state set version = version + 1, upto = 0, upto_call = null";
+    let work = async {
+        let mut tx = conn.begin_with("begin immediate").await?;
+        if *whose != Whose::Everyone {
+            sqlx::query(ANEW).execute(&mut *tx).await?;
+            sqlx::query("delete from rollup").execute(&mut *tx).await?;
+        }
+        let mut query = QueryBuilder::<Sqlite>::new("delete from call where rowid in (");
+        let done = push_all(&mut query, calls).push(")").build().execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    };
+    work.await.map_err(Error::Write)
 }
 
 /// Exchanges, with their totals. What names them in `answer_ref` goes with them.
