@@ -90,9 +90,9 @@ impl Reader {
     }
 }
 
-/// Sums up what is not summed up yet, if that is `worth` so many calls; returns how many calls that were. A ledger that cannot be
-/// written reports all the same, only slower. May run beside the process that owns the ledger: its transactions are
-/// short.
+/// Sums up what is not summed up yet, if that is `worth` so many calls; returns how many calls that were. Where it
+/// fails a report is right all the same, only slower. May run beside the process that owns the ledger: its transactions
+/// are short.
 pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
     let mut conn = Place::parse(url)?.beside(PATIENCE).await.map_err(Error::Open)?;
     let mut calls = 0;
