@@ -4,8 +4,11 @@
 //! stored; the doors turn it into their dialect with [`playback`].
 
 mod ask;
+mod choose;
+mod desk;
 mod events;
 mod failure;
+mod guest;
 mod learned;
 mod live;
 mod models;
@@ -14,16 +17,17 @@ mod pump;
 mod question;
 mod recall;
 mod sealing;
+mod sources;
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicI64},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use uuid::Uuid;
 
+pub use self::desk::Load;
 pub use self::question::Asker;
 pub use self::{
     ask::{Ask, Spoken},
@@ -33,26 +37,24 @@ pub use self::{
     models::{Listed, Models},
 };
 use self::{
+    choose::Source,
+    desk::Desk,
     learned::Learned,
     playback::Payer,
-    pump::Exchange,
-    question::{Parsed, Question, facts},
+    question::{House, Parsed, Question},
     recall::Recalled,
 };
 use crate::{
     domain::{
         alias::Aliases,
-        anthropic::{self, Texts},
-        cache::{CacheKey, Directives, Source},
+        anthropic,
+        cache::{CacheKey, Freshness, Keep, Policy, Reason},
         catalog::Catalog,
-        exchange::{
-            AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
-        },
+        exchange::{CallId, Door, ExchangeId, UnixMillis},
         openai,
-        recording::Recording,
         translate::{self, Form, WithUsage},
     },
-    store::{CallRow, Ledger, Opening, Stored},
+    store::Ledger,
     upstream::{Counted, Upstream},
 };
 
@@ -73,19 +75,30 @@ pub struct Answers {
     learned: Arc<Learned>,
     /// Earlier answers that requests named.
     recalled: Arc<Recalled>,
+    /// What is being asked, and by whom.
+    desk: Arc<Desk>,
+    /// When it was last said that Open WebUI sends no ids, in unix milliseconds.
+    warned_at: Arc<AtomicI64>,
     settings: Settings,
 }
 
 /// What the operator decides.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long answers in the ledger may be served.
-    pub ttl: Duration,
+    /// What the ledger may answer.
+    pub cache: Policy,
+    /// Whether a chat in Open WebUI is told that its answer comes from the ledger.
+    pub status_line: bool,
+    /// What Open WebUI's background calls are asked of; `None`: what each asks for.
+    pub task_model: Option<Arc<str>>,
     /// The HTTP status of our response, which only the server knows.
-    pub status_of: fn(Door, Option<&Failure>) -> u16,
+    pub status_of: StatusOf,
     /// What the operator named.
     pub aliases: Arc<Aliases>,
 }
+
+/// The HTTP status of a response at a door, with this failure or none.
+pub type StatusOf = fn(Door, Option<&Failure>) -> u16;
 
 /// An answer that has begun.
 #[derive(Debug)]
@@ -98,29 +111,29 @@ pub struct Answer {
     pub at: UnixMillis,
     /// The exchange that answers.
     pub exchange: ExchangeId,
-    /// How the call is answered.
-    pub answered_by: AnsweredBy,
+    /// Who answers, and why.
+    pub by: By,
     /// Under which key the answer is kept.
     pub key: CacheKey,
-    /// Whether it will be kept for repeats, if it turns out well.
-    pub stored: bool,
-    /// How old it is and how long it may still be served; for answers from the ledger.
-    pub freshness: Option<Freshness>,
     /// Who pays.
     pub payer: Payer,
+    /// An event for the client's eye before the answer.
+    pub status_line: Option<String>,
     /// Whether the client wants a stream, and of what kind.
     pub stream: Option<WithUsage>,
     /// How the client wants it written.
     pub form: Arc<Form>,
 }
 
-/// How old an answer is, and how much longer it may be served.
+/// Who answers a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Freshness {
-    /// Since it was whole.
-    pub age: Duration,
-    /// Until it is too old.
-    pub ttl: Duration,
+pub enum By {
+    /// The ledger.
+    Ledger(Freshness),
+    /// An exchange that was running.
+    Running,
+    /// Claude, for this reason, and so much of it is kept.
+    Claude(Reason, Keep),
 }
 
 /// Why a call is not answered.
@@ -162,6 +175,8 @@ impl Answers {
             stop,
             learned: Arc::default(),
             recalled: Arc::default(),
+            desk: Arc::default(),
+            warned_at: Arc::default(),
             settings,
         }
     }
@@ -170,18 +185,13 @@ impl Answers {
     pub async fn answer(&self, ask: Ask, asker: Asker) -> Result<Answer, Error> {
         let at = now();
         let question = self.read(ask, &asker).await?;
-        let stored = match question.source {
-            Source::LedgerFirst | Source::LedgerOnly => {
-                self.recall(&question.key, at, asker.directives).await
+        let mut answer = match self.choose(&question, &asker, at).await {
+            Source::Ledger(stored, fresh) => self.serve(stored, fresh, &question, asker, at),
+            Source::Running(reader, exchange) => self.join(reader, exchange, &question, asker, at),
+            Source::Upstream(order) => self.ask(order, &question, asker, at),
+            Source::Nobody(reason) => {
+                return Err(Error::Failed(Arc::new(Failure::NotCached(reason))));
             }
-            Source::Refresh | Source::Bypass => None,
-        };
-        let mut answer = match (stored, question.source) {
-            (Some(stored), _) => self.serve(stored, &question, asker, at),
-            (None, Source::LedgerOnly) => return Err(Error::Failed(Arc::new(Failure::NotCached))),
-            (None, Source::LedgerFirst) => self.ask(&question, asker, at, AnsweredBy::Miss),
-            (None, Source::Refresh) => self.ask(&question, asker, at, AnsweredBy::Refresh),
-            (None, Source::Bypass) => self.ask(&question, asker, at, AnsweredBy::Bypass),
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
         Ok(answer)
@@ -209,6 +219,11 @@ impl Answers {
         &self.upstream
     }
 
+    /// What is running now.
+    pub fn load(&self) -> Load {
+        self.desk.load()
+    }
+
     /// Whether the ledger can be written, and what waits to be.
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -216,164 +231,28 @@ impl Answers {
 
     /// Parses, translates and keys a request: work without waiting, but for large ones long work.
     async fn read(&self, ask: Ask, asker: &Asker) -> Result<Question, Error> {
-        let catalog = self.catalog();
         let is_large = ask.body().len() > LARGE_REQUEST;
+        let sharing = self.settings.cache.sharing;
         let parsed = if is_large {
             let asker = asker.clone();
-            self.tasks.spawn_blocking(move || Parsed::of(ask, &asker)).await??
+            self.tasks.spawn_blocking(move || Parsed::of(ask, &asker, sharing)).await??
         } else {
-            Parsed::of(ask, asker)?
+            Parsed::of(ask, asker, sharing)?
         };
         let originals = self.originals(parsed.refs(), &parsed.scope.to_string()).await;
+        let house = House {
+            catalog: self.catalog(),
+            aliases: Arc::clone(&self.settings.aliases),
+            task_model: self.settings.task_model.clone(),
+            upstream: self.upstream.base().into(),
+        };
         if !is_large {
-            return parsed.understand(asker, &catalog, &self.settings.aliases, &originals);
+            return parsed.understand(asker, &house, &originals);
         }
         let asker = asker.clone();
-        let aliases = Arc::clone(&self.settings.aliases);
-        let understand = move || parsed.understand(&asker, &catalog, &aliases, &originals);
+        let understand = move || parsed.understand(&asker, &house, &originals);
         self.tasks.spawn_blocking(understand).await?
     }
-
-    /// Looks an answer up. A ledger that cannot be read is no reason not to ask.
-    async fn recall(
-        &self,
-        key: &CacheKey,
-        at: UnixMillis,
-        directives: Directives,
-    ) -> Option<Stored> {
-        if directives.no_cache || directives.no_store {
-            return None;
-        }
-        let longest = directives
-            .max_age
-            .map_or(self.settings.ttl, |max| self.settings.ttl.min(Duration::from_secs(max)));
-        let not_before =
-            UnixMillis(at.0.saturating_sub(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX)));
-        let stored = match self.ledger.find(key, not_before).await {
-            Ok(stored) => stored?,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "cannot look into the ledger; asking upstream");
-                return None;
-            }
-        };
-        // Whether its deltas can be read was not looked at when it was sealed.
-        if let Err(error) = anthropic::fold(&stored.recording) {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(exchange = %stored.exchange, error, "a recording cannot be read; asking upstream");
-            return None;
-        }
-        Some(stored)
-    }
-
-    /// Serves what the ledger has.
-    fn serve(&self, stored: Stored, question: &Question, asker: Asker, at: UnixMillis) -> Answer {
-        let call = CallId::new(Uuid::now_v7());
-        let Stored { exchange, recording, model_served, tokens, cost, ended_at } = stored;
-        let age = at.since(ended_at);
-        let took = Micros::from(now().since(at));
-        let facts = facts(call, at, AnsweredBy::Hit, question, asker);
-        tracing::info!(
-            %call,
-            %exchange,
-            answered_by = %AnsweredBy::Hit,
-            model = model_served,
-            task = facts.task,
-            notes = facts.notes,
-            prompt_tokens = tokens.prompt(),
-            output_tokens = tokens.output,
-            saved_nano_dollars = cost.amount().map(|amount| amount.0),
-            total_us = took.0,
-            "call answered"
-        );
-        self.ledger.record(CallRow {
-            facts,
-            exchange: Some(exchange),
-            status: Some((self.settings.status_of)(question.said.door(), None)),
-            outcome: Outcome::Complete,
-            ttft: Some(took),
-            total: Some(took),
-            model: model_served,
-            tokens,
-            cost: Cost::Exact(NanoDollars(0)),
-            saved: cost.amount().unwrap_or_default(),
-        });
-        Answer {
-            reader: live::stored(Recording::clone(&recording), End::Whole { cost, tokens }),
-            call,
-            at,
-            exchange,
-            answered_by: AnsweredBy::Hit,
-            key: question.key,
-            stored: true,
-            freshness: Some(Freshness { age, ttl: self.settings.ttl.saturating_sub(age) }),
-            payer: Payer::AnEarlierCall,
-            stream: question.stream,
-            form: Arc::clone(&question.form),
-        }
-    }
-
-    /// Asks upstream: a pump of its own has the exchange, and this call is its first reader.
-    fn ask(
-        &self,
-        question: &Question,
-        asker: Asker,
-        at: UnixMillis,
-        answered_by: AnsweredBy,
-    ) -> Answer {
-        let call = CallId::new(Uuid::now_v7());
-        let exchange = ExchangeId::new(Uuid::now_v7());
-        let keep = answered_by != AnsweredBy::Bypass;
-        let said = &question.said;
-        let mut notes = said.notes().to_vec();
-        let mut request = said.request();
-        let known = request.as_ref().and_then(|request| self.learned.apply(request));
-        let (body, chain) = match known {
-            None => (said.body(), keep.then(|| said.chain().clone())),
-            Some((changed, mut more)) => {
-                notes.append(&mut more);
-                let texts = Texts::of(&changed);
-                request = Some(Arc::new(changed));
-                (texts.body().into(), keep.then_some(texts.chain))
-            }
-        };
-        let outgoing = said.spoken().outgoing(body, asker.key.clone());
-        let servable = keep && said.is_storable();
-        let opening = Opening {
-            exchange,
-            key: question.key,
-            scope: question.scope.to_string(),
-            model: said.model().to_owned(),
-            opened_at: at,
-            continues: None,
-            breakpoints: request.as_ref().and_then(|request| json_of(&request.breakpoints)),
-            chain: chain.map(Arc::new),
-            collapse: None,
-            call: facts(call, at, answered_by, question, asker),
-        };
-        let (writer, reader) = live::start();
-        let exchange_to_have =
-            Exchange { opening: Arc::new(opening), outgoing, request, notes, keep, servable };
-        self.tasks.spawn(pump::run(self.clone(), exchange_to_have, writer));
-        Answer {
-            reader,
-            call,
-            at,
-            exchange,
-            answered_by,
-            key: question.key,
-            stored: servable,
-            freshness: None,
-            payer: Payer::ThisCall,
-            stream: question.stream,
-            form: Arc::clone(&question.form),
-        }
-    }
-}
-
-/// Where the prompt was to be cached, for the ledger.
-fn json_of(breakpoints: &[anthropic::Breakpoint]) -> Option<String> {
-    if breakpoints.is_empty() { None } else { serde_json::to_string(breakpoints).ok() }
 }
 
 /// The time, for the ledger.

@@ -1,5 +1,6 @@
 //! The commands: arguments in, report out. `main` gives them the environment and prints what they say.
 
+mod cache;
 mod explain;
 mod ping;
 mod prices;
@@ -31,6 +32,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 enum Command {
     /// Serve OpenAI's API, ask Claude, keep the ledger
     Serve {
@@ -43,8 +45,11 @@ enum Command {
     Prices(prices::Arguments),
     /// Delete what is too old or too large
     Prune(prune::Arguments),
-    /// Show what would become of a request, without sending it
+    /// Show what would become of a request, without sending it, or why the ledger did not answer one
     Explain(explain::Arguments),
+    /// Say what may no longer be answered from the ledger
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Print what makes a shell complete commands
     Completions {
         /// For which shell
@@ -84,6 +89,7 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
+        Some(Command::Cache(command)) => cache::run(command, &global, env, console.out),
         Some(Command::Ping) => ping::run(&global, env),
     }
 }

@@ -1,6 +1,9 @@
 //! Every setting: flag, else environment, else file, else default. Read once, validated once; the environment is
 //! read nowhere else. Secrets are [`SecretString`]s and are never shown.
 
+mod cache;
+mod flags;
+mod ids;
 mod layers;
 
 use std::{
@@ -9,69 +12,19 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
 use secrecy::SecretString;
 use url::Url;
 
 use self::layers::{Layers, durability, log_format, size};
-use crate::domain::alias::{self, Aliases};
-
-/// The flags of `reprise serve`; each has its own name in the environment and in the file.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
-#[command(next_help_heading = "Settings")]
-#[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
-pub struct Flags {
-    /// Address to listen on [env: REPRISE_HOST] [default: 127.0.0.1]
-    #[arg(long, value_name = "ADDRESS")]
-    pub host: Option<String>,
-    /// Port to listen on; 0 takes any free one [env: REPRISE_PORT] [default: 8000]
-    #[arg(long, value_name = "PORT")]
-    pub port: Option<String>,
-    /// Key that clients must show [env: REPRISE_API_KEY]
-    #[arg(long, value_name = "KEY")]
-    pub api_key: Option<String>,
-    /// Ask for no key, although other machines can reach the address [env: REPRISE_NO_AUTH]
-    #[arg(long)]
-    pub no_auth: bool,
-    /// Where the Messages API is; the help has its default, a bare URL that rustdoc would not take.
-    #[arg(
-        long,
-        value_name = "URL",
-        help = "Where the Messages API is [env: ANTHROPIC_BASE_URL] [default: https://api.anthropic.com]"
-    )]
-    pub anthropic_base_url: Option<String>,
-    /// Largest request body, in bytes or as 32MiB [env: REPRISE_MAX_BODY] [default: 32MiB]
-    #[arg(long, value_name = "SIZE")]
-    pub max_body: Option<String>,
-    /// How long Anthropic may be silent [env: REPRISE_UPSTREAM_IDLE_TIMEOUT] [default: 120s]
-    #[arg(long, value_name = "TIME")]
-    pub upstream_idle_timeout: Option<String>,
-    /// How long an answer in the ledger may be served [env: REPRISE_CACHE_TTL] [default: 30d]
-    #[arg(long, value_name = "TIME")]
-    pub cache_ttl: Option<String>,
-    /// `full` survives a power failure, `normal` a crash; for slow disks [env: REPRISE_DURABILITY] [default: full]
-    #[arg(long, value_name = "HOW")]
-    pub durability: Option<String>,
-    /// `text` or `json` [env: REPRISE_LOG_FORMAT] [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    pub log_format: Option<String>,
-    /// What to log: error, warn, info, debug, or by module as in reprise=debug [env: REPRISE_LOG] [default: info]
-    #[arg(long, value_name = "FILTER")]
-    pub log: Option<String>,
-}
-
-/// The flags that every command takes.
-#[derive(Debug, Default, Clone, Args)]
-#[command(next_help_heading = "Global options")]
-#[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
-pub struct GlobalFlags {
-    /// The ledger, as sqlite:///path/to/file [env: REPRISE_DATABASE_URL] [default: ~/.local/share/reprise/reprise.db]
-    #[arg(long, value_name = "URL", global = true)]
-    pub database_url: Option<String>,
-    /// TOML file with settings, named as the flags: max_body = "32MiB" [env: REPRISE_CONFIG]
-    #[arg(long, value_name = "FILE", global = true)]
-    pub config: Option<PathBuf>,
-}
+pub use self::{
+    flags::{CacheFlags, Flags, GlobalFlags, OpenWebUiFlags},
+    ids::IdHeaders,
+    layers::time,
+};
+use crate::domain::{
+    alias::{self, Aliases},
+    cache::{Policy, Sharing, Vouched},
+};
 
 /// All settings, validated.
 #[derive(Debug)]
@@ -92,8 +45,18 @@ pub struct Config {
     pub max_body: usize,
     /// How long Anthropic may be silent.
     pub upstream_idle: Duration,
-    /// How long an answer in the ledger may be served.
-    pub cache_ttl: Duration,
+    /// What the ledger may answer.
+    pub cache: Policy,
+    /// Whether a chat in Open WebUI is told that its answer comes from the ledger.
+    pub status_line: bool,
+    /// The model, or alias, that Open WebUI's background calls are asked of; `None`: each its own.
+    pub task_model: Option<String>,
+    /// Which headers say who asks.
+    pub id_headers: IdHeaders,
+    /// What Open WebUI signs its users with; `None`: they are not signed.
+    pub user_jwt_secret: Option<SecretString>,
+    /// What an operator must show; `None`: to be on this machine.
+    pub admin_key: Option<SecretString>,
     /// What a committed answer survives.
     pub durability: Durability,
     /// How logs are written.
@@ -109,8 +72,27 @@ pub struct Config {
 pub struct Offline {
     /// What clients must show.
     pub client_key: Option<SecretString>,
+    /// Where the Messages API is.
+    pub anthropic_base_url: Url,
+    /// Among whom answers are shared.
+    pub sharing: Sharing,
+    /// Whether a user who is not signed is vouched for.
+    pub vouched: Vouched,
+    /// What background calls are asked of; `None`: what each asks for.
+    pub task_model: Option<String>,
     /// What the operator named.
     pub aliases: Aliases,
+}
+
+/// The settings that a command needs which changes a ledger that a server may be using.
+#[derive(Debug)]
+pub struct Operator {
+    /// The ledger.
+    pub database_url: String,
+    /// Where a server with the same settings answers on this machine.
+    pub address: SocketAddr,
+    /// What it wants operators to show.
+    pub admin_key: Option<SecretString>,
 }
 
 /// What a committed answer survives.
@@ -236,7 +218,12 @@ impl Config {
             database_url: layers.database_url(env)?,
             max_body: layers.read_as("max_body", "a size such as 32MiB", size)?.unwrap_or(32 << 20),
             upstream_idle: layers.time("upstream_idle_timeout")?.unwrap_or(Duration::from_mins(2)),
-            cache_ttl: layers.time("cache_ttl")?.unwrap_or(Duration::from_hours(30 * 24)),
+            cache: cache::policy(&layers)?,
+            status_line: !layers.switch("no_status_line")?,
+            task_model: layers.name("task_model")?,
+            id_headers: ids::id_headers(&layers)?,
+            user_jwt_secret: layers.secret("user_jwt_secret")?,
+            admin_key: layers.secret("admin_key")?,
             durability: layers
                 .read_as("durability", "`full` or `normal`", durability)?
                 .unwrap_or(Durability::Full),
@@ -248,7 +235,7 @@ impl Config {
                 .map_or_else(|| "info".to_owned(), |setting| setting.value.clone()),
             aliases: layers.aliases.clone(),
         };
-        let no_auth = layers.parse("no_auth", "`true` or `false`")?.unwrap_or(false);
+        let no_auth = layers.switch("no_auth")?;
         if config.client_key.is_none() && !config.host.is_loopback() && !no_auth {
             return Err(Error::Unprotected { host: config.host });
         }
@@ -258,12 +245,32 @@ impl Config {
     /// What `reprise explain` needs.
     pub fn offline(global: &GlobalFlags, env: Env<'_>) -> Result<Offline, Error> {
         let layers = Layers::read(&Flags::default(), global, env)?;
-        Ok(Offline { client_key: layers.secret("api_key")?, aliases: layers.aliases })
+        Ok(Offline {
+            client_key: layers.secret("api_key")?,
+            anthropic_base_url: layers.base_url()?,
+            sharing: cache::policy(&layers)?.sharing,
+            vouched: match layers.secret("user_jwt_secret")? {
+                None => Vouched::Yes,
+                Some(_) => Vouched::No,
+            },
+            task_model: layers.name("task_model")?,
+            aliases: layers.aliases,
+        })
     }
 
     /// Where the ledger is, for commands that only read it.
     pub fn ledger(global: &GlobalFlags, env: Env<'_>) -> Result<String, Error> {
         Layers::read(&Flags::default(), global, env)?.database_url(env)
+    }
+
+    /// What a command needs that changes the ledger.
+    pub fn operator(global: &GlobalFlags, env: Env<'_>) -> Result<Operator, Error> {
+        let layers = Layers::read(&Flags::default(), global, env)?;
+        Ok(Operator {
+            database_url: layers.database_url(env)?,
+            address: Self::local_address(global, env)?,
+            admin_key: layers.secret("admin_key")?,
+        })
     }
 
     /// Where a server with these settings answers on this machine.
@@ -308,7 +315,7 @@ mod tests {
         let flags = Flags { port: Some("3".to_owned()), ..Flags::default() };
         let config = load(&flags, file, &env).unwrap();
         assert_eq!((config.port, config.max_body), (3, 2048));
-        assert_eq!(config.cache_ttl, Duration::from_hours(2));
+        assert_eq!(config.cache.ttl, Duration::from_hours(2));
         assert_eq!(config.upstream_idle, Duration::from_mins(2));
         assert_eq!(config.database_url, "sqlite:///home/someone/.local/share/reprise/reprise.db");
     }

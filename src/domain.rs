@@ -3,11 +3,14 @@
 pub mod alias;
 pub mod anthropic;
 pub mod cache;
+pub mod cassette;
 pub mod catalog;
 pub mod chain;
+pub mod diff;
 pub mod exchange;
 pub mod histogram;
 pub mod json;
+pub mod open_webui;
 pub mod openai;
 pub mod price;
 pub mod recording;

@@ -42,8 +42,11 @@
 //!    Claude gave them (`answer/recall.rs`). It translates ([`domain::translate::request`]; whatever is dropped or
 //!    changed is a note), takes the result apart into the texts that are hashed, kept and sent
 //!    ([`domain::anthropic::Texts`]) and computes its key ([`domain::cache::key`]).
-//! 3. [`domain::cache::source`] says where the answer may come from. The ledger is asked ([`store::Ledger::find`]): if
-//!    it has one, that recording is read, and a call without an exchange of its own goes into the ledger.
+//! 3. Who may answer is decided ([`domain::cache::decide`], a table of rules with a reason for each verdict) from facts
+//!    that `answer/choose.rs` gathers: what the ledger has and who asked before ([`store::Ledger::find`]), what is running
+//!    (`answer/desk.rs`, which also lets one of many ask and the others join, under one lock). A recording from the
+//!    ledger, or the one that is running, is read by a call without an exchange of its own (`answer/sources.rs`,
+//!    `answer/guest.rs`).
 //! 4. Otherwise a pump is spawned (`answer/pump.rs`). It commits a row in `running`, sends the request
 //!    ([`upstream::Upstream::send`]), and appends what each read of the network brings to a live recording
 //!    (`answer/live.rs`), looking only at the few events that the ledger's row needs. What upstream refuses by name is
@@ -65,8 +68,9 @@
 //! # What is promised of faults
 //!
 //! The ledger's troubles never cost an answer: waits for its commits are bounded, rows stay queued. An upstream that
-//! fails is passed on truthfully (but for what leaving out a refused parameter mends, which a note says), before the first byte as HTTP, after it as an error in the stream. A stream without
-//! `message_stop` is an error, never a silent end. No key is ever written, logged or echoed.
+//! fails is passed on truthfully (but for what leaving out a refused parameter mends, which a note says), before the
+//! first byte as HTTP, after it as an error in the stream, to all who read along. A stream without `message_stop` is an
+//! error, never a silent end. No key is ever written, logged or echoed.
 
 pub mod answer;
 pub mod cli;

@@ -4,8 +4,10 @@ mod explain;
 mod numbers;
 pub mod prices;
 pub mod stats;
+mod why;
 
 pub use explain::{Asked, Caller, Estimate, Explanation, Refused};
 pub use numbers::counted;
 pub use prices::PriceList;
 pub use stats::Stats;
+pub use why::{NoWhy, Why};

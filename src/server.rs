@@ -10,6 +10,7 @@ mod health;
 mod limits;
 mod messages;
 mod models;
+mod operator;
 
 use std::{
     io,
@@ -32,7 +33,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{auth::Auth, dialect::Dialect, error::Rejection};
+use self::{auth::Auth, caller::Callers, dialect::Dialect, error::Rejection};
 use crate::{
     answer::{self, Answers, Failure, Models},
     config::{Config, Durability},
@@ -95,6 +96,7 @@ struct Inner {
     answers: Answers,
     models: Models,
     auth: Auth,
+    callers: Callers,
     largest_body: usize,
 }
 
@@ -118,7 +120,13 @@ impl Server {
         let ledger =
             Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &writing).await?;
         let aliases = Arc::new(config.aliases);
-        let settings = answer::Settings { ttl: config.cache_ttl, status_of, aliases };
+        let settings = answer::Settings {
+            cache: config.cache,
+            status_line: config.status_line,
+            task_model: config.task_model.map(Arc::from),
+            status_of,
+            aliases,
+        };
         let answers = Answers::new(
             upstream,
             ledger,
@@ -130,7 +138,8 @@ impl Server {
         let app = App(Arc::new(Inner {
             models: Models::new(answers.clone()),
             answers,
-            auth: Auth::new(config.client_key, config.anthropic_key),
+            auth: Auth::new(config.client_key, config.anthropic_key, config.admin_key),
+            callers: Callers::new(config.id_headers, config.user_jwt_secret.as_ref()),
             largest_body: config.max_body,
         }));
         Ok(Self { listener, app, tasks, writing, stop })
@@ -177,6 +186,7 @@ fn router(app: App) -> Router {
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
+        .route("/cache/clear", post(operator::clear_cache))
         .fallback(async |request: Request| Rejection::NoSuchPath(request.uri().path().to_owned()))
         .method_not_allowed_fallback(async |request: Request| {
             Rejection::WrongMethod(request.method().to_string())

@@ -8,9 +8,11 @@
 
 mod batch;
 mod chain;
+mod clear;
 mod error;
 mod hot;
 mod lost;
+mod past;
 pub mod prices;
 pub mod prune;
 mod read;
@@ -22,7 +24,7 @@ mod writer;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -41,13 +43,15 @@ use self::{
     writer::{Queued, Shared},
 };
 pub use self::{
+    clear::Clearing,
     error::Error,
+    past::Past,
     read::{ModelTotals, Reader},
-    record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored},
+    record::{CallEnd, CallFacts, CallRow, Found, Opening, Sealing, Stored},
     rollup::{WORTH_SUMMING_UP, roll_up},
 };
 use crate::domain::{
-    cache::CacheKey,
+    cache::{Asked, CacheKey},
     chain::Chain,
     exchange::{OwnerId, UnixMillis},
 };
@@ -206,8 +210,10 @@ impl Ledger {
             tokens: sealing.tokens,
             cost: sealing.cost,
             ended_at: sealing.ended_at,
+            was_read: Arc::default(),
         });
         let key = opening.key;
+        let epoch = self.hot().epoch();
         let (asked, client) = self.packed(opening).await.unwrap_or_default();
         let recording = match recording {
             Some(recording) => {
@@ -221,7 +227,7 @@ impl Ledger {
             .commit(Op::Seal(Box::new(Seal { opening, sealing, asked, client, recording })))
             .await;
         if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
-            self.hot.lock().unwrap_or_else(PoisonError::into_inner).insert(key, stored);
+            self.hot().insert(epoch, key, stored);
         }
         sealed
     }
@@ -244,19 +250,36 @@ impl Ledger {
         }
     }
 
-    /// The newest answer to `key` that ended at `not_before` or later, committed or not.
+    /// What is known of `key`: its newest answer, and whether `chat` has asked for it before, to answer into which
+    /// message.
     pub async fn find(
         &self,
         key: &CacheKey,
-        not_before: UnixMillis,
-    ) -> Result<Option<Stored>, Error> {
-        let hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-        match hot {
-            Some(stored) if stored.ended_at >= not_before => Ok(Some(stored)),
-            // Nobody else writes to this ledger, so what is in memory is the newest.
-            Some(_) => Ok(None),
-            None => self.reader.find(key, not_before).await,
-        }
+        chat: Option<(&str, Option<&str>)>,
+    ) -> Result<Found, Error> {
+        let asked = match chat {
+            Some((chat, message)) => self.reader.asked(key, chat, message).await?,
+            None => Asked::Never,
+        };
+        let stored = match self.newest(key) {
+            Some(stored) => Some(stored),
+            None => self.reader.find(key).await?,
+        };
+        Ok(Found { stored, asked })
+    }
+
+    /// The newest answer to `key`, if it is in memory. Nobody else writes to this ledger, so what is in memory is newer
+    /// than what is not.
+    pub fn newest(&self, key: &CacheKey) -> Option<Stored> {
+        self.hot().get(key).cloned()
+    }
+
+    fn forget_hot(&self) {
+        self.hot().forget();
+    }
+
+    fn hot(&self) -> MutexGuard<'_, Hot> {
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The committed ledger, for reports and replay.

@@ -136,6 +136,11 @@ pub enum More {
     No,
 }
 
+/// The address of an API, with or without `/v1`, as [`Upstream::base`] tells it.
+pub fn bare(base: &Url) -> String {
+    base.as_str().trim_end_matches('/').trim_end_matches("/v1").to_owned()
+}
+
 impl Upstream {
     /// A client for the API at `base`; nothing is sent yet. `idle` bounds each wait for bytes.
     ///
@@ -143,7 +148,7 @@ impl Upstream {
     ///
     /// When the machine has no CA certificates.
     pub fn new(base: &Url, idle: Duration) -> reqwest::Result<Self> {
-        let base = base.as_str().trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        let base = bare(base);
         let pooled = builder().pool_idle_timeout(Duration::from_secs(90)).build()?;
         Ok(Self { pooled, fresh: OnceLock::new(), base, idle, reachable: Mutex::default() })
     }

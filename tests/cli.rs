@@ -92,6 +92,7 @@ fn help_and_version() {
     home.check("help_prices", &home.told(&["prices", "--help"]));
     home.check("help_prune", &home.told(&["prune", "--help"]));
     home.check("help_prices_import", &home.told(&["prices", "import", "--help"]));
+    home.check("help_cache_clear", &home.told(&["cache", "clear", "--help"]));
     home.check("version", &home.told(&["--version"]));
     assert_eq!(home.told(&["help", "stats"]), home.told(&["stats", "--help"]));
     assert_eq!(home.told(&["-h"]), home.told(&["--help"]));
@@ -116,6 +117,28 @@ async fn global_options_stand_before_or_after_the_command() {
     assert_eq!(home.told(&["--config", &file, "stats"]), after);
     assert_eq!(told(home.reprise(&["stats"]).env("REPRISE_DATABASE_URL", &ledger)), after);
     assert_eq!(told(home.reprise(&["stats"]).env("REPRISE_CONFIG", &file)), after);
+}
+
+#[tokio::test]
+async fn the_cache_is_cleared_without_a_server_too() {
+    let home = Home::new();
+    home.check("cache_clear_missing", &home.told(&["cache", "clear"]));
+    home.check("cache_clear_bad_key", &home.told(&["cache", "clear", "--key", "x"]));
+    let ledger = format!("sqlite://{}", home.path("ledger.db"));
+    Books::open(&ledger).await.close().await;
+    let clear =
+        |more: &[&str]| home.told(&[&["cache", "clear", "--database-url", &ledger], more].concat());
+    home.check("cache_clear_bad_time", &clear(&["--older-than", "soon"]));
+    assert!(clear(&["--dry-run"]).contains("no answers to clear\n"));
+    assert!(clear(&[]).contains("no answers to clear\n"));
+    let busy = Books::open(&ledger).await;
+    home.check(
+        "cache_clear_server_elsewhere",
+        &told(
+            home.reprise(&["cache", "clear", "--database-url", &ledger]).env("REPRISE_PORT", "1"),
+        ),
+    );
+    busy.close().await;
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@
 
 #[path = "corpus/answers.rs"]
 mod answers;
+#[path = "corpus/cassettes.rs"]
+mod cassettes;
 #[path = "corpus/heard.rs"]
 mod heard;
 #[path = "corpus/pairs.rs"]

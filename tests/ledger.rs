@@ -10,7 +10,7 @@ use std::{
 
 use reprise::{
     domain::{
-        cache::CacheKey,
+        cache::{Asked, CacheKey},
         chain::{Chain, Hash},
         exchange::{
             AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
@@ -119,6 +119,7 @@ fn call_end(status: Option<u16>) -> CallEnd {
 fn hit(n: u128, answered_by: AnsweredBy) -> CallRow {
     CallRow {
         facts: CallFacts { answered_by, client_chain: Some(chat(2)), ..facts(n) },
+        key: key(n),
         exchange: None,
         status: Some(200),
         outcome: Outcome::Complete,
@@ -213,8 +214,8 @@ async fn exchange(ledger: &Ledger, opening: Opening, sealing: Sealing) {
 async fn a_sealed_exchange_is_found(ledger: &Ledger) {
     exchange(ledger, opening(1, Some(chat(3))), sealing("hello", 50)).await;
     for stored in [
-        ledger.find(&key(1), EVER).await.unwrap().unwrap(),
-        ledger.reader().find(&key(1), EVER).await.unwrap().unwrap(),
+        ledger.find(&key(1), None).await.unwrap().stored.unwrap(),
+        ledger.reader().find(&key(1)).await.unwrap().unwrap(),
     ] {
         assert_eq!(stored.exchange, opening(1, None).exchange);
         assert_eq!(bytes(&stored.recording), bytes(&recording("hello")));
@@ -224,23 +225,45 @@ async fn a_sealed_exchange_is_found(ledger: &Ledger) {
         assert_eq!(stored.cost, Cost::Exact(NanoDollars(1_234)));
         assert_eq!(stored.ended_at, UnixMillis(50));
     }
-    assert!(ledger.find(&key(2), EVER).await.unwrap().is_none());
+    assert!(ledger.find(&key(2), None).await.unwrap().stored.is_none());
     let chain = chat(3);
     let loaded = ledger.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
     assert_eq!(loaded, *chain);
 }
 
-async fn the_newest_is_found_unless_it_is_too_old(ledger: &Ledger) {
+async fn the_newest_is_found(ledger: &Ledger) {
     for (n, ended_at) in [(10, 100), (11, 300), (12, 200)] {
         let opening = Opening { key: key(10), ..opening(n, None) };
         exchange(ledger, opening, sealing(&format!("at {ended_at}"), ended_at)).await;
     }
-    for (not_before, expected) in [(0, Some(300)), (300, Some(300)), (301, None)] {
-        let hot = ledger.find(&key(10), UnixMillis(not_before)).await.unwrap();
-        let cold = ledger.reader().find(&key(10), UnixMillis(not_before)).await.unwrap();
-        let found = [hot, cold].map(|stored| stored.map(|stored| stored.ended_at.0));
-        assert_eq!(found, [expected, expected], "not before {not_before}");
-    }
+    let hot = ledger.find(&key(10), None).await.unwrap().stored.unwrap();
+    let cold = ledger.reader().find(&key(10)).await.unwrap().unwrap();
+    assert_eq!([hot.ended_at, cold.ended_at], [UnixMillis(300); 2]);
+}
+
+async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
+    let asks = |n, chat: &str, message: Option<&str>| {
+        let call = CallFacts {
+            chat: Some(chat.to_owned()),
+            message: message.map(str::to_owned),
+            ..facts(n)
+        };
+        Opening { key: key(40), call, ..opening(n, None) }
+    };
+    let failed = Sealing { outcome: Outcome::Failed, servable: false, ..sealing("no", 1) };
+    exchange(ledger, asks(40, "a", Some("m1")), failed).await;
+    exchange(ledger, asks(41, "b", None), sealing("yes", 1)).await;
+    let asked =
+        async |n, chat, message| ledger.find(&key(n), Some((chat, message))).await.unwrap().asked;
+    assert_eq!(asked(40, "a", Some("m1")).await, Asked::SameMessage);
+    assert_eq!(asked(40, "a", Some("m2")).await, Asked::OtherMessage);
+    assert_eq!(asked(40, "b", Some("m1")).await, Asked::OtherMessage);
+    assert_eq!(asked(40, "c", Some("m1")).await, Asked::Never);
+    assert_eq!(asked(39, "a", Some("m1")).await, Asked::Never);
+    let call = CallFacts { chat: Some("c".to_owned()), ..facts(42) };
+    ledger.record(CallRow { facts: call, key: key(40), ..hit(42, AnsweredBy::Hit) });
+    settled(ledger).await;
+    assert_eq!(asked(40, "c", Some("message 2")).await, Asked::OtherMessage);
 }
 
 async fn what_is_not_servable_is_never_found(ledger: &Ledger) {
@@ -249,8 +272,8 @@ async fn what_is_not_servable_is_never_found(ledger: &Ledger) {
     let bodiless = Sealing { recording: None, ..sealing("no", 1) };
     exchange(ledger, opening(21, None), bodiless).await;
     for n in [20, 21] {
-        assert!(ledger.find(&key(n), EVER).await.unwrap().is_none());
-        assert!(ledger.reader().find(&key(n), EVER).await.unwrap().is_none());
+        assert!(ledger.find(&key(n), None).await.unwrap().stored.is_none());
+        assert!(ledger.reader().find(&key(n)).await.unwrap().is_none());
     }
 }
 
@@ -313,7 +336,7 @@ async fn opening_and_sealing_share_a_commit(ledger: &Ledger) {
     let both = tokio::join!(ledger.open_exchange(&opening), ledger.seal(&opening, sealing("x", 1)));
     assert_eq!(both, (Durable::Committed, Durable::Committed));
     assert_eq!(ledger.state().commits, before + 1);
-    assert!(ledger.reader().find(&key(50), EVER).await.unwrap().is_some());
+    assert!(ledger.reader().find(&key(50)).await.unwrap().is_some());
 }
 
 async fn many_share_a_commit(ledger: &Ledger) {
@@ -326,7 +349,7 @@ async fn many_share_a_commit(ledger: &Ledger) {
     let commits = ledger.state().commits - before;
     assert!(commits < 40, "400 operations took {commits} commits");
     for n in 0..200 {
-        let stored = ledger.reader().find(&key(n), EVER).await.unwrap().unwrap();
+        let stored = ledger.reader().find(&key(n)).await.unwrap().unwrap();
         assert_eq!(bytes(&stored.recording), bytes(&recording(&format!("{n}"))));
     }
 }
@@ -361,7 +384,8 @@ macro_rules! contract {
 
 contract! {
     a_sealed_exchange_is_found,
-    the_newest_is_found_unless_it_is_too_old,
+    the_newest_is_found,
+    a_chat_is_known_to_have_asked_whatever_came_of_it,
     what_is_not_servable_is_never_found,
     totals_tell_money_spent_from_money_saved,
     one_bad_row_does_not_take_others_along,
@@ -463,7 +487,7 @@ async fn what_a_dead_process_left_running_is_lost() {
     assert_eq!(found.await, 1);
     let totals = ledger.reader().totals(EVER..NEVER).await.unwrap();
     assert_eq!((totals[0].misses, totals[0].at_least, totals[0].errors), (1, 1, 1));
-    assert!(ledger.find(&key(1), EVER).await.unwrap().is_none());
+    assert!(ledger.find(&key(1), None).await.unwrap().stored.is_none());
 }
 
 /// The second exchange goes on with the answer of the first: one call, which ends with it.
@@ -571,7 +595,7 @@ async fn what_is_committed_is_in_the_files_already() {
     }
     let options = Options::new(format!("sqlite://{}", copy.display()));
     let after = bench.open_with(&options).await.unwrap();
-    assert!(after.find(&key(1), EVER).await.unwrap().is_some());
+    assert!(after.find(&key(1), None).await.unwrap().stored.is_some());
     let totals = after.reader().totals(EVER..NEVER).await.unwrap();
     assert_eq!(totals.iter().map(|model| model.calls).sum::<u64>(), 2);
 }
@@ -584,7 +608,7 @@ async fn a_ledger_has_one_owner_and_any_readers() {
     let refused = bench.open_with(&bench.options()).await.unwrap_err().to_string();
     assert!(refused.contains(&format!("in use by process {}", std::process::id())), "{refused}");
     let reader = Reader::open(&bench.options().url).await.unwrap();
-    assert!(reader.find(&key(1), EVER).await.unwrap().is_some());
+    assert!(reader.find(&key(1)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -592,12 +616,12 @@ async fn a_closed_ledger_is_one_file_and_opens_again() {
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, None), sealing("x", 1)).await;
-    assert!(ledger.reader().find(&key(1), EVER).await.unwrap().is_some());
+    assert!(ledger.reader().find(&key(1)).await.unwrap().is_some());
     ledger.close(GRACE).await;
     let beside = |end| PathBuf::from(format!("{}{end}", bench.path().display()));
     assert!(!beside("-wal").exists() && !beside("-shm").exists());
     let ledger = bench.open().await;
-    assert!(ledger.find(&key(1), EVER).await.unwrap().is_some());
+    assert!(ledger.find(&key(1), None).await.unwrap().stored.is_some());
 }
 
 #[tokio::test]
@@ -652,8 +676,8 @@ async fn what_cannot_be_written_yet_is_late_and_then_written() {
     let opening = Arc::new(opening(1, Some(chat(3))));
     assert_eq!(ledger.open_exchange(&opening).await, Durable::Late);
     assert_eq!(ledger.seal(&opening, sealing("kept", 1)).await, Durable::Late);
-    assert!(ledger.find(&key(1), EVER).await.unwrap().is_some(), "served before its commit");
-    assert!(ledger.reader().find(&key(1), EVER).await.unwrap().is_none());
+    assert!(ledger.find(&key(1), None).await.unwrap().stored.is_some(), "served before its commit");
+    assert!(ledger.reader().find(&key(1)).await.unwrap().is_none());
     until("the ledger says so", || !ledger.state().writable).await;
     let state = ledger.state();
     assert_eq!((state.queued, state.late), (2, 2));
@@ -663,7 +687,7 @@ async fn what_cannot_be_written_yet_is_late_and_then_written() {
     settled(&ledger).await;
     assert!(ledger.state().writable);
     assert_eq!(ledger.state().queued_bytes, 0);
-    assert!(ledger.reader().find(&key(1), EVER).await.unwrap().is_some());
+    assert!(ledger.reader().find(&key(1)).await.unwrap().is_some());
     let chain = chat(3);
     assert!(ledger.reader().load_chain(chain.frame.hash, chain.head()).await.is_ok());
 }
@@ -694,7 +718,7 @@ async fn a_full_queue_drops_bodies_and_keeps_rows() {
     assert!((6..8).contains(&count(dropped).await), "the first ones still had room");
     let broken = "select count(*) from exchange where recording is null and servable";
     assert_eq!(count(broken).await, 0);
-    assert!(ledger.find(&key(7), EVER).await.unwrap().is_none());
+    assert!(ledger.find(&key(7), None).await.unwrap().stored.is_none());
 }
 
 #[tokio::test]

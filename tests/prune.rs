@@ -11,7 +11,7 @@ use bench::{Bench, DAY, FIRST, GRACE, NOW, chat, days, everyone, key, opening, r
 use reprise::{
     domain::{
         catalog::Catalog,
-        exchange::{AnswerRef, ExchangeId, OwnerId, UnixMillis},
+        exchange::{AnswerRef, ExchangeId, OwnerId},
     },
     store::{
         self, Durable, Error, Opening, Reader, Sealing,
@@ -34,8 +34,8 @@ async fn totals_stay_when_bodies_go() {
     assert_eq!(bench.totals().await, before);
     bench.is_sound().await;
     let reader = Reader::open(&bench.url()).await.unwrap();
-    assert!(reader.find(&key(40), UnixMillis(0)).await.unwrap().is_none());
-    assert!(reader.find(&key(41), UnixMillis(0)).await.unwrap().is_some());
+    assert!(reader.find(&key(40)).await.unwrap().is_none());
+    assert!(reader.find(&key(41)).await.unwrap().is_some());
     assert!(bench.path().metadata().unwrap().len() < pruned.bytes_before);
     assert_eq!(bench.path().metadata().unwrap().len(), pruned.bytes_after);
 
@@ -102,7 +102,7 @@ async fn the_oldest_go_until_the_file_is_small_enough() {
     assert_eq!(bench.totals().await, before);
     bench.is_sound().await;
     let reader = Reader::open(&bench.url()).await.unwrap();
-    assert!(reader.find(&key(60), UnixMillis(0)).await.unwrap().is_some(), "the newest stay");
+    assert!(reader.find(&key(60)).await.unwrap().is_some(), "the newest stay");
 
     // What cannot be reached is no reason to go on for ever.
     let (pruned, _) = bench.prune(&Limits { max_bytes: Some(1), ..everyone() }, usize::MAX).await;
@@ -199,7 +199,7 @@ async fn an_exchange_that_still_answers_stays() {
     assert_eq!((pruned.calls, pruned.exchanges), (81, 39));
     bench.is_sound().await;
     let reader = Reader::open(&bench.url()).await.unwrap();
-    assert!(reader.find(&key(1), UnixMillis(0)).await.unwrap().is_some());
+    assert!(reader.find(&key(1)).await.unwrap().is_some());
     let found = reader.answers("ann", &[AnswerRef::call("call 72")]).await.unwrap();
     assert_eq!(found[0].1.events().count(), 2, "with the part before it");
 

@@ -140,10 +140,11 @@ impl Said {
         }
     }
 
-    pub(super) fn is_storable(&self) -> bool {
+    /// Whether the answer may rest on more than what is asked.
+    pub(super) fn reaches_out(&self) -> bool {
         match self {
-            Self::Chat { translated, .. } => cache::is_storable(&translated.request),
-            Self::Messages { native, .. } => native.storable,
+            Self::Chat { translated, .. } => cache::reaches_out(&translated.request),
+            Self::Messages { native, .. } => native.reaches_out,
         }
     }
 

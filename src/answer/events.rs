@@ -40,7 +40,7 @@ impl Events {
             };
             self.ended = end.is_some();
             let failure = match end {
-                Some(End::Failed(failure)) => error_event(&failure),
+                Some(End::Failed(failure, _)) => error_event(&failure),
                 _ => Vec::new(),
             };
             let bytes = match (&*self.unseen, &*failure) {
@@ -82,8 +82,8 @@ fn error_event(failure: &Failure) -> Vec<u8> {
 /// The whole message as JSON, once it is there.
 pub async fn message(mut reader: Reader) -> Result<Bytes, Arc<Failure>> {
     match reader.whole().await {
-        (_, End::Failed(failure)) => Err(failure),
-        (recording, End::Whole { .. }) => {
+        (_, End::Failed(failure, _)) => Err(failure),
+        (recording, End::Whole(_)) => {
             let message = anthropic::assemble(&recording).map_err(Failure::from)?;
             Ok(message.into())
         }

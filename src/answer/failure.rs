@@ -1,7 +1,7 @@
 //! Why a question that could be read got no whole answer: matched exhaustively where it becomes HTTP.
 
 use crate::{
-    domain::{anthropic::StreamError, openai, translate},
+    domain::{anthropic::StreamError, cache::Reason, openai, translate},
     upstream,
 };
 
@@ -20,9 +20,12 @@ pub enum Failure {
     /// Reprise is being shut down.
     #[error("Reprise is being shut down")]
     ShuttingDown,
-    /// `only-if-cached`, and there is nothing.
-    #[error("the ledger has no answer to this request, and Cache-Control says only-if-cached")]
-    NotCached,
+    /// `only-if-cached`, and there is nothing, or nothing that may be served.
+    #[error(
+        "the ledger has no answer to this request that it may give ({}), and Cache-Control says only-if-cached",
+        .0.as_str()
+    )]
+    NotCached(Reason),
 }
 
 impl Failure {
@@ -38,7 +41,7 @@ impl Failure {
             | Self::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder) => "unreadable",
             Self::TooLarge => "too_large",
             Self::ShuttingDown => "shutdown",
-            Self::NotCached => "not_cached",
+            Self::NotCached(_) => "not_cached",
         }
     }
 
@@ -56,7 +59,7 @@ impl Failure {
             Self::Upstream(upstream::Error::Silent(_)) => ours("upstream_timeout"),
             Self::Upstream(_) | Self::Stream(_) | Self::TooLarge => ours("upstream_unavailable"),
             Self::ShuttingDown => ours("shutting_down"),
-            Self::NotCached => ours("not_cached"),
+            Self::NotCached(_) => ours("not_cached"),
         }
     }
 }

@@ -8,11 +8,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::failure::Failure;
+use super::{failure::Failure, guest::Guest};
 use crate::{
     domain::{
         anthropic::StreamError,
-        exchange::{Cost, Tokens},
+        exchange::{Cost, NanoDollars, Outcome, Tokens},
         recording::{Recording, Segment},
     },
     upstream::Head,
@@ -22,14 +22,31 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum End {
     /// With `message_stop`.
-    Whole {
-        /// What it cost when it was asked.
-        cost: Cost,
-        /// What it used.
-        tokens: Tokens,
-    },
+    Whole(Totals),
     /// Before that.
-    Failed(Arc<Failure>),
+    Failed(Arc<Failure>, Totals),
+}
+
+/// What is known of an answer at its end.
+#[derive(Debug, Clone)]
+pub struct Totals {
+    /// How its exchange ended.
+    pub outcome: Outcome,
+    /// The model as upstream named it; `None`: it never said.
+    pub model: Option<Arc<str>>,
+    /// What it used.
+    pub tokens: Tokens,
+    /// What it cost when it was asked.
+    pub cost: Cost,
+}
+
+impl End {
+    /// The end of an answer of which nothing more is known.
+    fn cut() -> Self {
+        let cost = Cost::AtLeast(NanoDollars(0));
+        let totals = Totals { outcome: Outcome::Cut, model: None, tokens: Tokens::default(), cost };
+        Self::Failed(Arc::new(StreamError::Cut.into()), totals)
+    }
 }
 
 #[derive(Debug)]
@@ -62,13 +79,13 @@ impl Live {
 pub(super) fn start() -> (Writer, Reader) {
     let state = State { readers: 1, ..State::default() };
     let live = Arc::new(Live { state: Mutex::new(state) });
-    (Writer { live: Arc::clone(&live) }, Reader { live, seen: 0 })
+    (Writer { live: Arc::clone(&live) }, Reader { live, seen: 0, guest: None })
 }
 
 /// A reader of a recording that has ended long ago.
 pub(super) fn stored(recording: Recording, end: End) -> Reader {
     let state = State { recording, end: Some(end), readers: 1, ..State::default() };
-    Reader { live: Arc::new(Live { state: Mutex::new(state) }), seen: 0 }
+    Reader { live: Arc::new(Live { state: Mutex::new(state) }), seen: 0, guest: None }
 }
 
 /// The one who appends. Dropped before the end, it leaves the recording cut.
@@ -77,7 +94,37 @@ pub(super) struct Writer {
     live: Arc<Live>,
 }
 
+/// Where others can join the readers.
+#[derive(Debug, Clone)]
+pub(super) struct Entrance {
+    live: Arc<Live>,
+}
+
+impl Entrance {
+    /// One more reader, from the beginning on. None where the answer has ended, or where nobody is left for whom it
+    /// goes on: it is being cancelled.
+    pub(super) fn join(&self) -> Option<Reader> {
+        let mut state = self.live.lock();
+        if state.readers == 0 || state.end.is_some() {
+            return None;
+        }
+        state.readers += 1;
+        drop(state);
+        Some(Reader { live: Arc::clone(&self.live), seen: 0, guest: None })
+    }
+
+    /// How many read it.
+    pub(super) fn readers(&self) -> usize {
+        self.live.lock().readers
+    }
+}
+
 impl Writer {
+    /// Where others can join those who read what is written here.
+    pub(super) fn entrance(&self) -> Entrance {
+        Entrance { live: Arc::clone(&self.live) }
+    }
+
     /// Appends and wakes the readers once.
     pub(super) fn append(&self, segment: Segment) {
         let mut state = self.live.lock();
@@ -150,7 +197,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.finish(None, End::Failed(Arc::new(StreamError::Cut.into())));
+        self.finish(None, End::cut());
     }
 }
 
@@ -159,20 +206,35 @@ impl Drop for Writer {
 pub struct Reader {
     live: Arc<Live>,
     seen: usize,
+    /// The call that joined, where this is not the one that asked.
+    guest: Option<Box<Guest>>,
 }
 
 impl Reader {
+    /// The reader of a call that joined: it has a row of its own in the ledger.
+    pub(super) fn for_guest(self, guest: Guest) -> Self {
+        let mut reader = self;
+        reader.guest = Some(Box::new(guest));
+        reader
+    }
+
     /// Waits until there is something to read, or the end; gives a failure when that is all there is.
     pub async fn ready(&mut self) -> Result<(), Arc<Failure>> {
-        std::future::poll_fn(|context| {
+        let began = std::future::poll_fn(|context| {
             let mut state = self.live.lock();
             match &state.end {
-                Some(End::Failed(failure)) if !state.begun => Poll::Ready(Err(Arc::clone(failure))),
+                Some(End::Failed(failure, _)) if !state.begun => {
+                    Poll::Ready(Err(Arc::clone(failure)))
+                }
                 None if state.recording.is_empty() => state.wait(context),
                 _ => Poll::Ready(Ok(())),
             }
         })
-        .await
+        .await;
+        if let (Ok(()), Some(guest)) = (&began, &mut self.guest) {
+            guest.begins();
+        }
+        began
     }
 
     /// What upstream said of itself when the answer began; nothing for one from the ledger.
@@ -224,9 +286,13 @@ impl Drop for Reader {
         let mut state = self.live.lock();
         state.readers -= 1;
         let writer = if state.readers == 0 { state.writer.take() } else { None };
+        let end = state.end.clone();
         drop(state);
         if let Some(writer) = writer {
             writer.wake();
+        }
+        if let Some(guest) = self.guest.take() {
+            guest.leaves(end);
         }
     }
 }

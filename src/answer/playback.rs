@@ -16,7 +16,7 @@ use crate::domain::{
     exchange::{Cost, UnixMillis},
     openai,
     recording::Segment,
-    translate::{self, Bill, Chunks, Form, WithUsage},
+    translate::{self, Bill, Chunks, Form},
 };
 
 /// Who pays for what is read.
@@ -43,22 +43,20 @@ pub struct Stream {
     reader: Reader,
     chunks: Chunks,
     payer: Payer,
+    status_line: Option<String>,
     unseen: Vec<Arc<Segment>>,
     ended: bool,
 }
 
 impl Stream {
-    /// Reads from the beginning; `id` and `created` are the call's own.
-    pub fn new(
+    /// Reads from the beginning. The status line, if there is one, comes with the first chunks.
+    pub const fn new(
         reader: Reader,
-        id: String,
-        created: UnixMillis,
+        chunks: Chunks,
         payer: Payer,
-        usage: WithUsage,
-        form: Arc<Form>,
+        status_line: Option<String>,
     ) -> Self {
-        let chunks = Chunks::new(id, created.seconds(), usage, form);
-        Self { reader, chunks, payer, unseen: Vec::new(), ended: false }
+        Self { reader, chunks, payer, status_line, unseen: Vec::new(), ended: false }
     }
 
     /// The chunks of all that has come since the last time, in one piece; `None` after the end.
@@ -69,6 +67,7 @@ impl Stream {
             };
             let size: usize = self.unseen.iter().map(|segment| segment.bytes().len()).sum();
             let mut out = Vec::with_capacity(size + size / 2 + 1024);
+            out.extend(self.status_line.take().into_iter().flat_map(String::into_bytes));
             if let Err(error) = self.write(end, &mut out) {
                 Chunks::fail(error, &mut out);
                 self.ended = true;
@@ -93,11 +92,11 @@ impl Stream {
         }
         match end {
             None => return Ok(()),
-            Some(End::Whole { cost, .. }) => {
-                let finished = self.chunks.finish(self.payer.bill(cost), out);
+            Some(End::Whole(totals)) => {
+                let finished = self.chunks.finish(self.payer.bill(totals.cost), out);
                 finished.map_err(|error| Failure::from(error).openai())?;
             }
-            Some(End::Failed(failure)) => return Err(failure.openai()),
+            Some(End::Failed(failure, _)) => return Err(failure.openai()),
         }
         self.ended = true;
         Ok(())
@@ -113,10 +112,10 @@ pub async fn completion(
     form: &Form,
 ) -> Result<openai::Completion, Arc<Failure>> {
     match reader.whole().await {
-        (_, End::Failed(failure)) => Err(failure),
-        (recording, End::Whole { cost, .. }) => {
+        (_, End::Failed(failure, _)) => Err(failure),
+        (recording, End::Whole(totals)) => {
             let message = anthropic::fold(&recording).map_err(Failure::from)?;
-            Ok(translate::completion(message, payer.bill(cost), id, created.seconds(), form))
+            Ok(translate::completion(message, payer.bill(totals.cost), id, created.seconds(), form))
         }
     }
 }

@@ -11,10 +11,11 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Answers, failure::Failure, live::Writer, sealing};
+use super::{Answers, desk::Seat, failure::Failure, live::Writer, sealing};
 use crate::{
     domain::{
         anthropic::{self, RequestMessage, Role, StreamError, Tally, Texts},
+        cache::Keep,
         exchange::{AnswerRef, Cost, ExchangeId, Micros, Outcome, Tokens},
         recording::{Recorder, Recording, Segment},
         translate::{self, Note, Remedy},
@@ -41,10 +42,8 @@ pub(super) struct Exchange {
     pub request: Option<Arc<anthropic::Request>>,
     /// What has been dropped or changed of what the client sent.
     pub notes: Vec<Note>,
-    /// Whether bodies may be kept.
-    pub keep: bool,
-    /// Whether the answer may be served again, if it turns out well.
-    pub servable: bool,
+    /// What of it is kept.
+    pub keep: Keep,
 }
 
 /// What is known of an exchange while it runs.
@@ -95,7 +94,8 @@ impl Ending {
 }
 
 /// Has the exchange, from its first row in the ledger to the end of its recording, and those that go on with it.
-pub(super) async fn run(answers: Answers, mut exchange: Exchange, writer: Writer) {
+/// `seat` says that it is running.
+pub(super) async fn run(answers: Answers, mut exchange: Exchange, writer: Writer, seat: Seat) {
     // Late or not, the answer goes on: the ledger has said what is wrong.
     let _ = answers.ledger.open_exchange(&exchange.opening).await;
     let mut earlier = Earlier::default();
@@ -127,6 +127,8 @@ pub(super) async fn run(answers: Answers, mut exchange: Exchange, writer: Writer
                 if outcome == Outcome::Complete { sealing.refs.clone() } else { Vec::new() };
             let _ = answers.ledger.seal(&exchange.opening, sealing).await;
             writer.end(last, end);
+            // Not before: whoever finds the seat empty finds the answer in the ledger.
+            drop(seat);
             // The next turn finds the answer also while the ledger is late.
             answers.remember(&exchange.opening.scope, names, &whole);
             return drain(incoming).await;
@@ -199,7 +201,7 @@ fn continuation(
         exchange: ExchangeId::new(Uuid::now_v7()),
         opened_at: super::now(),
         continues: Some(before.exchange),
-        chain: exchange.keep.then(|| Arc::new(texts.chain.clone())),
+        chain: exchange.keeps_bodies().then(|| Arc::new(texts.chain.clone())),
         collapse: None,
         ..Opening::clone(before)
     };
@@ -209,7 +211,6 @@ fn continuation(
         request: Some(Arc::new(request)),
         notes: exchange.notes.clone(),
         keep: exchange.keep,
-        servable: exchange.servable,
     })
 }
 
@@ -282,6 +283,10 @@ async fn converse(
 }
 
 impl Exchange {
+    fn keeps_bodies(&self) -> bool {
+        self.keep != Keep::Totals
+    }
+
     /// Leaves out what upstream refused by name, if that is ours to decide.
     fn heal(&mut self, refusal: &str) -> Option<(Remedy, bool)> {
         let translate::Healed { request, remedy, lasts } =
@@ -297,8 +302,8 @@ impl Exchange {
         self.outgoing.body = texts.body().into();
         // The ledger keeps what went upstream in the end.
         self.opening = Arc::new(Opening {
-            breakpoints: super::json_of(&request.breakpoints),
-            chain: self.keep.then(|| Arc::new(texts.chain)),
+            breakpoints: super::sources::json_of(&request.breakpoints),
+            chain: self.keeps_bodies().then(|| Arc::new(texts.chain)),
             ..Opening::clone(&self.opening)
         });
         self.request = Some(Arc::new(request));

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         alias::Aliases,
         anthropic::{Native, Texts},
-        cache::{self, CacheKey, Client, Directives, KeyHolder, Scope, Source},
+        cache::{self, CacheKey, Directives, KeyHolder, Scope, Sharing, Vouched},
         catalog::Catalog,
         chain::Chain,
         exchange::{AnswerRef, AnsweredBy, CallId, UnixMillis},
@@ -34,8 +34,10 @@ pub struct Asker {
     pub client: Option<String>,
     /// Whether that is Open WebUI, which shows usage whether or not it asked for it.
     pub open_webui: bool,
-    /// The user, chat and messages, as the client states them.
+    /// The user, as the client states it.
     pub user: Option<String>,
+    /// Whether somebody vouches for that.
+    pub vouched: Vouched,
     /// The chat.
     pub chat: Option<String>,
     /// The message that is answered into.
@@ -48,12 +50,35 @@ pub struct Asker {
     pub directives: Directives,
 }
 
+impl Asker {
+    /// Whether the call belongs to a chat of which nothing is kept.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"))
+    }
+
+    /// Whether anything that is said may be kept.
+    pub(super) fn is_kept(&self) -> bool {
+        !self.directives.no_store && !self.is_temporary()
+    }
+}
+
+/// Whether a client tells its chats apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chats {
+    /// It says which one a call belongs to.
+    Named,
+    /// It has chats, and does not say.
+    Nameless,
+    /// It has none.
+    None,
+}
+
 /// A call, read and understood.
 pub(super) struct Question {
     pub(super) said: Said,
     pub(super) key: CacheKey,
     pub(super) scope: Scope,
-    pub(super) source: Source,
+    pub(super) chats: Chats,
     /// Who asks, as the headers say, or else the body.
     pub(super) user: Option<String>,
     /// Open WebUI's word for a background call, as it says it or as the request looks.
@@ -63,6 +88,19 @@ pub(super) struct Question {
     pub(super) stream: Option<WithUsage>,
     /// How the client wants its answer.
     pub(super) form: Arc<Form>,
+}
+
+/// What a call is understood with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct House {
+    /// What each model accepts.
+    pub catalog: Arc<Catalog>,
+    /// What the operator named.
+    pub aliases: Arc<Aliases>,
+    /// What background calls are asked of.
+    pub task_model: Option<Arc<str>>,
+    /// Whom Claude is asked of.
+    pub upstream: Arc<str>,
 }
 
 /// A call, read but not understood yet: it may name earlier answers, which have to be recalled first.
@@ -80,7 +118,7 @@ enum What {
 
 impl Parsed {
     /// Reads a body in the dialect that it is in.
-    pub(super) fn of(ask: Ask, asker: &Asker) -> Result<Self, Error> {
+    pub(super) fn of(ask: Ask, asker: &Asker, sharing: Sharing) -> Result<Self, Error> {
         let (what, stated) = match ask {
             Ask::Chat(body) => {
                 let request = Box::new(openai::Request::parse(&body)?);
@@ -94,7 +132,8 @@ impl Parsed {
             }
         };
         let user = asker.user.clone().or(stated);
-        let scope = scope(asker, user.as_ref());
+        let stated = user.as_deref().map(|user| (user, asker.vouched));
+        let scope = Scope::of(sharing, asker.holder.clone(), stated, asker.chat.as_deref());
         Ok(Self { what, scope, user })
     }
 
@@ -110,22 +149,24 @@ impl Parsed {
     pub(super) fn understand(
         self,
         asker: &Asker,
-        catalog: &Catalog,
-        aliases: &Aliases,
+        house: &House,
         originals: &Originals,
     ) -> Result<Question, Error> {
         let Self { what, scope, user } = self;
-        let source = cache::source(asker.directives, client(asker));
-        let client_chain = |body: &Bytes| {
-            (source != Source::Bypass).then(|| openai::chain(body).map(Arc::new)).flatten()
-        };
+        let House { catalog, aliases, task_model, upstream } = house;
+        let client_chain =
+            |body: &Bytes| asker.is_kept().then(|| openai::chain(body).map(Arc::new)).flatten();
         let mut task = asker.task.clone();
         let (said, digest, stream, client_chain, form) = match what {
-            What::Chat { request, body } => {
+            What::Chat { mut request, body } => {
                 task = background(asker, &request);
+                let route =
+                    |task: &String| translate::route(&mut request, task, task_model.as_deref());
+                let routed = task.as_ref().and_then(route);
                 let occasion = occasion(asker, task.as_ref());
                 let context = Context { catalog, aliases, occasion, originals };
-                let translated = translate::request(&request, &context)?;
+                let mut translated = translate::request(&request, &context)?;
+                translated.notes.extend(routed);
                 let texts = Texts::of(&translated.request);
                 let form = Arc::new(translated.form.clone());
                 let stream = stream(&request, asker);
@@ -140,8 +181,9 @@ impl Parsed {
             }
         };
         let (version, betas) = said.key_headers();
-        let key = cache::key(&scope, &version, &betas, &digest);
-        Ok(Question { said, key, scope, source, user, task, client_chain, stream, form })
+        let key = cache::key(&scope, upstream, &version, &betas, &digest);
+        let chats = chats(asker);
+        Ok(Question { said, key, scope, chats, user, task, client_chain, stream, form })
     }
 }
 
@@ -150,15 +192,6 @@ fn stream(request: &openai::Request, asker: &Asker) -> Option<WithUsage> {
     let asks = request.stream_options.as_ref().and_then(|options| options.include_usage);
     let usage = if asker.open_webui || asks == Some(true) { WithUsage::Yes } else { WithUsage::No };
     (request.stream == Some(true)).then_some(usage)
-}
-
-fn scope(asker: &Asker, user: Option<&String>) -> Scope {
-    let holder = asker.holder.clone();
-    match (user, &asker.chat) {
-        (Some(user), _) => Scope::User(holder, user.clone()),
-        (None, Some(chat)) => Scope::Chat(holder, chat.clone()),
-        (None, None) => Scope::Client(holder),
-    }
 }
 
 /// Which background call this is. Open WebUI says so if its header box is filled in; a message id means a chat.
@@ -178,14 +211,11 @@ fn occasion(asker: &Asker, task: Option<&String>) -> Occasion {
     }
 }
 
-fn client(asker: &Asker) -> Client {
+fn chats(asker: &Asker) -> Chats {
     match &asker.chat {
-        Some(chat) if chat.starts_with("temporary:") => Client::Temporary,
-        Some(_) => Client::Chats,
-        None if asker.open_webui || asker.message.is_some() || asker.task.is_some() => {
-            Client::Chats
-        }
-        None => Client::Plain,
+        Some(_) => Chats::Named,
+        None if asker.open_webui || asker.message.is_some() => Chats::Nameless,
+        None => Chats::None,
     }
 }
 

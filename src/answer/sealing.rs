@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::{
     Answers,
     failure::Failure,
-    live::End,
+    live::{End, Totals},
     pump::{Course, Earlier, Exchange},
 };
 use crate::{
     domain::{
         anthropic::StreamError,
+        cache::Keep,
         exchange::{Cost, NanoDollars, Outcome},
         recording::Recording,
     },
@@ -74,13 +75,15 @@ pub(super) fn last(
             serde_json::to_string(&exchange.notes).ok()
         },
     };
-    let refs = if exchange.keep { refs } else { Vec::new() };
+    let refs = if exchange.keep == Keep::Totals { Vec::new() } else { refs };
     let sealing = Sealing { refs, call: Some(call), ..sealing };
     log(&exchange.opening, &sealing);
+    let model = sealing.model_served.as_deref().map(Arc::from);
+    let totals = Totals { outcome, model, tokens, cost };
     let end = match failure {
-        Some(failure) => End::Failed(Arc::new(failure)),
-        None if outcome == Outcome::Complete => End::Whole { cost, tokens },
-        None => End::Failed(Arc::new(StreamError::Cut.into())),
+        Some(failure) => End::Failed(Arc::new(failure), totals),
+        None if outcome == Outcome::Complete => End::Whole(totals),
+        None => End::Failed(Arc::new(StreamError::Cut.into()), totals),
     };
     (sealing, end)
 }
@@ -130,8 +133,10 @@ fn seal(
         tokens,
         cost,
         priced_on: Some(catalog.prices_as_of().to_owned()),
-        servable: exchange.servable && exchange.opening.continues.is_none() && tally.is_servable(),
-        recording: (exchange.keep && tally.began()).then(|| Arc::new(recording)),
+        servable: exchange.keep == Keep::Answer
+            && exchange.opening.continues.is_none()
+            && (tally.is_servable() || answers.settings.cache.keeps(true) && tally.is_good()),
+        recording: (exchange.keep != Keep::Totals && tally.began()).then(|| Arc::new(recording)),
         refs: Vec::new(),
         call: None,
     }

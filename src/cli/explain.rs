@@ -1,4 +1,4 @@
-//! `reprise explain`: what would become of a request, without sending it.
+//! `reprise explain`: what would become of a request, without sending it; or why the ledger did not answer one.
 
 use std::{
     fs,
@@ -13,16 +13,24 @@ use secrecy::ExposeSecret;
 
 use crate::{
     config::{Config, Env, GlobalFlags, Offline},
-    domain::{cache::KeyHolder, catalog::Catalog},
-    report::{Asked, Caller, Explanation},
+    domain::{
+        cache::{KeyHolder, KeyPrefix},
+        catalog::Catalog,
+    },
+    report::{Asked, Caller, Explanation, Why},
+    store::Reader,
+    upstream,
 };
 
 /// The arguments of `reprise explain`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The body of a POST /v1/chat/completions; - reads it from standard input
-    #[arg(value_name = "FILE")]
-    request: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "key")]
+    request: Option<PathBuf>,
+    /// Instead, tell why an answer did not come from the ledger: its key, or the beginning of it, from `Cache-Status`
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["request", "open_webui", "task"])]
+    key: Option<KeyPrefix>,
     /// Take it for a call of Open WebUI: a chat, or a background task if it looks like one
     #[arg(long)]
     open_webui: bool,
@@ -40,7 +48,12 @@ pub(super) fn run(
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let Offline { client_key, aliases } = Config::offline(global, env)?;
+    if let Some(key) = &arguments.key {
+        return why(key, arguments.json, global, env, out);
+    }
+    let settings = Config::offline(global, env)?;
+    let Offline { client_key, aliases, anthropic_base_url, sharing, vouched, task_model } =
+        &settings;
     let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
     let caller = match arguments {
         Arguments { task: true, .. } => Caller::Task,
@@ -48,8 +61,13 @@ pub(super) fn run(
         Arguments { .. } => Caller::Any,
     };
     let catalog = &Catalog::builtin();
-    let asked = Asked { catalog, aliases: &aliases, holder: &holder, caller };
-    let explained = Explanation::of(&read(&arguments.request)?, &asked);
+    let upstream = &upstream::bare(anthropic_base_url);
+    let task_model = task_model.as_deref();
+    let (sharing, vouched) = (*sharing, *vouched);
+    let asked =
+        Asked { catalog, aliases, holder: &holder, caller, upstream, task_model, sharing, vouched };
+    let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
+    let explained = Explanation::of(&read(request)?, &asked);
     if arguments.json {
         let written = match &explained {
             Ok(explanation) => serde_json::to_writer_pretty(&mut *out, explanation),
@@ -69,6 +87,29 @@ pub(super) fn run(
             let (param, code) = (named("param", error.param), named("code", error.code));
             bail!("a client would be refused: {}{param}{code}", error.message);
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was asked under a key, and what was nearest before.
+fn why(
+    key: &KeyPrefix,
+    json: bool,
+    global: &GlobalFlags,
+    env: Env<'_>,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let url = Config::ledger(global, env)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let why = runtime.block_on(async {
+        let ledger = Reader::open(&url).await?;
+        anyhow::Ok(Why::of(&ledger, key).await?)
+    })?;
+    if json {
+        serde_json::to_writer_pretty(&mut *out, &why).context("cannot write the report")?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{why}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

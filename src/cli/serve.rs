@@ -8,11 +8,9 @@ use tracing_subscriber::EnvFilter;
 use super::Console;
 use crate::{
     config::{Config, Env, Flags, GlobalFlags, LogFormat},
+    domain::open_webui::HEADER_BOX,
     server::Server,
 };
-
-/// What goes into the header box of Open WebUI's connection, so that chats, messages and tasks can be told apart.
-const HEADERS: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}"}"#;
 
 pub(super) fn run(
     flags: &Flags,
@@ -106,6 +104,6 @@ impl fmt::Display for Welcome {
         writeln!(f, "\nIn Open WebUI: Admin Panel, Settings, Connections, OpenAI API, +")?;
         writeln!(f, "  URL       http://{address}/v1")?;
         writeln!(f, "  Key       {key}")?;
-        writeln!(f, "  Headers   {HEADERS}\n")
+        writeln!(f, "  Headers   {HEADER_BOX}\n")
     }
 }

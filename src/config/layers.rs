@@ -23,12 +23,21 @@ const NAMES: &[(&str, &str)] = &[
     ("port", "REPRISE_PORT"),
     ("api_key", "REPRISE_API_KEY"),
     ("no_auth", "REPRISE_NO_AUTH"),
+    ("admin_key", "REPRISE_ADMIN_KEY"),
     ("anthropic_api_key", "ANTHROPIC_API_KEY"),
     ("anthropic_base_url", "ANTHROPIC_BASE_URL"),
     ("database_url", "REPRISE_DATABASE_URL"),
     ("max_body", "REPRISE_MAX_BODY"),
     ("upstream_idle_timeout", "REPRISE_UPSTREAM_IDLE_TIMEOUT"),
+    ("cache", "REPRISE_CACHE"),
+    ("cache_scope", "REPRISE_CACHE_SCOPE"),
     ("cache_ttl", "REPRISE_CACHE_TTL"),
+    ("task_ttl", "REPRISE_TASK_TTL"),
+    ("web_ttl", "REPRISE_WEB_TTL"),
+    ("task_model", "REPRISE_TASK_MODEL"),
+    ("no_status_line", "REPRISE_NO_STATUS_LINE"),
+    ("id_headers", "REPRISE_ID_HEADERS"),
+    ("user_jwt_secret", "REPRISE_USER_JWT_SECRET"),
     ("durability", "REPRISE_DURABILITY"),
     ("log_format", "REPRISE_LOG_FORMAT"),
     ("log", "REPRISE_LOG"),
@@ -62,38 +71,12 @@ impl Layers {
                 layers.insert(name, Setting { value, source: variable.to_owned() });
             }
         }
-        let Flags {
-            host,
-            port,
-            api_key,
-            no_auth,
-            anthropic_base_url,
-            max_body,
-            upstream_idle_timeout,
-            cache_ttl,
-            durability,
-            log_format,
-            log,
-        } = flags;
-        let no_auth = no_auth.then(|| "true".to_owned());
-        let given = [
-            ("host", host),
-            ("port", port),
-            ("api_key", api_key),
-            ("no_auth", &no_auth),
-            ("anthropic_base_url", anthropic_base_url),
-            ("database_url", &global.database_url),
-            ("max_body", max_body),
-            ("upstream_idle_timeout", upstream_idle_timeout),
-            ("cache_ttl", cache_ttl),
-            ("durability", durability),
-            ("log_format", log_format),
-            ("log", log),
-        ];
+        let mut given = flags.given();
+        given.push(("database_url", global.database_url.as_deref()));
         for (name, value) in given {
             if let Some(value) = value {
                 let source = format!("--{}", name.replace('_', "-"));
-                layers.insert(name, Setting { value: value.clone(), source });
+                layers.insert(name, Setting { value: value.to_owned(), source });
             }
         }
         Ok(Self { settings: layers, aliases })
@@ -128,6 +111,18 @@ impl Layers {
         expected: &'static str,
     ) -> Result<Option<T>, Error> {
         self.read_as(name, expected, |value| value.parse().ok())
+    }
+
+    /// The name of something, which cannot be blank.
+    pub(super) fn name(&self, name: &str) -> Result<Option<String>, Error> {
+        self.read_as(name, "a name; leave it out for none", |value| {
+            Some(value.trim().to_owned()).filter(|name| !name.is_empty())
+        })
+    }
+
+    /// Whether something is switched on.
+    pub(super) fn switch(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.parse(name, "`true` or `false`")?.unwrap_or(false))
     }
 
     pub(super) fn time(&self, name: &str) -> Result<Option<Duration>, Error> {
@@ -242,8 +237,8 @@ pub(super) fn size(text: &str) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(unit).filter(|&size| size > 0)
 }
 
-/// Seconds, or what jiff reads as a span; a day has 24 hours.
-fn time(text: &str) -> Option<Duration> {
+/// Seconds, or what jiff reads as a span, as `90s`, `2h` or `30d`; a day has 24 hours.
+pub fn time(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds)).filter(|time| !time.is_zero());
     }

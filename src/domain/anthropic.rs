@@ -8,6 +8,7 @@ mod native;
 mod request;
 mod tally;
 mod texts;
+mod unfold;
 mod usage;
 
 pub use assemble::assemble;
@@ -24,4 +25,5 @@ pub use request::{
 };
 pub use tally::Tally;
 pub use texts::Texts;
+pub use unfold::unfold;
 pub use usage::Usage;

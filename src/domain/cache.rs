@@ -1,13 +1,26 @@
-//! The cache: under which key an answer is kept, which answers may be served, and who may be served.
+//! The cache: under which key an answer is kept, among whom it is shared, and who may answer a call.
 //!
-//! Decisions as data: facts in, verdict out. The rules are those of HTTP caching (RFC 9111) where it has any.
+//! Decisions as data: facts in, verdict out ([`decide`]). The rules are those of HTTP caching (RFC 9111) where it has
+//! any.
 
-use std::fmt;
+mod decision;
+mod directives;
+mod policy;
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
 
 use super::{anthropic, chain::Hash};
 
+pub use self::{
+    decision::{Asked, Caller, Facts, Freshness, Keep, Reason, Verdict, decide, depends_on_ledger},
+    directives::Directives,
+    policy::{Policy, Reuse, Sharing},
+};
+
 /// Part of every key: raised when the translation or the canonical form changes what a key means.
-const KEY_VERSION: &str = "reprise key 2";
+const KEY_VERSION: &str = "reprise key 3";
 
 /// Longer ids are kept as their hash.
 const LONGEST_ID: usize = 256;
@@ -31,6 +44,42 @@ impl CacheKey {
 impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// The beginning of a key, as people copy it: hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct KeyPrefix(String);
+
+/// A text that no key begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key has up to 64 hexadecimal digits, and at least the first 4 are needed")]
+pub struct NoKey;
+
+impl KeyPrefix {
+    /// The digits, in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for KeyPrefix {
+    type Error = NoKey;
+
+    fn try_from(digits: String) -> Result<Self, NoKey> {
+        let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_key = (4..=64).contains(&digits.len()) && are_digits;
+        if is_key { Ok(Self(digits.to_ascii_lowercase())) } else { Err(NoKey) }
+    }
+}
+
+impl FromStr for KeyPrefix {
+    type Err = NoKey;
+
+    /// Also as it stands in `Cache-Status`, in quotes.
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        text.trim().trim_matches('"').to_owned().try_into()
     }
 }
 
@@ -59,8 +108,39 @@ pub enum Scope {
     Client(KeyHolder),
     /// One user of a client that says who asks.
     User(KeyHolder, String),
+    /// One user whom nobody vouches for, where users are signed: apart from the signed one of that name.
+    Unsigned(KeyHolder, String),
     /// One chat of a client that does not say who asks.
     Chat(KeyHolder, String),
+}
+
+impl Scope {
+    /// Among whom the answer to a call is shared: the user's own, where one is stated; else the chat's, where one is;
+    /// else all that show the same key. `sharing` is the operator's word.
+    pub fn of(
+        sharing: Sharing,
+        holder: KeyHolder,
+        user: Option<(&str, Vouched)>,
+        chat: Option<&str>,
+    ) -> Self {
+        match (sharing, user, chat) {
+            (Sharing::Shared, ..) | (Sharing::User, None, None) => Self::Client(holder),
+            (Sharing::User, Some((user, Vouched::Yes)), _) => Self::User(holder, user.to_owned()),
+            (Sharing::User, Some((user, Vouched::No)), _) => {
+                Self::Unsigned(holder, user.to_owned())
+            }
+            (Sharing::User, None, Some(chat)) => Self::Chat(holder, chat.to_owned()),
+        }
+    }
+}
+
+/// Whether somebody who may know vouches for a user's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vouched {
+    /// A signature, or the client key alone where the operator asks for no signatures.
+    Yes,
+    /// Nobody, where the operator asks for signatures.
+    No,
 }
 
 impl fmt::Display for Scope {
@@ -68,6 +148,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Client(holder) => write!(f, "client {}", holder.as_str()),
             Self::User(holder, user) => write!(f, "user {} {user}", holder.as_str()),
+            Self::Unsigned(holder, user) => write!(f, "unsigned {} {user}", holder.as_str()),
             Self::Chat(holder, chat) => write!(f, "chat {} {chat}", holder.as_str()),
         }
     }
@@ -82,15 +163,18 @@ pub fn bounded(id: &str) -> String {
     }
 }
 
-/// The key of a request in a scope: everything that can change the answer, and who may see it.
-pub fn key(scope: &Scope, version: &str, betas: &str, digest: &Hash) -> CacheKey {
+/// The key of a request in a scope: everything that can change the answer, and who may see it. `upstream` is whom it is
+/// asked of: a simulator's answers are not Claude's.
+pub fn key(scope: &Scope, upstream: &str, version: &str, betas: &str, digest: &Hash) -> CacheKey {
     let scope = scope.to_string();
-    let parts = [scope.as_bytes(), version.as_bytes(), betas.as_bytes(), digest.as_bytes()];
-    CacheKey(Hash::of(KEY_VERSION, &parts))
+    let texts = [&*scope, upstream, version, betas].map(str::as_bytes);
+    let [scope, upstream, version, betas] = texts;
+    CacheKey(Hash::of(KEY_VERSION, &[scope, upstream, version, betas, digest.as_bytes()]))
 }
 
-/// Whether an answer to this request may be kept for repeats: what is behind a URL can change, and so can the web.
-pub fn is_storable(request: &anthropic::Request) -> bool {
+/// Whether an answer to this request may rest on more than the request: what is behind a URL can change, and so can
+/// the web.
+pub fn reaches_out(request: &anthropic::Request) -> bool {
     use anthropic::{ContentBlock, Source, Tool};
 
     fn has_url(block: &ContentBlock) -> bool {
@@ -102,71 +186,6 @@ pub fn is_storable(request: &anthropic::Request) -> bool {
             _ => false,
         }
     }
-    !request.tools.iter().any(|tool| matches!(tool, Tool::WebSearch(_)))
-        && !request.messages.iter().flat_map(|message| &message.content).any(has_url)
-}
-
-/// What a request says in `Cache-Control` (RFC 9111 §5.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Directives {
-    /// Ask, and keep no bodies.
-    pub no_store: bool,
-    /// Ask, and keep the answer.
-    pub no_cache: bool,
-    /// Do not ask.
-    pub only_if_cached: bool,
-    /// Nothing older than this many seconds.
-    pub max_age: Option<u64>,
-}
-
-impl Directives {
-    /// Reads the header's value. What is not known is ignored, as the RFC asks.
-    pub fn parse(value: &str) -> Self {
-        let mut directives = Self::default();
-        for directive in value.split(',').map(str::trim) {
-            let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
-            match name.trim().to_ascii_lowercase().as_str() {
-                "no-store" => directives.no_store = true,
-                "no-cache" => directives.no_cache = true,
-                "only-if-cached" => directives.only_if_cached = true,
-                "max-age" => directives.max_age = argument.trim().trim_matches('"').parse().ok(),
-                _ => {}
-            }
-        }
-        directives
-    }
-}
-
-/// What a client says of itself, as far as it decides who may answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Client {
-    /// Open WebUI, or anything else that tells chats and messages apart: a repeat may be a *Regenerate*.
-    Chats,
-    /// A temporary chat: nothing of it is kept.
-    Temporary,
-    /// Any other client: the same request means the same answer.
-    Plain,
-}
-
-/// Where an answer may come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// The ledger, if it has one; else upstream.
-    LedgerFirst,
-    /// The ledger or nobody.
-    LedgerOnly,
-    /// Upstream; the answer is kept.
-    Refresh,
-    /// Upstream; only totals are kept.
-    Bypass,
-}
-
-/// Decides where the answer to a call may come from (design §5, as far as it is built).
-pub fn source(directives: Directives, client: Client) -> Source {
-    match (directives, client) {
-        (Directives { only_if_cached: true, .. }, _) => Source::LedgerOnly,
-        (Directives { no_store: true, .. }, _) | (_, Client::Temporary) => Source::Bypass,
-        (Directives { no_cache: true, .. }, _) | (_, Client::Chats) => Source::Refresh,
-        (_, Client::Plain) => Source::LedgerFirst,
-    }
+    request.tools.iter().any(|tool| matches!(tool, Tool::WebSearch(_)))
+        || request.messages.iter().flat_map(|message| &message.content).any(has_url)
 }

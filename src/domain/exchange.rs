@@ -278,7 +278,7 @@ words! {
         Collapsed = "collapsed",
         /// By Claude, although the ledger may have had an answer.
         Refresh = "refresh",
-        /// By Claude, and not kept for later.
+        /// By Claude, without a look at what the ledger has: it may not answer such calls, or may keep nothing of them.
         Bypass = "bypass",
         /// From a fixture.
         Replay = "replay",

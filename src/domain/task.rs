@@ -77,6 +77,12 @@ const PROMPTS: &[Prompt] = &[
     },
 ];
 
+/// Open WebUI's word for a background call, by that word or without its `_generation`.
+pub fn named(name: &str) -> Option<&'static str> {
+    let is = |task: &&str| *task == name || task.strip_suffix("_generation") == Some(name);
+    PROMPTS.iter().map(|prompt| prompt.task).find(is)
+}
+
 /// Open WebUI's word for the background call that this request looks like, if it looks like one.
 pub fn recognise(request: &Request) -> Option<&'static str> {
     if request.tools.as_ref().is_some_and(|tools| !tools.is_empty()) {

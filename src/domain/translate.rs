@@ -1,5 +1,6 @@
 //! The one place that sees both dialects.
 
+mod again;
 mod alias;
 mod caching;
 mod cited;
@@ -23,6 +24,8 @@ mod thinking;
 mod tools;
 mod usage;
 
+pub use again::again;
+pub use alias::route;
 pub use completion::completion;
 pub use error::error;
 pub use form::Form;

@@ -9,7 +9,7 @@ use super::numbers::{dollars, thousands};
 use crate::domain::{
     alias::Aliases,
     anthropic::{self, Texts},
-    cache::{self, KeyHolder, Scope},
+    cache::{self, KeyHolder, Scope, Sharing, Vouched},
     catalog::{Catalog, Terms},
     exchange::{NanoDollars, Tokens},
     openai, task,
@@ -70,7 +70,9 @@ pub struct Estimate {
 /// Among whom an answer is shared, in words.
 #[derive(Debug, Clone, Copy)]
 enum Shared {
-    /// All that show a key.
+    /// All that show a key, as the operator said.
+    All,
+    /// All that show a key and name nobody.
     Client,
     /// One user.
     User,
@@ -98,6 +100,14 @@ pub struct Asked<'a> {
     pub holder: &'a KeyHolder,
     /// Who asks.
     pub caller: Caller,
+    /// Whom it is asked of.
+    pub upstream: &'a str,
+    /// What background calls are asked of; `None`: what each asks for.
+    pub task_model: Option<&'a str>,
+    /// Among whom answers are shared.
+    pub sharing: Sharing,
+    /// Whether a user whom the request names is vouched for.
+    pub vouched: Vouched,
 }
 
 /// Why a client would be refused.
@@ -132,25 +142,45 @@ impl Refused {
 impl Explanation {
     /// Translates and keys a request as a server does, with an empty ledger.
     pub fn of(body: &[u8], asked: &Asked<'_>) -> Result<Self, Refused> {
-        let Asked { catalog, aliases, holder, caller } = *asked;
-        let request = openai::Request::parse(body)?;
+        let Asked {
+            catalog,
+            aliases,
+            holder,
+            caller,
+            upstream: base,
+            task_model,
+            sharing,
+            vouched,
+        } = *asked;
+        let mut request = openai::Request::parse(body)?;
         let task = (caller != Caller::Any).then(|| task::recognise(&request)).flatten();
         let occasion = match caller {
             Caller::Any => Occasion::Plain,
             Caller::OpenWebUi if task.is_none() => Occasion::Chat,
             Caller::OpenWebUi | Caller::Task => Occasion::Task,
         };
+        let routed = match (occasion, task_model) {
+            (Occasion::Task, Some(_)) => {
+                translate::route(&mut request, task.unwrap_or_default(), task_model)
+            }
+            _ => None,
+        };
         let originals = Originals::new();
         let context = Context { catalog, aliases, occasion, originals: &originals };
-        let Translated { request: translated, version, betas, notes, .. } =
+        let Translated { request: translated, version, betas, mut notes, .. } =
             translate::request(&request, &context)?;
-        let (scope, shared) = match request.end_user() {
-            Some((_, user)) => (Scope::User(holder.clone(), cache::bounded(user)), Shared::User),
-            None => (Scope::Client(holder.clone()), Shared::Client),
+        notes.extend(routed);
+        let user = request.end_user().map(|(_, user)| cache::bounded(user));
+        let user = user.as_deref().map(|user| (user, vouched));
+        let scope = Scope::of(sharing, holder.clone(), user, None);
+        let shared = match (&scope, sharing) {
+            (Scope::Client(_), Sharing::Shared) => Shared::All,
+            (Scope::Client(_), Sharing::User) => Shared::Client,
+            (Scope::User(..) | Scope::Unsigned(..) | Scope::Chat(..), _) => Shared::User,
         };
         let texts = Texts::of(&translated);
         let version = version.as_str();
-        let key = cache::key(&scope, version, &betas.join(","), &texts.digest);
+        let key = cache::key(&scope, base, version, &betas.join(","), &texts.digest);
         let upstream = serde_json::from_slice(&texts.body()).unwrap_or_default();
         Ok(Self {
             task,
@@ -275,6 +305,7 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "key     {key}")?;
         let shared = match shared {
+            Shared::All => "all calls under the same client key",
             Shared::Client => "all calls under the same client key that name no user and no chat",
             Shared::User => "the calls of the user that it names",
         };

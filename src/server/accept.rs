@@ -2,10 +2,15 @@
 //!
 //! Ours and not `axum::serve`, because that has neither a time limit for a request's head nor a bound on shutdown.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use http::Request;
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -21,6 +26,10 @@ const IDLE: Duration = Duration::from_mins(2);
 const MOST_CONNECTIONS: usize = 8192;
 /// After an error that is about us (no more file descriptors), not about the connection.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is at the other end of a connection: an extension of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub SocketAddr);
 
 /// Accepts connections until `shutdown`, then waits up to `grace` for open answers.
 pub(super) async fn serve(
@@ -45,7 +54,7 @@ pub(super) async fn serve(
             } => accepted,
         };
         let stream = match accepted {
-            (Ok((stream, _)), place) => (stream, place),
+            (Ok((stream, peer)), place) => (stream, Peer(peer), place),
             (Err(error), _) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -55,10 +64,15 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        let (stream, place) = stream;
+        let (stream, peer, place) = stream;
         // Without it the kernel holds small writes back (Nagle), and every chunk would wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        let service = service.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            service.call(request)
+        });
+        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
         tasks.spawn(async move {
             // Errors here are clients that left; whoever was answering them has noticed.
             let _ = connection.await;

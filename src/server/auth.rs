@@ -1,5 +1,7 @@
 //! Who may ask, and with whose Anthropic key.
 
+use std::net::SocketAddr;
+
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -18,6 +20,8 @@ pub(super) struct Auth {
     client: Option<SecretString>,
     /// What upstream is asked with; `None`: clients bring their own.
     anthropic: Option<SecretString>,
+    /// What operators must show; `None`: to be on this machine.
+    admin: Option<SecretString>,
 }
 
 /// What a caller may do.
@@ -30,9 +34,38 @@ pub(super) struct Credentials {
 }
 
 impl Auth {
-    /// Clients show `client`; upstream is asked with `anthropic`.
-    pub(super) const fn new(client: Option<SecretString>, anthropic: Option<SecretString>) -> Self {
-        Self { client, anthropic }
+    /// Clients show `client`, operators `admin`; upstream is asked with `anthropic`.
+    pub(super) const fn new(
+        client: Option<SecretString>,
+        anthropic: Option<SecretString>,
+        admin: Option<SecretString>,
+    ) -> Self {
+        Self { client, anthropic, admin }
+    }
+
+    /// Checks that a request comes from an operator: with the admin key, or, where there is none, from this machine and
+    /// for this machine. Neither a page of another site that a browser here has open, nor who comes through a proxy that
+    /// runs here, is that.
+    pub(super) fn check_operator(
+        &self,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+    ) -> Result<(), Rejection> {
+        if let Some(admin) = &self.admin {
+            let shown = [bearer(headers), text(headers, "x-api-key")];
+            let mut shown = shown.into_iter().flatten();
+            let is_admin = shown.any(|key| same(key, admin.expose_secret()));
+            return if is_admin { Ok(()) } else { Err(Rejection::WrongAdminKey) };
+        }
+        let forwarded = ["forwarded", "x-forwarded-for", "via"];
+        let is_forwarded = forwarded.iter().any(|name| headers.contains_key(*name));
+        let host = text(headers, "host").is_some_and(|host| is_local(&format!("http://{host}")));
+        let origin = text(headers, "origin").is_none_or(is_local);
+        if peer.ip().to_canonical().is_loopback() && !is_forwarded && host && origin {
+            Ok(())
+        } else {
+            Err(Rejection::NotLocal)
+        }
     }
 
     /// Checks what a request shows, as a bearer token or as `x-api-key`.
@@ -98,7 +131,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -112,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_client_key_is_taken_from_either_header() {
-        let auth = Auth::new(Some("k".into()), Some("sk-ant-op".into()));
+        let auth = Auth::new(Some("k".into()), Some("sk-ant-op".into()), None);
         assert!(check(&auth, &[("authorization", "Bearer k")]).is_some());
         assert!(check(&auth, &[("x-api-key", "k")]).is_some());
         for wrong in ["Bearer kk", "Bearer", "Basic k", "k", ""] {
@@ -123,7 +156,7 @@ mod tests {
 
     #[test]
     fn without_an_operators_key_clients_bring_their_own_and_share_with_nobody_else() {
-        let auth = Auth::new(None, None);
+        let auth = Auth::new(None, None, None);
         let a = check(&auth, &[("authorization", "Bearer sk-ant-a")]).unwrap();
         let b = check(&auth, &[("x-api-key", "sk-ant-b")]).unwrap();
         assert_eq!(a.anthropic.unwrap().expose_secret(), "sk-ant-a");
@@ -133,21 +166,54 @@ mod tests {
 
     #[test]
     fn without_a_client_key_only_pages_of_this_machine_may_ask() {
-        let open = Auth::new(None, Some("sk-ant-op".into()));
+        let open = Auth::new(None, Some("sk-ant-op".into()), None);
         for local in ["http://localhost:3000", "http://127.0.0.1:8080", "http://[::1]"] {
             assert!(check(&open, &[("origin", local)]).is_some(), "{local}");
         }
         for foreign in ["https://evil.example", "http://localhost.evil.example", "null"] {
             assert!(check(&open, &[("origin", foreign)]).is_none(), "{foreign}");
         }
-        let keyed = Auth::new(Some("k".into()), None);
+        let keyed = Auth::new(Some("k".into()), None, None);
         let page = [("origin", "https://chat.example"), ("authorization", "Bearer k")];
         assert!(check(&keyed, &page).is_some());
     }
 
     #[test]
+    fn operators_show_their_key_or_are_on_this_machine() {
+        let headers = |headers: &[(&'static str, &'static str)]| {
+            let named = |&(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            headers.iter().map(named).collect::<HeaderMap>()
+        };
+        let (here, away) = ("127.0.0.1:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap());
+        let open = Auth::new(Some("k".into()), None, None);
+        let local = ("host", "localhost:8000");
+        assert!(open.check_operator(&headers(&[local]), here).is_ok());
+        assert!(
+            open.check_operator(&headers(&[local]), "[::ffff:127.0.0.1]:9".parse().unwrap())
+                .is_ok()
+        );
+        assert!(
+            open.check_operator(&headers(&[local, ("authorization", "Bearer k")]), away).is_err()
+        );
+        for foreign in [
+            &[("host", "evil.example")][..],
+            &[local, ("origin", "https://evil.example")],
+            &[local, ("x-forwarded-for", "192.0.2.1")],
+            &[],
+        ] {
+            assert!(open.check_operator(&headers(foreign), here).is_err(), "{foreign:?}");
+        }
+        let keyed = Auth::new(Some("k".into()), None, Some("admin".into()));
+        assert!(keyed.check_operator(&headers(&[("authorization", "Bearer admin")]), away).is_ok());
+        assert!(keyed.check_operator(&headers(&[local]), here).is_err());
+        assert!(keyed.check_operator(&headers(&[local, ("x-api-key", "k")]), here).is_err());
+    }
+
+    #[test]
     fn both_keys_can_come_at_once() {
-        let auth = Auth::new(Some("k".into()), None);
+        let auth = Auth::new(Some("k".into()), None, None);
         let both =
             check(&auth, &[("authorization", "Bearer k"), ("x-api-key", "sk-ant-a")]).unwrap();
         assert_eq!(both.anthropic.unwrap().expose_secret(), "sk-ant-a");

@@ -17,13 +17,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
 
-use super::{App, caller, dialect::Dialect, error::Rejection, limits};
+use super::{App, dialect::Dialect, error::Rejection, limits};
 use crate::{
     answer::{
-        Answer, Ask, Error, Freshness,
+        Answer, Ask, By, Error,
         playback::{self, Stream},
     },
-    domain::exchange::AnsweredBy,
+    domain::{
+        cache::{Freshness, Keep, Reason},
+        translate,
+    },
 };
 
 /// How long a client may pause while it sends its body.
@@ -38,7 +41,7 @@ pub(super) async fn completions(
 ) -> Result<Response, Rejection> {
     let app = &app.0;
     let credentials = app.auth.check(request.headers())?;
-    let asker = caller::asker(request.headers(), credentials)?;
+    let asker = app.callers.asker(request.headers(), credentials)?;
     let body = read(request.into_body(), app.largest_body).await?;
     let answer = app.answers.answer(Ask::Chat(body), asker).await?;
     respond(answer).await
@@ -46,11 +49,12 @@ pub(super) async fn completions(
 
 async fn respond(answer: Answer) -> Result<Response, Rejection> {
     let mut headers = headers(&answer, Dialect::OpenAi);
-    let Answer { reader, call, at, payer, stream, form, .. } = answer;
+    let Answer { reader, call, at, payer, status_line, stream, form, .. } = answer;
     let id = format!("chatcmpl-{}", call.simple());
     let body = if let Some(usage) = stream {
         streaming(&mut headers);
-        Body::new(Chunks(Stream::new(reader, id, at, payer, usage, form)))
+        let chunks = translate::Chunks::new(id, at.seconds(), usage, form);
+        Body::new(Chunks(Stream::new(reader, chunks, payer, status_line)))
     } else {
         let completion =
             playback::completion(reader, id, at, payer, &form).await.map_err(Error::Failed)?;
@@ -73,33 +77,46 @@ pub(super) fn streaming(headers: &mut HeaderMap) {
 
 /// How the answer came about (RFC 9211, RFC 9111 §5.1).
 pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
-    let Answer { reader, answered_by, freshness, key, stored, exchange, .. } = answer;
-    let how = match (answered_by, freshness) {
-        (_, Some(Freshness { ttl, .. })) => format!("hit; ttl={}", ttl.as_secs()),
-        (AnsweredBy::Bypass, None) => "fwd=bypass".to_owned(),
-        (AnsweredBy::Refresh, None) => "fwd=request".to_owned(),
-        (AnsweredBy::Hit | AnsweredBy::Miss | AnsweredBy::Replay, None) => "fwd=miss".to_owned(),
-        (AnsweredBy::Collapsed, None) => "fwd=miss; collapsed".to_owned(),
+    let Answer { reader, by, key, exchange, .. } = answer;
+    let how = match by {
+        By::Ledger(Freshness { ttl, .. }) => format!("hit; ttl={}", ttl.as_secs()),
+        By::Running => "fwd=miss; collapsed".to_owned(),
+        By::Claude(reason, keep) => {
+            let stored = if *keep == Keep::Answer { "; stored" } else { "" };
+            let (word, detail) = forwarded(*reason);
+            format!("fwd={word}{stored}{detail}")
+        }
     };
-    let stored = if *stored && freshness.is_none() { "; stored" } else { "" };
     let mut headers = HeaderMap::with_capacity(8);
     let mut insert = |name: HeaderName, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
     };
-    insert(
-        HeaderName::from_static("cache-status"),
-        format!("reprise; {how}{stored}; key=\"{key}\""),
-    );
+    insert(HeaderName::from_static("cache-status"), format!("reprise; {how}; key=\"{key}\""));
     insert(HeaderName::from_static("x-reprise-exchange"), exchange.to_string());
-    if let Some(Freshness { age, .. }) = freshness {
+    if let By::Ledger(Freshness { age, .. }) = by {
         insert(header::AGE, age.as_secs().to_string());
     }
     if let Some(head) = reader.head() {
         limits::tell(dialect, &head, SystemTime::now(), &mut headers);
     }
     headers
+}
+
+/// Why the ledger did not answer, in the words of RFC 9211 §2.2, with ours as its `detail` (§2.8) where they say more.
+fn forwarded(reason: Reason) -> (&'static str, String) {
+    let word = match reason {
+        Reason::Nothing => return ("miss", String::new()),
+        Reason::Stale => return ("stale", String::new()),
+        Reason::NoStore | Reason::Temporary | Reason::Off | Reason::NoTtl => "bypass",
+        Reason::NoCache
+        | Reason::AskedBefore
+        | Reason::NoChatId
+        | Reason::MaxAge
+        | Reason::MinFresh => "request",
+    };
+    (word, format!("; detail={}", reason.as_str()))
 }
 
 /// Reads a body, up to a limit.

@@ -41,6 +41,24 @@ pub(super) enum Rejection {
          show (--api-key or REPRISE_API_KEY)"
     )]
     ForeignOrigin(String),
+    #[error(
+        "X-OpenWebUI-User-Jwt is not signed with the secret that Reprise has, or has expired: give Open WebUI's \
+         FORWARD_USER_INFO_HEADER_JWT_SECRET as --user-jwt-secret or REPRISE_USER_JWT_SECRET, and check both clocks"
+    )]
+    UserNotSigned,
+    #[error(
+        "wrong admin key: send the one that Reprise was started with (--admin-key or REPRISE_ADMIN_KEY)"
+    )]
+    WrongAdminKey,
+    #[error(
+        "this is for operators: ask from the machine itself, or start Reprise with a key for them (--admin-key or \
+         REPRISE_ADMIN_KEY)"
+    )]
+    NotLocal,
+    #[error("the request is not understood: {0}")]
+    Misunderstood(String),
+    #[error("the ledger cannot be written now; what was asked is done when it can be")]
+    LedgerLate,
     #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
     LargeBody { limit: usize },
     #[error("the request body did not arrive in time")]
@@ -60,13 +78,17 @@ impl Rejection {
         match self {
             Self::NoSuchPath(_) | Self::NoSuchModel(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoClientKey | Self::WrongClientKey | Self::NoAnthropicKey => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::ForeignOrigin(_) => StatusCode::FORBIDDEN,
+            Self::NoClientKey
+            | Self::WrongClientKey
+            | Self::NoAnthropicKey
+            | Self::UserNotSigned
+            | Self::WrongAdminKey => StatusCode::UNAUTHORIZED,
+            Self::ForeignOrigin(_) | Self::NotLocal => StatusCode::FORBIDDEN,
+            Self::LedgerLate => StatusCode::SERVICE_UNAVAILABLE,
             Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenBody
+            | Self::Misunderstood(_)
             | Self::Answer(Error::Unreadable(_) | Error::Misspoken(_) | Error::Untranslatable(_)) => {
                 StatusCode::BAD_REQUEST
             }
@@ -92,11 +114,18 @@ impl Rejection {
             Self::NoClientKey | Self::WrongClientKey | Self::NoAnthropicKey => {
                 invalid(None, Some("invalid_api_key"))
             }
+            Self::WrongAdminKey => invalid(None, Some("invalid_admin_key")),
+            Self::NotLocal => invalid(None, Some("not_an_operator")),
+            Self::LedgerLate => error("server_error", None, Some("ledger_late")),
             Self::ForeignOrigin(_) => invalid(None, Some("foreign_origin")),
-            Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
-            Self::SlowBody | Self::BrokenBody | Self::Answer(Error::Misspoken(_)) => {
-                invalid(None, None)
+            Self::UserNotSigned => {
+                invalid(Some("X-OpenWebUI-User-Jwt"), Some("invalid_user_signature"))
             }
+            Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
+            Self::SlowBody
+            | Self::BrokenBody
+            | Self::Misunderstood(_)
+            | Self::Answer(Error::Misspoken(_)) => invalid(None, None),
             Self::NoSuchModel(_) => invalid(Some("model"), Some("model_not_found")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => error("server_error", None, None),
             Self::Answer(Error::Unreadable(cause)) => invalid(cause.param(), None),
@@ -150,7 +179,7 @@ impl Rejection {
     fn respond(&self, dialect: Dialect) -> Response {
         let status = self.status(dialect);
         // What came from upstream has its line already, with the call.
-        let not_cached = matches!(self.failure(), Some(Failure::NotCached));
+        let not_cached = matches!(self.failure(), Some(Failure::NotCached(_)));
         if self.failure().is_none() || not_cached {
             // As a string it is escaped: what a client wrote cannot look like a line of the log.
             tracing::info!(status = status.as_u16(), error = self.to_string(), "call turned away");
@@ -203,7 +232,7 @@ fn status(failure: &Failure) -> StatusCode {
             "invalid_request_error" => StatusCode::BAD_REQUEST,
             _ => StatusCode::BAD_GATEWAY,
         },
-        Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached => {
+        Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached(_) => {
             StatusCode::GATEWAY_TIMEOUT
         }
         Failure::Upstream(_) | Failure::Stream(_) | Failure::TooLarge => StatusCode::BAD_GATEWAY,

@@ -28,7 +28,11 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     };
     let upstream = app.0.answers.upstream();
     let upstream = json!({ "url": upstream.base(), "reachable": upstream.reachable() });
-    json(status, &json!({ "status": word, "mode": "live", "upstream": upstream, "ledger": ledger }))
+    let running = app.0.answers.load();
+    json(
+        status,
+        &json!({ "status": word, "mode": "live", "upstream": upstream, "running": running, "ledger": ledger }),
+    )
 }
 
 /// A JSON response.

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 
 use super::{
-    App, caller,
+    App,
     chat::{headers, read, streaming},
     dialect::Dialect,
     error::Rejection,
@@ -38,7 +38,7 @@ pub(super) async fn create(
 ) -> Result<Response, Rejection> {
     let app = &app.0;
     let credentials = app.auth.check(request.headers())?;
-    let asker = caller::asker(request.headers(), credentials)?;
+    let asker = app.callers.asker(request.headers(), credentials)?;
     let spoken = spoken(request.headers());
     let body = read(request.into_body(), app.largest_body).await?;
     let answer = app.answers.answer(Ask::Messages(body, spoken), asker).await?;
@@ -52,7 +52,7 @@ pub(super) async fn count_tokens(
 ) -> Result<Response, Rejection> {
     let app = &app.0;
     let credentials = app.auth.check(request.headers())?;
-    let asker = caller::asker(request.headers(), credentials)?;
+    let asker = app.callers.asker(request.headers(), credentials)?;
     let spoken = spoken(request.headers());
     let body = read(request.into_body(), app.largest_body).await?;
     let Counted { body, request_id } = app.answers.count_tokens(body, spoken, asker).await?;

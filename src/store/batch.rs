@@ -6,9 +6,11 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 
 use super::{
     chain::{Bodies, Packed},
+    clear::Clear,
     record::{CallEnd, CallFacts, CallRow, Opening, Sealing, cost_columns},
 };
 use crate::domain::{
+    cache::CacheKey,
     chain::Hash,
     exchange::{
         AnswerRef, AnsweredBy, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens,
@@ -24,6 +26,7 @@ pub(super) enum Op {
     Open(Open),
     Seal(Box<Seal>),
     Call(Call),
+    Clear(Clear),
 }
 
 /// An exchange begins.
@@ -61,6 +64,7 @@ impl Op {
             Self::Open(open) => [Some(&open.asked), Some(&open.client)],
             Self::Seal(seal) => [Some(&seal.asked), Some(&seal.client)],
             Self::Call(Call { client, .. }) => [Some(client), None],
+            Self::Clear(_) => [None, None],
         }
     }
 
@@ -73,7 +77,7 @@ impl Op {
     pub(super) fn body_bytes(&self) -> usize {
         let recording = match self {
             Self::Seal(seal) => seal.recording.as_ref().map_or(0, Vec::len),
-            Self::Open(_) | Self::Call(_) => 0,
+            Self::Open(_) | Self::Call(_) | Self::Clear(_) => 0,
         };
         recording + self.packed().into_iter().flatten().map(Packed::bytes).sum::<usize>()
     }
@@ -89,6 +93,7 @@ impl Op {
             Self::Open(open) => ("opening", open.opening.exchange.to_string()),
             Self::Seal(seal) => ("sealing", seal.opening.exchange.to_string()),
             Self::Call(call) => ("call", call.row.facts.id.to_string()),
+            Self::Clear(_) => ("clearing", String::new()),
         }
     }
 
@@ -106,6 +111,7 @@ impl Op {
                 *recording = None;
             }
             Self::Call(Call { client, .. }) => client.drop_bodies(),
+            Self::Clear(_) => {}
         }
     }
 }
@@ -113,6 +119,7 @@ impl Op {
 /// A row of `call`, from an exchange's sealing or on its own.
 struct CallLine<'a> {
     facts: &'a CallFacts,
+    key: &'a CacheKey,
     notes: Option<&'a str>,
     client: &'a Packed,
     exchange: Option<ExchangeId>,
@@ -132,6 +139,7 @@ impl<'a> CallLine<'a> {
         let CallEnd { status, ttft, total, tokens, cost, notes } = sealing.call.as_ref()?;
         Some(Self {
             facts: &opening.call,
+            key: &opening.key,
             notes: notes.as_deref().or(opening.call.notes.as_deref()),
             client,
             exchange: Some(opening.exchange),
@@ -150,6 +158,7 @@ impl<'a> CallLine<'a> {
     fn of_call(Call { row, client }: &'a Call) -> Self {
         Self {
             facts: &row.facts,
+            key: &row.key,
             notes: row.facts.notes.as_deref(),
             client,
             exchange: row.exchange,
@@ -186,6 +195,7 @@ pub(super) async fn insert_all(
     insert_bodies(conn, &bodies).await?;
 
     let (mut opens, mut seals, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+    let mut clears = Vec::new();
     for op in ops {
         match op {
             Op::Open(open) => opens.push(open),
@@ -194,6 +204,7 @@ pub(super) async fn insert_all(
                 calls.extend(CallLine::of_seal(seal));
             }
             Op::Call(call) => calls.push(CallLine::of_call(call)),
+            Op::Clear(clear) => clears.push(clear),
         }
     }
 
@@ -217,7 +228,11 @@ pub(super) async fn insert_all(
         row.push_bind(name.as_str());
         row.push_bind(seal.opening.exchange.to_string());
     })
-    .await
+    .await?;
+    for clear in clears {
+        clear.run(conn).await?;
+    }
+    Ok(())
 }
 
 async fn insert_bodies(conn: &mut SqliteConnection, bodies: &[&Bodies]) -> Result<(), sqlx::Error> {
@@ -333,7 +348,7 @@ async fn insert_calls(
     let into = "insert into call (id, exchange, at, answered_by, door, stream, user_id, chat_id, message_id, \
         user_message_id, task, client, status, outcome, ttft_us, total_us, model, \
         input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
-        cost, cost_is, saved, notes, client_frame, client_head, error_kind, saved_is) ";
+        cost, cost_is, saved, notes, client_frame, client_head, key, error_kind, saved_is) ";
     insert(conn, into, calls, "", |row, call| {
         let (cost, cost_is) = cost_columns(call.cost);
         let facts = call.facts;
@@ -361,6 +376,7 @@ async fn insert_calls(
         row.push_bind(call.notes);
         row.push_bind(call.client.frame.as_ref().map(bytes));
         row.push_bind(call.client.head.as_ref().map(bytes));
+        row.push_bind(&call.key.as_bytes()[..]);
         row.push_bind(call.error_kind);
         row.push_bind(call.saved_is());
     })

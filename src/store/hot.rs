@@ -15,17 +15,35 @@ pub(super) struct Hot {
     bytes: usize,
     by_key: HashMap<CacheKey, Stored>,
     order: VecDeque<(CacheKey, ExchangeId, usize)>,
+    /// How often all were forgotten.
+    epoch: Epoch,
 }
+
+/// Between two clearings. An answer that was sealed in an earlier one may have been cleared since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Epoch(u64);
 
 impl Hot {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, bytes: 0, by_key: HashMap::new(), order: VecDeque::new() }
+        Self { limit, bytes: 0, by_key: HashMap::new(), order: VecDeque::new(), epoch: Epoch(0) }
     }
 
-    /// Keeps `stored`, unless a newer answer to the same key is here. One that is too large still drives out an
+    /// When it is now: to be asked before a seal is written.
+    pub(super) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Forgets all.
+    pub(super) fn forget(&mut self) {
+        *self = Self { epoch: Epoch(self.epoch.0 + 1), ..Self::new(self.limit) };
+    }
+
+    /// Keeps `stored`, which was sealed in `epoch`, unless a newer answer to the same key is here. One that is too large still drives out an
     /// older one, which would no longer be the newest.
-    pub(super) fn insert(&mut self, key: CacheKey, stored: Stored) {
-        if self.by_key.get(&key).is_some_and(|held| held.ended_at > stored.ended_at) {
+    pub(super) fn insert(&mut self, epoch: Epoch, key: CacheKey, stored: Stored) {
+        if epoch != self.epoch
+            || self.by_key.get(&key).is_some_and(|held| held.ended_at > stored.ended_at)
+        {
             return;
         }
         let size = stored.recording.len() + OVERHEAD;
@@ -70,6 +88,7 @@ mod tests {
             tokens: Tokens::default(),
             cost: Cost::Unpriced,
             ended_at: UnixMillis(ended_at),
+            was_read: Arc::default(),
         }
     }
 
@@ -77,14 +96,21 @@ mod tests {
     fn the_oldest_leave_first_and_the_newest_of_a_key_stays() {
         let key = |n| CacheKey::from_bytes([n; 32]);
         let mut hot = Hot::new(OVERHEAD * 2);
-        hot.insert(key(1), stored(1, 10));
-        hot.insert(key(1), stored(2, 20));
-        hot.insert(key(1), stored(3, 15));
+        let now = hot.epoch();
+        hot.insert(now, key(1), stored(1, 10));
+        hot.insert(now, key(1), stored(2, 20));
+        hot.insert(now, key(1), stored(3, 15));
         assert_eq!(hot.get(&key(1)).unwrap().exchange, stored(2, 0).exchange);
-        hot.insert(key(2), stored(4, 30));
+        hot.insert(now, key(2), stored(4, 30));
         assert!(hot.get(&key(1)).is_some(), "its first recording has left, the newer one stays");
-        hot.insert(key(3), stored(5, 40));
+        hot.insert(now, key(3), stored(5, 40));
         assert!(hot.get(&key(1)).is_none());
         assert!(hot.get(&key(2)).is_some() && hot.get(&key(3)).is_some());
+        hot.forget();
+        assert!(hot.get(&key(3)).is_none());
+        hot.insert(now, key(3), stored(5, 40));
+        assert!(hot.get(&key(3)).is_none(), "sealed before the clearing");
+        hot.insert(hot.epoch(), key(3), stored(6, 50));
+        assert!(hot.get(&key(3)).is_some());
     }
 }

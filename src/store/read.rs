@@ -13,7 +13,7 @@ use super::{
     sqlite::{self, Place},
 };
 use crate::domain::{
-    cache::CacheKey,
+    cache::{Asked, CacheKey},
     chain::{Chain, Hash},
     exchange::{AnswerRef, Cost, NanoDollars, Tokens, UnixMillis},
     recording::Recording,
@@ -88,23 +88,41 @@ impl Reader {
         Self { pool }
     }
 
-    /// The newest committed answer to `key` that ended at `not_before` or later.
-    pub async fn find(
-        &self,
-        key: &CacheKey,
-        not_before: UnixMillis,
-    ) -> Result<Option<Stored>, Error> {
+    pub(super) const fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// The newest committed answer to `key`.
+    pub async fn find(&self, key: &CacheKey) -> Result<Option<Stored>, Error> {
         const SQL: &str = "select id, coalesce(model_served, model_asked) as model, \
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
              cost, cost_is, ended_at, recording \
-             from exchange where key = $1 and servable and ended_at >= $2 order by ended_at desc limit 1";
+             from exchange where key = $1 and servable order by ended_at desc limit 1";
         let row = sqlx::query(SQL)
             .bind(&key.as_bytes()[..])
-            .bind(not_before.0)
             .fetch_optional(&self.pool)
             .await
             .map_err(Error::Read)?;
         row.map(|row| stored(&row)).transpose()
+    }
+
+    /// Whether a chat has asked for `key` before, as far as that is committed; `message` is what it answers into now.
+    pub async fn asked(
+        &self,
+        key: &CacheKey,
+        chat: &str,
+        message: Option<&str>,
+    ) -> Result<Asked, Error> {
+        // Which messages is all that counts, and one that is another settles it.
+        const SQL: &str = "select message_id from call where chat_id = $1 and key = $2 \
+             group by message_id limit 2";
+        let rows: Vec<Option<String>> = sqlx::query_scalar(SQL)
+            .bind(chat)
+            .bind(&key.as_bytes()[..])
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::Read)?;
+        Ok(Asked::of(message, rows.iter().map(Option::as_deref)))
     }
 
     /// The whole answers within `scope` that `names` name, newest last; those that were continued with what came
@@ -242,6 +260,7 @@ fn stored(row: &SqliteRow) -> Result<Stored, Error> {
         tokens,
         cost,
         ended_at: UnixMillis(row.try_get("ended_at").map_err(Error::Read)?),
+        was_read: Arc::default(),
     })
 }
 

@@ -1,11 +1,11 @@
 //! What goes into the ledger: an exchange's opening and sealing, and calls.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    cache::CacheKey,
+    cache::{Asked, CacheKey},
     chain::Chain,
     exchange::{
         AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
@@ -140,6 +140,8 @@ pub struct CallEnd {
 pub struct CallRow {
     /// What was known when it came in.
     pub facts: CallFacts,
+    /// What it asked for.
+    pub key: CacheKey,
     /// The exchange that answered it.
     pub exchange: Option<ExchangeId>,
     /// The HTTP status of our response.
@@ -175,6 +177,17 @@ pub struct Stored {
     pub cost: Cost,
     /// When it ended: its age is counted from here.
     pub ended_at: UnixMillis,
+    /// Whether all of it was read once, without an error. Shared by all copies.
+    pub was_read: Arc<AtomicBool>,
+}
+
+/// What the ledger knows of a key.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The newest servable answer, however old.
+    pub stored: Option<Stored>,
+    /// Whether the chat that asks now has asked before.
+    pub asked: Asked,
 }
 
 /// The columns `cost` and `cost_is`.

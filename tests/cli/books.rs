@@ -84,6 +84,7 @@ impl Books {
                 Paid::Now(cost) => self.ask(n, line, cost).await,
                 Paid::Before(saved) => self.0.record(CallRow {
                     facts: facts(n, AnsweredBy::Hit),
+                    key: key(n),
                     exchange: None,
                     status: Some(line.status),
                     outcome: line.outcome,
@@ -101,7 +102,7 @@ impl Books {
     async fn ask(&self, n: u128, line: &Line, cost: Cost) {
         let opening = Arc::new(Opening {
             exchange: ExchangeId::new(Uuid::from_u128(n)),
-            key: CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes()),
+            key: key(n),
             scope: "client 0".to_owned(),
             model: line.model.to_owned(),
             opened_at: NOW,
@@ -145,6 +146,10 @@ impl Books {
     pub(crate) async fn close(self) {
         self.0.close(PATIENCE).await;
     }
+}
+
+fn key(n: u128) -> CacheKey {
+    CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes())
 }
 
 fn facts(n: u128, answered_by: AnsweredBy) -> CallFacts {

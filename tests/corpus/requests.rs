@@ -35,7 +35,13 @@ pub(crate) fn translated(
 fn key(translated: &Translated) -> CacheKey {
     let scope = Scope::User(KeyHolder::of("sk-client"), "user-1".to_owned());
     let digest = Texts::of(&translated.request).digest;
-    cache::key(&scope, translated.version.as_str(), &translated.betas.join(","), &digest)
+    cache::key(
+        &scope,
+        "https://api.anthropic.com",
+        translated.version.as_str(),
+        &translated.betas.join(","),
+        &digest,
+    )
 }
 
 /// Every body of the file that is for this door, for each of the models.

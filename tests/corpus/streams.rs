@@ -40,7 +40,7 @@ pub(crate) fn chunks(recording: &Recording) -> Result<Vec<u8>, StreamError> {
 pub(crate) fn whole(recording: &Recording) -> Result<Vec<u8>, StreamError> {
     let message = fold(recording)?;
     let completion = completion(message, BILL, ID.to_owned(), CREATED, &Form::default());
-    Ok(serde_json::to_vec(&completion).unwrap())
+    Ok(serde_json::to_vec(&completion).expect("our own types"))
 }
 
 /// A message as it would have been streamed: calls, texts and thinking in deltas, the results of tools whole.
@@ -51,7 +51,9 @@ pub(crate) fn streamed(message: &Value) -> String {
     start["stop_sequence"] = Value::Null;
     start["usage"]["output_tokens"] = json!(1);
     let mut sse = event(&json!({"type": "message_start", "message": start}));
-    for (index, block) in message["content"].as_array().unwrap().iter().enumerate() {
+    for (index, block) in
+        message["content"].as_array().expect("a list of blocks").iter().enumerate()
+    {
         let mut start = block.clone();
         let mut deltas = Vec::new();
         for (field, blank, kind) in [
@@ -97,5 +99,5 @@ pub(crate) fn at_once(message: &Value) -> String {
 }
 
 fn event(data: &Value) -> String {
-    format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap())
+    format!("event: {}\ndata: {data}\n\n", data["type"].as_str().expect("a type"))
 }

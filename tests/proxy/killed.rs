@@ -115,7 +115,7 @@ async fn what_was_upstream_at_the_kill_is_lost_at_the_next_start() {
     let calls = ledger.calls().await;
     assert_eq!(calls.len(), 1);
     assert_eq!((calls[0].exchange.as_ref(), calls[0].outcome.as_str()), (Some(&id), "lost"));
-    assert_eq!((calls[0].status, calls[0].answered_by.as_str()), (None, "refresh"));
+    assert_eq!((calls[0].status, calls[0].answered_by.as_str()), (None, "miss"));
     assert!(calls[0].client_frame.is_some());
     assert_eq!(ledger.count("running").await, 0);
     upstream.push(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));

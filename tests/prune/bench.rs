@@ -246,7 +246,7 @@ impl Bench {
             reader.load_chain(hash(&frame), head.as_deref().map(hash)).await.unwrap();
         }
         for n in 1..=60 {
-            if let Some(found) = reader.find(&key(n), UnixMillis(0)).await.unwrap() {
+            if let Some(found) = reader.find(&key(n)).await.unwrap() {
                 assert_eq!(found.exchange, ExchangeId::new(Uuid::from_u128(n)));
                 assert_eq!(found.recording.len(), recording(n).len());
             }
@@ -301,6 +301,7 @@ pub(crate) fn sealing(n: u128, ended_at: i64) -> Sealing {
 pub(crate) fn repeat(n: u128, at: i64, user: &str, of: u128) -> CallRow {
     CallRow {
         facts: facts(n, at, user, AnsweredBy::Hit, chat(user, 1)),
+        key: key(of),
         exchange: Some(ExchangeId::new(Uuid::from_u128(of))),
         status: Some(200),
         outcome: Outcome::Complete,

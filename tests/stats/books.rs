@@ -79,9 +79,11 @@ async fn write(ledger: &Ledger, n: u128, event: &Event) {
         client_chain: None,
     };
     let (ttft, total) = (Some(Micros(event.ttft_us)), Some(Micros(event.total_us)));
+    let key = CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes());
     if !event.answered_by.asks() {
         return ledger.record(CallRow {
             facts,
+            key,
             exchange: None,
             status: event.status,
             outcome: event.outcome,
@@ -95,7 +97,7 @@ async fn write(ledger: &Ledger, n: u128, event: &Event) {
     }
     let opening = Arc::new(Opening {
         exchange: ExchangeId::new(Uuid::from_u128(n)),
-        key: CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes()),
+        key,
         scope: "client 0".to_owned(),
         model: event.model.to_owned(),
         opened_at: event.at,

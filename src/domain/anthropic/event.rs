@@ -104,7 +104,8 @@ pub enum Block {
         /// The tool.
         name: String,
     },
-    /// A call of a tool that Anthropic runs itself.
+    /// A call of a tool that Anthropic runs itself, or that a server runs which it asks (MCP).
+    #[serde(alias = "mcp_tool_use")]
     ServerToolUse,
     /// Anything else.
     #[serde(other)]

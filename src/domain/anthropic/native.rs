@@ -40,8 +40,8 @@ pub struct Native {
     pub chain: Chain,
     /// The same for all requests that mean the same.
     pub digest: Hash,
-    /// Whether an answer may be kept for repeats: what is behind a URL can change, and so can the web.
-    pub storable: bool,
+    /// Whether the answer may rest on more than the request: what is behind a URL can change, and so can the web.
+    pub reaches_out: bool,
 }
 
 /// Why a body is no native request. Worded as Anthropic words it, where it has a wording.
@@ -98,7 +98,7 @@ impl Native {
             return Err(NativeError::WarmUp);
         }
         let user = fields.get("metadata").and_then(user);
-        let storable = is_storable(&fields, &messages);
+        let reaches_out = reaches_out(&fields, &messages);
         let body = if stream == Some(true) {
             body.to_vec()
         } else {
@@ -119,7 +119,7 @@ impl Native {
         let nodes = messages.iter().map(|message| bare_message(message).get().into());
         let chain = Chain::new(frame, nodes);
         let digest = texts::digest(&chain, true, |_| true);
-        Ok(Self { model, stream: stream.unwrap_or(false), user, body, chain, digest, storable })
+        Ok(Self { model, stream: stream.unwrap_or(false), user, body, chain, digest, reaches_out })
     }
 }
 
@@ -185,7 +185,7 @@ fn text(fields: &Object<'_>, name: &str) -> Option<String> {
     serde_json::from_str(fields.get(name)?.get()).ok()
 }
 
-fn is_storable(fields: &Object<'_>, messages: &[Raw]) -> bool {
+fn reaches_out(fields: &Object<'_>, messages: &[Raw]) -> bool {
     let says_something = |name: &&str| {
         fields.get(name).is_some_and(|value| !matches!(value.get(), "null" | "[]" | "{}"))
     };
@@ -199,9 +199,9 @@ fn is_storable(fields: &Object<'_>, messages: &[Raw]) -> bool {
         let message = Object::parse(message.get()).unwrap_or_default();
         message.get("content").is_some_and(|content| has_url(content, DEEPEST))
     };
-    !STATE_ELSEWHERE.iter().any(says_something)
-        && !tools.iter().any(run_by_anthropic)
-        && !messages.iter().any(cites_urls)
+    STATE_ELSEWHERE.iter().any(says_something)
+        || tools.iter().any(run_by_anthropic)
+        || messages.iter().any(cites_urls)
 }
 
 /// Whether a list of blocks has one whose source is a URL, or may have one too deep to look for.
@@ -273,22 +273,22 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_depend_on_something_else_are_not_kept() {
-        let storable = |more: &str| {
-            parse(&format!(r#"{{"model":"m",{more},"messages":[{{"content":"a"}}]}}"#)).storable
+    fn answers_that_may_rest_on_something_else_are_told() {
+        let reaches_out = |more: &str| {
+            parse(&format!(r#"{{"model":"m",{more},"messages":[{{"content":"a"}}]}}"#)).reaches_out
         };
-        assert!(storable(
+        assert!(!reaches_out(
             r#""tools":[{"name":"f"},{"type":"custom","name":"g"}],"container":null"#
         ));
-        assert!(!storable(r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#));
-        assert!(storable(
+        assert!(reaches_out(r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#));
+        assert!(!reaches_out(
             r#""tools":[{"type":"bash_20250124"},{"type":"computer_toolset_20260801"}]"#
         ));
-        assert!(!storable(r#""tools":[{"type":"bash_20250124"},{"type":"of_tomorrow"}]"#));
-        assert!(!storable(r#""container":"c""#) && !storable(r#""mcp_servers":[{"url":"u"}]"#));
+        assert!(reaches_out(r#""tools":[{"type":"bash_20250124"},{"type":"of_tomorrow"}]"#));
+        assert!(reaches_out(r#""container":"c""#) && reaches_out(r#""mcp_servers":[{"url":"u"}]"#));
         let page = r#"{"model":"m","messages":[{"content":[{"type":"tool_result","content":[
             {"type":"image","source":{"type":"url","url":"http://x"}}]}]}]}"#;
-        assert!(!parse(page).storable);
+        assert!(parse(page).reaches_out);
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
         let block = r#"{"type":"tool_result","content":["#;
         let (open, close) = (block.repeat(20_000), "]}".repeat(20_000));
         let deep = format!(r#"{{"model":"m","messages":[{{"content":[{open}{close}]}}]}}"#);
-        assert!(!parse(&deep).storable);
+        assert!(parse(&deep).reaches_out);
     }
 
     #[test]

@@ -178,13 +178,17 @@ impl Tally {
         refs
     }
 
-    /// Whether the answer may be served again (design §5): whole, with something said, and ended because it was
-    /// done.
+    /// Whether the answer may be served again (design §5): as [`Self::is_good`], and of Claude's own.
     pub fn is_servable(&self) -> bool {
+        self.is_good() && !self.used_server_tools
+    }
+
+    /// Whether it is whole, with something said, and ended because it was done. It may rest on what Anthropic's own
+    /// tools found.
+    pub fn is_good(&self) -> bool {
         self.ended
             && self.error.is_none()
             && self.said == Said::Answer
-            && !self.used_server_tools
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
     }
 }

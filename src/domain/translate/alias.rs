@@ -5,7 +5,10 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
-use super::{note::Notes, request::Occasion};
+use super::{
+    note::{Note, Notes},
+    request::Occasion,
+};
 use crate::domain::{
     alias::{Alias, Aliases},
     openai,
@@ -59,6 +62,16 @@ pub(super) fn apply<'a>(
         notes.add("messages", "the alias's instructions are put before them");
     }
     Applied { request: Cow::Owned(request), system: system.as_deref() }
+}
+
+/// Asks a background task of `model`, which may be an alias, whatever the chat's model. But answers merged into one are
+/// for a person, who chose the model.
+pub fn route(request: &mut openai::Request, task: &str, model: Option<&str>) -> Option<Note> {
+    let model =
+        model.filter(|model| *model != request.model && task != "moa_response_generation")?;
+    model.clone_into(&mut request.model);
+    let what = format!("is {model}, which background tasks are asked of");
+    Some(Note { field: "model".to_owned(), what })
 }
 
 /// Sets the limit where there is none, and lowers one that is above `most`.

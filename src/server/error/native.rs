@@ -19,7 +19,7 @@ pub(super) fn status(failure: &Failure) -> StatusCode {
     let own = match failure {
         Failure::Upstream(upstream::Error::Refused { status, .. }) => *status,
         Failure::Stream(StreamError::Upstream(body)) => status_of_kind(&body.error.kind),
-        Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached => 504,
+        Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached(_) => 504,
         Failure::Upstream(_) | Failure::Stream(_) | Failure::TooLarge => 502,
         Failure::ShuttingDown => 503,
     };

@@ -14,19 +14,25 @@ pub(crate) struct Binary {
     url: String,
 }
 
+/// The program with these settings and no others.
+pub(crate) fn command(setup: &Setup) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
+    let ours = |name: &str| name.starts_with("REPRISE_") || name.starts_with("ANTHROPIC_");
+    for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+        if ours(&name) {
+            command.env_remove(name);
+        }
+    }
+    command.env("NO_PROXY", "127.0.0.1").envs(setup.variables());
+    command
+}
+
 impl Binary {
     /// Starts the program and waits until it serves.
     pub(crate) async fn start(setup: &Setup) -> Self {
         let log = setup.folder().join("log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
-        let ours = |name: &str| name.starts_with("REPRISE_") || name.starts_with("ANTHROPIC_");
-        for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
-            if ours(&name) {
-                command.env_remove(name);
-            }
-        }
-        command.env("NO_PROXY", "127.0.0.1").env("REPRISE_LOG_FORMAT", "json");
-        command.envs(setup.variables()).arg("serve");
+        let mut command = command(setup);
+        command.env("REPRISE_LOG_FORMAT", "json").arg("serve");
         let stderr = File::create(&log).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let mut child = command.spawn().expect("the program");

@@ -1,0 +1,209 @@
+//! What is being asked right now, and which chat asked for what: joining, asking and claiming are decided here under
+//! one lock, so that of many who want the same at once one asks and the others join, and of two columns with the same
+//! question neither takes the other for a repeat.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde::Serialize;
+
+use super::live::{self, Entrance, Reader, Writer};
+use crate::domain::{
+    cache::{Asked, CacheKey, Freshness, Keep, Reason, Verdict},
+    exchange::{Door, ExchangeId},
+};
+
+/// So many claims are remembered. The ledger has them all, but for those whose rows wait: of exchanges that are running,
+/// and of the last commits.
+const MOST_CLAIMS: usize = 8192;
+
+/// Who sits at the desk. Shared by all who answer.
+#[derive(Debug, Default)]
+pub(super) struct Desk(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// All that are running.
+    running: HashMap<ExchangeId, Entrance>,
+    /// Those that others may join.
+    places: HashMap<Place, ExchangeId>,
+    claims: HashMap<Claim, Vec<Option<String>>>,
+    /// Which claim to forget next.
+    oldest: VecDeque<Claim>,
+}
+
+/// What makes two calls one question: the key, the door, and in a chat the message that is answered into.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub key: CacheKey,
+    /// An answer that pauses goes on in the one and is given as it is in the other.
+    pub door: Door,
+    /// The chat and the message.
+    pub message: Option<(String, String)>,
+}
+
+/// That a chat asked for a key.
+type Claim = (CacheKey, String);
+
+/// Who answers, as it was decided.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// The ledger.
+    Hit(Freshness),
+    /// An exchange that is running; this is the call's reader of it.
+    Joined(Reader, ExchangeId),
+    /// Claude.
+    Asks(Order),
+    /// Nobody: only the ledger may, and does not for this reason.
+    Nobody(Reason),
+}
+
+/// An exchange that is to be had.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub exchange: ExchangeId,
+    /// Why the ledger does not answer.
+    pub reason: Reason,
+    /// What of it is kept.
+    pub keep: Keep,
+    /// What it is written into.
+    pub writer: Writer,
+    /// The call's own reader of it.
+    pub reader: Reader,
+    /// That it is running.
+    pub seat: Seat,
+}
+
+/// An exchange is running, and can be joined in its place, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    desk: Arc<Desk>,
+    exchange: ExchangeId,
+    place: Option<Place>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.desk.lock();
+        state.running.remove(&self.exchange);
+        // One that nobody read any more may have been replaced already.
+        if let Some(place) = &self.place
+            && state.places.get(place) == Some(&self.exchange)
+        {
+            state.places.remove(place);
+        }
+    }
+}
+
+/// What is running now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Load {
+    /// Exchanges with upstream.
+    pub exchanges: usize,
+    /// Calls that wait for them or read them.
+    pub calls: usize,
+}
+
+impl Desk {
+    /// Claims a key for a chat that answers into `message`, and says whether it had claimed it before, as far as that
+    /// is remembered here.
+    pub(super) fn claim(&self, key: CacheKey, chat: &str, message: Option<&str>) -> Asked {
+        let mut state = self.lock();
+        let State { claims, oldest, .. } = &mut *state;
+        let claim = (key, chat.to_owned());
+        if let Some(messages) = claims.get_mut(&claim) {
+            let asked = Asked::of(message, messages.iter().map(Option::as_deref));
+            let message = message.map(str::to_owned);
+            if !messages.contains(&message) {
+                messages.push(message);
+            }
+            return asked;
+        }
+        if oldest.len() >= MOST_CLAIMS
+            && let Some(oldest) = oldest.pop_front()
+        {
+            claims.remove(&oldest);
+        }
+        claims.insert(claim.clone(), vec![message.map(str::to_owned)]);
+        oldest.push_back(claim);
+        Asked::Never
+    }
+
+    /// Joins what is running in this place, if anything is.
+    pub(super) fn join(&self, place: &Place) -> Option<(Reader, ExchangeId)> {
+        self.lock().join(place)
+    }
+
+    /// Lets `decide` choose, who is told whether there is something to join. What it chooses has happened when this
+    /// returns: the call has joined, or it asks and others can join.
+    pub(super) fn take_turn(
+        self: &Arc<Self>,
+        place: Option<Place>,
+        exchange: ExchangeId,
+        mut decide: impl FnMut(Running) -> Verdict,
+    ) -> Turn {
+        let mut state = self.lock();
+        if let Some(place) = &place
+            && decide(Running::Yes) == Verdict::Join
+            && let Some((reader, exchange)) = state.join(place)
+        {
+            return Turn::Joined(reader, exchange);
+        }
+        let (reason, keep) = match decide(Running::No) {
+            Verdict::Hit(freshness) => return Turn::Hit(freshness),
+            Verdict::Ask { reason, keep } => (reason, keep),
+            Verdict::Refuse(reason) => return Turn::Nobody(reason),
+            Verdict::Join => unreachable!("it was said that there is nothing to join"),
+        };
+        Turn::Asks(state.order(self, exchange, reason, keep, place))
+    }
+
+    /// An exchange that nobody joins, because what the ledger has is of no use.
+    pub(super) fn order_alone(self: &Arc<Self>, exchange: ExchangeId) -> Order {
+        self.lock().order(self, exchange, Reason::Nothing, Keep::Answer, None)
+    }
+
+    /// What is running now.
+    pub(super) fn load(&self) -> Load {
+        let state = self.lock();
+        let calls = state.running.values().map(Entrance::readers).sum();
+        Load { exchanges: state.running.len(), calls }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an exchange is running that the call can join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Running {
+    Yes,
+    No,
+}
+
+impl State {
+    fn join(&self, place: &Place) -> Option<(Reader, ExchangeId)> {
+        let exchange = self.places.get(place)?;
+        Some((self.running.get(exchange)?.join()?, *exchange))
+    }
+
+    fn order(
+        &mut self,
+        desk: &Arc<Desk>,
+        exchange: ExchangeId,
+        reason: Reason,
+        keep: Keep,
+        place: Option<Place>,
+    ) -> Order {
+        let (writer, reader) = live::start();
+        self.running.insert(exchange, writer.entrance());
+        if let Some(place) = &place {
+            self.places.insert(place.clone(), exchange);
+        }
+        let seat = Seat { desk: Arc::clone(desk), exchange, place };
+        Order { exchange, reason, keep, writer, reader, seat }
+    }
+}

@@ -1,0 +1,95 @@
+//! A call that joined the exchange of another: it costs nothing, and has a row of its own.
+
+use std::time::Instant;
+
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::live::{End, Totals};
+use crate::{
+    domain::{
+        cache::CacheKey,
+        exchange::{Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens},
+    },
+    store::{CallFacts, CallRow, Ledger},
+};
+
+/// One who reads along.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub ledger: Ledger,
+    pub facts: CallFacts,
+    pub key: CacheKey,
+    pub exchange: ExchangeId,
+    /// The model that was asked.
+    pub model: String,
+    pub came: Instant,
+    pub ttft: Option<Micros>,
+    /// The HTTP status of our response, which only the server knows.
+    pub status_of: super::StatusOf,
+    /// The ledger is not closed before the call has its row.
+    pub running: TaskTrackerToken,
+}
+
+impl Guest {
+    /// There is something to read.
+    pub(super) fn begins(&mut self) {
+        self.ttft.get_or_insert_with(|| self.came.elapsed().into());
+    }
+
+    /// The call ends, with the answer or before it.
+    pub(super) fn leaves(self, end: Option<End>) {
+        let Self { ledger, facts, key, exchange, model, came, ttft, status_of, running } = self;
+        // Who wants the whole answer has seen nothing until it is whole.
+        let seen = facts.stream && ttft.is_some();
+        let status = match &end {
+            Some(End::Failed(failure, _)) if !seen => Some(status_of(facts.door, Some(failure))),
+            None if !seen => None,
+            _ => Some(status_of(facts.door, None)),
+        };
+        let nothing = Totals {
+            outcome: Outcome::Stopped,
+            model: None,
+            tokens: Tokens::default(),
+            cost: Cost::Exact(NanoDollars(0)),
+        };
+        let (totals, saved) = match end {
+            Some(End::Whole(totals)) => {
+                let saved = totals.cost.amount().unwrap_or_default();
+                (totals, saved)
+            }
+            Some(End::Failed(_, totals)) => (totals, NanoDollars(0)),
+            None => (nothing, NanoDollars(0)),
+        };
+        let Totals { outcome, model: served, tokens, cost: _ } = totals;
+        let row = CallRow {
+            key,
+            exchange: Some(exchange),
+            status,
+            outcome,
+            ttft,
+            total: Some(came.elapsed().into()),
+            model: served.map_or(model, |served| (*served).to_owned()),
+            tokens,
+            cost: Cost::Exact(NanoDollars(0)),
+            saved,
+            facts,
+        };
+        tracing::info!(
+            call = %row.facts.id,
+            %exchange,
+            answered_by = %row.facts.answered_by,
+            %outcome,
+            model = row.model,
+            task = row.facts.task,
+            notes = row.facts.notes,
+            prompt_tokens = tokens.prompt(),
+            output_tokens = tokens.output,
+            saved_nano_dollars = saved.0,
+            ttft_us = ttft.map(|ttft| ttft.0),
+            total_us = row.total.map(|total| total.0),
+            "call answered"
+        );
+        ledger.record(row);
+        drop(running);
+    }
+}

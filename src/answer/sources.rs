@@ -1,0 +1,184 @@
+//! The three sources of an answer, each as a reader of a recording: the ledger, an exchange that is running, Claude.
+
+use std::{sync::Arc, time::Instant};
+
+use uuid::Uuid;
+
+use super::{
+    Answer, Answers, Asker, By,
+    desk::Order,
+    guest::Guest,
+    live::{self, End, Reader, Totals},
+    now,
+    playback::Payer,
+    pump::{self, Exchange},
+    question::{Question, facts},
+};
+use crate::{
+    domain::{
+        anthropic::{self, Texts},
+        cache::{Freshness, Keep},
+        exchange::{
+            AnsweredBy, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
+        },
+        open_webui,
+        recording::Recording,
+    },
+    store::{CallRow, Opening, Stored},
+};
+
+impl Answers {
+    /// Serves what the ledger has.
+    pub(super) fn serve(
+        &self,
+        stored: Stored,
+        freshness: Freshness,
+        question: &Question,
+        asker: Asker,
+        at: UnixMillis,
+    ) -> Answer {
+        let call = CallId::new(Uuid::now_v7());
+        let Stored { exchange, recording, model_served, tokens, cost, .. } = stored;
+        let took = Micros::from(now().since(at));
+        // A message id says that a person is looking.
+        let is_watched = asker.open_webui && asker.message.is_some() && question.task.is_none();
+        let status_line =
+            (self.settings.status_line && is_watched).then(|| open_webui::status_line(cost));
+        let facts = facts(call, at, AnsweredBy::Hit, question, asker);
+        tracing::info!(
+            %call,
+            %exchange,
+            answered_by = %AnsweredBy::Hit,
+            model = model_served,
+            task = facts.task,
+            notes = facts.notes,
+            prompt_tokens = tokens.prompt(),
+            output_tokens = tokens.output,
+            saved_nano_dollars = cost.amount().map(|amount| amount.0),
+            total_us = took.0,
+            "call answered"
+        );
+        let totals = Totals {
+            outcome: Outcome::Complete,
+            model: Some(Arc::from(&*model_served)),
+            tokens,
+            cost,
+        };
+        self.ledger.record(CallRow {
+            facts,
+            key: question.key,
+            exchange: Some(exchange),
+            status: Some((self.settings.status_of)(question.said.door(), None)),
+            outcome: Outcome::Complete,
+            ttft: Some(took),
+            total: Some(took),
+            model: model_served,
+            tokens,
+            cost: Cost::Exact(NanoDollars(0)),
+            saved: cost.amount().unwrap_or_default(),
+        });
+        let reader = live::stored(Recording::clone(&recording), End::Whole(totals));
+        let by = By::Ledger(freshness);
+        Answer { status_line, ..question.answer(reader, call, at, exchange, by) }
+    }
+
+    /// Reads along what another call asked for.
+    pub(super) fn join(
+        &self,
+        reader: Reader,
+        exchange: ExchangeId,
+        question: &Question,
+        asker: Asker,
+        at: UnixMillis,
+    ) -> Answer {
+        let call = CallId::new(Uuid::now_v7());
+        let guest = Guest {
+            ledger: self.ledger.clone(),
+            facts: facts(call, at, AnsweredBy::Collapsed, question, asker),
+            key: question.key,
+            exchange,
+            model: question.said.model().to_owned(),
+            came: Instant::now(),
+            ttft: None,
+            status_of: self.settings.status_of,
+            running: self.tasks.token(),
+        };
+        question.answer(reader.for_guest(guest), call, at, exchange, By::Running)
+    }
+
+    /// Asks upstream: a pump of its own has the exchange, and this call is its first reader.
+    pub(super) fn ask(
+        &self,
+        order: Order,
+        question: &Question,
+        asker: Asker,
+        at: UnixMillis,
+    ) -> Answer {
+        let Order { exchange, reason, keep, writer, reader, seat } = order;
+        let call = CallId::new(Uuid::now_v7());
+        let keeps_bodies = keep != Keep::Totals;
+        let said = &question.said;
+        let mut notes = said.notes().to_vec();
+        let mut request = said.request();
+        let known = request.as_ref().and_then(|request| self.learned.apply(request));
+        let (body, chain) = match known {
+            None => (said.body(), keeps_bodies.then(|| said.chain().clone())),
+            Some((changed, mut more)) => {
+                notes.append(&mut more);
+                let texts = Texts::of(&changed);
+                request = Some(Arc::new(changed));
+                (texts.body().into(), keeps_bodies.then_some(texts.chain))
+            }
+        };
+        let outgoing = said.spoken().outgoing(body, asker.key.clone());
+        let opening = Opening {
+            exchange,
+            key: question.key,
+            scope: question.scope.to_string(),
+            model: said.model().to_owned(),
+            opened_at: at,
+            continues: None,
+            breakpoints: request.as_ref().and_then(|request| json_of(&request.breakpoints)),
+            chain: chain.map(Arc::new),
+            collapse: None,
+            call: facts(call, at, reason.answered_by(), question, asker),
+        };
+        let to_have = Exchange { opening: Arc::new(opening), outgoing, request, notes, keep };
+        self.tasks.spawn(pump::run(self.clone(), to_have, writer, seat));
+        question.answer(reader, call, at, exchange, By::Claude(reason, keep))
+    }
+}
+
+impl Question {
+    /// The answer that `reader` reads.
+    fn answer(
+        &self,
+        reader: Reader,
+        call: CallId,
+        at: UnixMillis,
+        exchange: ExchangeId,
+        by: By,
+    ) -> Answer {
+        let payer = match by {
+            By::Ledger(_) | By::Running => Payer::AnEarlierCall,
+            By::Claude(..) => Payer::ThisCall,
+        };
+        Answer {
+            reader,
+            call,
+            at,
+            exchange,
+            by,
+            key: self.key,
+            payer,
+            status_line: None,
+            stream: self.stream,
+            form: Arc::clone(&self.form),
+        }
+    }
+}
+
+/// Where the prompt was to be cached, for the ledger.
+pub(super) fn json_of(breakpoints: &[anthropic::Breakpoint]) -> Option<String> {
+    if breakpoints.is_empty() { None } else { serde_json::to_string(breakpoints).ok() }
+}

@@ -1,0 +1,250 @@
+//! Fixtures: one exchange in one readable file, and a stage that plays them.
+//!
+//! A [`Cassette`] is such a file in memory: what the client asked, what went upstream, what came back. The bytes of its
+//! events are the truth; the summary is there for the reader and is checked. `read` and `layout` are the two directions
+//! of the format, `scrub` keeps secrets out of it, `stage` finds the fixture that answers a request, and `miss` says why
+//! none does.
+
+mod again;
+mod event;
+mod layout;
+mod miss;
+mod patterns;
+mod read;
+mod scrub;
+mod stage;
+mod summary;
+mod tree;
+
+use self::tree::Tree;
+pub use self::{
+    event::Event,
+    layout::{Blob, Rendered, blob_name},
+    miss::{Miss, Near, Why},
+    patterns::is_secret_name,
+    read::{Finding, Reading, read},
+    scrub::{Place, Rule, RuleError, Scrubber, Secret},
+    stage::{AtTheEnd, Cue, Entry, Line, Stage, Status},
+};
+use super::{
+    anthropic::Native,
+    chain::{Chain, Hash},
+    exchange::{Door, Micros},
+    recording::{Recorder, Recording},
+};
+
+/// The version of the format: raised when older files would be misread.
+pub const SCHEMA: u64 = 1;
+/// A part of every match key: raised when what it covers changes.
+const KEY_VERSION: &str = "reprise fixture 1";
+/// What of a response's head is worth keeping: what SDKs read (`reference/record-replay.md` §3).
+const HEADERS: [&str; 4] = ["request-id", "retry-after", "retry-after-ms", "x-should-retry"];
+/// And families of such headers.
+const HEADER_FAMILIES: [&str; 1] = ["anthropic-ratelimit-"];
+
+/// One exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cassette {
+    /// The day, `YYYY-MM-DD`.
+    pub recorded: Option<String>,
+    /// What the client asked; `None` where an answer is continued, or the fixture is for requests as they go upstream.
+    pub client: Option<Client>,
+    /// What went upstream; `None` in fixtures written by hand: what the client's request is translated to.
+    pub upstream: Option<Asked>,
+    /// What came back.
+    pub response: Response,
+}
+
+/// A client's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The dialect.
+    pub door: Door,
+    /// The program, as the ledger names it.
+    pub program: Option<String>,
+    /// Open WebUI's word for a background call.
+    pub task: Option<String>,
+    /// JSON.
+    pub body: String,
+}
+
+/// A request as it went upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// `anthropic-version`.
+    pub version: String,
+    /// `anthropic-beta`.
+    pub betas: Vec<String>,
+    /// JSON, without what does not change the answer.
+    pub body: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// HTTP's.
+    pub status: u16,
+    /// Those that are kept, in the order of their names.
+    pub headers: Vec<(String, String)>,
+    /// How long the first byte is kept back, in milliseconds, besides what the events say.
+    pub delay: u64,
+    /// Its body.
+    pub said: Said,
+    /// The connection breaks after so many events.
+    pub cut_after: Option<usize>,
+}
+
+/// The body of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// A stream.
+    Events(Vec<Event>),
+    /// A message, written by hand, as JSON: it is streamed by one rule (`anthropic::unfold`).
+    Message(String),
+    /// An error, as JSON.
+    Error(String),
+}
+
+impl Asked {
+    /// A request as the ledger keeps it. `None` where its texts are not what they should be.
+    pub fn of(chain: &Chain, version: String, mut betas: Vec<String>) -> Option<Self> {
+        betas.sort_unstable();
+        betas.dedup();
+        Some(Self { version, betas, body: body(chain)? })
+    }
+
+    /// Under which key it is found: everything that can change the answer, scrubbed as files are. Key order, white
+    /// space, `stream`, `metadata` and `cache_control` do not count.
+    pub fn key(&self, scrubber: &Scrubber) -> Option<Hash> {
+        let body = scrubber.json(&self.body)?;
+        let native = Native::parse(body.as_bytes()).ok()?;
+        let mut betas = self.betas.clone();
+        betas.sort_unstable();
+        betas.dedup();
+        let betas = betas.join(",");
+        let parts = [self.version.as_bytes(), betas.as_bytes(), native.digest.as_bytes()];
+        Some(Hash::of(KEY_VERSION, &parts))
+    }
+}
+
+/// The body of a request whose parts the ledger has: the frame, and in it the messages.
+pub fn body(chain: &Chain) -> Option<String> {
+    let mut body = String::from_utf8(chain.frame.body.clone()).ok()?.trim_end().to_owned();
+    body.pop().filter(|last| *last == '}')?;
+    let separator = if body.trim_end().ends_with('{') { "" } else { "," };
+    body += separator;
+    body += "\"messages\":[";
+    for (at, node) in chain.nodes.iter().enumerate() {
+        if at > 0 {
+            body.push(',');
+        }
+        body += std::str::from_utf8(&node.body).ok()?;
+    }
+    body += "]}";
+    let mut tree = Tree::parse(&body).ok()?;
+    tree.unescape();
+    Some(tree.compact())
+}
+
+impl Response {
+    /// A stream as it was recorded.
+    pub fn of(recording: &Recording, status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            delay: 0,
+            said: Said::Events(event::of_recording(recording)),
+            cut_after: None,
+        }
+    }
+
+    /// The events that are played, with when they come; none for an error before the first byte. A message is streamed;
+    /// what comes after a cut is left out. `model` stands in a message that names none.
+    pub fn events(&self, model: &str) -> Vec<Event> {
+        let mut events = match &self.said {
+            Said::Events(events) => events.clone(),
+            Said::Message(message) => event::of_message(message, model),
+            Said::Error(_) => Vec::new(),
+        };
+        events.truncate(self.cut_after.unwrap_or(usize::MAX));
+        events
+    }
+
+    /// Whether it ends as an answer ends: with `message_stop`, an error, or a cut that was asked for.
+    pub fn is_complete(&self) -> bool {
+        match &self.said {
+            Said::Events(events) => self.cut_after.is_some() || event::end(events),
+            Said::Message(_) | Said::Error(_) => true,
+        }
+    }
+
+    /// What it says, a line a block: for the reader of the file.
+    pub fn summary(&self) -> Vec<String> {
+        summary::of(self)
+    }
+}
+
+impl Cassette {
+    /// The model that is asked.
+    pub fn model(&self) -> String {
+        let body = self.upstream.as_ref().map(|asked| &asked.body);
+        let body = body.or(self.client.as_ref().map(|client| &client.body));
+        let tree = body.and_then(|body| Tree::parse(body).ok());
+        let model = tree.as_ref().and_then(|tree| tree.get("model")?.text());
+        model.unwrap_or_default().into_owned()
+    }
+
+    /// What the person asked last, as far as it is text: what the file is named for.
+    pub fn question(&self) -> Option<String> {
+        let body = self.client.as_ref().map(|client| &client.body);
+        let tree = Tree::parse(body.or(self.upstream.as_ref().map(|asked| &asked.body))?).ok()?;
+        summary::question(&tree)
+    }
+
+    /// What came back as a recording: what playback reads.
+    pub fn recording(&self) -> Recording {
+        let (mut recorder, mut recording) = (Recorder::default(), Recording::default());
+        for event in self.response.events(&self.model()) {
+            recorder.push(&event.bytes);
+            let at = i64::try_from(event.at.saturating_mul(1000)).unwrap_or(i64::MAX);
+            if let Some(segment) = recorder.cut(Micros(at)) {
+                recording.append(std::sync::Arc::new(segment));
+            }
+        }
+        recording
+    }
+}
+
+/// Whether a header of a response is kept.
+pub fn keeps_header(name: &str) -> bool {
+    HEADERS.contains(&name) || HEADER_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_put_together_and_keyed_as_it_went_upstream() {
+        let chain = Chain::new(
+            br#"{"model":"m","max_tokens":5,"system":[{"type":"text","text":"\u00e9"}]}"#.to_vec(),
+            [br#"{"role":"user","content":[{"type":"text","text":"Hi"}]}"#.to_vec()],
+        );
+        let asked = Asked::of(&chain, "2026-10-21".to_owned(), Vec::new()).unwrap();
+        assert_eq!(
+            asked.body,
+            r#"{"model":"m","max_tokens":5,"system":[{"type":"text","text":"é"}],"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]}"#
+        );
+        let dressed = Asked {
+            body: r#"{"stream": true, "metadata": {"user_id": "u"}, "messages": [{"content": [{"text": "Hi",
+                "type": "text", "cache_control": {"type": "ephemeral"}}], "role": "user"}], "max_tokens": 5,
+                "system": [{"type": "text", "text": "é"}], "model": "m"}"#
+                .to_owned(),
+            ..asked.clone()
+        };
+        let scrubber = Scrubber::default();
+        assert_eq!(asked.key(&scrubber), dressed.key(&scrubber));
+        let other = Asked { betas: vec!["b".to_owned()], ..asked.clone() };
+        assert_ne!(asked.key(&scrubber), other.key(&scrubber));
+    }
+}

@@ -1,0 +1,114 @@
+//! What a response says, for the reader of its file: derived, and checked when the file is read.
+
+use super::{Response, Said, event, tree::Tree};
+use crate::domain::{
+    anthropic::{self, BlockKind, StreamError, fold},
+    exchange::Micros,
+    json::JsonString,
+    recording::{Recorder, Recording},
+};
+
+/// Longer texts are shortened, in characters.
+const LONGEST: usize = 600;
+
+/// A line for each block, one for why it stopped and one for what it used.
+pub(super) fn of(response: &Response) -> Vec<String> {
+    let events = match &response.said {
+        Said::Error(body) => {
+            let error =
+                serde_json::from_str::<anthropic::ErrorBody>(body).unwrap_or_default().error;
+            return vec![format!("error {} {}: {}", response.status, error.kind, error.message)];
+        }
+        Said::Events(events) => events.clone(),
+        Said::Message(message) => event::of_message(message, ""),
+    };
+    let mut recording = Recording::default();
+    let mut recorder = Recorder::default();
+    for event in &events {
+        recorder.push(&event.bytes);
+    }
+    if let Some(segment) = recorder.cut(Micros(0)) {
+        recording.append(std::sync::Arc::new(segment));
+    }
+    let message = match fold(&recording) {
+        Ok(message) => message,
+        Err(StreamError::Upstream(body)) => {
+            let anthropic::Error { kind, message, .. } = body.error;
+            return vec![format!("{}, then error {kind}: {message}", count(events.len() - 1))];
+        }
+        Err(StreamError::Cut) => return vec![format!("cut after {}", count(events.len()))],
+        Err(error) => return vec![format!("unreadable: {error}")],
+    };
+    let mut lines: Vec<String> = message.content.iter().map(block).collect();
+    let tokens = message.tokens();
+    let stop = message.stop.stop_reason.as_deref().unwrap_or("nothing");
+    lines.push(format!("stop {stop}"));
+    lines.push(format!("in {} / out {}", tokens.prompt(), tokens.output));
+    if let Some(events) = response.cut_after {
+        lines.push(format!("cut after {}", count(events)));
+    }
+    lines
+}
+
+fn count(events: usize) -> String {
+    if events == 1 { "1 event".to_owned() } else { format!("{events} events") }
+}
+
+fn block(block: &anthropic::Block) -> String {
+    match &block.kind {
+        BlockKind::Text { text, citations } => {
+            let cites = match citations.iter().count() {
+                0 => String::new(),
+                1 => " (1 citation)".to_owned(),
+                count => format!(" ({count} citations)"),
+            };
+            format!("text {}{cites}", quoted(text))
+        }
+        BlockKind::Thinking { thinking, .. } => format!("thinking {}", quoted(thinking)),
+        BlockKind::RedactedThinking { .. } => "thinking, redacted".to_owned(),
+        BlockKind::ToolUse { name, arguments, .. } => {
+            format!("tool {name}({})", shortened(&arguments.decode().unwrap_or_default()))
+        }
+        BlockKind::Other { input } => {
+            let json = serde_json::to_value(block).unwrap_or_default();
+            let kind = json["type"].as_str().unwrap_or("unknown");
+            match json["name"].as_str() {
+                Some(name) => {
+                    format!("{kind} {name}({})", shortened(&input.decode().unwrap_or_default()))
+                }
+                None => kind.to_owned(),
+            }
+        }
+    }
+}
+
+fn quoted(text: &JsonString) -> String {
+    text.decode().map_or_else(|| text.to_string(), |text| format!("\"{}\"", shortened(&text)))
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => {
+            format!("{}… ({} more characters)", &text[..end], text[end..].chars().count())
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// The last thing that a user says in a request of either dialect, as far as it is text.
+pub(super) fn question(request: &Tree<'_>) -> Option<String> {
+    let messages = request.get("messages")?.items()?;
+    let said = messages.iter().rev().filter(|message| {
+        message.get("role").and_then(Tree::text).is_some_and(|role| role == "user")
+    });
+    said.filter_map(|message| text(message.get("content")?)).find(|text| !text.trim().is_empty())
+}
+
+fn text(content: &Tree<'_>) -> Option<String> {
+    if let Some(text) = content.text() {
+        return Some(text.into_owned());
+    }
+    let parts = content.items()?.iter().filter_map(|part| part.get("text")?.text());
+    let texts: Vec<_> = parts.collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}

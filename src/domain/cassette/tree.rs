@@ -1,0 +1,314 @@
+//! JSON with every token as it was written and where it stands: what a fixture file is read into.
+//!
+//! A finding must name its line, an event's bytes must stay what they are, and a number must not go through a double.
+//! None of that survives a `serde_json::Value`.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use crate::domain::diff::{Step, within};
+
+/// What is nested more deeply is refused, as `serde_json` refuses it.
+const DEEPEST: usize = 120;
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Tree<'a> {
+    /// Where it begins, in bytes.
+    pub(super) at: usize,
+    /// Where it ends.
+    pub(super) end: usize,
+    pub(super) node: Node<'a>,
+}
+
+/// A value.
+#[derive(Debug, Clone)]
+pub(super) enum Node<'a> {
+    /// A string with its quotes and escapes.
+    Text(Cow<'a, str>),
+    /// A number, `true`, `false` or `null`.
+    Scalar(Cow<'a, str>),
+    List(Vec<Tree<'a>>),
+    /// Names with their quotes and escapes.
+    Object(Vec<(Cow<'a, str>, Tree<'a>)>),
+}
+
+/// Why a text is no JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotJson {
+    /// Counted from one.
+    pub(super) line: usize,
+    pub(super) why: String,
+}
+
+impl<'a> Tree<'a> {
+    /// Reads a document.
+    pub(super) fn parse(text: &'a str) -> Result<Self, NotJson> {
+        // What follows trusts the text: all checks are done by those who do nothing else.
+        if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+            let why = error.to_string();
+            let why = why.split(" at line ").next().unwrap_or(&why).to_owned();
+            return Err(NotJson { line: error.line().max(1), why });
+        }
+        let mut source = Source { text, at: 0 };
+        source.value(0).ok_or_else(|| NotJson {
+            line: line_at(text, source.at),
+            why: format!("it is nested more than {DEEPEST} levels deep"),
+        })
+    }
+
+    /// A field of an object.
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+        self.fields().iter().rev().find(|(field, _)| decode(field) == name).map(|(_, value)| value)
+    }
+
+    /// The fields of an object.
+    pub(super) fn fields(&self) -> &[(Cow<'a, str>, Self)] {
+        if let Node::Object(fields) = &self.node { fields } else { &[] }
+    }
+
+    /// The items of a list.
+    pub(super) fn items(&self) -> Option<&[Self]> {
+        if let Node::List(items) = &self.node { Some(items) } else { None }
+    }
+
+    /// A text.
+    pub(super) fn text(&self) -> Option<Cow<'_, str>> {
+        if let Node::Text(literal) = &self.node { Some(decode(literal)) } else { None }
+    }
+
+    /// A whole number that is not negative.
+    pub(super) fn number(&self) -> Option<u64> {
+        if let Node::Scalar(number) = &self.node { number.parse().ok() } else { None }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn truth(&self) -> Option<bool> {
+        if let Node::Scalar(word) = &self.node { word.parse().ok() } else { None }
+    }
+
+    /// The same in one line, without white space.
+    pub(super) fn compact(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out, "", "");
+        out
+    }
+
+    /// Appends the value in one line, with `colon` and `comma` written so: `:` or `: `.
+    pub(super) fn write(&self, out: &mut String, after_colon: &str, after_comma: &str) {
+        match &self.node {
+            Node::Text(token) | Node::Scalar(token) => out.push_str(token),
+            Node::List(items) => {
+                out.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    if at > 0 {
+                        out.extend([",", after_comma]);
+                    }
+                    item.write(out, after_colon, after_comma);
+                }
+                out.push(']');
+            }
+            Node::Object(fields) => {
+                out.push('{');
+                for (at, (name, value)) in fields.iter().enumerate() {
+                    if at > 0 {
+                        out.extend([",", after_comma]);
+                    }
+                    out.extend([name, ":", after_colon]);
+                    value.write(out, after_colon, after_comma);
+                }
+                out.push('}');
+            }
+        }
+    }
+
+    /// Puts another text in the place of each one for which `change` has one; `path` is where the value is. Names are
+    /// texts, too: each is at the place of its value.
+    pub(super) fn map(
+        &mut self,
+        path: &mut String,
+        change: &mut impl FnMut(&str, &str) -> Option<String>,
+    ) {
+        match &mut self.node {
+            Node::Scalar(_) => {}
+            Node::Text(literal) => map_literal(literal, path, change),
+            Node::List(items) => {
+                for (at, item) in items.iter_mut().enumerate() {
+                    within(path, &Step::Item(at), |path| item.map(path, change));
+                }
+            }
+            Node::Object(fields) => {
+                for (name, value) in fields {
+                    let field = decode(name).into_owned();
+                    map_literal(name, path, change);
+                    within(path, &Step::Field(&field), |path| value.map(path, change));
+                }
+            }
+        }
+    }
+
+    /// Writes all texts alike, so that a person can read what a program had escaped.
+    pub(super) fn unescape(&mut self) {
+        match &mut self.node {
+            Node::Scalar(_) => {}
+            Node::Text(literal) => unescape(literal),
+            Node::List(items) => items.iter_mut().for_each(Tree::unescape),
+            Node::Object(fields) => {
+                for (name, value) in fields {
+                    unescape(name);
+                    value.unescape();
+                }
+            }
+        }
+    }
+}
+
+fn map_literal(
+    literal: &mut Cow<'_, str>,
+    path: &str,
+    change: &mut impl FnMut(&str, &str) -> Option<String>,
+) {
+    if let Some(changed) = change(path, &decode(literal)) {
+        *literal = Cow::Owned(encode(&changed));
+    }
+}
+
+fn unescape(literal: &mut Cow<'_, str>) {
+    if literal.contains('\\')
+        && let Ok(text) = serde_json::from_str::<String>(literal)
+    {
+        *literal = Cow::Owned(encode(&text));
+    }
+}
+
+/// A string literal's text. Half of a surrogate pair, which is no text, stays as it is written.
+pub(super) fn decode(literal: &str) -> Cow<'_, str> {
+    let inside = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
+    if inside.contains('\\') {
+        let decoded = serde_json::from_str(literal);
+        decoded.map_or(Cow::Borrowed(inside), Cow::Owned)
+    } else {
+        Cow::Borrowed(inside)
+    }
+}
+
+/// A text as a string literal.
+pub(super) fn encode(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// The line of a place in a text, counted from one.
+pub(super) fn line_at(text: &str, at: usize) -> usize {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    memchr::memchr_iter(b'\n', before).count() + 1
+}
+
+/// A text that is JSON, and how far it was read.
+struct Source<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Source<'a> {
+    fn peek(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Passes over a comma or a colon, if there is one.
+    fn separator(&mut self) {
+        if matches!(self.peek(), Some(b',' | b':')) {
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Option<Tree<'a>> {
+        let first = self.peek()?;
+        let at = self.at;
+        let node = match first {
+            b'{' | b'[' if depth >= DEEPEST => return None,
+            b'"' => Node::Text(Cow::Borrowed(self.literal())),
+            b'[' => {
+                self.at += 1;
+                let mut items = Vec::new();
+                while self.peek()? != b']' {
+                    items.push(self.value(depth + 1)?);
+                    self.separator();
+                }
+                self.at += 1;
+                Node::List(items)
+            }
+            b'{' => {
+                self.at += 1;
+                let mut fields = Vec::new();
+                while self.peek()? != b'}' {
+                    let name = Cow::Borrowed(self.literal());
+                    self.separator();
+                    fields.push((name, self.value(depth + 1)?));
+                    self.separator();
+                }
+                self.at += 1;
+                Node::Object(fields)
+            }
+            _ => {
+                let rest = &self.text[self.at..];
+                let length = rest
+                    .find(|c: char| matches!(c, ',' | ']' | '}') || c.is_ascii_whitespace())
+                    .unwrap_or(rest.len());
+                self.at += length;
+                Node::Scalar(Cow::Borrowed(&rest[..length]))
+            }
+        };
+        Some(Tree { at, end: self.at, node })
+    }
+
+    fn literal(&mut self) -> &'a str {
+        let bytes = self.text.as_bytes();
+        let begin = self.at;
+        let mut at = begin + 1;
+        while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at.min(bytes.len())..]) {
+            at += found;
+            if bytes[at] == b'"' {
+                break;
+            }
+            at += 2;
+        }
+        self.at = (at + 1).min(bytes.len());
+        &self.text[begin..self.at]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_token_stays_as_it_is_written() {
+        let text = r#" { "a" : [1.50, 1e400, -0 , "\u00e9\"" ,{ }], "\ud83d": null,"b":true } "#;
+        let tree = Tree::parse(text).unwrap();
+        assert_eq!(tree.compact(), r#"{"a":[1.50,1e400,-0,"\u00e9\"",{}],"\ud83d":null,"b":true}"#);
+        assert_eq!((tree.at, tree.end), (1, text.len() - 1));
+        let list = tree.get("a").unwrap();
+        assert_eq!(list.items().unwrap()[3].text().unwrap(), "é\"");
+        assert_eq!(&text[list.at..list.end], r#"[1.50, 1e400, -0 , "\u00e9\"" ,{ }]"#);
+        assert_eq!(tree.get("b").unwrap().truth(), Some(true));
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_by_its_line() {
+        assert_eq!(Tree::parse("{\n\"a\": 1\n\"b\"}").unwrap_err().line, 3);
+        assert_eq!(Tree::parse("").unwrap_err().line, 1);
+        let deep = format!("\n{}{}", "[".repeat(125), "]".repeat(125));
+        assert!(Tree::parse(&deep).unwrap_err().why.contains("120 levels"));
+    }
+
+    #[test]
+    fn texts_and_names_can_be_changed() {
+        let mut tree = Tree::parse(r#"{"k": ["a", "b", 1], "a": {"c": "a"}}"#).unwrap();
+        tree.map(&mut String::new(), &mut |_, text| (text == "a").then(|| "\"x\"".to_owned()));
+        assert_eq!(tree.compact(), r#"{"k":["\"x\"","b",1],"\"x\"":{"c":"\"x\""}}"#);
+    }
+}

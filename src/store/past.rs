@@ -1,0 +1,106 @@
+//! Exchanges of the past with their requests: what explains why the ledger did not answer.
+
+use serde_json::Value;
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{Error, Reader};
+use crate::domain::{
+    cache::{CacheKey, KeyPrefix},
+    chain::{Chain, Hash},
+    exchange::{ExchangeId, UnixMillis},
+};
+
+/// An exchange as it stands in the ledger, without what came back.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// Which one it is.
+    pub id: ExchangeId,
+    /// Under which key.
+    pub key: CacheKey,
+    /// Among whom its answer is shared.
+    pub scope: String,
+    /// When it began.
+    pub opened_at: UnixMillis,
+    /// How it ended, as the ledger words it.
+    pub outcome: String,
+    /// Anthropic's word for why.
+    pub stop_reason: Option<String>,
+    /// Whether it may answer repeats.
+    pub servable: bool,
+    frame: Option<Hash>,
+    head: Option<Hash>,
+}
+
+impl Reader {
+    /// The exchanges whose key begins so, oldest first, at most so many.
+    pub async fn with_key(&self, prefix: &KeyPrefix, most: u32) -> Result<Vec<Past>, Error> {
+        const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
+             from exchange where lower(hex(key)) like $1 order by id limit $2";
+        let rows = sqlx::query(SQL)
+            .bind(format!("{}%", prefix.as_str()))
+            .bind(most)
+            .fetch_all(self.pool())
+            .await
+            .map_err(Error::Read)?;
+        rows.iter().map(past).collect()
+    }
+
+    /// Exchanges that began before `exchange` under other keys, the newest first, at most so many.
+    pub async fn before(&self, exchange: &Past, most: u32) -> Result<Vec<Past>, Error> {
+        const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
+             from exchange where id < $1 and key <> $2 and frame is not null order by id desc limit $3";
+        let rows = sqlx::query(SQL)
+            .bind(exchange.id.to_string())
+            .bind(&exchange.key.as_bytes()[..])
+            .bind(most)
+            .fetch_all(self.pool())
+            .await
+            .map_err(Error::Read)?;
+        rows.iter().map(past).collect()
+    }
+
+    /// What an exchange asked, as one document; `None` where no bodies were kept.
+    pub async fn asked_for(&self, exchange: &Past) -> Result<Option<Value>, Error> {
+        let Some(frame) = exchange.frame else { return Ok(None) };
+        match self.load_chain(frame, exchange.head).await {
+            Ok(chain) => Ok(Some(document(&chain))),
+            Err(Error::NoBodies { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The request as one document: the frame, and the messages in it.
+fn document(chain: &Chain) -> Value {
+    let read = |body: &[u8]| serde_json::from_slice(body).unwrap_or(Value::Null);
+    let mut request: Value = read(&chain.frame.body);
+    if let Some(fields) = request.as_object_mut() {
+        let messages = chain.nodes.iter().map(|node| read(&node.body)).collect();
+        fields.insert("messages".to_owned(), Value::Array(messages));
+    }
+    request
+}
+
+fn past(row: &SqliteRow) -> Result<Past, Error> {
+    let damaged = |column| Error::Damaged { table: "exchange", column };
+    let hash = |column| -> Result<Option<Hash>, Error> {
+        let bytes: Option<&[u8]> = row.try_get(column).map_err(Error::Read)?;
+        bytes
+            .map(|bytes| bytes.try_into().map(Hash::from_bytes).map_err(|_| damaged(column)))
+            .transpose()
+    };
+    let id: &str = row.try_get("id").map_err(Error::Read)?;
+    Ok(Past {
+        id: id.parse().map_err(|_| damaged("id"))?,
+        key: hash("key")?
+            .map(|key| CacheKey::from_bytes(*key.as_bytes()))
+            .ok_or_else(|| damaged("key"))?,
+        scope: row.try_get("scope").map_err(Error::Read)?,
+        opened_at: UnixMillis(row.try_get("opened_at").map_err(Error::Read)?),
+        outcome: row.try_get("outcome").map_err(Error::Read)?,
+        stop_reason: row.try_get("stop_reason").map_err(Error::Read)?,
+        servable: row.try_get("servable").map_err(Error::Read)?,
+        frame: hash("frame")?,
+        head: hash("head")?,
+    })
+}

@@ -1,0 +1,72 @@
+//! Recorded exchanges as fixtures: each file reads back as what it was, byte for byte, and hides no secret.
+
+use reprise::domain::cassette::{
+    Asked, Cassette, Client, Response, Said, Scrubber, blob_name, keeps_header, read,
+};
+use reprise::domain::{exchange::Door, recording::Recording};
+use serde_json::Value;
+
+use super::{lines, say, streams::record};
+
+fn cassette(exchange: &Value) -> Option<Cassette> {
+    let body = exchange["request"]
+        .as_object()?
+        .contains_key("messages")
+        .then(|| exchange["request"].to_string())?;
+    let status = u16::try_from(exchange["status"].as_u64()?).ok()?;
+    let response = match exchange["response_sse"].as_str() {
+        Some(sse) => Response::of(&record(&[sse.as_bytes()]), status),
+        None if exchange["response_json"]["type"] == "message" => Response {
+            said: Said::Message(exchange["response_json"].to_string()),
+            ..Response::of(&Recording::default(), status)
+        },
+        None => Response {
+            said: Said::Error(exchange["response_json"].to_string()),
+            ..Response::of(&Recording::default(), status)
+        },
+    };
+    let mut headers: Vec<(String, String)> = exchange["response_headers"]
+        .as_object()?
+        .iter()
+        .filter(|(name, _)| keeps_header(name))
+        .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect();
+    headers.sort();
+    let client = Client { door: Door::Messages, program: None, task: None, body: body.clone() };
+    let asked = Asked { version: "2023-06-01".to_owned(), betas: Vec::new(), body };
+    Some(Cassette {
+        recorded: Some("2026-11-25".to_owned()),
+        client: Some(client),
+        upstream: Some(asked),
+        response: Response { headers, ..response },
+    })
+}
+
+#[test]
+fn a_recorded_exchange_is_a_file_and_the_same_exchange_again() {
+    let mut files = 0;
+    for exchange in lines("anthropic-exchanges.jsonl") {
+        let name = exchange["id"].as_str().unwrap();
+        let Some(mut cassette) = cassette(&exchange) else { continue };
+        let places = Scrubber::default().cassette(&mut cassette);
+        assert_eq!(places, [], "{name}");
+        let rendered = cassette.render();
+        let blob = |wanted: &str| {
+            rendered.blobs.iter().find(|blob| blob.name == wanted).map(|blob| blob.bytes.clone())
+        };
+        let reading = read(&rendered.text, &blob);
+        assert_eq!(reading.findings, [], "{name}");
+        let again = reading.cassette.unwrap();
+        assert_eq!(again, cassette, "{name}");
+        assert_eq!(again.render(), rendered, "{name}");
+        assert!(
+            rendered.blobs.iter().all(|blob| blob_name(&format!("blob:{}", blob.name)).is_some())
+        );
+        if let Some(sse) = exchange["response_sse"].as_str() {
+            let (before, after) = (record(&[sse.as_bytes()]), again.recording());
+            assert!(before.events().eq(after.events()), "{name}: bytes");
+        }
+        files += 1;
+    }
+    say(&format!("{files} exchanges became files"));
+}

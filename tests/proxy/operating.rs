@@ -1,0 +1,154 @@
+//! What an operator does beside a running server, with the program's own commands.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::{
+    chats::{of, status},
+    support::{
+        app::{App, CHAT, MODEL, Setup, ask, with},
+        binary::command,
+        script::Script,
+        sse::Answer,
+        upstream::Upstream,
+    },
+};
+
+async fn start(setup: &Setup, upstream: &Upstream) -> App {
+    upstream.always(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
+    setup.start().await
+}
+
+/// Runs the program with the settings of the server, as a person would on the same machine.
+async fn run(setup: &Setup, app: &App, arguments: &[&str]) -> Output {
+    let port = app.url().rsplit(':').next().expect("a port").to_owned();
+    let mut command = command(&setup.clone().set("REPRISE_PORT", &port));
+    command.args(arguments);
+    tokio::task::spawn_blocking(move || command.output().expect("the program"))
+        .await
+        .expect("its output")
+}
+
+async fn cleared(setup: &Setup, app: &App, arguments: &[&str]) -> u64 {
+    let arguments = [&["cache", "clear", "--json"], arguments].concat();
+    let output = run(setup, app, &arguments).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let name = if arguments.contains(&"--dry-run") { "would_clear" } else { "cleared" };
+    told[name].as_u64().expect("a number")
+}
+
+async fn how(app: &App, body: &Value) -> String {
+    let reply = app.client().post(CHAT, body).await;
+    let how = status(&reply);
+    reply.text().await;
+    how
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_cleared_by_what_they_are_also_in_memory() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = start(&setup, &upstream).await;
+    let opus = with(ask("hi"), "model", json!("claude-opus-5-5"));
+    let of_chat = async || {
+        let reply = of(&app, "ann", "c1", "m1").post(CHAT, &ask("in a chat")).await;
+        reply.text().await;
+    };
+    let key = async |body: &Value| {
+        let reply = app.client().post(CHAT, body).await;
+        let told = reply.header("cache-status").expect("a status").to_owned();
+        reply.text().await;
+        told.split("key=\"").nth(1).expect("a key")[..12].to_owned()
+    };
+    for body in [&ask("hi"), &ask("there"), &opus] {
+        how(&app, body).await;
+    }
+    of_chat().await;
+    assert_eq!(cleared(&setup, &app, &["--dry-run"]).await, 4);
+    assert_eq!(cleared(&setup, &app, &["--older-than", "1h"]).await, 0);
+    assert_eq!(cleared(&setup, &app, &["--session", "c1"]).await, 1);
+    assert_eq!(cleared(&setup, &app, &["--model", "claude-opus-5-5"]).await, 1);
+    assert_eq!(how(&app, &opus).await, "fwd=miss; stored");
+    assert_eq!(how(&app, &ask("hi")).await, "hit");
+    let of_hi = key(&ask("hi")).await;
+    assert_eq!(cleared(&setup, &app, &["--key", &of_hi]).await, 1);
+    assert_eq!(how(&app, &ask("hi")).await, "fwd=miss; stored");
+    assert_eq!(how(&app, &ask("there")).await, "hit");
+    assert_eq!(cleared(&setup, &app, &[]).await, 3);
+    assert_eq!(how(&app, &ask("there")).await, "fwd=miss; stored");
+    let ledger = app.stop().await;
+    assert!(ledger.exchanges().await.iter().all(|exchange| exchange.recording.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_operators_clear() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream).set("REPRISE_ADMIN_KEY", "the admin's");
+    let app = start(&setup, &upstream).await;
+    how(&app, &ask("hi")).await;
+    for client in [app.client(), app.client().bearer("wrong")] {
+        let refused = client.post("/cache/clear", &json!({})).await;
+        assert_eq!(refused.status.as_u16(), 401);
+        assert_eq!(refused.json().await["error"]["code"], "invalid_admin_key");
+    }
+    assert_eq!(how(&app, &ask("hi")).await, "hit");
+    let wrong =
+        app.client().bearer("the admin's").post("/cache/clear", &json!({"modle": "x"})).await;
+    assert_eq!(wrong.status.as_u16(), 400);
+    assert!(wrong.text().await.contains("modle"));
+    assert_eq!(cleared(&setup, &app, &[]).await, 1);
+    app.stop().await;
+
+    let open = Setup::of(&upstream).start().await;
+    let page = open.client().header("origin", "https://evil.example");
+    assert_eq!(page.post("/cache/clear", &json!({})).await.status.as_u16(), 403);
+    assert_eq!(open.client().post("/cache/clear", &json!({})).await.status.as_u16(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_an_answer_did_not_come_from_the_ledger_is_explained() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = start(&setup, &upstream).await;
+    let asks = |text: &str| {
+        let system = json!({"role": "system", "content": "You are a helpful assistant."});
+        let messages = json!([system, {"role": "user", "content": text}]);
+        with(ask(""), "messages", messages)
+    };
+    let post = async |client: crate::support::client::Client, body: &Value| {
+        let reply = client.post(CHAT, body).await;
+        let told = reply.header("cache-status").expect("a status").to_owned();
+        reply.text().await;
+        told.split('"').nth(1).expect("a key").to_owned()
+    };
+    let explained = async |key: &str| {
+        let output = run(&setup, &app, &["explain", "--key", key]).await;
+        let told = if output.status.success() { output.stdout } else { output.stderr };
+        String::from_utf8(told).expect("text")
+    };
+    let first = post(app.client(), &asks("What is the weather in Paris today?")).await;
+    post(app.client(), &ask("Something else entirely")).await;
+    let second = post(app.client(), &asks("What is the weather in Paris tonight?")).await;
+    let told = explained(&second[..16]).await;
+    assert!(told.contains(&format!("key      {second}\n")), "{told}");
+    assert!(told.contains("complete (end_turn): answers repeats"), "{told}");
+    assert!(told.contains(&format!("key {first}, ")), "{told}");
+    assert!(
+        told.contains("differs  messages[0].content[0].text") && told.contains("tonight"),
+        "{told}"
+    );
+
+    let ann = app.client().header("x-owui-user", "ann");
+    let other = post(ann, &asks("What is the weather in Paris today?")).await;
+    let told = explained(&other).await;
+    assert!(told.contains("100 % alike\ndiffers  in the scope: it was client "), "{told}");
+    assert!(explained(&first).await.contains("nearest  nothing was asked before it"));
+    assert!(explained("abcd").await.contains("nothing was asked of Claude under a key"));
+    assert!(explained("xyz").await.contains("up to 64 hexadecimal digits"));
+
+    let quiet = app.client().header("cache-control", "no-store");
+    let unkept = post(quiet, &ask("a secret")).await;
+    assert!(explained(&unkept).await.contains("nothing was kept of what was asked"));
+}
