@@ -17,16 +17,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     pub(super) calls: u64,
-    answered_by: BTreeMap<AnsweredBy, u64>,
     errors: BTreeMap<String, u64>,
-    /// Those that Claude was asked for.
-    asked: Totals,
-    /// Answered from the ledger.
-    hits: Totals,
-    /// Answered by joining.
-    collapsed: Totals,
-    /// Answered from fixtures.
-    replays: Totals,
+    /// By how they were answered: of the six ways most groups know one or two.
+    parts: Vec<(AnsweredBy, Totals)>,
 }
 
 /// Money of which not everything may be known.
@@ -128,49 +121,49 @@ pub struct Numbers {
 impl Sums {
     pub(super) fn add(&mut self, key: &Key<'_>, totals: &Totals) {
         self.calls += totals.calls;
-        *self.answered_by.entry(key.answered_by).or_default() += totals.calls;
         if let Some(error) = &key.error {
             match self.errors.get_mut(&**error) {
                 Some(count) => *count += totals.calls,
                 None => _ = self.errors.insert(error.to_string(), totals.calls),
             }
         }
-        let part = match key.answered_by {
-            AnsweredBy::Miss | AnsweredBy::Refresh | AnsweredBy::Bypass => &mut self.asked,
-            AnsweredBy::Hit => &mut self.hits,
-            AnsweredBy::Collapsed => &mut self.collapsed,
-            AnsweredBy::Replay => &mut self.replays,
-        };
-        part.add(totals);
+        match self.parts.iter_mut().find(|(answered_by, _)| *answered_by == key.answered_by) {
+            Some((_, part)) => part.add(totals),
+            None => self.parts.push((key.answered_by, totals.clone())),
+        }
     }
 
-    fn parts(&self) -> [&Totals; 4] {
-        [&self.asked, &self.hits, &self.collapsed, &self.replays]
+    /// Those that were answered in some ways, together.
+    fn together(&self, which: impl Fn(AnsweredBy) -> bool) -> Cow<'_, Totals> {
+        let mut parts = self.parts.iter().filter(|(answered_by, _)| which(*answered_by));
+        let Some((_, first)) = parts.next() else { return Cow::Owned(Totals::default()) };
+        let mut all = Cow::Borrowed(first);
+        for (_, part) in parts {
+            all.to_mut().add(part);
+        }
+        all
     }
 
     /// All costs that are known.
     pub(super) fn cost(&self) -> NanoDollars {
-        NanoDollars(self.parts().iter().map(|part| part.cost.0).sum())
+        NanoDollars(self.parts.iter().map(|(_, part)| part.cost.0).sum())
     }
 
     /// The numbers, where `spent` is what all groups cost together.
     #[expect(clippy::cast_precision_loss, reason = "for a share of it")]
     pub(super) fn numbers(&self, spent: NanoDollars) -> Numbers {
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-        let sum = |count: fn(&Totals) -> u64| self.parts().iter().map(|part| count(part)).sum();
+        let sum = |count: fn(&Totals) -> u64| self.parts.iter().map(|(_, part)| count(part)).sum();
         let cost = self.cost();
         let saved = |part: &Totals| Money::new(part.saved, part.calls, 0, part.saved_unpriced);
-        let asked = &self.asked;
-        let all = || {
-            let mut all = Totals::default();
-            self.parts().into_iter().for_each(|part| all.add(part));
-            Cow::Owned(all)
-        };
-        let timed = if asked.calls > 0 { Cow::Borrowed(asked) } else { all() };
+        let asked = self.together(AnsweredBy::asks);
+        let hits = self.together(|answered_by| answered_by == AnsweredBy::Hit);
+        let collapsed = self.together(|answered_by| answered_by == AnsweredBy::Collapsed);
+        let timed = if asked.calls > 0 { Cow::Borrowed(&*asked) } else { self.together(|_| true) };
         Numbers {
             calls: self.calls,
-            answered_by: self.answered_by.clone(),
-            hit_rate: share(self.hits.calls as f64, self.calls as f64),
+            answered_by: self.parts.iter().map(|(by, part)| (*by, part.calls)).collect(),
+            hit_rate: share(hits.calls as f64, self.calls as f64),
             errors: self.errors.clone(),
             tokens: asked.tokens,
             cost: Money::new(
@@ -181,8 +174,8 @@ impl Sums {
             ),
             share: share(cost.0 as f64, spent.0 as f64),
             saved: Saved {
-                ledger: saved(&self.hits),
-                collapsed: saved(&self.collapsed),
+                ledger: saved(&hits),
+                collapsed: saved(&collapsed),
                 prompt_cache: Money::new(asked.cache_saved, asked.calls, 0, asked.cache_unpriced),
             },
             ttft_ms: Times::of(&timed.ttft),
