@@ -4,6 +4,8 @@ mod cache;
 mod explain;
 mod fixtures;
 mod ping;
+mod prices;
+mod prune;
 mod replay;
 mod secrets;
 mod serve;
@@ -41,12 +43,12 @@ enum Command {
         #[command(flatten)]
         flags: Flags,
     },
-    /// Show what was asked and what it cost
-    Stats {
-        /// Print JSON instead of a table
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show what was asked, what it cost and what was saved
+    Stats(stats::Arguments),
+    /// Show what the models cost, and import other prices
+    Prices(prices::Arguments),
+    /// Delete what is too old or too large
+    Prune(prune::Arguments),
     /// Show what would become of a request, without sending it, or why the ledger did not answer one
     Explain(explain::Arguments),
     /// Say what may no longer be answered from the ledger
@@ -63,6 +65,11 @@ enum Command {
     Fixtures {
         #[command(subcommand)]
         command: fixtures::Command,
+    },
+    /// Print what makes a shell complete commands
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
     },
     /// Ask a server on this machine whether it lives, for health checks
     #[command(hide = true)]
@@ -88,7 +95,15 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
     match command {
         None => serve::run(&flags, &global, env, console),
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
-        Some(Command::Stats { json }) => stats::run(&global, env, json, console.out),
+        Some(Command::Stats(arguments)) => stats::run(&arguments, &global, env, console.out),
+        Some(Command::Prices(arguments)) => prices::run(&arguments, &global, env, console.out),
+        Some(Command::Prune(arguments)) => prune::run(&arguments, &global, env, console.out),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "reprise", &mut script);
+            console.out.write_all(&script)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
         Some(Command::Cache(command)) => cache::run(command, &global, env, console.out),
         Some(Command::Sessions { command }) => sessions::run(&command, &global, env, console),

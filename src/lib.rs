@@ -25,13 +25,14 @@
 //! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
 //! - [`config`]: every setting, from flag, environment, file or default. The environment is read nowhere else.
 //! - [`server`]: the doors. Connections, authentication, who asks; the only place where errors become HTTP.
-//! - [`report`]: what was asked and what it cost, from the ledger; what would become of a request.
+//! - [`report`]: what was asked, what it cost and what was saved, from the ledger; what would become of a request.
 //! - [`answer`]: the way of a request; live recordings, the pump, playback.
-//! - [`upstream`]: Anthropic over HTTP; retries before the first byte.
-//! - [`store`]: the ledger; all SQL.
+//! - [`upstream`]: Anthropic over HTTP, with retries before the first byte; or fixtures that are played.
+//! - [`testing`]: a replay inside the process that tests.
 //! - [`fixture`]: fixture files on disk.
+//! - [`store`]: the ledger; all SQL. Sums for reports (`rollup`) and pruning stand beside the way of a request.
 //! - [`domain`]: pure. Both wire dialects and the translation between them, recordings, cache keys, the catalog of
-//!   models and prices, money. No IO, no clock, no randomness: everything enters as an argument.
+//!   models and dated prices, money and its sums. No IO, no clock, no randomness: everything enters as an argument.
 //!
 //! `tests/house.rs` holds the arrows and the absences.
 //!

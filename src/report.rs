@@ -1,15 +1,19 @@
-//! Reports: computed from the ledger or from a request, rendered as a table or as JSON.
+//! Reports: computed from the ledger or from a request, rendered as a table, JSON, CSV or Markdown.
 
 mod explain;
 mod imported;
 mod listing;
+mod numbers;
+pub mod prices;
 mod sessions;
-mod stats;
+pub mod stats;
 mod why;
 
 pub use explain::{Asked, Caller, Estimate, Explanation, Refused};
 pub use imported::{Imported, Place};
 pub use listing::Listing;
+pub use numbers::counted;
+pub use prices::PriceList;
 pub use sessions::{Branch, Heading, LeftOut, Recorded, Session, Sessions, Turn, recorded, title};
 pub use stats::Stats;
 pub use why::{NoWhy, Why};

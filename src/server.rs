@@ -40,7 +40,7 @@ use crate::{
     domain::{
         cache::Reuse,
         cassette::Scrubber,
-        catalog::Catalog,
+        catalog::{self, Catalog},
         exchange::{Door, OwnerId},
     },
     fixture::{self, Staging},
@@ -149,6 +149,9 @@ impl Server {
         };
         let ledger =
             Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &writing).await?;
+        // Imported prices lie over those of the program.
+        let prices = ledger.reader().prices().await?;
+        let catalog = Catalog::builtin().with_prices(&prices, catalog::day_of(answer::now()));
         let settings = answer::Settings {
             cache: config.cache,
             status_line: config.status_line,
@@ -156,14 +159,8 @@ impl Server {
             status_of,
             aliases: Arc::new(config.aliases),
         };
-        let answers = Answers::new(
-            upstream,
-            ledger,
-            Catalog::builtin(),
-            tasks.clone(),
-            stop.clone(),
-            settings,
-        );
+        let answers =
+            Answers::new(upstream, ledger, catalog, tasks.clone(), stop.clone(), settings);
         let app = App(Arc::new(Inner {
             models: Models::new(answers.clone()),
             answers,

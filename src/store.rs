@@ -13,8 +13,11 @@ mod error;
 mod hot;
 mod lost;
 mod past;
+pub mod prices;
+pub mod prune;
 mod read;
 mod record;
+mod rollup;
 mod sessions;
 mod sqlite;
 mod writer;
@@ -46,6 +49,7 @@ pub use self::{
     past::Past,
     read::{MOST_PARTS, ModelTotals, Reader},
     record::{CallEnd, CallFacts, CallRow, Found, Opening, Sealing, Stored},
+    rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallLine, ExchangeRow, SessionRow},
 };
 use crate::domain::{
@@ -156,10 +160,7 @@ impl Ledger {
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
         let place = Place::parse(&options.url)?;
-        place.create()?;
-        let lock = place.lock(owner)?;
-        let mut conn = place.writer().await.map_err(Error::Open)?;
-        sqlite::migrate(&mut conn).await?;
+        let (mut conn, lock) = place.take(owner).await?;
         let lost = lost::seal_all(&mut conn, owner, now).await?;
         if lost > 0 {
             warn!(

@@ -89,6 +89,9 @@ fn help_and_version() {
     home.check("help_serve", &home.told(&["serve", "--help"]));
     home.check("help_stats", &home.told(&["stats", "--help"]));
     home.check("help_explain", &home.told(&["explain", "--help"]));
+    home.check("help_prices", &home.told(&["prices", "--help"]));
+    home.check("help_prune", &home.told(&["prune", "--help"]));
+    home.check("help_prices_import", &home.told(&["prices", "import", "--help"]));
     home.check("help_cache_clear", &home.told(&["cache", "clear", "--help"]));
     home.check("version", &home.told(&["--version"]));
     assert_eq!(home.told(&["help", "stats"]), home.told(&["stats", "--help"]));
@@ -207,7 +210,8 @@ async fn the_table_fits_a_terminal() {
         .await;
     usual.close().await;
     let told = home.told(&["stats"]);
-    assert!(widest(&told) <= 80, "{told}");
+    assert!(widest(&told) <= 100, "{told}");
+    assert!(told.contains('█'), "there is room for bars: {told}");
 
     let home = Home::new();
     let extreme = Books::open(&home.ledger()).await;
@@ -252,6 +256,60 @@ async fn a_reader_that_has_enough_is_no_failure() {
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), &*said), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn prices_are_listed_and_imported() {
+    let home = Home::new();
+    home.check("prices", &home.told(&["prices", "--all"]));
+    let prices = "since = \"2026-11-01\"\ninput = 3\noutput = 15\ncache_write_5m = 3.75\n\
+        cache_write_1h = 6\ncache_read = 0.3\n";
+    let own =
+        home.write("own.toml", &format!("[[price]]\nmodel = \"claude-experimental\"\n{prices}"));
+    home.check("prices_import", &home.told(&["prices", "import", &own]));
+    home.check("prices_import_again", &home.told(&["prices", "import", &own]));
+    let told = home.told(&["prices"]);
+    assert!(told.contains("claude-experimental") && told.contains("*  imported"), "{told}");
+    let torn = home.write("torn.toml", "[[price]]\nmodel = \"m\"\n");
+    home.check("prices_torn", &home.told(&["prices", "import", &torn]));
+    let litellm =
+        home.write("litellm.json", r#"{"claude-half": {"litellm_provider": "anthropic"}}"#);
+    home.check("prices_empty", &home.told(&["prices", "import", &litellm]));
+    home.check("prices_reset", &home.told(&["prices", "reset"]));
+    assert!(!home.told(&["prices"]).contains("claude-experimental"));
+}
+
+#[tokio::test]
+async fn prune_says_what_it_deletes() {
+    let home = Home::new();
+    home.check("prune_nothing_said", &home.told(&["prune"]));
+    home.check("prune_missing", &home.told(&["prune", "--keep-bodies", "90d"]));
+    let books = Books::open(&home.ledger()).await;
+    books.write(&[paid("claude-opus-5-5").cost(Cost::Exact(NanoDollars(5)))]).await;
+    home.check("prune_in_use", &home.told(&["prune", "--keep-totals", "1d"]));
+    let own = home.write(
+        "own.toml",
+        "[[price]]\nmodel = \"m\"\nsince = \"2026-11-01\"\ninput = 3\noutput = 15\n\
+         cache_write_5m = 3.75\ncache_write_1h = 6\ncache_read = 0.3\n",
+    );
+    let told = home.told(&["prices", "import", &own]);
+    assert!(told.starts_with("exit code: 0"), "a server that runs is no hindrance: {told}");
+    books.close().await;
+    home.check("prune_dry_run", &home.told(&["prune", "--keep-totals", "1d", "--dry-run"]));
+    home.check("prune", &home.told(&["prune", "--keep-totals", "1d"]));
+    home.check("prune_again", &home.told(&["prune", "--keep-totals", "1d"]));
+    home.check("prune_size_dry", &home.told(&["prune", "--max-size", "1MiB", "--dry-run"]));
+    home.check("prune_bad_size", &home.told(&["prune", "--max-size", "huge"]));
+    home.check("prune_bad_time", &home.told(&["prune", "--keep-bodies", "long"]));
+}
+
+#[test]
+fn shells_can_complete_commands() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let told = home.told(&["completions", shell]);
+        assert!(told.starts_with("exit code: 0") && told.contains("keep-bodies"), "{told}");
     }
 }
 

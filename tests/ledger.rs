@@ -124,12 +124,13 @@ fn hit(n: u128, answered_by: AnsweredBy) -> CallRow {
         exchange: None,
         status: Some(200),
         outcome: Outcome::Complete,
+        error_kind: None,
         ttft: Some(Micros(10)),
         total: Some(Micros(20)),
         model: "claude-served".to_owned(),
         tokens: sealing("", 0).tokens,
         cost: Cost::Exact(NanoDollars(0)),
-        saved: NanoDollars(1_234),
+        saved: Cost::Exact(NanoDollars(1_234)),
     }
 }
 

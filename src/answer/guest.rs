@@ -52,13 +52,14 @@ impl Guest {
             tokens: Tokens::default(),
             cost: Cost::Exact(NanoDollars(0)),
         };
-        let (totals, saved) = match end {
+        let free = Cost::Exact(NanoDollars(0));
+        let (totals, saved, error_kind) = match end {
             Some(End::Whole(totals)) => {
-                let saved = totals.cost.amount().unwrap_or_default();
-                (totals, saved)
+                let saved = totals.cost;
+                (totals, saved, None)
             }
-            Some(End::Failed(_, totals)) => (totals, NanoDollars(0)),
-            None => (nothing, NanoDollars(0)),
+            Some(End::Failed(failure, totals)) => (totals, free, Some(failure.kind().to_owned())),
+            None => (nothing, free, None),
         };
         let Totals { outcome, model: served, tokens, cost: _ } = totals;
         let row = CallRow {
@@ -66,11 +67,12 @@ impl Guest {
             exchange: Some(exchange),
             status,
             outcome,
+            error_kind,
             ttft,
             total: Some(came.elapsed().into()),
             model: served.map_or(model, |served| (*served).to_owned()),
             tokens,
-            cost: Cost::Exact(NanoDollars(0)),
+            cost: free,
             saved,
             facts,
         };
@@ -84,7 +86,7 @@ impl Guest {
             notes = row.facts.notes,
             prompt_tokens = tokens.prompt(),
             output_tokens = tokens.output,
-            saved_nano_dollars = saved.0,
+            saved_nano_dollars = saved.amount().map(|amount| amount.0),
             ttft_us = ttft.map(|ttft| ttft.0),
             total_us = row.total.map(|total| total.0),
             "call answered"

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         anthropic::StreamError,
         cache::Keep,
+        catalog,
         exchange::{Cost, NanoDollars, Outcome},
         recording::Recording,
     },
@@ -107,7 +108,10 @@ fn seal(
     let catalog = answers.catalog();
     let tokens = tally.tokens();
     let model = tally.model().unwrap_or(&exchange.opening.model);
-    let billed = catalog.cost(model, &tokens, tally.terms());
+    // At the price of the day, also where that begins while this runs.
+    let (ended_at, terms) = (super::now(), tally.terms());
+    let day = catalog::day_of(ended_at);
+    let billed = catalog.cost_on(model, &tokens, terms, day);
     let cost = match (outcome, failure) {
         // An earlier try whose connection broke may have been answered, and billed, unseen.
         _ if broken_before || tally.costs_more() => billed.at_least(),
@@ -115,7 +119,11 @@ fn seal(
         // Nobody answered, and nobody is billed, whatever the model would have cost.
         (
             _,
-            Some(Failure::Upstream(upstream::Error::Refused { .. } | upstream::Error::Connect(_))),
+            Some(Failure::Upstream(
+                upstream::Error::Refused { .. }
+                | upstream::Error::Connect(_)
+                | upstream::Error::NotRecorded { .. },
+            )),
         ) => Cost::Exact(NanoDollars(0)),
         _ => billed.at_least(),
     };
@@ -127,12 +135,12 @@ fn seal(
         status,
         upstream_request: request_id,
         model_served: tally.model().map(str::to_owned),
-        ended_at: super::now(),
+        ended_at,
         ttft,
         total: Some(began.elapsed().into()),
         tokens,
         cost,
-        priced_on: Some(catalog.prices_as_of().to_owned()),
+        priced_on: Some(catalog.priced_on(day).to_string()),
         servable: exchange.keep == Keep::Answer
             && exchange.opening.continues.is_none()
             && (tally.is_servable() || answers.settings.cache.keeps(true) && tally.is_good()),

@@ -70,12 +70,13 @@ impl Answers {
             exchange: Some(exchange),
             status: Some((self.settings.status_of)(question.said.door(), None)),
             outcome: Outcome::Complete,
+            error_kind: None,
             ttft: Some(took),
             total: Some(took),
             model: model_served,
             tokens,
             cost: Cost::Exact(NanoDollars(0)),
-            saved: cost.amount().unwrap_or_default(),
+            saved: cost,
         });
         let reader = live::stored(Recording::clone(&recording), End::Whole(totals));
         let by = By::Ledger(freshness);

@@ -1,32 +1,119 @@
-//! `reprise stats`: what was asked and what it cost.
+//! `reprise stats`: what was asked, what it cost, what was saved.
 
 use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
+use clap::{Args, builder::PossibleValue};
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+use serde::Serialize;
 
 use crate::{
     config::{Config, Env, GlobalFlags},
-    report::Stats,
-    store::Reader,
+    domain::catalog::{Catalog, day_of},
+    domain::exchange::UnixMillis,
+    report::{
+        Stats,
+        stats::{By, NoTime, Period, Repriced, TOP, When},
+    },
+    store::{self, Reader},
 };
 
+/// The arguments of `reprise stats`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// From when on: 7d (that day's beginning), 12h, today, yesterday, 2026-10, 2026-10-01 or 2026-10-01T12:30
+    #[arg(long, value_name = "WHEN")]
+    since: Option<When>,
+    /// Until when, that day or month included
+    #[arg(long, value_name = "WHEN")]
+    until: Option<When>,
+    /// Where days begin, as Europe/Berlin [default: this machine's]
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    timezone: Option<TimeZone>,
+    /// By what to tell calls apart; several with commas
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "model")]
+    by: Vec<By>,
+    /// Reckon what was paid anew at today's prices
+    #[arg(long)]
+    reprice: bool,
+    /// Show so many groups in a table
+    #[arg(long, value_name = "COUNT", default_value_t = TOP)]
+    top: usize,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// How the report is printed.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Form {
+    /// Print JSON instead of a table, with every number
+    #[arg(long)]
+    json: bool,
+    /// Print CSV, with every number
+    #[arg(long, conflicts_with = "reprice")]
+    csv: bool,
+    /// Print a table in Markdown
+    #[arg(long, conflicts_with = "reprice")]
+    markdown: bool,
+}
+
+impl clap::ValueEnum for By {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
+    }
+}
+
 pub(super) fn run(
+    arguments: &Arguments,
     global: &GlobalFlags,
     env: Env<'_>,
-    json: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let url = Config::ledger(global, env)?;
+    let zone = arguments.timezone.clone().unwrap_or_else(TimeZone::system);
+    let now = Zoned::new(Timestamp::now(), zone);
+    let period = Period::new(arguments.since.as_ref(), arguments.until.as_ref(), &now);
+    let period = period.map_err(|NoTime| NoTime).context("--since and --until")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stats = runtime.block_on(async {
+    runtime.block_on(async {
         let ledger = Reader::open(&url).await?;
-        Stats::of(&ledger).await
+        let today = day_of(UnixMillis(now.timestamp().as_millisecond()));
+        let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, today);
+        if arguments.reprice {
+            let repriced = Repriced::of(&ledger, &catalog, &period, &arguments.by, today).await?;
+            return if arguments.form.json {
+                json(&repriced, out)
+            } else {
+                Ok(write!(out, "{repriced}")?)
+            };
+        }
+        // A ledger that cannot be written is reported on all the same, only slower.
+        if let Err(error) = store::roll_up(&url, &catalog, store::WORTH_SUMMING_UP).await {
+            tracing::debug!(%error, "no sums could be written");
+        }
+        let stats = Stats::of(&ledger, &catalog, &period, &arguments.by).await?;
+        let stats = stats.with_top(arguments.top);
+        match arguments.form {
+            Form { json: true, .. } => json(&stats, out),
+            Form { csv: true, .. } => Ok(write!(out, "{}", stats.csv())?),
+            Form { markdown: true, .. } => Ok(write!(out, "{}", stats.markdown())?),
+            Form { .. } => Ok(write!(out, "{stats}")?),
+        }
     })?;
-    if json {
-        serde_json::to_writer_pretty(&mut *out, &stats).context("cannot write the report")?;
-        writeln!(out)?;
-    } else {
-        write!(out, "{stats}")?;
-    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn json(report: &impl Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, report).context("cannot write the report")?;
+    Ok(writeln!(out)?)
+}
+
+fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name)
+        .map_err(|_| "give a name such as Europe/Berlin, Asia/Kolkata or UTC".to_owned())
 }

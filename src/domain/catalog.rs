@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
+pub use super::price::Terms;
 use super::{
     anthropic::Effort,
-    exchange::{Cost, NanoDollars, Tokens},
+    exchange::{Cost, NanoDollars, Tokens, UnixMillis},
+    price::{Dated, PicoDollars, Price},
 };
 
 /// All models, by id and alias.
@@ -18,7 +21,9 @@ pub struct Catalog {
     models: Vec<Model>,
     index: BTreeMap<String, usize>,
     unknown: Model,
-    prices_as_of: String,
+    prices_as_of: Date,
+    /// The same, as it is written.
+    prices_as_of_text: String,
     search_price: PicoDollars,
 }
 
@@ -66,70 +71,17 @@ pub struct Model {
     /// filter what they find, are for 4.6 and later, the 4.5 family has the first (§1.5 lists the versions).
     #[serde(default)]
     pub web_search: Option<String>,
-    /// `None`: unpriced.
+    /// From each day on, the oldest first; none: unpriced.
     #[serde(default)]
-    pub prices: Option<Prices>,
-    /// Other prices for requests with long prompts.
-    #[serde(default)]
-    pub long_prompt: Option<LongPrompt>,
-}
-
-/// Dollars per million tokens, which is to say millionths of a dollar per token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prices {
-    /// Prompt tokens outside the cache.
-    pub input: PicoDollars,
-    /// Answer tokens, thinking included.
-    pub output: PicoDollars,
-    /// Written to the prompt cache for five minutes.
-    pub cache_write_5m: PicoDollars,
-    /// Written to the prompt cache for an hour.
-    pub cache_write_1h: PicoDollars,
-    /// Read from the prompt cache.
-    pub cache_read: PicoDollars,
-}
-
-/// The price band of long prompts: all tokens of such a request cost these prices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LongPrompt {
-    /// Prompt tokens, cache included, above which the band begins.
-    pub above: u64,
-    /// Its prices.
-    pub prices: Prices,
-}
-
-/// Trillionths of a dollar: a price of $1 per million tokens is exactly a million of these per token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(from = "f64")]
-pub struct PicoDollars(i128);
-
-impl From<f64> for PicoDollars {
-    /// From a price as the data file has it: dollars per million tokens.
-    #[expect(clippy::cast_possible_truncation, reason = "prices are small decimals")]
-    fn from(dollars_per_million: f64) -> Self {
-        Self((dollars_per_million * 1e6).round() as i128)
-    }
+    pub prices: Vec<Dated>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    prices_as_of: String,
+    prices_as_of: Date,
     search_price: f64,
     models: Vec<Model>,
-}
-
-/// On which terms tokens were billed (`claude-models.json`, `_meta.rules.multipliers` and `refusal`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Terms {
-    /// `speed: fast` costs twice as much.
-    pub fast: bool,
-    /// `inference_geo: us` costs a tenth more.
-    pub us_only: bool,
-    /// Not billed, although tokens are shown.
-    pub free: bool,
 }
 
 /// What Anthropic's model list says of a model that is live (§5): enough to serve one that the file does not know.
@@ -145,6 +97,19 @@ pub struct Live {
     pub max_output: Option<u32>,
 }
 
+/// What an exchange was found to cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bill {
+    /// The model that answered.
+    pub model: String,
+    /// As upstream counted them.
+    pub tokens: Tokens,
+    /// What they cost.
+    pub cost: Cost,
+    /// The day whose prices those were.
+    pub priced_on: Option<Date>,
+}
+
 impl Catalog {
     /// The catalog that this version was built with.
     pub fn builtin() -> Self {
@@ -153,7 +118,7 @@ impl Catalog {
         Self::new(file.models, file.prices_as_of, file.search_price)
     }
 
-    fn new(models: Vec<Model>, prices_as_of: String, search_price: f64) -> Self {
+    fn new(models: Vec<Model>, prices_as_of: Date, search_price: f64) -> Self {
         let mut index = BTreeMap::new();
         for (at, model) in models.iter().enumerate() {
             for id in std::iter::once(&model.id).chain(&model.aliases) {
@@ -177,13 +142,13 @@ impl Catalog {
                 .map(|model| model.context_window)
                 .min()
                 .unwrap_or(newest.context_window),
-            prices: None,
-            long_prompt: None,
+            prices: Vec::new(),
             ..newest.clone()
         };
         // One search costs dollars, not dollars per million of something.
-        let search_price = PicoDollars::from(search_price * 1e6);
-        Self { models, index, unknown, prices_as_of, search_price }
+        let search_price = (search_price * 1e6).try_into().expect("the built-in catalog is tested");
+        let prices_as_of_text = prices_as_of.to_string();
+        Self { models, index, unknown, prices_as_of, prices_as_of_text, search_price }
     }
 
     /// The same catalog with limits as Anthropic's live list gives them, and with the models that only it knows.
@@ -229,97 +194,108 @@ impl Catalog {
         self.get(id).unwrap_or(&self.unknown)
     }
 
-    /// The day whose prices these are, `YYYY-MM-DD`.
-    pub fn prices_as_of(&self) -> &str {
-        &self.prices_as_of
+    /// The same catalog with `prices` over its own: they replace what holds from the same day, and models that only
+    /// they know become known. `today` says which of them hold already.
+    #[must_use]
+    pub fn with_prices(&self, prices: &[Price], today: Date) -> Self {
+        let mut catalog = self.clone();
+        for Price { model, dated } in prices {
+            let at = catalog.index.get(model).copied().unwrap_or_else(|| {
+                let at = catalog.models.len();
+                let (id, name) = (model.clone(), model.clone());
+                catalog.models.push(Model { id, name, ..self.unknown.clone() });
+                catalog.index.insert(model.clone(), at);
+                at
+            });
+            let known = &mut catalog.models[at].prices;
+            known.retain(|held| held.since != dated.since);
+            let after = known.partition_point(|held| held.since < dated.since);
+            known.insert(after, *dated);
+            if dated.since <= today {
+                catalog.prices_as_of = catalog.prices_as_of.max(dated.since);
+            }
+        }
+        catalog.prices_as_of_text = catalog.prices_as_of.to_string();
+        catalog
     }
 
-    /// What `tokens` of a finished answer by `model` cost (`claude-models.json`, `_meta.rules`), rounded once, to the
-    /// nearest nano-dollar.
-    pub fn cost(&self, model: &str, tokens: &Tokens, terms: Terms) -> Cost {
-        let Some(Model { prices: Some(prices), long_prompt, .. }) = self.get(model) else {
-            return Cost::Unpriced;
-        };
-        let prices = long_prompt
-            .as_ref()
-            .filter(|band| tokens.prompt() > band.above)
-            .map_or(prices, |band| &band.prices);
-        let Tokens {
-            input,
-            cache_write_5m,
-            cache_write_1h,
-            cache_read,
-            output,
-            thinking: _,
-            searches,
-        } = *tokens;
-        let sum = |counts: &[(u64, PicoDollars)]| -> i128 {
-            counts.iter().map(|&(count, price)| i128::from(count) * price.0).sum()
-        };
-        let tokens = sum(&[
-            (input, prices.input),
-            (cache_write_5m, prices.cache_write_5m),
-            (cache_write_1h, prices.cache_write_1h),
-            (cache_read, prices.cache_read),
-            (output, prices.output),
-        ]);
-        let tenths = if terms.us_only { 11 } else { 10 } * if terms.fast { 2 } else { 1 };
-        let tenth_picos = if terms.free {
-            0
-        } else {
-            tokens * tenths + sum(&[(searches, self.search_price)]) * 10
-        };
-        Cost::Exact(NanoDollars(i64::try_from((tenth_picos + 5_000) / 10_000).unwrap_or(i64::MAX)))
+    /// The price of one web search.
+    pub const fn search_price(&self) -> PicoDollars {
+        self.search_price
     }
+
+    /// The newest day whose prices are known, `YYYY-MM-DD`.
+    pub fn prices_as_of(&self) -> &str {
+        &self.prices_as_of_text
+    }
+
+    /// The day whose prices [`Catalog::cost_on`] takes for `day`: what will be decided later is not known.
+    pub fn priced_on(&self, day: Date) -> Date {
+        day.min(self.prices_as_of)
+    }
+
+    /// What `model` costs on `day`; `None`: unpriced.
+    pub fn price_on(&self, model: &str, day: Date) -> Option<&Dated> {
+        self.get(model)?.prices.iter().rev().find(|dated| dated.since <= day)
+    }
+
+    /// Whether that price holds on its first day anyway.
+    pub fn knows(&self, price: &Price) -> bool {
+        self.price_on(&price.model, price.dated.since).is_some_and(|held| {
+            (held.prices, held.long_prompt) == (price.dated.prices, price.dated.long_prompt)
+        })
+    }
+
+    /// What `tokens` of a finished answer by `model` cost at the newest prices that hold.
+    pub fn cost(&self, model: &str, tokens: &Tokens, terms: Terms) -> Cost {
+        self.cost_on(model, tokens, terms, self.prices_as_of)
+    }
+
+    /// What `tokens` of an answer by `model` that was finished on `day` cost (`claude-models.json`, `_meta.rules`),
+    /// rounded once, to the nearest nano-dollar.
+    pub fn cost_on(&self, model: &str, tokens: &Tokens, terms: Terms, day: Date) -> Cost {
+        let price = self.price_on(model, day);
+        price.map_or(Cost::Unpriced, |dated| {
+            Cost::Exact(dated.cost(tokens, terms, self.search_price))
+        })
+    }
+
+    /// What an exchange would have cost at the prices of `day`. The terms are those at which its bill comes out right;
+    /// `None` if there are none, or no price at all.
+    pub fn repriced(&self, bill: &Bill, day: Date) -> Option<Cost> {
+        let Bill { model, tokens, cost, priced_on } = bill;
+        if *tokens == Tokens::default() {
+            return Some(*cost);
+        }
+        let terms = match (cost.amount(), priced_on) {
+            (Some(amount), Some(priced_on)) => Terms::all().find(|&terms| {
+                self.cost_on(model, tokens, terms, *priced_on).amount() == Some(amount)
+            })?,
+            // Nobody knew what it cost, so nobody knows at which terms: nearly all are the usual ones.
+            _ => Terms::default(),
+        };
+        match (self.cost_on(model, tokens, terms, day), cost) {
+            (Cost::Unpriced, _) => None,
+            (new, Cost::AtLeast(_)) => Some(new.at_least()),
+            (new, _) => Some(new),
+        }
+    }
+
+    /// What the prompt cache saved an answer of that day, writes taken off; `None`: unpriced.
+    pub fn cache_saving_on(&self, model: &str, tokens: &Tokens, day: Date) -> Option<NanoDollars> {
+        self.price_on(model, day).map(|dated| dated.cache_saving(tokens))
+    }
+}
+
+/// The day in UTC: prices change at Anthropic's midnight, and its days are UTC's.
+pub fn day_of(at: UnixMillis) -> Date {
+    let at = jiff::Timestamp::from_millisecond(at.0);
+    at.map_or(Date::MAX, |at| jiff::tz::Offset::UTC.to_datetime(at).date())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn money_is_exact_to_the_nano_dollar() {
-        let catalog = Catalog::builtin();
-        // $5.00/M input, $25/M output, $6.25/M and $10/M writes, $0.50/M reads, $10 per thousand searches.
-        let tokens = Tokens {
-            input: 3,
-            cache_write_5m: 7,
-            cache_write_1h: 11,
-            cache_read: 13,
-            output: 17,
-            thinking: 5,
-            searches: 2,
-        };
-        let nano = 3 * 5_000 + 7 * 6_250 + 11 * 10_000 + 13 * 500 + 17 * 25_000 + 2 * 10_000_000;
-        assert_eq!(
-            catalog.cost("claude-opus-4-5", &tokens, Terms::default()),
-            Cost::Exact(NanoDollars(nano))
-        );
-        assert_eq!(catalog.cost("claude-of-tomorrow", &tokens, Terms::default()), Cost::Unpriced);
-    }
-
-    #[test]
-    fn terms_multiply_the_tokens_and_not_the_searches() {
-        let catalog = Catalog::builtin();
-        let tokens = Tokens { input: 100, searches: 1, ..Tokens::default() };
-        let cost = |terms| catalog.cost("claude-opus-5", &tokens, terms);
-        let terms = |fast, us_only, free| Terms { fast, us_only, free };
-        assert_eq!(cost(terms(false, true, false)), Cost::Exact(NanoDollars(550_000 + 10_000_000)));
-        assert_eq!(
-            cost(terms(true, true, false)),
-            Cost::Exact(NanoDollars(1_100_000 + 10_000_000))
-        );
-        assert_eq!(cost(terms(true, true, true)), Cost::Exact(NanoDollars(0)));
-    }
-
-    #[test]
-    fn a_long_prompt_costs_the_prices_of_its_band() {
-        let catalog = Catalog::builtin();
-        let tokens = |input| Tokens { input, output: 10, ..Tokens::default() };
-        let cost = |input| catalog.cost("claude-haiku-5-5", &tokens(input), Terms::default());
-        assert_eq!(cost(100_000), Cost::Exact(NanoDollars(100_000 * 100 + 10 * 500)));
-        assert_eq!(cost(100_001), Cost::Exact(NanoDollars(100_001 * 500 + 10 * 2_500)));
-    }
 
     #[test]
     fn the_live_list_corrects_limits_and_adds_models() {

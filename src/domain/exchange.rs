@@ -233,6 +233,14 @@ macro_rules! words {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
+
+            /// All there are, in the order in which they are told.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Reads the word back.
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == word)
+            }
         }
 
         impl fmt::Display for $name {
@@ -274,6 +282,13 @@ words! {
         Bypass = "bypass",
         /// From a fixture.
         Replay = "replay",
+    }
+}
+
+impl AnsweredBy {
+    /// Whether Claude was asked for this call, so that its tokens were paid for.
+    pub const fn asks(self) -> bool {
+        matches!(self, Self::Miss | Self::Refresh | Self::Bypass)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::stats::{dollars, thousands};
+use super::numbers::{dollars, thousands};
 use crate::domain::{
     alias::Aliases,
     anthropic::{self, Texts},

@@ -15,7 +15,7 @@ pub use self::{
     recorded::{LeftOut, Recorded, recorded},
     turn::{Branch, Turn},
 };
-use super::stats::{dollars, thousands};
+use super::numbers::{dollars, thousands};
 use crate::{
     domain::exchange::{AnsweredBy, Cost, NanoDollars, UnixMillis},
     store::{self, CallLine, Reader, SessionRow},

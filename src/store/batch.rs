@@ -123,12 +123,13 @@ struct CallLine<'a> {
     exchange: Option<ExchangeId>,
     status: Option<u16>,
     outcome: Outcome,
+    error_kind: Option<&'a str>,
     ttft: Option<Micros>,
     total: Option<Micros>,
     model: &'a str,
     tokens: &'a Tokens,
     cost: Cost,
-    saved: NanoDollars,
+    saved: Cost,
 }
 
 impl<'a> CallLine<'a> {
@@ -142,12 +143,13 @@ impl<'a> CallLine<'a> {
             exchange: Some(opening.exchange),
             status: *status,
             outcome: sealing.outcome,
+            error_kind: sealing.error_kind.as_deref(),
             ttft: *ttft,
             total: *total,
             model: sealing.model_served.as_deref().unwrap_or(&opening.model),
             tokens,
             cost: *cost,
-            saved: NanoDollars(0),
+            saved: Cost::Exact(NanoDollars(0)),
         })
     }
 
@@ -160,6 +162,7 @@ impl<'a> CallLine<'a> {
             exchange: row.exchange,
             status: row.status,
             outcome: row.outcome,
+            error_kind: row.error_kind.as_deref(),
             ttft: row.ttft,
             total: row.total,
             model: &row.model,
@@ -336,7 +339,7 @@ async fn insert_calls(
     let into = "insert into call (id, exchange, at, answered_by, door, stream, user_id, chat_id, message_id, \
         user_message_id, task, client, status, outcome, ttft_us, total_us, model, \
         input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
-        cost, cost_is, saved, notes, client_frame, client_head, key) ";
+        cost, cost_is, saved, notes, client_frame, client_head, key, error_kind, saved_is) ";
     insert(conn, into, calls, "", |row, call| {
         let (cost, cost_is) = cost_columns(call.cost);
         let facts = call.facts;
@@ -360,11 +363,13 @@ async fn insert_calls(
         push_tokens(row, call.tokens);
         row.push_bind(cost);
         row.push_bind(cost_is);
-        row.push_bind(call.saved.0);
+        row.push_bind(call.saved.amount().unwrap_or_default().0);
         row.push_bind(call.notes);
         row.push_bind(call.client.frame.as_ref().map(bytes));
         row.push_bind(call.client.head.as_ref().map(bytes));
         row.push_bind(&call.key.as_bytes()[..]);
+        row.push_bind(call.error_kind);
+        row.push_bind(if call.saved == Cost::Unpriced { "unpriced" } else { "exact" });
     })
     .await
 }

@@ -80,6 +80,9 @@ pub enum Error {
     /// A query failed.
     #[error("the ledger could not be read")]
     Read(#[source] sqlx::Error),
+    /// A change failed; the ledger is as it was before.
+    #[error("the ledger could not be changed")]
+    Write(#[source] sqlx::Error),
     /// A body is no zstd.
     #[error("a stored body is damaged")]
     Zstd(#[source] io::Error),

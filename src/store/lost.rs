@@ -67,6 +67,15 @@ pub(super) async fn seal_all(
     Ok(seals.len())
 }
 
+/// What the clients of running exchanges sent, which no other row refers to yet.
+pub(super) async fn client_hashes(conn: &mut SqliteConnection) -> Result<Vec<Hash>, Error> {
+    let calls = sqlx::query_scalar("select call from running").fetch_all(conn).await;
+    let calls: Vec<String> = calls.map_err(Error::Read)?;
+    // A call that cannot be read is sealed as unknown, without what was said.
+    let known = calls.iter().filter_map(|call| facts(call).ok());
+    Ok(known.flat_map(|(_, client)| [client.frame, client.head]).flatten().collect())
+}
+
 /// Ends each call with the newest of its exchanges: between two parts of an answer both stand in `running`. What the
 /// parts that ended cost was paid, and no other row of `call` says so.
 async fn end_calls(conn: &mut SqliteConnection, newest_first: &mut [Seal]) -> Result<(), Error> {

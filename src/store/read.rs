@@ -27,7 +27,7 @@ pub const MOST_PARTS: usize = 64;
 /// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
 }
 
 /// What the calls that one model answered came to.
@@ -70,10 +70,18 @@ impl Reader {
     pub async fn open(url: &str) -> Result<Self, Error> {
         let place = Place::parse(url)?;
         place.must_exist()?;
-        let reader = Self::new(place.readers());
-        let mut conn = reader.pool.acquire().await.map_err(Error::Open)?;
-        sqlite::check(&mut conn).await?;
-        Ok(reader)
+        let checked = async |pool| {
+            let reader = Self::new(pool);
+            let mut conn = reader.pool.acquire().await.map_err(Error::Open)?;
+            sqlite::check(&mut conn).await?;
+            Ok(reader)
+        };
+        match checked(place.readers()).await {
+            Err(Error::Open(error)) if sqlite::is_sealed_folder(&error) => {
+                checked(place.readers_in_sealed_folder().ok_or(Error::Open(error))?).await
+            }
+            read => read,
+        }
     }
 
     pub(super) fn new(pool: SqlitePool) -> Self {

@@ -150,6 +150,8 @@ pub struct CallRow {
     pub status: Option<u16>,
     /// How the exchange ended that answered it.
     pub outcome: Outcome,
+    /// What kind of error, in Anthropic's word or ours.
+    pub error_kind: Option<String>,
     /// Until the first bytes of the answer.
     pub ttft: Option<Micros>,
     /// Until its last bytes.
@@ -161,7 +163,7 @@ pub struct CallRow {
     /// What this call cost.
     pub cost: Cost,
     /// What it would have cost.
-    pub saved: NanoDollars,
+    pub saved: Cost,
 }
 
 /// A servable exchange as it comes back from the ledger.

@@ -99,6 +99,19 @@ impl Place {
         Ok(Some(file))
     }
 
+    /// Makes this process the owner of the ledger for a while, with tables that are up to date: for commands that change
+    /// it while no server runs. The lock is held until the file is dropped.
+    pub(super) async fn take(
+        &self,
+        owner: OwnerId,
+    ) -> Result<(SqliteConnection, Option<File>), Error> {
+        self.create()?;
+        let lock = self.lock(owner)?;
+        let mut conn = self.writer().await.map_err(Error::Open)?;
+        migrate(&mut conn).await?;
+        Ok((conn, lock))
+    }
+
     /// The one connection that writes.
     pub(super) async fn writer(&self) -> Result<SqliteConnection, sqlx::Error> {
         self.options
@@ -116,6 +129,13 @@ impl Place {
             .await
     }
 
+    /// A connection for small changes beside the one that writes, such as sums for reports. It makes no file, and waits
+    /// so long for who writes.
+    pub(super) async fn beside(&self, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
+        let options = self.options.clone().create_if_missing(false).busy_timeout(patience);
+        options.synchronous(SqliteSynchronous::Normal).connect().await
+    }
+
     /// Connections that read, opened as they are needed.
     pub(super) fn readers(&self) -> SqlitePool {
         let options = match self.path {
@@ -129,6 +149,16 @@ impl Place {
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(2))
             .connect_lazy_with(options)
+    }
+
+    /// Connections to a ledger in a folder where nothing can be written, not even the files by which readers and the
+    /// writer agree. `None` where someone has it open: it would change under the reader.
+    pub(super) fn readers_in_sealed_folder(&self) -> Option<SqlitePool> {
+        let mut wal = OsString::from(self.path.as_ref()?);
+        wal.push("-wal");
+        let options = self.options.clone().read_only(true).create_if_missing(false).immutable(true);
+        (!Path::new(&wal).exists())
+            .then(|| SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options))
     }
 
     /// Fails unless there is a file.
@@ -169,6 +199,12 @@ pub(super) async fn check(conn: &mut SqliteConnection) -> Result<(), Error> {
 /// The number of the newest migration that this version knows.
 fn newest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Whether a ledger could not be opened because its folder cannot be written: `SQLITE_READONLY_DIRECTORY` (1544), or
+/// `SQLITE_CANTOPEN` (14) for the file that would have to be made there.
+pub(super) fn is_sealed_folder(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("1544" | "14")))
 }
 
 /// Whether it is one operation's own fault, so that the same operation would fail for ever: too big (18), a

@@ -16,7 +16,8 @@ use reprise::{
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+/// The twentieth of October 2026.
+const NOW: UnixMillis = UnixMillis(1_792_454_400_000);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A ledger that this process writes to.
@@ -92,7 +93,8 @@ impl Books {
                     model: line.model.to_owned(),
                     tokens: line.tokens,
                     cost: Cost::Exact(NanoDollars(0)),
-                    saved,
+                    saved: Cost::Exact(saved),
+                    error_kind: None,
                 }),
             }
         }

@@ -12,7 +12,7 @@ use crate::{
         chain::Hash,
         exchange::{AnsweredBy, Cost, ExchangeId, Outcome},
     },
-    report::stats::dollars,
+    report::numbers::dollars,
     store::{self, CallLine, Reader, SessionRow},
 };
 

@@ -1,0 +1,185 @@
+//! What tokens cost, and from which day on: prices change, and what was paid stays paid at the price of its day.
+//!
+//! Source of the rules: `claude-models.json`, `_meta.rules`. Everything is counted in integers and rounded once.
+
+mod import;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize, Serializer};
+
+pub use self::import::{ImportError, Imported, Omission, litellm, own};
+use super::exchange::{NanoDollars, Tokens};
+
+/// The prices of a model from a day on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dated {
+    /// The first day, in UTC.
+    pub since: Date,
+    /// Of a request as it usually is.
+    #[serde(flatten)]
+    pub prices: Prices,
+    /// Other prices for requests with long prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_prompt: Option<LongPrompt>,
+}
+
+/// A dated price of one model, as it is imported and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Price {
+    /// Anthropic's id.
+    pub model: String,
+    /// What it costs, and from when on.
+    #[serde(flatten)]
+    pub dated: Dated,
+}
+
+/// Dollars per million tokens, which is to say millionths of a dollar per token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prices {
+    /// Prompt tokens outside the cache.
+    pub input: PicoDollars,
+    /// Answer tokens, thinking included.
+    pub output: PicoDollars,
+    /// Written to the prompt cache for five minutes.
+    pub cache_write_5m: PicoDollars,
+    /// Written to the prompt cache for an hour.
+    pub cache_write_1h: PicoDollars,
+    /// Read from the prompt cache.
+    pub cache_read: PicoDollars,
+}
+
+/// The price band of long prompts: all tokens of such a request cost these prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LongPrompt {
+    /// Prompt tokens, cache included, above which the band begins.
+    pub above: u64,
+    /// Its prices.
+    #[serde(flatten)]
+    pub prices: Prices,
+}
+
+/// Trillionths of a dollar: a price of $1 per million tokens is exactly a million of these per token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct PicoDollars(i64);
+
+/// On which terms tokens were billed (`claude-models.json`, `_meta.rules.multipliers` and `refusal`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// `speed: fast` costs twice as much.
+    pub fast: bool,
+    /// `inference_geo: us` costs a tenth more.
+    pub us_only: bool,
+    /// Not billed, although tokens are shown.
+    pub free: bool,
+}
+
+impl Terms {
+    /// All terms there are, the usual ones first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..8_u8).map(|bits| Self {
+            us_only: bits & 1 != 0,
+            fast: bits & 2 != 0,
+            free: bits & 4 != 0,
+        })
+    }
+}
+
+/// A price that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a price is a number of dollars per million tokens, from 0 to a million")]
+pub struct NoPrice;
+
+impl TryFrom<f64> for PicoDollars {
+    type Error = NoPrice;
+
+    /// From a price as people write it: dollars per million tokens.
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+    fn try_from(dollars_per_million: f64) -> Result<Self, NoPrice> {
+        if !(0.0..=1e6).contains(&dollars_per_million) {
+            return Err(NoPrice);
+        }
+        Ok(Self((dollars_per_million * 1e6).round() as i64))
+    }
+}
+
+impl Serialize for PicoDollars {
+    /// As people write it, for reports.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.dollars_per_million())
+    }
+}
+
+impl PicoDollars {
+    /// A price as the ledger keeps it.
+    pub const fn new(picos: i64) -> Self {
+        Self(picos)
+    }
+
+    /// The price of one token.
+    pub const fn picos(self) -> i64 {
+        self.0
+    }
+
+    /// The price as people write it.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to nine billion dollars")]
+    pub fn dollars_per_million(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+}
+
+impl Dated {
+    /// The prices of a request with `prompt` tokens.
+    pub fn band(&self, prompt: u64) -> &Prices {
+        match &self.long_prompt {
+            Some(band) if prompt > band.above => &band.prices,
+            _ => &self.prices,
+        }
+    }
+
+    /// What `tokens` cost, rounded once, to the nearest nano-dollar; `search` is the price of one web search.
+    pub fn cost(&self, tokens: &Tokens, terms: Terms, search: PicoDollars) -> NanoDollars {
+        let prices = self.band(tokens.prompt());
+        let Tokens {
+            input,
+            cache_write_5m,
+            cache_write_1h,
+            cache_read,
+            output,
+            thinking: _,
+            searches,
+        } = *tokens;
+        let sum = |counts: &[(u64, PicoDollars)]| -> i128 {
+            counts.iter().map(|&(count, price)| i128::from(count) * i128::from(price.0)).sum()
+        };
+        let tokens = sum(&[
+            (input, prices.input),
+            (cache_write_5m, prices.cache_write_5m),
+            (cache_write_1h, prices.cache_write_1h),
+            (cache_read, prices.cache_read),
+            (output, prices.output),
+        ]);
+        let tenths = if terms.us_only { 11 } else { 10 } * if terms.fast { 2 } else { 1 };
+        let tenth_picos =
+            if terms.free { 0 } else { tokens * tenths + sum(&[(searches, search)]) * 10 };
+        rounded(tenth_picos, 10_000)
+    }
+
+    /// What the prompt cache saved: what the cached part of the prompt would have cost as plain input, less what it
+    /// did cost. Negative where more was written than was read again.
+    pub fn cache_saving(&self, tokens: &Tokens) -> NanoDollars {
+        let prices = self.band(tokens.prompt());
+        let saved = |count: u64, price: PicoDollars| {
+            i128::from(count) * (i128::from(prices.input.0) - i128::from(price.0))
+        };
+        let picos = saved(tokens.cache_write_5m, prices.cache_write_5m)
+            + saved(tokens.cache_write_1h, prices.cache_write_1h)
+            + saved(tokens.cache_read, prices.cache_read);
+        rounded(picos, 1_000)
+    }
+}
+
+/// To the nearest whole; a half goes up.
+fn rounded(amount: i128, unit: i128) -> NanoDollars {
+    NanoDollars(i64::try_from((amount + unit / 2).div_euclid(unit)).unwrap_or(i64::MAX))
+}

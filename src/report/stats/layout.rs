@@ -1,0 +1,355 @@
+//! The report in three forms for people and their spreadsheets: a table for a terminal, Markdown, CSV.
+
+use std::fmt::{self, Write};
+
+use comfy_table::{
+    Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
+};
+
+use super::{Group, Money, Numbers, Stats, Times};
+use crate::{
+    domain::exchange::AnsweredBy,
+    report::numbers::{calls, percent, thousands, time, tokens},
+};
+
+/// Columns of a terminal that a table may take. Long names are broken rather than any number.
+const WIDTH: u16 = 100;
+
+/// How wide the longest bar may be, where there is room.
+const BAR: std::ops::RangeInclusive<usize> = 4..=12;
+
+const HEADINGS: [&str; 8] =
+    ["calls", "hits", "errors", "prompt", "output", "cost", "share", "saved"];
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.total.calls == 0 {
+            return self.nothing(f);
+        }
+        if let Some(period) = &self.period {
+            writeln!(f, "{period}\n")?;
+        }
+        for line in self.table() {
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        if let hidden @ 1.. = self.groups.len() - self.shown().len() {
+            writeln!(f, "{} more groups: --top shows more, --csv all", thousands(hidden as u64))?;
+        }
+        writeln!(f)?;
+        self.total.details(f)?;
+        self.footnotes(f)
+    }
+}
+
+impl Stats {
+    /// The lines of the table. Where there is room, a bar tells each share.
+    fn table(&self) -> Vec<String> {
+        let names = |names: &[Option<String>]| -> Vec<String> {
+            names.iter().map(|name| name.as_deref().unwrap_or("–").to_owned()).collect()
+        };
+        let head = self.by.iter().map(|by| by.as_str()).chain(HEADINGS).map(str::to_owned);
+        let mut rows: Vec<Vec<String>> = vec![head.collect()];
+        for Group { names: of, numbers, .. } in self.shown() {
+            rows.push(names(of).into_iter().chain(numbers.cells()).collect());
+        }
+        let is_summed = self.groups.len() > 1 || self.by.is_empty();
+        if is_summed {
+            let total = (0..self.by.len()).map(|at| if at == 0 { "total" } else { "" }.to_owned());
+            rows.push(total.chain(self.total.cells()).collect());
+        }
+        let columns = rows[0].len();
+        let wide = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+        let taken: usize = (0..columns).map(|at| wide(at) + 2).sum();
+        let room = usize::from(WIDTH).saturating_sub(taken).min(*BAR.end());
+        if BAR.contains(&room) && self.groups.len() > 1 {
+            let dearest = self.groups.iter().map(|group| group.numbers.share).fold(0.0, f64::max);
+            let bars = self.shown().iter().map(|group| bar(group.numbers.share, dearest, room));
+            let bars = [String::new()].into_iter().chain(bars).chain([String::new()]);
+            rows.iter_mut().zip(bars).for_each(|(row, bar)| row.push(bar));
+        }
+        let mut table = Table::new();
+        table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─')));
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+        let is_number = |at: usize| at >= self.by.len() && at < columns;
+        let mut rows = rows.into_iter().map(|row| {
+            row.into_iter().enumerate().map(|(at, text)| {
+                let side = if is_number(at) { CellAlignment::Right } else { CellAlignment::Left };
+                Cell::new(text).set_alignment(side)
+            })
+        });
+        table.set_header(rows.next().into_iter().flatten());
+        table.add_rows(rows);
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((if at == 0 { 0 } else { 2 }, 0));
+            if at >= self.by.len() {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+        let mut lines: Vec<String> = table.lines().collect();
+        if is_summed && self.groups.len() > 1 {
+            // The total is set apart as the heading is.
+            lines.insert(lines.len() - 1, lines[1].clone());
+        }
+        lines
+    }
+
+    /// For a page of text: the same columns as in the terminal.
+    pub fn markdown(&self) -> String {
+        let mut text = String::new();
+        let names: Vec<&str> = self.by.iter().map(|by| by.as_str()).collect();
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let head = names.iter().chain(&HEADINGS).map(ToString::to_string).collect::<Vec<_>>();
+        let rule = names.iter().map(|_| "---").chain(HEADINGS.iter().map(|_| "---:"));
+        text += &line(&head);
+        text += &line(&rule.map(str::to_owned).collect::<Vec<_>>());
+        for Group { names, numbers, .. } in self.shown() {
+            let names = names.iter().map(|name| name.as_deref().unwrap_or("–").replace('|', "\\|"));
+            text += &line(&names.chain(numbers.cells()).collect::<Vec<_>>());
+        }
+        if self.groups.len() != 1 {
+            let total =
+                (0..names.len()).map(|at| if at == 0 { "**total**" } else { "" }.to_owned());
+            text += &line(&total.chain(self.total.cells()).collect::<Vec<_>>());
+        }
+        text
+    }
+
+    /// For a spreadsheet: each number in a column of its own, money in dollars, times in milliseconds.
+    pub fn csv(&self) -> String {
+        let head = self.by.iter().map(|by| by.as_str()).chain(CSV.iter().map(|(name, _)| *name));
+        let mut text = head.collect::<Vec<_>>().join(",") + "\n";
+        for Group { names, numbers, .. } in &self.groups {
+            let names = names.iter().map(|name| quoted(name.as_deref().unwrap_or_default()));
+            let cells = names.chain(CSV.iter().map(|(_, cell)| cell(numbers)));
+            text += &(cells.collect::<Vec<_>>().join(",") + "\n");
+        }
+        text
+    }
+
+    /// What a person wants to see of many groups.
+    fn shown(&self) -> &[Group] {
+        &self.groups[..self.groups.len().min(self.top)]
+    }
+
+    fn nothing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.period {
+            Some(period) => writeln!(f, "No calls: {period}."),
+            None => {
+                writeln!(f, "The ledger has no calls yet. Start `reprise` and ask something.")
+            }
+        }
+    }
+
+    fn footnotes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Money { at_least, unpriced, .. } = self.total.cost;
+        if at_least > 0 {
+            writeln!(f, "≥   at least this much, because {} ended early", calls(at_least))?;
+        }
+        if unpriced > 0 {
+            writeln!(f, "+?  not counting {} without a known price", calls(unpriced))?;
+        }
+        let saved = &self.total.saved;
+        let unknown =
+            saved.ledger.unpriced + saved.collapsed.unpriced + saved.prompt_cache.unpriced;
+        if unknown > 0 && unpriced == 0 {
+            writeln!(f, "+?  what {} saved is not known", calls(unknown))?;
+        }
+        if let Some(day) = &self.pruned_before {
+            writeln!(f, "Calls before {day} were pruned and are not counted.")?;
+        }
+        Ok(())
+    }
+}
+
+impl Numbers {
+    fn cells(&self) -> [String; HEADINGS.len()] {
+        [
+            thousands(self.calls),
+            percent(self.hit_rate),
+            thousands(self.errors.values().sum()),
+            tokens(self.tokens.prompt()),
+            tokens(self.tokens.output),
+            self.cost.in_words(),
+            percent(self.share),
+            self.saved_together().in_words(),
+        ]
+    }
+
+    /// What was saved in all three ways.
+    fn saved_together(&self) -> Money {
+        let ways = [self.saved.ledger, self.saved.collapsed, self.saved.prompt_cache];
+        let known: Vec<i64> = ways.iter().filter_map(|way| way.nano_dollars).collect();
+        let amount = crate::domain::exchange::NanoDollars(known.iter().sum());
+        let unpriced = ways.iter().map(|way| way.unpriced).sum();
+        // Where one of the ways is known, so is a part of the sum.
+        let of = if known.iter().any(|&amount| amount != 0) { u64::MAX } else { unpriced };
+        Money::new(amount, of, 0, unpriced)
+    }
+
+    /// What does not fit into a line of the table.
+    fn details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = &self.tokens;
+        let counts = [
+            ("input", of.input),
+            ("written for 5 min", of.cache_write_5m),
+            ("for 1 h", of.cache_write_1h),
+            ("read", of.cache_read),
+            ("output", of.output),
+            ("of it thinking", of.thinking),
+        ];
+        line(f, "tokens", counts.map(|(name, count)| format!("{name} {}", tokens(count))))?;
+        let ways = [
+            ("by the ledger", self.saved.ledger),
+            ("by joining", self.saved.collapsed),
+            ("by the prompt cache (reads less writes)", self.saved.prompt_cache),
+        ];
+        line(f, "saved", ways.map(|(way, saved)| format!("{} {way}", saved.in_words())))?;
+        if let (Some(ttft), Some(total)) = (&self.ttft_ms, &self.total_ms) {
+            let first = format!("first byte {}", ttft.in_words());
+            let last = format!("last byte {} (p50 / p95 / p99)", total.in_words());
+            line(f, "time", [first, last])?;
+        }
+        if !self.errors.is_empty() {
+            let mut errors: Vec<(&String, &u64)> = self.errors.iter().collect();
+            errors.sort_by_key(|&(kind, count)| (std::cmp::Reverse(count), kind));
+            let errors =
+                errors.iter().map(|(kind, count)| format!("{kind} {}", thousands(**count)));
+            line(f, "errors", errors)?;
+        }
+        Ok(())
+    }
+}
+
+impl Times {
+    fn in_words(&self) -> String {
+        self.micros().map(|micros| time(micros.0)).join(" / ")
+    }
+}
+
+/// A line of several parts, which is broken between them where it would be too long.
+fn line(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    parts: impl IntoIterator<Item = String>,
+) -> fmt::Result {
+    const INDENT: usize = 9;
+    write!(f, "{name:<INDENT$}")?;
+    let mut column = INDENT;
+    for (at, part) in parts.into_iter().enumerate() {
+        let length = part.chars().count();
+        if at > 0 && column + 2 + length > usize::from(WIDTH) {
+            write!(f, ",\n{:INDENT$}", "")?;
+            column = INDENT;
+        } else if at > 0 {
+            write!(f, ", ")?;
+            column += 2;
+        }
+        write!(f, "{part}")?;
+        column += length;
+    }
+    writeln!(f)
+}
+
+/// A bar in eighths of a column; that of the dearest takes all the room.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a few eighths"
+)]
+fn bar(share: f64, dearest: f64, room: usize) -> String {
+    const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
+    let eighths = if dearest > 0.0 { share / dearest * (room * 8) as f64 } else { 0.0 };
+    let eighths = eighths.max(0.0).ceil() as usize;
+    let mut bar = "█".repeat(eighths / 8);
+    if !eighths.is_multiple_of(8) {
+        bar.push(EIGHTHS[eighths % 8 - 1]);
+    }
+    bar
+}
+
+/// A column of the CSV: its name and what stands in it.
+type Column = (&'static str, fn(&Numbers) -> String);
+
+const CSV: &[Column] = &[
+    ("calls", |n| n.calls.to_string()),
+    ("hits", |n| n.count(AnsweredBy::Hit)),
+    ("misses", |n| n.count(AnsweredBy::Miss)),
+    ("collapsed", |n| n.count(AnsweredBy::Collapsed)),
+    ("refreshes", |n| n.count(AnsweredBy::Refresh)),
+    ("bypasses", |n| n.count(AnsweredBy::Bypass)),
+    ("replays", |n| n.count(AnsweredBy::Replay)),
+    ("errors", |n| n.errors.values().sum::<u64>().to_string()),
+    ("input", |n| n.tokens.input.to_string()),
+    ("cache_write_5m", |n| n.tokens.cache_write_5m.to_string()),
+    ("cache_write_1h", |n| n.tokens.cache_write_1h.to_string()),
+    ("cache_read", |n| n.tokens.cache_read.to_string()),
+    ("output", |n| n.tokens.output.to_string()),
+    ("thinking", |n| n.tokens.thinking.to_string()),
+    ("searches", |n| n.tokens.searches.to_string()),
+    ("cost", |n| amount(&n.cost)),
+    ("cost_at_least", |n| n.cost.at_least.to_string()),
+    ("cost_unpriced", |n| n.cost.unpriced.to_string()),
+    ("saved_ledger", |n| amount(&n.saved.ledger)),
+    ("saved_collapsed", |n| amount(&n.saved.collapsed)),
+    ("saved_prompt_cache", |n| amount(&n.saved.prompt_cache)),
+    ("ttft_ms_p50", |n| at(n.ttft_ms.as_ref(), |t| t.p50)),
+    ("ttft_ms_p95", |n| at(n.ttft_ms.as_ref(), |t| t.p95)),
+    ("ttft_ms_p99", |n| at(n.ttft_ms.as_ref(), |t| t.p99)),
+    ("total_ms_p50", |n| at(n.total_ms.as_ref(), |t| t.p50)),
+    ("total_ms_p95", |n| at(n.total_ms.as_ref(), |t| t.p95)),
+    ("total_ms_p99", |n| at(n.total_ms.as_ref(), |t| t.p99)),
+];
+
+impl Numbers {
+    fn count(&self, answered_by: AnsweredBy) -> String {
+        self.answered_by.get(&answered_by).copied().unwrap_or(0).to_string()
+    }
+}
+
+/// To the nano-dollar; empty where nothing is known.
+fn amount(money: &Money) -> String {
+    money.nano_dollars.map_or_else(String::new, |nanos| {
+        let mut text = String::new();
+        let sign = if nanos < 0 { "-" } else { "" };
+        let nanos = nanos.unsigned_abs();
+        let written = write!(text, "{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+        written.expect("a String takes all that is written");
+        text
+    })
+}
+
+fn at(times: Option<&Times>, of: fn(&Times) -> f64) -> String {
+    times.map_or_else(String::new, |times| format!("{:.3}", of(times)))
+}
+
+/// RFC 4180. What a spreadsheet would take for a formula is a name that someone else gave: an apostrophe disarms it.
+fn quoted(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_break_out_of_its_cell() {
+        let cells = ["plain", "a,b", "say \"hi\"", "=1+1", ""].map(quoted);
+        assert_eq!(cells, ["plain", "\"a,b\"", "\"say \"\"hi\"\"\"", "'=1+1", ""]);
+    }
+
+    #[test]
+    fn a_bar_is_as_long_as_its_share() {
+        let bars = [0.0, 0.001, 0.25, 0.5].map(|share| bar(share, 0.5, 8));
+        assert_eq!(bars, ["", "▏", "████", "████████"]);
+    }
+}

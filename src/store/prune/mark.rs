@@ -1,0 +1,144 @@
+//! What nobody refers to any more. Everything that is referred to is marked, from the rows that stay; the rest is unused.
+
+use std::collections::HashMap;
+
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    domain::chain::Hash,
+    store::{Error, lost},
+};
+
+/// How far the marking saw: rows that were written later are looked at when it comes to deleting.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    pub(super) exchanges: i64,
+    pub(super) calls: i64,
+}
+
+/// What nobody refers to.
+#[derive(Debug, Default)]
+pub(super) struct Unused {
+    /// Messages, children before their parents.
+    pub(super) nodes: Vec<Hash>,
+    pub(super) frames: Vec<Hash>,
+    pub(super) blobs: Vec<Hash>,
+    /// What they take.
+    pub(super) bytes: u64,
+    pub(super) seen: Seen,
+}
+
+/// Finds what nobody refers to, but for rows that are planned to go.
+pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error> {
+    const SEEN: &str = "select (select coalesce(max(rowid), 0) from exchange), \
+         (select coalesce(max(rowid), 0) from call)";
+    const LIVE: &str = "drop table if exists temp.live; \
+         create temp table live (hash blob primary key) without rowid; \
+         insert or ignore into live (hash) select frame from exchange where frame is not null \
+             and rowid not in (select at from gone_body) and rowid not in (select at from gone_exchange); \
+         insert or ignore into live (hash) select client_frame from call where client_frame is not null \
+             and rowid not in (select at from gone_request) and rowid not in (select at from gone_call); \
+         insert or ignore into live (hash) select frame from running where frame is not null; \
+         insert or ignore into live (hash) select head from exchange where head is not null \
+             and rowid not in (select at from gone_body) and rowid not in (select at from gone_exchange); \
+         insert or ignore into live (hash) select client_head from call where client_head is not null \
+             and rowid not in (select at from gone_request) and rowid not in (select at from gone_call); \
+         insert or ignore into live (hash) select head from running where head is not null;";
+    // Every ancestor of what is in use is in use.
+    const STEMS: &str = "insert or ignore into live (hash) with recursive line (hash) as ( \
+         select hash from live \
+         union select node.parent from line join node on node.hash = line.hash \
+         where node.parent is not null) select hash from line";
+    const NODES: &str = "select hash, parent, length(body) as bytes from node \
+         where hash not in (select hash from live)";
+    const FRAMES: &str =
+        "select hash, length(body) as bytes from frame where hash not in (select hash from live)";
+    const BLOBS: &str = "select hash, length(body) as bytes from blob where not exists ( \
+         select 1 from piece where piece.blob = blob.hash and piece.owner in (select hash from live))";
+
+    let (exchanges, calls) =
+        sqlx::query_as(SEEN).fetch_one(&mut *conn).await.map_err(Error::Read)?;
+    sqlx::raw_sql(LIVE).execute(&mut *conn).await.map_err(Error::Read)?;
+    for hash in lost::client_hashes(conn).await? {
+        let keep = sqlx::query("insert or ignore into live (hash) values ($1)");
+        keep.bind(&hash.as_bytes()[..]).execute(&mut *conn).await.map_err(Error::Read)?;
+    }
+    sqlx::query(STEMS).execute(&mut *conn).await.map_err(Error::Read)?;
+
+    let mut unused = Unused { seen: Seen { exchanges, calls }, ..Unused::default() };
+    let mut parents = HashMap::new();
+    for row in sqlx::query(NODES).fetch_all(&mut *conn).await.map_err(Error::Read)? {
+        let (hash, bytes) = sized(&row)?;
+        let parent: Option<&[u8]> = row.try_get("parent").map_err(Error::Read)?;
+        parents.insert(hash, parent.map(|parent| hash_of(parent, "parent")).transpose()?);
+        unused.bytes += bytes;
+    }
+    unused.nodes = children_first(&parents);
+    for (sql, hashes) in [(FRAMES, &mut unused.frames), (BLOBS, &mut unused.blobs)] {
+        for row in sqlx::query(sql).fetch_all(&mut *conn).await.map_err(Error::Read)? {
+            let (hash, bytes) = sized(&row)?;
+            hashes.push(hash);
+            unused.bytes += bytes;
+        }
+    }
+    Ok(unused)
+}
+
+/// By how many of them are above, the most first: so no message is left without its parent when pruning stops.
+fn children_first(parents: &HashMap<Hash, Option<Hash>>) -> Vec<Hash> {
+    let mut depths: HashMap<Hash, u32> = HashMap::with_capacity(parents.len());
+    for &hash in parents.keys() {
+        let mut line = vec![hash];
+        let mut above = 0;
+        while let Some(&at) = line.last() {
+            if let Some(&depth) = depths.get(&at) {
+                above = depth + 1;
+                line.pop();
+                break;
+            }
+            match parents.get(&at).copied().flatten().filter(|parent| parents.contains_key(parent))
+            {
+                Some(parent) => line.push(parent),
+                None => break,
+            }
+        }
+        for at in line.into_iter().rev() {
+            depths.insert(at, above);
+            above += 1;
+        }
+    }
+    let mut nodes: Vec<(u32, Hash)> =
+        depths.into_iter().map(|(hash, depth)| (depth, hash)).collect();
+    nodes.sort_unstable_by(|a, b| b.cmp(a));
+    nodes.into_iter().map(|(_, hash)| hash).collect()
+}
+
+fn sized(row: &SqliteRow) -> Result<(Hash, u64), Error> {
+    let hash = hash_of(row.try_get("hash").map_err(Error::Read)?, "hash")?;
+    let bytes: i64 = row.try_get("bytes").map_err(Error::Read)?;
+    Ok((hash, u64::try_from(bytes).unwrap_or(0)))
+}
+
+fn hash_of(bytes: &[u8], column: &'static str) -> Result<Hash, Error> {
+    let damaged = |_| Error::Damaged { table: "node", column };
+    Ok(Hash::from_bytes(bytes.try_into().map_err(damaged)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_go_before_their_parents() {
+        let hash = |n: u8| Hash::from_bytes([n; 32]);
+        // 1 ← 2 ← 3 ← 4, 2 ← 5; 9 is above 1 and stays.
+        let parents =
+            [(3, Some(2)), (1, Some(9)), (4, Some(3)), (2, Some(1)), (5, Some(2)), (6, None)]
+                .map(|(node, parent): (u8, Option<u8>)| (hash(node), parent.map(hash)));
+        let order = children_first(&parents.into_iter().collect());
+        let place = |n| order.iter().position(|node| *node == hash(n)).unwrap();
+        assert_eq!(order.len(), 6);
+        assert!(place(4) < place(3) && place(3) < place(2) && place(5) < place(2));
+        assert!(place(2) < place(1));
+    }
+}

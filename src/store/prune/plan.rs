@@ -1,0 +1,208 @@
+//! Which rows go. They are noted in temporary tables of the connection, where the marking sees them as gone already.
+
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use super::Whose;
+use crate::{domain::exchange::UnixMillis, store::Error};
+
+/// An hour in milliseconds. Totals go by whole hours, as they are summed up.
+const HOUR: i64 = 3_600_000;
+
+/// The rows that go, by `rowid`.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Exchanges without their bodies.
+    pub(super) bodies: Vec<i64>,
+    /// Calls without their own words.
+    pub(super) requests: Vec<i64>,
+    /// Calls altogether.
+    pub(super) calls: Vec<i64>,
+    /// Exchanges altogether.
+    pub(super) exchanges: Vec<i64>,
+    /// Where totals go: what came in before is not counted any more.
+    pub(super) totals_before: Option<UnixMillis>,
+}
+
+impl Plan {
+    /// What the bodies take that are in no other table.
+    pub(super) async fn bytes(&self, conn: &mut SqliteConnection) -> Result<u64, Error> {
+        const SQL: &str = "select cast(coalesce(sum(length(recording)), 0) as bigint) from exchange \
+             where rowid in (select at from gone_body) or rowid in (select at from gone_exchange)";
+        let bytes: i64 = sqlx::query_scalar(SQL).fetch_one(conn).await.map_err(Error::Read)?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+}
+
+/// Notes that nothing goes.
+pub(super) async fn none(conn: &mut SqliteConnection) -> Result<(), Error> {
+    const TABLES: &str = "drop table if exists temp.gone_body; drop table if exists temp.gone_request; \
+         drop table if exists temp.gone_call; drop table if exists temp.gone_exchange; \
+         drop table if exists temp.kept; \
+         create temp table gone_body (at integer primary key); \
+         create temp table gone_request (at integer primary key); \
+         create temp table gone_call (at integer primary key); \
+         create temp table gone_exchange (at integer primary key); \
+         create temp table kept (id text primary key) without rowid;";
+    sqlx::raw_sql(TABLES).execute(conn).await.map_err(Error::Read)?;
+    Ok(())
+}
+
+/// Up to when what goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    pub(super) bodies: Option<UnixMillis>,
+    pub(super) totals: Option<UnixMillis>,
+}
+
+/// Finds what goes.
+pub(super) async fn make(
+    conn: &mut SqliteConnection,
+    whose: &Whose,
+    before: Before,
+) -> Result<Plan, Error> {
+    none(conn).await?;
+    let totals_before = before.totals.map(|before| match whose {
+        Whose::Everyone => UnixMillis(before.0.div_euclid(HOUR) * HOUR),
+        Whose::User(_) | Whose::Chat(_) => before,
+    });
+    if let Some(before) = totals_before {
+        totals(conn, whose, before.0).await.map_err(Error::Read)?;
+    }
+    if let Some(before) = before.bodies {
+        bodies(conn, whose, before.0).await.map_err(Error::Read)?;
+    }
+    Ok(Plan {
+        bodies: noted(conn, "select at from gone_body order by at").await?,
+        requests: noted(conn, "select at from gone_request order by at").await?,
+        calls: noted(conn, "select at from gone_call order by at").await?,
+        exchanges: noted(conn, "select at from gone_exchange order by at").await?,
+        totals_before,
+    })
+}
+
+/// The moment before which the oldest exchanges ended that have about `excess` of all `used` bytes; `None`: nothing has
+/// a body any more.
+pub(super) async fn oldest(
+    conn: &mut SqliteConnection,
+    excess: u64,
+    used: u64,
+) -> Result<Option<UnixMillis>, Error> {
+    const COUNT: &str = "select count(*) from exchange \
+         where recording is not null or frame is not null or head is not null";
+    const NTH: &str = "select ended_at from exchange \
+         where recording is not null or frame is not null or head is not null \
+         order by ended_at limit 1 offset $1";
+    const CALLS: &str =
+        "select max(at) from call where client_frame is not null or client_head is not null";
+    let count: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *conn).await.map_err(Error::Read)?;
+    let part = u128::from(excess) * u128::try_from(count).unwrap_or(0) / u128::from(used.max(1));
+    // At least a fiftieth, so that it does not take for ever.
+    let nth = i64::try_from(part).unwrap_or(i64::MAX).max(count / 50).min(count - 1);
+    let last: Option<i64> = match nth {
+        0.. => sqlx::query_scalar(NTH).bind(nth).fetch_optional(conn).await.map_err(Error::Read)?,
+        // Only what clients said is left.
+        _ => sqlx::query_scalar(CALLS).fetch_one(conn).await.map_err(Error::Read)?,
+    };
+    Ok(last.map(|last| UnixMillis(last + 1)))
+}
+
+async fn noted(conn: &mut SqliteConnection, sql: &'static str) -> Result<Vec<i64>, Error> {
+    let rows = sqlx::query(sql).fetch_all(conn).await.map_err(Error::Read)?;
+    rows.iter().map(|row| row.try_get(0).map_err(Error::Read)).collect()
+}
+
+/// Whose calls, as a condition on `call`.
+fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
+    match whose {
+        Whose::Everyone => {}
+        Whose::User(user) => _ = query.push(" and call.user_id = ").push_bind(user.clone()),
+        Whose::Chat(chat) => _ = query.push(" and call.chat_id = ").push_bind(chat.clone()),
+    }
+}
+
+/// Exchanges for which Claude was asked in calls of `whose` before a moment, and those that they continue, as a table
+/// `mine`.
+fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
+    query.push(
+        "with recursive mine (id) as ( \
+         select call.exchange from call where call.exchange is not null \
+         and call.answered_by in ('miss', 'refresh', 'bypass') and call.at < ",
+    );
+    query.push_bind(before);
+    push_whose(query, whose);
+    query.push(
+        " union select exchange.continues from mine join exchange on exchange.id = mine.id \
+         where exchange.continues is not null) ",
+    );
+}
+
+async fn totals(
+    conn: &mut SqliteConnection,
+    whose: &Whose,
+    before: i64,
+) -> Result<(), sqlx::Error> {
+    const KEPT: &str = "insert into kept (id) with recursive line (id) as ( \
+         select exchange from call where exchange is not null \
+         and rowid not in (select at from gone_call) \
+         union select continues from running where continues is not null \
+         union select exchange.continues from line join exchange on exchange.id = line.id \
+         where exchange.continues is not null) select id from line";
+    let mut calls = QueryBuilder::<Sqlite>::new(
+        "insert into gone_call (at) select call.rowid from call where call.at < ",
+    );
+    calls.push_bind(before);
+    push_whose(&mut calls, whose);
+    calls.build().execute(&mut *conn).await?;
+    // A later call may have been answered from an old exchange, and a report may ask what that was.
+    sqlx::query(KEPT).execute(&mut *conn).await?;
+    let mut exchanges = QueryBuilder::<Sqlite>::new("insert into gone_exchange (at) ");
+    match whose {
+        Whose::Everyone => {
+            exchanges.push("select exchange.rowid from exchange where exchange.ended_at < ");
+            exchanges.push_bind(before);
+        }
+        Whose::User(_) | Whose::Chat(_) => {
+            push_mine(&mut exchanges, whose, before);
+            exchanges.push(
+                "select exchange.rowid from exchange where exchange.id in (select id from mine)",
+            );
+        }
+    }
+    exchanges.push(" and exchange.id not in (select id from kept)");
+    exchanges.build().execute(conn).await?;
+    Ok(())
+}
+
+async fn bodies(
+    conn: &mut SqliteConnection,
+    whose: &Whose,
+    before: i64,
+) -> Result<(), sqlx::Error> {
+    let mut requests = QueryBuilder::<Sqlite>::new(
+        "insert into gone_request (at) select call.rowid from call \
+         where (call.client_frame is not null or call.client_head is not null) \
+         and call.rowid not in (select at from gone_call) and call.at < ",
+    );
+    requests.push_bind(before);
+    push_whose(&mut requests, whose);
+    requests.build().execute(&mut *conn).await?;
+    let mut exchanges = QueryBuilder::<Sqlite>::new("insert into gone_body (at) ");
+    match whose {
+        Whose::Everyone => {
+            exchanges.push("select exchange.rowid from exchange where exchange.ended_at < ");
+            exchanges.push_bind(before);
+        }
+        Whose::User(_) | Whose::Chat(_) => {
+            push_mine(&mut exchanges, whose, before);
+            exchanges.push(
+                "select exchange.rowid from exchange where exchange.id in (select id from mine)",
+            );
+        }
+    }
+    exchanges.push(
+        " and (exchange.recording is not null or exchange.frame is not null or exchange.head is not null) \
+         and exchange.rowid not in (select at from gone_exchange)",
+    );
+    exchanges.build().execute(conn).await?;
+    Ok(())
+}

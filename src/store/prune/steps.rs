@@ -1,0 +1,195 @@
+//! The transactions of a pruning: each short, and the ledger is right after each.
+
+use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
+
+use super::{Whose, mark::Seen};
+use crate::{
+    domain::{chain::Hash, exchange::UnixMillis},
+    store::{Error, lost},
+};
+
+/// So many rows go at once.
+pub(super) const BATCH: usize = 256;
+
+const HOUR: i64 = 3_600_000;
+
+/// What came in before a moment does not count any more.
+pub(super) async fn count_from(conn: &mut SqliteConnection, from: UnixMillis) -> Result<(), Error> {
+    const FROM: &str = "update rollup_state set version = version + 1, \
+         totals_from = case when totals_from < $1 then $1 else totals_from end";
+    let work = async {
+        let mut tx = conn.begin_with("begin immediate").await?;
+        sqlx::query(FROM).bind(from.0).execute(&mut *tx).await?;
+        let hours = sqlx::query("delete from rollup where hour < $1");
+        hours.bind(from.0.div_euclid(HOUR)).execute(&mut *tx).await?;
+        tx.commit().await
+    };
+    work.await.map_err(Error::Write)
+}
+
+/// Calls, with their totals. Those of one user are somewhere among the sums of everyone, so in the same transaction
+/// these are made void: a report that sums up meanwhile must not keep what goes.
+pub(super) async fn delete_calls(
+    conn: &mut SqliteConnection,
+    whose: &Whose,
+    calls: &[i64],
+) -> Result<u64, Error> {
+    const ANEW: &str = "update rollup_state set version = version + 1, upto = 0, upto_call = null";
+    let work = async {
+        let mut tx = conn.begin_with("begin immediate").await?;
+        if *whose != Whose::Everyone {
+            sqlx::query(ANEW).execute(&mut *tx).await?;
+            sqlx::query("delete from rollup").execute(&mut *tx).await?;
+        }
+        let mut query = QueryBuilder::<Sqlite>::new("delete from call where rowid in (");
+        let done = push_all(&mut query, calls).push(")").build().execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    };
+    work.await.map_err(Error::Write)
+}
+
+/// Exchanges, with their totals. What names them in `answer_ref` goes with them.
+pub(super) async fn delete_exchanges(
+    conn: &mut SqliteConnection,
+    exchanges: &[i64],
+) -> Result<u64, Error> {
+    by_rowid(conn, "delete from exchange where rowid in (", exchanges).await
+}
+
+/// What clients said themselves.
+pub(super) async fn drop_requests(
+    conn: &mut SqliteConnection,
+    calls: &[i64],
+) -> Result<u64, Error> {
+    let sql = "update call set client_frame = null, client_head = null where rowid in (";
+    by_rowid(conn, sql, calls).await
+}
+
+/// Requests and answers. In one transaction with them goes the right to answer, so that no hit finds nothing.
+///
+/// The rows are taken out and put back, because SQLite does not join pages of which an update leaves little: most of
+/// the room would stay taken. With the rows goes what names them in `answer_ref`, and does not come back.
+pub(super) async fn drop_bodies(
+    conn: &mut SqliteConnection,
+    exchanges: &[i64],
+) -> Result<u64, Error> {
+    const BODILESS: &str = "update temp.moved set servable = 0, recording = null, frame = null, head = null, \
+         breakpoints = null";
+    let work = async {
+        let mut tx = conn.begin_with("begin immediate").await?;
+        sqlx::query("drop table if exists temp.moved").execute(&mut *tx).await?;
+        let mut taken = QueryBuilder::<Sqlite>::new(
+            "create temp table moved as select * from exchange where rowid in (",
+        );
+        push_all(&mut taken, exchanges).push(")").build().execute(&mut *tx).await?;
+        sqlx::query(BODILESS).execute(&mut *tx).await?;
+        let mut out = QueryBuilder::<Sqlite>::new("delete from exchange where rowid in (");
+        push_all(&mut out, exchanges).push(")").build().execute(&mut *tx).await?;
+        let back = sqlx::query("insert into exchange select * from temp.moved");
+        let done = back.execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    };
+    work.await.map_err(Error::Write)
+}
+
+/// Messages, unless something that was written after the marking refers to them; with them what says where their
+/// blobs belong.
+pub(super) async fn delete_nodes(
+    conn: &mut SqliteConnection,
+    nodes: &[Hash],
+    seen: &Seen,
+) -> Result<u64, Error> {
+    unless_revived(conn, "delete from node where hash in (", nodes, seen).await
+}
+
+/// Frames, unless something that was written after the marking refers to them.
+pub(super) async fn delete_frames(
+    conn: &mut SqliteConnection,
+    frames: &[Hash],
+    seen: &Seen,
+) -> Result<u64, Error> {
+    unless_revived(conn, "delete from frame where hash in (", frames, seen).await
+}
+
+/// Blobs, unless they belong somewhere.
+pub(super) async fn delete_blobs(
+    conn: &mut SqliteConnection,
+    blobs: &[Hash],
+) -> Result<u64, Error> {
+    let mut query = QueryBuilder::<Sqlite>::new("delete from blob where hash in (");
+    push_hashes(&mut query, blobs);
+    query.push(") and not exists (select 1 from piece where piece.blob = blob.hash)");
+    let done = query.build().execute(conn).await.map_err(Error::Write)?;
+    Ok(done.rows_affected())
+}
+
+async fn unless_revived(
+    conn: &mut SqliteConnection,
+    delete: &'static str,
+    hashes: &[Hash],
+    seen: &Seen,
+) -> Result<u64, Error> {
+    const REVIVED: &str = "insert or ignore into revived (hash) with recursive line (hash) as ( \
+         select frame from exchange where rowid > $1 and frame is not null \
+         union select head from exchange where rowid > $1 and head is not null \
+         union select client_frame from call where rowid > $2 and client_frame is not null \
+         union select client_head from call where rowid > $2 and client_head is not null \
+         union select frame from running where frame is not null \
+         union select head from running where head is not null \
+         union select hash from revived \
+         union select node.parent from line join node on node.hash = line.hash \
+         where node.parent is not null) select hash from line";
+    let running = lost::client_hashes(conn).await?;
+    let work = async {
+        let mut tx = conn.begin_with("begin immediate").await?;
+        sqlx::raw_sql(
+            "create temp table if not exists revived (hash blob primary key) without rowid; \
+             delete from temp.revived;",
+        )
+        .execute(&mut *tx)
+        .await?;
+        for hash in &running {
+            let keep = sqlx::query("insert or ignore into revived (hash) values ($1)");
+            keep.bind(&hash.as_bytes()[..]).execute(&mut *tx).await?;
+        }
+        sqlx::query(REVIVED).bind(seen.exchanges).bind(seen.calls).execute(&mut *tx).await?;
+        let mut pieces = QueryBuilder::<Sqlite>::new("delete from piece where owner in (");
+        push_hashes(&mut pieces, hashes);
+        pieces.push(") and owner not in (select hash from revived)");
+        pieces.build().execute(&mut *tx).await?;
+        let mut rows = QueryBuilder::<Sqlite>::new(delete);
+        push_hashes(&mut rows, hashes);
+        rows.push(") and hash not in (select hash from revived)");
+        let done = rows.build().execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    };
+    work.await.map_err(Error::Write)
+}
+
+async fn by_rowid(
+    conn: &mut SqliteConnection,
+    sql: &'static str,
+    rows: &[i64],
+) -> Result<u64, Error> {
+    let mut query = QueryBuilder::<Sqlite>::new(sql);
+    let done = push_all(&mut query, rows).push(")").build().execute(conn).await;
+    Ok(done.map_err(Error::Write)?.rows_affected())
+}
+
+fn push_all<'a>(query: &'a mut QueryBuilder<Sqlite>, rows: &[i64]) -> &'a mut QueryBuilder<Sqlite> {
+    let mut list = query.separated(", ");
+    for row in rows {
+        list.push_bind(*row);
+    }
+    query
+}
+
+fn push_hashes(query: &mut QueryBuilder<Sqlite>, hashes: &[Hash]) {
+    let mut list = query.separated(", ");
+    for hash in hashes {
+        list.push_bind(hash.as_bytes().to_vec());
+    }
+}

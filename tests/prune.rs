@@ -1,0 +1,258 @@
+//! Pruning lets go of what it is told to, of nothing else, and leaves a ledger that is right wherever it is stopped.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
+
+#[path = "prune/bench.rs"]
+mod bench;
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use bench::{Bench, DAY, FIRST, GRACE, NOW, chat, days, everyone, key, opening, repeat, sealing};
+use reprise::{
+    domain::{
+        catalog::Catalog,
+        exchange::{AnswerRef, ExchangeId, OwnerId},
+    },
+    store::{
+        self, Durable, Error, Opening, Reader, Sealing,
+        prune::{self, Limits, Pruned, Whose},
+    },
+};
+use uuid::Uuid;
+
+#[tokio::test]
+async fn totals_stay_when_bodies_go() {
+    let bench = Bench::filled().await;
+    let before = bench.totals().await;
+    let limits = Limits { keep_bodies: Some(days(10)), ..everyone() };
+    let (pruned, _) = bench.prune(&limits, usize::MAX).await;
+    // Twenty days of two users.
+    assert_eq!((pruned.bodies, pruned.requests), (40, 80));
+    assert_eq!((pruned.calls, pruned.exchanges), (0, 0));
+    // The later turns stand on the earlier ones.
+    assert_eq!((pruned.messages, pruned.frames, pruned.blobs), (0, 0, 0));
+    assert_eq!(bench.totals().await, before);
+    bench.is_sound().await;
+    let reader = Reader::open(&bench.url()).await.unwrap();
+    assert!(reader.find(&key(40)).await.unwrap().is_none());
+    assert!(reader.find(&key(41)).await.unwrap().is_some());
+    assert!(bench.path().metadata().unwrap().len() < pruned.bytes_before);
+    assert_eq!(bench.path().metadata().unwrap().len(), pruned.bytes_after);
+
+    let all = Limits { keep_bodies: Some(Duration::ZERO), ..everyone() };
+    bench.prune(&all, usize::MAX).await;
+    for sql in
+        ["select count(*) from node", "select count(*) from frame", "select count(*) from blob"]
+    {
+        assert_eq!(bench.count(sql).await, 0, "{sql}");
+    }
+    assert_eq!(bench.totals().await, before);
+}
+
+#[tokio::test]
+async fn totals_go_by_the_hour_and_are_not_counted_any_more() {
+    let bench = Bench::filled().await;
+    let before = bench.totals().await;
+    let limits = Limits { keep_totals: Some(days(10)), ..everyone() };
+    let (pruned, _) = bench.prune(&limits, usize::MAX).await;
+    assert_eq!((pruned.calls, pruned.exchanges), (80, 40));
+    assert_eq!(bench.totals().await, before[40..]);
+    store::roll_up(&bench.url(), &Catalog::builtin(), 1).await.unwrap();
+    assert_eq!(bench.totals().await, before[40..]);
+    bench.is_sound().await;
+}
+
+#[tokio::test]
+async fn one_user_goes_and_the_other_keeps_what_they_shared() {
+    let bench = Bench::filled().await;
+    let before = bench.totals().await;
+    let limits = Limits {
+        whose: Whose::User("ann".to_owned()),
+        keep_bodies: Some(Duration::ZERO),
+        ..everyone()
+    };
+    let (pruned, _) = bench.prune(&limits, usize::MAX).await;
+    assert_eq!((pruned.bodies, pruned.requests, pruned.calls), (30, 60, 0));
+    // Ann's 29 later messages, her frame and her long string; the first message and its picture are Bob's, too.
+    assert_eq!((pruned.messages, pruned.frames, pruned.blobs), (29, 1, 1));
+    assert_eq!(bench.totals().await, before);
+    bench.is_sound().await;
+    let bobs =
+        bench.count("select count(*) from exchange where servable and recording is not null");
+    assert_eq!(bobs.await, 30);
+
+    let limits = Limits { keep_bodies: None, keep_totals: Some(Duration::ZERO), ..limits };
+    let (pruned, _) = bench.prune(&limits, usize::MAX).await;
+    assert_eq!((pruned.calls, pruned.exchanges), (60, 30));
+    let bobs: Vec<_> = before.iter().filter(|day| day.0.ends_with("bob")).cloned().collect();
+    assert_eq!(bench.totals().await, bobs);
+    bench.is_sound().await;
+}
+
+#[tokio::test]
+async fn the_oldest_go_until_the_file_is_small_enough() {
+    let bench = Bench::filled().await;
+    let before = bench.totals().await;
+    let size = bench.path().metadata().unwrap().len();
+    let limits = Limits { max_bytes: Some(size / 2), ..everyone() };
+    bench.prune(&limits, usize::MAX).await;
+    let after = bench.path().metadata().unwrap().len();
+    assert!(after <= size / 2, "{after} of {size}");
+    assert!(after > size / 4, "not more than was asked for: {after} of {size}");
+    assert_eq!(bench.totals().await, before);
+    bench.is_sound().await;
+    let reader = Reader::open(&bench.url()).await.unwrap();
+    assert!(reader.find(&key(60)).await.unwrap().is_some(), "the newest stay");
+
+    // What cannot be reached is no reason to go on for ever.
+    let (pruned, _) = bench.prune(&Limits { max_bytes: Some(1), ..everyone() }, usize::MAX).await;
+    assert!(pruned.bytes_after > 1);
+    assert_eq!(bench.totals().await, before);
+}
+
+#[tokio::test]
+async fn a_pruning_that_is_stopped_anywhere_leaves_the_ledger_right() {
+    let filled = Bench::filled().await;
+    let before = filled.totals().await;
+    for limits in [
+        Limits { keep_bodies: Some(Duration::ZERO), ..everyone() },
+        Limits { keep_bodies: Some(days(5)), keep_totals: Some(days(10)), ..everyone() },
+        Limits {
+            whose: Whose::Chat("chat of bob".to_owned()),
+            keep_bodies: Some(days(3)),
+            keep_totals: Some(days(20)),
+            ..everyone()
+        },
+    ] {
+        let whole = filled.copy();
+        let (_, steps) = whole.prune(&limits, usize::MAX).await;
+        assert!(steps.len() > 3, "{steps:?}");
+        let after = whole.totals().await;
+        for stop in 1..=steps.len() {
+            let bench = filled.copy();
+            let (_, seen) = bench.prune(&limits, stop).await;
+            bench.is_sound().await;
+            let totals = bench.totals().await;
+            assert!(totals == before || totals == after, "stopped after {seen:?}: {totals:?}");
+            // Whoever asks for a report now sums up what is left.
+            store::roll_up(&bench.url(), &Catalog::builtin(), 1).await.unwrap();
+            assert_eq!(bench.totals().await, totals);
+            bench.prune(&limits, usize::MAX).await;
+            assert_eq!(bench.totals().await, after);
+            for table in [
+                "select count(*) from exchange",
+                "select count(*) from call",
+                "select count(*) from node",
+                "select count(*) from frame",
+                "select count(*) from blob",
+                "select count(*) from piece",
+                "select count(*) from exchange where recording is not null",
+            ] {
+                assert_eq!(bench.count(table).await, whole.count(table).await, "{table}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_go_and_changes_nothing() {
+    let bench = Bench::filled().await;
+    let limits = Limits { keep_bodies: Some(days(5)), keep_totals: Some(days(10)), ..everyone() };
+    let copy = bench.copy();
+    let _server = bench.open().await;
+    let reader = Reader::open(&bench.url()).await.unwrap();
+    let would = reader.would_prune(&limits, NOW).await.unwrap();
+    assert_eq!(bench.count("select count(*) from exchange where servable").await, 60);
+    assert_eq!(bench.count("select count(*) from node").await, 59);
+    let (pruned, _) = copy.prune(&limits, usize::MAX).await;
+    let sizeless = |pruned: Pruned| Pruned { bytes_before: 0, bytes_after: 0, ..pruned };
+    assert_eq!(sizeless(would), sizeless(pruned));
+    assert!(would.bytes_after < would.bytes_before);
+}
+
+#[tokio::test]
+async fn an_exchange_that_still_answers_stays() {
+    let bench = Bench::filled().await;
+    let ledger = bench.open().await;
+    // Today Bob was answered with what Ann was told on the first day.
+    ledger.record(repeat(5_000, NOW.0 - 60_000, "bob", 1));
+    // On the second day an answer of Ann's took two exchanges.
+    let at = FIRST + DAY;
+    let first = opening(71, at, "ann", 2);
+    let second = Opening {
+        exchange: ExchangeId::new(Uuid::from_u128(72)),
+        continues: Some(first.exchange),
+        ..first.clone()
+    };
+    let part = Sealing { call: None, servable: false, ..sealing(71, at) };
+    for (opening, sealing) in [(first, part), (second, sealing(72, at))] {
+        let opening = Arc::new(opening);
+        assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
+        assert_eq!(ledger.seal(&opening, sealing).await, Durable::Committed);
+    }
+    ledger.record(repeat(5_001, NOW.0 - 60_000, "bob", 72));
+    ledger.close(GRACE).await;
+
+    let limits = Limits { keep_totals: Some(days(10)), ..everyone() };
+    let (pruned, _) = bench.prune(&limits, usize::MAX).await;
+    // Forty of both users' twenty days, but for the first one.
+    assert_eq!((pruned.calls, pruned.exchanges), (81, 39));
+    bench.is_sound().await;
+    let reader = Reader::open(&bench.url()).await.unwrap();
+    assert!(reader.find(&key(1)).await.unwrap().is_some());
+    let found = reader.answers("ann", &[AnswerRef::call("call 72")]).await.unwrap();
+    assert_eq!(found[0].1.events().count(), 2, "with the part before it");
+
+    let ann =
+        Limits { whose: Whose::User("ann".to_owned()), keep_bodies: Some(days(0)), ..everyone() };
+    bench.prune(&ann, usize::MAX).await;
+    bench.is_sound().await;
+}
+
+#[tokio::test]
+async fn a_ledger_in_use_is_not_pruned() {
+    let bench = Bench::filled().await;
+    let server = bench.open().await;
+    let limits = Limits { keep_bodies: Some(Duration::ZERO), ..everyone() };
+    let owner = OwnerId::new(Uuid::from_u128(2));
+    let refused =
+        prune::run(&bench.url(), owner, &limits, NOW, &mut |_| ControlFlow::Continue(())).await;
+    assert!(matches!(refused, Err(Error::InUse { .. })));
+    assert_eq!(bench.count("select count(*) from exchange where servable").await, 60);
+    server.close(GRACE).await;
+}
+
+#[tokio::test]
+async fn a_chat_goes_on_after_its_bodies_went() {
+    let bench = Bench::filled().await;
+    bench.prune(&Limits { keep_bodies: Some(Duration::ZERO), ..everyone() }, usize::MAX).await;
+    let ledger = bench.open().await;
+    let opening = Arc::new(opening(61, NOW.0, "ann", 31));
+    assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
+    assert_eq!(ledger.seal(&opening, sealing(61, NOW.0)).await, Durable::Committed);
+    let chain = chat("ann", 31);
+    let loaded = ledger.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
+    assert_eq!(loaded, *chain);
+    ledger.close(GRACE).await;
+    bench.is_sound().await;
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_running_keeps_its_words() {
+    let bench = Bench::filled().await;
+    let ledger = bench.open().await;
+    let left = Arc::new(opening(61, NOW.0, "eve", 3));
+    assert_eq!(ledger.open_exchange(&left).await, Durable::Committed);
+    let copy = bench.folder.path().join("copy.db");
+    for end in ["", "-wal"] {
+        let from = format!("{}{end}", bench.path().display());
+        std::fs::copy(from, format!("{}{end}", copy.display())).unwrap();
+    }
+    let url = format!("sqlite://{}", copy.display());
+    let limits = Limits { keep_bodies: Some(days(1)), ..everyone() };
+    let owner = OwnerId::new(Uuid::from_u128(2));
+    prune::run(&url, owner, &limits, NOW, &mut |_| ControlFlow::Continue(())).await.unwrap();
+    let chain = chat("eve", 3);
+    let reader = Reader::open(&url).await.unwrap();
+    assert!(reader.load_chain(chain.frame.hash, chain.head()).await.is_ok());
+}
