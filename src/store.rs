@@ -209,6 +209,7 @@ impl Ledger {
             exchange: opening.exchange,
             recording: Arc::clone(recording),
             model_served: sealing.model_served.as_ref().unwrap_or(&opening.model).clone(),
+            stop_reason: sealing.stop_reason.clone(),
             tokens: sealing.tokens,
             cost: sealing.cost,
             ended_at: sealing.ended_at,
