@@ -244,7 +244,7 @@ impl Ledger {
             let chain = chain.as_deref();
             let client =
                 chain.map(|chain| Packed::new(chain, &ledger.shared.known)).unwrap_or_default();
-            ledger.enqueue(Op::Call(Call { row, client }), None);
+            ledger.enqueue(Op::Call(Box::new(Call { row, client })), None);
         };
         if bytes < HEAVY {
             write();
