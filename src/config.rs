@@ -99,6 +99,8 @@ pub struct Operator {
     pub address: SocketAddr,
     /// What it wants operators to show.
     pub admin_key: Option<SecretString>,
+    /// What it wants clients to show, and operators where there is no admin key.
+    pub client_key: Option<SecretString>,
 }
 
 /// What a committed answer survives.
@@ -299,6 +301,7 @@ impl Config {
             database_url: layers.database_url(env)?,
             address: Self::local_address(global, env)?,
             admin_key: layers.secret("admin_key")?,
+            client_key: layers.secret("api_key")?,
         })
     }
 

@@ -48,12 +48,12 @@ pub use self::{
     error::Error,
     past::Past,
     read::{MOST_PARTS, ModelTotals, Reader},
-    record::{CallEnd, CallFacts, CallRow, Found, Opening, Sealing, Stored},
+    record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored, Turn},
     rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallLine, ExchangeRow, SessionRow},
 };
 use crate::domain::{
-    cache::{Asked, CacheKey},
+    cache::CacheKey,
     chain::Chain,
     exchange::{OwnerId, UnixMillis},
 };
@@ -134,6 +134,7 @@ pub struct State {
 /// A ledger that this process owns and writes to. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
+    owner: OwnerId,
     queue: mpsc::UnboundedSender<Queued>,
     shared: Arc<Shared>,
     hot: Arc<Mutex<Hot>>,
@@ -182,6 +183,7 @@ impl Ledger {
             Arc::clone(&shared),
         ));
         Ok(Self {
+            owner,
             queue,
             shared,
             hot: Arc::new(Mutex::new(Hot::new(options.hot_bytes))),
@@ -198,7 +200,7 @@ impl Ledger {
         let (asked, client) = packed.unwrap_or_default();
         let call = lost::call_column(&opening.call, &client);
         let opening = Arc::new(opening.without_bodies());
-        self.commit(Op::Open(Open { opening, asked, client, call })).await
+        self.commit(Op::Open(Box::new(Open { opening, asked, client, call }))).await
     }
 
     /// Writes that an exchange ended, and its call with it. To be awaited before the client gets its last bytes. Once
@@ -253,22 +255,18 @@ impl Ledger {
         }
     }
 
-    /// What is known of `key`: its newest answer, and whether `chat` has asked for it before, to answer into which
-    /// message.
-    pub async fn find(
-        &self,
-        key: &CacheKey,
-        chat: Option<(&str, Option<&str>)>,
-    ) -> Result<Found, Error> {
-        let asked = match chat {
-            Some((chat, message)) => self.reader.asked(key, chat, message).await?,
-            None => Asked::Never,
-        };
-        let stored = match self.newest(key) {
-            Some(stored) => Some(stored),
-            None => self.reader.find(key).await?,
-        };
-        Ok(Found { stored, asked })
+    /// The newest answer to `key`, however old.
+    pub async fn find(&self, key: &CacheKey) -> Result<Option<Stored>, Error> {
+        if let Some(stored) = self.newest(key) {
+            return Ok(Some(stored));
+        }
+        let epoch = self.hot().epoch();
+        let found = self.reader.find(key).await?;
+        if let Some(stored) = &found {
+            // What was asked for once is often asked for again.
+            self.hot().insert(epoch, *key, stored.clone());
+        }
+        Ok(found)
     }
 
     /// The newest answer to `key`, if it is in memory. Nobody else writes to this ledger, so what is in memory is newer
@@ -277,12 +275,13 @@ impl Ledger {
         self.hot().get(key).cloned()
     }
 
-    fn forget_hot(&self) {
-        self.hot().forget();
-    }
-
     fn hot(&self) -> MutexGuard<'_, Hot> {
         self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process that writes to it, as its lock says.
+    pub const fn owner(&self) -> OwnerId {
+        self.owner
     }
 
     /// The committed ledger, for reports and replay.

@@ -20,7 +20,7 @@ use reprise::{
     },
     store::{
         CallEnd, CallFacts, CallRow, Durability, Durable, Error, Ledger, Opening, Options, Reader,
-        Sealing,
+        Sealing, Turn,
     },
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -216,7 +216,7 @@ async fn exchange(ledger: &Ledger, opening: Opening, sealing: Sealing) {
 async fn a_sealed_exchange_is_found(ledger: &Ledger) {
     exchange(ledger, opening(1, Some(chat(3))), sealing("hello", 50)).await;
     for stored in [
-        ledger.find(&key(1), None).await.unwrap().stored.unwrap(),
+        ledger.find(&key(1)).await.unwrap().unwrap(),
         ledger.reader().find(&key(1)).await.unwrap().unwrap(),
     ] {
         assert_eq!(stored.exchange, opening(1, None).exchange);
@@ -227,7 +227,7 @@ async fn a_sealed_exchange_is_found(ledger: &Ledger) {
         assert_eq!(stored.cost, Cost::Exact(NanoDollars(1_234)));
         assert_eq!(stored.ended_at, UnixMillis(50));
     }
-    assert!(ledger.find(&key(2), None).await.unwrap().stored.is_none());
+    assert!(ledger.find(&key(2)).await.unwrap().is_none());
     let chain = chat(3);
     let loaded = ledger.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
     assert_eq!(loaded, *chain);
@@ -238,7 +238,7 @@ async fn the_newest_is_found(ledger: &Ledger) {
         let opening = Opening { key: key(10), ..opening(n, None) };
         exchange(ledger, opening, sealing(&format!("at {ended_at}"), ended_at)).await;
     }
-    let hot = ledger.find(&key(10), None).await.unwrap().stored.unwrap();
+    let hot = ledger.find(&key(10)).await.unwrap().unwrap();
     let cold = ledger.reader().find(&key(10)).await.unwrap().unwrap();
     assert_eq!([hot.ended_at, cold.ended_at], [UnixMillis(300); 2]);
 }
@@ -255,17 +255,42 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
     let failed = Sealing { outcome: Outcome::Failed, servable: false, ..sealing("no", 1) };
     exchange(ledger, asks(40, "a", Some("m1")), failed).await;
     exchange(ledger, asks(41, "b", None), sealing("yes", 1)).await;
-    let asked =
-        async |n, chat, message| ledger.find(&key(n), Some((chat, message))).await.unwrap().asked;
-    assert_eq!(asked(40, "a", Some("m1")).await, Asked::InVain);
-    assert_eq!(asked(40, "a", Some("m2")).await, Asked::OtherMessage);
-    assert_eq!(asked(40, "b", Some("m1")).await, Asked::OtherMessage);
-    assert_eq!(asked(40, "c", Some("m1")).await, Asked::Never);
-    assert_eq!(asked(39, "a", Some("m1")).await, Asked::Never);
+    let asked = async |n, chat, message: Option<&str>, user_message: Option<&str>| {
+        let turn = Turn { key: &key(n), chat, message, user_message, model: "claude" };
+        ledger.reader().asked(&turn).await.unwrap()
+    };
+    assert_eq!(asked(40, "a", Some("m1"), None).await, Asked::InVain);
+    assert_eq!(asked(40, "a", Some("m2"), None).await, Asked::OtherMessage);
+    assert_eq!(asked(40, "b", Some("m1"), None).await, Asked::OtherMessage);
+    assert_eq!(asked(40, "c", Some("m1"), None).await, Asked::Never);
+    assert_eq!(asked(39, "a", Some("m1"), None).await, Asked::Never);
+    // Another answer to the same message of the user, whatever the request looks like by now.
+    let call = CallFacts {
+        chat: Some("d".to_owned()),
+        user_message: Some("u1".to_owned()),
+        task: None,
+        ..facts(43)
+    };
+    exchange(ledger, Opening { key: key(43), call, ..opening(43, None) }, sealing("d", 1)).await;
+    assert_eq!(asked(44, "d", Some("m9"), Some("u1")).await, Asked::OtherMessage);
+    assert_eq!(asked(44, "d", Some("message 1"), Some("u1")).await, Asked::Never, "a step of it");
+    assert_eq!(asked(44, "d", Some("m9"), Some("u2")).await, Asked::Never);
+    let other = Turn {
+        key: &key(44),
+        chat: "d",
+        message: Some("m9"),
+        user_message: Some("u1"),
+        model: "another",
+    };
+    assert_eq!(
+        ledger.reader().asked(&other).await.unwrap(),
+        Asked::Never,
+        "two models side by side"
+    );
     let call = CallFacts { chat: Some("c".to_owned()), ..facts(42) };
     ledger.record(CallRow { facts: call, key: key(40), ..hit(42, AnsweredBy::Hit) });
     settled(ledger).await;
-    assert_eq!(asked(40, "c", Some("message 2")).await, Asked::OtherMessage);
+    assert_eq!(asked(40, "c", Some("message 2"), None).await, Asked::OtherMessage);
 }
 
 async fn what_is_not_servable_is_never_found(ledger: &Ledger) {
@@ -274,7 +299,7 @@ async fn what_is_not_servable_is_never_found(ledger: &Ledger) {
     let bodiless = Sealing { recording: None, ..sealing("no", 1) };
     exchange(ledger, opening(21, None), bodiless).await;
     for n in [20, 21] {
-        assert!(ledger.find(&key(n), None).await.unwrap().stored.is_none());
+        assert!(ledger.find(&key(n)).await.unwrap().is_none());
         assert!(ledger.reader().find(&key(n)).await.unwrap().is_none());
     }
 }
@@ -489,7 +514,7 @@ async fn what_a_dead_process_left_running_is_lost() {
     assert_eq!(found.await, 1);
     let totals = ledger.reader().totals(EVER..NEVER).await.unwrap();
     assert_eq!((totals[0].misses, totals[0].at_least, totals[0].errors), (1, 1, 1));
-    assert!(ledger.find(&key(1), None).await.unwrap().stored.is_none());
+    assert!(ledger.find(&key(1)).await.unwrap().is_none());
 }
 
 /// The second exchange goes on with the answer of the first: one call, which ends with it.
@@ -597,7 +622,7 @@ async fn what_is_committed_is_in_the_files_already() {
     }
     let options = Options::new(format!("sqlite://{}", copy.display()));
     let after = bench.open_with(&options).await.unwrap();
-    assert!(after.find(&key(1), None).await.unwrap().stored.is_some());
+    assert!(after.find(&key(1)).await.unwrap().is_some());
     let totals = after.reader().totals(EVER..NEVER).await.unwrap();
     assert_eq!(totals.iter().map(|model| model.calls).sum::<u64>(), 2);
 }
@@ -623,7 +648,7 @@ async fn a_closed_ledger_is_one_file_and_opens_again() {
     let beside = |end| PathBuf::from(format!("{}{end}", bench.path().display()));
     assert!(!beside("-wal").exists() && !beside("-shm").exists());
     let ledger = bench.open().await;
-    assert!(ledger.find(&key(1), None).await.unwrap().stored.is_some());
+    assert!(ledger.find(&key(1)).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -678,7 +703,7 @@ async fn what_cannot_be_written_yet_is_late_and_then_written() {
     let opening = Arc::new(opening(1, Some(chat(3))));
     assert_eq!(ledger.open_exchange(&opening).await, Durable::Late);
     assert_eq!(ledger.seal(&opening, sealing("kept", 1)).await, Durable::Late);
-    assert!(ledger.find(&key(1), None).await.unwrap().stored.is_some(), "served before its commit");
+    assert!(ledger.find(&key(1)).await.unwrap().is_some(), "served before its commit");
     assert!(ledger.reader().find(&key(1)).await.unwrap().is_none());
     until("the ledger says so", || !ledger.state().writable).await;
     let state = ledger.state();
@@ -720,7 +745,7 @@ async fn a_full_queue_drops_bodies_and_keeps_rows() {
     assert!((6..8).contains(&count(dropped).await), "the first ones still had room");
     let broken = "select count(*) from exchange where recording is null and servable";
     assert_eq!(count(broken).await, 0);
-    assert!(ledger.find(&key(7), None).await.unwrap().stored.is_none());
+    assert!(ledger.find(&key(7)).await.unwrap().is_none());
 }
 
 #[tokio::test]

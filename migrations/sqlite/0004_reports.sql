@@ -7,7 +7,7 @@ alter table call add column saved_is text not null default 'exact'
 update call set error_kind = (select error_kind from exchange where exchange.id = call.exchange)
     where exchange is not null and outcome in ('failed', 'cut', 'stopped', 'lost');
 update call set saved_is = 'unpriced'
-    where answered_by in ('hit', 'collapsed') and saved = 0 and output > 0;
+    where answered_by in ('hit', 'collapsed') and outcome = 'complete' and saved = 0 and output > 0;
 
 -- Prices that were imported; they lie over those of the program. In trillionths of a dollar per token.
 create table price (

@@ -6,18 +6,18 @@ use uuid::Uuid;
 
 use super::{
     Answers,
-    desk::{Order, Place, Running, Turn},
+    desk::{self, Order, Place, Running},
     live::Reader,
     question::{Asker, Chats, Question},
 };
 use crate::{
     domain::{
         anthropic,
-        cache::{self, Asked, Caller, Facts, Freshness, Reason, Verdict},
+        cache::{self, Asked, CacheKey, Caller, Facts, Freshness, Reason, Verdict},
         exchange::{ExchangeId, UnixMillis},
         open_webui,
     },
-    store::{Found, Stored},
+    store::{Stored, Turn},
 };
 
 /// How long Open WebUI may go on without ids before that is said again.
@@ -56,10 +56,14 @@ impl Answers {
         {
             return Source::Running(reader, exchange);
         }
-        let looks = before == Asked::InVain || cache::depends_on_ledger(&facts(before), policy);
-        let found = if looks { self.look(question, asker).await } else { Found::default() };
-        let before = before.and_in_ledger(found.asked);
-        let mut stored = found.stored;
+        // What was asked in vain may have got its answer after all; the ledger knows.
+        let hoped = if before == Asked::InVain { Asked::SameMessage } else { before };
+        let looks = cache::depends_on_ledger(&facts(hoped), policy);
+        let before = match question.turn(asker) {
+            Some(turn) if looks => before.and_in_ledger(self.asked(&turn).await),
+            _ => before,
+        };
+        let mut stored = if looks { self.look(&question.key).await } else { None };
         let exchange = ExchangeId::new(Uuid::now_v7());
         let turn = self.desk.take_turn(place, exchange, |running| {
             // What was running a moment ago may be whole by now.
@@ -71,17 +75,19 @@ impl Answers {
             cache::decide(&Facts { running, stored, ..facts(before) }, policy)
         });
         match (turn, stored) {
-            (Turn::Joined(reader, exchange), _) => Source::Running(reader, exchange),
-            (Turn::Hit(freshness), Some(stored)) if is_readable(&stored) => {
+            (desk::Turn::Joined(reader, exchange), _) => Source::Running(reader, exchange),
+            (desk::Turn::Hit(freshness), Some(stored)) if is_readable(&stored) => {
                 if let Some(chat) = &asker.chat {
-                    self.desk.answered(question.key, chat, asker.message.as_deref());
+                    self.desk.answered(question.key, chat);
                 }
                 Source::Ledger(stored, freshness)
             }
-            (Turn::Hit(_), _) if asker.directives.only_if_cached => Source::Nobody(Reason::Nothing),
-            (Turn::Hit(_), _) => Source::Upstream(self.desk.order_alone(exchange)),
-            (Turn::Nobody(reason), _) => Source::Nobody(reason),
-            (Turn::Asks(order), _) => {
+            (desk::Turn::Hit(_), _) if asker.directives.only_if_cached => {
+                Source::Nobody(Reason::Nothing)
+            }
+            (desk::Turn::Hit(_), _) => Source::Upstream(self.desk.order_alone(exchange)),
+            (desk::Turn::Nobody(reason), _) => Source::Nobody(reason),
+            (desk::Turn::Asks(order), _) => {
                 if order.reason == Reason::NoChatId {
                     self.warn_of_no_ids(at);
                 }
@@ -90,28 +96,35 @@ impl Answers {
         }
     }
 
-    /// Claims the key for the chat, where it matters who asked before.
+    /// Claims the key for the chat, where it matters who asked before; and the answer to the user's message, because a
+    /// Regenerate is one also where the request has changed since.
     fn claim(&self, question: &Question, asker: &Asker) -> Asked {
-        let matters = !matches!(question.caller(Asked::Never), Caller::Plain | Caller::Nameless);
-        match &asker.chat {
-            Some(chat) if matters && !asker.is_temporary() => {
-                self.desk.claim(question.key, chat, asker.message.as_deref())
-            }
-            _ => Asked::Never,
+        let Some(turn) = question.turn(asker) else { return Asked::Never };
+        let before = self.desk.claim(*turn.key, turn.chat, turn.message);
+        let Some(user_message) = turn.user_message else { return before };
+        let of_message = CacheKey::of_message(user_message, turn.model);
+        match self.desk.claim(of_message, turn.chat, turn.message) {
+            Asked::OtherMessage => Asked::OtherMessage,
+            Asked::Never | Asked::SameMessage | Asked::InVain => before,
         }
     }
 
-    /// Looks into the ledger. One that cannot be read is no reason not to ask.
-    async fn look(&self, question: &Question, asker: &Asker) -> Found {
-        let chat = asker.chat.as_deref().map(|chat| (chat, asker.message.as_deref()));
-        match self.ledger.find(&question.key, chat).await {
-            Ok(found) => found,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "cannot look into the ledger; asking upstream");
-                Found::default()
-            }
-        }
+    /// Whether the ledger knows that the chat has asked before. One that cannot be read may know that it has.
+    async fn asked(&self, turn: &Turn<'_>) -> Asked {
+        self.ledger.reader().asked(turn).await.unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "cannot look into the ledger; asking upstream");
+            Asked::OtherMessage
+        })
+    }
+
+    /// Looks for an answer. A ledger that cannot be read is no reason not to ask.
+    async fn look(&self, key: &CacheKey) -> Option<Stored> {
+        self.ledger.find(key).await.unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "cannot look into the ledger; asking upstream");
+            None
+        })
     }
 
     /// Says once a day what the operator has to do so that chats can be answered from the ledger.
@@ -163,11 +176,24 @@ impl Question {
             at,
             directives: asker.directives,
             caller: self.caller(before),
-            temporary: asker.is_temporary(),
+            temporary: asker.temporary,
             reaches_out: self.said.reaches_out(),
             running: false,
             stored: None,
         }
+    }
+
+    /// What a chat asks for, where it matters whether it has asked before.
+    fn turn<'a>(&'a self, asker: &'a Asker) -> Option<Turn<'a>> {
+        let user_message = match self.caller(Asked::Never) {
+            Caller::Chat(_) => asker.user_message.as_deref(),
+            Caller::Task { name: cache::TITLE, .. } => None,
+            Caller::Task { .. } | Caller::Plain | Caller::Nameless => return None,
+        };
+        let chat = asker.chat.as_deref().filter(|_| !asker.temporary)?;
+        let message = asker.message.as_deref();
+        let (key, model) = (&self.key, self.said.model());
+        Some(Turn { key, chat, message, user_message, model })
     }
 
     /// Where others find it who want the same; `None` where nobody may.

@@ -29,8 +29,7 @@ struct State {
     running: HashMap<ExchangeId, Entrance>,
     /// Those that others may join.
     places: HashMap<Place, ExchangeId>,
-    /// Into which messages a chat wanted the answer, and which of them the ledger gave one.
-    claims: HashMap<Claim, Vec<(Option<String>, bool)>>,
+    claims: HashMap<Claim, Earlier>,
     /// Which claim to forget next.
     oldest: VecDeque<Claim>,
 }
@@ -47,6 +46,15 @@ pub(super) struct Place {
 
 /// That a chat asked for a key.
 type Claim = (CacheKey, String);
+
+/// Into which message a chat wanted an answer.
+#[derive(Debug)]
+enum Earlier {
+    /// This one; and whether the ledger has given it one, whose row may not be committed yet.
+    One { message: Option<String>, is_whole: bool },
+    /// More than one: one of them is another than any that comes.
+    Several,
+}
 
 /// Who answers, as it was decided.
 #[derive(Debug)]
@@ -114,11 +122,16 @@ impl Desk {
         let mut state = self.lock();
         let State { claims, oldest, .. } = &mut *state;
         let claim = (key, chat.to_owned());
-        if let Some(messages) = claims.get_mut(&claim) {
-            let earlier = messages.iter().map(|(earlier, whole)| (earlier.as_deref(), *whole));
-            let asked = Asked::of(message, earlier);
-            if !messages.iter().any(|(earlier, _)| earlier.as_deref() == message) {
-                messages.push((message.map(str::to_owned), false));
+        if let Some(earlier) = claims.get_mut(&claim) {
+            let asked = match earlier {
+                // What came of it otherwise the ledger knows.
+                Earlier::One { message: before, is_whole } => {
+                    Asked::of(message, [(before.as_deref(), *is_whole)])
+                }
+                Earlier::Several => Asked::OtherMessage,
+            };
+            if asked == Asked::OtherMessage {
+                *earlier = Earlier::Several;
             }
             return asked;
         }
@@ -127,18 +140,17 @@ impl Desk {
         {
             claims.remove(&oldest);
         }
-        claims.insert(claim.clone(), vec![(message.map(str::to_owned), false)]);
+        let message = message.map(str::to_owned);
+        claims.insert(claim.clone(), Earlier::One { message, is_whole: false });
         oldest.push_back(claim);
         Asked::Never
     }
 
-    /// Remembers that a claim got its answer from the ledger, whose row of that may not be committed yet. What came of
-    /// other claims the ledger knows.
-    pub(super) fn answered(&self, key: CacheKey, chat: &str, message: Option<&str>) {
+    /// Remembers that a claim got its answer from the ledger, whose row of that may not be committed yet.
+    pub(super) fn answered(&self, key: CacheKey, chat: &str) {
         let mut state = self.lock();
-        let messages = state.claims.get_mut(&(key, chat.to_owned())).into_iter().flatten();
-        for (earlier, whole) in messages {
-            *whole |= earlier.as_deref() == message;
+        if let Some(Earlier::One { is_whole, .. }) = state.claims.get_mut(&(key, chat.to_owned())) {
+            *is_whole = true;
         }
     }
 

@@ -47,6 +47,7 @@ impl Guest {
             _ => Some(status_of(facts.door, None)),
         };
         let nothing = Totals {
+            exchange: None,
             outcome: Outcome::Stopped,
             model: None,
             tokens: Tokens::default(),
@@ -61,7 +62,9 @@ impl Guest {
             Some(End::Failed(failure, totals)) => (totals, free, Some(failure.kind().to_owned())),
             None => (nothing, free, None),
         };
-        let Totals { outcome, model: served, tokens, cost: _ } = totals;
+        let Totals { exchange: last, outcome, model: served, tokens, cost: _ } = totals;
+        // An answer that paused ends with another exchange than it began with.
+        let exchange = last.unwrap_or(exchange);
         let row = CallRow {
             key,
             exchange: Some(exchange),

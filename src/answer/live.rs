@@ -12,7 +12,7 @@ use super::{failure::Failure, guest::Guest};
 use crate::{
     domain::{
         anthropic::StreamError,
-        exchange::{Cost, NanoDollars, Outcome, Tokens},
+        exchange::{Cost, ExchangeId, NanoDollars, Outcome, Tokens},
         recording::{Recording, Segment},
     },
     upstream::Head,
@@ -30,7 +30,9 @@ pub enum End {
 /// What is known of an answer at its end.
 #[derive(Debug, Clone)]
 pub struct Totals {
-    /// How its exchange ended.
+    /// The exchange that it ended with; `None`: it is not known.
+    pub exchange: Option<ExchangeId>,
+    /// How that ended.
     pub outcome: Outcome,
     /// The model as upstream named it; `None`: it never said.
     pub model: Option<Arc<str>>,
@@ -44,7 +46,13 @@ impl End {
     /// The end of an answer of which nothing more is known.
     fn cut() -> Self {
         let cost = Cost::AtLeast(NanoDollars(0));
-        let totals = Totals { outcome: Outcome::Cut, model: None, tokens: Tokens::default(), cost };
+        let totals = Totals {
+            exchange: None,
+            outcome: Outcome::Cut,
+            model: None,
+            tokens: Tokens::default(),
+            cost,
+        };
         Self::Failed(Arc::new(StreamError::Cut.into()), totals)
     }
 }

@@ -40,6 +40,8 @@ pub struct Asker {
     pub vouched: Vouched,
     /// The chat.
     pub chat: Option<String>,
+    /// Whether that is one of which nothing is kept.
+    pub temporary: bool,
     /// The message that is answered into.
     pub message: Option<String>,
     /// The user's message that is answered.
@@ -53,14 +55,9 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// Whether the call belongs to a chat of which nothing is kept.
-    pub(super) fn is_temporary(&self) -> bool {
-        self.chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"))
-    }
-
     /// Whether anything that is said may be kept.
     pub(super) fn is_kept(&self) -> bool {
-        !self.directives.no_store && !self.is_temporary()
+        !self.directives.no_store && !self.temporary
     }
 }
 
@@ -232,7 +229,7 @@ fn occasion(asker: &Asker, task: Option<&String>) -> Occasion {
 fn chats(asker: &Asker) -> Chats {
     match &asker.chat {
         Some(_) => Chats::Named,
-        None if asker.open_webui || asker.message.is_some() => Chats::Nameless,
+        None if asker.open_webui => Chats::Nameless,
         None => Chats::None,
     }
 }

@@ -80,7 +80,8 @@ pub(super) fn last(
     let sealing = Sealing { refs, call: Some(call), ..sealing };
     log(&exchange.opening, &sealing);
     let model = sealing.model_served.as_deref().map(Arc::from);
-    let totals = Totals { outcome, model, tokens, cost };
+    let exchange = Some(exchange.opening.exchange);
+    let totals = Totals { exchange, outcome, model, tokens, cost };
     let end = match failure {
         Some(failure) => End::Failed(Arc::new(failure), totals),
         None if outcome == Outcome::Complete => End::Whole(totals),

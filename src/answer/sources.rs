@@ -60,6 +60,7 @@ impl Answers {
             "call answered"
         );
         let totals = Totals {
+            exchange: Some(exchange),
             outcome: Outcome::Complete,
             model: Some(Arc::from(&*model_served)),
             tokens,

@@ -119,17 +119,25 @@ async fn clear(what: Clearing, settings: &Operator) -> anyhow::Result<u64> {
             ledger.close(PATIENCE).await;
             cleared.context("the ledger cannot be written")
         }
-        Err(store::Error::InUse { .. }) => ask_server(&what, settings).await,
+        Err(store::Error::InUse { owner, .. }) => ask_server(&what, owner, settings).await,
         Err(error) => Err(error.into()),
     }
 }
 
-async fn ask_server(what: &Clearing, settings: &Operator) -> anyhow::Result<u64> {
+async fn ask_server(
+    what: &Clearing,
+    owner: Option<OwnerId>,
+    settings: &Operator,
+) -> anyhow::Result<u64> {
     let address = settings.address;
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
     let mut request =
         client.post(format!("http://{address}/cache/clear")).body(serde_json::to_vec(what)?);
-    if let Some(key) = &settings.admin_key {
+    // Another server may answer there, with another ledger.
+    if let Some(owner) = owner {
+        request = request.header("x-reprise-owner", owner.to_string());
+    }
+    if let Some(key) = settings.admin_key.as_ref().or(settings.client_key.as_ref()) {
         request = request.bearer_auth(key.expose_secret());
     }
     let response = request.send().await.with_context(|| {

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::{anthropic, chain::Hash, exchange::ExchangeId};
 
 pub use self::{
-    decision::{Asked, Caller, Facts, Freshness, Keep, Reason, Verdict, decide, depends_on_ledger},
+    decision::{
+        Asked, Caller, Facts, Freshness, Keep, Reason, TITLE, Verdict, decide, depends_on_ledger,
+    },
     directives::Directives,
     policy::{Policy, Reuse, Sharing},
 };
@@ -33,6 +35,11 @@ impl CacheKey {
     /// What stands in the ledger for the key of an exchange of which nothing is kept.
     pub fn of_nothing(exchange: ExchangeId) -> Self {
         Self(Hash::of("nothing kept", &[exchange.to_string().as_bytes()]))
+    }
+
+    /// What a chat claims besides the key of a request: to be answered this message of the user's by this model.
+    pub fn of_message(user_message: &str, model: &str) -> Self {
+        Self(Hash::of("user's message", &[user_message.as_bytes(), model.as_bytes()]))
     }
 
     /// The 32 bytes, for the ledger.
@@ -66,6 +73,19 @@ impl KeyPrefix {
     /// The digits, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl KeyPrefix {
+    /// The first and the last key that begin so.
+    pub fn range(&self) -> ([u8; 32], [u8; 32]) {
+        let filled = |digit: &str| {
+            let mut bytes = [0; 32];
+            let rest = digit.repeat(64 - self.0.len());
+            hex::decode_to_slice(format!("{}{rest}", self.0), &mut bytes).unwrap_or_default();
+            bytes
+        };
+        (filled("0"), filled("f"))
     }
 }
 

@@ -19,7 +19,10 @@ pub enum Share {
 /// An event of a stream that it shows above the answer and keeps: that the ledger answered, and what that saved.
 pub fn status_line(share: Share, saved: Cost) -> String {
     let saved = match saved.amount() {
-        Some(NanoDollars(1..)) => format!(" · saved {}", dollars(saved)),
+        Some(NanoDollars(1..)) => {
+            let at_least = if matches!(saved, Cost::AtLeast(_)) { "≥ " } else { "" };
+            format!(" · saved {at_least}{}", dollars(saved))
+        }
         _ => String::new(),
     };
     let answered = match share {
@@ -59,6 +62,8 @@ mod tests {
         assert!(told(75_390).contains("saved $0.000075\""));
         assert!(told(122_850).contains("saved $0.00012\""));
         assert!(told(1).contains("saved $0.000000001\""));
+        let bound = status_line(Share::Answer, Cost::AtLeast(NanoDollars(12_345_678)));
+        assert!(bound.contains("saved ≥ $0.0123\""), "{bound}");
         let step = status_line(Share::Step, Cost::Unpriced);
         assert!(step.contains("One step from the ledger\""), "{step}");
     }

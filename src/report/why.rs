@@ -13,7 +13,9 @@ use crate::{
     store::{self, Past, Reader},
 };
 
-/// So many exchanges under one key are told.
+/// So many keys are named where several begin alike.
+const MOST_KEYS: u32 = 5;
+/// So many exchanges under one key are told, and the first of all.
 const MOST_EXCHANGES: u32 = 20;
 /// So many earlier requests are compared.
 const MOST_CANDIDATES: u32 = 300;
@@ -27,7 +29,7 @@ pub struct Why {
     pub key: String,
     /// Among whom its answers are shared, as the ledger writes it.
     pub scope: String,
-    /// What was asked of Claude under it, oldest first.
+    /// What was asked of Claude under it, the newest first.
     pub exchanges: Vec<Attempt>,
     /// The nearest request before the first of them, under another key.
     pub nearest: Option<Nearest>,
@@ -86,14 +88,18 @@ pub enum NoWhy {
 impl Why {
     /// Looks into the ledger.
     pub async fn of(ledger: &Reader, prefix: &KeyPrefix) -> Result<Self, NoWhy> {
-        let exchanges = ledger.with_key(prefix, MOST_EXCHANGES).await?;
         let digits = || prefix.as_str().to_owned();
-        let Some(first) = exchanges.first() else { return Err(NoWhy::Unknown(digits())) };
-        if exchanges.iter().any(|exchange| exchange.key != first.key) {
-            let mut keys: Vec<_> = exchanges.iter().map(|past| past.key.to_string()).collect();
-            keys.dedup();
-            return Err(NoWhy::Ambiguous(digits(), keys.join(", ")));
-        }
+        let keys = ledger.keys(prefix, MOST_KEYS).await?;
+        let key = match &*keys {
+            [] => return Err(NoWhy::Unknown(digits())),
+            [key] => key,
+            several => {
+                let keys: Vec<_> = several.iter().map(ToString::to_string).collect();
+                return Err(NoWhy::Ambiguous(digits(), keys.join(", ")));
+            }
+        };
+        let exchanges = ledger.with_key(key, MOST_EXCHANGES).await?;
+        let Some(first) = exchanges.last() else { return Err(NoWhy::Unknown(digits())) };
         let request = ledger.asked_for(first).await?;
         let nearest = match &request {
             Some(request) => nearest(ledger, first, request).await?,

@@ -44,24 +44,27 @@ impl Auth {
     }
 
     /// Checks that a request comes from an operator: with the admin key, or, where there is none, from this machine and
-    /// for this machine. Neither a page of another site that a browser here has open, nor who comes through a proxy that
-    /// runs here, is that.
+    /// for this machine, with the clients' key where there is one. A page of another site that a browser here has open
+    /// is not that; who comes through a proxy that runs here and says nothing of it looks like this machine, and needs
+    /// the key.
     pub(super) fn check_operator(
         &self,
         headers: &HeaderMap,
         peer: SocketAddr,
     ) -> Result<(), Rejection> {
-        if let Some(admin) = &self.admin {
+        let shows = |key: &SecretString| {
             let shown = [bearer(headers), text(headers, "x-api-key")];
-            let mut shown = shown.into_iter().flatten();
-            let is_admin = shown.any(|key| same(key, admin.expose_secret()));
-            return if is_admin { Ok(()) } else { Err(Rejection::WrongAdminKey) };
+            shown.into_iter().flatten().any(|shown| same(shown, key.expose_secret()))
+        };
+        if let Some(admin) = &self.admin {
+            return if shows(admin) { Ok(()) } else { Err(Rejection::WrongAdminKey) };
         }
-        let forwarded = ["forwarded", "x-forwarded-for", "via"];
+        let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
         let is_forwarded = forwarded.iter().any(|name| headers.contains_key(*name));
         let host = text(headers, "host").is_some_and(|host| is_local(&format!("http://{host}")));
         let origin = text(headers, "origin").is_none_or(is_local);
-        if peer.ip().to_canonical().is_loopback() && !is_forwarded && host && origin {
+        let is_here = peer.ip().to_canonical().is_loopback() && !is_forwarded && host && origin;
+        if is_here && self.client.as_ref().is_none_or(shows) {
             Ok(())
         } else {
             Err(Rejection::NotLocal)
@@ -187,9 +190,14 @@ mod tests {
             headers.iter().map(named).collect::<HeaderMap>()
         };
         let (here, away) = ("127.0.0.1:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap());
-        let open = Auth::new(Some("k".into()), None, None);
+        let open = Auth::new(None, None, None);
         let local = ("host", "localhost:8000");
         assert!(open.check_operator(&headers(&[local]), here).is_ok());
+        let client = Auth::new(Some("k".into()), None, None);
+        let shown = ("authorization", "Bearer k");
+        assert!(client.check_operator(&headers(&[local, shown]), here).is_ok());
+        assert!(client.check_operator(&headers(&[local]), here).is_err());
+        assert!(client.check_operator(&headers(&[local, shown]), away).is_err());
         assert!(
             open.check_operator(&headers(&[local]), "[::ffff:127.0.0.1]:9".parse().unwrap())
                 .is_ok()

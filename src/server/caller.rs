@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -27,7 +27,9 @@ pub(super) struct Callers {
     /// What users are signed with; `None`: they are not.
     signed: Option<(DecodingKey, Validation)>,
     /// Whether it was said that they are signed all the same.
-    told: AtomicBool,
+    told_of_signatures: AtomicBool,
+    /// Whether it was said that a template was not filled in.
+    told_of_templates: AtomicBool,
 }
 
 impl std::fmt::Debug for Callers {
@@ -50,10 +52,16 @@ impl Callers {
             let mut validation = Validation::new(Algorithm::HS256);
             validation.set_issuer(&["open-webui"]);
             validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+            validation.validate_nbf = true;
             validation.leeway = LEEWAY;
             (DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation)
         });
-        Self { headers, signed, told: AtomicBool::new(false) }
+        Self {
+            headers,
+            signed,
+            told_of_signatures: AtomicBool::new(false),
+            told_of_templates: AtomicBool::new(false),
+        }
     }
 
     /// Reads who asks. The ids are those of the connection's header box (Open WebUI fills in `{{CHAT_ID}}` and the
@@ -67,9 +75,11 @@ impl Callers {
         let key = anthropic.ok_or(Rejection::NoAnthropicKey)?;
         let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
         let (user, vouched) = self.user(headers)?;
-        let agent = id(headers, &[header::USER_AGENT]);
+        let agent = self.id(headers, &[header::USER_AGENT]);
         let open_webui = self.names_open_webui(headers)
             || agent.as_deref().is_some_and(|agent| agent.contains("aiohttp/"));
+        let in_chat = self.raw(headers, chat);
+        let temporary = in_chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"));
         Ok(Asker {
             key,
             holder,
@@ -77,20 +87,23 @@ impl Callers {
             open_webui,
             user,
             vouched,
-            chat: id(headers, chat),
-            message: id(headers, message),
-            user_message: id(headers, user_message),
-            task: id(headers, task),
+            chat: in_chat.as_deref().map(bounded),
+            temporary,
+            message: self.id(headers, message),
+            user_message: self.id(headers, user_message),
+            task: self.id(headers, task),
             directives: directives(headers),
-            scenario: id(headers, &[HeaderName::from_static(SCENARIO)]),
+            scenario: self.id(headers, &[HeaderName::from_static(SCENARIO)]),
         })
     }
 
     /// The user, and whether somebody vouches for the name: a signature, where the operator asks for signatures.
     fn user(&self, headers: &HeaderMap) -> Result<(Option<String>, Vouched), Rejection> {
-        let stated = id(headers, &self.headers.user);
+        let stated = self.id(headers, &self.headers.user);
         let Some((secret, validation)) = &self.signed else {
-            if stated.is_none() && headers.contains_key(USER_JWT) && !self.told.swap(true, Relaxed)
+            if stated.is_none()
+                && headers.contains_key(USER_JWT)
+                && !self.told_of_signatures.swap(true, Relaxed)
             {
                 tracing::warn!(
                     "Open WebUI signs its users, and Reprise cannot read that: without users no answer is repeated in \
@@ -102,28 +115,56 @@ impl Callers {
         };
         let Some(token) = headers.get(USER_JWT) else { return Ok((stated, Vouched::No)) };
         let claims = jsonwebtoken::decode::<Claims>(token.as_bytes(), secret, validation);
-        let claims = claims.map_err(|_| Rejection::UserNotSigned)?.claims;
-        Ok((Some(bounded(&claims.sub)), Vouched::Yes))
+        let user = claims.map_err(|_| Rejection::UserNotSigned)?.claims.sub;
+        let user = Some(user).filter(|user| !user.trim().is_empty());
+        Ok((Some(bounded(&user.ok_or(Rejection::UserNotSigned)?)), Vouched::Yes))
     }
 
+    /// A header that only Open WebUI has, or that tells chats apart. A user alone may be anybody's.
     fn names_open_webui(&self, headers: &HeaderMap) -> bool {
-        let IdHeaders { task, chat, message, user_message, user } = &self.headers;
-        let mut named = [task, chat, message, user_message, user].into_iter().flatten();
+        let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
+        let mut named = [task, chat, message, user_message].into_iter().flatten();
         named.any(|name| headers.contains_key(name))
             || headers.keys().any(|name| name.as_str().starts_with("x-openwebui-"))
     }
+
+    /// The first of the headers that says something.
+    fn id(&self, headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
+        self.raw(headers, names).map(|id| bounded(&id))
+    }
+
+    /// The same, however long. A template that was not filled in says nothing: taken for an id, it would be everybody's.
+    fn raw(&self, headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
+        names.iter().find_map(|name| {
+            let value = text(headers.get(name)?);
+            if value.contains("{{") {
+                if !self.told_of_templates.swap(true, Relaxed) {
+                    tracing::warn!(
+                        header = %name,
+                        value,
+                        "Open WebUI did not fill in a template: check the headers of its connection"
+                    );
+                }
+                return None;
+            }
+            Some(value).filter(|value| !value.is_empty())
+        })
+    }
+}
+
+/// A header's value. Ids need not be plain text: each byte that is no UTF-8 is a character of its own (latin-1), so that
+/// no two ids become one.
+fn text(value: &HeaderValue) -> String {
+    let bytes = value.as_bytes();
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    };
+    text.trim().to_owned()
 }
 
 fn directives(headers: &HeaderMap) -> Directives {
     let values =
         headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     Directives::parse(&values.collect::<Vec<_>>().join(","))
-}
-
-/// The first of the headers that says something.
-fn id(headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
-    let values = names.iter().filter_map(|name| headers.get(name));
-    // Ids need not be plain text: dropping one would put its user among those who state none.
-    let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
-    texts.map(|text| bounded(&text)).find(|text| !text.is_empty())
 }

@@ -51,10 +51,12 @@ pub(super) enum Rejection {
     )]
     WrongAdminKey,
     #[error(
-        "this is for operators: ask from the machine itself, or start Reprise with a key for them (--admin-key or \
-         REPRISE_ADMIN_KEY)"
+        "this is for operators: ask from the machine itself, with the clients' key where there is one, or start Reprise \
+         with a key for operators (--admin-key or REPRISE_ADMIN_KEY)"
     )]
     NotLocal,
+    #[error("this server writes to another ledger than the one that is meant")]
+    AnotherLedger,
     #[error("the request is not understood: {0}")]
     Misunderstood(String),
     #[error("the ledger cannot be written now; what was asked is done when it can be")]
@@ -85,6 +87,7 @@ impl Rejection {
             | Self::WrongAdminKey => StatusCode::UNAUTHORIZED,
             Self::ForeignOrigin(_) | Self::NotLocal => StatusCode::FORBIDDEN,
             Self::LedgerLate => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AnotherLedger => StatusCode::CONFLICT,
             Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenBody
@@ -116,6 +119,7 @@ impl Rejection {
             }
             Self::WrongAdminKey => invalid(None, Some("invalid_admin_key")),
             Self::NotLocal => invalid(None, Some("not_an_operator")),
+            Self::AnotherLedger => invalid(None, Some("another_ledger")),
             Self::LedgerLate => error("server_error", None, Some("ledger_late")),
             Self::ForeignOrigin(_) => invalid(None, Some("foreign_origin")),
             Self::UserNotSigned => {

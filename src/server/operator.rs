@@ -17,6 +17,14 @@ pub(super) async fn clear_cache(
 ) -> Result<Response, Rejection> {
     let app = &app.0;
     admit(app, &request)?;
+    let owner = app.answers.ledger().owner().to_string();
+    if request
+        .headers()
+        .get("x-reprise-owner")
+        .is_some_and(|asked| asked.as_bytes() != owner.as_bytes())
+    {
+        return Err(Rejection::AnotherLedger);
+    }
     let body = read(request.into_body(), app.largest_body).await?;
     let what: Clearing = serde_json::from_slice(if body.is_empty() { b"{}" } else { &body })
         .map_err(|error| Rejection::Misunderstood(error.to_string()))?;

@@ -21,7 +21,7 @@ const OVERHEAD: usize = 1024;
 /// One thing to write.
 #[derive(Debug)]
 pub(super) enum Op {
-    Open(Open),
+    Open(Box<Open>),
     Seal(Box<Seal>),
     Call(Box<Call>),
     Clear(Clear),
@@ -85,6 +85,13 @@ impl Op {
         OVERHEAD + self.body_bytes()
     }
 
+    /// It is in the database.
+    pub(super) fn committed(&self) {
+        if let Self::Clear(clear) = self {
+            clear.committed();
+        }
+    }
+
     /// What it is, for the log.
     pub(super) fn name(&self) -> (&'static str, String) {
         match self {
@@ -98,9 +105,9 @@ impl Op {
     /// Lets go of everything but the totals.
     pub(super) fn drop_bodies(&mut self) {
         match self {
-            Self::Open(Open { asked, client, .. }) => {
-                asked.drop_bodies();
-                client.drop_bodies();
+            Self::Open(open) => {
+                open.asked.drop_bodies();
+                open.client.drop_bodies();
             }
             Self::Seal(seal) => {
                 let Seal { asked, client, recording, .. } = &mut **seal;
@@ -186,7 +193,7 @@ pub(super) async fn insert_all(
     let mut clears = Vec::new();
     for op in ops {
         match op {
-            Op::Open(open) => opens.push(open),
+            Op::Open(open) => opens.push(&**open),
             Op::Seal(seal) => {
                 seals.push(&**seal);
                 calls.extend(CallLine::of_seal(seal));

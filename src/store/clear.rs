@@ -1,14 +1,14 @@
 //! Clearing the cache: answers that are never served again. What was said and what it cost stays.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Error, Ledger, Reader, batch::Op};
+use super::{Error, Ledger, Reader, batch::Op, hot::Hot};
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
 /// Which answers; all that is said must hold, and where nothing is, all answers are meant.
@@ -34,6 +34,7 @@ pub struct Clearing {
 pub(super) struct Clear {
     what: Clearing,
     cleared: Arc<AtomicU64>,
+    hot: Arc<Mutex<Hot>>,
 }
 
 impl Clearing {
@@ -52,7 +53,9 @@ impl Clearing {
             query.push(" and ended_at < ").push_bind(moment.0);
         }
         if let Some(prefix) = key {
-            query.push(" and lower(hex(key)) like ").push_bind(format!("{}%", prefix.as_str()));
+            let (first, last) = prefix.range();
+            query.push(" and key between ").push_bind(first.to_vec());
+            query.push(" and ").push_bind(last.to_vec());
         }
     }
 }
@@ -66,6 +69,11 @@ impl Clear {
         self.cleared.store(done.rows_affected(), Relaxed);
         Ok(())
     }
+
+    /// It is committed: what is in memory goes with it. What was sealed before does not come in after this.
+    pub(super) fn committed(&self) {
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner).forget();
+    }
 }
 
 impl Ledger {
@@ -73,9 +81,8 @@ impl Ledger {
     /// given is not among them. `None`: the ledger cannot be written now; it will be done when it can.
     pub async fn clear(&self, what: Clearing) -> Option<u64> {
         let cleared = Arc::new(AtomicU64::new(0));
-        let op = Op::Clear(Clear { what, cleared: Arc::clone(&cleared) });
-        let done = self.commit(op).await;
-        self.forget_hot();
+        let hot = Arc::clone(&self.hot);
+        let done = self.commit(Op::Clear(Clear { what, cleared: Arc::clone(&cleared), hot })).await;
         (done == super::Durable::Committed).then(|| cleared.load(Relaxed))
     }
 }

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use sqlx::migrate::MigrateError;
 
-use crate::domain::{chain::Hash, recording::DecodeError};
+use crate::domain::{chain::Hash, exchange::OwnerId, recording::DecodeError};
 
 /// Why the ledger could not be opened or read. Failures to write are the writer's to handle.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,8 @@ pub enum Error {
         path: PathBuf,
         /// Who holds its lock.
         holder: String,
+        /// The same for programs, where it is known.
+        owner: Option<OwnerId>,
     },
     /// There is nothing to report on.
     #[error("there is no ledger at {}; check the path, or start the server once", path.display())]

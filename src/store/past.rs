@@ -32,12 +32,28 @@ pub struct Past {
 }
 
 impl Reader {
-    /// The exchanges whose key begins so, oldest first, at most so many.
-    pub async fn with_key(&self, prefix: &KeyPrefix, most: u32) -> Result<Vec<Past>, Error> {
+    /// The keys that begin so and were asked for, at most so many.
+    pub async fn keys(&self, prefix: &KeyPrefix, most: u32) -> Result<Vec<CacheKey>, Error> {
+        const SQL: &str = "select distinct key from exchange where key between $1 and $2 limit $3";
+        let (first, last) = prefix.range();
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar(SQL)
+            .bind(first.to_vec())
+            .bind(last.to_vec())
+            .bind(most)
+            .fetch_all(self.pool())
+            .await
+            .map_err(Error::Read)?;
+        let key = |bytes: Vec<u8>| bytes.try_into().ok().map(CacheKey::from_bytes);
+        Ok(rows.into_iter().filter_map(key).collect())
+    }
+
+    /// The exchanges under a key, the newest first, at most so many; and the first of all.
+    pub async fn with_key(&self, key: &CacheKey, most: u32) -> Result<Vec<Past>, Error> {
         const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
-             from exchange where lower(hex(key)) like $1 order by id limit $2";
+             from exchange where key = $1 and (id = (select min(id) from exchange where key = $1) \
+             or id in (select id from exchange where key = $1 order by id desc limit $2)) order by id desc";
         let rows = sqlx::query(SQL)
-            .bind(format!("{}%", prefix.as_str()))
+            .bind(&key.as_bytes()[..])
             .bind(most)
             .fetch_all(self.pool())
             .await

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::{
     Error, chain,
-    record::{Stored, cost_from_columns},
+    record::{Stored, Turn, cost_from_columns},
     sqlite::{self, Place},
 };
 use crate::domain::{
@@ -106,19 +106,21 @@ impl Reader {
         row.map(|row| stored(&row)).transpose()
     }
 
-    /// Whether a chat has asked for `key` before, as far as that is committed; `message` is what it answers into now.
-    pub async fn asked(
-        &self,
-        key: &CacheKey,
-        chat: &str,
-        message: Option<&str>,
-    ) -> Result<Asked, Error> {
-        // Of several messages one is another, and that settles it.
+    /// Whether a chat has asked before, as far as that is committed.
+    pub async fn asked(&self, turn: &Turn<'_>) -> Result<Asked, Error> {
+        // Another answer to the same message of the user is another one, also where the request has changed since. Of
+        // several messages one is another, and that settles it.
         const SQL: &str = "select message_id, max(outcome = 'complete') as is_whole from call \
-             where chat_id = $1 and key = $2 group by message_id limit 2";
+             where chat_id = $1 and (key = $2 or user_message_id = $3 and message_id <> $4 and task is null \
+                 and exists (select 1 from exchange where id = call.exchange and model_asked = $5)) \
+             group by message_id limit 2";
+        let Turn { key, chat, message, user_message, model } = *turn;
         let rows: Vec<(Option<String>, bool)> = sqlx::query_as(SQL)
             .bind(chat)
             .bind(&key.as_bytes()[..])
+            .bind(user_message)
+            .bind(message)
+            .bind(model)
             .fetch_all(&self.pool)
             .await
             .map_err(Error::Read)?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    cache::{Asked, CacheKey},
+    cache::CacheKey,
     chain::Chain,
     exchange::{
         AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
@@ -137,7 +137,7 @@ pub struct CallEnd {
     pub notes: Option<String>,
 }
 
-/// A call that had no exchange of its own: a hit, a joined exchange, a replay.
+/// A call that had no exchange of its own: a hit, or one that joined.
 #[derive(Debug, Clone)]
 pub struct CallRow {
     /// What was known when it came in.
@@ -187,13 +187,19 @@ pub struct Stored {
     pub was_read: Arc<AtomicBool>,
 }
 
-/// What the ledger knows of a key.
-#[derive(Debug, Clone, Default)]
-pub struct Found {
-    /// The newest servable answer, however old.
-    pub stored: Option<Stored>,
-    /// Whether the chat that asks now has asked before.
-    pub asked: Asked,
+/// What a chat asks for, so that the ledger can tell whether it asked before.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    /// The key.
+    pub key: &'a CacheKey,
+    /// The chat.
+    pub chat: &'a str,
+    /// The message that is answered into.
+    pub message: Option<&'a str>,
+    /// The user's message that is answered; `None` where it is not known, or for a background call.
+    pub user_message: Option<&'a str>,
+    /// The model that is asked.
+    pub model: &'a str,
 }
 
 /// The columns `cost` and `cost_is`.

@@ -90,7 +90,9 @@ impl Place {
                     Ok(1..) => holder.trim().to_owned(),
                     Ok(0) | Err(_) => "another process".to_owned(),
                 };
-                return Err(Error::InUse { path: path.clone(), holder });
+                let owner = holder.split("owner ").nth(1).map(|owner| owner.trim_end_matches(')'));
+                let owner = owner.and_then(|owner| owner.parse().ok());
+                return Err(Error::InUse { path: path.clone(), holder, owner });
             }
         }
         file.set_len(0).map_err(failed)?;

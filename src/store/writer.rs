@@ -242,6 +242,9 @@ impl Writer<'_> {
             let bodies = batch.iter().flat_map(|queued| queued.op.bodies());
             bodies.flat_map(super::chain::Bodies::hashes).for_each(|hash| known.insert(hash));
         }
+        for queued in &batch {
+            queued.op.committed();
+        }
         for done in self.leave(batch) {
             // Whoever asked may have stopped waiting.
             let _ = done.send(());

@@ -15,7 +15,9 @@ use crate::{
 
 /// A call of Open WebUI on behalf of a user: of a chat, and for a message in it.
 pub(crate) fn of(app: &App, user: &str, chat: &str, message: &str) -> Client {
-    let ids = [("user", user), ("chat", chat), ("message", message), ("user-message", "u")];
+    let user_message = format!("{chat}-u");
+    let ids =
+        [("user", user), ("chat", chat), ("message", message), ("user-message", &*user_message)];
     ids.into_iter()
         .fold(app.client(), |client, (name, id)| client.header(&format!("x-owui-{name}"), id))
 }
@@ -95,6 +97,29 @@ async fn a_regenerate_is_never_a_repeat() {
     let by: Vec<_> = calls.iter().map(|call| call.answered_by.as_str()).collect();
     let expected = ["miss", "hit", "refresh", "refresh", "refresh", "hit", "hit", "refresh", "hit"];
     assert_eq!(by, expected);
+}
+
+/// The date in the system prompt is another one today, or the tools are after an upgrade: the person still wants another
+/// answer.
+#[tokio::test]
+async fn a_regenerate_is_one_also_where_the_request_has_changed_since() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = setup.start().await;
+    for text in ["yesterday's", "today's", "another", "a third"] {
+        upstream.push(says(text));
+    }
+    let on = |day: &str| {
+        let system = json!({"role": "system", "content": format!("Today is {day}.")});
+        with(ask(""), "messages", json!([system, {"role": "user", "content": "hi"}]))
+    };
+    told(of(&app, "ann", "c1", "m1"), &on("Monday")).await;
+    told(of(&app, "ann", "c2", "m2"), &on("Tuesday")).await;
+    let anew = "fwd=request; stored; detail=asked-before";
+    assert_eq!(told(of(&app, "ann", "c1", "m3"), &on("Tuesday")).await, answered(anew, "another"));
+    app.stop().await;
+    let app = setup.start().await;
+    assert_eq!(told(of(&app, "ann", "c1", "m4"), &on("Tuesday")).await, answered(anew, "a third"));
 }
 
 #[tokio::test]
@@ -302,6 +327,43 @@ async fn without_ids_tasks_are_hits_and_chats_are_asked_anew() {
     }
 }
 
+/// A misspelt template arrives as it was written: as an id it would be everybody's.
+#[tokio::test]
+async fn a_template_that_was_not_filled_in_is_no_id() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.always(says("Hello"));
+    let anew = "fwd=request; stored; detail=no-chat-id";
+    for _ in 0..2 {
+        let client = app.client().header("x-owui-user", "{{USERID}}");
+        let client = client.header("x-owui-chat", "{{CHATID}}").header("x-owui-task", "{{TASK}}");
+        assert_eq!(told(client, &ask("hi")).await, answered(anew, "Hello"));
+    }
+}
+
+#[tokio::test]
+async fn ids_that_are_no_utf8_stay_apart_and_a_user_alone_may_be_anybodys() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.always(says("Hello"));
+    let body = ask("hi").to_string();
+    let as_user = async |user: &[u8]| {
+        let head = format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\nx-owui-user: ",
+            body.len()
+        );
+        let request = [head.as_bytes(), user, b"\r\n\r\n", body.as_bytes()].concat();
+        let reply = app.client().send_raw(&request).await;
+        let how = status(&reply);
+        reply.text().await;
+        how
+    };
+    for user in [&b"J\xf6rg"[..], b"J\xe4rg", b"ann"] {
+        assert_eq!(as_user(user).await, "fwd=miss; stored");
+        assert_eq!(as_user(user).await, "hit");
+    }
+}
+
 #[tokio::test]
 async fn of_a_temporary_chat_nothing_is_kept_not_even_a_title() {
     let upstream = Upstream::start().await;
@@ -310,6 +372,7 @@ async fn of_a_temporary_chat_nothing_is_kept_not_even_a_title() {
     for _ in 0..2 {
         for client in [
             of(&app, "ann", "temporary:1", "m1"),
+            of(&app, "ann", &format!("temporary:{}", "x".repeat(300)), "m1"),
             task_of(&app, "ann", "temporary:1", "title_generation"),
         ] {
             let reply = client.post(CHAT, &ask("hi")).await;

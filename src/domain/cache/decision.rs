@@ -251,4 +251,4 @@ fn source(facts: &Facts<'_>, policy: &Policy) -> Verdict {
 }
 
 /// Open WebUI's word for the task that a person can ask for again (✨).
-const TITLE: &str = "title_generation";
+pub const TITLE: &str = "title_generation";
