@@ -12,6 +12,7 @@ mod miss;
 mod patterns;
 mod read;
 mod scrub;
+mod shape;
 mod stage;
 mod summary;
 mod tree;
@@ -24,6 +25,7 @@ pub use self::{
     patterns::is_secret_name,
     read::{Finding, Reading, read},
     scrub::{Place, Rule, RuleError, Scrubber, Secret},
+    shape::{Change, Shape},
     stage::{AtTheEnd, Cue, Entry, Line, Stage, Status},
 };
 use super::{
