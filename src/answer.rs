@@ -21,7 +21,7 @@ mod sources;
 
 use std::{
     sync::{Arc, PoisonError, RwLock, atomic::AtomicI64},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -185,11 +185,15 @@ impl Answers {
 
     /// Answers one call. The answer has begun when this returns: with its first event, or whole.
     pub async fn answer(&self, ask: Ask, asker: Asker) -> Result<Answer, Error> {
-        let at = now();
+        let (at, came) = (now(), Instant::now());
         let question = self.read(ask, &asker).await?;
         let mut answer = match self.choose(&question, &asker, at).await {
-            Source::Ledger(stored, fresh) => self.serve(stored, fresh, &question, asker, at),
-            Source::Running(reader, exchange) => self.join(reader, exchange, &question, asker, at),
+            Source::Ledger(stored, fresh) => {
+                self.serve(stored, fresh, &question, asker, (at, came))
+            }
+            Source::Running(reader, exchange) => {
+                self.join(reader, exchange, &question, asker, (at, came))
+            }
             Source::Upstream(order) => self.ask(order, &question, asker, at),
             Source::Nobody(reason) => {
                 return Err(Error::Failed(Arc::new(Failure::NotCached(reason))));

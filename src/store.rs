@@ -209,6 +209,7 @@ impl Ledger {
             exchange: opening.exchange,
             recording: Arc::clone(recording),
             model_served: sealing.model_served.as_ref().unwrap_or(&opening.model).clone(),
+            stop_reason: sealing.stop_reason.clone(),
             tokens: sealing.tokens,
             cost: sealing.cost,
             ended_at: sealing.ended_at,
@@ -243,7 +244,7 @@ impl Ledger {
             let chain = chain.as_deref();
             let client =
                 chain.map(|chain| Packed::new(chain, &ledger.shared.known)).unwrap_or_default();
-            ledger.enqueue(Op::Call(Call { row, client }), None);
+            ledger.enqueue(Op::Call(Box::new(Call { row, client })), None);
         };
         if bytes < HEAVY {
             write();

@@ -19,8 +19,9 @@ const TAGS: Caller<'_> = Caller::Task { name: "tags_generation", again: false };
 const TAGS_AGAIN: Caller<'_> = Caller::Task { name: "tags_generation", again: true };
 const FIRST: Caller<'_> = Caller::Chat(Asked::Never);
 const RETRIED: Caller<'_> = Caller::Chat(Asked::SameMessage);
+const CONTINUED: Caller<'_> = Caller::Chat(Asked::InVain);
 const REGENERATED: Caller<'_> = Caller::Chat(Asked::OtherMessage);
-const CALLERS: [Caller<'_>; 9] = [
+const CALLERS: [Caller<'_>; 10] = [
     Caller::Plain,
     Caller::Nameless,
     TITLE,
@@ -29,6 +30,7 @@ const CALLERS: [Caller<'_>; 9] = [
     TAGS_AGAIN,
     FIRST,
     RETRIED,
+    CONTINUED,
     REGENERATED,
 ];
 
@@ -106,6 +108,7 @@ fn each_row_of_the_table() {
             ),
             ("regenerated, with an answer", stored(REGENERATED), ask(Reason::AskedBefore)),
             ("regenerated, without one", facts(REGENERATED), ask(Reason::AskedBefore)),
+            ("stopped and continued, with an answer", stored(CONTINUED), ask(Reason::AskedBefore)),
             ("another title", stored(TITLE_AGAIN), ask(Reason::AskedBefore)),
             ("a title again, after none came", facts(TITLE_AGAIN), ask(Reason::Nothing)),
             ("a task that is running", running(facts(TAGS)), Verdict::Join),
@@ -181,6 +184,8 @@ fn rows_that_could_contradict() {
             ("another title, running", running(stored(TITLE_AGAIN)), Verdict::Join),
             ("the same message again, running", running(stored(RETRIED)), Verdict::Join),
             ("the same message again, stored", stored(RETRIED), HIT),
+            ("stopped and continued, and running again", running(stored(CONTINUED)), Verdict::Join),
+            ("stopped and continued, only-if-cached", says(strict, stored(CONTINUED)), HIT),
             ("any other client, running and stored", running(stored(Caller::Plain)), Verdict::Join),
         ],
     );
@@ -294,7 +299,8 @@ fn what_holds_whatever_the_facts() {
             match verdict {
                 Verdict::Hit(_) => {
                     assert!(stored.is_some() && !nothing_kept && !directives.no_cache, "{facts:?}");
-                    let anew = matches!(caller, REGENERATED | Caller::Nameless | TITLE_AGAIN);
+                    let anew =
+                        matches!(caller, REGENERATED | CONTINUED | Caller::Nameless | TITLE_AGAIN);
                     assert!(
                         !anew || directives.only_if_cached,
                         "a Regenerate is no repeat: {facts:?}"
@@ -323,12 +329,29 @@ fn what_holds_whatever_the_facts() {
 
 #[test]
 fn a_chat_has_asked_before_if_it_did_for_any_other_message() {
-    let of = |now: Option<&str>, earlier: &[Option<&str>]| Asked::of(now, earlier.iter().copied());
+    let of = |now: Option<&str>, earlier: &[(Option<&str>, bool)]| {
+        Asked::of(now, earlier.iter().copied())
+    };
+    let (whole, stopped) = (true, false);
     assert_eq!(of(Some("a"), &[]), Asked::Never);
-    assert_eq!(of(Some("a"), &[Some("a"), Some("a")]), Asked::SameMessage);
-    assert_eq!(of(Some("a"), &[Some("a"), Some("b")]), Asked::OtherMessage);
-    assert_eq!(of(Some("a"), &[Some("b"), Some("a")]), Asked::OtherMessage);
-    assert_eq!(of(Some("a"), &[None]), Asked::OtherMessage, "which message it was is not known");
-    assert_eq!(of(None, &[Some("a")]), Asked::OtherMessage);
-    assert_eq!(of(None, &[None]), Asked::OtherMessage);
+    assert_eq!(of(Some("a"), &[(Some("a"), whole)]), Asked::SameMessage);
+    assert_eq!(of(Some("a"), &[(Some("a"), stopped)]), Asked::InVain);
+    assert_eq!(of(Some("a"), &[(Some("a"), whole), (Some("a"), stopped)]), Asked::SameMessage);
+    assert_eq!(of(Some("a"), &[(Some("a"), whole), (Some("b"), whole)]), Asked::OtherMessage);
+    assert_eq!(of(Some("a"), &[(Some("b"), stopped), (Some("a"), whole)]), Asked::OtherMessage);
+    assert_eq!(of(Some("a"), &[(None, whole)]), Asked::OtherMessage, "which it was is not known");
+    assert_eq!(of(None, &[(Some("a"), whole)]), Asked::OtherMessage);
+    assert_eq!(of(None, &[(None, whole)]), Asked::OtherMessage);
+}
+
+#[test]
+fn the_ledger_knows_what_came_of_it() {
+    use Asked::{InVain, Never, OtherMessage, SameMessage};
+
+    assert_eq!(InVain.and_in_ledger(SameMessage), SameMessage);
+    assert_eq!(InVain.and_in_ledger(Never), InVain, "its row is not committed yet");
+    assert_eq!(Never.and_in_ledger(InVain), InVain);
+    assert_eq!(OtherMessage.and_in_ledger(SameMessage), OtherMessage);
+    assert_eq!(InVain.and_in_ledger(OtherMessage), OtherMessage);
+    assert_eq!(Never.and_in_ledger(Never), Never);
 }

@@ -257,7 +257,7 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
     exchange(ledger, asks(41, "b", None), sealing("yes", 1)).await;
     let asked =
         async |n, chat, message| ledger.find(&key(n), Some((chat, message))).await.unwrap().asked;
-    assert_eq!(asked(40, "a", Some("m1")).await, Asked::SameMessage);
+    assert_eq!(asked(40, "a", Some("m1")).await, Asked::InVain);
     assert_eq!(asked(40, "a", Some("m2")).await, Asked::OtherMessage);
     assert_eq!(asked(40, "b", Some("m1")).await, Asked::OtherMessage);
     assert_eq!(asked(40, "c", Some("m1")).await, Asked::Never);

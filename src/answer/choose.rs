@@ -56,9 +56,9 @@ impl Answers {
         {
             return Source::Running(reader, exchange);
         }
-        let looks = cache::depends_on_ledger(&facts(before), policy);
+        let looks = before == Asked::InVain || cache::depends_on_ledger(&facts(before), policy);
         let found = if looks { self.look(question, asker).await } else { Found::default() };
-        let before = before.max(found.asked);
+        let before = before.and_in_ledger(found.asked);
         let mut stored = found.stored;
         let exchange = ExchangeId::new(Uuid::now_v7());
         let turn = self.desk.take_turn(place, exchange, |running| {
@@ -73,6 +73,9 @@ impl Answers {
         match (turn, stored) {
             (Turn::Joined(reader, exchange), _) => Source::Running(reader, exchange),
             (Turn::Hit(freshness), Some(stored)) if is_readable(&stored) => {
+                if let Some(chat) = &asker.chat {
+                    self.desk.answered(question.key, chat, asker.message.as_deref());
+                }
                 Source::Ledger(stored, freshness)
             }
             (Turn::Hit(_), _) if asker.directives.only_if_cached => Source::Nobody(Reason::Nothing),
@@ -118,7 +121,7 @@ impl Answers {
             && self.warned_at.compare_exchange(before, at.0, Relaxed, Relaxed).is_ok()
         {
             tracing::warn!(
-                headers = open_webui::HEADER_BOX,
+                headers = %open_webui::HEADER_BOX,
                 "Open WebUI does not say which chat and message it asks for, so a Regenerate cannot be told from a \
                  repeat and every chat is asked anew; paste the line into the headers of its connection"
             );

@@ -29,7 +29,8 @@ struct State {
     running: HashMap<ExchangeId, Entrance>,
     /// Those that others may join.
     places: HashMap<Place, ExchangeId>,
-    claims: HashMap<Claim, Vec<Option<String>>>,
+    /// Into which messages a chat wanted the answer, and which of them the ledger gave one.
+    claims: HashMap<Claim, Vec<(Option<String>, bool)>>,
     /// Which claim to forget next.
     oldest: VecDeque<Claim>,
 }
@@ -114,10 +115,10 @@ impl Desk {
         let State { claims, oldest, .. } = &mut *state;
         let claim = (key, chat.to_owned());
         if let Some(messages) = claims.get_mut(&claim) {
-            let asked = Asked::of(message, messages.iter().map(Option::as_deref));
-            let message = message.map(str::to_owned);
-            if !messages.contains(&message) {
-                messages.push(message);
+            let earlier = messages.iter().map(|(earlier, whole)| (earlier.as_deref(), *whole));
+            let asked = Asked::of(message, earlier);
+            if !messages.iter().any(|(earlier, _)| earlier.as_deref() == message) {
+                messages.push((message.map(str::to_owned), false));
             }
             return asked;
         }
@@ -126,9 +127,19 @@ impl Desk {
         {
             claims.remove(&oldest);
         }
-        claims.insert(claim.clone(), vec![message.map(str::to_owned)]);
+        claims.insert(claim.clone(), vec![(message.map(str::to_owned), false)]);
         oldest.push_back(claim);
         Asked::Never
+    }
+
+    /// Remembers that a claim got its answer from the ledger, whose row of that may not be committed yet. What came of
+    /// other claims the ledger knows.
+    pub(super) fn answered(&self, key: CacheKey, chat: &str, message: Option<&str>) {
+        let mut state = self.lock();
+        let messages = state.claims.get_mut(&(key, chat.to_owned())).into_iter().flatten();
+        for (earlier, whole) in messages {
+            *whole |= earlier.as_deref() == message;
+        }
     }
 
     /// Joins what is running in this place, if anything is.

@@ -88,6 +88,8 @@ pub(super) struct Question {
     /// What the client really sent.
     pub(super) client_chain: Option<Arc<Chain>>,
     pub(super) stream: Option<WithUsage>,
+    /// Whether it goes on after calls of tools.
+    pub(super) follows_tools: bool,
     /// How the client wants its answer.
     pub(super) form: Arc<Form>,
 }
@@ -159,12 +161,15 @@ impl Parsed {
         let client_chain =
             |body: &Bytes| asker.is_kept().then(|| openai::chain(body).map(Arc::new)).flatten();
         let mut task = asker.task.clone();
+        let mut follows_tools = false;
         let (said, digest, stream, client_chain, form) = match what {
             What::Chat { mut request, body } => {
                 task = background(asker, &request);
                 let route =
                     |task: &String| translate::route(&mut request, task, task_model.as_deref());
                 let routed = task.as_ref().and_then(route);
+                follows_tools =
+                    request.messages.last().is_some_and(|last| last.role == openai::Role::Tool);
                 let occasion = occasion(asker, task.as_ref());
                 let context = Context { catalog, aliases, occasion, originals };
                 let mut translated = translate::request(&request, &context)?;
@@ -185,7 +190,18 @@ impl Parsed {
         let (version, betas) = said.key_headers();
         let key = cache::key(&scope, upstream, &version, &betas, &digest);
         let chats = chats(asker);
-        Ok(Question { said, key, scope, chats, user, task, client_chain, stream, form })
+        Ok(Question {
+            said,
+            key,
+            scope,
+            chats,
+            user,
+            task,
+            client_chain,
+            stream,
+            follows_tools,
+            form,
+        })
     }
 }
 

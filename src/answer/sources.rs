@@ -9,7 +9,6 @@ use super::{
     desk::Order,
     guest::Guest,
     live::{self, End, Reader, Totals},
-    now,
     playback::Payer,
     pump::{self, Exchange},
     question::{Question, facts},
@@ -17,11 +16,11 @@ use super::{
 use crate::{
     domain::{
         anthropic::{self, Texts},
-        cache::{Freshness, Keep},
+        cache::{CacheKey, Freshness, Keep},
         exchange::{
             AnsweredBy, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
         },
-        open_webui,
+        open_webui::{self, Share},
         recording::Recording,
     },
     store::{CallRow, Opening, Stored},
@@ -35,15 +34,17 @@ impl Answers {
         freshness: Freshness,
         question: &Question,
         asker: Asker,
-        at: UnixMillis,
+        (at, came): (UnixMillis, Instant),
     ) -> Answer {
         let call = CallId::new(Uuid::now_v7());
-        let Stored { exchange, recording, model_served, tokens, cost, .. } = stored;
-        let took = Micros::from(now().since(at));
+        let Stored { exchange, recording, model_served, stop_reason, tokens, cost, .. } = stored;
+        let took = Micros::from(came.elapsed());
         // A message id says that a person is looking.
         let is_watched = asker.open_webui && asker.message.is_some() && question.task.is_none();
+        let calls_tools = stop_reason.as_deref() == Some("tool_use");
+        let share = if calls_tools || question.follows_tools { Share::Step } else { Share::Answer };
         let status_line =
-            (self.settings.status_line && is_watched).then(|| open_webui::status_line(cost));
+            (self.settings.status_line && is_watched).then(|| open_webui::status_line(share, cost));
         let facts = facts(call, at, AnsweredBy::Hit, question, asker);
         tracing::info!(
             %call,
@@ -90,7 +91,7 @@ impl Answers {
         exchange: ExchangeId,
         question: &Question,
         asker: Asker,
-        at: UnixMillis,
+        (at, came): (UnixMillis, Instant),
     ) -> Answer {
         let call = CallId::new(Uuid::now_v7());
         let guest = Guest {
@@ -99,7 +100,7 @@ impl Answers {
             key: question.key,
             exchange,
             model: question.said.model().to_owned(),
-            came: Instant::now(),
+            came,
             ttft: None,
             status_of: self.settings.status_of,
             running: self.tasks.token(),
@@ -122,6 +123,7 @@ impl Answers {
             None => (reason.answered_by(), By::Claude(reason, keep), keep),
         };
         let call = CallId::new(Uuid::now_v7());
+        tracing::debug!(%call, key = %question.key, why = reason.as_str(), "asking upstream");
         let keeps_bodies = keep != Keep::Totals;
         let said = &question.said;
         let mut notes = said.notes().to_vec();
@@ -143,7 +145,8 @@ impl Answers {
         let outgoing = said.spoken().outgoing(body, &asker);
         let opening = Opening {
             exchange,
-            key: question.key,
+            // A hash of what must not be kept would still tell who knows the text that it was said.
+            key: if keeps_bodies { question.key } else { CacheKey::of_nothing(exchange) },
             scope: question.scope.to_string(),
             model: said.model().to_owned(),
             opened_at: at,

@@ -44,6 +44,10 @@ async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::Result<Exit
     welcome.address = server.address()?.to_string();
     let Welcome { address, ledger, upstream, .. } = &welcome;
     tracing::info!(address, ledger, upstream, "serving");
+    if !console.interactive {
+        let headers = HEADER_BOX;
+        tracing::info!(%headers, "for the header box of Open WebUI's connection");
+    }
     if console.interactive {
         write!(console.out, "{welcome}")?;
         console.out.flush()?;

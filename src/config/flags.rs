@@ -88,7 +88,7 @@ pub struct OpenWebUiFlags {
     /// Headers that name the task, chat, message, user-message or user, as chat=X-Chat,user=X-User [env: REPRISE_ID_HEADERS]
     #[arg(long, value_name = "ID=HEADER,...")]
     pub id_headers: Option<String>,
-    /// Its FORWARD_USER_INFO_HEADER_JWT_SECRET: users must then be signed [env: REPRISE_USER_JWT_SECRET]
+    /// Its FORWARD_USER_INFO_HEADER_JWT_SECRET: only users that it signs are then taken for who they are [env: REPRISE_USER_JWT_SECRET]
     #[arg(long, value_name = "SECRET")]
     pub user_jwt_secret: Option<String>,
 }

@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{anthropic, chain::Hash};
+use super::{anthropic, chain::Hash, exchange::ExchangeId};
 
 pub use self::{
     decision::{Asked, Caller, Facts, Freshness, Keep, Reason, Verdict, decide, depends_on_ledger},
@@ -30,6 +30,11 @@ const LONGEST_ID: usize = 256;
 pub struct CacheKey(Hash);
 
 impl CacheKey {
+    /// What stands in the ledger for the key of an exchange of which nothing is kept.
+    pub fn of_nothing(exchange: ExchangeId) -> Self {
+        Self(Hash::of("nothing kept", &[exchange.to_string().as_bytes()]))
+    }
+
     /// The 32 bytes, for the ledger.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()

@@ -7,24 +7,37 @@ use super::exchange::{Cost, NanoDollars};
 /// What goes into the header box of its connection, so that chats, messages, tasks and users can be told apart.
 pub const HEADER_BOX: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}"}"#;
 
+/// How much of what a person sees the ledger answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// The whole answer.
+    Answer,
+    /// One step of several: tools are called before or after it, and the others may have been asked.
+    Step,
+}
+
 /// An event of a stream that it shows above the answer and keeps: that the ledger answered, and what that saved.
-pub fn status_line(saved: Cost) -> String {
+pub fn status_line(share: Share, saved: Cost) -> String {
     let saved = match saved.amount() {
         Some(NanoDollars(1..)) => format!(" · saved {}", dollars(saved)),
         _ => String::new(),
     };
-    let data = json!({ "description": format!("Answered from the ledger{saved}"), "done": true });
+    let answered = match share {
+        Share::Answer => "Answered from the ledger",
+        Share::Step => "One step from the ledger",
+    };
+    let data = json!({ "description": format!("{answered}{saved}"), "done": true });
     format!("data: {}\n\n", json!({ "event": { "type": "status", "data": data } }))
 }
 
-/// With four decimals, and as many as it takes below a hundredth of a cent.
+/// With four decimals; below a hundredth of a cent with as many as it takes for two digits.
 fn dollars(cost: Cost) -> String {
     let amount = cost.amount().unwrap_or_default().dollars();
-    if amount < 0.0001 {
-        format!("${amount:.9}").trim_end_matches('0').to_owned()
-    } else {
-        format!("${amount:.4}")
-    }
+    let decimals =
+        [4, 5, 6, 7, 8].into_iter().find(|decimals| amount * 10_f64.powi(*decimals) >= 9.5);
+    let decimals = if amount < 0.001 { decimals.unwrap_or(9) } else { 4 };
+    let text = format!("${amount:.*}", usize::try_from(decimals).unwrap_or(9));
+    if decimals > 4 { text.trim_end_matches('0').to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -32,7 +45,7 @@ mod tests {
     use super::*;
 
     fn told(nano_dollars: i64) -> String {
-        status_line(Cost::Exact(NanoDollars(nano_dollars)))
+        status_line(Share::Answer, Cost::Exact(NanoDollars(nano_dollars)))
     }
 
     #[test]
@@ -43,6 +56,10 @@ mod tests {
         );
         assert!(told(47_000).contains("saved $0.000047\""));
         assert!(told(0).contains("ledger\""));
-        assert!(status_line(Cost::Unpriced).contains("ledger\""));
+        assert!(told(75_390).contains("saved $0.000075\""));
+        assert!(told(122_850).contains("saved $0.00012\""));
+        assert!(told(1).contains("saved $0.000000001\""));
+        let step = status_line(Share::Step, Cost::Unpriced);
+        assert!(step.contains("One step from the ledger\""), "{step}");
     }
 }

@@ -71,8 +71,8 @@ pub struct Nearest {
 pub enum NoWhy {
     /// Nothing was asked under it.
     #[error(
-        "nothing was asked of Claude under a key that begins with {0}; Cache-Status names the key of each answer, and \
-         --database-url the ledger to look into"
+        "nothing was asked of Claude under a key that begins with {0}, or nothing of it was kept; Cache-Status names the \
+         key of each answer, and --database-url the ledger to look into"
     )]
     Unknown(String),
     /// It is the beginning of several.

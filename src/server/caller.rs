@@ -1,5 +1,7 @@
 //! Who asks, read from the headers of a request.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use http::{HeaderMap, HeaderName, header};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +26,8 @@ pub(super) struct Callers {
     headers: IdHeaders,
     /// What users are signed with; `None`: they are not.
     signed: Option<(DecodingKey, Validation)>,
+    /// Whether it was said that they are signed all the same.
+    told: AtomicBool,
 }
 
 impl std::fmt::Debug for Callers {
@@ -49,7 +53,7 @@ impl Callers {
             validation.leeway = LEEWAY;
             (DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation)
         });
-        Self { headers, signed }
+        Self { headers, signed, told: AtomicBool::new(false) }
     }
 
     /// Reads who asks. The ids are those of the connection's header box (Open WebUI fills in `{{CHAT_ID}}` and the
@@ -85,7 +89,17 @@ impl Callers {
     /// The user, and whether somebody vouches for the name: a signature, where the operator asks for signatures.
     fn user(&self, headers: &HeaderMap) -> Result<(Option<String>, Vouched), Rejection> {
         let stated = id(headers, &self.headers.user);
-        let Some((secret, validation)) = &self.signed else { return Ok((stated, Vouched::Yes)) };
+        let Some((secret, validation)) = &self.signed else {
+            if stated.is_none() && headers.contains_key(USER_JWT) && !self.told.swap(true, Relaxed)
+            {
+                tracing::warn!(
+                    "Open WebUI signs its users, and Reprise cannot read that: without users no answer is repeated in \
+                     another chat; give its FORWARD_USER_INFO_HEADER_JWT_SECRET as --user-jwt-secret or \
+                     REPRISE_USER_JWT_SECRET"
+                );
+            }
+            return Ok((stated, Vouched::Yes));
+        };
         let Some(token) = headers.get(USER_JWT) else { return Ok((stated, Vouched::No)) };
         let claims = jsonwebtoken::decode::<Claims>(token.as_bytes(), secret, validation);
         let claims = claims.map_err(|_| Rejection::UserNotSigned)?.claims;

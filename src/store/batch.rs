@@ -23,7 +23,7 @@ const OVERHEAD: usize = 1024;
 pub(super) enum Op {
     Open(Open),
     Seal(Box<Seal>),
-    Call(Call),
+    Call(Box<Call>),
     Clear(Clear),
 }
 
@@ -61,7 +61,7 @@ impl Op {
         match self {
             Self::Open(open) => [Some(&open.asked), Some(&open.client)],
             Self::Seal(seal) => [Some(&seal.asked), Some(&seal.client)],
-            Self::Call(Call { client, .. }) => [Some(client), None],
+            Self::Call(call) => [Some(&call.client), None],
             Self::Clear(_) => [None, None],
         }
     }
@@ -108,7 +108,7 @@ impl Op {
                 client.drop_bodies();
                 *recording = None;
             }
-            Self::Call(Call { client, .. }) => client.drop_bodies(),
+            Self::Call(call) => call.client.drop_bodies(),
             Self::Clear(_) => {}
         }
     }

@@ -85,6 +85,7 @@ mod tests {
             exchange: ExchangeId::new(Uuid::from_u128(n)),
             recording: Arc::new(Recording::default()),
             model_served: "m".to_owned(),
+            stop_reason: None,
             tokens: Tokens::default(),
             cost: Cost::Unpriced,
             ended_at: UnixMillis(ended_at),

@@ -94,7 +94,7 @@ impl Reader {
 
     /// The newest committed answer to `key`.
     pub async fn find(&self, key: &CacheKey) -> Result<Option<Stored>, Error> {
-        const SQL: &str = "select id, coalesce(model_served, model_asked) as model, \
+        const SQL: &str = "select id, coalesce(model_served, model_asked) as model, stop_reason, \
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
              cost, cost_is, ended_at, recording \
              from exchange where key = $1 and servable order by ended_at desc limit 1";
@@ -113,16 +113,16 @@ impl Reader {
         chat: &str,
         message: Option<&str>,
     ) -> Result<Asked, Error> {
-        // Which messages is all that counts, and one that is another settles it.
-        const SQL: &str = "select message_id from call where chat_id = $1 and key = $2 \
-             group by message_id limit 2";
-        let rows: Vec<Option<String>> = sqlx::query_scalar(SQL)
+        // Of several messages one is another, and that settles it.
+        const SQL: &str = "select message_id, max(outcome = 'complete') as is_whole from call \
+             where chat_id = $1 and key = $2 group by message_id limit 2";
+        let rows: Vec<(Option<String>, bool)> = sqlx::query_as(SQL)
             .bind(chat)
             .bind(&key.as_bytes()[..])
             .fetch_all(&self.pool)
             .await
             .map_err(Error::Read)?;
-        Ok(Asked::of(message, rows.iter().map(Option::as_deref)))
+        Ok(Asked::of(message, rows.iter().map(|(earlier, whole)| (earlier.as_deref(), *whole))))
     }
 
     /// The whole answers within `scope` that `names` name, newest last; those that were continued with what came
@@ -257,6 +257,7 @@ fn stored(row: &SqliteRow) -> Result<Stored, Error> {
         exchange,
         recording: Arc::new(recording),
         model_served: row.try_get("model").map_err(Error::Read)?,
+        stop_reason: row.try_get("stop_reason").map_err(Error::Read)?,
         tokens,
         cost,
         ended_at: UnixMillis(row.try_get("ended_at").map_err(Error::Read)?),

@@ -175,6 +175,8 @@ pub struct Stored {
     pub recording: Arc<Recording>,
     /// The model as upstream named it, else as it was asked for.
     pub model_served: String,
+    /// Anthropic's word for why it ended.
+    pub stop_reason: Option<String>,
     /// As upstream counted them.
     pub tokens: Tokens,
     /// What it cost when it was asked.

@@ -115,6 +115,24 @@ async fn after_stop_another_chats_answer_is_not_served_to_the_same_chat() {
     assert_eq!(again, answered("fwd=request; stored; detail=asked-before", "anew"));
 }
 
+/// Open WebUI sends a *Continue* of an empty answer as the same request for the same message.
+#[tokio::test]
+async fn after_stop_a_continue_is_not_answered_by_another_chat_either() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.push(Script::silent());
+    let arrived = async { drop(upstream.await_request(1).await) };
+    of(&app, "ann", "c1", "m1").post_and_leave(CHAT, &ask("hi"), arrived).await;
+    upstream.await_outcome(0, Outcome::Disconnected).await;
+    upstream.push(says("from another chat"));
+    upstream.push(says("anew"));
+    told(of(&app, "ann", "c2", "m2"), &ask("hi")).await;
+    let continued = told(of(&app, "ann", "c1", "m1"), &ask("hi")).await;
+    assert_eq!(continued, answered("fwd=request; stored; detail=asked-before", "anew"));
+    let sent_again = told(of(&app, "ann", "c1", "m1"), &ask("hi")).await;
+    assert_eq!(sent_again, answered("hit", "anew"), "what was lost on the way is not asked twice");
+}
+
 #[tokio::test]
 async fn two_columns_both_ask() {
     let upstream = Upstream::start().await;
@@ -219,6 +237,29 @@ async fn a_hit_is_told_in_the_chat_to_whom_a_person_looks_at() {
     let quiet = setup.set("REPRISE_NO_STATUS_LINE", "true").start().await;
     let hit = of(&quiet, "ann", "c4", "m4").post(CHAT, &ask("hi")).await.text().await;
     assert_eq!(without_ids(&hit), paid);
+}
+
+/// Of an answer with calls of tools a part may be asked after a part came from the ledger.
+#[tokio::test]
+async fn a_step_of_an_answer_is_told_as_a_step() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let calls = Answer::of(MODEL).tool("toolu_01", "clock", &["{}"]).stop("tool_use");
+    upstream.push(Script::sse(calls));
+    upstream.push(says("noon"));
+    let tools = json!([{"type": "function", "function": {"name": "clock", "parameters": {}}}]);
+    let first = with(ask("Time?"), "tools", tools);
+    let call = json!({"id": "toolu_01", "type": "function", "function": {"name": "clock", "arguments": "{}"}});
+    let mut second = first.clone();
+    let turn = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+    let result = json!({"role": "tool", "tool_call_id": "toolu_01", "content": "12:00"});
+    second["messages"].as_array_mut().expect("messages").extend([turn, result]);
+    for chat in ["c1", "c2"] {
+        for body in [&first, &second] {
+            let text = of(&app, "ann", chat, "m").post(CHAT, body).await.text().await;
+            assert_eq!(text.contains("One step from the ledger · saved $"), chat == "c2", "{text}");
+        }
+    }
 }
 
 #[tokio::test]

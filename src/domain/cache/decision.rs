@@ -45,27 +45,49 @@ pub enum Caller<'a> {
     Chat(Asked),
 }
 
-/// Whether a chat has asked for a key before, whatever came of it. The greater of two findings counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+/// Whether a chat has asked for a key before, and to answer into which message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Asked {
     /// It has not.
     #[default]
     Never,
-    /// Only to answer into the same message.
+    /// Only into the same message, which got a whole answer: the client sends again what it did not receive.
     SameMessage,
-    /// To answer into another message, or into one that is not known.
+    /// Only into the same message, which got no whole answer, or it is not known what it got: a person pressed Stop and
+    /// then *Continue*.
+    InVain,
+    /// Into another message, or into one that is not known.
     OtherMessage,
 }
 
 impl Asked {
-    /// What `earlier` messages that were answered into mean for one that is answered into now.
-    pub fn of<'a>(now: Option<&str>, earlier: impl IntoIterator<Item = Option<&'a str>>) -> Self {
-        earlier.into_iter().fold(Self::Never, |asked, earlier| match (asked, now, earlier) {
-            (Self::Never | Self::SameMessage, Some(now), Some(earlier)) if now == earlier => {
-                Self::SameMessage
+    /// What earlier calls mean for one that answers into message `now`: the message of each, and whether it got a whole
+    /// answer.
+    pub fn of<'a>(
+        now: Option<&str>,
+        earlier: impl IntoIterator<Item = (Option<&'a str>, bool)>,
+    ) -> Self {
+        earlier.into_iter().fold(Self::Never, |asked, (earlier, is_whole)| {
+            if now.is_none() || now != earlier {
+                return Self::OtherMessage;
             }
-            _ => Self::OtherMessage,
+            match asked {
+                Self::Never | Self::SameMessage | Self::InVain if is_whole => Self::SameMessage,
+                Self::Never => Self::InVain,
+                asked => asked,
+            }
         })
+    }
+
+    /// Together with what the ledger knows, which also knows what came of it.
+    #[must_use]
+    pub const fn and_in_ledger(self, ledger: Self) -> Self {
+        match (self, ledger) {
+            (Self::OtherMessage, _) | (_, Self::OtherMessage) => Self::OtherMessage,
+            (_, Self::SameMessage) | (Self::SameMessage, _) => Self::SameMessage,
+            (Self::InVain, _) | (_, Self::InVain) => Self::InVain,
+            (Self::Never, Self::Never) => Self::Never,
+        }
     }
 }
 
@@ -118,8 +140,8 @@ pub enum Reason {
     NoCache,
     /// The operator lets the ledger answer no such calls (`--cache`).
     Off,
-    /// The same chat has asked for the same before: a person pressed *Regenerate*, edited and sent the same, opened
-    /// two columns, or asked for another title.
+    /// The same chat has asked for the same before: a person pressed *Regenerate*, or Stop and then *Continue*, edited
+    /// and sent the same, opened two columns, or asked for another title.
     AskedBefore,
     /// Open WebUI does not say which chat it is.
     NoChatId,
@@ -205,6 +227,7 @@ fn source(facts: &Facts<'_>, policy: &Policy) -> Verdict {
             Caller::Plain | Caller::Task { .. } | Caller::Chat(_) if running => {
                 return Verdict::Join;
             }
+            Caller::Chat(Asked::InVain) => return ask(Reason::AskedBefore),
             Caller::Task { name: TITLE, again: true } if stored.is_some() => {
                 return ask(Reason::AskedBefore);
             }
