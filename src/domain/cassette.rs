@@ -54,6 +54,8 @@ pub struct Cassette {
     pub client: Option<Client>,
     /// What went upstream; `None` in fixtures written by hand: what the client's request is translated to.
     pub upstream: Option<Asked>,
+    /// What happens when this was given and is the last of the answers to its request; `None`: as for all.
+    pub at_the_end: Option<AtTheEnd>,
     /// What came back.
     pub response: Response,
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     chats::{TITLE, asks_task, of, task_of},
     corpus,
+    paused::{found, pausing},
     support::{
         app::{CHAT, MODEL, Setup, ask, ask_whole, with},
         binary::command,
@@ -120,6 +121,26 @@ async fn a_recorded_chat_is_replayed_with_tools_errors_and_regenerates_in_order(
     assert_eq!(fixture(&again), "n=1/1", "the last again");
     replay.reset();
     assert!(replay.status().expect("a status").fixtures.iter().all(|line| line.given == 0));
+    replay.finish().await.expect("no misses");
+}
+
+/// Each part is a file of its own, and the replay asks for the next as a live answer does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_paused_is_replayed_as_one() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = setup.start().await;
+    upstream.push(pausing());
+    upstream.push(found());
+    let recorded = app.client().post(CHAT, &ask("hi")).await.text().await;
+    app.stop().await;
+    drop(upstream);
+    let folder = export(&setup).await;
+    assert_eq!(files(&folder).len(), 2);
+    let replay = Replay::start(&folder).await.expect("a replay");
+    let replayed = client(&replay).post(CHAT, &ask("hi")).await.text().await;
+    assert_eq!(corpus::of_the_answer(&recorded), corpus::of_the_answer(&replayed));
+    assert!(replay.status().expect("a status").fixtures.iter().all(|line| line.given == 1));
     replay.finish().await.expect("no misses");
 }
 

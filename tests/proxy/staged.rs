@@ -130,6 +130,19 @@ async fn each_answer_is_given_in_turn_and_then_as_the_operator_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_says_itself_what_comes_after_it() {
+    let mut files = three();
+    files[2].1["at_the_end"] = json!("cycle");
+    files.push(("other.json", says("Other", "once")));
+    let stage = staged(&files, &[("REPRISE_AT_THE_END", "error")]).await;
+    for expected in ["one", "two", "three", "one", "two"] {
+        assert_eq!(asked(&stage.client, "Hi").await, expected);
+    }
+    assert_eq!(asked(&stage.client, "Other").await, "once");
+    assert!(asked(&stage.client, "Other").await.starts_with("all answers"), "as for all");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn equal_requests_at_one_time_get_each_answer_once() {
     const MANY: usize = 50;
     let names: Vec<String> = (0..MANY).map(|n| format!("{n:02}.json")).collect();

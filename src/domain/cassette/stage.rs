@@ -39,6 +39,27 @@ pub enum AtTheEnd {
     Cycle,
 }
 
+impl AtTheEnd {
+    /// The policy of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        match name {
+            "last" => Some(Self::Last),
+            "error" => Some(Self::Error),
+            "cycle" => Some(Self::Cycle),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Error => "error",
+            Self::Cycle => "cycle",
+        }
+    }
+}
+
 /// All fixtures, and which of them were given.
 #[derive(Debug)]
 pub struct Stage {
@@ -140,7 +161,9 @@ impl Stage {
         let all: Vec<usize> = all.copied().filter(plays).collect();
         let least = all.iter().map(|at| self.actors[*at].given).min();
         let unused = all.iter().position(|at| self.actors[*at].given == 0);
-        let number = match (unused, self.at_the_end) {
+        // The last of them says what comes after it.
+        let own = all.last().and_then(|at| self.actors[*at].entry.cassette.at_the_end);
+        let number = match (unused, own.unwrap_or(self.at_the_end)) {
             (Some(number), _) => Some(number),
             (None, AtTheEnd::Last) => all.len().checked_sub(1),
             (None, AtTheEnd::Error) => None,
