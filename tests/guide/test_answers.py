@@ -1,8 +1,10 @@
 """pytest against fixtures: a replay for the session, started as a process. Run it with REPRISE=path/to/reprise."""
 
+import json
 import os
 import pathlib
 import subprocess
+import urllib.request
 
 import openai
 import pytest
@@ -38,6 +40,13 @@ def test_a_stream_has_the_same_text(client):
     assert "".join(pieces) == ask(client, "Hello!").choices[0].message.content
 
 
-def test_what_was_not_recorded_is_a_404_that_is_not_asked_again(client):
+def misses(base_url):
+    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/replay") as status:
+        return json.load(status)["misses"]
+
+
+def test_what_was_not_recorded_is_a_404_that_is_not_asked_again(client, base_url):
+    before = misses(base_url)
     with pytest.raises(openai.NotFoundError, match="the nearest"):
         ask(client, "Hello?")
+    assert misses(base_url) == before + 1

@@ -124,6 +124,32 @@ async fn a_recorded_chat_is_replayed_with_tools_errors_and_regenerates_in_order(
     replay.finish().await.expect("no misses");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorded_twice_it_is_the_same_files() {
+    let mut both = Vec::new();
+    for _ in 0..2 {
+        let upstream = Upstream::start().await;
+        let setup = Setup::of(&upstream);
+        let app = setup.start().await;
+        let answer = Answer::of(MODEL).thinking(&["Hm"], "EqQB").text(&["Zażółć ", "gęślą"]);
+        upstream.push(Script::sse(answer.stop("end_turn")).header("request-id", "req_1"));
+        upstream.push(Script::error(400, "invalid_request_error", "no such thing"));
+        of(&app, "ann", "c1", "m1").post(CHAT, &ask("Sing")).await.text().await;
+        app.client().post(CHAT, &ask_whole("fail")).await.text().await;
+        app.stop().await;
+        let folder = export(&setup).await;
+        let plain = |(path, bytes): (PathBuf, Vec<u8>)| {
+            let text = String::from_utf8(bytes).expect("a file of text");
+            let lines = text.lines().filter(|line| !line.starts_with("  \"recorded\""));
+            let name = path.strip_prefix(&folder).expect("within").to_owned();
+            (name, lines.map(str::to_owned).collect::<Vec<_>>())
+        };
+        both.push(files(&folder).into_iter().map(plain).collect::<Vec<_>>());
+    }
+    assert_eq!(both[0].len(), 2);
+    assert_eq!(both[0], both[1]);
+}
+
 /// Each part is a file of its own, and the replay asks for the next as a live answer does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_paused_is_replayed_as_one() {
