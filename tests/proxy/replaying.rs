@@ -198,7 +198,9 @@ async fn a_miss_is_a_404_that_says_what_is_nearest_and_nobody_asks_again() {
         "{error}"
     );
     let models = client(&replay).get("/v1/models").await.json().await;
-    assert!(models["data"].as_array().expect("models").iter().any(|model| model["id"] == MODEL));
+    let named = json!({"id": MODEL, "name": "Claude Haiku 4.5"});
+    let is_named = |model: &&Value| model["id"] == named["id"] && model["name"] == named["name"];
+    assert!(models["data"].as_array().expect("models").iter().any(|model| is_named(&model)));
     let ready = client(&replay).get("/ready").await.json().await;
     assert_eq!((&ready["mode"], &ready["upstream"]["url"]), (&json!("replay"), &json!("replay")));
     let missed = replay.finish().await.expect_err("two misses");
