@@ -6,6 +6,7 @@ mod flags;
 mod ids;
 mod layers;
 mod replay;
+mod scrub;
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -26,6 +27,7 @@ pub use self::{
 use crate::domain::{
     alias::{self, Aliases},
     cache::{Policy, Sharing, Vouched},
+    cassette::{Rule, is_secret_name},
 };
 
 /// All settings, validated.
@@ -71,6 +73,8 @@ pub struct Config {
     pub log: String,
     /// What the operator named.
     pub aliases: Aliases,
+    /// What is taken out of fixtures, besides what looks like a secret.
+    pub scrub: Vec<Rule>,
 }
 
 /// The settings that a command needs which asks nobody.
@@ -88,6 +92,8 @@ pub struct Offline {
     pub task_model: Option<String>,
     /// What the operator named.
     pub aliases: Aliases,
+    /// What is taken out of fixtures, besides what looks like a secret.
+    pub scrub: Vec<Rule>,
 }
 
 /// The settings that a command needs which changes a ledger that a server may be using.
@@ -170,6 +176,16 @@ pub enum Error {
         /// Why not.
         source: alias::Error,
     },
+    /// What is to be taken out of fixtures cannot be understood. The line is named but not shown.
+    #[error("what [[scrub]] says in the settings file {}: line {line}: {why}", path.display())]
+    Scrub {
+        /// Which file.
+        path: PathBuf,
+        /// Where.
+        line: usize,
+        /// Why not.
+        why: String,
+    },
     /// The address of upstream has more in it than an address.
     #[error(
         "{source_name}: give the bare address, such as https://api.anthropic.com: what else stands in it would be shown"
@@ -213,6 +229,16 @@ pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The variables of the process that are named as secrets are, in an order that does not change.
+pub fn process_secrets() -> Vec<(String, SecretString)> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut secrets: Vec<(String, String)> =
+        variables.filter(|(name, _)| is_secret_name(name)).collect();
+    secrets.sort();
+    secrets.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect()
+}
+
 impl Config {
     /// Puts the layers together.
     pub fn load(flags: &Flags, global: &GlobalFlags, env: Env<'_>) -> Result<Self, Error> {
@@ -229,8 +255,8 @@ impl Config {
     ) -> Result<Self, Error> {
         let mut given = flags.given();
         given.extend(replay.given());
+        given.push(("mode", Some("replay")));
         let mut config = Self::of(&Layers::read(given, global, env)?, env)?;
-        config.mode = Mode::Replay;
         if !fixtures.is_empty() {
             config.replay.fixtures = fixtures.to_vec();
         }
@@ -238,20 +264,25 @@ impl Config {
     }
 
     fn of(layers: &Layers, env: Env<'_>) -> Result<Self, Error> {
+        let mode = replay::mode(layers)?;
         let config = Self {
             host: layers.parse("host", "an IP address")?.unwrap_or(IpAddr::from([127, 0, 0, 1])),
             port: layers.parse("port", "a port number")?.unwrap_or(8000),
             client_key: layers.secret("api_key")?,
             anthropic_key: layers.secret("anthropic_api_key")?,
             anthropic_base_url: layers.base_url()?,
-            database_url: layers.database_url(env)?,
+            database_url: match mode {
+                Mode::Live => layers.database_url(env)?,
+                // Nothing is kept, so there need not be a place for it.
+                Mode::Replay => "sqlite::memory:".to_owned(),
+            },
             max_body: layers.read_as("max_body", "a size such as 32MiB", size)?.unwrap_or(32 << 20),
             upstream_idle: layers.time("upstream_idle_timeout")?.unwrap_or(Duration::from_mins(2)),
             cache: cache::policy(layers)?,
             status_line: !layers.switch("no_status_line")?,
             task_model: layers.name("task_model")?,
             id_headers: ids::id_headers(layers)?,
-            mode: replay::mode(layers)?,
+            mode,
             replay: replay::replay(layers)?,
             user_jwt_secret: layers.secret("user_jwt_secret")?,
             admin_key: layers.secret("admin_key")?,
@@ -265,6 +296,7 @@ impl Config {
                 .text("log")
                 .map_or_else(|| "info".to_owned(), |setting| setting.value.clone()),
             aliases: layers.aliases.clone(),
+            scrub: layers.scrub.clone(),
         };
         let no_auth = layers.switch("no_auth")?;
         if config.client_key.is_none() && !config.host.is_loopback() && !no_auth {
@@ -286,6 +318,7 @@ impl Config {
             },
             task_model: layers.name("task_model")?,
             aliases: layers.aliases,
+            scrub: layers.scrub,
         })
     }
 

@@ -129,7 +129,6 @@ impl Server {
         let replay = Replay::new(stage, folder.unwrap_or_default(), pace, config.upstream_idle);
         // Every request takes its turn on the stage, and nothing of it is kept.
         config.cache.reuse = Reuse::Off;
-        "sqlite::memory:".clone_into(&mut config.database_url);
         config.anthropic_key.get_or_insert_with(|| "no key is needed".into());
         Self::with(config, Upstream::Replay(Box::new(replay))).await
     }

@@ -21,7 +21,7 @@ pub use self::{
     http::{Http, bare},
     replay::{Pace, Replay},
 };
-use crate::domain::{catalog, json::Raw, recording::Recorder};
+use crate::domain::{cassette, catalog, json::Raw, recording::Recorder};
 
 /// Who answers.
 #[derive(Debug)]
@@ -108,6 +108,15 @@ impl Head {
             retry: those(&is_retry),
             fixture: None,
         }
+    }
+
+    /// What of it a fixture would keep.
+    pub fn kept(&self) -> Vec<(String, String)> {
+        let id = self.request_id.iter().map(|id| ("request-id".to_owned(), id.clone()));
+        let others = self.limits.iter().chain(&self.retry).filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        });
+        id.chain(others).filter(|(name, _)| cassette::keeps_header(name)).collect()
     }
 }
 

@@ -138,7 +138,7 @@ fn help_is_there_for_every_command() {
             &home.told(&format!("sessions {command} --help")),
         );
     }
-    for command in ["export", "import", "list", "lint", "fmt"] {
+    for command in ["export", "import", "list", "lint", "verify", "fmt"] {
         check(
             &format!("help_fixtures_{command}"),
             &home.told(&format!("fixtures {command} --help")),
@@ -251,6 +251,27 @@ async fn no_secret_reaches_a_file() {
     }
     assert_eq!(files.len(), 1, "{:?}", files.keys());
     check("secrets_file", &String::from_utf8(files.into_values().next().unwrap()).unwrap());
+}
+
+#[tokio::test]
+async fn what_the_operator_says_is_taken_out_too() {
+    let home = Home::new();
+    let calls = [asks(json!([user("Where is customer 4711?")]), says("Customer 4711 is out."))];
+    record(&home.ledger(), &calls).await;
+    let settings = home.0.path().join("reprise.toml");
+    let rule = "[[scrub]]\nfind = '(?i)(customer) \\d+'\nreplace = '$1 N'\n";
+    fs::write(&settings, rule).unwrap();
+    let told = home.told("fixtures export --last 1 --config reprise.toml");
+    assert!(told.starts_with("exit code: 0"), "{told}");
+    let files = home.files("fixtures");
+    let (name, bytes) = files.first_key_value().unwrap();
+    let text = String::from_utf8_lossy(bytes);
+    assert!(!name.contains("4711") && !text.contains("4711"), "{name}: {text}");
+    assert!(text.contains("Where is customer N?"), "{text}");
+    assert!(home.told("fixtures lint --config reprise.toml").starts_with("exit code: 0"));
+    fs::write(&settings, "\n[[scrub]]\nfind = '('\nreplace = ''\n").unwrap();
+    let told = home.told("fixtures lint --config reprise.toml");
+    assert!(told.contains("reprise.toml: line 3: find is no regular expression"), "{told}");
 }
 
 #[tokio::test]

@@ -155,9 +155,12 @@ impl Models {
             .iter()
             .map(|model| {
                 let rules = catalog.rules(&model.id);
+                // Fixtures name no names.
+                let known = || catalog.get(&model.id).map(|known| known.name.clone());
+                let name = model.display_name.clone().or_else(known);
                 Listed {
                     id: model.id.clone(),
-                    name: model.display_name.clone().unwrap_or_else(|| model.id.clone()),
+                    name: name.unwrap_or_else(|| model.id.clone()),
                     created: model.created_at.as_deref().map_or(0, unix_seconds),
                     context_window: rules.context_window,
                     max_output: rules.max_output,

@@ -52,7 +52,7 @@ pub(super) fn run(
         return why(key, arguments.json, global, env, out);
     }
     let settings = Config::offline(global, env)?;
-    let Offline { client_key, aliases, anthropic_base_url, sharing, vouched, task_model } =
+    let Offline { client_key, aliases, anthropic_base_url, sharing, vouched, task_model, .. } =
         &settings;
     let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
     let caller = match arguments {

@@ -5,6 +5,7 @@ mod fmt;
 mod import;
 mod lint;
 mod list;
+mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -31,6 +32,14 @@ pub(super) enum Command {
     },
     /// Say what is wrong with fixtures, by file and line
     Lint {
+        #[command(flatten)]
+        files: Files,
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask Claude again what fixtures asked, and say where answers have another shape now
+    Verify {
         #[command(flatten)]
         files: Files,
         /// Print JSON instead of text
@@ -66,6 +75,7 @@ pub(super) fn run(
         Command::Import(files) => import::run(files, global, env, console.out),
         Command::List { files, json } => list::run(files, *json, console.out),
         Command::Lint { files, json } => lint::run(files, global, env, *json, console.out),
+        Command::Verify { files, json } => verify::run(files, global, env, *json, console.out),
         Command::Fmt { files, check } => fmt::run(files, *check, env, console.out),
     }
 }
@@ -80,6 +90,6 @@ fn must_be_wanted(env: Env<'_>, force: bool) -> anyhow::Result<()> {
 }
 
 /// A number of things in words: `1 file`, `2 files`.
-fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

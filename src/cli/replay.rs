@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{Console, secrets::scrubber, serve};
+use super::{Console, fixtures::counted, secrets::scrubber, serve};
 use crate::{
     config::{Config, Env, Flags, GlobalFlags, ReplayFlags},
     domain::cassette::Status,
@@ -38,7 +38,7 @@ pub(super) fn run(
 pub(super) async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
     let shutdown = serve::told_to_stop()?;
     let (strict, asks_key) = (config.replay.strict, config.client_key.is_some());
-    let scrubber = scrubber(config.client_key.as_ref());
+    let scrubber = scrubber(config.client_key.as_ref(), &config.scrub);
     let server = Server::start_replay(config, scrubber).await?;
     let address = server.address()?.to_string();
     let answers = server.answers();
@@ -71,7 +71,8 @@ impl fmt::Display for Welcome {
         let Self { address, fixtures, asks_key } = self;
         let key = if *asks_key { "the key you gave Reprise (REPRISE_API_KEY)" } else { "anything" };
         let version = env!("CARGO_PKG_VERSION");
-        writeln!(f, "\nReprise {version} replays {fixtures} fixtures on http://{address}/v1")?;
+        let fixtures = counted(*fixtures, "fixture");
+        writeln!(f, "\nReprise {version} replays {fixtures} on http://{address}/v1")?;
         writeln!(
             f,
             "  No key and no network are needed: what is not among the fixtures is a 404."
@@ -91,10 +92,11 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status: Status { fixtures, misses, .. }, missed } = self;
         let given = fixtures.iter().filter(|line| line.given > 0).count();
+        let vain = counted(usize::try_from(*misses).unwrap_or(usize::MAX), "request");
         writeln!(
             f,
-            "{given} of {} fixtures were given; {misses} requests found none",
-            fixtures.len()
+            "{given} of {} were given; {vain} found none",
+            counted(fixtures.len(), "fixture")
         )?;
         for miss in missed {
             for (at, line) in miss.lines().enumerate() {

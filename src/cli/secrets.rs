@@ -1,20 +1,22 @@
-//! What must not be in a fixture: the values of this process's variables that are named as secrets are.
+//! What must not be in a fixture: the values of this process's variables that are named as secrets are, the key that
+//! clients must show, and what the operator's own rules find.
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::domain::cassette::{Scrubber, Secret, is_secret_name};
+use crate::{
+    config::process_secrets,
+    domain::cassette::{Rule, Scrubber, Secret},
+};
 
-/// A scrubber that knows the secrets of this process, and the key that clients must show.
-pub(super) fn scrubber(client_key: Option<&SecretString>) -> Scrubber {
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut secrets: Vec<(String, String)> =
-        variables.filter(|(name, _)| is_secret_name(name)).collect();
+/// A scrubber that knows the secrets of this process, and the rules in its settings.
+pub(super) fn scrubber(client_key: Option<&SecretString>, rules: &[Rule]) -> Scrubber {
+    let mut secrets = process_secrets();
     if let Some(key) = client_key {
-        secrets.push(("REPRISE_API_KEY".to_owned(), key.expose_secret().to_owned()));
+        secrets.push(("REPRISE_API_KEY".to_owned(), key.clone()));
     }
     // Always in one order, so that two names of one value always make the same placeholder.
-    secrets.sort();
-    let secrets = secrets.iter().filter_map(|(name, value)| Secret::new(name, value)).collect();
-    Scrubber::new(secrets, Vec::new())
+    secrets.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let secrets =
+        secrets.iter().filter_map(|(name, value)| Secret::new(name, value.expose_secret()));
+    Scrubber::new(secrets.collect(), rules.to_vec())
 }

@@ -157,6 +157,7 @@ pub(super) async fn search(
 /// A line on a terminal that says how far long work is.
 pub(super) struct Progress {
     what: &'static str,
+    of_what: &'static str,
     done: usize,
     of: usize,
     shows: bool,
@@ -167,13 +168,19 @@ const WORTH_TELLING: usize = 50;
 
 impl Progress {
     pub(super) fn new(what: &'static str, of: usize) -> Self {
-        Self { what, done: 0, of, shows: of >= WORTH_TELLING && io::stderr().is_terminal() }
+        Self::of(what, "sessions", of, WORTH_TELLING)
+    }
+
+    /// For other things than sessions, if there are at least `least` of them.
+    pub(super) fn of(what: &'static str, of_what: &'static str, of: usize, least: usize) -> Self {
+        Self { what, of_what, done: 0, of, shows: of >= least && io::stderr().is_terminal() }
     }
 
     pub(super) fn step(&mut self) {
         self.done += 1;
         if self.shows {
-            let _ = write!(io::stderr(), "\r{} {} of {} sessions", self.what, self.done, self.of);
+            let Self { what, of_what, done, of, .. } = self;
+            let _ = write!(io::stderr(), "\r{what} {done} of {of} {of_what}");
         }
     }
 }

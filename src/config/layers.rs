@@ -11,9 +11,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Durability, Env, Error, GlobalFlags, LogFormat, flags::Given};
+use super::{Durability, Env, Error, GlobalFlags, LogFormat, flags::Given, scrub::scrub};
 use crate::domain::{
     alias::{Alias, Aliases},
+    cassette::Rule,
     catalog::Catalog,
 };
 
@@ -61,6 +62,7 @@ pub(super) struct Setting {
 pub(super) struct Layers {
     settings: BTreeMap<&'static str, Setting>,
     pub(super) aliases: Aliases,
+    pub(super) scrub: Vec<Rule>,
 }
 
 impl Layers {
@@ -70,11 +72,11 @@ impl Layers {
         env: Env<'_>,
     ) -> Result<Self, Error> {
         let mut layers = BTreeMap::new();
-        let mut aliases = Aliases::default();
+        let (mut aliases, mut scrub) = (Aliases::default(), Vec::new());
         if let Some(path) =
             global.config.clone().or_else(|| env("REPRISE_CONFIG").map(PathBuf::from))
         {
-            aliases = read_file(&path, &mut layers)?;
+            (aliases, scrub) = read_file(&path, &mut layers)?;
         }
         for &(name, variable) in NAMES {
             if let Some(value) = env(variable) {
@@ -88,7 +90,7 @@ impl Layers {
                 layers.insert(name, Setting { value: value.to_owned(), source });
             }
         }
-        Ok(Self { settings: layers, aliases })
+        Ok(Self { settings: layers, aliases, scrub })
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&Setting> {
@@ -180,7 +182,10 @@ impl Layers {
     }
 }
 
-fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Result<Aliases, Error> {
+fn read_file(
+    path: &Path,
+    layers: &mut BTreeMap<&'static str, Setting>,
+) -> Result<(Aliases, Vec<Rule>), Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::File { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -197,6 +202,9 @@ fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Resul
             }
             continue;
         }
+        if name == "scrub" {
+            continue;
+        }
         let known = NAMES.iter().find(|(known, _)| *known == name);
         let &(known, _) =
             known.ok_or_else(|| Error::Unknown { path: path.to_owned(), name: name.clone() })?;
@@ -207,7 +215,7 @@ fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Resul
         let source = format!("{} in {}", name, path.display());
         layers.insert(known, Setting { value, source });
     }
-    aliases(path, &text)
+    Ok((aliases(path, &text)?, scrub(path, &text)?))
 }
 
 /// The `[[alias]]`es of the file. Read from its text, whose lines an error can name.
@@ -228,7 +236,7 @@ fn aliases(path: &Path, text: &str) -> Result<Aliases, Error> {
 }
 
 /// The line that an error is about, and what is wrong there, without showing it.
-fn located(error: &toml::de::Error, text: &str) -> (usize, String) {
+pub(super) fn located(error: &toml::de::Error, text: &str) -> (usize, String) {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     (before.matches('\n').count() + 1, error.message().to_owned())
 }

@@ -47,13 +47,7 @@ pub(super) fn replay(layers: &Layers) -> Result<Replay, Error> {
     let speed = layers.read_as("speed", "0, 1, or how much faster than recorded", |speed| {
         speed.parse().ok().filter(|speed: &f64| speed.is_finite() && *speed >= 0.0)
     })?;
-    let at_the_end =
-        layers.read_as("at_the_end", "`last`, `error` or `cycle`", |word| match word {
-            "last" => Some(AtTheEnd::Last),
-            "error" => Some(AtTheEnd::Error),
-            "cycle" => Some(AtTheEnd::Cycle),
-            _ => None,
-        })?;
+    let at_the_end = layers.read_as("at_the_end", "`last`, `error` or `cycle`", AtTheEnd::of)?;
     let fixtures = layers.text("fixtures").map_or(FOLDER, |setting| &setting.value);
     Ok(Replay {
         fixtures: fixtures.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect(),

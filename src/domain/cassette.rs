@@ -12,6 +12,7 @@ mod miss;
 mod patterns;
 mod read;
 mod scrub;
+mod shape;
 mod stage;
 mod summary;
 mod tree;
@@ -24,6 +25,7 @@ pub use self::{
     patterns::is_secret_name,
     read::{Finding, Reading, read},
     scrub::{Place, Rule, RuleError, Scrubber, Secret},
+    shape::{Change, Shape},
     stage::{AtTheEnd, Cue, Entry, Line, Stage, Status},
 };
 use super::{
@@ -52,6 +54,8 @@ pub struct Cassette {
     pub client: Option<Client>,
     /// What went upstream; `None` in fixtures written by hand: what the client's request is translated to.
     pub upstream: Option<Asked>,
+    /// What happens when this was given and is the last of the answers to its request; `None`: as for all.
+    pub at_the_end: Option<AtTheEnd>,
     /// What came back.
     pub response: Response,
 }

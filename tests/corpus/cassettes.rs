@@ -38,6 +38,7 @@ fn cassette(exchange: &Value) -> Option<Cassette> {
         recorded: Some("2026-11-25".to_owned()),
         client: Some(client),
         upstream: Some(asked),
+        at_the_end: None,
         response: Response { headers, ..response },
     })
 }

@@ -16,7 +16,7 @@ fn tokens(input: u64, output: u64) -> Tokens {
     Tokens { input, output, ..Tokens::default() }
 }
 
-fn pausing() -> Script {
+pub(crate) fn pausing() -> Script {
     let searching =
         r#"{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{}}"#;
     let answer = Answer::counting(MODEL, tokens(10, 5)).text(&["I search. "]).whole(searching);
@@ -48,7 +48,7 @@ async fn blank_text_is_not_sent_back() {
     assert_eq!(kinds, ["server_tool_use"]);
 }
 
-fn found() -> Script {
+pub(crate) fn found() -> Script {
     let answer = Answer::counting(MODEL, tokens(30, 7));
     Script::sse(answer.text(&["Found."]).tool("toolu_01", "f", &["{}"]).stop("tool_use"))
 }

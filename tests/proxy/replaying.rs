@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     chats::{TITLE, asks_task, of, task_of},
     corpus,
+    paused::{found, pausing},
     support::{
         app::{CHAT, MODEL, Setup, ask, ask_whole, with},
         binary::command,
@@ -124,6 +125,52 @@ async fn a_recorded_chat_is_replayed_with_tools_errors_and_regenerates_in_order(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorded_twice_it_is_the_same_files() {
+    let mut both = Vec::new();
+    for _ in 0..2 {
+        let upstream = Upstream::start().await;
+        let setup = Setup::of(&upstream);
+        let app = setup.start().await;
+        let answer = Answer::of(MODEL).thinking(&["Hm"], "EqQB").text(&["Zażółć ", "gęślą"]);
+        upstream.push(Script::sse(answer.stop("end_turn")).header("request-id", "req_1"));
+        upstream.push(Script::error(400, "invalid_request_error", "no such thing"));
+        of(&app, "ann", "c1", "m1").post(CHAT, &ask("Sing")).await.text().await;
+        app.client().post(CHAT, &ask_whole("fail")).await.text().await;
+        app.stop().await;
+        let folder = export(&setup).await;
+        let plain = |(path, bytes): (PathBuf, Vec<u8>)| {
+            let text = String::from_utf8(bytes).expect("a file of text");
+            let lines = text.lines().filter(|line| !line.starts_with("  \"recorded\""));
+            let name = path.strip_prefix(&folder).expect("within").to_owned();
+            (name, lines.map(str::to_owned).collect::<Vec<_>>())
+        };
+        both.push(files(&folder).into_iter().map(plain).collect::<Vec<_>>());
+    }
+    assert_eq!(both[0].len(), 2);
+    assert_eq!(both[0], both[1]);
+}
+
+/// Each part is a file of its own, and the replay asks for the next as a live answer does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_paused_is_replayed_as_one() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = setup.start().await;
+    upstream.push(pausing());
+    upstream.push(found());
+    let recorded = app.client().post(CHAT, &ask("hi")).await.text().await;
+    app.stop().await;
+    drop(upstream);
+    let folder = export(&setup).await;
+    assert_eq!(files(&folder).len(), 2);
+    let replay = Replay::start(&folder).await.expect("a replay");
+    let replayed = client(&replay).post(CHAT, &ask("hi")).await.text().await;
+    assert_eq!(corpus::of_the_answer(&recorded), corpus::of_the_answer(&replayed));
+    assert!(replay.status().expect("a status").fixtures.iter().all(|line| line.given == 1));
+    replay.finish().await.expect("no misses");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_miss_is_a_404_that_says_what_is_nearest_and_nobody_asks_again() {
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
@@ -151,7 +198,9 @@ async fn a_miss_is_a_404_that_says_what_is_nearest_and_nobody_asks_again() {
         "{error}"
     );
     let models = client(&replay).get("/v1/models").await.json().await;
-    assert!(models["data"].as_array().expect("models").iter().any(|model| model["id"] == MODEL));
+    let named = json!({"id": MODEL, "name": "Claude Haiku 4.5"});
+    let is_named = |model: &&Value| model["id"] == named["id"] && model["name"] == named["name"];
+    assert!(models["data"].as_array().expect("models").iter().any(|model| is_named(&model)));
     let ready = client(&replay).get("/ready").await.json().await;
     assert_eq!((&ready["mode"], &ready["upstream"]["url"]), (&json!("replay"), &json!("replay")));
     let missed = replay.finish().await.expect_err("two misses");

@@ -42,7 +42,7 @@ pub struct Blob {
 impl Cassette {
     /// The text of the file.
     pub fn render(&self) -> Rendered {
-        let Self { recorded, client, upstream, response } = self;
+        let Self { recorded, client, upstream, at_the_end, response } = self;
         let mut blobs = Vec::new();
         let mut file = Fields::new(0);
         file.put("schema", &SCHEMA.to_string());
@@ -70,6 +70,9 @@ impl Cassette {
             }
             fields.put("body", &document(&asked.body, 4, &mut blobs));
             file.put("upstream", &fields.end());
+        }
+        if let Some(policy) = at_the_end {
+            file.put("at_the_end", &encode(policy.name()));
         }
         file.put("response", &render_response(response, &mut blobs));
         Rendered { text: file.end() + "\n", blobs }

@@ -1,7 +1,7 @@
 //! The text of a file as a cassette, and everything that is wrong with it, by its line.
 
 use super::{
-    Asked, Cassette, Client, Event, Response, SCHEMA, Said, keeps_header,
+    Asked, AtTheEnd, Cassette, Client, Event, Response, SCHEMA, Said, keeps_header,
     layout::move_in,
     tree::{Tree, encode, line_at},
 };
@@ -84,7 +84,11 @@ impl File<'_> {
                 return None;
             }
         }
-        self.known(tree, "a fixture", &["schema", "recorded", "client", "upstream", "response"]);
+        self.known(
+            tree,
+            "a fixture",
+            &["schema", "recorded", "client", "upstream", "at_the_end", "response"],
+        );
         let client = tree.get("client").and_then(|client| self.client(client));
         let upstream = tree.get("upstream").and_then(|asked| self.asked(asked));
         if tree.get("client").is_none() && tree.get("upstream").is_none() {
@@ -99,7 +103,18 @@ impl File<'_> {
         };
         let response = self.response(response)?;
         let recorded = self.word(tree, "recorded");
-        Some(Cassette { recorded, client, upstream, response })
+        let at_the_end = match self.word(tree, "at_the_end") {
+            None => None,
+            Some(word) => {
+                let policy = AtTheEnd::of(&word);
+                if policy.is_none() {
+                    let at = tree.get("at_the_end").unwrap_or(tree);
+                    self.wrong(at, "at_the_end is \"last\", \"error\" or \"cycle\"");
+                }
+                policy
+            }
+        };
+        Some(Cassette { recorded, client, upstream, at_the_end, response })
     }
 
     /// A field that is a text, if it is there.

@@ -187,7 +187,7 @@ impl Scrubber {
 
     /// Takes the secrets out of a cassette, and names those that it cannot take out.
     pub fn cassette(&self, cassette: &mut Cassette) -> Vec<Place> {
-        let Cassette { recorded: _, client, upstream, response } = cassette;
+        let Cassette { recorded: _, client, upstream, at_the_end: _, response } = cassette;
         let mut places = Vec::new();
         let bodies = [
             ("client.body", client.as_mut().map(|client| &mut client.body)),

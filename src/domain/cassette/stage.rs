@@ -39,6 +39,27 @@ pub enum AtTheEnd {
     Cycle,
 }
 
+impl AtTheEnd {
+    /// The policy of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        match name {
+            "last" => Some(Self::Last),
+            "error" => Some(Self::Error),
+            "cycle" => Some(Self::Cycle),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Error => "error",
+            Self::Cycle => "cycle",
+        }
+    }
+}
+
 /// All fixtures, and which of them were given.
 #[derive(Debug)]
 pub struct Stage {
@@ -135,17 +156,14 @@ impl Stage {
     /// fixtures of that folder answer.
     pub fn answer(&mut self, asked: &Asked, scenario: Option<&str>) -> Result<Cue<'_>, Miss> {
         let key = asked.key(&self.scrubber);
-        let plays = |at: &usize| {
-            let is = &self.actors[*at].entry.scenario;
-            scenario.is_none_or(|wanted| {
-                is == wanted || is.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
-            })
-        };
+        let plays = |at: &usize| self.actors[*at].entry.is_in(scenario);
         let all = key.and_then(|key| self.by_key.get(&key)).into_iter().flatten();
         let all: Vec<usize> = all.copied().filter(plays).collect();
         let least = all.iter().map(|at| self.actors[*at].given).min();
         let unused = all.iter().position(|at| self.actors[*at].given == 0);
-        let number = match (unused, self.at_the_end) {
+        // The last of them says what comes after it.
+        let own = all.last().and_then(|at| self.actors[*at].entry.cassette.at_the_end);
+        let number = match (unused, own.unwrap_or(self.at_the_end)) {
             (Some(number), _) => Some(number),
             (None, AtTheEnd::Last) => all.len().checked_sub(1),
             (None, AtTheEnd::Error) => None,
@@ -175,11 +193,11 @@ impl Stage {
 
     /// Begins again, in one scenario or in all.
     pub fn reset(&mut self, scenario: Option<&str>) {
-        self.misses = 0;
-        for actor in &mut self.actors {
-            if scenario.is_none_or(|wanted| actor.entry.scenario == wanted) {
-                actor.given = 0;
-            }
+        if scenario.is_none() {
+            self.misses = 0;
+        }
+        for actor in self.actors.iter_mut().filter(|actor| actor.entry.is_in(scenario)) {
+            actor.given = 0;
         }
     }
 
@@ -206,6 +224,16 @@ impl Stage {
     /// All of them.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.actors.iter().map(|actor| &actor.entry)
+    }
+}
+
+impl Entry {
+    /// Whether it is in this folder, or in one within it; all are, where none is named.
+    fn is_in(&self, scenario: Option<&str>) -> bool {
+        scenario.is_none_or(|wanted| {
+            let rest = self.scenario.strip_prefix(wanted);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
     }
 }
 

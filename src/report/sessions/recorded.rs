@@ -93,6 +93,7 @@ async fn one(
         recorded: Some(day(exchange.ended_at)),
         client,
         upstream: Some(asked),
+        at_the_end: None,
         response,
     }))
 }

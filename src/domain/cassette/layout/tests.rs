@@ -58,6 +58,7 @@ fn cassette() -> Cassette {
             betas: vec!["a".to_owned(), "b".to_owned()],
             body: upstream.to_string(),
         }),
+        at_the_end: Some(super::super::AtTheEnd::Cycle),
         response: Response {
             status: 200,
             headers: vec![("request-id".to_owned(), "req_1".to_owned())],

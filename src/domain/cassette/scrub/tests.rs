@@ -87,6 +87,7 @@ fn cassette(upstream: &str, events: &[&str]) -> Cassette {
             betas: Vec::new(),
             body: upstream.to_owned(),
         }),
+        at_the_end: None,
         response: Response {
             status: 200,
             headers: vec![("request-id".to_owned(), format!("req {KEY}"))],

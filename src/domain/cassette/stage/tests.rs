@@ -20,8 +20,13 @@ fn entry(file: &str, question: &str, answer: &str) -> Entry {
         said: Said::Message(json!({"content": answer}).to_string()),
         cut_after: None,
     };
-    let cassette =
-        Cassette { recorded: None, client: None, upstream: Some(asked(question)), response };
+    let cassette = Cassette {
+        recorded: None,
+        client: None,
+        upstream: Some(asked(question)),
+        at_the_end: None,
+        response,
+    };
     let scenario = file.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
     Entry { file: file.to_owned(), scenario, cassette, now: None }
 }
