@@ -1,5 +1,6 @@
 //! The commands: arguments in, report out. `main` gives them the environment and prints what they say.
 
+mod budgets;
 mod cache;
 mod explain;
 mod fixtures;
@@ -45,6 +46,8 @@ enum Command {
     },
     /// Show what was asked, what it cost and what was saved
     Stats(stats::Arguments),
+    /// Show what is spent of the budgets
+    Budgets(budgets::Arguments),
     /// Show what the models cost, and import other prices
     Prices(prices::Arguments),
     /// Delete what is too old or too large
@@ -96,6 +99,7 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         None => serve::run(&flags, &global, env, console),
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
         Some(Command::Stats(arguments)) => stats::run(&arguments, &global, env, console.out),
+        Some(Command::Budgets(arguments)) => budgets::run(&arguments, &global, env, console.out),
         Some(Command::Prices(arguments)) => prices::run(&arguments, &global, env, console.out),
         Some(Command::Prune(arguments)) => prune::run(&arguments, &global, env, console.out),
         Some(Command::Completions { shell }) => {

@@ -25,6 +25,7 @@ pub use self::{
 };
 use crate::domain::{
     alias::{self, Aliases},
+    budget::Budgets,
     cache::{Policy, Sharing, Vouched},
 };
 
@@ -71,6 +72,8 @@ pub struct Config {
     pub log: String,
     /// What the operator named.
     pub aliases: Aliases,
+    /// What may be spent.
+    pub budgets: Budgets,
 }
 
 /// The settings that a command needs which asks nobody.
@@ -150,9 +153,11 @@ pub enum Error {
         /// Why not.
         why: String,
     },
-    /// An alias that is none.
-    #[error("the aliases in the settings file {}: line {line}: {why}", path.display())]
-    AliasShape {
+    /// An alias or a budget that is none.
+    #[error("the {what} in the settings file {}: line {line}: {why}", path.display())]
+    Shape {
+        /// Of which kind.
+        what: &'static str,
         /// Which file.
         path: PathBuf,
         /// Where.
@@ -263,6 +268,7 @@ impl Config {
                 .text("log")
                 .map_or_else(|| "info".to_owned(), |setting| setting.value.clone()),
             aliases: layers.aliases.clone(),
+            budgets: layers.budgets()?,
         };
         let no_auth = layers.switch("no_auth")?;
         if config.client_key.is_none() && !config.host.is_loopback() && !no_auth {
@@ -285,6 +291,12 @@ impl Config {
             task_model: layers.name("task_model")?,
             aliases: layers.aliases,
         })
+    }
+
+    /// What may be spent, and where the ledger is that says what was.
+    pub fn budgets(global: &GlobalFlags, env: Env<'_>) -> Result<(String, Budgets), Error> {
+        let layers = Layers::read(Vec::new(), global, env)?;
+        Ok((layers.database_url(env)?, layers.budgets()?))
     }
 
     /// Where the ledger is, for commands that only read it.

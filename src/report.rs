@@ -1,5 +1,7 @@
 //! Reports: computed from the ledger or from a request, rendered as a table, JSON, CSV or Markdown.
 
+mod budgets;
+mod columns;
 mod explain;
 mod imported;
 mod listing;
@@ -9,6 +11,7 @@ mod sessions;
 pub mod stats;
 mod why;
 
+pub use budgets::{BudgetList, books};
 pub use explain::{Asked, Caller, Estimate, Explanation, Refused};
 pub use imported::{Imported, Place};
 pub use listing::Listing;

@@ -38,12 +38,14 @@ use crate::{
     answer::{self, Answers, Failure, Models},
     config::{Config, Durability},
     domain::{
+        budget::Budgets,
         cache::Reuse,
         cassette::Scrubber,
         catalog::{self, Catalog},
         exchange::{Door, OwnerId},
     },
     fixture::{self, Staging},
+    report,
     store::{self, Ledger},
     upstream::{Pace, Replay, Upstream},
 };
@@ -129,6 +131,8 @@ impl Server {
         let replay = Replay::new(stage, folder.unwrap_or_default(), pace, config.upstream_idle);
         // Every request takes its turn on the stage, and nothing of it is kept.
         config.cache.reuse = Reuse::Off;
+        // Fixtures cost nothing.
+        config.budgets = Budgets::default();
         "sqlite::memory:".clone_into(&mut config.database_url);
         config.anthropic_key.get_or_insert_with(|| "no key is needed".into());
         Self::with(config, Upstream::Replay(Box::new(replay))).await
@@ -152,6 +156,7 @@ impl Server {
         // Imported prices lie over those of the program.
         let prices = ledger.reader().prices().await?;
         let catalog = Catalog::builtin().with_prices(&prices, catalog::day_of(answer::now()));
+        let books = report::books(ledger.reader(), config.budgets, &catalog, answer::now()).await?;
         let settings = answer::Settings {
             cache: config.cache,
             status_line: config.status_line,
@@ -160,7 +165,8 @@ impl Server {
             aliases: Arc::new(config.aliases),
         };
         let answers =
-            Answers::new(upstream, ledger, catalog, tasks.clone(), stop.clone(), settings);
+            Answers::new(upstream, ledger, catalog, tasks.clone(), stop.clone(), settings)
+                .within(books);
         let app = App(Arc::new(Inner {
             models: Models::new(answers.clone()),
             answers,

@@ -198,7 +198,7 @@ impl Ledger {
         let (asked, client) = packed.unwrap_or_default();
         let call = lost::call_column(&opening.call, &client);
         let opening = Arc::new(opening.without_bodies());
-        self.commit(Op::Open(Open { opening, asked, client, call })).await
+        self.commit(Op::Open(Box::new(Open { opening, asked, client, call }))).await
     }
 
     /// Writes that an exchange ended, and its call with it. To be awaited before the client gets its last bytes. Once
@@ -243,7 +243,7 @@ impl Ledger {
             let chain = chain.as_deref();
             let client =
                 chain.map(|chain| Packed::new(chain, &ledger.shared.known)).unwrap_or_default();
-            ledger.enqueue(Op::Call(Call { row, client }), None);
+            ledger.enqueue(Op::Call(Box::new(Call { row, client })), None);
         };
         if bytes < HEAVY {
             write();

@@ -37,6 +37,9 @@ pub struct Flags {
     /// How long Anthropic may be silent [env: REPRISE_UPSTREAM_IDLE_TIMEOUT] [default: 120s]
     #[arg(long, value_name = "TIME")]
     pub upstream_idle_timeout: Option<String>,
+    /// Where the days of budgets begin, as Europe/Berlin [env: REPRISE_TIMEZONE] [default: this machine's]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
     /// `full` survives a power failure, `normal` a crash; for slow disks [env: REPRISE_DURABILITY] [default: full]
     #[arg(long, value_name = "HOW")]
     pub durability: Option<String>,
@@ -147,6 +150,7 @@ impl Flags {
             anthropic_base_url,
             max_body,
             upstream_idle_timeout,
+            timezone,
             durability,
             log_format,
             log,
@@ -161,6 +165,7 @@ impl Flags {
             ("anthropic_base_url", anthropic_base_url),
             ("max_body", max_body),
             ("upstream_idle_timeout", upstream_idle_timeout),
+            ("timezone", timezone),
             ("durability", durability),
             ("log_format", log_format),
             ("log", log),

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -14,6 +15,7 @@ use url::Url;
 use super::{Durability, Env, Error, GlobalFlags, LogFormat, flags::Given};
 use crate::domain::{
     alias::{Alias, Aliases},
+    budget::{Budget, Budgets},
     catalog::Catalog,
 };
 
@@ -44,10 +46,14 @@ const NAMES: &[(&str, &str)] = &[
     ("longest_gap", "REPRISE_LONGEST_GAP"),
     ("at_the_end", "REPRISE_AT_THE_END"),
     ("strict", "REPRISE_STRICT"),
+    ("timezone", "REPRISE_TIMEZONE"),
     ("durability", "REPRISE_DURABILITY"),
     ("log_format", "REPRISE_LOG_FORMAT"),
     ("log", "REPRISE_LOG"),
 ];
+
+/// What only the file can say: lists, and what is in them.
+const LISTS: &[(&str, &str)] = &[("alias", "aliases"), ("budget", "budgets")];
 
 /// A value and where it came from.
 #[derive(Debug)]
@@ -61,6 +67,7 @@ pub(super) struct Setting {
 pub(super) struct Layers {
     settings: BTreeMap<&'static str, Setting>,
     pub(super) aliases: Aliases,
+    budgets: Vec<Budget>,
 }
 
 impl Layers {
@@ -70,11 +77,11 @@ impl Layers {
         env: Env<'_>,
     ) -> Result<Self, Error> {
         let mut layers = BTreeMap::new();
-        let mut aliases = Aliases::default();
+        let (mut aliases, mut budgets) = (Aliases::default(), Vec::new());
         if let Some(path) =
             global.config.clone().or_else(|| env("REPRISE_CONFIG").map(PathBuf::from))
         {
-            aliases = read_file(&path, &mut layers)?;
+            (aliases, budgets) = read_file(&path, &mut layers)?;
         }
         for &(name, variable) in NAMES {
             if let Some(value) = env(variable) {
@@ -88,7 +95,7 @@ impl Layers {
                 layers.insert(name, Setting { value: value.to_owned(), source });
             }
         }
-        Ok(Self { settings: layers, aliases })
+        Ok(Self { settings: layers, aliases, budgets })
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&Setting> {
@@ -138,6 +145,15 @@ impl Layers {
         self.read_as(name, "a time such as 90s, 2h or 30d", time)
     }
 
+    /// What may be spent. Without a word days begin where this machine is.
+    pub(super) fn budgets(&self) -> Result<Budgets, Error> {
+        let zone =
+            self.read_as("timezone", "a time zone such as Europe/Berlin or UTC", |name| {
+                TimeZone::get(name).ok()
+            })?;
+        Ok(Budgets { list: self.budgets.clone(), zone: zone.unwrap_or_else(TimeZone::system) })
+    }
+
     pub(super) fn base_url(&self) -> Result<Url, Error> {
         let expected = "an address such as https://api.anthropic.com";
         let url = self.read_as("anthropic_base_url", expected, |value| {
@@ -180,7 +196,10 @@ impl Layers {
     }
 }
 
-fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Result<Aliases, Error> {
+fn read_file(
+    path: &Path,
+    layers: &mut BTreeMap<&'static str, Setting>,
+) -> Result<(Aliases, Vec<Budget>), Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::File { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -188,12 +207,13 @@ fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Resul
         Error::Toml { path: path.to_owned(), line, why }
     })?;
     for (name, value) in table {
-        if name == "alias" {
+        if let Some((name, what)) = LISTS.iter().find(|(list, _)| *list == name) {
             if !value.is_array() {
-                let begins = |line: &str| line.trim_start().starts_with("[alias");
+                let begins = format!("[{name}");
+                let begins = |line: &str| line.trim_start().starts_with(&begins);
                 let line = text.lines().position(begins).map_or(1, |at| at + 1);
-                let why = "each alias begins with [[alias]], in two brackets".to_owned();
-                return Err(Error::AliasShape { path: path.to_owned(), line, why });
+                let why = format!("each {name} begins with [[{name}]], in two brackets");
+                return Err(Error::Shape { what, path: path.to_owned(), line, why });
             }
             continue;
         }
@@ -207,7 +227,7 @@ fn read_file(path: &Path, layers: &mut BTreeMap<&'static str, Setting>) -> Resul
         let source = format!("{} in {}", name, path.display());
         layers.insert(known, Setting { value, source });
     }
-    aliases(path, &text)
+    Ok((aliases(path, &text)?, budgets(path, &text)?))
 }
 
 /// The `[[alias]]`es of the file. Read from its text, whose lines an error can name.
@@ -221,10 +241,25 @@ fn aliases(path: &Path, text: &str) -> Result<Aliases, Error> {
     let File { alias } = toml::from_str(text).map_err(|error| {
         let (line, why) = located(&error, text);
         let why = why.replace("a nonzero u32", "a whole number of at least 1");
-        Error::AliasShape { path: path.to_owned(), line, why }
+        Error::Shape { what: "aliases", path: path.to_owned(), line, why }
     })?;
     Aliases::new(alias, &Catalog::builtin())
         .map_err(|source| Error::Aliases { path: path.to_owned(), source })
+}
+
+/// The `[[budget]]`s of the file.
+fn budgets(path: &Path, text: &str) -> Result<Vec<Budget>, Error> {
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(default)]
+        budget: Vec<Budget>,
+    }
+
+    let File { budget } = toml::from_str(text).map_err(|error| {
+        let (line, why) = located(&error, text);
+        Error::Shape { what: "budgets", path: path.to_owned(), line, why }
+    })?;
+    Ok(budget)
 }
 
 /// The line that an error is about, and what is wrong there, without showing it.

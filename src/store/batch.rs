@@ -21,9 +21,9 @@ const OVERHEAD: usize = 1024;
 /// One thing to write.
 #[derive(Debug)]
 pub(super) enum Op {
-    Open(Open),
+    Open(Box<Open>),
     Seal(Box<Seal>),
-    Call(Call),
+    Call(Box<Call>),
     Clear(Clear),
 }
 
@@ -61,7 +61,7 @@ impl Op {
         match self {
             Self::Open(open) => [Some(&open.asked), Some(&open.client)],
             Self::Seal(seal) => [Some(&seal.asked), Some(&seal.client)],
-            Self::Call(Call { client, .. }) => [Some(client), None],
+            Self::Call(call) => [Some(&call.client), None],
             Self::Clear(_) => [None, None],
         }
     }
@@ -98,7 +98,8 @@ impl Op {
     /// Lets go of everything but the totals.
     pub(super) fn drop_bodies(&mut self) {
         match self {
-            Self::Open(Open { asked, client, .. }) => {
+            Self::Open(open) => {
+                let Open { asked, client, .. } = &mut **open;
                 asked.drop_bodies();
                 client.drop_bodies();
             }
@@ -108,7 +109,7 @@ impl Op {
                 client.drop_bodies();
                 *recording = None;
             }
-            Self::Call(Call { client, .. }) => client.drop_bodies(),
+            Self::Call(call) => call.client.drop_bodies(),
             Self::Clear(_) => {}
         }
     }
@@ -186,7 +187,7 @@ pub(super) async fn insert_all(
     let mut clears = Vec::new();
     for op in ops {
         match op {
-            Op::Open(open) => opens.push(open),
+            Op::Open(open) => opens.push(&**open),
             Op::Seal(seal) => {
                 seals.push(&**seal);
                 calls.extend(CallLine::of_seal(seal));
