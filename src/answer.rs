@@ -251,12 +251,12 @@ impl Answers {
     /// Parses, translates and keys a request: work without waiting, but for large ones long work.
     async fn read(&self, ask: Ask, asker: &Asker) -> Result<Question, Error> {
         let is_large = ask.body().len() > LARGE_REQUEST;
-        let sharing = self.settings.cache.sharing;
+        let policy = &self.settings.cache;
         let parsed = if is_large {
-            let asker = asker.clone();
-            self.tasks.spawn_blocking(move || Parsed::of(ask, &asker, sharing)).await??
+            let (asker, policy) = (asker.clone(), policy.clone());
+            self.tasks.spawn_blocking(move || Parsed::of(ask, &asker, &policy)).await??
         } else {
-            Parsed::of(ask, asker, sharing)?
+            Parsed::of(ask, asker, policy)?
         };
         let originals = self.originals(parsed.refs(), &parsed.scope.to_string()).await;
         let house = House {

@@ -2,6 +2,8 @@
 
 mod budgets;
 mod cache;
+mod config;
+mod doctor;
 mod explain;
 mod fixtures;
 mod ping;
@@ -69,6 +71,10 @@ enum Command {
         #[command(subcommand)]
         command: fixtures::Command,
     },
+    /// Look at all that a server needs, and say what to do
+    Doctor(doctor::Arguments),
+    /// Show the settings, and where each came from
+    Config(config::Arguments),
     /// Print what makes a shell complete commands
     Completions {
         /// For which shell
@@ -102,6 +108,8 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         Some(Command::Budgets(arguments)) => budgets::run(&arguments, &global, env, console.out),
         Some(Command::Prices(arguments)) => prices::run(&arguments, &global, env, console.out),
         Some(Command::Prune(arguments)) => prune::run(&arguments, &global, env, console.out),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments, &global, env, console.out),
+        Some(Command::Config(arguments)) => config::run(&arguments, &global, env, console.out),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "reprise", &mut script);

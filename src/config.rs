@@ -2,8 +2,10 @@
 //! read nowhere else. Secrets are [`SecretString`]s and are never shown.
 
 mod cache;
+mod effective;
 mod flags;
 mod ids;
+mod keep;
 mod layers;
 mod replay;
 
@@ -16,11 +18,13 @@ use std::{
 use secrecy::SecretString;
 use url::Url;
 
-use self::layers::{Layers, durability, log_format, size};
+use self::layers::{Layers, durability, log_format};
 pub use self::{
+    effective::Effective,
     flags::{CacheFlags, Flags, GlobalFlags, OpenWebUiFlags, ReplayFlags},
     ids::IdHeaders,
-    layers::time,
+    keep::Keep,
+    layers::{Layer, size, time},
     replay::{Mode, Replay},
 };
 use crate::domain::{
@@ -74,6 +78,8 @@ pub struct Config {
     pub aliases: Aliases,
     /// What may be spent.
     pub budgets: Budgets,
+    /// How long what is kept.
+    pub keep: Keep,
 }
 
 /// The settings that a command needs which asks nobody.
@@ -268,6 +274,7 @@ impl Config {
                 .text("log")
                 .map_or_else(|| "info".to_owned(), |setting| setting.value.clone()),
             aliases: layers.aliases.clone(),
+            keep: keep::keep(layers, &layers.budgets()?)?,
             budgets: layers.budgets()?,
         };
         let no_auth = layers.switch("no_auth")?;

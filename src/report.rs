@@ -2,6 +2,7 @@
 
 mod budgets;
 mod columns;
+pub mod doctor;
 mod explain;
 mod imported;
 mod listing;
@@ -12,6 +13,7 @@ pub mod stats;
 mod why;
 
 pub use budgets::{BudgetList, books};
+pub use columns::columns;
 pub use explain::{Asked, Caller, Estimate, Explanation, Refused};
 pub use imported::{Imported, Place};
 pub use listing::Listing;

@@ -8,6 +8,7 @@
 
 mod batch;
 mod chain;
+pub mod checkup;
 mod clear;
 mod error;
 mod hot;

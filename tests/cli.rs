@@ -322,6 +322,31 @@ async fn budgets_are_told_before_and_after_something_is_spent() {
 }
 
 #[test]
+fn settings_are_told_with_where_they_came_from() {
+    let home = Home::new();
+    let file = home.write(
+        "reprise.toml",
+        "max_body = \"1MiB\"\nadmin_key = \"hush-admin\"\n[[alias]]\nid = \"sage\"\nmodel = \"m\"\n\
+         [[budget]]\nlimit = 2\nper = \"day\"\nuser = \"*\"\n",
+    );
+    let arguments = ["config", "--config", &file, "--port", "9000", "--api-key", "hush-client"];
+    let mut command = home.reprise(&arguments);
+    let command = command.env("REPRISE_CACHE_TTL", "2h").env("ANTHROPIC_API_KEY", "sk-ant-hush");
+    let told =
+        told(command.env("REPRISE_DATABASE_URL", "sqlite:x.db").env("REPRISE_TIMEZONE", "UTC"));
+    assert!(!told.contains("hush"), "{told}");
+    home.check("config", &told);
+    let json = self::told(command.arg("--json"));
+    assert!(!json.contains("hush") && json.contains("\"from\": \"flag\""), "{json}");
+    home.check("config_invalid", &home.told(&["config", "--port", "http"]));
+    home.check(
+        "help_config",
+        home.told(&["config", "--help"]).split("\nSettings:").next().unwrap(),
+    );
+    home.check("help_doctor", &home.told(&["doctor", "--help"]));
+}
+
+#[test]
 fn shells_can_complete_commands() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish"] {
@@ -355,6 +380,8 @@ async fn serve_refuses_what_cannot_be_meant() {
     refused_file("budget_no_limit", "port = 1\n\n[[budget]]\nper = \"day\"\n");
     refused_file("budget_no_list", "[budget]\nlimit = 1\nper = \"day\"\n");
     refused_file("budget_bad_part", "[[budget]]\nlimit = 1\nper = \"day\"\nwarn_at = 80\n");
+    let budget = "keep_totals = \"7d\"\n[[budget]]\nlimit = 1\nper = \"month\"\n";
+    refused_file("budget_outlives_totals", budget);
     refused("serve_bad_zone", &["--timezone", "Berlin"]);
     refused("serve_missing_file", &["--config", &home.path("nowhere.toml")]);
     refused("serve_open_to_all", &["--host", "0.0.0.0"]);

@@ -182,6 +182,7 @@ impl Question {
             directives: asker.directives,
             caller: self.caller(before),
             temporary: asker.is_temporary(),
+            forgotten_user: self.forgotten_user,
             reaches_out: self.said.reaches_out(),
             running: false,
             stored: None,
@@ -195,6 +196,6 @@ impl Question {
             (Caller::Chat(_), Some(chat), Some(message)) => Some((chat.clone(), message.clone())),
             (Caller::Chat(_) | Caller::Nameless, ..) => return None,
         };
-        asker.is_kept().then(|| Place { key: self.key, door: self.said.door(), message })
+        self.is_kept(asker).then(|| Place { key: self.key, door: self.said.door(), message })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{Durability, Env, Error, GlobalFlags, LogFormat, flags::Given};
@@ -19,38 +19,69 @@ use crate::domain::{
     catalog::Catalog,
 };
 
-/// The names in the environment and in the file, by flag.
-const NAMES: &[(&str, &str)] = &[
-    ("host", "REPRISE_HOST"),
-    ("port", "REPRISE_PORT"),
-    ("api_key", "REPRISE_API_KEY"),
-    ("no_auth", "REPRISE_NO_AUTH"),
-    ("admin_key", "REPRISE_ADMIN_KEY"),
-    ("anthropic_api_key", "ANTHROPIC_API_KEY"),
-    ("anthropic_base_url", "ANTHROPIC_BASE_URL"),
-    ("database_url", "REPRISE_DATABASE_URL"),
-    ("max_body", "REPRISE_MAX_BODY"),
-    ("upstream_idle_timeout", "REPRISE_UPSTREAM_IDLE_TIMEOUT"),
-    ("cache", "REPRISE_CACHE"),
-    ("cache_scope", "REPRISE_CACHE_SCOPE"),
-    ("cache_ttl", "REPRISE_CACHE_TTL"),
-    ("task_ttl", "REPRISE_TASK_TTL"),
-    ("web_ttl", "REPRISE_WEB_TTL"),
-    ("task_model", "REPRISE_TASK_MODEL"),
-    ("no_status_line", "REPRISE_NO_STATUS_LINE"),
-    ("id_headers", "REPRISE_ID_HEADERS"),
-    ("user_jwt_secret", "REPRISE_USER_JWT_SECRET"),
-    ("mode", "REPRISE_MODE"),
-    ("fixtures", "REPRISE_FIXTURES"),
-    ("speed", "REPRISE_SPEED"),
-    ("longest_gap", "REPRISE_LONGEST_GAP"),
-    ("at_the_end", "REPRISE_AT_THE_END"),
-    ("strict", "REPRISE_STRICT"),
-    ("timezone", "REPRISE_TIMEZONE"),
-    ("durability", "REPRISE_DURABILITY"),
-    ("log_format", "REPRISE_LOG_FORMAT"),
-    ("log", "REPRISE_LOG"),
+/// All settings but the lists that only the file can say.
+pub(super) const NAMES: &[Known] = &[
+    Known::of("host", "REPRISE_HOST", "127.0.0.1"),
+    Known::of("port", "REPRISE_PORT", "8000"),
+    Known::secret("api_key", "REPRISE_API_KEY"),
+    Known::of("no_auth", "REPRISE_NO_AUTH", "false"),
+    Known::secret("admin_key", "REPRISE_ADMIN_KEY"),
+    Known::secret("anthropic_api_key", "ANTHROPIC_API_KEY"),
+    Known::of("anthropic_base_url", "ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+    Known::unset("database_url", "REPRISE_DATABASE_URL"),
+    Known::of("max_body", "REPRISE_MAX_BODY", "32MiB"),
+    Known::of("upstream_idle_timeout", "REPRISE_UPSTREAM_IDLE_TIMEOUT", "120s"),
+    Known::of("cache", "REPRISE_CACHE", "all"),
+    Known::of("cache_scope", "REPRISE_CACHE_SCOPE", "user"),
+    Known::of("cache_ttl", "REPRISE_CACHE_TTL", "30d"),
+    Known::unset("task_ttl", "REPRISE_TASK_TTL"),
+    Known::of("web_ttl", "REPRISE_WEB_TTL", "off"),
+    Known::unset("no_store_users", "REPRISE_NO_STORE_USERS"),
+    Known::unset("task_model", "REPRISE_TASK_MODEL"),
+    Known::of("no_status_line", "REPRISE_NO_STATUS_LINE", "false"),
+    Known::unset("id_headers", "REPRISE_ID_HEADERS"),
+    Known::secret("user_jwt_secret", "REPRISE_USER_JWT_SECRET"),
+    Known::of("mode", "REPRISE_MODE", "live"),
+    Known::of("fixtures", "REPRISE_FIXTURES", "fixtures"),
+    Known::of("speed", "REPRISE_SPEED", "0"),
+    Known::of("longest_gap", "REPRISE_LONGEST_GAP", "5s"),
+    Known::of("at_the_end", "REPRISE_AT_THE_END", "last"),
+    Known::of("strict", "REPRISE_STRICT", "false"),
+    Known::unset("timezone", "REPRISE_TIMEZONE"),
+    Known::unset("keep_bodies", "REPRISE_KEEP_BODIES"),
+    Known::unset("keep_totals", "REPRISE_KEEP_TOTALS"),
+    Known::unset("max_size", "REPRISE_MAX_SIZE"),
+    Known::of("durability", "REPRISE_DURABILITY", "full"),
+    Known::of("log_format", "REPRISE_LOG_FORMAT", "text"),
+    Known::of("log", "REPRISE_LOG", "info"),
 ];
+
+/// What a setting is called, and what it says when nobody says anything.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// In the file; with hyphens the flag.
+    pub(super) name: &'static str,
+    /// In the environment.
+    pub(super) variable: &'static str,
+    /// `None`: nothing, or something that depends on the machine.
+    pub(super) default: Option<&'static str>,
+    /// Whether it must not be shown.
+    pub(super) secret: bool,
+}
+
+impl Known {
+    const fn of(name: &'static str, variable: &'static str, default: &'static str) -> Self {
+        Self { name, variable, default: Some(default), secret: false }
+    }
+
+    const fn unset(name: &'static str, variable: &'static str) -> Self {
+        Self { name, variable, default: None, secret: false }
+    }
+
+    const fn secret(name: &'static str, variable: &'static str) -> Self {
+        Self { name, variable, default: None, secret: true }
+    }
+}
 
 /// What only the file can say: lists, and what is in them.
 const LISTS: &[(&str, &str)] = &[("alias", "aliases"), ("budget", "budgets")];
@@ -60,6 +91,21 @@ const LISTS: &[(&str, &str)] = &[("alias", "aliases"), ("budget", "budgets")];
 pub(super) struct Setting {
     pub(super) value: String,
     pub(super) source: String,
+    pub(super) layer: Layer,
+}
+
+/// Which layer a value came from, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// A flag.
+    Flag,
+    /// A variable of the environment.
+    Variable,
+    /// The settings file.
+    File,
+    /// Nobody said anything.
+    Default,
 }
 
 /// The strongest value of each setting, and what only the file can say.
@@ -68,6 +114,8 @@ pub(super) struct Layers {
     settings: BTreeMap<&'static str, Setting>,
     pub(super) aliases: Aliases,
     budgets: Vec<Budget>,
+    /// The settings file.
+    pub(super) file: Option<PathBuf>,
 }
 
 impl Layers {
@@ -78,24 +126,25 @@ impl Layers {
     ) -> Result<Self, Error> {
         let mut layers = BTreeMap::new();
         let (mut aliases, mut budgets) = (Aliases::default(), Vec::new());
-        if let Some(path) =
-            global.config.clone().or_else(|| env("REPRISE_CONFIG").map(PathBuf::from))
-        {
-            (aliases, budgets) = read_file(&path, &mut layers)?;
+        let file = global.config.clone().or_else(|| env("REPRISE_CONFIG").map(PathBuf::from));
+        if let Some(path) = &file {
+            (aliases, budgets) = read_file(path, &mut layers)?;
         }
-        for &(name, variable) in NAMES {
+        for &Known { name, variable, .. } in NAMES {
             if let Some(value) = env(variable) {
-                layers.insert(name, Setting { value, source: variable.to_owned() });
+                let source = variable.to_owned();
+                layers.insert(name, Setting { value, source, layer: Layer::Variable });
             }
         }
         let database = ("database_url", global.database_url.as_deref());
         for (name, value) in given.into_iter().chain([database]) {
             if let Some(value) = value {
                 let source = format!("--{}", name.replace('_', "-"));
-                layers.insert(name, Setting { value: value.to_owned(), source });
+                layers
+                    .insert(name, Setting { value: value.to_owned(), source, layer: Layer::Flag });
             }
         }
-        Ok(Self { settings: layers, aliases, budgets })
+        Ok(Self { settings: layers, aliases, budgets, file })
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&Setting> {
@@ -115,7 +164,7 @@ impl Layers {
         expected: &'static str,
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let Some(Setting { value, source }) = self.text(name) else { return Ok(None) };
+        let Some(Setting { value, source, .. }) = self.text(name) else { return Ok(None) };
         let invalid =
             || Error::Invalid { source_name: source.clone(), value: value.clone(), expected };
         read(value.trim()).map(Some).ok_or_else(invalid)
@@ -162,7 +211,7 @@ impl Layers {
         });
         let url = match (url, self.text("anthropic_base_url")) {
             // A password would be shown with the value.
-            (Err(_), Some(Setting { value, source })) if value.contains(['@', '?', '#']) => {
+            (Err(_), Some(Setting { value, source, .. })) if value.contains(['@', '?', '#']) => {
                 return Err(Error::Address { source_name: source.clone() });
             }
             (url, _) => url?,
@@ -217,15 +266,18 @@ fn read_file(
             }
             continue;
         }
-        let known = NAMES.iter().find(|(known, _)| *known == name);
-        let &(known, _) =
+        let known = NAMES.iter().find(|known| known.name == name);
+        let &Known { name: known, .. } =
             known.ok_or_else(|| Error::Unknown { path: path.to_owned(), name: name.clone() })?;
         let value = match value {
             toml::Value::String(text) => text,
+            toml::Value::Array(list) if list.iter().all(toml::Value::is_str) => {
+                list.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(",")
+            }
             other => other.to_string(),
         };
         let source = format!("{} in {}", name, path.display());
-        layers.insert(known, Setting { value, source });
+        layers.insert(known, Setting { value, source, layer: Layer::File });
     }
     Ok((aliases(path, &text)?, budgets(path, &text)?))
 }
@@ -269,7 +321,7 @@ fn located(error: &toml::de::Error, text: &str) -> (usize, String) {
 }
 
 /// Bytes, or a number with KiB, MiB or GiB.
-pub(super) fn size(text: &str) -> Option<usize> {
+pub fn size(text: &str) -> Option<usize> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
     let unit = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,

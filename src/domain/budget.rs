@@ -116,6 +116,18 @@ fn nano(dollars: f64) -> NanoDollars {
     NanoDollars((dollars * 1e9).round() as i64)
 }
 
+impl fmt::Display for Budget {
+    /// `$2.00 a day for each user`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", dollars(self.limit), self.per)?;
+        match &self.whose {
+            Whose::Everyone => Ok(()),
+            Whose::User(user) => write!(f, " for {user}"),
+            Whose::EachUser => write!(f, " for each user"),
+        }
+    }
+}
+
 impl Budget {
     fn is_about(&self, user: Option<&str>) -> bool {
         match &self.whose {

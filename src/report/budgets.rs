@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{columns, numbers::percent};
+use super::{columns::columns, numbers::percent};
 use crate::{
     domain::{
         budget::{self, Books, Budgets, Per, Spent, Standing, Whose},
@@ -138,7 +138,7 @@ impl fmt::Display for BudgetList {
         }
         let head = ["of", "limit", "spent", "", "state", "until"].map(str::to_owned);
         let lines = self.budgets.iter().map(|line| line.words.clone());
-        columns::write(f, &std::iter::once(head).chain(lines).collect::<Vec<_>>())?;
+        columns(f, &std::iter::once(head).chain(lines).collect::<Vec<_>>())?;
         let at_least: u64 = self.budgets.iter().map(|line| line.at_least).sum();
         if at_least > 0 {
             writeln!(f, "≥   at least this much, because calls ended early")?;

@@ -3,10 +3,7 @@
 use std::fmt;
 
 /// Writes each line with its columns under those of the others. The last may be as long as it likes.
-pub(super) fn write<const N: usize>(
-    f: &mut fmt::Formatter<'_>,
-    lines: &[[String; N]],
-) -> fmt::Result {
+pub fn columns<const N: usize>(f: &mut fmt::Formatter<'_>, lines: &[[String; N]]) -> fmt::Result {
     let width = |column: usize| {
         lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default()
     };

@@ -127,7 +127,9 @@ fn forwarded(reason: Reason) -> (&'static str, String) {
     let word = match reason {
         Reason::Nothing => return ("miss", String::new()),
         Reason::Stale => return ("stale", String::new()),
-        Reason::NoStore | Reason::Temporary | Reason::Off | Reason::NoTtl => "bypass",
+        Reason::NoStore | Reason::Temporary | Reason::UserNoStore | Reason::Off | Reason::NoTtl => {
+            "bypass"
+        }
         Reason::NoCache
         | Reason::AskedBefore
         | Reason::NoChatId

@@ -341,3 +341,25 @@ async fn what_one_end_user_was_told_no_other_is() {
         assert!(was_hit(app.client().post(CHAT, &by(id)).await).await, "{id}");
     }
 }
+
+#[tokio::test]
+async fn of_a_user_whom_the_operator_wants_forgotten_only_totals_are_kept() {
+    let upstream = Upstream::start().await;
+    upstream.always(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
+    let app = Setup::of(&upstream).set("REPRISE_NO_STORE_USERS", "ann, eve").start().await;
+    let how = async |user: &str| {
+        let reply = crate::chats::of(&app, user, "c1", "m1").post(CHAT, &ask("a secret")).await;
+        let how = crate::chats::status(&reply);
+        reply.text().await;
+        how
+    };
+    for user in ["ann", "eve", "ann"] {
+        assert_eq!(how(user).await, "fwd=bypass; detail=user-no-store", "{user}");
+    }
+    assert!(app.ledger().bodies().await.is_empty());
+    assert_eq!(how("bob").await, "fwd=miss; stored");
+    let ledger = app.stop().await;
+    let calls = ledger.calls().await;
+    let by: Vec<_> = calls.iter().map(|call| call.answered_by.as_str()).collect();
+    assert_eq!(by, ["bypass", "bypass", "bypass", "miss"]);
+}
