@@ -48,7 +48,7 @@ pub use self::{
     clear::Clearing,
     error::Error,
     past::Past,
-    read::{MOST_PARTS, ModelTotals, Reader},
+    read::{MOST_PARTS, Reader},
     record::{CallEnd, CallFacts, CallRow, Found, Opening, Sealing, Stored},
     rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallLine, ExchangeRow, SessionRow},

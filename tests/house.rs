@@ -120,7 +120,6 @@ const EXCEPT: &[(&str, &str, &str)] = &[
         "no setting: all values that must not be in a fixture, whatever their names",
     ),
     ("src/cli/ping.rs", "HTTP/1.1 200", "a client of our own door, which reads one line of HTTP"),
-    ("src/store/read.rs", "status >= 400", "errors are counted where the rows are"),
     ("src/store/rollup/row.rs", "status >= 400", "errors are counted where the rows are"),
     ("src/store/sqlite.rs", "static MIGRATIONS", "the embedded migrations, which are a constant"),
     (

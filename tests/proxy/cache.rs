@@ -1,5 +1,6 @@
 //! A repeat costs nothing and is the same answer; what is not a repeat is asked anew.
 
+use reprise::domain::exchange::AnsweredBy;
 use serde_json::{Value, json};
 
 use crate::{
@@ -85,10 +86,12 @@ async fn a_repeat_is_the_same_answer_and_asks_nobody() {
         assert_eq!(hit.exchange, exchange);
         assert_eq!((hit.cost, Some(hit.saved)), (Some(0), calls[0].cost));
     }
-    let totals = ledger.totals().await;
-    assert_eq!(totals.len(), 1);
-    assert_eq!((totals[0].calls, totals[0].misses, totals[0].hits, totals[0].errors), (4, 1, 3, 0));
-    assert_eq!(totals[0].saved.0, 3 * totals[0].cost.0);
+    let total = ledger.stats().await.total;
+    let answered = [(AnsweredBy::Hit, 3), (AnsweredBy::Miss, 1)].into();
+    assert_eq!((total.calls, &total.answered_by), (4, &answered));
+    assert!(total.errors.is_empty());
+    let cost = total.cost.nano_dollars.expect("a price");
+    assert_eq!(total.saved.ledger.nano_dollars, Some(3 * cost));
 }
 
 #[tokio::test]
