@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use jiff::{Timestamp, tz::TimeZone};
-use reprise::domain::{
-    budget::{Books, Budget, Budgets, Priced, Refusal, Spent},
-    exchange::{Cost, NanoDollars, UnixMillis},
+use reprise::{
+    domain::{
+        budget::{Books, Budget, Budgets, Priced, Refusal, Spent},
+        exchange::{Cost, NanoDollars, UnixMillis},
+    },
+    report::BudgetList,
 };
 
 fn budget(toml: &str) -> Budget {
@@ -148,4 +151,21 @@ fn what_is_no_budget_is_refused() {
     ] {
         assert!(toml::from_str::<Budget>(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn the_readme_shows_budgets_as_they_are_told() {
+    let readme = include_str!("../README.md");
+    // Its own settings file, too.
+    let block = readme.split("```toml\n").find(|block| block.starts_with("timezone")).unwrap();
+    let file: toml::Table = block.split("```").next().unwrap().parse().unwrap();
+    let list =
+        file["budget"].as_array().unwrap().iter().map(|budget| budget.clone().try_into().unwrap());
+    let zone = TimeZone::get(file["timezone"].as_str().unwrap()).unwrap();
+    let mut books = Books::new(Budgets { list: list.collect(), zone }, at(NOON));
+    let paid = |nano| Cost::Exact(NanoDollars(nano)).into();
+    books.pay(at("2026-11-20T12:00:00Z"), Some("bob"), paid(12_886_700_000));
+    books.pay(at(NOON), Some("ann"), paid(2_031_200_000));
+    let told = BudgetList::of(&books).to_string();
+    assert!(readme.contains(&format!("$ reprise budgets\n{told}```")), "{told}");
 }
