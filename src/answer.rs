@@ -14,6 +14,7 @@ mod live;
 mod models;
 pub mod playback;
 mod pump;
+mod purse;
 mod question;
 mod recall;
 mod sealing;
@@ -41,6 +42,7 @@ use self::{
     desk::Desk,
     learned::Learned,
     playback::Payer,
+    purse::Purse,
     question::{House, Parsed, Question},
     recall::Recalled,
 };
@@ -48,6 +50,7 @@ use crate::{
     domain::{
         alias::Aliases,
         anthropic,
+        budget::{Books, Notice},
         cache::{CacheKey, Freshness, Keep, Policy, Reason},
         catalog::Catalog,
         exchange::{CallId, Door, ExchangeId, UnixMillis},
@@ -77,6 +80,8 @@ pub struct Answers {
     recalled: Arc<Recalled>,
     /// What is being asked, and by whom.
     desk: Arc<Desk>,
+    /// What is spent of the budgets.
+    purse: Arc<Purse>,
     /// When it was last said that Open WebUI sends no ids, in unix milliseconds.
     warned_at: Arc<AtomicI64>,
     settings: Settings,
@@ -117,6 +122,8 @@ pub struct Answer {
     pub key: CacheKey,
     /// Who pays.
     pub payer: Payer,
+    /// A budget that is nearly spent.
+    pub budget: Option<Notice>,
     /// An event for the client's eye before the answer.
     pub status_line: Option<String>,
     /// Whether the client wants a stream, and of what kind.
@@ -178,9 +185,16 @@ impl Answers {
             learned: Arc::default(),
             recalled: Arc::default(),
             desk: Arc::default(),
+            purse: Arc::default(),
             warned_at: Arc::default(),
             settings,
         }
+    }
+
+    /// The same, as far as the budgets of `books` allow, in which stands what was spent before.
+    #[must_use]
+    pub fn within(self, books: Books) -> Self {
+        Self { purse: Arc::new(Purse::new(books)), ..self }
     }
 
     /// Answers one call. The answer has begun when this returns: with its first event, or whole.
@@ -197,6 +211,9 @@ impl Answers {
             Source::Upstream(order) => self.ask(order, &question, asker, at),
             Source::Nobody(reason) => {
                 return Err(Error::Failed(Arc::new(Failure::NotCached(reason))));
+            }
+            Source::NoMoney(refusal) => {
+                return Err(Error::Failed(Arc::new(Failure::Budget(refusal))));
             }
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
@@ -238,12 +255,12 @@ impl Answers {
     /// Parses, translates and keys a request: work without waiting, but for large ones long work.
     async fn read(&self, ask: Ask, asker: &Asker) -> Result<Question, Error> {
         let is_large = ask.body().len() > LARGE_REQUEST;
-        let sharing = self.settings.cache.sharing;
+        let policy = &self.settings.cache;
         let parsed = if is_large {
-            let asker = asker.clone();
-            self.tasks.spawn_blocking(move || Parsed::of(ask, &asker, sharing)).await??
+            let (asker, policy) = (asker.clone(), policy.clone());
+            self.tasks.spawn_blocking(move || Parsed::of(ask, &asker, &policy)).await??
         } else {
-            Parsed::of(ask, asker, sharing)?
+            Parsed::of(ask, asker, policy)?
         };
         let originals = self.originals(parsed.refs(), &parsed.scope.to_string()).await;
         let house = House {

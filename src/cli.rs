@@ -1,6 +1,9 @@
 //! The commands: arguments in, report out. `main` gives them the environment and prints what they say.
 
+mod budgets;
 mod cache;
+mod config;
+mod doctor;
 mod explain;
 mod fixtures;
 mod ping;
@@ -45,6 +48,8 @@ enum Command {
     },
     /// Show what was asked, what it cost and what was saved
     Stats(stats::Arguments),
+    /// Show what is spent of the budgets
+    Budgets(budgets::Arguments),
     /// Show what the models cost, and import other prices
     Prices(prices::Arguments),
     /// Delete what is too old or too large
@@ -66,6 +71,10 @@ enum Command {
         #[command(subcommand)]
         command: fixtures::Command,
     },
+    /// Look at all that a server needs, and say what to do
+    Doctor(doctor::Arguments),
+    /// Show the settings, and where each came from
+    Config(config::Arguments),
     /// Print what makes a shell complete commands
     Completions {
         /// For which shell
@@ -96,8 +105,11 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         None => serve::run(&flags, &global, env, console),
         Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
         Some(Command::Stats(arguments)) => stats::run(&arguments, &global, env, console.out),
+        Some(Command::Budgets(arguments)) => budgets::run(&arguments, &global, env, console.out),
         Some(Command::Prices(arguments)) => prices::run(&arguments, &global, env, console.out),
         Some(Command::Prune(arguments)) => prune::run(&arguments, &global, env, console.out),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments, &global, env, console.out),
+        Some(Command::Config(arguments)) => config::run(&arguments, &global, env, console.out),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "reprise", &mut script);

@@ -2,8 +2,10 @@
 //! read nowhere else. Secrets are [`SecretString`]s and are never shown.
 
 mod cache;
+mod effective;
 mod flags;
 mod ids;
+mod keep;
 mod layers;
 mod replay;
 mod scrub;
@@ -17,15 +19,18 @@ use std::{
 use secrecy::SecretString;
 use url::Url;
 
-use self::layers::{Layers, durability, log_format, size};
+use self::layers::{Layers, durability, log_format};
 pub use self::{
+    effective::Effective,
     flags::{CacheFlags, Flags, GlobalFlags, OpenWebUiFlags, ReplayFlags},
     ids::IdHeaders,
-    layers::time,
+    keep::Keep,
+    layers::{Layer, size, time},
     replay::{Mode, Replay},
 };
 use crate::domain::{
     alias::{self, Aliases},
+    budget::Budgets,
     cache::{Policy, Sharing, Vouched},
     cassette::{Rule, is_secret_name},
 };
@@ -75,6 +80,10 @@ pub struct Config {
     pub aliases: Aliases,
     /// What is taken out of fixtures, besides what looks like a secret.
     pub scrub: Vec<Rule>,
+    /// What may be spent.
+    pub budgets: Budgets,
+    /// How long what is kept.
+    pub keep: Keep,
 }
 
 /// The settings that a command needs which asks nobody.
@@ -158,9 +167,11 @@ pub enum Error {
         /// Why not.
         why: String,
     },
-    /// An alias that is none.
-    #[error("the aliases in the settings file {}: line {line}: {why}", path.display())]
-    AliasShape {
+    /// An alias or a budget that is none.
+    #[error("the {what} in the settings file {}: line {line}: {why}", path.display())]
+    Shape {
+        /// Of which kind.
+        what: &'static str,
         /// Which file.
         path: PathBuf,
         /// Where.
@@ -297,6 +308,8 @@ impl Config {
                 .map_or_else(|| "info".to_owned(), |setting| setting.value.clone()),
             aliases: layers.aliases.clone(),
             scrub: layers.scrub.clone(),
+            keep: keep::keep(layers, &layers.budgets()?)?,
+            budgets: layers.budgets()?,
         };
         let no_auth = layers.switch("no_auth")?;
         if config.client_key.is_none() && !config.host.is_loopback() && !no_auth {
@@ -320,6 +333,12 @@ impl Config {
             aliases: layers.aliases,
             scrub: layers.scrub,
         })
+    }
+
+    /// What may be spent, and where the ledger is that says what was.
+    pub fn budgets(global: &GlobalFlags, env: Env<'_>) -> Result<(String, Budgets), Error> {
+        let layers = Layers::read(Vec::new(), global, env)?;
+        Ok((layers.database_url(env)?, layers.budgets()?))
     }
 
     /// Where the ledger is, for commands that only read it.

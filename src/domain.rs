@@ -2,6 +2,7 @@
 
 pub mod alias;
 pub mod anthropic;
+pub mod budget;
 pub mod cache;
 pub mod cassette;
 pub mod catalog;

@@ -32,7 +32,7 @@
 //! - [`fixture`]: fixture files on disk.
 //! - [`store`]: the ledger; all SQL. Sums for reports (`rollup`) and pruning stand beside the way of a request.
 //! - [`domain`]: pure. Both wire dialects and the translation between them, recordings, cache keys, the catalog of
-//!   models and dated prices, money and its sums. No IO, no clock, no randomness: everything enters as an argument.
+//!   models and dated prices, money, its sums and budgets. No IO, no clock, no randomness: everything enters as an argument.
 //!
 //! `tests/house.rs` holds the arrows and the absences.
 //!
@@ -48,7 +48,7 @@
 //!    that `answer/choose.rs` gathers: what the ledger has and who asked before ([`store::Ledger::find`]), what is running
 //!    (`answer/desk.rs`, which also lets one of many ask and the others join, under one lock). A recording from the
 //!    ledger, or the one that is running, is read by a call without an exchange of its own (`answer/sources.rs`,
-//!    `answer/guest.rs`).
+//!    `answer/guest.rs`). Where Claude would be asked, a budget ([`domain::budget`]) may forbid it (`answer/purse.rs`).
 //! 4. Otherwise a pump is spawned (`answer/pump.rs`). It commits a row in `running`, sends the request
 //!    ([`upstream::Upstream::send`]), and appends what each read of the network brings to a live recording
 //!    (`answer/live.rs`), looking only at the few events that the ledger's row needs. What upstream refuses by name is

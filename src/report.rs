@@ -1,5 +1,8 @@
 //! Reports: computed from the ledger or from a request, rendered as a table, JSON, CSV or Markdown.
 
+mod budgets;
+mod columns;
+pub mod doctor;
 mod explain;
 mod imported;
 mod listing;
@@ -9,6 +12,8 @@ mod sessions;
 pub mod stats;
 mod why;
 
+pub use budgets::{BudgetList, books};
+pub use columns::columns;
 pub use explain::{Asked, Caller, Estimate, Explanation, Refused};
 pub use imported::{Imported, Place};
 pub use listing::Listing;

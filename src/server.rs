@@ -15,9 +15,10 @@ mod operator;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -36,15 +37,20 @@ use uuid::Uuid;
 use self::{auth::Auth, caller::Callers, dialect::Dialect, error::Rejection};
 use crate::{
     answer::{self, Answers, Failure, Models},
-    config::{Config, Durability},
+    config::{Config, Durability, Keep},
     domain::{
+        budget::Budgets,
         cache::Reuse,
         cassette::Scrubber,
         catalog::{self, Catalog},
         exchange::{Door, OwnerId},
     },
     fixture::{self, Staging},
-    store::{self, Ledger},
+    report,
+    store::{
+        self, Ledger,
+        prune::{self, Limits, Whose},
+    },
     upstream::{Pace, Replay, Upstream},
 };
 
@@ -54,6 +60,9 @@ const GRACE: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_secs(3);
 /// How long the ledger may take to write what it has.
 const WRITING: Duration = Duration::from_secs(5);
+
+/// How long a start may take to let go of what is not to be kept.
+const PRUNING: Duration = Duration::from_secs(20);
 
 /// A server that has its port and its ledger, and waits for its first connection.
 #[derive(Debug)]
@@ -129,6 +138,9 @@ impl Server {
         let replay = Replay::new(stage, folder.unwrap_or_default(), pace, config.upstream_idle);
         // Every request takes its turn on the stage, and nothing of it is kept.
         config.cache.reuse = Reuse::Off;
+        // Fixtures cost nothing.
+        config.budgets = Budgets::default();
+        config.keep = Keep::default();
         config.anthropic_key.get_or_insert_with(|| "no key is needed".into());
         Self::with(config, Upstream::Replay(Box::new(replay))).await
     }
@@ -146,11 +158,13 @@ impl Server {
             },
             ..store::Options::new(&config.database_url)
         };
+        prune_at_start(&config).await?;
         let ledger =
             Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &writing).await?;
         // Imported prices lie over those of the program.
         let prices = ledger.reader().prices().await?;
         let catalog = Catalog::builtin().with_prices(&prices, catalog::day_of(answer::now()));
+        let books = report::books(ledger.reader(), config.budgets, &catalog, answer::now()).await?;
         let settings = answer::Settings {
             cache: config.cache,
             status_line: config.status_line,
@@ -159,7 +173,8 @@ impl Server {
             aliases: Arc::new(config.aliases),
         };
         let answers =
-            Answers::new(upstream, ledger, catalog, tasks.clone(), stop.clone(), settings);
+            Answers::new(upstream, ledger, catalog, tasks.clone(), stop.clone(), settings)
+                .within(books);
         let app = App(Arc::new(Inner {
             models: Models::new(answers.clone()),
             answers,
@@ -197,6 +212,38 @@ impl Server {
             tracing::warn!(unfinished = writing.len(), "the ledger did not end");
         }
     }
+}
+
+/// Lets go of what the operator does not want to keep any more. Before the ledger is opened: nobody believes yet that
+/// something is there which goes. What is not done in time is done at a later start.
+async fn prune_at_start(config: &Config) -> Result<(), StartError> {
+    let Keep { bodies, totals, bytes } = config.keep;
+    if config.keep == Keep::default() {
+        return Ok(());
+    }
+    let limits = Limits {
+        whose: Whose::Everyone,
+        keep_bodies: bodies,
+        keep_totals: totals,
+        max_bytes: bytes,
+    };
+    let began = Instant::now();
+    let mut watch = |_| {
+        if began.elapsed() < PRUNING { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    let owner = OwnerId::new(Uuid::now_v7());
+    match prune::run(&config.database_url, owner, &limits, answer::now(), &mut watch).await {
+        Ok(pruned) => tracing::info!(?pruned, "the ledger is pruned"),
+        // The first start makes it.
+        Err(store::Error::Missing { .. }) => {}
+        Err(error @ store::Error::InUse { .. }) => return Err(error.into()),
+        // A server that cannot prune, for want of room perhaps, can still serve.
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the ledger cannot be pruned; it is served as it is");
+        }
+    }
+    Ok(())
 }
 
 /// The status that a client gets: what the ledger notes for a call.

@@ -8,6 +8,7 @@
 
 mod batch;
 mod chain;
+pub mod checkup;
 mod clear;
 mod error;
 mod hot;
@@ -47,7 +48,7 @@ pub use self::{
     clear::Clearing,
     error::Error,
     past::Past,
-    read::{MOST_PARTS, ModelTotals, Reader},
+    read::{MOST_PARTS, Reader},
     record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored, Turn},
     rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallLine, ExchangeRow, SessionRow},

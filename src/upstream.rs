@@ -5,6 +5,7 @@
 
 mod error;
 mod http;
+mod probe;
 mod replay;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use self::error::text;
 pub use self::{
     error::Error,
     http::{Http, bare},
+    probe::{Seen, Welcome, probe},
     replay::{Pace, Replay},
 };
 use crate::domain::{cassette, catalog, json::Raw, recording::Recorder};

@@ -304,6 +304,48 @@ async fn prune_says_what_it_deletes() {
     home.check("prune_bad_time", &home.told(&["prune", "--keep-bodies", "long"]));
 }
 
+#[tokio::test]
+async fn budgets_are_told_before_and_after_something_is_spent() {
+    let home = Home::new();
+    home.check("budgets_none", &home.told(&["budgets"]));
+    let budgets = "timezone = \"UTC\"\n[[budget]]\nlimit = 20\nper = \"month\"\n\n\
+         [[budget]]\nlimit = 0.5\nper = \"day\"\nuser = \"*\"\n";
+    let file = home.write("reprise.toml", budgets);
+    let asked = || home.told(&["budgets", "--config", &file]);
+    let dated = |told: String| {
+        let day =
+            |word: &str| if word.starts_with("20") { "[DAY]".to_owned() } else { word.to_owned() };
+        told.split(' ').map(day).collect::<Vec<_>>().join(" ")
+    };
+    home.check("budgets_unspent", &dated(asked()));
+    home.check("help_budgets", &home.told(&["budgets", "--help"]));
+}
+
+#[test]
+fn settings_are_told_with_where_they_came_from() {
+    let home = Home::new();
+    let file = home.write(
+        "reprise.toml",
+        "max_body = \"1MiB\"\nadmin_key = \"hush-admin\"\n[[alias]]\nid = \"sage\"\nmodel = \"m\"\n\
+         [[budget]]\nlimit = 2\nper = \"day\"\nuser = \"*\"\n",
+    );
+    let arguments = ["config", "--config", &file, "--port", "9000", "--api-key", "hush-client"];
+    let mut command = home.reprise(&arguments);
+    let command = command.env("REPRISE_CACHE_TTL", "2h").env("ANTHROPIC_API_KEY", "sk-ant-hush");
+    let told =
+        told(command.env("REPRISE_DATABASE_URL", "sqlite:x.db").env("REPRISE_TIMEZONE", "UTC"));
+    assert!(!told.contains("hush"), "{told}");
+    home.check("config", &told);
+    let json = self::told(command.arg("--json"));
+    assert!(!json.contains("hush") && json.contains("\"from\": \"flag\""), "{json}");
+    home.check("config_invalid", &home.told(&["config", "--port", "http"]));
+    home.check(
+        "help_config",
+        home.told(&["config", "--help"]).split("\nSettings:").next().unwrap(),
+    );
+    home.check("help_doctor", &home.told(&["doctor", "--help"]));
+}
+
 #[test]
 fn shells_can_complete_commands() {
     let home = Home::new();
@@ -326,15 +368,21 @@ async fn serve_refuses_what_cannot_be_meant() {
     refused("serve_unknown_setting", &["--config", &file]);
     let torn = home.write("torn.toml", "port = [");
     refused("serve_torn_file", &["--config", &torn]);
-    let refused_alias = |name: &str, text: &str| {
+    let refused_file = |name: &str, text: &str| {
         let file = home.write(&format!("{name}.toml"), text);
         refused(name, &["--config", &file]);
     };
-    refused_alias("alias_unknown_key", "[[alias]]\nid = \"a\"\nmodel = \"m\"\ncolour = \"red\"\n");
-    refused_alias("alias_without_model", "port = 1\n\n[[alias]]\nid = \"a\"\n");
-    refused_alias("alias_no_list", "[alias]\nid = \"a\"\nmodel = \"m\"\n");
-    refused_alias("alias_no_tokens", "[[alias]]\nid = \"a\"\nmodel = \"m\"\nmax_tokens = 0\n");
-    refused_alias("alias_of_a_model", "[[alias]]\nid = \"claude-opus-5-5\"\nmodel = \"m\"\n");
+    refused_file("alias_unknown_key", "[[alias]]\nid = \"a\"\nmodel = \"m\"\ncolour = \"red\"\n");
+    refused_file("alias_without_model", "port = 1\n\n[[alias]]\nid = \"a\"\n");
+    refused_file("alias_no_list", "[alias]\nid = \"a\"\nmodel = \"m\"\n");
+    refused_file("alias_no_tokens", "[[alias]]\nid = \"a\"\nmodel = \"m\"\nmax_tokens = 0\n");
+    refused_file("alias_of_a_model", "[[alias]]\nid = \"claude-opus-5-5\"\nmodel = \"m\"\n");
+    refused_file("budget_no_limit", "port = 1\n\n[[budget]]\nper = \"day\"\n");
+    refused_file("budget_no_list", "[budget]\nlimit = 1\nper = \"day\"\n");
+    refused_file("budget_bad_part", "[[budget]]\nlimit = 1\nper = \"day\"\nwarn_at = 80\n");
+    let budget = "keep_totals = \"7d\"\n[[budget]]\nlimit = 1\nper = \"month\"\n";
+    refused_file("budget_outlives_totals", budget);
+    refused("serve_bad_zone", &["--timezone", "Berlin"]);
     refused("serve_missing_file", &["--config", &home.path("nowhere.toml")]);
     refused("serve_open_to_all", &["--host", "0.0.0.0"]);
     refused("serve_blank_key", &["--api-key", ""]);

@@ -44,6 +44,7 @@ fn policy() -> Policy {
         ttl: HOUR,
         task_ttl: BTreeMap::new(),
         web_ttl: None,
+        no_store_users: ["ann".to_owned()].into(),
     }
 }
 
@@ -53,6 +54,7 @@ fn facts(caller: Caller<'_>) -> Facts<'_> {
         directives: Directives::default(),
         caller,
         temporary: false,
+        forgotten_user: false,
         reaches_out: false,
         running: false,
         stored: None,
@@ -75,6 +77,10 @@ fn temporary(facts: Facts<'static>) -> Facts<'static> {
     Facts { temporary: true, ..facts }
 }
 
+fn forgotten(facts: Facts<'static>) -> Facts<'static> {
+    Facts { forgotten_user: true, ..facts }
+}
+
 const HIT: Verdict =
     Verdict::Hit(Freshness { age: Duration::from_mins(10), ttl: Duration::from_mins(50) });
 
@@ -93,11 +99,21 @@ fn check(policy: &Policy, table: &[(&str, Facts<'static>, Verdict)]) {
 }
 
 #[test]
+fn a_user_is_forgotten_by_the_operators_list() {
+    let policy = policy();
+    assert_eq!(
+        [Some("ann"), Some("anna"), None].map(|user| policy.forgets(user)),
+        [true, false, false]
+    );
+}
+
+#[test]
 fn each_row_of_the_table() {
     check(
         &policy(),
         &[
             ("no-store", says("no-store", stored(Caller::Plain)), pass(Reason::NoStore)),
+            ("a forgotten user", forgotten(stored(FIRST)), pass(Reason::UserNoStore)),
             ("a temporary chat", temporary(stored(FIRST)), pass(Reason::Temporary)),
             ("no-cache", says("no-cache", stored(Caller::Plain)), ask(Reason::NoCache)),
             ("only-if-cached, and it is", says("only-if-cached", stored(Caller::Plain)), HIT),
@@ -145,6 +161,19 @@ fn rows_that_could_contradict() {
             ),
             ("no-store, running", says("no-store", running(facts(TAGS))), pass(Reason::NoStore)),
             ("no-store, regenerated", says("no-store", stored(REGENERATED)), pass(Reason::NoStore)),
+            ("forgotten, running", forgotten(running(facts(TAGS))), pass(Reason::UserNoStore)),
+            ("forgotten, regenerated", forgotten(stored(REGENERATED)), pass(Reason::UserNoStore)),
+            (
+                "forgotten, no-cache",
+                says("no-cache", forgotten(facts(FIRST))),
+                pass(Reason::UserNoStore),
+            ),
+            (
+                "forgotten, only-if-cached",
+                says("only-if-cached", forgotten(stored(FIRST))),
+                Verdict::Refuse(Reason::UserNoStore),
+            ),
+            ("forgotten, temporary", forgotten(temporary(facts(FIRST))), pass(Reason::Temporary)),
             ("temporary, running", temporary(running(facts(TAGS))), pass(Reason::Temporary)),
             ("temporary, regenerated", temporary(stored(REGENERATED)), pass(Reason::Temporary)),
             ("temporary, a task", temporary(stored(TAGS)), pass(Reason::Temporary)),
@@ -275,6 +304,7 @@ fn all() -> impl Iterator<Item = Facts<'static>> {
                             directives: Directives::parse(control),
                             caller,
                             temporary,
+                            forgotten_user: false,
                             reaches_out,
                             running,
                             stored,
@@ -292,10 +322,12 @@ fn what_holds_whatever_the_facts() {
         .into_iter()
         .flat_map(|reuse| [None, Some(HOUR)].map(|web_ttl| Policy { reuse, web_ttl, ..policy() }));
     for policy in policies {
-        for facts in all() {
+        let both = |facts| [facts, Facts { forgotten_user: true, ..facts }];
+        for facts in all().flat_map(both) {
             let verdict = decide(&facts, &policy);
-            let Facts { directives, caller, temporary, running, stored, .. } = facts;
-            let nothing_kept = directives.no_store || temporary;
+            let Facts { directives, caller, temporary, forgotten_user, running, stored, .. } =
+                facts;
+            let nothing_kept = directives.no_store || temporary || forgotten_user;
             match verdict {
                 Verdict::Hit(_) => {
                     assert!(stored.is_some() && !nothing_kept && !directives.no_cache, "{facts:?}");

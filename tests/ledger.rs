@@ -8,15 +8,21 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use reprise::{
     domain::{
         cache::{Asked, CacheKey},
+        catalog::Catalog,
         chain::{Chain, Hash},
         exchange::{
             AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
             OwnerId, Tokens, UnixMillis,
         },
         recording::{Recorder, Recording},
+    },
+    report::{
+        Stats,
+        stats::{By, Group, Money, Period},
     },
     store::{
         CallEnd, CallFacts, CallRow, Durability, Durable, Error, Ledger, Opening, Options, Reader,
@@ -29,9 +35,13 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
-const EVER: UnixMillis = UnixMillis(0);
-const NEVER: UnixMillis = UnixMillis(i64::MAX);
 const GRACE: Duration = Duration::from_secs(10);
+
+/// What a report says of all calls.
+async fn stats(ledger: &Ledger) -> Stats {
+    let (catalog, period) = (Catalog::builtin(), Period::ever(TimeZone::UTC));
+    Stats::of(ledger.reader(), &catalog, &period, &[By::Model]).await.unwrap()
+}
 
 fn key(n: u128) -> CacheKey {
     CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes())
@@ -325,16 +335,20 @@ async fn totals_tell_money_spent_from_money_saved(ledger: &Ledger) {
     ledger.record(hit(34, AnsweredBy::Collapsed));
     settled(ledger).await;
 
-    let totals = ledger.reader().totals(EVER..NEVER).await.unwrap();
-    let [served, asked] = &totals[..] else { panic!("{totals:?}") };
-    assert_eq!((&*served.model, &*asked.model), ("claude-served", "claude"));
-    assert_eq!((served.calls, served.misses, served.hits, served.collapsed), (4, 2, 1, 1));
-    assert_eq!((served.prompt_tokens, served.output_tokens), (14, 10));
-    assert_eq!((served.cost, served.at_least, served.unpriced), (NanoDollars(2_234), 1, 0));
-    assert_eq!((served.saved, served.errors), (NanoDollars(2_468), 0));
-    assert_eq!((asked.cost, asked.unpriced, asked.errors), (NanoDollars(0), 1, 1));
-    let later = ledger.reader().totals(UnixMillis(NOW.0 + 1)..NEVER).await.unwrap();
-    assert!(later.is_empty());
+    let stats = stats(ledger).await;
+    let [served, asked] = &stats.groups[..] else { panic!("{stats:?}") };
+    let model = |group: &Group| group.of["model"].clone().unwrap();
+    assert_eq!((&*model(served), &*model(asked)), ("claude-served", "claude"));
+    let (served, asked) = (&served.numbers, &asked.numbers);
+    let answered = [(AnsweredBy::Hit, 1), (AnsweredBy::Miss, 2), (AnsweredBy::Collapsed, 1)].into();
+    assert_eq!((served.calls, &served.answered_by), (4, &answered));
+    assert_eq!((served.tokens.prompt(), served.tokens.output), (14, 10));
+    let money = |money: Money| (money.nano_dollars, money.at_least, money.unpriced);
+    assert_eq!(money(served.cost), (Some(2_234), 1, 0));
+    assert_eq!(money(served.saved.ledger), (Some(1_234), 0, 0));
+    assert_eq!(money(served.saved.collapsed), (Some(1_234), 0, 0));
+    assert!(served.errors.is_empty());
+    assert_eq!((money(asked.cost), asked.errors.len()), ((None, 0, 1), 1));
 }
 
 async fn one_bad_row_does_not_take_others_along(ledger: &Ledger) {
@@ -512,8 +526,9 @@ async fn what_a_dead_process_left_running_is_lost() {
          and user_id = 'ann' and chat_id = 'chat 1' and task = 'title_generation'",
     );
     assert_eq!(found.await, 1);
-    let totals = ledger.reader().totals(EVER..NEVER).await.unwrap();
-    assert_eq!((totals[0].misses, totals[0].at_least, totals[0].errors), (1, 1, 1));
+    let lost = stats(&ledger).await.total;
+    assert_eq!(lost.answered_by, [(AnsweredBy::Miss, 1)].into());
+    assert_eq!((lost.cost.at_least, lost.errors), (1, [("lost".to_owned(), 1)].into()));
     assert!(ledger.find(&key(1)).await.unwrap().is_none());
 }
 
@@ -571,8 +586,8 @@ async fn what_the_earlier_parts_of_a_lost_answer_cost_is_counted() {
 
     let ledger = bench.open().await;
     assert_eq!(lost_call(&bench).await, (2_468, 10, 1));
-    let totals = ledger.reader().totals(EVER..NEVER).await.unwrap();
-    assert_eq!((totals[0].cost, totals[0].at_least), (NanoDollars(2_468), 1));
+    let cost = stats(&ledger).await.total.cost;
+    assert_eq!((cost.nano_dollars, cost.at_least), (Some(2_468), 1));
 }
 
 #[tokio::test]
@@ -623,8 +638,7 @@ async fn what_is_committed_is_in_the_files_already() {
     let options = Options::new(format!("sqlite://{}", copy.display()));
     let after = bench.open_with(&options).await.unwrap();
     assert!(after.find(&key(1)).await.unwrap().is_some());
-    let totals = after.reader().totals(EVER..NEVER).await.unwrap();
-    assert_eq!(totals.iter().map(|model| model.calls).sum::<u64>(), 2);
+    assert_eq!(stats(&after).await.total.calls, 2);
 }
 
 #[tokio::test]

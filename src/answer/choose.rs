@@ -13,7 +13,9 @@ use super::{
 use crate::{
     domain::{
         anthropic,
+        budget::{Notice, Priced, Refusal},
         cache::{self, Asked, CacheKey, Caller, Facts, Freshness, Reason, Verdict},
+        catalog,
         exchange::{ExchangeId, UnixMillis},
         open_webui,
     },
@@ -34,6 +36,8 @@ pub(super) enum Source {
     Upstream(Order),
     /// Nobody: only the ledger may, and does not for this reason.
     Nobody(Reason),
+    /// Nobody: only Claude could, and no budget allows it.
+    NoMoney(Refusal),
 }
 
 impl Answers {
@@ -65,7 +69,8 @@ impl Answers {
         };
         let mut stored = if looks { self.look(&question.key).await } else { None };
         let exchange = ExchangeId::new(Uuid::now_v7());
-        let turn = self.desk.take_turn(place, exchange, |running| {
+        let admit = || self.admit(question, at);
+        let decide = |running| {
             // What was running a moment ago may be whole by now.
             if looks && running == Running::No {
                 stored = self.ledger.newest(&question.key).or_else(|| stored.take());
@@ -73,7 +78,8 @@ impl Answers {
             let stored = stored.as_ref().map(|stored| stored.ended_at);
             let running = running == Running::Yes;
             cache::decide(&Facts { running, stored, ..facts(before) }, policy)
-        });
+        };
+        let turn = self.desk.take_turn(place, exchange, decide, admit);
         match (turn, stored) {
             (desk::Turn::Joined(reader, exchange), _) => Source::Running(reader, exchange),
             (desk::Turn::Hit(freshness), Some(stored)) if is_readable(&stored) => {
@@ -85,8 +91,12 @@ impl Answers {
             (desk::Turn::Hit(_), _) if asker.directives.only_if_cached => {
                 Source::Nobody(Reason::Nothing)
             }
-            (desk::Turn::Hit(_), _) => Source::Upstream(self.desk.order_alone(exchange)),
+            (desk::Turn::Hit(_), _) => match admit() {
+                Ok(notice) => Source::Upstream(self.desk.order_alone(exchange, notice)),
+                Err(refusal) => Source::NoMoney(refusal),
+            },
             (desk::Turn::Nobody(reason), _) => Source::Nobody(reason),
+            (desk::Turn::NoMoney(refusal), _) => Source::NoMoney(refusal),
             (desk::Turn::Asks(order), _) => {
                 if order.reason == Reason::NoChatId {
                     self.warn_of_no_ids(at);
@@ -94,6 +104,17 @@ impl Answers {
                 Source::Upstream(order)
             }
         }
+    }
+
+    /// Whether a budget lets Claude be asked.
+    fn admit(&self, question: &Question, at: UnixMillis) -> Result<Option<Notice>, Refusal> {
+        let model = question.said.model();
+        self.purse.admit(at, question.user.as_deref(), model, || {
+            match self.catalog().price_on(model, catalog::day_of(at)) {
+                Some(_) => Priced::Yes,
+                None => Priced::No,
+            }
+        })
     }
 
     /// Claims the key for the chat, where it matters who asked before; and the answer to the user's message, because a
@@ -177,6 +198,7 @@ impl Question {
             directives: asker.directives,
             caller: self.caller(before),
             temporary: asker.temporary,
+            forgotten_user: self.forgotten_user,
             reaches_out: self.said.reaches_out(),
             running: false,
             stored: None,
@@ -203,6 +225,6 @@ impl Question {
             (Caller::Chat(_), Some(chat), Some(message)) => Some((chat.clone(), message.clone())),
             (Caller::Chat(_) | Caller::Nameless, ..) => return None,
         };
-        asker.is_kept().then(|| Place { key: self.key, door: self.said.door(), message })
+        self.is_kept(asker).then(|| Place { key: self.key, door: self.said.door(), message })
     }
 }

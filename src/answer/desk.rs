@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::live::{self, Entrance, Reader, Writer};
 use crate::domain::{
+    budget::{Notice, Refusal},
     cache::{Asked, CacheKey, Freshness, Keep, Reason, Verdict},
     exchange::{Door, ExchangeId},
 };
@@ -67,6 +68,8 @@ pub(super) enum Turn {
     Asks(Order),
     /// Nobody: only the ledger may, and does not for this reason.
     Nobody(Reason),
+    /// Nobody: only Claude could, and no budget allows it.
+    NoMoney(Refusal),
 }
 
 /// An exchange that is to be had.
@@ -77,6 +80,8 @@ pub(super) struct Order {
     pub reason: Reason,
     /// What of it is kept.
     pub keep: Keep,
+    /// A budget that is nearly spent.
+    pub notice: Option<Notice>,
     /// What it is written into.
     pub writer: Writer,
     /// The call's own reader of it.
@@ -160,12 +165,13 @@ impl Desk {
     }
 
     /// Lets `decide` choose, who is told whether there is something to join. What it chooses has happened when this
-    /// returns: the call has joined, or it asks and others can join.
+    /// returns: the call has joined, or it asks, if `admit` lets it, and others can join.
     pub(super) fn take_turn(
         self: &Arc<Self>,
         place: Option<Place>,
         exchange: ExchangeId,
         mut decide: impl FnMut(Running) -> Verdict,
+        admit: impl FnOnce() -> Result<Option<Notice>, Refusal>,
     ) -> Turn {
         let mut state = self.lock();
         if let Some(place) = &place
@@ -180,12 +186,19 @@ impl Desk {
             Verdict::Refuse(reason) => return Turn::Nobody(reason),
             Verdict::Join => unreachable!("it was said that there is nothing to join"),
         };
-        Turn::Asks(state.order(self, exchange, reason, keep, place))
+        match admit() {
+            Ok(notice) => Turn::Asks(state.order(self, exchange, (reason, keep), notice, place)),
+            Err(refusal) => Turn::NoMoney(refusal),
+        }
     }
 
     /// An exchange that nobody joins, because what the ledger has is of no use.
-    pub(super) fn order_alone(self: &Arc<Self>, exchange: ExchangeId) -> Order {
-        self.lock().order(self, exchange, Reason::Nothing, Keep::Answer, None)
+    pub(super) fn order_alone(
+        self: &Arc<Self>,
+        exchange: ExchangeId,
+        notice: Option<Notice>,
+    ) -> Order {
+        self.lock().order(self, exchange, (Reason::Nothing, Keep::Answer), notice, None)
     }
 
     /// What is running now.
@@ -217,8 +230,8 @@ impl State {
         &mut self,
         desk: &Arc<Desk>,
         exchange: ExchangeId,
-        reason: Reason,
-        keep: Keep,
+        (reason, keep): (Reason, Keep),
+        notice: Option<Notice>,
         place: Option<Place>,
     ) -> Order {
         let (writer, reader) = live::start();
@@ -227,6 +240,6 @@ impl State {
             self.places.insert(place.clone(), exchange);
         }
         let seat = Seat { desk: Arc::clone(desk), exchange, place };
-        Order { exchange, reason, keep, writer, reader, seat }
+        Order { exchange, reason, keep, notice, writer, reader, seat }
     }
 }

@@ -1,7 +1,7 @@
 //! Why a question that could be read got no whole answer: matched exhaustively where it becomes HTTP.
 
 use crate::{
-    domain::{anthropic::StreamError, cache::Reason, openai, translate},
+    domain::{anthropic::StreamError, budget::Refusal, cache::Reason, openai, translate},
     upstream,
 };
 
@@ -26,6 +26,9 @@ pub enum Failure {
         .0.as_str()
     )]
     NotCached(Reason),
+    /// No budget lets Claude be asked.
+    #[error(transparent)]
+    Budget(#[from] Refusal),
 }
 
 impl Failure {
@@ -45,6 +48,8 @@ impl Failure {
             Self::TooLarge => "too_large",
             Self::ShuttingDown => "shutdown",
             Self::NotCached(_) => "not_cached",
+            Self::Budget(Refusal::Spent { .. }) => "insufficient_quota",
+            Self::Budget(Refusal::Unpriced { .. }) => "unpriced",
         }
     }
 
@@ -66,6 +71,14 @@ impl Failure {
             Self::Upstream(_) | Self::Stream(_) | Self::TooLarge => ours("upstream_unavailable"),
             Self::ShuttingDown => ours("shutting_down"),
             Self::NotCached(_) => ours("not_cached"),
+            Self::Budget(Refusal::Spent { .. }) => {
+                openai::Error { kind: "insufficient_quota", ..ours("insufficient_quota") }
+            }
+            Self::Budget(Refusal::Unpriced { .. }) => openai::Error {
+                kind: "invalid_request_error",
+                param: Some("model".to_owned()),
+                ..ours("model_unpriced")
+            },
         }
     }
 }

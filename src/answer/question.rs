@@ -13,7 +13,7 @@ use crate::{
     domain::{
         alias::Aliases,
         anthropic::{Native, Texts},
-        cache::{self, CacheKey, Directives, KeyHolder, Scope, Sharing, Vouched},
+        cache::{self, CacheKey, Directives, KeyHolder, Policy, Scope, Vouched},
         catalog::Catalog,
         chain::Chain,
         exchange::{AnswerRef, AnsweredBy, CallId, UnixMillis},
@@ -80,6 +80,8 @@ pub(super) struct Question {
     pub(super) chats: Chats,
     /// Who asks, as the headers say, or else the body.
     pub(super) user: Option<String>,
+    /// Whether nothing that this user says may be kept.
+    pub(super) forgotten_user: bool,
     /// Open WebUI's word for a background call, as it says it or as the request looks.
     pub(super) task: Option<String>,
     /// What the client really sent.
@@ -89,6 +91,13 @@ pub(super) struct Question {
     pub(super) follows_tools: bool,
     /// How the client wants its answer.
     pub(super) form: Arc<Form>,
+}
+
+impl Question {
+    /// Whether anything that is said may be kept.
+    pub(super) fn is_kept(&self, asker: &Asker) -> bool {
+        asker.is_kept() && !self.forgotten_user
+    }
 }
 
 /// What a call is understood with. Cheap to clone.
@@ -110,6 +119,7 @@ pub(super) struct Parsed {
     /// Among whom answers are shared.
     pub(super) scope: Scope,
     user: Option<String>,
+    forgotten_user: bool,
 }
 
 enum What {
@@ -119,7 +129,7 @@ enum What {
 
 impl Parsed {
     /// Reads a body in the dialect that it is in.
-    pub(super) fn of(ask: Ask, asker: &Asker, sharing: Sharing) -> Result<Self, Error> {
+    pub(super) fn of(ask: Ask, asker: &Asker, policy: &Policy) -> Result<Self, Error> {
         let (what, stated) = match ask {
             Ask::Chat(body) => {
                 let request = Box::new(openai::Request::parse(&body)?);
@@ -134,8 +144,9 @@ impl Parsed {
         };
         let user = asker.user.clone().or(stated);
         let stated = user.as_deref().map(|user| (user, asker.vouched));
-        let scope = Scope::of(sharing, asker.holder.clone(), stated, asker.chat.as_deref());
-        Ok(Self { what, scope, user })
+        let scope = Scope::of(policy.sharing, asker.holder.clone(), stated, asker.chat.as_deref());
+        let forgotten_user = policy.forgets(user.as_deref());
+        Ok(Self { what, scope, user, forgotten_user })
     }
 
     /// The earlier answers that it names. A client that speaks for itself has its history.
@@ -153,10 +164,13 @@ impl Parsed {
         house: &House,
         originals: &Originals,
     ) -> Result<Question, Error> {
-        let Self { what, scope, user } = self;
+        let Self { what, scope, user, forgotten_user } = self;
         let House { catalog, aliases, task_model, upstream } = house;
-        let client_chain =
-            |body: &Bytes| asker.is_kept().then(|| openai::chain(body).map(Arc::new)).flatten();
+        let client_chain = |body: &Bytes| {
+            (asker.is_kept() && !forgotten_user)
+                .then(|| openai::chain(body).map(Arc::new))
+                .flatten()
+        };
         let mut task = asker.task.clone();
         let mut follows_tools = false;
         let (said, digest, stream, client_chain, form) = match what {
@@ -193,6 +207,7 @@ impl Parsed {
             scope,
             chats,
             user,
+            forgotten_user,
             task,
             client_chain,
             stream,

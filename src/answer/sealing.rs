@@ -32,6 +32,7 @@ pub(super) fn part(
     earlier.ttft = earlier.ttft.or(course.ttft);
     earlier.refs.append(&mut course.tally.take_refs());
     let sealing = seal(answers, exchange, course, Outcome::Complete, None, recording);
+    pay(answers, exchange, sealing.cost);
     earlier.tokens += sealing.tokens;
     earlier.cost = Some(earlier.together(sealing.cost));
     log(&exchange.opening, &sealing);
@@ -61,6 +62,7 @@ pub(super) fn last(
     };
     let ttft = earlier.ttft.or(course.ttft);
     let sealing = seal(answers, exchange, course, outcome, failure.as_ref(), recording);
+    pay(answers, exchange, sealing.cost);
     let cost = earlier.together(sealing.cost);
     let mut tokens = earlier.tokens;
     tokens += sealing.tokens;
@@ -88,6 +90,15 @@ pub(super) fn last(
         None => End::Failed(Arc::new(StreamError::Cut.into()), totals),
     };
     (sealing, end)
+}
+
+/// Before the client sees the end: its next call finds what this one cost.
+fn pay(answers: &Answers, exchange: &Exchange, cost: Cost) {
+    // Fixtures cost nothing.
+    if answers.upstream.replay().is_none() {
+        let call = &exchange.opening.call;
+        answers.purse.pay(call.at, call.user.as_deref(), cost);
+    }
 }
 
 impl Earlier {

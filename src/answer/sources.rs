@@ -39,12 +39,10 @@ impl Answers {
         let call = CallId::new(Uuid::now_v7());
         let Stored { exchange, recording, model_served, stop_reason, tokens, cost, .. } = stored;
         let took = Micros::from(came.elapsed());
-        // A message id says that a person is looking.
-        let is_watched = asker.open_webui && asker.message.is_some() && question.task.is_none();
         let calls_tools = stop_reason.as_deref() == Some("tool_use");
         let share = if calls_tools || question.follows_tools { Share::Step } else { Share::Answer };
         let status_line =
-            (self.settings.status_line && is_watched).then(|| open_webui::status_line(share, cost));
+            self.is_told(question, &asker).then(|| open_webui::status_line(share, cost));
         let facts = facts(call, at, AnsweredBy::Hit, question, asker);
         tracing::info!(
             %call,
@@ -85,6 +83,12 @@ impl Answers {
         Answer { status_line, ..question.answer(reader, call, at, exchange, by) }
     }
 
+    /// Whether there is a person to tell something above the answer. A message id says that one is looking.
+    fn is_told(&self, question: &Question, asker: &Asker) -> bool {
+        let is_watched = asker.open_webui && asker.message.is_some() && question.task.is_none();
+        self.settings.status_line && is_watched
+    }
+
     /// Reads along what another call asked for.
     pub(super) fn join(
         &self,
@@ -117,7 +121,7 @@ impl Answers {
         asker: Asker,
         at: UnixMillis,
     ) -> Answer {
-        let Order { exchange, reason, keep, writer, reader, seat } = order;
+        let Order { exchange, reason, keep, notice, writer, reader, seat } = order;
         let (answered_by, by, keep) = match self.upstream.replay() {
             // Fixtures are files: there is nothing to keep.
             Some(_) => (AnsweredBy::Replay, By::Fixture, Keep::Totals),
@@ -143,6 +147,8 @@ impl Answers {
                 (texts.body().into(), keeps_bodies.then_some(texts.chain))
             }
         };
+        let told = notice.as_ref().filter(|_| self.is_told(question, &asker));
+        let status_line = told.map(open_webui::budget_line);
         let outgoing = said.spoken().outgoing(body, &asker);
         let opening = Opening {
             exchange,
@@ -160,7 +166,8 @@ impl Answers {
         };
         let to_have = Exchange { opening: Arc::new(opening), outgoing, request, notes, keep };
         self.tasks.spawn(pump::run(self.clone(), to_have, writer, seat));
-        question.answer(reader, call, at, exchange, by)
+        let answer = question.answer(reader, call, at, exchange, by);
+        Answer { budget: notice, status_line, ..answer }
     }
 }
 
@@ -186,6 +193,7 @@ impl Question {
             by,
             key: self.key,
             payer,
+            budget: None,
             status_line: None,
             stream: self.stream,
             form: Arc::clone(&self.form),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    config::{Config, Env, GlobalFlags},
+    config::{self, Config, Env, GlobalFlags},
     domain::exchange::{OwnerId, UnixMillis},
     report::counted,
     store::{
@@ -176,21 +176,12 @@ fn mebibytes(bytes: u64) -> String {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || "give a time such as 90d, 12h or 0s".to_owned();
-    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
-    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-    Duration::try_from(time).map_err(|_| wrong())
+    // `0s` is all that there is.
+    let time = if matches!(text, "0" | "0s") { Some(Duration::ZERO) } else { config::time(text) };
+    time.ok_or_else(|| "give a time such as 90d, 12h or 0s".to_owned())
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        _ => 0,
-    };
-    let size = digits.trim().parse::<u64>().ok().and_then(|size| size.checked_mul(unit));
-    size.filter(|&size| size > 0).ok_or_else(|| "give a size such as 500MiB or 2GiB".to_owned())
+    let size = config::size(text).and_then(|size| u64::try_from(size).ok());
+    size.ok_or_else(|| "give a size such as 500MiB or 2GiB".to_owned())
 }

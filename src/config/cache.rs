@@ -7,7 +7,7 @@ use super::{
     layers::{Layers, time},
 };
 use crate::domain::{
-    cache::{Policy, Reuse, Sharing},
+    cache::{Policy, Reuse, Sharing, bounded},
     task,
 };
 
@@ -29,12 +29,18 @@ pub(super) fn policy(layers: &Layers) -> Result<Policy, Error> {
     let task_ttl = layers.read_as("task_ttl", TASK_TTL, task_ttl)?;
     let web_ttl =
         layers.read_as("web_ttl", "a time such as 90s, 2h or 30d, or `off`", time_or_off)?;
+    let no_store_users =
+        layers.read_as("no_store_users", "a list of ids, with commas", |list| {
+            let ids = list.split(',').map(str::trim).filter(|id| !id.is_empty());
+            Some(ids.map(bounded).collect())
+        })?;
     Ok(Policy {
         reuse: reuse.unwrap_or(Reuse::All),
         sharing: sharing.unwrap_or(Sharing::User),
         ttl: layers.time("cache_ttl")?.unwrap_or(TTL),
         task_ttl: task_ttl.unwrap_or_default(),
         web_ttl: web_ttl.flatten(),
+        no_store_users: no_store_users.unwrap_or_default(),
     })
 }
 

@@ -37,6 +37,18 @@ pub struct Flags {
     /// How long Anthropic may be silent [env: REPRISE_UPSTREAM_IDLE_TIMEOUT] [default: 120s]
     #[arg(long, value_name = "TIME")]
     pub upstream_idle_timeout: Option<String>,
+    /// Where the days of budgets begin, as Europe/Berlin [env: REPRISE_TIMEZONE] [default: this machine's]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// At each start delete what was said longer ago, as 90d; what it cost stays [env: REPRISE_KEEP_BODIES] [default: for ever]
+    #[arg(long, value_name = "TIME")]
+    pub keep_bodies: Option<String>,
+    /// At each start delete everything that is older; it is not counted any more [env: REPRISE_KEEP_TOTALS] [default: for ever]
+    #[arg(long, value_name = "TIME")]
+    pub keep_totals: Option<String>,
+    /// At each start delete the oldest bodies until the ledger is no larger, as 2GiB [env: REPRISE_MAX_SIZE] [default: none]
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<String>,
     /// `full` survives a power failure, `normal` a crash; for slow disks [env: REPRISE_DURABILITY] [default: full]
     #[arg(long, value_name = "HOW")]
     pub durability: Option<String>,
@@ -72,6 +84,9 @@ pub struct CacheFlags {
     /// The same for answers that may rest on the web: tools that Anthropic runs, URLs [env: REPRISE_WEB_TTL] [default: off]
     #[arg(long, value_name = "TIME")]
     pub web_ttl: Option<String>,
+    /// Users of whose calls only totals are kept, as ids with commas [env: REPRISE_NO_STORE_USERS]
+    #[arg(long, value_name = "ID,...")]
+    pub no_store_users: Option<String>,
 }
 
 /// The flags that are about Open WebUI.
@@ -147,10 +162,14 @@ impl Flags {
             anthropic_base_url,
             max_body,
             upstream_idle_timeout,
+            timezone,
+            keep_bodies,
+            keep_totals,
+            max_size,
             durability,
             log_format,
             log,
-            cache: CacheFlags { cache, cache_scope, cache_ttl, task_ttl, web_ttl },
+            cache: CacheFlags { cache, cache_scope, cache_ttl, task_ttl, web_ttl, no_store_users },
             open_webui: OpenWebUiFlags { task_model, no_status_line, id_headers, user_jwt_secret },
         } = self;
         let texts = [
@@ -161,6 +180,10 @@ impl Flags {
             ("anthropic_base_url", anthropic_base_url),
             ("max_body", max_body),
             ("upstream_idle_timeout", upstream_idle_timeout),
+            ("timezone", timezone),
+            ("keep_bodies", keep_bodies),
+            ("keep_totals", keep_totals),
+            ("max_size", max_size),
             ("durability", durability),
             ("log_format", log_format),
             ("log", log),
@@ -169,6 +192,7 @@ impl Flags {
             ("cache_ttl", cache_ttl),
             ("task_ttl", task_ttl),
             ("web_ttl", web_ttl),
+            ("no_store_users", no_store_users),
             ("task_model", task_model),
             ("id_headers", id_headers),
             ("user_jwt_secret", user_jwt_secret),

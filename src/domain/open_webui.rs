@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::exchange::{Cost, NanoDollars};
+use super::{
+    budget::{self, Notice},
+    exchange::{Cost, NanoDollars},
+};
 
 /// What goes into the header box of its connection, so that chats, messages, tasks and users can be told apart.
 pub const HEADER_BOX: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}"}"#;
@@ -29,7 +32,19 @@ pub fn status_line(share: Share, saved: Cost) -> String {
         Share::Answer => "Answered from the ledger",
         Share::Step => "One step from the ledger",
     };
-    let data = json!({ "description": format!("{answered}{saved}"), "done": true });
+    event(&format!("{answered}{saved}"))
+}
+
+/// The same for a budget that is nearly spent.
+pub fn budget_line(notice: &Notice) -> String {
+    let Notice { limit, per, personal, spent, until: _ } = notice;
+    let whose = if *personal { "Your budget" } else { "Budget" };
+    let (spent, limit) = (budget::dollars(spent.amount), budget::dollars(*limit));
+    event(&format!("{whose}: {spent} of {limit} {per} spent"))
+}
+
+fn event(description: &str) -> String {
+    let data = json!({ "description": description, "done": true });
     format!("data: {}\n\n", json!({ "event": { "type": "status", "data": data } }))
 }
 

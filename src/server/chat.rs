@@ -24,6 +24,7 @@ use crate::{
         playback::{self, Stream},
     },
     domain::{
+        budget::Notice,
         cache::{Freshness, Keep, Reason},
         translate,
     },
@@ -36,6 +37,9 @@ const POLITENESS: usize = 256 << 20;
 
 /// Which fixture answers, in a replay.
 pub(super) const FIXTURE: &str = "x-reprise-fixture";
+
+/// That a budget is nearly spent.
+const BUDGET: &str = "x-reprise-budget";
 
 /// Answers a chat completion, streamed or whole.
 pub(super) async fn completions(
@@ -80,7 +84,7 @@ pub(super) fn streaming(headers: &mut HeaderMap) {
 
 /// How the answer came about (RFC 9211, RFC 9111 §5.1).
 pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
-    let Answer { reader, by, key, exchange, .. } = answer;
+    let Answer { reader, by, key, exchange, budget, .. } = answer;
     let how = match by {
         By::Ledger(Freshness { ttl, .. }) => format!("hit; ttl={}", ttl.as_secs()),
         By::Fixture => "hit; detail=replay".to_owned(),
@@ -99,6 +103,13 @@ pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
     };
     insert(HeaderName::from_static("cache-status"), format!("reprise; {how}; key=\"{key}\""));
     insert(HeaderName::from_static("x-reprise-exchange"), exchange.to_string());
+    if let Some(Notice { limit, per, spent, .. }) = budget {
+        let (spent, limit) = (spent.amount.dollars(), limit.dollars());
+        insert(
+            HeaderName::from_static(BUDGET),
+            format!("spent={spent}; limit={limit}; per={}", per.as_str()),
+        );
+    }
     if let By::Ledger(Freshness { age, .. }) = by {
         insert(header::AGE, age.as_secs().to_string());
     }
@@ -116,7 +127,9 @@ fn forwarded(reason: Reason) -> (&'static str, String) {
     let word = match reason {
         Reason::Nothing => return ("miss", String::new()),
         Reason::Stale => return ("stale", String::new()),
-        Reason::NoStore | Reason::Temporary | Reason::Off | Reason::NoTtl => "bypass",
+        Reason::NoStore | Reason::Temporary | Reason::UserNoStore | Reason::Off | Reason::NoTtl => {
+            "bypass"
+        }
         Reason::NoCache
         | Reason::AskedBefore
         | Reason::NoChatId

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::{chat::FIXTURE, dialect::Dialect, limits};
 use crate::{
     answer::{Error, Failure},
-    domain::{anthropic::StreamError, exchange::Door, openai},
+    domain::{anthropic::StreamError, budget::Refusal, exchange::Door, openai},
     upstream::{self, Head},
 };
 
@@ -193,7 +193,8 @@ impl Rejection {
         let status = self.status(dialect);
         // What came from upstream has its line already, with the call.
         let not_cached = matches!(self.failure(), Some(Failure::NotCached(_)));
-        if self.failure().is_none() || not_cached {
+        let no_money = matches!(self.failure(), Some(Failure::Budget(_)));
+        if self.failure().is_none() || not_cached || no_money {
             // As a string it is escaped: what a client wrote cannot look like a line of the log.
             tracing::info!(status = status.as_u16(), error = self.to_string(), "call turned away");
         }
@@ -256,5 +257,7 @@ fn status(failure: &Failure) -> StatusCode {
         }
         Failure::Upstream(_) | Failure::Stream(_) | Failure::TooLarge => StatusCode::BAD_GATEWAY,
         Failure::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::Budget(Refusal::Spent { .. }) => StatusCode::TOO_MANY_REQUESTS,
+        Failure::Budget(Refusal::Unpriced { .. }) => StatusCode::BAD_REQUEST,
     }
 }

@@ -1,9 +1,8 @@
-//! What is read from the ledger: the answer to a repeat, a request as it was sent, totals.
+//! What is read from the ledger: the answer to a repeat, a request as it was sent.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 use tracing::warn;
 
@@ -15,7 +14,7 @@ use super::{
 use crate::domain::{
     cache::{Asked, CacheKey},
     chain::{Chain, Hash},
-    exchange::{AnswerRef, Cost, NanoDollars, Tokens, UnixMillis},
+    exchange::{AnswerRef, Cost, Tokens, UnixMillis},
     recording::Recording,
 };
 
@@ -28,41 +27,6 @@ pub const MOST_PARTS: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Reader {
     pub(super) pool: SqlitePool,
-}
-
-/// What the calls that one model answered came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ModelTotals {
-    /// As upstream named it, else as it was asked for.
-    pub model: String,
-    /// All calls.
-    pub calls: u64,
-    /// Answered from the ledger.
-    pub hits: u64,
-    /// Answered by joining a running exchange.
-    pub collapsed: u64,
-    /// Answered from fixtures.
-    pub replays: u64,
-    /// Asked, because the ledger had no answer.
-    pub misses: u64,
-    /// Asked, although the ledger may have had an answer.
-    pub refreshes: u64,
-    /// Asked, and not kept for later.
-    pub bypasses: u64,
-    /// Calls that got an HTTP error, or whose exchange failed, was cut or lost. Pressing Stop is no error.
-    pub errors: u64,
-    /// Prompt tokens of the calls that were asked.
-    pub prompt_tokens: u64,
-    /// Answer tokens of the calls that were asked.
-    pub output_tokens: u64,
-    /// The sum of all costs that are known.
-    pub cost: NanoDollars,
-    /// How many of those costs are lower bounds.
-    pub at_least: u64,
-    /// How many calls have no known cost.
-    pub unpriced: u64,
-    /// What the hits and the joined would have cost.
-    pub saved: NanoDollars,
 }
 
 impl Reader {
@@ -190,55 +154,6 @@ impl Reader {
     pub async fn load_chain(&self, frame: Hash, head: Option<Hash>) -> Result<Chain, Error> {
         let mut conn = self.pool.acquire().await.map_err(Error::Read)?;
         chain::load(&mut conn, frame, head).await
-    }
-
-    /// Totals by model of the calls that came in within `span`, the dearest first.
-    pub async fn totals(&self, span: Range<UnixMillis>) -> Result<Vec<ModelTotals>, Error> {
-        const SQL: &str = "select model, count(*) as calls, \
-             count(*) filter (where answered_by = 'hit') as hits, \
-             count(*) filter (where answered_by = 'collapsed') as collapsed, \
-             count(*) filter (where answered_by = 'replay') as replays, \
-             count(*) filter (where answered_by = 'miss') as misses, \
-             count(*) filter (where answered_by = 'refresh') as refreshes, \
-             count(*) filter (where answered_by = 'bypass') as bypasses, \
-             count(*) filter (where status >= 400 or outcome in ('failed', 'cut', 'lost')) as errors, \
-             cast(coalesce(sum(input + cache_write_5m + cache_write_1h + cache_read) \
-                 filter (where answered_by in ('miss', 'refresh', 'bypass')), 0) as bigint) as prompt_tokens, \
-             cast(coalesce(sum(output) \
-                 filter (where answered_by in ('miss', 'refresh', 'bypass')), 0) as bigint) as output_tokens, \
-             cast(coalesce(sum(cost), 0) as bigint) as cost, \
-             count(*) filter (where cost_is = 'at_least') as at_least, \
-             count(*) filter (where cost_is = 'unpriced') as unpriced, \
-             cast(coalesce(sum(saved), 0) as bigint) as saved \
-             from call where at >= $1 and at < $2 group by model order by cost desc, model";
-        let rows = sqlx::query(SQL)
-            .bind(span.start.0)
-            .bind(span.end.0)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(Error::Read)?;
-        rows.iter()
-            .map(|row| {
-                Ok(ModelTotals {
-                    model: row.try_get("model")?,
-                    calls: count(row, "calls")?,
-                    hits: count(row, "hits")?,
-                    collapsed: count(row, "collapsed")?,
-                    replays: count(row, "replays")?,
-                    misses: count(row, "misses")?,
-                    refreshes: count(row, "refreshes")?,
-                    bypasses: count(row, "bypasses")?,
-                    errors: count(row, "errors")?,
-                    prompt_tokens: count(row, "prompt_tokens")?,
-                    output_tokens: count(row, "output_tokens")?,
-                    cost: NanoDollars(row.try_get("cost")?),
-                    at_least: count(row, "at_least")?,
-                    unpriced: count(row, "unpriced")?,
-                    saved: NanoDollars(row.try_get("saved")?),
-                })
-            })
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(Error::Read)
     }
 }
 

@@ -61,6 +61,11 @@ impl Place {
         Ok(Self { options, path })
     }
 
+    /// The file; `None`: it is in memory.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// Makes the folder and the file, where they are missing, so that only the owner can read them. The `-wal` and
     /// `-shm` files beside it get the mode of the ledger.
     pub(super) fn create(&self) -> Result<(), Error> {

@@ -263,7 +263,7 @@ impl Stream {
     }
 }
 
-fn builder() -> reqwest::ClientBuilder {
+pub(super) fn builder() -> reqwest::ClientBuilder {
     Client::builder()
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
@@ -286,7 +286,7 @@ fn post(client: &Client, base: &str, path: &str, outgoing: &Outgoing) -> reqwest
     client.post(format!("{base}{path}")).headers(headers).body(outgoing.body.clone())
 }
 
-fn api_headers(version: &str, key: &SecretString) -> HeaderMap {
+pub(super) fn api_headers(version: &str, key: &SecretString) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Ok(version) = HeaderValue::from_str(version) {
         headers.insert(HeaderName::from_static("anthropic-version"), version);

@@ -1,5 +1,6 @@
 //! A repeat costs nothing and is the same answer; what is not a repeat is asked anew.
 
+use reprise::domain::exchange::AnsweredBy;
 use serde_json::{Value, json};
 
 use crate::{
@@ -85,10 +86,12 @@ async fn a_repeat_is_the_same_answer_and_asks_nobody() {
         assert_eq!(hit.exchange, exchange);
         assert_eq!((hit.cost, Some(hit.saved)), (Some(0), calls[0].cost));
     }
-    let totals = ledger.totals().await;
-    assert_eq!(totals.len(), 1);
-    assert_eq!((totals[0].calls, totals[0].misses, totals[0].hits, totals[0].errors), (4, 1, 3, 0));
-    assert_eq!(totals[0].saved.0, 3 * totals[0].cost.0);
+    let total = ledger.stats().await.total;
+    let answered = [(AnsweredBy::Hit, 3), (AnsweredBy::Miss, 1)].into();
+    assert_eq!((total.calls, &total.answered_by), (4, &answered));
+    assert!(total.errors.is_empty());
+    let cost = total.cost.nano_dollars.expect("a price");
+    assert_eq!(total.saved.ledger.nano_dollars, Some(3 * cost));
 }
 
 #[tokio::test]
@@ -340,4 +343,26 @@ async fn what_one_end_user_was_told_no_other_is() {
         assert!(!was_hit(app.client().post(CHAT, &by(id)).await).await, "{id}");
         assert!(was_hit(app.client().post(CHAT, &by(id)).await).await, "{id}");
     }
+}
+
+#[tokio::test]
+async fn of_a_user_whom_the_operator_wants_forgotten_only_totals_are_kept() {
+    let upstream = Upstream::start().await;
+    upstream.always(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
+    let app = Setup::of(&upstream).set("REPRISE_NO_STORE_USERS", "ann, eve").start().await;
+    let how = async |user: &str| {
+        let reply = crate::chats::of(&app, user, "c1", "m1").post(CHAT, &ask("a secret")).await;
+        let how = crate::chats::status(&reply);
+        reply.text().await;
+        how
+    };
+    for user in ["ann", "eve", "ann"] {
+        assert_eq!(how(user).await, "fwd=bypass; detail=user-no-store", "{user}");
+    }
+    assert!(app.ledger().bodies().await.is_empty());
+    assert_eq!(how("bob").await, "fwd=miss; stored");
+    let ledger = app.stop().await;
+    let calls = ledger.calls().await;
+    let by: Vec<_> = calls.iter().map(|call| call.answered_by.as_str()).collect();
+    assert_eq!(by, ["bypass", "bypass", "bypass", "miss"]);
 }

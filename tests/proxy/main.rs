@@ -2,6 +2,7 @@
 
 mod aliases;
 mod broken;
+mod budgets;
 mod cache;
 mod chats;
 mod collapsing;

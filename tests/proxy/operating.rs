@@ -1,6 +1,6 @@
 //! What an operator does beside a running server, with the program's own commands.
 
-use std::process::Output;
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, process::Output};
 
 use serde_json::{Value, json};
 
@@ -151,4 +151,109 @@ async fn why_an_answer_did_not_come_from_the_ledger_is_explained() {
     let quiet = app.client().header("cache-control", "no-store");
     let unkept = post(quiet, &ask("a secret")).await;
     assert!(explained(&unkept).await.contains("or nothing of it was kept"));
+}
+
+/// What the doctor finds, by what was looked at.
+async fn findings(
+    setup: &Setup,
+    app: &App,
+    arguments: &[&str],
+) -> (bool, BTreeMap<String, String>) {
+    let arguments = [&["doctor", "--json"], arguments].concat();
+    let output = run(setup, app, &arguments).await;
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(!told.to_string().contains("operators-own"), "{told}");
+    let findings = told["findings"].as_array().expect("findings").iter().map(|finding| {
+        let text = |name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(finding["advice"].is_null(), text("state") == "ok", "{finding}");
+        (text("what"), format!("{}: {}", text("state"), text("found")))
+    });
+    (output.status.success(), findings.collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_finds_what_is_well_and_what_is_not() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = start(&setup, &upstream).await;
+    of(&app, "ann", "c1", "m1").post(CHAT, &ask("hi")).await.text().await;
+    let listed = json!({"data": [], "has_more": false});
+    let dated = |text: &str| Script::json(200, &listed).header("date", text);
+    let now = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    upstream.models_by(dated(&now));
+    let (well, found) = findings(&setup, &app, &["--online"]).await;
+    assert!(well, "{found:#?}");
+    assert_eq!(found["key"], "ok: is given, and looks like one");
+    assert!(found["upstream"].ends_with("takes the key"), "{found:#?}");
+    assert_eq!(found["clock"], "ok: within 60 s of upstream's");
+    assert!(found["ledger"].ends_with(", whole"), "{found:#?}");
+    assert_eq!(found["permissions"], "ok: only the owner can read the ledger");
+    let ids = "ok: 1 call in 7 days, 0 of them tasks; with a chat 1, with a message or task 1, with a user 1";
+    assert_eq!(found["open webui"], ids);
+    assert!(found["port"].starts_with("ok: reprise "), "{found:#?}");
+
+    // Without `--online` the key stays at home; the clock is behind.
+    app.client().header("user-agent", "aiohttp/3").post(CHAT, &ask("anonymous")).await.text().await;
+    upstream
+        .models_by(Script::json(401, &json!({})).header("date", "Wed, 25 Nov 2020 12:00:00 GMT"));
+    let (well, found) = findings(&setup, &app, &[]).await;
+    assert!(!well);
+    assert!(found["upstream"].starts_with("ok: "), "{found:#?}");
+    assert!(found["clock"].starts_with("wrong: is "), "{found:#?}");
+    assert!(found["open webui"].starts_with("note: 2 calls"), "{found:#?}");
+    let asked = upstream.model_requests();
+    assert!(asked.last().expect("a request").headers.get("x-api-key").is_none());
+
+    upstream.models_by(Script::json(401, &json!({})));
+    let (well, found) = findings(&setup, &app, &["--online"]).await;
+    assert!(!well);
+    assert!(found["upstream"].starts_with("wrong: "), "{found:#?}");
+    app.stop().await;
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let unwell = setup
+        .set("REPRISE_PORT", &port)
+        .set("ANTHROPIC_BASE_URL", "http://127.0.0.1:1")
+        .set("ANTHROPIC_API_KEY", "sk-ant-operators-own \"");
+    std::fs::set_permissions(unwell.folder().join("ledger.db"), PermissionsExt::from_mode(0o644))
+        .expect("permissions");
+    let output = tokio::task::spawn_blocking(move || {
+        command(&unwell).args(["doctor"]).output().expect("the program")
+    });
+    let output = output.await.expect("its output");
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1));
+    for wrong in
+        ["key          WRONG", "upstream     WRONG", "permissions  WRONG", "port         WRONG"]
+    {
+        assert!(told.contains(wrong), "{told}");
+    }
+    assert!(told.contains("→ chmod 600 "), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_deletes_what_the_settings_do_not_keep() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = start(&setup, &upstream).await;
+    assert_eq!(how(&app, &ask("hi")).await, "fwd=miss; stored");
+    assert_eq!(how(&app, &ask("hi")).await, "hit");
+    app.stop().await;
+    let small = setup.clone().set("REPRISE_MAX_SIZE", "1B").set("REPRISE_KEEP_TOTALS", "30d");
+    let app = start(&small, &upstream).await;
+    assert!(app.ledger().bodies().await.is_empty());
+    assert_eq!(app.ledger().calls().await.len(), 2, "what it cost stays");
+    // What is said from now on is kept until the next start.
+    assert_eq!(how(&app, &ask("hi")).await, "fwd=miss; stored");
+    assert_eq!(how(&app, &ask("hi")).await, "hit");
+    app.stop().await;
+    let app = start(&setup, &upstream).await;
+    assert_eq!(how(&app, &ask("hi")).await, "hit");
+    assert!(!app.ledger().bodies().await.is_empty());
+    assert_eq!(app.stop().await.calls().await.len(), 5);
+
+    // The first start has nothing to delete.
+    let new = Setup::of(&upstream).set("REPRISE_KEEP_BODIES", "90d");
+    assert_eq!(how(&start(&new, &upstream).await, &ask("hi")).await, "fwd=miss; stored");
 }

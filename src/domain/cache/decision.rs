@@ -9,6 +9,7 @@ use super::{Directives, Policy, Reuse};
 use crate::domain::exchange::{AnsweredBy, UnixMillis};
 
 /// What is known of a call when its source is chosen.
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact of the call")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts<'a> {
     /// When it came in.
@@ -19,6 +20,8 @@ pub struct Facts<'a> {
     pub caller: Caller<'a>,
     /// Whether it belongs to a chat of which nothing is kept.
     pub temporary: bool,
+    /// Whether the operator wants nothing kept of its user ([`Policy::forgets`]).
+    pub forgotten_user: bool,
     /// Whether its answer may rest on more than the request ([`super::reaches_out`]).
     pub reaches_out: bool,
     /// Whether an exchange is running that it could join: the same key and, for a chat, the same message.
@@ -136,6 +139,8 @@ pub enum Reason {
     NoStore,
     /// A temporary chat.
     Temporary,
+    /// The operator wants nothing kept of this user (`--no-store-users`).
+    UserNoStore,
     /// `Cache-Control: no-cache`.
     NoCache,
     /// The operator lets the ledger answer no such calls (`--cache`).
@@ -163,6 +168,7 @@ impl Reason {
         match self {
             Self::NoStore => "no-store",
             Self::Temporary => "temporary",
+            Self::UserNoStore => "user-no-store",
             Self::NoCache => "no-cache",
             Self::Off => "cache-off",
             Self::AskedBefore => "asked-before",
@@ -178,7 +184,9 @@ impl Reason {
     /// How a call is answered that is asked for this reason.
     pub const fn answered_by(self) -> AnsweredBy {
         match self {
-            Self::NoStore | Self::Temporary | Self::Off | Self::NoTtl => AnsweredBy::Bypass,
+            Self::NoStore | Self::Temporary | Self::UserNoStore | Self::Off | Self::NoTtl => {
+                AnsweredBy::Bypass
+            }
             Self::NoCache | Self::AskedBefore | Self::NoChatId | Self::MaxAge | Self::MinFresh => {
                 AnsweredBy::Refresh
             }
@@ -202,7 +210,8 @@ pub fn depends_on_ledger(facts: &Facts<'_>, policy: &Policy) -> bool {
 }
 
 fn source(facts: &Facts<'_>, policy: &Policy) -> Verdict {
-    let Facts { at, directives, caller, temporary, reaches_out, running, stored } = *facts;
+    let Facts { at, directives, caller, temporary, forgotten_user, reaches_out, running, stored } =
+        *facts;
     let keep = if policy.keeps(reaches_out) { Keep::Answer } else { Keep::Recording };
     let ask = |reason| Verdict::Ask { reason, keep };
     if directives.no_store {
@@ -210,6 +219,9 @@ fn source(facts: &Facts<'_>, policy: &Policy) -> Verdict {
     }
     if temporary {
         return Verdict::Ask { reason: Reason::Temporary, keep: Keep::Totals };
+    }
+    if forgotten_user {
+        return Verdict::Ask { reason: Reason::UserNoStore, keep: Keep::Totals };
     }
     if directives.no_cache {
         return ask(Reason::NoCache);

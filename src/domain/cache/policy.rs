@@ -1,6 +1,9 @@
 //! What the operator lets the ledger answer.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// What may be answered from the ledger, among whom, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub struct Policy {
     pub task_ttl: BTreeMap<&'static str, Option<Duration>>,
     /// The same for answers that may rest on the web; `None`: never.
     pub web_ttl: Option<Duration>,
+    /// Users of whose calls nothing is kept but totals.
+    pub no_store_users: BTreeSet<String>,
 }
 
 /// Which calls may be answered from the ledger.
@@ -45,6 +50,11 @@ impl Policy {
             Some(ttl) => *ttl,
             None => Some(self.ttl),
         }
+    }
+
+    /// Whether nothing that this user says may be kept.
+    pub fn forgets(&self, user: Option<&str>) -> bool {
+        user.is_some_and(|user| self.no_store_users.contains(user))
     }
 
     /// Whether such an answer may be kept for repeats at all.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Rejection;
 use crate::{
     answer::{Error, Failure},
-    domain::anthropic::StreamError,
+    domain::{anthropic::StreamError, budget::Refusal},
     upstream,
 };
 
@@ -23,6 +23,8 @@ pub(super) fn status(failure: &Failure) -> StatusCode {
         Failure::Upstream(upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted) => 404,
         Failure::Upstream(_) | Failure::Stream(_) | Failure::TooLarge => 502,
         Failure::ShuttingDown => 503,
+        Failure::Budget(Refusal::Spent { .. }) => 429,
+        Failure::Budget(Refusal::Unpriced { .. }) => 400,
     };
     StatusCode::from_u16(own)
         .ok()

@@ -2,7 +2,15 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use reprise::{domain::exchange::UnixMillis, store};
+use jiff::tz::TimeZone;
+use reprise::{
+    domain::catalog::Catalog,
+    report::{
+        Stats,
+        stats::{By, Period},
+    },
+    store,
+};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, FromRow, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteRow},
@@ -106,10 +114,11 @@ impl Ledger {
         WriteLock(conn)
     }
 
-    /// What a report would read: all calls that the totals count.
-    pub(crate) async fn totals(&self) -> Vec<store::ModelTotals> {
+    /// What a report says of all calls.
+    pub(crate) async fn stats(&self) -> Stats {
         let reader = store::Reader::open(&self.url()).await.expect("a reader");
-        reader.totals(UnixMillis(0)..UnixMillis(i64::MAX)).await.expect("totals")
+        let (catalog, period) = (Catalog::builtin(), Period::ever(TimeZone::UTC));
+        Stats::of(&reader, &catalog, &period, &[By::Model]).await.expect("a report")
     }
 
     /// Changes what no program would change: the past.
