@@ -31,13 +31,25 @@ pub use self::{
 use super::{
     anthropic::Native,
     chain::{Chain, Hash},
-    diff::Diff,
+    diff::{Diff, Difference, Kind},
     exchange::{Door, Micros},
     recording::{Recorder, Recording},
 };
 
 /// The version of the format: raised when older files would be misread.
 pub const SCHEMA: u64 = 1;
+/// What upstream may refuse by name, so that it is left out.
+const REFUSABLE: [&str; 9] = [
+    "thinking",
+    "thinking.block_binding",
+    "temperature",
+    "top_p",
+    "top_k",
+    "output_config",
+    "output_config.effort",
+    "service_tier",
+    "metadata",
+];
 /// A part of every match key: raised when what it covers changes.
 const KEY_VERSION: &str = "reprise fixture 1";
 /// What of a response's head is worth keeping: what SDKs read (`reference/record-replay.md` §3).
@@ -146,6 +158,21 @@ impl Asked {
     /// What differs between this request and another in what a key covers.
     pub fn differences(&self, other: &Self, scrubber: &Scrubber) -> Diff {
         miss::changes(self, other, scrubber)
+    }
+
+    /// What the translation of today, `now`, has changed of this request, as it was recorded. That upstream refused a part
+    /// by name and got the rest (`translate::heal`) is no such change: only what may be refused is missing then.
+    pub fn changed(&self, now: &Self, scrubber: &Scrubber) -> Option<Diff> {
+        if self.key(scrubber) == now.key(scrubber) {
+            return None;
+        }
+        let diff = self.differences(now, scrubber);
+        let was_refused = |difference: &Difference| {
+            matches!(difference.kind, Kind::OnlyRight { .. })
+                && REFUSABLE.contains(&&*difference.path)
+        };
+        let healed = diff.more == 0 && !diff.is_empty() && diff.differences.iter().all(was_refused);
+        (!healed).then_some(diff)
     }
 }
 
@@ -272,6 +299,15 @@ mod tests {
         assert_eq!(asked.key(&scrubber), dressed.key(&scrubber));
         let sent = Asked::sent("2026-10-21", "", dressed.body.as_bytes());
         assert_eq!(asked.key(&scrubber), sent.key(&scrubber));
+        let healed = Asked { body: asked.body.replace(",\"max_tokens\":5", ""), ..asked.clone() };
+        assert!(healed.changed(&asked, &scrubber).is_some(), "nobody refuses that");
+        let thinks = r#","thinking":{"type":"adaptive","block_binding":{"a":1}}"#;
+        let now = Asked {
+            body: asked.body.replace(",\"system\"", &format!("{thinks},\"system\"")),
+            ..asked.clone()
+        };
+        assert!(asked.changed(&now, &scrubber).is_none(), "it was refused, and left out");
+        assert!(now.changed(&asked, &scrubber).is_some(), "it is not asked for any more");
         let other = Asked::sent("2026-10-21", "b, a,b", dressed.body.as_bytes());
         assert_eq!(other.betas, ["a", "b"]);
         assert_ne!(asked.key(&scrubber), other.key(&scrubber));

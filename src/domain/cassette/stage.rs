@@ -134,10 +134,8 @@ impl Stage {
         let at = self.actors.len();
         let key = |asked: Option<&Asked>| asked.and_then(|asked| asked.key(&self.scrubber));
         let (then, now) = (key(entry.cassette.upstream.as_ref()), key(entry.now.as_ref()));
-        let changed = match (then, now, &entry.cassette.upstream, &entry.now) {
-            (Some(then), Some(now), Some(before), Some(after)) if then != now => {
-                Some(before.differences(after, &self.scrubber))
-            }
+        let changed = match (&entry.cassette.upstream, &entry.now) {
+            (Some(then), Some(now)) => then.changed(now, &self.scrubber),
             _ => None,
         };
         if entry.cassette.response.is_complete() {
