@@ -1,5 +1,5 @@
-//! How long reports take over a ledger with a million calls: `cargo bench --bench stats`, or with another number of
-//! calls after `--`. It measures and prints; it asserts nothing of time.
+//! How long reports take over a ledger with a million calls: `cargo test --release --test bench -- --ignored --nocapture`.
+//! It measures and prints; it asserts nothing of time.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     reason = "a program for whoever works on reports"
 )]
 
-#[path = "../tests/stats/traffic.rs"]
+#[path = "stats/traffic.rs"]
 mod traffic;
 
 use std::time::{Duration, Instant};
@@ -33,9 +33,11 @@ use uuid::Uuid;
 /// The first of October 2026.
 const FIRST: UnixMillis = UnixMillis(1_790_812_800_000);
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
-    let calls = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
+const CALLS: usize = 1_000_000;
+
+#[tokio::test]
+#[ignore = "a benchmark: it takes minutes, and its figures are for people"]
+async fn reports_over_a_million_calls() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let url = format!("sqlite://{}", path.display());
@@ -45,7 +47,7 @@ async fn main() {
     ledger.close(Duration::from_secs(5)).await;
 
     let begun = Instant::now();
-    let written = fill(SqliteConnectOptions::new().filename(&path), calls).await;
+    let written = fill(SqliteConnectOptions::new().filename(&path), CALLS).await;
     println!("{written} calls of 60 days, 200 users, written in {:.1?}", begun.elapsed());
     println!("the file has {:.0} MB", megabytes(&path));
 
