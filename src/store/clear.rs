@@ -74,7 +74,7 @@ impl Ledger {
     pub async fn clear(&self, what: Clearing) -> Option<u64> {
         let cleared = Arc::new(AtomicU64::new(0));
         let op = Op::Clear(Clear { what, cleared: Arc::clone(&cleared) });
-        let done = self.commit(op).await;
+        let done = self.commit(op, self.shared.packs()).await;
         self.forget_hot();
         (done == super::Durable::Committed).then(|| cleared.load(Relaxed))
     }
