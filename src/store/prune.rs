@@ -118,7 +118,7 @@ impl From<Error> for Stop {
 /// A pruning under way.
 struct Pruning<'a> {
     conn: &'a mut SqliteConnection,
-    watch: &'a mut dyn FnMut(Step) -> ControlFlow<()>,
+    watch: &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
     pruned: Pruned,
 }
 
@@ -129,7 +129,7 @@ pub async fn run(
     owner: OwnerId,
     limits: &Limits,
     now: UnixMillis,
-    watch: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
     let place = Place::parse(url)?;
     place.must_exist()?;
@@ -152,7 +152,7 @@ pub(super) async fn on(
     conn: &mut SqliteConnection,
     limits: &Limits,
     now: UnixMillis,
-    watch: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
     let bytes_before = size(conn).await?.whole;
     let pruned = Pruned { bytes_before, ..Pruned::default() };
