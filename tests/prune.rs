@@ -260,46 +260,44 @@ async fn what_a_dead_process_left_running_keeps_its_words() {
 /// Requests that stand on what is being pruned, while it is: whatever the order, each keeps all that it needs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_written_while_a_server_prunes_keeps_its_bodies() {
-    for round in 0..4_u128 {
-        let bench = Bench::filled().await;
-        let ledger = bench.open().await;
-        let before = bench.totals().await;
-        let new = |n: u128| async move {
-            (opening(n, NOW.0, "ann", 1 + u64::try_from(n % 30).unwrap()), n)
-        };
-        // These are known to be there, and then go.
-        let writes = async {
-            for n in 0..40 {
-                let (opening, n) = new(10_000 + round * 1_000 + n).await;
-                let opening = Arc::new(opening);
-                assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
-                assert_eq!(ledger.seal(&opening, sealing(n, NOW.0 + 1)).await, Durable::Committed);
-                ledger.record(repeat(n + 500, NOW.0, "ann", n));
-            }
-        };
-        let limits = Limits { keep_bodies: Some(Duration::ZERO), ..everyone() };
-        let prunes = async {
-            for _ in 0..3 {
-                let pruned = ledger.prune(&limits, NOW).await.unwrap();
-                assert!(pruned.is_some());
-            }
-        };
-        tokio::join!(writes, prunes);
-        // What is believed afterwards is true, too.
-        let (last, n) = new(19_999).await;
-        let last = Arc::new(last);
-        assert_eq!(ledger.open_exchange(&last).await, Durable::Committed);
-        assert_eq!(ledger.seal(&last, sealing(n, NOW.0 + 1)).await, Durable::Committed);
-        for n in 0..40 {
-            let found = ledger.reader().find(&key(10_000 + round * 1_000 + n)).await.unwrap();
-            assert!(found.is_some(), "what is new answers repeats");
+    let bench = Bench::filled().await;
+    let ledger = bench.open().await;
+    let before = bench.totals().await;
+    let write = async |n: u128, at: i64, user: &str| {
+        let opening = Arc::new(opening(n, at, user, 20));
+        assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
+        assert_eq!(ledger.seal(&opening, sealing(n, at + 1)).await, Durable::Committed);
+    };
+    let limits = Limits { keep_bodies: Some(Duration::ZERO), ..everyone() };
+    for round in 1..=6_u128 {
+        let user = |n: u128| format!("eve {round} {n}");
+        // The ledger is believed to have what these stand on, and then it goes.
+        for n in 0..10 {
+            write(round * 100_000 + n, FIRST, &user(n)).await;
         }
-        assert!(ledger.find(&key(1), None).await.unwrap().stored.is_none(), "what went does not");
-        ledger.close(GRACE).await;
-        bench.is_sound().await;
-        assert_eq!(bench.count("select count(*) from exchange where head is not null").await, 41);
-        let calls =
-            |totals: &[(String, u64, i64, i64)]| totals.iter().map(|day| day.1).sum::<u64>();
-        assert_eq!(calls(&bench.totals().await), calls(&before) + 81);
+        let writes = async {
+            for n in 0..10 {
+                write(round * 100_000 + 100 + n, NOW.0, &user(n)).await;
+                let of = round * 100_000 + 100 + n;
+                ledger.record(repeat(round * 100_000 + 200 + n, NOW.0, &user(n), of));
+            }
+        };
+        let prunes = async {
+            let pruned = ledger.prune(&limits, NOW).await.unwrap();
+            assert!(pruned.is_some_and(|pruned| pruned.bodies >= 10), "{pruned:?}");
+        };
+        tokio::join!(prunes, writes);
+        for n in 0..10 {
+            // What is believed afterwards is true, too.
+            write(round * 100_000 + 300 + n, NOW.0, &user(n)).await;
+            let found = async |n: u128| ledger.find(&key(round * 100_000 + n), None).await.unwrap();
+            assert!(found(n).await.stored.is_none(), "what went answers nothing");
+            assert!(found(100 + n).await.stored.is_some(), "what is new answers repeats");
+        }
     }
+    ledger.close(GRACE).await;
+    bench.is_sound().await;
+    assert_eq!(bench.count("select count(*) from exchange where head is not null").await, 120);
+    let calls = |totals: &[(String, u64, i64, i64)]| totals.iter().map(|day| day.1).sum::<u64>();
+    assert_eq!(calls(&bench.totals().await), calls(&before) + 240);
 }

@@ -54,7 +54,7 @@ impl Ledger {
         let _disbelief = Disbelief::begin(self);
         let packing = {
             let mut packing = self.shared.packing.lock().unwrap_or_else(PoisonError::into_inner);
-            mem::replace(&mut *packing, Arc::default())
+            mem::take(&mut *packing)
         };
         while Arc::strong_count(&packing) > 1 {
             tokio::time::sleep(LOOK).await;
