@@ -15,10 +15,9 @@ mod operator;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    ops::ControlFlow,
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -49,7 +48,7 @@ use crate::{
     report,
     store::{
         self, Ledger,
-        prune::{self, Limits, Whose},
+        prune::{Limits, Whose},
     },
     upstream::{Pace, Replay, Upstream},
 };
@@ -61,8 +60,8 @@ const SETTLING: Duration = Duration::from_secs(3);
 /// How long the ledger may take to write what it has.
 const WRITING: Duration = Duration::from_secs(5);
 
-/// How long a start may take to let go of what is not to be kept.
-const PRUNING: Duration = Duration::from_secs(20);
+/// How often it is looked what is not to be kept any more.
+const BETWEEN_PRUNINGS: Duration = Duration::from_hours(1);
 
 /// A server that has its port and its ledger, and waits for its first connection.
 #[derive(Debug)]
@@ -74,6 +73,8 @@ pub struct Server {
     /// Who writes it: ends after them.
     writing: TaskTracker,
     stop: CancellationToken,
+    /// What the ledger does not keep.
+    limits: Option<Limits>,
 }
 
 /// Why a server does not start.
@@ -158,7 +159,7 @@ impl Server {
             },
             ..store::Options::new(&config.database_url)
         };
-        prune_at_start(&config).await?;
+        let limits = limits(config.keep);
         let ledger =
             Ledger::open(&options, OwnerId::new(Uuid::now_v7()), answer::now(), &writing).await?;
         // Imported prices lie over those of the program.
@@ -182,7 +183,7 @@ impl Server {
             callers: Callers::new(config.id_headers, config.user_jwt_secret.as_ref()),
             largest_body: config.max_body,
         }));
-        Ok(Self { listener, app, tasks, writing, stop })
+        Ok(Self { listener, app, tasks, writing, stop, limits })
     }
 
     /// What answers here: it can be asked how a replay went after the server has ended.
@@ -197,8 +198,13 @@ impl Server {
 
     /// Serves until `shutdown`, then lets open answers finish, bounded, and closes the ledger.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, app, tasks, writing, stop } = self;
+        let Self { listener, app, tasks, writing, stop, limits } = self;
         let ledger = app.0.answers.ledger().clone();
+        if let Some(limits) = limits {
+            // Whatever it is at, it may be broken off: each step is a transaction.
+            let pruning = stop.clone().run_until_cancelled_owned(prune(ledger.clone(), limits));
+            tasks.spawn(pruning);
+        }
         accept::serve(listener, router(app), shutdown, GRACE).await;
         stop.cancel();
         tasks.close();
@@ -214,36 +220,31 @@ impl Server {
     }
 }
 
-/// Lets go of what the operator does not want to keep any more. Before the ledger is opened: nobody believes yet that
-/// something is there which goes. What is not done in time is done at a later start.
-async fn prune_at_start(config: &Config) -> Result<(), StartError> {
-    let Keep { bodies, totals, bytes } = config.keep;
-    if config.keep == Keep::default() {
-        return Ok(());
+/// Lets go of what the operator does not want to keep any more, at once and from time to time.
+async fn prune(ledger: Ledger, limits: Limits) {
+    loop {
+        match ledger.prune(&limits, answer::now()).await {
+            Ok(Some(pruned)) => tracing::info!(?pruned, "the ledger is pruned"),
+            Ok(None) => {}
+            // A ledger that cannot be pruned can still be served.
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the ledger cannot be pruned; it is tried again later");
+            }
+        }
+        tokio::time::sleep(BETWEEN_PRUNINGS).await;
     }
-    let limits = Limits {
+}
+
+/// What the settings do not keep; `None`: they keep all.
+fn limits(keep: Keep) -> Option<Limits> {
+    let Keep { bodies, totals, bytes } = keep;
+    (keep != Keep::default()).then_some(Limits {
         whose: Whose::Everyone,
         keep_bodies: bodies,
         keep_totals: totals,
         max_bytes: bytes,
-    };
-    let began = Instant::now();
-    let mut watch = |_| {
-        if began.elapsed() < PRUNING { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    };
-    let owner = OwnerId::new(Uuid::now_v7());
-    match prune::run(&config.database_url, owner, &limits, answer::now(), &mut watch).await {
-        Ok(pruned) => tracing::info!(?pruned, "the ledger is pruned"),
-        // The first start makes it.
-        Err(store::Error::Missing { .. }) => {}
-        Err(error @ store::Error::InUse { .. }) => return Err(error.into()),
-        // A server that cannot prune, for want of room perhaps, can still serve.
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "the ledger cannot be pruned; it is served as it is");
-        }
-    }
-    Ok(())
+    })
 }
 
 /// The status that a client gets: what the ledger notes for a call.

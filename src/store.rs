@@ -12,6 +12,7 @@ pub mod checkup;
 mod clear;
 mod error;
 mod hot;
+mod keeping;
 mod lost;
 mod past;
 pub mod prices;
@@ -140,6 +141,9 @@ pub struct Ledger {
     shared: Arc<Shared>,
     hot: Arc<Mutex<Hot>>,
     reader: Reader,
+    place: Place,
+    /// One at a time.
+    pruning: Arc<tokio::sync::Mutex<()>>,
     tasks: TaskTracker,
     wait: Duration,
     queue_bytes: usize,
@@ -174,7 +178,7 @@ impl Ledger {
         let (queue, queued) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
         tasks.spawn(writer::run(
-            place,
+            place.clone(),
             owner,
             options.durability,
             conn,
@@ -189,6 +193,8 @@ impl Ledger {
             shared,
             hot: Arc::new(Mutex::new(Hot::new(options.hot_bytes))),
             reader: Reader::new(readers),
+            place,
+            pruning: Arc::default(),
             tasks: tasks.clone(),
             wait: options.wait,
             queue_bytes: options.queue_bytes,
@@ -197,11 +203,12 @@ impl Ledger {
 
     /// Writes that an exchange begins. To be awaited before the first byte goes upstream.
     pub async fn open_exchange(&self, opening: &Arc<Opening>) -> Durable {
+        let packs = self.shared.packs();
         let packed = self.packed(opening).await;
         let (asked, client) = packed.unwrap_or_default();
         let call = lost::call_column(&opening.call, &client);
         let opening = Arc::new(opening.without_bodies());
-        self.commit(Op::Open(Box::new(Open { opening, asked, client, call }))).await
+        self.commit(Op::Open(Box::new(Open { opening, asked, client, call })), packs).await
     }
 
     /// Writes that an exchange ended, and its call with it. To be awaited before the client gets its last bytes. Once
@@ -220,6 +227,7 @@ impl Ledger {
         });
         let key = opening.key;
         let epoch = self.hot().epoch();
+        let packs = self.shared.packs();
         let (asked, client) = self.packed(opening).await.unwrap_or_default();
         let recording = match recording {
             Some(recording) => {
@@ -230,7 +238,7 @@ impl Ledger {
         };
         let opening = Arc::new(opening.without_bodies());
         let sealed = self
-            .commit(Op::Seal(Box::new(Seal { opening, sealing, asked, client, recording })))
+            .commit(Op::Seal(Box::new(Seal { opening, sealing, asked, client, recording })), packs)
             .await;
         if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
             self.hot().insert(epoch, key, stored);
@@ -243,11 +251,13 @@ impl Ledger {
         let chain = row.facts.client_chain.take();
         let bytes = chain.as_ref().map_or(0, |chain| chain.bytes());
         let ledger = self.clone();
+        let packs = self.shared.packs();
         let write = move || {
             let chain = chain.as_deref();
             let client =
                 chain.map(|chain| Packed::new(chain, &ledger.shared.known)).unwrap_or_default();
             ledger.enqueue(Op::Call(Box::new(Call { row, client })), None);
+            drop(packs);
         };
         if bytes < HEAVY {
             write();
@@ -356,10 +366,11 @@ impl Ledger {
         }
     }
 
-    /// Queues an operation and waits for its commit, but only so long.
-    async fn commit(&self, op: Op) -> Durable {
+    /// Queues an operation and waits for its commit, but only so long. `packs` says that rows were packed for it.
+    async fn commit(&self, op: Op, packs: Arc<()>) -> Durable {
         let (done, committed) = oneshot::channel();
         self.enqueue(op, Some(done));
+        drop(packs);
         match tokio::time::timeout(self.wait, committed).await {
             Ok(Ok(())) => Durable::Committed,
             Ok(Err(_)) => Durable::Lost,

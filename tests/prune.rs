@@ -256,3 +256,48 @@ async fn what_a_dead_process_left_running_keeps_its_words() {
     let reader = Reader::open(&url).await.unwrap();
     assert!(reader.load_chain(chain.frame.hash, chain.head()).await.is_ok());
 }
+
+/// Requests that stand on what is being pruned, while it is: whatever the order, each keeps all that it needs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_written_while_a_server_prunes_keeps_its_bodies() {
+    let bench = Bench::filled().await;
+    let ledger = bench.open().await;
+    let before = bench.totals().await;
+    let write = async |n: u128, at: i64, user: &str| {
+        let opening = Arc::new(opening(n, at, user, 20));
+        assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
+        assert_eq!(ledger.seal(&opening, sealing(n, at + 1)).await, Durable::Committed);
+    };
+    let limits = Limits { keep_bodies: Some(Duration::ZERO), ..everyone() };
+    for round in 1..=6_u128 {
+        let user = |n: u128| format!("eve {round} {n}");
+        // The ledger is believed to have what these stand on, and then it goes.
+        for n in 0..10 {
+            write(round * 100_000 + n, FIRST, &user(n)).await;
+        }
+        let writes = async {
+            for n in 0..10 {
+                write(round * 100_000 + 100 + n, NOW.0, &user(n)).await;
+                let of = round * 100_000 + 100 + n;
+                ledger.record(repeat(round * 100_000 + 200 + n, NOW.0, &user(n), of));
+            }
+        };
+        let prunes = async {
+            let pruned = ledger.prune(&limits, NOW).await.unwrap();
+            assert!(pruned.is_some_and(|pruned| pruned.bodies >= 10), "{pruned:?}");
+        };
+        tokio::join!(prunes, writes);
+        for n in 0..10 {
+            // What is believed afterwards is true, too.
+            write(round * 100_000 + 300 + n, NOW.0, &user(n)).await;
+            let found = async |n: u128| ledger.find(&key(round * 100_000 + n), None).await.unwrap();
+            assert!(found(n).await.stored.is_none(), "what went answers nothing");
+            assert!(found(100 + n).await.stored.is_some(), "what is new answers repeats");
+        }
+    }
+    ledger.close(GRACE).await;
+    bench.is_sound().await;
+    assert_eq!(bench.count("select count(*) from exchange where head is not null").await, 120);
+    let calls = |totals: &[(String, u64, i64, i64)]| totals.iter().map(|day| day.1).sum::<u64>();
+    assert_eq!(calls(&bench.totals().await), calls(&before) + 240);
+}

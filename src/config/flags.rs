@@ -40,13 +40,13 @@ pub struct Flags {
     /// Where the days of budgets begin, as Europe/Berlin [env: REPRISE_TIMEZONE] [default: this machine's]
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
-    /// At each start delete what was said longer ago, as 90d; what it cost stays [env: REPRISE_KEEP_BODIES] [default: for ever]
+    /// Delete what was said longer ago, as 90d; what it cost stays [env: REPRISE_KEEP_BODIES] [default: for ever]
     #[arg(long, value_name = "TIME")]
     pub keep_bodies: Option<String>,
-    /// At each start delete everything that is older; it is not counted any more [env: REPRISE_KEEP_TOTALS] [default: for ever]
+    /// Delete everything that is older; it is not counted any more [env: REPRISE_KEEP_TOTALS] [default: for ever]
     #[arg(long, value_name = "TIME")]
     pub keep_totals: Option<String>,
-    /// At each start delete the oldest bodies until the ledger is no larger, as 2GiB [env: REPRISE_MAX_SIZE] [default: none]
+    /// Delete the oldest bodies until the ledger is no larger, as 2GiB [env: REPRISE_MAX_SIZE] [default: none]
     #[arg(long, value_name = "SIZE")]
     pub max_size: Option<String>,
     /// `full` survives a power failure, `normal` a crash; for slow disks [env: REPRISE_DURABILITY] [default: full]

@@ -25,6 +25,8 @@ pub(super) enum Op {
     Seal(Box<Seal>),
     Call(Box<Call>),
     Clear(Clear),
+    /// Nothing: once it is committed, all that was queued before it is.
+    Mark,
 }
 
 /// An exchange begins.
@@ -62,7 +64,7 @@ impl Op {
             Self::Open(open) => [Some(&open.asked), Some(&open.client)],
             Self::Seal(seal) => [Some(&seal.asked), Some(&seal.client)],
             Self::Call(call) => [Some(&call.client), None],
-            Self::Clear(_) => [None, None],
+            Self::Clear(_) | Self::Mark => [None, None],
         }
     }
 
@@ -75,7 +77,7 @@ impl Op {
     pub(super) fn body_bytes(&self) -> usize {
         let recording = match self {
             Self::Seal(seal) => seal.recording.as_ref().map_or(0, Vec::len),
-            Self::Open(_) | Self::Call(_) | Self::Clear(_) => 0,
+            Self::Open(_) | Self::Call(_) | Self::Clear(_) | Self::Mark => 0,
         };
         recording + self.packed().into_iter().flatten().map(Packed::bytes).sum::<usize>()
     }
@@ -99,6 +101,7 @@ impl Op {
             Self::Seal(seal) => ("sealing", seal.opening.exchange.to_string()),
             Self::Call(call) => ("call", call.row.facts.id.to_string()),
             Self::Clear(_) => ("clearing", String::new()),
+            Self::Mark => ("mark", String::new()),
         }
     }
 
@@ -116,7 +119,7 @@ impl Op {
                 *recording = None;
             }
             Self::Call(call) => call.client.drop_bodies(),
-            Self::Clear(_) => {}
+            Self::Clear(_) | Self::Mark => {}
         }
     }
 }
@@ -200,6 +203,7 @@ pub(super) async fn insert_all(
             }
             Op::Call(call) => calls.push(CallLine::of_call(call)),
             Op::Clear(clear) => clears.push(clear),
+            Op::Mark => {}
         }
     }
 

@@ -23,6 +23,8 @@ use crate::domain::chain::{self, Chain, Hash, Node};
 pub(super) struct Known {
     young: HashSet<Hash>,
     old: HashSet<Hash>,
+    /// While the ledger is pruned nothing is believed to be there.
+    suspended: bool,
 }
 
 /// How many hashes each of the two generations holds: 4 MB together.
@@ -33,7 +35,20 @@ impl Known {
         self.young.contains(hash) || self.old.contains(hash)
     }
 
+    /// Believes in nothing any more, until [`Known::resume`].
+    pub(super) fn suspend(&mut self) {
+        *self = Self { suspended: true, ..Self::default() };
+    }
+
+    /// Believes again in what is written from now on.
+    pub(super) fn resume(&mut self) {
+        self.suspended = false;
+    }
+
     pub(super) fn insert(&mut self, hash: Hash) {
+        if self.suspended {
+            return;
+        }
         if self.young.len() >= GENERATION {
             self.old = mem::take(&mut self.young);
         }

@@ -82,7 +82,8 @@ impl Ledger {
     pub async fn clear(&self, what: Clearing) -> Option<u64> {
         let cleared = Arc::new(AtomicU64::new(0));
         let hot = Arc::clone(&self.hot);
-        let done = self.commit(Op::Clear(Clear { what, cleared: Arc::clone(&cleared), hot })).await;
+        let op = Op::Clear(Clear { what, cleared: Arc::clone(&cleared), hot });
+        let done = self.commit(op, self.shared.packs()).await;
         (done == super::Durable::Committed).then(|| cleared.load(Relaxed))
     }
 }

@@ -9,7 +9,7 @@
 //! - `mark` then finds the messages, frames and blobs that nobody refers to any more.
 //!
 //! Only the owner of a ledger may prune it: whoever writes believes that what it has written is there. [`run`] takes
-//! the lock, so it refuses while a server runs. A server that is to do it itself calls `on` with a connection of its
+//! the lock, so it refuses while a server runs. A server does it itself (`keeping`), by `on` with a connection of its
 //! own: what is written meanwhile is looked at again by each transaction that deletes, and stays. It must see to two
 //! things that it has in memory:
 //!
@@ -118,7 +118,7 @@ impl From<Error> for Stop {
 /// A pruning under way.
 struct Pruning<'a> {
     conn: &'a mut SqliteConnection,
-    watch: &'a mut dyn FnMut(Step) -> ControlFlow<()>,
+    watch: &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
     pruned: Pruned,
 }
 
@@ -129,7 +129,7 @@ pub async fn run(
     owner: OwnerId,
     limits: &Limits,
     now: UnixMillis,
-    watch: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
     let place = Place::parse(url)?;
     place.must_exist()?;
@@ -152,7 +152,7 @@ pub(super) async fn on(
     conn: &mut SqliteConnection,
     limits: &Limits,
     now: UnixMillis,
-    watch: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
     let bytes_before = size(conn).await?.whole;
     let pruned = Pruned { bytes_before, ..Pruned::default() };

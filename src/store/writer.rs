@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -39,6 +39,8 @@ pub(super) const LAST_TRY: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) known: Mutex<Known>,
+    /// Held by each that packs rows by what is known, until they are queued.
+    pub(super) packing: Mutex<Arc<()>>,
     pub(super) queued: AtomicUsize,
     pub(super) queued_bytes: AtomicUsize,
     pub(super) bodies_dropped: AtomicU64,
@@ -58,6 +60,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// To be held from before rows are packed until they are queued.
+    pub(super) fn packs(&self) -> Arc<()> {
+        Arc::clone(&self.packing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn set_error(&self, error: Option<String>) -> Option<String> {
         let mut held = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *held, error)
@@ -112,7 +119,7 @@ pub(super) async fn run(
     lock: Option<File>,
     readers: SqlitePool,
     mut queue: mpsc::UnboundedReceiver<Queued>,
-    shared: std::sync::Arc<Shared>,
+    shared: Arc<Shared>,
 ) {
     let _done = shared.done.clone().drop_guard();
     let mut writer =

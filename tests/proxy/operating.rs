@@ -11,6 +11,7 @@ use crate::{
         binary::command,
         script::Script,
         sse::Answer,
+        until,
         upstream::Upstream,
     },
 };
@@ -233,7 +234,7 @@ async fn the_doctor_finds_what_is_well_and_what_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_deletes_what_the_settings_do_not_keep() {
+async fn a_server_deletes_what_the_settings_do_not_keep() {
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
     let app = start(&setup, &upstream).await;
@@ -242,9 +243,9 @@ async fn a_start_deletes_what_the_settings_do_not_keep() {
     app.stop().await;
     let small = setup.clone().set("REPRISE_MAX_SIZE", "1B").set("REPRISE_KEEP_TOTALS", "30d");
     let app = start(&small, &upstream).await;
-    assert!(app.ledger().bodies().await.is_empty());
+    until("the bodies to go", async || app.ledger().bodies().await.is_empty()).await;
     assert_eq!(app.ledger().calls().await.len(), 2, "what it cost stays");
-    // What is said from now on is kept until the next start.
+    // What is said from now on is kept until the next time.
     assert_eq!(how(&app, &ask("hi")).await, "fwd=miss; stored");
     assert_eq!(how(&app, &ask("hi")).await, "hit");
     app.stop().await;
