@@ -290,9 +290,9 @@ async fn what_is_written_while_a_server_prunes_keeps_its_bodies() {
         for n in 0..10 {
             // What is believed afterwards is true, too.
             write(round * 100_000 + 300 + n, NOW.0, &user(n)).await;
-            let found = async |n: u128| ledger.find(&key(round * 100_000 + n), None).await.unwrap();
-            assert!(found(n).await.stored.is_none(), "what went answers nothing");
-            assert!(found(100 + n).await.stored.is_some(), "what is new answers repeats");
+            let found = async |n: u128| ledger.find(&key(round * 100_000 + n)).await.unwrap();
+            assert!(found(n).await.is_none(), "what went answers nothing");
+            assert!(found(100 + n).await.is_some(), "what is new answers repeats");
         }
     }
     ledger.close(GRACE).await;
