@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod explain;
 mod fixtures;
+mod operator;
 mod ping;
 mod prices;
 mod prune;

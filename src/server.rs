@@ -265,6 +265,7 @@ fn router(app: App) -> Router {
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/cache/clear", post(operator::clear_cache))
+        .route("/prune", post(operator::prune))
         .route("/replay", get(operator::replay))
         .route("/replay/reset", post(operator::reset_replay))
         .fallback(async |request: Request| Rejection::NoSuchPath(request.uri().path().to_owned()))

@@ -287,7 +287,8 @@ async fn prune_says_what_it_deletes() {
     home.check("prune_missing", &home.told(&["prune", "--keep-bodies", "90d"]));
     let books = Books::open(&home.ledger()).await;
     books.write(&[paid("claude-opus-5-5").cost(Cost::Exact(NanoDollars(5)))]).await;
-    home.check("prune_in_use", &home.told(&["prune", "--keep-totals", "1d"]));
+    let mut beside = home.reprise(&["prune", "--keep-totals", "1d"]);
+    home.check("prune_in_use", &told(beside.env("REPRISE_PORT", "1")));
     let own = home.write(
         "own.toml",
         "[[price]]\nmodel = \"m\"\nsince = \"2026-11-01\"\ninput = 3\noutput = 15\n\

@@ -2,14 +2,14 @@
 
 use std::{io::Write, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::operator;
 use crate::{
     answer,
     config::{Config, Env, GlobalFlags, Operator},
@@ -119,41 +119,10 @@ async fn clear(what: Clearing, settings: &Operator) -> anyhow::Result<u64> {
             ledger.close(PATIENCE).await;
             cleared.context("the ledger cannot be written")
         }
-        Err(store::Error::InUse { owner, .. }) => ask_server(&what, owner, settings).await,
+        Err(store::Error::InUse { owner, .. }) => {
+            let told: Cleared = operator::ask("/cache/clear", &what, owner, settings).await?;
+            Ok(told.cleared)
+        }
         Err(error) => Err(error.into()),
     }
-}
-
-async fn ask_server(
-    what: &Clearing,
-    owner: Option<OwnerId>,
-    settings: &Operator,
-) -> anyhow::Result<u64> {
-    let address = settings.address;
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-    let mut request =
-        client.post(format!("http://{address}/cache/clear")).body(serde_json::to_vec(what)?);
-    // Another server may answer there, with another ledger.
-    if let Some(owner) = owner {
-        request = request.header("x-reprise-owner", owner.to_string());
-    }
-    if let Some(key) = settings.admin_key.as_ref().or(settings.client_key.as_ref()) {
-        request = request.bearer_auth(key.expose_secret());
-    }
-    let response = request.send().await.with_context(|| {
-        format!(
-            "a server uses the ledger, but none answers on {address}; say where it is with REPRISE_HOST and \
-             REPRISE_PORT, or in the settings file"
-        )
-    })?;
-    let status = response.status();
-    let body = response.bytes().await.context("the server broke off")?;
-    if !status.is_success() {
-        let error: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        let message = error["error"]["message"].as_str().unwrap_or("no reason given");
-        bail!("the server on {address} refused ({status}): {message}");
-    }
-    let Cleared { cleared } =
-        serde_json::from_slice(&body).context("another server answers there")?;
-    Ok(cleared)
 }

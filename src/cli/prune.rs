@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::operator;
 use crate::{
     config::{self, Config, Env, GlobalFlags},
     domain::exchange::{OwnerId, UnixMillis},
@@ -57,22 +58,22 @@ pub(super) fn run(
             "--dry-run cannot say what --max-size would delete: how small the file gets shows only when it is done"
         );
     }
-    let url = Config::ledger(global, env)?;
+    let settings = Config::operator(global, env)?;
+    let url = &settings.database_url;
     let now = UnixMillis(jiff::Timestamp::now().as_millisecond());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pruned = runtime.block_on(async {
         if arguments.dry_run {
-            return Reader::open(&url).await?.would_prune(&limits, now).await;
+            return Ok(Reader::open(url).await?.would_prune(&limits, now).await?);
         }
         let owner = OwnerId::new(Uuid::now_v7());
-        prune::run(&url, owner, &limits, now, &mut |_| ControlFlow::Continue(())).await
-    });
-    let pruned = match pruned {
-        Err(error @ store::Error::InUse { .. }) => {
-            return Err(error).context("only a ledger that nobody writes to can be pruned");
+        match prune::run(url, owner, &limits, now, &mut |_| ControlFlow::Continue(())).await {
+            Err(store::Error::InUse { owner, .. }) => {
+                operator::ask("/prune", &limits, owner, &settings).await
+            }
+            pruned => Ok(pruned?),
         }
-        pruned => pruned?,
-    };
+    })?;
     let told = Told { dry_run: arguments.dry_run, limits: &limits, pruned };
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &told).context("cannot write the report")?;

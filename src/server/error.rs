@@ -11,6 +11,7 @@ use super::{chat::FIXTURE, dialect::Dialect, limits};
 use crate::{
     answer::{Error, Failure},
     domain::{anthropic::StreamError, budget::Refusal, exchange::Door, openai},
+    store,
     upstream::{self, Head},
 };
 
@@ -55,6 +56,8 @@ pub(super) enum Rejection {
          with a key for operators (--admin-key or REPRISE_ADMIN_KEY)"
     )]
     NotLocal,
+    #[error("pruning failed half way; what is left can be pruned again: {0}")]
+    NotPruned(#[source] store::Error),
     #[error("this server writes to another ledger than the one that is meant")]
     AnotherLedger,
     #[error("the request is not understood: {0}")]
@@ -95,7 +98,9 @@ impl Rejection {
             | Self::Answer(Error::Unreadable(_) | Error::Misspoken(_) | Error::Untranslatable(_)) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Panicked | Self::Answer(Error::Panicked(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Panicked | Self::NotPruned(_) | Self::Answer(Error::Panicked(_)) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::Answer(Error::Failed(failure)) => match dialect {
                 Dialect::OpenAi => status(failure),
                 Dialect::Anthropic => native::status(failure),
@@ -121,6 +126,7 @@ impl Rejection {
             Self::NotLocal => invalid(None, Some("not_an_operator")),
             Self::AnotherLedger => invalid(None, Some("another_ledger")),
             Self::LedgerLate => error("server_error", None, Some("ledger_late")),
+            Self::NotPruned(_) => error("server_error", None, Some("not_pruned")),
             Self::ForeignOrigin(_) => invalid(None, Some("foreign_origin")),
             Self::UserNotSigned => {
                 invalid(Some("X-OpenWebUI-User-Jwt"), Some("invalid_user_signature"))

@@ -5,10 +5,15 @@ use axum::{
     response::Response,
 };
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{App, Inner, accept::Peer, caller::SCENARIO, chat::read, error::Rejection, health};
-use crate::{store::Clearing, upstream::Replay};
+use crate::{
+    answer,
+    store::{Clearing, prune::Limits},
+    upstream::Replay,
+};
 
 /// `POST /cache/clear`: answers are never served again, neither from the ledger nor from memory.
 pub(super) async fn clear_cache(
@@ -16,21 +21,33 @@ pub(super) async fn clear_cache(
     request: Request,
 ) -> Result<Response, Rejection> {
     let app = &app.0;
-    admit(app, &request)?;
-    let owner = app.answers.ledger().owner().to_string();
-    if request
-        .headers()
-        .get("x-reprise-owner")
-        .is_some_and(|asked| asked.as_bytes() != owner.as_bytes())
-    {
-        return Err(Rejection::AnotherLedger);
-    }
-    let body = read(request.into_body(), app.largest_body).await?;
-    let what: Clearing = serde_json::from_slice(if body.is_empty() { b"{}" } else { &body })
-        .map_err(|error| Rejection::Misunderstood(error.to_string()))?;
+    let what: Clearing = asked(app, request).await?;
     tracing::info!(?what, "clearing answers");
     let cleared = app.answers.ledger().clear(what).await.ok_or(Rejection::LedgerLate)?;
     Ok(health::json(StatusCode::OK, &json!({ "cleared": cleared })))
+}
+
+/// `POST /prune`: lets go of what is too old or too large, while others write.
+pub(super) async fn prune(State(app): State<App>, request: Request) -> Result<Response, Rejection> {
+    let app = &app.0;
+    let limits: Limits = asked(app, request).await?;
+    tracing::info!(?limits, "pruning");
+    let pruned = app.answers.ledger().prune(&limits, answer::now()).await;
+    let pruned = pruned.map_err(Rejection::NotPruned)?.ok_or(Rejection::LedgerLate)?;
+    Ok(health::json(StatusCode::OK, &pruned))
+}
+
+/// What an operator asks of this ledger and no other.
+async fn asked<T: DeserializeOwned>(app: &Inner, request: Request) -> Result<T, Rejection> {
+    admit(app, &request)?;
+    let owner = app.answers.ledger().owner().to_string();
+    let meant = request.headers().get("x-reprise-owner");
+    if meant.is_some_and(|meant| meant.as_bytes() != owner.as_bytes()) {
+        return Err(Rejection::AnotherLedger);
+    }
+    let body = read(request.into_body(), app.largest_body).await?;
+    serde_json::from_slice(if body.is_empty() { b"{}" } else { &body })
+        .map_err(|error| Rejection::Misunderstood(error.to_string()))
 }
 
 /// `GET /replay`: which fixtures were given, and how often none was found.

@@ -9,7 +9,7 @@
 //! - `mark` then finds the messages, frames and blobs that nobody refers to any more.
 //!
 //! Only the owner of a ledger may prune it: whoever writes believes that what it has written is there. [`run`] takes
-//! the lock, so it refuses while a server runs. A server does it itself (`keeping`), by `on` with a connection of its
+//! the lock, so it asks a server that runs. A server does it itself (`keeping`), by `on` with a connection of its
 //! own: what is written meanwhile is looked at again by each transaction that deletes, and stays. It must see to two
 //! things that it has in memory:
 //!
@@ -23,14 +23,15 @@ mod steps;
 
 use std::{ops::ControlFlow, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
 
 use super::{Error, Reader, lost, sqlite::Place};
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
 /// What may go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Whose.
     pub whose: Whose,
@@ -53,7 +54,8 @@ impl Limits {
 }
 
 /// Whose calls are meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Whose {
     /// Everyone's.
     Everyone,
@@ -64,7 +66,7 @@ pub enum Whose {
 }
 
 /// What went, or would go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Pruned {
     /// Exchanges whose request and answer went, and whose totals stay.
     pub bodies: u64,

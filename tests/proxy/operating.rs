@@ -84,21 +84,55 @@ async fn answers_are_cleared_by_what_they_are_also_in_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_server_prunes_what_a_person_asks_it_to() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = start(&setup, &upstream).await;
+    of(&app, "ann", "c1", "m1").post(CHAT, &ask("a secret of Ann's")).await.text().await;
+    of(&app, "bob", "c2", "m2").post(CHAT, &ask("hi")).await.text().await;
+    let output = run(&setup, &app, &["prune", "--user", "ann"]).await;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.starts_with("Deleted\n  bodies  1 exchange"), "{told}");
+    let asks = async |user: &str| {
+        let reply = of(&app, user, "c3", "m3").post(CHAT, &ask("hi")).await;
+        let how = status(&reply);
+        reply.text().await;
+        how
+    };
+    assert_eq!(asks("bob").await, "hit", "what was said by others stays");
+    until("all three calls in the ledger: totals stay", async || {
+        app.ledger().calls().await.len() == 3
+    })
+    .await;
+    let bodies = app.ledger().bodies().await;
+    assert!(!bodies.windows(8).any(|window| window == b"a secret"));
+    let again = run(&setup, &app, &["prune", "--user", "ann", "--json"]).await;
+    let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
+    assert_eq!(again["bodies"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_operators_clear() {
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream).set("REPRISE_ADMIN_KEY", "the admin's");
     let app = start(&setup, &upstream).await;
     how(&app, &ask("hi")).await;
     for client in [app.client(), app.client().bearer("wrong")] {
-        let refused = client.post("/cache/clear", &json!({})).await;
-        assert_eq!(refused.status.as_u16(), 401);
-        assert_eq!(refused.json().await["error"]["code"], "invalid_admin_key");
+        for path in ["/cache/clear", "/prune"] {
+            let refused = client.post(path, &json!({})).await;
+            assert_eq!(refused.status.as_u16(), 401);
+            assert_eq!(refused.json().await["error"]["code"], "invalid_admin_key");
+        }
     }
     assert_eq!(how(&app, &ask("hi")).await, "hit");
     let wrong =
         app.client().bearer("the admin's").post("/cache/clear", &json!({"modle": "x"})).await;
     assert_eq!(wrong.status.as_u16(), 400);
     assert!(wrong.text().await.contains("modle"));
+    let admin = app.client().bearer("the admin's").header("x-reprise-owner", "somebody else");
+    let another = admin.post("/cache/clear", &json!({})).await;
+    assert_eq!((another.status.as_u16(), how(&app, &ask("hi")).await), (409, "hit".to_owned()));
     assert_eq!(cleared(&setup, &app, &[]).await, 1);
     app.stop().await;
 
