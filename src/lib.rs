@@ -9,8 +9,8 @@
 //!
 //! ```text
 //! upstream (live) ─┐                       ┌─▶ OpenAI chunks        (stream: true)
-//! ledger (stored) ─┴─▶ recording ─▶ playback ─▶ OpenAI completion   (stream: false)
-//!                          │            └─────▶ Anthropic's own bytes, or its message (the native door)
+//! ledger (stored) ─┼─▶ recording ─▶ playback ─▶ OpenAI completion   (stream: false)
+//! fixture (file)  ─┘       │            └─────▶ Anthropic's own bytes, or its message (the native door)
 //!                          └─▶ ledger rows: usage, cost, outcome
 //! ```
 //!
@@ -19,8 +19,8 @@
 //!
 //! # The map
 //!
-//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`] } → [`answer`] → { [`upstream`], [`store`], [`fixture`] } →
-//! [`domain`]. [`config`] is read by `cli` and `server`.
+//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`] } → [`answer`] → { [`upstream`], [`store`],
+//! [`fixture`] } → [`domain`]. [`config`] is read by `cli` and `server`.
 //!
 //! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
 //! - [`config`]: every setting, from flag, environment, file or default. The environment is read nowhere else.
@@ -32,7 +32,8 @@
 //! - [`fixture`]: fixture files on disk.
 //! - [`store`]: the ledger; all SQL. Sums for reports (`rollup`) and pruning stand beside the way of a request.
 //! - [`domain`]: pure. Both wire dialects and the translation between them, recordings, cache keys, the catalog of
-//!   models and dated prices, money, its sums and budgets. No IO, no clock, no randomness: everything enters as an argument.
+//!   models and dated prices, money, its sums and budgets, fixtures in memory. No IO, no clock, no randomness:
+//!   everything enters as an argument.
 //!
 //! `tests/house.rs` holds the arrows and the absences.
 //!
@@ -66,6 +67,9 @@
 //! is read as far as the ledger and the key need it ([`domain::anthropic::Native`]) and goes upstream as it was written;
 //! the reader passes the recording's bytes on ([`answer::Events`]), or assembles the message that they tell
 //! ([`domain::anthropic::assemble`]).
+//!
+//! A replay goes the same way, too: only [`upstream::Upstream`] is another, a stage of fixtures
+//! ([`domain::cassette::Stage`]) that has no client to open a connection with. Nothing of it is kept.
 //!
 //! # What is promised of faults
 //!

@@ -113,7 +113,7 @@ impl FromStr for KeyPrefix {
 pub struct KeyHolder(String);
 
 impl KeyHolder {
-    /// The holder of `key`. Nothing of the key can be read from it.
+    /// The holder of `key`. The key cannot be read from it; but one that is short enough to guess can be tested.
     pub fn of(key: &str) -> Self {
         let mut digits = Hash::of("reprise key holder", &[key.as_bytes()]).to_string();
         digits.truncate(16);

@@ -1,6 +1,6 @@
 //! Pruning a ledger that is being written, through a connection beside the writer's.
 //!
-//! [`prune`](super::prune) looks again at what is written meanwhile. What it cannot see is what this process has in
+//! [`prune`] looks again at what is written meanwhile. What it cannot see is what this process has in
 //! memory, so before it begins
 //!
 //! 1. nothing is believed to be in the ledger any more: each request brings all that it stands on;

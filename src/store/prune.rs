@@ -9,8 +9,9 @@
 //! - `mark` then finds the messages, frames and blobs that nobody refers to any more.
 //!
 //! Only the owner of a ledger may prune it: whoever writes believes that what it has written is there. [`run`] takes
-//! the lock, or says who holds it. A server does it itself (`keeping`), by `on` with a connection of its own: what is written meanwhile is looked at again by each transaction that deletes, and stays. It must see to two
-//! things that it has in memory:
+//! the lock, or says who holds it. A server does it itself (`keeping`), by `on` with a connection of its own: what is
+//! written meanwhile is looked at again by each transaction that deletes, and stays. It must see to two things that it
+//! has in memory:
 //!
 //! - Recordings of hot answers: they are to be forgotten after each [`Step::Bodies`] and [`Step::Totals`].
 //! - Hashes that it believes to be in the ledger: from before the marking until the end it must believe in none, and
