@@ -37,6 +37,12 @@ pub(super) struct Arguments {
     /// Take it for a background task of Open WebUI, such as a title
     #[arg(long, conflicts_with = "open_webui")]
     task: bool,
+    /// The user whom the headers of the connection would state: whose answers are repeated
+    #[arg(long, value_name = "ID", conflicts_with = "key")]
+    user: Option<String>,
+    /// The chat that they would state
+    #[arg(long, value_name = "ID", conflicts_with = "key")]
+    chat: Option<String>,
     /// Print JSON instead of text, with long strings whole
     #[arg(long)]
     json: bool,
@@ -64,8 +70,19 @@ pub(super) fn run(
     let upstream = &upstream::bare(anthropic_base_url);
     let task_model = task_model.as_deref();
     let (sharing, vouched) = (*sharing, *vouched);
-    let asked =
-        Asked { catalog, aliases, holder: &holder, caller, upstream, task_model, sharing, vouched };
+    let (user, chat) = (arguments.user.as_deref(), arguments.chat.as_deref());
+    let asked = Asked {
+        catalog,
+        aliases,
+        holder: &holder,
+        caller,
+        upstream,
+        task_model,
+        sharing,
+        vouched,
+        user,
+        chat,
+    };
     let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
     let explained = Explanation::of(&read(request)?, &asked);
     if arguments.json {

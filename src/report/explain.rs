@@ -76,6 +76,8 @@ enum Shared {
     Client,
     /// One user.
     User,
+    /// One chat.
+    Chat,
 }
 
 /// Whose request it is taken for.
@@ -106,8 +108,12 @@ pub struct Asked<'a> {
     pub task_model: Option<&'a str>,
     /// Among whom answers are shared.
     pub sharing: Sharing,
-    /// Whether a user whom the request names is vouched for.
+    /// Whether a user is vouched for.
     pub vouched: Vouched,
+    /// The user whom the headers of the call state; else the one whom the request names.
+    pub user: Option<&'a str>,
+    /// The chat that they state.
+    pub chat: Option<&'a str>,
 }
 
 /// Why a client would be refused.
@@ -151,6 +157,8 @@ impl Explanation {
             task_model,
             sharing,
             vouched,
+            user,
+            chat,
         } = *asked;
         let mut request = openai::Request::parse(body)?;
         let task = (caller != Caller::Any).then(|| task::recognise(&request)).flatten();
@@ -170,13 +178,15 @@ impl Explanation {
         let Translated { request: translated, version, betas, mut notes, .. } =
             translate::request(&request, &context)?;
         notes.extend(routed);
-        let user = request.end_user().map(|(_, user)| cache::bounded(user));
+        let user = user.or(request.end_user().map(|(_, user)| user)).map(cache::bounded);
+        let chat = chat.map(cache::bounded);
         let user = user.as_deref().map(|user| (user, vouched));
-        let scope = Scope::of(sharing, holder.clone(), user, None);
+        let scope = Scope::of(sharing, holder.clone(), user, chat.as_deref());
         let shared = match (&scope, sharing) {
             (Scope::Client(_), Sharing::Shared) => Shared::All,
             (Scope::Client(_), Sharing::User) => Shared::Client,
-            (Scope::User(..) | Scope::Unsigned(..) | Scope::Chat(..), _) => Shared::User,
+            (Scope::User(..) | Scope::Unsigned(..), _) => Shared::User,
+            (Scope::Chat(..), _) => Shared::Chat,
         };
         let texts = Texts::of(&translated);
         let version = version.as_str();
@@ -307,7 +317,8 @@ impl fmt::Display for Explanation {
         let shared = match shared {
             Shared::All => "all calls under the same client key",
             Shared::Client => "all calls under the same client key that name no user and no chat",
-            Shared::User => "the calls of the user that it names",
+            Shared::User => "the calls of that user",
+            Shared::Chat => "the calls of that chat, because no user is stated",
         };
         writeln!(f, "        shared by {shared}")?;
         write!(f, "{estimate}")

@@ -292,3 +292,23 @@ async fn a_server_deletes_what_the_settings_do_not_keep() {
     let new = Setup::of(&upstream).set("REPRISE_KEEP_BODIES", "90d");
     assert_eq!(how(&start(&new, &upstream).await, &ask("hi")).await, "fwd=miss; stored");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_tells_the_key_that_open_webui_s_call_has() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = start(&setup, &upstream).await;
+    let file = setup.folder().join("request.json");
+    std::fs::write(&file, ask("hi").to_string()).expect("a file");
+    let file = file.to_str().expect("a path of text");
+    for (user, stated) in [("ann", vec!["--user", "ann"]), ("", Vec::new())] {
+        let reply = of(&app, user, "c1", "m1").post(CHAT, &ask("hi")).await;
+        let status = reply.header("cache-status").expect("a status").to_owned();
+        reply.text().await;
+        let common = ["explain", file, "--open-webui", "--chat", "c1", "--json"];
+        let output = run(&setup, &app, &[&common[..], &stated].concat()).await;
+        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let key = told["key"].as_str().expect("a key");
+        assert!(status.contains(key), "{status} is not {key}");
+    }
+}
