@@ -9,6 +9,7 @@ mod fixtures;
 mod operator;
 mod ping;
 mod prices;
+mod print;
 mod prune;
 mod replay;
 mod secrets;

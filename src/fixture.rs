@@ -17,7 +17,10 @@ pub use self::{
     stage::{Staging, stage},
     write::{Replaces, Written, write},
 };
-use crate::domain::cassette::{self, Cassette, Finding, Reading};
+use crate::domain::{
+    cassette::{self, Cassette, Finding, Reading},
+    translate::Originals,
+};
 
 /// The folder beside a file with what is too long for it.
 pub const BLOBS: &str = "blobs";
@@ -37,6 +40,12 @@ pub struct Fixture {
     pub cassette: Option<Cassette>,
     /// What is wrong with it.
     pub findings: Vec<Finding>,
+}
+
+/// The answers of all `fixtures` under the names that later requests may call them by (design §8).
+pub fn originals(fixtures: &[Fixture]) -> Originals {
+    let cassettes = fixtures.iter().filter_map(|fixture| fixture.cassette.as_ref());
+    cassettes.flat_map(Cassette::originals).collect()
 }
 
 /// Why fixtures cannot be read or written.

@@ -2,9 +2,9 @@
 
 use std::{io::Write, process::ExitCode};
 
-use anyhow::Context;
 use clap::Args;
 
+use super::print;
 use crate::{
     answer,
     config::{Config, Env, GlobalFlags},
@@ -45,11 +45,6 @@ pub(super) fn run(
         report::books(&ledger, budgets, &catalog, now).await
     })?;
     let list = BudgetList::of(&books);
-    if arguments.json {
-        serde_json::to_writer_pretty(&mut *out, &list).context("cannot write the report")?;
-        writeln!(out)?;
-    } else {
-        write!(out, "{list}")?;
-    }
+    print::report(&list, arguments.json, out)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,10 +2,10 @@
 
 use std::{fmt, io::Write, process::ExitCode};
 
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
+use super::print;
 use crate::{
     config::{Config, Effective, Env, Flags, GlobalFlags},
     report::columns,
@@ -28,12 +28,7 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let settings = Settings { settings: Config::effective(&arguments.flags, global, env)? };
-    if arguments.json {
-        serde_json::to_writer_pretty(&mut *out, &settings).context("cannot write the report")?;
-        writeln!(out)?;
-    } else {
-        write!(out, "{settings}")?;
-    }
+    print::report(&settings, arguments.json, out)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,11 +2,11 @@
 
 use std::{io::Write, path::Path, process::ExitCode, time::Duration};
 
-use anyhow::Context;
 use clap::Args;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
+use super::print;
 use crate::{
     answer,
     config::{Config, Env, Error, Flags, GlobalFlags},
@@ -50,12 +50,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(examine(arguments, global, env));
-    if arguments.json {
-        serde_json::to_writer_pretty(&mut *out, &found).context("cannot write the report")?;
-        writeln!(out)?;
-    } else {
-        write!(out, "{found}")?;
-    }
+    print::report(&found, arguments.json, out)?;
     Ok(if found.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

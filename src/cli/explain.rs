@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
 
+use super::print;
 use crate::{
     config::{Config, Env, GlobalFlags, Offline},
     domain::{
@@ -86,12 +87,10 @@ pub(super) fn run(
     let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
     let explained = Explanation::of(&read(request)?, &asked);
     if arguments.json {
-        let written = match &explained {
-            Ok(explanation) => serde_json::to_writer_pretty(&mut *out, explanation),
-            Err(refused) => serde_json::to_writer_pretty(&mut *out, &refused.body()),
-        };
-        written.context("cannot write the report")?;
-        writeln!(out)?;
+        match &explained {
+            Ok(explanation) => print::json(explanation, out)?,
+            Err(refused) => print::json(&refused.body(), out)?,
+        }
         return Ok(if explained.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     match explained {
@@ -122,12 +121,7 @@ fn why(
         let ledger = Reader::open(&url).await?;
         anyhow::Ok(Why::of(&ledger, key).await?)
     })?;
-    if json {
-        serde_json::to_writer_pretty(&mut *out, &why).context("cannot write the report")?;
-        writeln!(out)?;
-    } else {
-        write!(out, "{why}")?;
-    }
+    print::report(&why, json, out)?;
     Ok(ExitCode::SUCCESS)
 }
 

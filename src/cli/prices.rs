@@ -13,6 +13,7 @@ use jiff::civil::Date;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
+use super::print;
 use crate::{
     config::{Config, Env, GlobalFlags},
     domain::{
@@ -96,13 +97,7 @@ pub(super) fn run(
             let catalog = Catalog::builtin().with_prices(&imported, today);
             let which = if arguments.all { Which::All } else { Which::Current };
             let list = PriceList::of(&catalog, &imported, which, today);
-            if arguments.json {
-                serde_json::to_writer_pretty(&mut *out, &list)
-                    .context("cannot write the report")?;
-                writeln!(out)?;
-            } else {
-                write!(out, "{list}")?;
-            }
+            print::report(&list, arguments.json, out)?;
         }
     }
     Ok(ExitCode::SUCCESS)

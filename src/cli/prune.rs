@@ -2,12 +2,12 @@
 
 use std::{fmt, io::Write, ops::ControlFlow, process::ExitCode, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::operator;
+use super::{operator, print};
 use crate::{
     config::{self, Config, Env, GlobalFlags},
     domain::exchange::{OwnerId, UnixMillis},
@@ -75,12 +75,7 @@ pub(super) fn run(
         }
     })?;
     let told = Told { dry_run: arguments.dry_run, limits: &limits, pruned };
-    if arguments.json {
-        serde_json::to_writer_pretty(&mut *out, &told).context("cannot write the report")?;
-        writeln!(out)?;
-    } else {
-        write!(out, "{told}")?;
-    }
+    print::report(&told, arguments.json, out)?;
     Ok(ExitCode::SUCCESS)
 }
 

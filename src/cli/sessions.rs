@@ -6,10 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use super::{Console, fixtures, since};
+use super::{Console, fixtures, print, since};
 use crate::{
     answer::now,
     config::{Config, Env, GlobalFlags},
@@ -84,15 +84,14 @@ pub(super) fn run(
     }
     let url = Config::ledger(global, env)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let told = runtime.block_on(async {
+    runtime.block_on(async {
         let ledger = Reader::open(&url).await?;
-        tell(command, &ledger).await
+        tell(command, &ledger, console.out).await
     })?;
-    write!(console.out, "{told}")?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn tell(command: &Command, ledger: &Reader) -> anyhow::Result<String> {
+async fn tell(command: &Command, ledger: &Reader, out: &mut dyn Write) -> anyhow::Result<()> {
     let (sessions, json) = match command {
         Command::List { last, since, json } => {
             let since = since.as_deref().map(|text| since::moment(text, now())).transpose()?;
@@ -108,19 +107,15 @@ async fn tell(command: &Command, ledger: &Reader) -> anyhow::Result<String> {
         Command::Show { id, json, markdown } => {
             let rows = ledger.sessions(UnixMillis(0)).await?;
             let session = Session::of(ledger, find(&rows, id)?).await?;
-            return match (json, markdown) {
-                (true, _) => pretty(&session),
-                (_, true) => Ok(session.markdown()),
-                _ => Ok(session.to_string()),
+            return if *markdown {
+                Ok(write!(out, "{}", session.markdown())?)
+            } else {
+                print::report(&session, *json, out)
             };
         }
-        Command::Export(_) => return Ok(String::new()),
+        Command::Export(_) => return Ok(()),
     };
-    if json { pretty(&sessions) } else { Ok(sessions.to_string()) }
-}
-
-fn pretty<T: serde::Serialize>(report: &T) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(report).context("cannot write the report")? + "\n")
+    print::report(&sessions, json, out)
 }
 
 /// The session with this id, or the only one whose id begins so.

@@ -5,8 +5,8 @@ use std::{io::Write, process::ExitCode};
 use anyhow::Context;
 use clap::{Args, builder::PossibleValue};
 use jiff::{Timestamp, Zoned, tz::TimeZone};
-use serde::Serialize;
 
+use super::print;
 use crate::{
     config::{Config, Env, GlobalFlags},
     domain::catalog::{Catalog, day_of},
@@ -86,11 +86,7 @@ pub(super) fn run(
         let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, today);
         if arguments.reprice {
             let repriced = Repriced::of(&ledger, &catalog, &period, &arguments.by, today).await?;
-            return if arguments.form.json {
-                json(&repriced, out)
-            } else {
-                Ok(write!(out, "{repriced}")?)
-            };
+            return print::report(&repriced, arguments.form.json, out);
         }
         // A ledger that cannot be written is reported on all the same, only slower.
         if let Err(error) = store::roll_up(&url, &catalog, store::WORTH_SUMMING_UP).await {
@@ -99,18 +95,12 @@ pub(super) fn run(
         let stats = Stats::of(&ledger, &catalog, &period, &arguments.by).await?;
         let stats = stats.with_top(arguments.top);
         match arguments.form {
-            Form { json: true, .. } => json(&stats, out),
             Form { csv: true, .. } => Ok(write!(out, "{}", stats.csv())?),
             Form { markdown: true, .. } => Ok(write!(out, "{}", stats.markdown())?),
-            Form { .. } => Ok(write!(out, "{stats}")?),
+            Form { json, .. } => print::report(&stats, json, out),
         }
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn json(report: &impl Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, report).context("cannot write the report")?;
-    Ok(writeln!(out)?)
 }
 
 fn zone(name: &str) -> Result<TimeZone, String> {

@@ -136,6 +136,22 @@ fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
     );
 }
 
+/// The exchanges of `whose` before a moment, open for further conditions.
+fn push_exchanges(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
+    match whose {
+        Whose::Everyone => {
+            query.push("select exchange.rowid from exchange where exchange.ended_at < ");
+            query.push_bind(before);
+        }
+        Whose::User(_) | Whose::Chat(_) => {
+            push_mine(query, whose, before);
+            query.push(
+                "select exchange.rowid from exchange where exchange.id in (select id from mine)",
+            );
+        }
+    }
+}
+
 async fn totals(
     conn: &mut SqliteConnection,
     whose: &Whose,
@@ -156,18 +172,7 @@ async fn totals(
     // A later call may have been answered from an old exchange, and a report may ask what that was.
     sqlx::query(KEPT).execute(&mut *conn).await?;
     let mut exchanges = QueryBuilder::<Sqlite>::new("insert into gone_exchange (at) ");
-    match whose {
-        Whose::Everyone => {
-            exchanges.push("select exchange.rowid from exchange where exchange.ended_at < ");
-            exchanges.push_bind(before);
-        }
-        Whose::User(_) | Whose::Chat(_) => {
-            push_mine(&mut exchanges, whose, before);
-            exchanges.push(
-                "select exchange.rowid from exchange where exchange.id in (select id from mine)",
-            );
-        }
-    }
+    push_exchanges(&mut exchanges, whose, before);
     exchanges.push(" and exchange.id not in (select id from kept)");
     exchanges.build().execute(conn).await?;
     Ok(())
@@ -187,18 +192,7 @@ async fn bodies(
     push_whose(&mut requests, whose);
     requests.build().execute(&mut *conn).await?;
     let mut exchanges = QueryBuilder::<Sqlite>::new("insert into gone_body (at) ");
-    match whose {
-        Whose::Everyone => {
-            exchanges.push("select exchange.rowid from exchange where exchange.ended_at < ");
-            exchanges.push_bind(before);
-        }
-        Whose::User(_) | Whose::Chat(_) => {
-            push_mine(&mut exchanges, whose, before);
-            exchanges.push(
-                "select exchange.rowid from exchange where exchange.id in (select id from mine)",
-            );
-        }
-    }
+    push_exchanges(&mut exchanges, whose, before);
     exchanges.push(
         " and (exchange.recording is not null or exchange.frame is not null or exchange.head is not null) \
          and exchange.rowid not in (select at from gone_exchange)",
