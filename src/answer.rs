@@ -4,18 +4,18 @@
 //! stored; the doors turn it into their dialect with [`playback`].
 
 mod ask;
+mod budget;
 mod choose;
-mod desk;
 mod events;
 mod failure;
-mod guest;
-mod learned;
+mod inflight;
+mod joined;
 mod live;
 mod models;
 pub mod playback;
 mod pump;
-mod purse;
 mod question;
+mod quirks;
 mod recall;
 mod sealing;
 mod sources;
@@ -28,32 +28,32 @@ use std::{
 use bytes::Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::desk::Load;
-pub use self::question::Asker;
+pub use self::inflight::Load;
+pub use self::question::Caller;
 pub use self::{
-    ask::{Ask, Spoken},
+    ask::{ApiHeaders, Ask},
     events::{Events, message},
     failure::Failure,
     live::{End, Reader},
     models::{Listed, Models},
 };
 use self::{
+    budget::BudgetTracker,
     choose::Source,
-    desk::Desk,
-    learned::Learned,
+    inflight::Inflight,
     playback::Payer,
-    purse::Purse,
-    question::{House, Parsed, Question},
+    question::{Parsed, PrepareContext, PreparedRequest},
+    quirks::ModelQuirks,
     recall::Recalled,
 };
 use crate::{
     domain::{
         alias::Aliases,
         anthropic,
-        budget::{Books, Notice},
+        budget::{Notice, Spending},
         cache::{CacheKey, Freshness, Keep, Policy, Reason},
         catalog::Catalog,
-        exchange::{CallId, Door, ExchangeId, UnixMillis},
+        exchange::{Api, CallId, ExchangeId, UnixMillis},
         openai,
         translate::{self, Form, WithUsage},
     },
@@ -75,13 +75,13 @@ pub struct Answers {
     tasks: TaskTracker,
     stop: CancellationToken,
     /// What models refused.
-    learned: Arc<Learned>,
+    quirks: Arc<ModelQuirks>,
     /// Earlier answers that requests named.
     recalled: Arc<Recalled>,
     /// What is being asked, and by whom.
-    desk: Arc<Desk>,
+    inflight: Arc<Inflight>,
     /// What is spent of the budgets.
-    purse: Arc<Purse>,
+    budget: Arc<BudgetTracker>,
     /// When it was last said that Open WebUI sends no ids, in unix milliseconds.
     warned_at: Arc<AtomicI64>,
     settings: Settings,
@@ -103,7 +103,7 @@ pub struct Settings {
 }
 
 /// The HTTP status of a response at a door, with this failure or none.
-pub type StatusOf = fn(Door, Option<&Failure>) -> u16;
+pub type StatusOf = fn(Api, Option<&Failure>) -> u16;
 
 /// An answer that has begun.
 #[derive(Debug)]
@@ -182,10 +182,10 @@ impl Answers {
             catalog,
             tasks,
             stop,
-            learned: Arc::default(),
+            quirks: Arc::default(),
             recalled: Arc::default(),
-            desk: Arc::default(),
-            purse: Arc::default(),
+            inflight: Arc::default(),
+            budget: Arc::default(),
             warned_at: Arc::default(),
             settings,
         }
@@ -193,12 +193,12 @@ impl Answers {
 
     /// The same, as far as the budgets of `books` allow, in which stands what was spent before.
     #[must_use]
-    pub fn within(self, books: Books) -> Self {
-        Self { purse: Arc::new(Purse::new(books)), ..self }
+    pub fn within(self, books: Spending) -> Self {
+        Self { budget: Arc::new(BudgetTracker::new(books)), ..self }
     }
 
     /// Answers one call. The answer has begun when this returns: with its first event, or whole.
-    pub async fn answer(&self, ask: Ask, asker: Asker) -> Result<Answer, Error> {
+    pub async fn answer(&self, ask: Ask, asker: Caller) -> Result<Answer, Error> {
         let (at, came) = (now(), Instant::now());
         let question = self.read(ask, &asker).await?;
         let mut answer = match self.choose(&question, &asker, at).await {
@@ -224,8 +224,8 @@ impl Answers {
     pub async fn count_tokens(
         &self,
         body: Bytes,
-        spoken: Spoken,
-        asker: &Asker,
+        spoken: ApiHeaders,
+        asker: &Caller,
     ) -> Result<Counted, Error> {
         let outgoing = spoken.outgoing(body, asker);
         let counted = self.upstream.count_tokens(&outgoing).await;
@@ -244,7 +244,7 @@ impl Answers {
 
     /// What is running now.
     pub fn load(&self) -> Load {
-        self.desk.load()
+        self.inflight.load()
     }
 
     /// Whether the ledger can be written, and what waits to be.
@@ -253,7 +253,7 @@ impl Answers {
     }
 
     /// Parses, translates and keys a request: work without waiting, but for large ones long work.
-    async fn read(&self, ask: Ask, asker: &Asker) -> Result<Question, Error> {
+    async fn read(&self, ask: Ask, asker: &Caller) -> Result<PreparedRequest, Error> {
         let is_large = ask.body().len() > LARGE_REQUEST;
         let policy = &self.settings.cache;
         let parsed = if is_large {
@@ -263,7 +263,7 @@ impl Answers {
             Parsed::of(ask, asker, policy)?
         };
         let originals = self.originals(parsed.refs(), &parsed.scope.to_string()).await;
-        let house = House {
+        let house = PrepareContext {
             catalog: self.catalog(),
             aliases: Arc::clone(&self.settings.aliases),
             task_model: self.settings.task_model.clone(),

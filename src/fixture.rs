@@ -3,8 +3,8 @@
 //! What is in a file is [`cassette`]'s. Whether files may be written at all (`CI=true` says no)
 //! is for the caller to know: nothing here reads the environment.
 
+mod load;
 mod name;
-mod stage;
 mod write;
 
 use std::{
@@ -13,8 +13,8 @@ use std::{
 };
 
 pub use self::{
+    load::{Staging, stage},
     name::{file_name, slug},
-    stage::{Staging, stage},
     write::{Replaces, Written, write},
 };
 use crate::domain::{

@@ -44,7 +44,7 @@
 //! 2. `answer` parses the body ([`domain::openai`]) and recalls from the ledger the answers that its history names, as
 //!    Claude gave them (`answer/recall.rs`). It translates ([`domain::translate::request`]; whatever is dropped or
 //!    changed is a note), takes the result apart into the texts that are hashed, kept and sent
-//!    ([`domain::anthropic::Texts`]) and computes its key ([`domain::cache::key`]).
+//!    ([`domain::anthropic::CanonicalRequest`]) and computes its key ([`domain::cache::key`]).
 //! 3. Who may answer is decided ([`domain::cache::decide`], a table of rules with a reason for each verdict) from facts
 //!    that `answer/choose.rs` gathers: what the ledger has and who asked before ([`store::Ledger::find`]), what is running
 //!    (`answer/desk.rs`, which also lets one of many ask and the others join, under one lock). A recording from the
@@ -69,7 +69,7 @@
 //! ([`domain::anthropic::assemble`]).
 //!
 //! A replay goes the same way, too: only [`upstream::Upstream`] is another, a stage of fixtures
-//! ([`domain::cassette::Stage`]) that has no client to open a connection with. Nothing of it is kept.
+//! ([`domain::cassette::Player`]) that has no client to open a connection with. Nothing of it is kept.
 //!
 //! # What is promised of faults
 //!

@@ -42,7 +42,7 @@ use crate::{
         cache::Reuse,
         cassette::Scrubber,
         catalog::{self, Catalog},
-        exchange::{Door, OwnerId},
+        exchange::{Api, OwnerId},
     },
     fixture::{self, Staging},
     report,
@@ -248,7 +248,7 @@ fn limits(keep: Keep) -> Option<Limits> {
 }
 
 /// The status that a client gets: what the ledger notes for a call.
-fn status_of(door: Door, failure: Option<&Failure>) -> u16 {
+fn status_of(door: Api, failure: Option<&Failure>) -> u16 {
     failure.map_or(StatusCode::OK, |failure| error::status_at(door, failure)).as_u16()
 }
 
@@ -272,13 +272,16 @@ fn router(app: App) -> Router {
         .method_not_allowed_fallback(async |request: Request| {
             Rejection::WrongMethod(request.method().to_string())
         })
-        .layer(middleware::from_fn(survive))
+        .layer(middleware::from_fn(catch_panic))
         .with_state(app)
 }
 
 /// A bug in one call is that call's trouble only; and whatever the trouble, it is told in the client's dialect.
-async fn survive(request: Request, next: Next) -> Response {
+async fn catch_panic(request: Request, next: Next) -> Response {
     let dialect = Dialect::of(&request);
     let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    error::spoken(response.unwrap_or_else(|_| Rejection::Panicked.into_response()), dialect)
+    error::render_rejection(
+        response.unwrap_or_else(|_| Rejection::Panicked.into_response()),
+        dialect,
+    )
 }

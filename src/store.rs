@@ -9,16 +9,16 @@
 mod batch;
 mod chain;
 pub mod checkup;
-mod clear;
 mod error;
 mod hot;
-mod keeping;
-mod lost;
-mod past;
+mod invalidate;
+mod lookup;
+mod online_prune;
 pub mod prices;
 pub mod prune;
 mod read;
 mod record;
+mod recovery;
 mod rollup;
 mod sessions;
 mod sqlite;
@@ -46,9 +46,9 @@ use self::{
     writer::{Queued, Shared},
 };
 pub use self::{
-    clear::Clearing,
     error::Error,
-    past::Past,
+    invalidate::Clearing,
+    lookup::ExchangeSummary,
     read::{MOST_PARTS, Reader},
     record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored, Turn},
     rollup::{WORTH_SUMMING_UP, roll_up},
@@ -167,7 +167,7 @@ impl Ledger {
     ) -> Result<Self, Error> {
         let place = Place::parse(&options.url)?;
         let (mut conn, lock) = place.take(owner).await?;
-        let lost = lost::seal_all(&mut conn, owner, now).await?;
+        let lost = recovery::seal_all(&mut conn, owner, now).await?;
         if lost > 0 {
             warn!(
                 exchanges = lost,
@@ -206,7 +206,7 @@ impl Ledger {
         let packs = self.shared.packs();
         let packed = self.packed(opening).await;
         let (asked, client) = packed.unwrap_or_default();
-        let call = lost::call_column(&opening.call, &client);
+        let call = recovery::call_column(&opening.call, &client);
         let opening = Arc::new(opening.without_bodies());
         self.commit(Op::Open(Box::new(Open { opening, asked, client, call })), packs).await
     }

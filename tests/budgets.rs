@@ -5,7 +5,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 use reprise::{
     domain::{
-        budget::{Books, Budget, Budgets, Priced, Refusal, Spent},
+        budget::{Budget, Budgets, Priced, Refusal, Spending, Spent},
         exchange::{Cost, NanoDollars, UnixMillis},
     },
     report::BudgetList,
@@ -19,9 +19,9 @@ fn at(text: &str) -> UnixMillis {
     UnixMillis(text.parse::<Timestamp>().unwrap().as_millisecond())
 }
 
-fn books(zone: &str, now: &str, budgets: &[&str]) -> Books {
+fn books(zone: &str, now: &str, budgets: &[&str]) -> Spending {
     let list = budgets.iter().copied().map(budget).collect();
-    Books::new(Budgets { list, zone: TimeZone::get(zone).unwrap() }, at(now))
+    Spending::new(Budgets { list, zone: TimeZone::get(zone).unwrap() }, at(now))
 }
 
 fn cents(cents: i64) -> Spent {
@@ -29,7 +29,7 @@ fn cents(cents: i64) -> Spent {
 }
 
 /// What a user is told at this moment, who asks a model with a price.
-fn told(books: &mut Books, now: &str, user: Option<&str>) -> String {
+fn told(books: &mut Spending, now: &str, user: Option<&str>) -> String {
     match books.admit(at(now), user, "m", Priced::Yes) {
         Ok(None) => "fine".to_owned(),
         Ok(Some(notice)) => format!("warned: {notice}"),
@@ -162,7 +162,7 @@ fn the_readme_shows_budgets_as_they_are_told() {
     let list =
         file["budget"].as_array().unwrap().iter().map(|budget| budget.clone().try_into().unwrap());
     let zone = TimeZone::get(file["timezone"].as_str().unwrap()).unwrap();
-    let mut books = Books::new(Budgets { list: list.collect(), zone }, at(NOON));
+    let mut books = Spending::new(Budgets { list: list.collect(), zone }, at(NOON));
     let paid = |nano| Cost::Exact(NanoDollars(nano)).into();
     books.pay(at("2026-11-20T12:00:00Z"), Some("bob"), paid(12_886_700_000));
     books.pay(at(NOON), Some("ann"), paid(2_031_200_000));

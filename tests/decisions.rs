@@ -5,25 +5,25 @@ use std::{collections::BTreeMap, time::Duration};
 
 use reprise::domain::{
     cache::{
-        Asked, Caller, Directives, Facts, Freshness, Keep, Policy, Reason, Reuse, Sharing, Verdict,
-        decide, depends_on_ledger,
+        CallKind, Directives, Facts, Freshness, Keep, Policy, PriorAsk, Reason, Reuse, Sharing,
+        Verdict, decide, depends_on_ledger,
     },
     exchange::UnixMillis,
 };
 
 const NOW: UnixMillis = UnixMillis(1_000_000_000);
 const HOUR: Duration = Duration::from_hours(1);
-const TITLE: Caller<'_> = Caller::Task { name: "title_generation", again: false };
-const TITLE_AGAIN: Caller<'_> = Caller::Task { name: "title_generation", again: true };
-const TAGS: Caller<'_> = Caller::Task { name: "tags_generation", again: false };
-const TAGS_AGAIN: Caller<'_> = Caller::Task { name: "tags_generation", again: true };
-const FIRST: Caller<'_> = Caller::Chat(Asked::Never);
-const RETRIED: Caller<'_> = Caller::Chat(Asked::SameMessage);
-const CONTINUED: Caller<'_> = Caller::Chat(Asked::InVain);
-const REGENERATED: Caller<'_> = Caller::Chat(Asked::OtherMessage);
-const CALLERS: [Caller<'_>; 10] = [
-    Caller::Plain,
-    Caller::Nameless,
+const TITLE: CallKind<'_> = CallKind::Task { name: "title_generation", again: false };
+const TITLE_AGAIN: CallKind<'_> = CallKind::Task { name: "title_generation", again: true };
+const TAGS: CallKind<'_> = CallKind::Task { name: "tags_generation", again: false };
+const TAGS_AGAIN: CallKind<'_> = CallKind::Task { name: "tags_generation", again: true };
+const FIRST: CallKind<'_> = CallKind::Chat(PriorAsk::Never);
+const RETRIED: CallKind<'_> = CallKind::Chat(PriorAsk::SameMessage);
+const CONTINUED: CallKind<'_> = CallKind::Chat(PriorAsk::Unanswered);
+const REGENERATED: CallKind<'_> = CallKind::Chat(PriorAsk::OtherMessage);
+const CALLERS: [CallKind<'_>; 10] = [
+    CallKind::Plain,
+    CallKind::Nameless,
     TITLE,
     TITLE_AGAIN,
     TAGS,
@@ -48,7 +48,7 @@ fn policy() -> Policy {
     }
 }
 
-fn facts(caller: Caller<'_>) -> Facts<'_> {
+fn facts(caller: CallKind<'_>) -> Facts<'_> {
     Facts {
         at: NOW,
         directives: Directives::default(),
@@ -65,7 +65,7 @@ fn says(control: &str, facts: Facts<'static>) -> Facts<'static> {
     Facts { directives: Directives::parse(control), ..facts }
 }
 
-fn stored(caller: Caller<'static>) -> Facts<'static> {
+fn stored(caller: CallKind<'static>) -> Facts<'static> {
     Facts { stored: STORED, ..facts(caller) }
 }
 
@@ -112,14 +112,14 @@ fn each_row_of_the_table() {
     check(
         &policy(),
         &[
-            ("no-store", says("no-store", stored(Caller::Plain)), pass(Reason::NoStore)),
+            ("no-store", says("no-store", stored(CallKind::Plain)), pass(Reason::NoStore)),
             ("a forgotten user", forgotten(stored(FIRST)), pass(Reason::UserNoStore)),
             ("a temporary chat", temporary(stored(FIRST)), pass(Reason::Temporary)),
-            ("no-cache", says("no-cache", stored(Caller::Plain)), ask(Reason::NoCache)),
-            ("only-if-cached, and it is", says("only-if-cached", stored(Caller::Plain)), HIT),
+            ("no-cache", says("no-cache", stored(CallKind::Plain)), ask(Reason::NoCache)),
+            ("only-if-cached, and it is", says("only-if-cached", stored(CallKind::Plain)), HIT),
             (
                 "only-if-cached, and it is not",
-                says("only-if-cached", facts(Caller::Plain)),
+                says("only-if-cached", facts(CallKind::Plain)),
                 Verdict::Refuse(Reason::Nothing),
             ),
             ("regenerated, with an answer", stored(REGENERATED), ask(Reason::AskedBefore)),
@@ -128,16 +128,16 @@ fn each_row_of_the_table() {
             ("another title", stored(TITLE_AGAIN), ask(Reason::AskedBefore)),
             ("a title again, after none came", facts(TITLE_AGAIN), ask(Reason::Nothing)),
             ("a task that is running", running(facts(TAGS)), Verdict::Join),
-            ("a request that is running", running(facts(Caller::Plain)), Verdict::Join),
+            ("a request that is running", running(facts(CallKind::Plain)), Verdict::Join),
             ("a chat's first, with an answer", stored(FIRST), HIT),
             ("a chat's first, without one", facts(FIRST), ask(Reason::Nothing)),
             ("a task, with an answer", stored(TAGS), HIT),
             ("a task again, with an answer", stored(TAGS_AGAIN), HIT),
             ("a task, without one", facts(TAGS), ask(Reason::Nothing)),
             ("a title for the first time", stored(TITLE), HIT),
-            ("a chat without ids", stored(Caller::Nameless), ask(Reason::NoChatId)),
-            ("any other client, with an answer", stored(Caller::Plain), HIT),
-            ("any other client, without one", facts(Caller::Plain), ask(Reason::Nothing)),
+            ("a chat without ids", stored(CallKind::Nameless), ask(Reason::NoChatId)),
+            ("any other client, with an answer", stored(CallKind::Plain), HIT),
+            ("any other client, without one", facts(CallKind::Plain), ask(Reason::Nothing)),
         ],
     );
 }
@@ -156,7 +156,7 @@ fn rows_that_could_contradict() {
             ),
             (
                 "no-store, only-if-cached",
-                says("no-store, only-if-cached", stored(Caller::Plain)),
+                says("no-store, only-if-cached", stored(CallKind::Plain)),
                 Verdict::Refuse(Reason::NoStore),
             ),
             ("no-store, running", says("no-store", running(facts(TAGS))), pass(Reason::NoStore)),
@@ -192,13 +192,13 @@ fn rows_that_could_contradict() {
             ("no-cache, regenerated", says("no-cache", stored(REGENERATED)), ask(Reason::NoCache)),
             (
                 "no-cache, only-if-cached",
-                says("no-cache, only-if-cached", stored(Caller::Plain)),
+                says("no-cache, only-if-cached", stored(CallKind::Plain)),
                 Verdict::Refuse(Reason::NoCache),
             ),
             // Who wants nothing asked gets what there is, also where others would be answered anew.
             ("only-if-cached, regenerated", says(strict, stored(REGENERATED)), HIT),
             ("only-if-cached, another title", says(strict, stored(TITLE_AGAIN)), HIT),
-            ("only-if-cached, no ids", says(strict, stored(Caller::Nameless)), HIT),
+            ("only-if-cached, no ids", says(strict, stored(CallKind::Nameless)), HIT),
             (
                 "only-if-cached, running",
                 says(strict, running(facts(TAGS))),
@@ -207,7 +207,7 @@ fn rows_that_could_contradict() {
             ("only-if-cached, running, an answer", says(strict, running(stored(TAGS))), HIT),
             // A Regenerate is never a repeat, nor is it what is running for another column.
             ("regenerated, running", running(stored(REGENERATED)), ask(Reason::AskedBefore)),
-            ("no ids, running", running(stored(Caller::Nameless)), ask(Reason::NoChatId)),
+            ("no ids, running", running(stored(CallKind::Nameless)), ask(Reason::NoChatId)),
             // What is running is newer than what is stored.
             ("a task, running and stored", running(stored(TAGS)), Verdict::Join),
             ("another title, running", running(stored(TITLE_AGAIN)), Verdict::Join),
@@ -215,7 +215,11 @@ fn rows_that_could_contradict() {
             ("the same message again, stored", stored(RETRIED), HIT),
             ("stopped and continued, and running again", running(stored(CONTINUED)), Verdict::Join),
             ("stopped and continued, only-if-cached", says(strict, stored(CONTINUED)), HIT),
-            ("any other client, running and stored", running(stored(Caller::Plain)), Verdict::Join),
+            (
+                "any other client, running and stored",
+                running(stored(CallKind::Plain)),
+                Verdict::Join,
+            ),
         ],
     );
 }
@@ -281,12 +285,12 @@ fn the_operator_says_what_the_ledger_answers() {
     for caller in CALLERS {
         assert_eq!(decide(&stored(caller), &off), ask(Reason::Off), "{caller:?}");
         assert_eq!(decide(&running(stored(caller)), &off), ask(Reason::Off), "{caller:?}");
-        let is_task = matches!(caller, Caller::Task { .. });
+        let is_task = matches!(caller, CallKind::Task { .. });
         let as_usual = decide(&stored(caller), &policy());
         let expected = if is_task { as_usual } else { ask(Reason::Off) };
         assert_eq!(decide(&stored(caller), &tasks), expected, "{caller:?}");
     }
-    let strict = says("only-if-cached", stored(Caller::Plain));
+    let strict = says("only-if-cached", stored(CallKind::Plain));
     assert_eq!(decide(&strict, &off), Verdict::Refuse(Reason::Off));
 }
 
@@ -331,8 +335,10 @@ fn what_holds_whatever_the_facts() {
             match verdict {
                 Verdict::Hit(_) => {
                     assert!(stored.is_some() && !nothing_kept && !directives.no_cache, "{facts:?}");
-                    let anew =
-                        matches!(caller, REGENERATED | CONTINUED | Caller::Nameless | TITLE_AGAIN);
+                    let anew = matches!(
+                        caller,
+                        REGENERATED | CONTINUED | CallKind::Nameless | TITLE_AGAIN
+                    );
                     assert!(
                         !anew || directives.only_if_cached,
                         "a Regenerate is no repeat: {facts:?}"
@@ -341,7 +347,7 @@ fn what_holds_whatever_the_facts() {
                 }
                 Verdict::Join => {
                     assert!(running && !nothing_kept && !directives.no_cache, "{facts:?}");
-                    assert!(!matches!(caller, REGENERATED | Caller::Nameless), "{facts:?}");
+                    assert!(!matches!(caller, REGENERATED | CallKind::Nameless), "{facts:?}");
                     assert!(!directives.only_if_cached, "{facts:?}");
                 }
                 Verdict::Ask { keep, .. } => {
@@ -362,28 +368,32 @@ fn what_holds_whatever_the_facts() {
 #[test]
 fn a_chat_has_asked_before_if_it_did_for_any_other_message() {
     let of = |now: Option<&str>, earlier: &[(Option<&str>, bool)]| {
-        Asked::of(now, earlier.iter().copied())
+        PriorAsk::of(now, earlier.iter().copied())
     };
     let (whole, stopped) = (true, false);
-    assert_eq!(of(Some("a"), &[]), Asked::Never);
-    assert_eq!(of(Some("a"), &[(Some("a"), whole)]), Asked::SameMessage);
-    assert_eq!(of(Some("a"), &[(Some("a"), stopped)]), Asked::InVain);
-    assert_eq!(of(Some("a"), &[(Some("a"), whole), (Some("a"), stopped)]), Asked::SameMessage);
-    assert_eq!(of(Some("a"), &[(Some("a"), whole), (Some("b"), whole)]), Asked::OtherMessage);
-    assert_eq!(of(Some("a"), &[(Some("b"), stopped), (Some("a"), whole)]), Asked::OtherMessage);
-    assert_eq!(of(Some("a"), &[(None, whole)]), Asked::OtherMessage, "which it was is not known");
-    assert_eq!(of(None, &[(Some("a"), whole)]), Asked::OtherMessage);
-    assert_eq!(of(None, &[(None, whole)]), Asked::OtherMessage);
+    assert_eq!(of(Some("a"), &[]), PriorAsk::Never);
+    assert_eq!(of(Some("a"), &[(Some("a"), whole)]), PriorAsk::SameMessage);
+    assert_eq!(of(Some("a"), &[(Some("a"), stopped)]), PriorAsk::Unanswered);
+    assert_eq!(of(Some("a"), &[(Some("a"), whole), (Some("a"), stopped)]), PriorAsk::SameMessage);
+    assert_eq!(of(Some("a"), &[(Some("a"), whole), (Some("b"), whole)]), PriorAsk::OtherMessage);
+    assert_eq!(of(Some("a"), &[(Some("b"), stopped), (Some("a"), whole)]), PriorAsk::OtherMessage);
+    assert_eq!(
+        of(Some("a"), &[(None, whole)]),
+        PriorAsk::OtherMessage,
+        "which it was is not known"
+    );
+    assert_eq!(of(None, &[(Some("a"), whole)]), PriorAsk::OtherMessage);
+    assert_eq!(of(None, &[(None, whole)]), PriorAsk::OtherMessage);
 }
 
 #[test]
 fn the_ledger_knows_what_came_of_it() {
-    use Asked::{InVain, Never, OtherMessage, SameMessage};
+    use PriorAsk::{Never, OtherMessage, SameMessage, Unanswered};
 
-    assert_eq!(InVain.and_in_ledger(SameMessage), SameMessage);
-    assert_eq!(InVain.and_in_ledger(Never), InVain, "its row is not committed yet");
-    assert_eq!(Never.and_in_ledger(InVain), InVain);
+    assert_eq!(Unanswered.and_in_ledger(SameMessage), SameMessage);
+    assert_eq!(Unanswered.and_in_ledger(Never), Unanswered, "its row is not committed yet");
+    assert_eq!(Never.and_in_ledger(Unanswered), Unanswered);
     assert_eq!(OtherMessage.and_in_ledger(SameMessage), OtherMessage);
-    assert_eq!(InVain.and_in_ledger(OtherMessage), OtherMessage);
+    assert_eq!(Unanswered.and_in_ledger(OtherMessage), OtherMessage);
     assert_eq!(Never.and_in_ledger(Never), Never);
 }

@@ -11,11 +11,11 @@ use std::{
 use jiff::tz::TimeZone;
 use reprise::{
     domain::{
-        cache::{Asked, CacheKey},
+        cache::{CacheKey, PriorAsk},
         catalog::Catalog,
         chain::{Chain, Hash},
         exchange::{
-            AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
+            AnswerRef, AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome,
             OwnerId, Tokens, UnixMillis,
         },
         recording::{Recorder, Recording},
@@ -57,7 +57,7 @@ fn facts(n: u128) -> CallFacts {
         id: CallId::new(Uuid::from_u128(n)),
         at: NOW,
         answered_by: AnsweredBy::Miss,
-        door: Door::Chat,
+        door: Api::Chat,
         stream: true,
         user: Some("ann".to_owned()),
         chat: Some("chat 1".to_owned()),
@@ -269,11 +269,11 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
         let turn = Turn { key: &key(n), chat, message, user_message, model: "claude" };
         ledger.reader().asked(&turn).await.unwrap()
     };
-    assert_eq!(asked(40, "a", Some("m1"), None).await, Asked::InVain);
-    assert_eq!(asked(40, "a", Some("m2"), None).await, Asked::OtherMessage);
-    assert_eq!(asked(40, "b", Some("m1"), None).await, Asked::OtherMessage);
-    assert_eq!(asked(40, "c", Some("m1"), None).await, Asked::Never);
-    assert_eq!(asked(39, "a", Some("m1"), None).await, Asked::Never);
+    assert_eq!(asked(40, "a", Some("m1"), None).await, PriorAsk::Unanswered);
+    assert_eq!(asked(40, "a", Some("m2"), None).await, PriorAsk::OtherMessage);
+    assert_eq!(asked(40, "b", Some("m1"), None).await, PriorAsk::OtherMessage);
+    assert_eq!(asked(40, "c", Some("m1"), None).await, PriorAsk::Never);
+    assert_eq!(asked(39, "a", Some("m1"), None).await, PriorAsk::Never);
     // Another answer to the same message of the user, whatever the request looks like by now.
     let call = CallFacts {
         chat: Some("d".to_owned()),
@@ -282,9 +282,13 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
         ..facts(43)
     };
     exchange(ledger, Opening { key: key(43), call, ..opening(43, None) }, sealing("d", 1)).await;
-    assert_eq!(asked(44, "d", Some("m9"), Some("u1")).await, Asked::OtherMessage);
-    assert_eq!(asked(44, "d", Some("message 1"), Some("u1")).await, Asked::Never, "a step of it");
-    assert_eq!(asked(44, "d", Some("m9"), Some("u2")).await, Asked::Never);
+    assert_eq!(asked(44, "d", Some("m9"), Some("u1")).await, PriorAsk::OtherMessage);
+    assert_eq!(
+        asked(44, "d", Some("message 1"), Some("u1")).await,
+        PriorAsk::Never,
+        "a step of it"
+    );
+    assert_eq!(asked(44, "d", Some("m9"), Some("u2")).await, PriorAsk::Never);
     let other = Turn {
         key: &key(44),
         chat: "d",
@@ -294,13 +298,13 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
     };
     assert_eq!(
         ledger.reader().asked(&other).await.unwrap(),
-        Asked::Never,
+        PriorAsk::Never,
         "two models side by side"
     );
     let call = CallFacts { chat: Some("c".to_owned()), ..facts(42) };
     ledger.record(CallRow { facts: call, key: key(40), ..hit(42, AnsweredBy::Hit) });
     settled(ledger).await;
-    assert_eq!(asked(40, "c", Some("message 2"), None).await, Asked::OtherMessage);
+    assert_eq!(asked(40, "c", Some("message 2"), None).await, PriorAsk::OtherMessage);
 }
 
 async fn what_is_not_servable_is_never_found(ledger: &Ledger) {

@@ -18,7 +18,7 @@ use std::{fmt::Write, fs, path::Path, sync::Arc};
 use client::Heard;
 use proptest::prelude::*;
 use reprise::domain::{
-    anthropic::{self, StreamError, Tally, assemble, fold},
+    anthropic::{self, StreamError, StreamSummary, assemble, fold},
     exchange::{Cost, Micros, NanoDollars, Tokens},
     recording::{Recorder, Recording},
     translate::{Bill, Chunks, Form, WithUsage, completion},
@@ -303,13 +303,13 @@ fn whole_in(form: &Form, recording: &Recording, bill: Bill) -> Result<Vec<u8>, S
     Ok(serde_json::to_vec(&completion(message, bill, ID.to_owned(), CREATED, form)).unwrap())
 }
 
-fn tally(recording: &Recording) -> Result<Tally, StreamError> {
-    let mut tally = Tally::default();
+fn tally(recording: &Recording) -> Result<StreamSummary, StreamError> {
+    let mut tally = StreamSummary::default();
     for event in recording.events() {
         // What goes on after a pause is another exchange, and counted by itself.
         let goes_on = event.starts_with(b"event: message_start");
         if goes_on && tally.ended() && tally.stop_reason() == Some("pause_turn") {
-            tally = Tally::default();
+            tally = StreamSummary::default();
         }
         tally.read(event)?;
     }

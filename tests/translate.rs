@@ -176,7 +176,7 @@ fn plain(request: &openai::Request, catalog: &Catalog) -> Result<Translated, tra
 
 /// The body that goes upstream.
 fn upstream(request: &anthropic::Request) -> Value {
-    serde_json::from_slice(&anthropic::Texts::of(request).body()).unwrap()
+    serde_json::from_slice(&anthropic::CanonicalRequest::of(request).body()).unwrap()
 }
 
 fn outcome(body: &[u8], catalog: &Catalog) -> Value {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Asker;
+use super::Caller;
 use crate::{
     domain::{
-        anthropic::{self, Native, Texts},
+        anthropic::{self, CanonicalRequest, Native},
         cache,
         chain::Chain,
-        exchange::Door,
+        exchange::Api,
         translate::{Note, Translated},
     },
     upstream::Outgoing,
@@ -22,12 +22,12 @@ pub enum Ask {
     /// OpenAI's chat completions.
     Chat(Bytes),
     /// Anthropic's own messages.
-    Messages(Bytes, Spoken),
+    Messages(Bytes, ApiHeaders),
 }
 
 /// Which version of the Messages API is spoken, and what else stands in the head of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Spoken {
+pub struct ApiHeaders {
     /// `anthropic-version`, as the client sent it.
     pub version: String,
     /// `anthropic-beta`, as the client sent it; joined by commas, empty for none.
@@ -44,7 +44,7 @@ impl Ask {
     }
 }
 
-impl Spoken {
+impl ApiHeaders {
     /// The betas in an order that does not depend on the client.
     fn sorted_betas(&self) -> String {
         let mut betas: Vec<&str> =
@@ -55,7 +55,7 @@ impl Spoken {
     }
 
     /// What goes upstream with this head.
-    pub(super) fn outgoing(self, body: Bytes, asker: &Asker) -> Outgoing {
+    pub(super) fn outgoing(self, body: Bytes, asker: &Caller) -> Outgoing {
         let Self { version, betas, others } = self;
         let (key, scenario) = (asker.key.clone(), asker.scenario.clone());
         Outgoing { body, version, betas, others, key, scenario }
@@ -74,18 +74,18 @@ impl Spoken {
 }
 
 /// What upstream is asked.
-pub(super) enum Said {
+pub(super) enum UpstreamRequest {
     /// What a chat completion became.
-    Chat { translated: Box<Translated>, texts: Texts },
+    Chat { translated: Box<Translated>, texts: CanonicalRequest },
     /// What the client wrote itself.
-    Messages { native: Box<Native>, spoken: Spoken },
+    Messages { native: Box<Native>, spoken: ApiHeaders },
 }
 
-impl Said {
-    pub(super) const fn door(&self) -> Door {
+impl UpstreamRequest {
+    pub(super) const fn door(&self) -> Api {
         match self {
-            Self::Chat { .. } => Door::Chat,
-            Self::Messages { .. } => Door::Messages,
+            Self::Chat { .. } => Api::Chat,
+            Self::Messages { .. } => Api::Messages,
         }
     }
 
@@ -112,9 +112,9 @@ impl Said {
     }
 
     /// What stands in the head of the request.
-    pub(super) fn spoken(&self) -> Spoken {
+    pub(super) fn spoken(&self) -> ApiHeaders {
         match self {
-            Self::Chat { translated, .. } => Spoken {
+            Self::Chat { translated, .. } => ApiHeaders {
                 version: translated.version.as_str().to_owned(),
                 betas: translated.betas.join(","),
                 others: Vec::new(),
@@ -127,7 +127,7 @@ impl Said {
     pub(super) fn key_headers(&self) -> (String, String) {
         match self {
             Self::Chat { .. } => {
-                let Spoken { version, betas, others: _ } = self.spoken();
+                let ApiHeaders { version, betas, others: _ } = self.spoken();
                 (version, betas)
             }
             Self::Messages { spoken, .. } => (spoken.version.clone(), spoken.features()),

@@ -6,15 +6,15 @@ use uuid::Uuid;
 
 use super::{
     Answers,
-    desk::{self, Order, Place, Running},
+    inflight::{self, CoalesceKey, Running, Ticket},
     live::Reader,
-    question::{Asker, Chats, Question},
+    question::{Caller, Chats, PreparedRequest},
 };
 use crate::{
     domain::{
         anthropic,
         budget::{Notice, Priced, Refusal},
-        cache::{self, Asked, CacheKey, Caller, Facts, Freshness, Reason, Verdict},
+        cache::{self, CacheKey, CallKind, Facts, Freshness, PriorAsk, Reason, Verdict},
         catalog,
         exchange::{ExchangeId, UnixMillis},
         open_webui,
@@ -33,7 +33,7 @@ pub(super) enum Source {
     /// An exchange that is running.
     Running(Reader, ExchangeId),
     /// Claude.
-    Upstream(Order),
+    Upstream(Ticket),
     /// Nobody: only the ledger may, and does not for this reason.
     Nobody(Reason),
     /// Nobody: only Claude could, and no budget allows it.
@@ -45,8 +45,8 @@ impl Answers {
     /// running, or lets others join what will be.
     pub(super) async fn choose(
         &self,
-        question: &Question,
-        asker: &Asker,
+        question: &PreparedRequest,
+        asker: &Caller,
         at: UnixMillis,
     ) -> Source {
         let policy = &self.settings.cache;
@@ -56,12 +56,12 @@ impl Answers {
         // What is running already needs no look into the ledger.
         if let Some(place) = &place
             && cache::decide(&Facts { running: true, ..facts(before) }, policy) == Verdict::Join
-            && let Some((reader, exchange)) = self.desk.join(place)
+            && let Some((reader, exchange)) = self.inflight.join(place)
         {
             return Source::Running(reader, exchange);
         }
         // What was asked in vain may have got its answer after all; the ledger knows.
-        let hoped = if before == Asked::InVain { Asked::SameMessage } else { before };
+        let hoped = if before == PriorAsk::Unanswered { PriorAsk::SameMessage } else { before };
         let looks = cache::depends_on_ledger(&facts(hoped), policy);
         let before = match question.turn(asker) {
             Some(turn) if looks => before.and_in_ledger(self.asked(&turn).await),
@@ -79,25 +79,25 @@ impl Answers {
             let running = running == Running::Yes;
             cache::decide(&Facts { running, stored, ..facts(before) }, policy)
         };
-        let turn = self.desk.take_turn(place, exchange, decide, admit);
+        let turn = self.inflight.take_turn(place, exchange, decide, admit);
         match (turn, stored) {
-            (desk::Turn::Joined(reader, exchange), _) => Source::Running(reader, exchange),
-            (desk::Turn::Hit(freshness), Some(stored)) if is_readable(&stored) => {
+            (inflight::Turn::Joined(reader, exchange), _) => Source::Running(reader, exchange),
+            (inflight::Turn::Hit(freshness), Some(stored)) if is_readable(&stored) => {
                 if let Some(chat) = &asker.chat {
-                    self.desk.answered(question.key, chat);
+                    self.inflight.answered(question.key, chat);
                 }
                 Source::Ledger(stored, freshness)
             }
-            (desk::Turn::Hit(_), _) if asker.directives.only_if_cached => {
+            (inflight::Turn::Hit(_), _) if asker.directives.only_if_cached => {
                 Source::Nobody(Reason::Nothing)
             }
-            (desk::Turn::Hit(_), _) => match admit() {
-                Ok(notice) => Source::Upstream(self.desk.order_alone(exchange, notice)),
+            (inflight::Turn::Hit(_), _) => match admit() {
+                Ok(notice) => Source::Upstream(self.inflight.order_alone(exchange, notice)),
                 Err(refusal) => Source::NoMoney(refusal),
             },
-            (desk::Turn::Nobody(reason), _) => Source::Nobody(reason),
-            (desk::Turn::NoMoney(refusal), _) => Source::NoMoney(refusal),
-            (desk::Turn::Asks(order), _) => {
+            (inflight::Turn::Nobody(reason), _) => Source::Nobody(reason),
+            (inflight::Turn::NoMoney(refusal), _) => Source::NoMoney(refusal),
+            (inflight::Turn::Asks(order), _) => {
                 if order.reason == Reason::NoChatId {
                     self.warn_of_no_ids(at);
                 }
@@ -107,9 +107,9 @@ impl Answers {
     }
 
     /// Whether a budget lets Claude be asked.
-    fn admit(&self, question: &Question, at: UnixMillis) -> Result<Option<Notice>, Refusal> {
+    fn admit(&self, question: &PreparedRequest, at: UnixMillis) -> Result<Option<Notice>, Refusal> {
         let model = question.said.model();
-        self.purse.admit(at, question.user.as_deref(), model, || {
+        self.budget.admit(at, question.user.as_deref(), model, || {
             match self.catalog().price_on(model, catalog::day_of(at)) {
                 Some(_) => Priced::Yes,
                 None => Priced::No,
@@ -119,23 +119,23 @@ impl Answers {
 
     /// Claims the key for the chat, where it matters who asked before; and the answer to the user's message, because a
     /// Regenerate is one also where the request has changed since.
-    fn claim(&self, question: &Question, asker: &Asker) -> Asked {
-        let Some(turn) = question.turn(asker) else { return Asked::Never };
-        let before = self.desk.claim(*turn.key, turn.chat, turn.message);
+    fn claim(&self, question: &PreparedRequest, asker: &Caller) -> PriorAsk {
+        let Some(turn) = question.turn(asker) else { return PriorAsk::Never };
+        let before = self.inflight.claim(*turn.key, turn.chat, turn.message);
         let Some(user_message) = turn.user_message else { return before };
         let of_message = CacheKey::of_message(user_message, turn.model);
-        match self.desk.claim(of_message, turn.chat, turn.message) {
-            Asked::OtherMessage => Asked::OtherMessage,
-            Asked::Never | Asked::SameMessage | Asked::InVain => before,
+        match self.inflight.claim(of_message, turn.chat, turn.message) {
+            PriorAsk::OtherMessage => PriorAsk::OtherMessage,
+            PriorAsk::Never | PriorAsk::SameMessage | PriorAsk::Unanswered => before,
         }
     }
 
     /// Whether the ledger knows that the chat has asked before. One that cannot be read may know that it has.
-    async fn asked(&self, turn: &Turn<'_>) -> Asked {
+    async fn asked(&self, turn: &Turn<'_>) -> PriorAsk {
         self.ledger.reader().asked(turn).await.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "cannot look into the ledger; asking upstream");
-            Asked::OtherMessage
+            PriorAsk::OtherMessage
         })
     }
 
@@ -181,18 +181,18 @@ fn is_readable(stored: &Stored) -> bool {
     }
 }
 
-impl Question {
+impl PreparedRequest {
     /// What kind of call it is, given whether its chat has asked for the same before.
-    fn caller(&self, before: Asked) -> Caller<'_> {
+    fn caller(&self, before: PriorAsk) -> CallKind<'_> {
         match (&self.task, self.chats) {
-            (Some(name), _) => Caller::Task { name, again: before != Asked::Never },
-            (None, Chats::Named) => Caller::Chat(before),
-            (None, Chats::Nameless) => Caller::Nameless,
-            (None, Chats::None) => Caller::Plain,
+            (Some(name), _) => CallKind::Task { name, again: before != PriorAsk::Never },
+            (None, Chats::Named) => CallKind::Chat(before),
+            (None, Chats::Nameless) => CallKind::Nameless,
+            (None, Chats::None) => CallKind::Plain,
         }
     }
 
-    fn facts(&self, asker: &Asker, at: UnixMillis, before: Asked) -> Facts<'_> {
+    fn facts(&self, asker: &Caller, at: UnixMillis, before: PriorAsk) -> Facts<'_> {
         Facts {
             at,
             directives: asker.directives,
@@ -206,11 +206,11 @@ impl Question {
     }
 
     /// What a chat asks for, where it matters whether it has asked before.
-    fn turn<'a>(&'a self, asker: &'a Asker) -> Option<Turn<'a>> {
-        let user_message = match self.caller(Asked::Never) {
-            Caller::Chat(_) => asker.user_message.as_deref(),
-            Caller::Task { name: cache::TITLE, .. } => None,
-            Caller::Task { .. } | Caller::Plain | Caller::Nameless => return None,
+    fn turn<'a>(&'a self, asker: &'a Caller) -> Option<Turn<'a>> {
+        let user_message = match self.caller(PriorAsk::Never) {
+            CallKind::Chat(_) => asker.user_message.as_deref(),
+            CallKind::Task { name: cache::TITLE, .. } => None,
+            CallKind::Task { .. } | CallKind::Plain | CallKind::Nameless => return None,
         };
         let chat = asker.chat.as_deref().filter(|_| !asker.temporary)?;
         let message = asker.message.as_deref();
@@ -219,12 +219,12 @@ impl Question {
     }
 
     /// Where others find it who want the same; `None` where nobody may.
-    fn place(&self, asker: &Asker) -> Option<Place> {
-        let message = match (self.caller(Asked::Never), &asker.chat, &asker.message) {
-            (Caller::Plain | Caller::Task { .. }, ..) => None,
-            (Caller::Chat(_), Some(chat), Some(message)) => Some((chat.clone(), message.clone())),
-            (Caller::Chat(_) | Caller::Nameless, ..) => return None,
+    fn place(&self, asker: &Caller) -> Option<CoalesceKey> {
+        let message = match (self.caller(PriorAsk::Never), &asker.chat, &asker.message) {
+            (CallKind::Plain | CallKind::Task { .. }, ..) => None,
+            (CallKind::Chat(_), Some(chat), Some(message)) => Some((chat.clone(), message.clone())),
+            (CallKind::Chat(_) | CallKind::Nameless, ..) => return None,
         };
-        self.is_kept(asker).then(|| Place { key: self.key, door: self.said.door(), message })
+        self.is_kept(asker).then(|| CoalesceKey { key: self.key, door: self.said.door(), message })
     }
 }

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{failure::Failure, guest::Guest};
+use super::{failure::Failure, joined::JoinedCall};
 use crate::{
     domain::{
         anthropic::StreamError,
@@ -87,13 +87,13 @@ impl Live {
 pub(super) fn start() -> (Writer, Reader) {
     let state = State { readers: 1, ..State::default() };
     let live = Arc::new(Live { state: Mutex::new(state) });
-    (Writer { live: Arc::clone(&live) }, Reader { live, seen: 0, guest: None })
+    (Writer { live: Arc::clone(&live) }, Reader { live, seen: 0, joined: None })
 }
 
 /// A reader of a recording that has ended long ago.
 pub(super) fn stored(recording: Recording, end: End) -> Reader {
     let state = State { recording, end: Some(end), readers: 1, ..State::default() };
-    Reader { live: Arc::new(Live { state: Mutex::new(state) }), seen: 0, guest: None }
+    Reader { live: Arc::new(Live { state: Mutex::new(state) }), seen: 0, joined: None }
 }
 
 /// The one who appends. Dropped before the end, it leaves the recording cut.
@@ -118,7 +118,7 @@ impl Entrance {
         }
         state.readers += 1;
         drop(state);
-        Some(Reader { live: Arc::clone(&self.live), seen: 0, guest: None })
+        Some(Reader { live: Arc::clone(&self.live), seen: 0, joined: None })
     }
 
     /// How many read it.
@@ -215,14 +215,14 @@ pub struct Reader {
     live: Arc<Live>,
     seen: usize,
     /// The call that joined, where this is not the one that asked.
-    guest: Option<Box<Guest>>,
+    joined: Option<Box<JoinedCall>>,
 }
 
 impl Reader {
     /// The reader of a call that joined: it has a row of its own in the ledger.
-    pub(super) fn for_guest(self, guest: Guest) -> Self {
+    pub(super) fn for_joined(self, joined: JoinedCall) -> Self {
         let mut reader = self;
-        reader.guest = Some(Box::new(guest));
+        reader.joined = Some(Box::new(joined));
         reader
     }
 
@@ -239,8 +239,8 @@ impl Reader {
             }
         })
         .await;
-        if let (Ok(()), Some(guest)) = (&began, &mut self.guest) {
-            guest.begins();
+        if let (Ok(()), Some(joined)) = (&began, &mut self.joined) {
+            joined.begins();
         }
         began
     }
@@ -299,8 +299,8 @@ impl Drop for Reader {
         if let Some(writer) = writer {
             writer.wake();
         }
-        if let Some(guest) = self.guest.take() {
-            guest.leaves(end);
+        if let Some(joined) = self.joined.take() {
+            joined.leaves(end);
         }
     }
 }

@@ -145,8 +145,8 @@ impl Models {
     /// New models are served by what the list says of them.
     fn learn(&self, models: &[Model]) {
         let live: Vec<catalog::Live> = models.iter().map(catalog::Live::from).collect();
-        let learned = Arc::new(self.answers.catalog().with_live(&live));
-        *self.answers.catalog.write().unwrap_or_else(PoisonError::into_inner) = learned;
+        let quirks = Arc::new(self.answers.catalog().with_live(&live));
+        *self.answers.catalog.write().unwrap_or_else(PoisonError::into_inner) = quirks;
     }
 
     fn listed(&self, models: &[Model]) -> Arc<[Listed]> {

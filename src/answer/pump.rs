@@ -11,10 +11,10 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Answers, desk::Seat, failure::Failure, live::Writer, sealing};
+use super::{Answers, failure::Failure, inflight::InflightGuard, live::Writer, sealing};
 use crate::{
     domain::{
-        anthropic::{self, RequestMessage, Role, StreamError, Tally, Texts},
+        anthropic::{self, CanonicalRequest, RequestMessage, Role, StreamError, StreamSummary},
         cache::Keep,
         exchange::{AnswerRef, Cost, ExchangeId, Micros, Outcome, Tokens},
         recording::{Recorder, Recording, Segment},
@@ -47,11 +47,11 @@ pub(super) struct Exchange {
 }
 
 /// What is known of an exchange while it runs.
-pub(super) struct Course {
+pub(super) struct Attempt {
     pub(super) began: Instant,
     pub(super) ttft: Option<Micros>,
     recorder: Recorder,
-    pub(super) tally: Tally,
+    pub(super) tally: StreamSummary,
     incoming: Option<Incoming>,
     pub(super) request_id: Option<String>,
     /// The status of upstream's response.
@@ -67,7 +67,7 @@ pub(super) struct Course {
 
 /// The exchanges of the same answer before this one.
 #[derive(Default)]
-pub(super) struct Earlier {
+pub(super) struct PriorParts {
     count: usize,
     /// How many segments of the recording are theirs.
     pub(super) segments: usize,
@@ -80,14 +80,14 @@ pub(super) struct Earlier {
 }
 
 /// How it went.
-struct Ending {
+struct Finish {
     outcome: Outcome,
     failure: Option<Failure>,
     /// What the readers may see only once it is sealed.
     last: Option<Segment>,
 }
 
-impl Ending {
+impl Finish {
     fn failed(outcome: Outcome, failure: impl Into<Failure>) -> Self {
         Self { outcome, failure: Some(failure.into()), last: None }
     }
@@ -95,16 +95,21 @@ impl Ending {
 
 /// Has the exchange, from its first row in the ledger to the end of its recording, and those that go on with it.
 /// `seat` says that it is running.
-pub(super) async fn run(answers: Answers, mut exchange: Exchange, writer: Writer, seat: Seat) {
+pub(super) async fn run(
+    answers: Answers,
+    mut exchange: Exchange,
+    writer: Writer,
+    seat: InflightGuard,
+) {
     // Late or not, the answer goes on: the ledger has said what is wrong.
     let _ = answers.ledger.open_exchange(&exchange.opening).await;
-    let mut earlier = Earlier::default();
+    let mut earlier = PriorParts::default();
     loop {
-        let mut course = Course::begin(&earlier);
+        let mut course = Attempt::begin(&earlier);
         let ending = tokio::select! {
             biased;
-            () = writer.abandoned() => Ending { outcome: Outcome::Stopped, failure: None, last: None },
-            () = answers.stop.cancelled() => Ending::failed(Outcome::Stopped, Failure::ShuttingDown),
+            () = writer.abandoned() => Finish { outcome: Outcome::Stopped, failure: None, last: None },
+            () = answers.stop.cancelled() => Finish::failed(Outcome::Stopped, Failure::ShuttingDown),
             ending = converse(&answers, &mut exchange, &mut course, &writer) => ending,
         };
         // Whoever broke off hangs up at once; a finished answer's connection may be used again.
@@ -119,7 +124,7 @@ pub(super) async fn run(answers: Answers, mut exchange: Exchange, writer: Writer
             None
         };
         let Some(next) = next else {
-            let Ending { outcome, failure, last } = ending;
+            let Finish { outcome, failure, last } = ending;
             let ended = (outcome, failure);
             let whole = writer.recording(0, last.as_ref());
             let (sealing, end) = sealing::last(&answers, &exchange, course, ended, earlier, own);
@@ -147,13 +152,13 @@ pub(super) async fn run(answers: Answers, mut exchange: Exchange, writer: Writer
     }
 }
 
-impl Course {
-    fn begin(earlier: &Earlier) -> Self {
+impl Attempt {
+    fn begin(earlier: &PriorParts) -> Self {
         Self {
             began: Instant::now(),
             ttft: None,
             recorder: Recorder::default(),
-            tally: Tally::default(),
+            tally: StreamSummary::default(),
             incoming: None,
             request_id: None,
             status: None,
@@ -176,8 +181,8 @@ async fn drain(incoming: Option<Incoming>) {
 /// The exchange that goes on with an answer that paused: the same request, with what was said so far (§2 `pause_turn`).
 fn continuation(
     exchange: &Exchange,
-    course: &Course,
-    ending: &Ending,
+    course: &Attempt,
+    ending: &Finish,
     said: &Recording,
 ) -> Option<Exchange> {
     if ending.outcome != Outcome::Complete || !course.tally.is_paused() {
@@ -195,7 +200,7 @@ fn continuation(
         }
         _ => request.messages.push(RequestMessage { role: Role::Assistant, content }),
     }
-    let texts = Texts::of(&request);
+    let texts = CanonicalRequest::of(&request);
     let before = &exchange.opening;
     let opening = Opening {
         exchange: ExchangeId::new(Uuid::now_v7()),
@@ -217,9 +222,9 @@ fn continuation(
 async fn converse(
     answers: &Answers,
     exchange: &mut Exchange,
-    course: &mut Course,
+    course: &mut Attempt,
     writer: &Writer,
-) -> Ending {
+) -> Finish {
     let mut incoming = loop {
         match answers.upstream.send(&exchange.outgoing).await {
             Ok(incoming) => break incoming,
@@ -236,12 +241,12 @@ async fn converse(
                     course.request_id.clone_from(&head.request_id);
                     course.status = Some(*status);
                 }
-                return Ending::failed(Outcome::Failed, error);
+                return Finish::failed(Outcome::Failed, error);
             }
         }
     };
     for (remedy, _) in course.remedies.iter().filter(|(_, lasts)| *lasts) {
-        answers.learned.remember(&exchange.opening.model, *remedy);
+        answers.quirks.remember(&exchange.opening.model, *remedy);
     }
     course.request_id.clone_from(&incoming.head.request_id);
     course.status = Some(incoming.status);
@@ -251,7 +256,7 @@ async fn converse(
     loop {
         let more = match incoming.read(&mut course.recorder).await {
             Ok(more) => more,
-            Err(error) => return Ending::failed(Outcome::Cut, error),
+            Err(error) => return Finish::failed(Outcome::Cut, error),
         };
         if let Some(segment) = course.recorder.cut(course.began.elapsed().into()) {
             course.ttft.get_or_insert(segment.at());
@@ -269,15 +274,15 @@ async fn converse(
                         course.published = true;
                         writer.append(before);
                     }
-                    return Ending { outcome, failure, last };
+                    return Finish { outcome, failure, last };
                 }
             }
         }
         if course.recorded + course.recorder.rest().len() > super::LARGEST_RECORDING {
-            return Ending::failed(Outcome::Cut, Failure::TooLarge);
+            return Finish::failed(Outcome::Cut, Failure::TooLarge);
         }
         if more == More::No {
-            return Ending::failed(Outcome::Cut, StreamError::Cut);
+            return Finish::failed(Outcome::Cut, StreamError::Cut);
         }
     }
 }
@@ -298,7 +303,7 @@ impl Exchange {
             refusal,
             "upstream refused a part of the request; asking again without it"
         );
-        let texts = Texts::of(&request);
+        let texts = CanonicalRequest::of(&request);
         self.outgoing.body = texts.body().into();
         // The ledger keeps what went upstream in the end.
         self.opening = Arc::new(Opening {
@@ -322,7 +327,7 @@ enum Counted {
     },
 }
 
-fn count(tally: &mut Tally, segment: &Segment) -> Counted {
+fn count(tally: &mut StreamSummary, segment: &Segment) -> Counted {
     for (at, event) in segment.events().enumerate() {
         let ends = |outcome, failure| Counted::Ends { at, outcome, failure };
         if let Err(error) = tally.read(event) {

@@ -7,12 +7,12 @@ use secrecy::SecretString;
 
 use super::{
     Error,
-    ask::{Ask, Said, Spoken},
+    ask::{ApiHeaders, Ask, UpstreamRequest},
 };
 use crate::{
     domain::{
         alias::Aliases,
-        anthropic::{Native, Texts},
+        anthropic::{CanonicalRequest, Native},
         cache::{self, CacheKey, Directives, KeyHolder, Policy, Scope, Vouched},
         catalog::Catalog,
         chain::Chain,
@@ -25,7 +25,7 @@ use crate::{
 
 /// Who asks, as the door understood it.
 #[derive(Debug, Clone)]
-pub struct Asker {
+pub struct Caller {
     /// Anthropic's key to ask with: the operator's, or the client's own.
     pub key: SecretString,
     /// Whose client key the call came under.
@@ -54,7 +54,7 @@ pub struct Asker {
     pub scenario: Option<String>,
 }
 
-impl Asker {
+impl Caller {
     /// Whether anything that is said may be kept.
     pub(super) fn is_kept(&self) -> bool {
         !self.directives.no_store && !self.temporary
@@ -73,8 +73,8 @@ pub(super) enum Chats {
 }
 
 /// A call, read and understood.
-pub(super) struct Question {
-    pub(super) said: Said,
+pub(super) struct PreparedRequest {
+    pub(super) said: UpstreamRequest,
     pub(super) key: CacheKey,
     pub(super) scope: Scope,
     pub(super) chats: Chats,
@@ -93,16 +93,16 @@ pub(super) struct Question {
     pub(super) form: Arc<Form>,
 }
 
-impl Question {
+impl PreparedRequest {
     /// Whether anything that is said may be kept.
-    pub(super) fn is_kept(&self, asker: &Asker) -> bool {
+    pub(super) fn is_kept(&self, asker: &Caller) -> bool {
         asker.is_kept() && !self.forgotten_user
     }
 }
 
 /// What a call is understood with. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct House {
+pub(super) struct PrepareContext {
     /// What each model accepts.
     pub catalog: Arc<Catalog>,
     /// What the operator named.
@@ -124,12 +124,12 @@ pub(super) struct Parsed {
 
 enum What {
     Chat { request: Box<openai::Request>, body: Bytes },
-    Messages { native: Box<Native>, body: Bytes, spoken: Spoken },
+    Messages { native: Box<Native>, body: Bytes, spoken: ApiHeaders },
 }
 
 impl Parsed {
     /// Reads a body in the dialect that it is in.
-    pub(super) fn of(ask: Ask, asker: &Asker, policy: &Policy) -> Result<Self, Error> {
+    pub(super) fn of(ask: Ask, asker: &Caller, policy: &Policy) -> Result<Self, Error> {
         let (what, stated) = match ask {
             Ask::Chat(body) => {
                 let request = Box::new(openai::Request::parse(&body)?);
@@ -160,12 +160,12 @@ impl Parsed {
     /// Translates what has to be translated, and keys it.
     pub(super) fn understand(
         self,
-        asker: &Asker,
-        house: &House,
+        asker: &Caller,
+        house: &PrepareContext,
         originals: &Originals,
-    ) -> Result<Question, Error> {
+    ) -> Result<PreparedRequest, Error> {
         let Self { what, scope, user, forgotten_user } = self;
-        let House { catalog, aliases, task_model, upstream } = house;
+        let PrepareContext { catalog, aliases, task_model, upstream } = house;
         let client_chain = |body: &Bytes| {
             (asker.is_kept() && !forgotten_user)
                 .then(|| openai::chain(body).map(Arc::new))
@@ -185,23 +185,23 @@ impl Parsed {
                 let context = Context { catalog, aliases, occasion, originals };
                 let mut translated = translate::request(&request, &context)?;
                 translated.notes.extend(routed);
-                let texts = Texts::of(&translated.request);
+                let texts = CanonicalRequest::of(&translated.request);
                 let form = Arc::new(translated.form.clone());
                 let stream = stream(&request, asker);
                 let digest = texts.digest;
-                let said = Said::Chat { translated: Box::new(translated), texts };
+                let said = UpstreamRequest::Chat { translated: Box::new(translated), texts };
                 (said, digest, stream, client_chain(&body), form)
             }
             What::Messages { native, body, spoken } => {
                 let (digest, stream) = (native.digest, native.stream.then_some(WithUsage::Yes));
-                let said = Said::Messages { native, spoken };
+                let said = UpstreamRequest::Messages { native, spoken };
                 (said, digest, stream, client_chain(&body), Arc::default())
             }
         };
         let (version, betas) = said.key_headers();
         let key = cache::key(&scope, upstream, &version, &betas, &digest);
         let chats = chats(asker);
-        Ok(Question {
+        Ok(PreparedRequest {
             said,
             key,
             scope,
@@ -218,20 +218,20 @@ impl Parsed {
 }
 
 /// Whether the client wants a stream, and of what kind.
-fn stream(request: &openai::Request, asker: &Asker) -> Option<WithUsage> {
+fn stream(request: &openai::Request, asker: &Caller) -> Option<WithUsage> {
     let asks = request.stream_options.as_ref().and_then(|options| options.include_usage);
     let usage = if asker.open_webui || asks == Some(true) { WithUsage::Yes } else { WithUsage::No };
     (request.stream == Some(true)).then_some(usage)
 }
 
 /// Which background call this is. Open WebUI says so if its header box is filled in; a message id means a chat.
-fn background(asker: &Asker, request: &openai::Request) -> Option<String> {
+fn background(asker: &Caller, request: &openai::Request) -> Option<String> {
     let looks = || task::recognise(request).map(str::to_owned);
     let unsaid = asker.open_webui && asker.message.is_none();
     asker.task.clone().or_else(|| if unsaid { looks() } else { None })
 }
 
-fn occasion(asker: &Asker, task: Option<&String>) -> Occasion {
+fn occasion(asker: &Caller, task: Option<&String>) -> Occasion {
     if task.is_some() {
         Occasion::Task
     } else if asker.open_webui {
@@ -241,7 +241,7 @@ fn occasion(asker: &Asker, task: Option<&String>) -> Occasion {
     }
 }
 
-fn chats(asker: &Asker) -> Chats {
+fn chats(asker: &Caller) -> Chats {
     match &asker.chat {
         Some(_) => Chats::Named,
         None if asker.open_webui => Chats::Nameless,
@@ -254,8 +254,8 @@ pub(super) fn facts(
     id: CallId,
     at: UnixMillis,
     answered_by: AnsweredBy,
-    question: &Question,
-    asker: Asker,
+    question: &PreparedRequest,
+    asker: Caller,
 ) -> CallFacts {
     let notes = question.said.notes();
     CallFacts {

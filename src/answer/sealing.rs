@@ -6,7 +6,7 @@ use super::{
     Answers,
     failure::Failure,
     live::{End, Totals},
-    pump::{Course, Earlier, Exchange},
+    pump::{Attempt, Exchange, PriorParts},
 };
 use crate::{
     domain::{
@@ -24,8 +24,8 @@ use crate::{
 pub(super) fn part(
     answers: &Answers,
     exchange: &Exchange,
-    mut course: Course,
-    earlier: &mut Earlier,
+    mut course: Attempt,
+    earlier: &mut PriorParts,
     recording: Recording,
 ) -> Sealing {
     earlier.began.get_or_insert(course.began);
@@ -43,9 +43,9 @@ pub(super) fn part(
 pub(super) fn last(
     answers: &Answers,
     exchange: &Exchange,
-    mut course: Course,
+    mut course: Attempt,
     (outcome, failure): (Outcome, Option<Failure>),
-    mut earlier: Earlier,
+    mut earlier: PriorParts,
     recording: Recording,
 ) -> (Sealing, End) {
     let mut refs = std::mem::take(&mut earlier.refs);
@@ -97,11 +97,11 @@ fn pay(answers: &Answers, exchange: &Exchange, cost: Cost) {
     // Fixtures cost nothing.
     if answers.upstream.replay().is_none() {
         let call = &exchange.opening.call;
-        answers.purse.pay(call.at, call.user.as_deref(), cost);
+        answers.budget.pay(call.at, call.user.as_deref(), cost);
     }
 }
 
-impl Earlier {
+impl PriorParts {
     /// What they cost together with one more.
     fn together(&self, cost: Cost) -> Cost {
         self.cost.map_or(cost, |earlier| earlier.plus(cost))
@@ -111,12 +111,12 @@ impl Earlier {
 fn seal(
     answers: &Answers,
     exchange: &Exchange,
-    course: Course,
+    course: Attempt,
     outcome: Outcome,
     failure: Option<&Failure>,
     recording: Recording,
 ) -> Sealing {
-    let Course { began, ttft, tally, request_id, status, broken_before, .. } = course;
+    let Attempt { began, ttft, tally, request_id, status, broken_before, .. } = course;
     let catalog = answers.catalog();
     let tokens = tally.tokens();
     let model = tally.model().unwrap_or(&exchange.opening.model);

@@ -5,17 +5,17 @@ use std::{sync::Arc, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    Answer, Answers, Asker, By,
-    desk::Order,
-    guest::Guest,
+    Answer, Answers, By, Caller,
+    inflight::Ticket,
+    joined::JoinedCall,
     live::{self, End, Reader, Totals},
     playback::Payer,
     pump::{self, Exchange},
-    question::{Question, facts},
+    question::{PreparedRequest, facts},
 };
 use crate::{
     domain::{
-        anthropic::{self, Texts},
+        anthropic::{self, CanonicalRequest},
         cache::{CacheKey, Freshness, Keep},
         exchange::{
             AnsweredBy, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
@@ -32,8 +32,8 @@ impl Answers {
         &self,
         stored: Stored,
         freshness: Freshness,
-        question: &Question,
-        asker: Asker,
+        question: &PreparedRequest,
+        asker: Caller,
         (at, came): (UnixMillis, Instant),
     ) -> Answer {
         let call = CallId::new(Uuid::now_v7());
@@ -84,7 +84,7 @@ impl Answers {
     }
 
     /// Whether there is a person to tell something above the answer. A message id says that one is looking.
-    fn is_told(&self, question: &Question, asker: &Asker) -> bool {
+    fn is_told(&self, question: &PreparedRequest, asker: &Caller) -> bool {
         let is_watched = asker.open_webui && asker.message.is_some() && question.task.is_none();
         self.settings.status_line && is_watched
     }
@@ -94,12 +94,12 @@ impl Answers {
         &self,
         reader: Reader,
         exchange: ExchangeId,
-        question: &Question,
-        asker: Asker,
+        question: &PreparedRequest,
+        asker: Caller,
         (at, came): (UnixMillis, Instant),
     ) -> Answer {
         let call = CallId::new(Uuid::now_v7());
-        let guest = Guest {
+        let joined = JoinedCall {
             ledger: self.ledger.clone(),
             facts: facts(call, at, AnsweredBy::Collapsed, question, asker),
             key: question.key,
@@ -110,18 +110,18 @@ impl Answers {
             status_of: self.settings.status_of,
             running: self.tasks.token(),
         };
-        question.answer(reader.for_guest(guest), call, at, exchange, By::Running)
+        question.answer(reader.for_joined(joined), call, at, exchange, By::Running)
     }
 
     /// Asks upstream: a pump of its own has the exchange, and this call is its first reader.
     pub(super) fn ask(
         &self,
-        order: Order,
-        question: &Question,
-        asker: Asker,
+        order: Ticket,
+        question: &PreparedRequest,
+        asker: Caller,
         at: UnixMillis,
     ) -> Answer {
-        let Order { exchange, reason, keep, notice, writer, reader, seat } = order;
+        let Ticket { exchange, reason, keep, notice, writer, reader, seat } = order;
         let (answered_by, by, keep) = match self.upstream.replay() {
             // Fixtures are files: there is nothing to keep.
             Some(_) => (AnsweredBy::Replay, By::Fixture, Keep::Totals),
@@ -136,13 +136,13 @@ impl Answers {
         // What Claude refused once was taken out of the fixtures' requests, or stands in them.
         let known = match self.upstream.replay() {
             Some(_) => None,
-            None => request.as_ref().and_then(|request| self.learned.apply(request)),
+            None => request.as_ref().and_then(|request| self.quirks.apply(request)),
         };
         let (body, chain) = match known {
             None => (said.body(), keeps_bodies.then(|| said.chain().clone())),
             Some((changed, mut more)) => {
                 notes.append(&mut more);
-                let texts = Texts::of(&changed);
+                let texts = CanonicalRequest::of(&changed);
                 request = Some(Arc::new(changed));
                 (texts.body().into(), keeps_bodies.then_some(texts.chain))
             }
@@ -171,7 +171,7 @@ impl Answers {
     }
 }
 
-impl Question {
+impl PreparedRequest {
     /// The answer that `reader` reads.
     fn answer(
         &self,

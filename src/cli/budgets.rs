@@ -9,7 +9,7 @@ use crate::{
     answer,
     config::{Config, Env, GlobalFlags},
     domain::{
-        budget::Books,
+        budget::Spending,
         catalog::{Catalog, day_of},
     },
     report::{self, BudgetList},
@@ -37,7 +37,7 @@ pub(super) fn run(
         let ledger = match Reader::open(&url).await {
             // Nobody has spent anything yet.
             Err(store::Error::Missing { .. } | store::Error::NoTables) => {
-                return Ok(Books::new(budgets, now));
+                return Ok(Spending::new(budgets, now));
             }
             ledger => ledger?,
         };

@@ -2,16 +2,17 @@
 //! qualified, `anthropic::Request`.
 
 mod assemble;
+mod canonical;
 mod event;
 mod fold;
 mod native;
 mod request;
-mod tally;
-mod texts;
+mod summary;
 mod unfold;
 mod usage;
 
 pub use assemble::assemble;
+pub use canonical::CanonicalRequest;
 pub use event::{
     Block as BlockStart, Citation, Delta, Error, ErrorBody, Event, MessageDelta, MessageStart,
     ParseError, Stop, StopDetails, StreamError, parse, whole_input,
@@ -23,7 +24,6 @@ pub use request::{
     Message as RequestMessage, Metadata, OutputConfig, Place, PrefixMismatch, Request, Role,
     Source, Thinking, Tool, ToolChoice, Ttl, UserLocation, Version, WebSearch,
 };
-pub use tally::Tally;
-pub use texts::Texts;
+pub use summary::StreamSummary;
 pub use unfold::unfold;
 pub use usage::Usage;

@@ -1,7 +1,7 @@
 //! Budgets: what may be spent in a day or a month, by everyone or by a user, and whether Claude may still be asked.
 //!
 //! Money is counted as the ledger counts it: by when a call came in. So what was spent is read from the ledger at the
-//! start and kept up to date from then on ([`Books`]), and both come to the same.
+//! start and kept up to date from then on ([`Spending`]), and both come to the same.
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
@@ -340,7 +340,7 @@ pub enum Refusal {
 
 /// What is spent of each budget in its present day or month.
 #[derive(Debug)]
-pub struct Books {
+pub struct Spending {
     pages: Vec<Page>,
     zone: TimeZone,
 }
@@ -377,14 +377,14 @@ impl Page {
     }
 }
 
-impl Default for Books {
+impl Default for Spending {
     /// Without a budget.
     fn default() -> Self {
         Self::new(Budgets::default(), UnixMillis(0))
     }
 }
 
-impl Books {
+impl Spending {
     /// Those of `budgets` at this moment, with nothing spent.
     pub fn new(budgets: Budgets, now: UnixMillis) -> Self {
         let Budgets { list, zone } = budgets;

@@ -15,7 +15,8 @@ use super::{anthropic, chain::Hash, exchange::ExchangeId};
 
 pub use self::{
     decision::{
-        Asked, Caller, Facts, Freshness, Keep, Reason, TITLE, Verdict, decide, depends_on_ledger,
+        CallKind, Facts, Freshness, Keep, PriorAsk, Reason, TITLE, Verdict, decide,
+        depends_on_ledger,
     },
     directives::Directives,
     policy::{Policy, Reuse, Sharing},

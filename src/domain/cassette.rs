@@ -5,15 +5,15 @@
 //! of the format, `scrub` keeps secrets out of it, `stage` finds the fixture that answers a request, and `miss` says why
 //! none does.
 
-mod again;
 mod event;
 mod layout;
 mod miss;
 mod patterns;
+mod player;
 mod read;
+mod retranslate;
 mod scrub;
 mod shape;
-mod stage;
 mod summary;
 mod tree;
 
@@ -23,16 +23,16 @@ pub use self::{
     layout::{Blob, Rendered, blob_name},
     miss::{Miss, Near, Why},
     patterns::is_secret_name,
+    player::{AtTheEnd, Entry, Line, Match, Player, Status},
     read::{Finding, Reading, read},
     scrub::{Place, Rule, RuleError, Scrubber, Secret},
     shape::{Change, Shape},
-    stage::{AtTheEnd, Cue, Entry, Line, Stage, Status},
 };
 use super::{
     anthropic::Native,
     chain::{Chain, Hash},
     diff::{Diff, Difference, Kind},
-    exchange::{Door, Micros},
+    exchange::{Api, Micros},
     recording::{Recorder, Recording},
 };
 
@@ -65,7 +65,7 @@ pub struct Cassette {
     /// What the client asked; `None` where an answer is continued, or the fixture is for requests as they go upstream.
     pub client: Option<Client>,
     /// What went upstream; `None` in fixtures written by hand: what the client's request is translated to.
-    pub upstream: Option<Asked>,
+    pub upstream: Option<RecordedRequest>,
     /// What happens when this was given and is the last of the answers to its request; `None`: as for all.
     pub at_the_end: Option<AtTheEnd>,
     /// What came back.
@@ -76,7 +76,7 @@ pub struct Cassette {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// The dialect.
-    pub door: Door,
+    pub door: Api,
     /// The program, as the ledger names it.
     pub program: Option<String>,
     /// Open WebUI's word for a background call.
@@ -87,7 +87,7 @@ pub struct Client {
 
 /// A request as it went upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct RecordedRequest {
     /// `anthropic-version`.
     pub version: String,
     /// `anthropic-beta`.
@@ -122,7 +122,7 @@ pub enum Said {
     Error(String),
 }
 
-impl Asked {
+impl RecordedRequest {
     /// A request as the ledger keeps it. `None` where its texts are not what they should be.
     pub fn of(chain: &Chain, version: String, mut betas: Vec<String>) -> Option<Self> {
         betas.sort_unstable();
@@ -154,7 +154,7 @@ impl Asked {
     }
 }
 
-impl Asked {
+impl RecordedRequest {
     /// What differs between this request and another in what a key covers.
     pub fn differences(&self, other: &Self, scrubber: &Scrubber) -> Diff {
         miss::changes(self, other, scrubber)
@@ -283,12 +283,12 @@ mod tests {
             br#"{"model":"m","max_tokens":5,"system":[{"type":"text","text":"\u00e9"}]}"#.to_vec(),
             [br#"{"role":"user","content":[{"type":"text","text":"Hi"}]}"#.to_vec()],
         );
-        let asked = Asked::of(&chain, "2026-10-21".to_owned(), Vec::new()).unwrap();
+        let asked = RecordedRequest::of(&chain, "2026-10-21".to_owned(), Vec::new()).unwrap();
         assert_eq!(
             asked.body,
             r#"{"model":"m","max_tokens":5,"system":[{"type":"text","text":"é"}],"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]}"#
         );
-        let dressed = Asked {
+        let dressed = RecordedRequest {
             body: r#"{"stream": true, "metadata": {"user_id": "u"}, "messages": [{"content": [{"text": "Hi",
                 "type": "text", "cache_control": {"type": "ephemeral"}}], "role": "user"}], "max_tokens": 5,
                 "system": [{"type": "text", "text": "é"}], "model": "m"}"#
@@ -297,18 +297,19 @@ mod tests {
         };
         let scrubber = Scrubber::default();
         assert_eq!(asked.key(&scrubber), dressed.key(&scrubber));
-        let sent = Asked::sent("2026-10-21", "", dressed.body.as_bytes());
+        let sent = RecordedRequest::sent("2026-10-21", "", dressed.body.as_bytes());
         assert_eq!(asked.key(&scrubber), sent.key(&scrubber));
-        let healed = Asked { body: asked.body.replace(",\"max_tokens\":5", ""), ..asked.clone() };
+        let healed =
+            RecordedRequest { body: asked.body.replace(",\"max_tokens\":5", ""), ..asked.clone() };
         assert!(healed.changed(&asked, &scrubber).is_some(), "nobody refuses that");
         let thinks = r#","thinking":{"type":"adaptive","block_binding":{"a":1}}"#;
-        let now = Asked {
+        let now = RecordedRequest {
             body: asked.body.replace(",\"system\"", &format!("{thinks},\"system\"")),
             ..asked.clone()
         };
         assert!(asked.changed(&now, &scrubber).is_none(), "it was refused, and left out");
         assert!(now.changed(&asked, &scrubber).is_some(), "it is not asked for any more");
-        let other = Asked::sent("2026-10-21", "b, a,b", dressed.body.as_bytes());
+        let other = RecordedRequest::sent("2026-10-21", "b, a,b", dressed.body.as_bytes());
         assert_eq!(other.betas, ["a", "b"]);
         assert_ne!(asked.key(&scrubber), other.key(&scrubber));
     }

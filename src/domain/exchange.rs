@@ -294,7 +294,7 @@ impl AnsweredBy {
 
 words! {
     /// The dialect a client spoke.
-    Door {
+    Api {
         /// OpenAI chat completions.
         Chat = "chat",
         /// Anthropic Messages.

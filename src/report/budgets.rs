@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{columns::columns, numbers::percent};
 use crate::{
     domain::{
-        budget::{self, Books, Budgets, Per, Spent, Standing, Whose},
+        budget::{self, Budgets, Per, Spending, Spent, Standing, Whose},
         catalog::Catalog,
         exchange::{NanoDollars, UnixMillis},
     },
@@ -20,8 +20,8 @@ pub async fn books(
     budgets: Budgets,
     catalog: &Catalog,
     now: UnixMillis,
-) -> Result<Books, store::Error> {
-    let mut books = Books::new(budgets, now);
+) -> Result<Spending, store::Error> {
+    let mut books = Spending::new(budgets, now);
     if let Some(since) = books.since() {
         let span = since..UnixMillis(i64::MAX);
         ledger
@@ -74,12 +74,12 @@ pub struct Line {
 
 impl BudgetList {
     /// What stands in `books`.
-    pub fn of(books: &Books) -> Self {
+    pub fn of(books: &Spending) -> Self {
         Self { budgets: books.standings().map(|standing| line(&standing, books)).collect() }
     }
 }
 
-fn line(standing: &Standing<'_>, books: &Books) -> Line {
+fn line(standing: &Standing<'_>, books: &Spending) -> Line {
     let Standing { budget, user, spent, span } = standing;
     let over = NanoDollars((spent.amount.0 - budget.limit.0).max(0));
     let state = match spent.amount {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::numbers::{dollars, thousands};
 use crate::domain::{
     alias::Aliases,
-    anthropic::{self, Texts},
+    anthropic::{self, CanonicalRequest},
     cache::{self, KeyHolder, Scope, Sharing, Vouched},
     catalog::{Catalog, Terms},
     exchange::{NanoDollars, Tokens},
@@ -188,7 +188,7 @@ impl Explanation {
             (Scope::User(..) | Scope::Unsigned(..), _) => Shared::User,
             (Scope::Chat(..), _) => Shared::Chat,
         };
-        let texts = Texts::of(&translated);
+        let texts = CanonicalRequest::of(&translated);
         let version = version.as_str();
         let key = cache::key(&scope, base, version, &betas.join(","), &texts.digest);
         let upstream = serde_json::from_slice(&texts.body()).unwrap_or_default();

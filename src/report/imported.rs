@@ -9,12 +9,12 @@ use uuid::Builder;
 use crate::{
     domain::{
         alias::Aliases,
-        anthropic::{Native, Tally},
+        anthropic::{Native, StreamSummary},
         cache::{self, CacheKey, KeyHolder, Scope},
         cassette::{Cassette, Client},
         catalog::Catalog,
         chain::{Chain, Hash},
-        exchange::{AnsweredBy, CallId, Cost, Door, ExchangeId, NanoDollars, Outcome, UnixMillis},
+        exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, NanoDollars, Outcome, UnixMillis},
         openai,
         translate::{self, Context, Originals},
     },
@@ -64,7 +64,7 @@ impl Imported {
         let context = Context { catalog, aliases, occasion: client.occasion(), originals };
         let Asked { key, scope, chain } = asked(client, cassette, place, &context)?;
         let recording = cassette.recording();
-        let mut tally = Tally::default();
+        let mut tally = StreamSummary::default();
         recording.events().try_for_each(|event| tally.read(event)).ok()?;
         if !tally.ended() {
             return None;
@@ -155,14 +155,14 @@ fn asked(
         None => Scope::Client(holder.clone()),
     };
     match client.door {
-        Door::Chat => {
+        Api::Chat => {
             let translate::Again { version, betas, texts, user } =
                 translate::again(client.body.as_bytes(), None, context)?;
             let scope = scope(user);
             let key = cache::key(&scope, upstream, version, &betas.join(","), &texts.digest);
             Some(Asked { key, scope, chain: texts.chain })
         }
-        Door::Messages => {
+        Api::Messages => {
             let native = Native::parse(client.body.as_bytes()).ok()?;
             let scope = scope(native.user);
             let asked = cassette.upstream.as_ref()?;

@@ -10,7 +10,7 @@ use crate::{
         diff::{Diff, Fingerprint, diff},
         exchange::{ExchangeId, UnixMillis},
     },
-    store::{self, Past, Reader},
+    store::{self, ExchangeSummary, Reader},
 };
 
 /// So many keys are named where several begin alike.
@@ -117,16 +117,16 @@ impl Why {
 
 async fn nearest(
     ledger: &Reader,
-    exchange: &Past,
+    exchange: &ExchangeSummary,
     request: &serde_json::Value,
 ) -> Result<Option<Nearest>, store::Error> {
     let fingerprint = Fingerprint::of(request);
-    let mut best: Option<(f64, Past, serde_json::Value)> = None;
+    let mut best: Option<(f64, ExchangeSummary, serde_json::Value)> = None;
     for candidate in ledger.before(exchange, MOST_CANDIDATES).await? {
         let Some(asked) = ledger.asked_for(&candidate).await? else { continue };
         let likeness = fingerprint.likeness(&Fingerprint::of(&asked));
         // Of two that are alike, the one that could have been served.
-        let is_own = |past: &Past| past.scope == exchange.scope;
+        let is_own = |past: &ExchangeSummary| past.scope == exchange.scope;
         let is_nearer = best
             .as_ref()
             .is_none_or(|(most, held, _)| (likeness, is_own(&candidate)) > (*most, is_own(held)));
@@ -149,8 +149,8 @@ fn time(at: UnixMillis) -> String {
     moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-impl From<&Past> for Attempt {
-    fn from(past: &Past) -> Self {
+impl From<&ExchangeSummary> for Attempt {
+    fn from(past: &ExchangeSummary) -> Self {
         Self {
             exchange: past.id,
             at: past.opened_at,

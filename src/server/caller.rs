@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{auth::Credentials, error::Rejection};
 use crate::{
-    answer::Asker,
+    answer::Caller,
     config::IdHeaders,
     domain::cache::{Directives, Vouched, bounded},
 };
@@ -70,7 +70,7 @@ impl Callers {
         &self,
         headers: &HeaderMap,
         credentials: Credentials,
-    ) -> Result<Asker, Rejection> {
+    ) -> Result<Caller, Rejection> {
         let Credentials { holder, anthropic } = credentials;
         let key = anthropic.ok_or(Rejection::NoAnthropicKey)?;
         let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
@@ -80,7 +80,7 @@ impl Callers {
             || agent.as_deref().is_some_and(|agent| agent.contains("aiohttp/"));
         let in_chat = self.raw(headers, chat);
         let temporary = in_chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"));
-        Ok(Asker {
+        Ok(Caller {
             key,
             holder,
             client: if open_webui { Some("open-webui".to_owned()) } else { agent },

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::{chat::FIXTURE, dialect::Dialect, limits};
 use crate::{
     answer::{Error, Failure},
-    domain::{anthropic::StreamError, budget::Refusal, exchange::Door, openai},
+    domain::{anthropic::StreamError, budget::Refusal, exchange::Api, openai},
     store,
     upstream::{self, Head},
 };
@@ -187,7 +187,7 @@ impl IntoResponse for Rejection {
 }
 
 /// The response as the client can read it: a rejection in its dialect, anything else as it is.
-pub(super) fn spoken(response: Response, dialect: Dialect) -> Response {
+pub(super) fn render_rejection(response: Response, dialect: Dialect) -> Response {
     match response.extensions().get::<Arc<Rejection>>() {
         Some(rejection) => rejection.respond(dialect),
         None => response,
@@ -230,10 +230,10 @@ impl Rejection {
 }
 
 /// The status of a failed call as the client of this door gets it.
-pub(super) fn status_at(door: Door, failure: &Failure) -> StatusCode {
+pub(super) fn status_at(door: Api, failure: &Failure) -> StatusCode {
     match door {
-        Door::Chat => status(failure),
-        Door::Messages => native::status(failure),
+        Api::Chat => status(failure),
+        Api::Messages => native::status(failure),
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     error::Rejection,
 };
 use crate::{
-    answer::{self, Answer, Ask, Error, Events, Spoken},
+    answer::{self, Answer, ApiHeaders, Ask, Error, Events},
     upstream::Counted,
 };
 
@@ -81,7 +81,7 @@ async fn respond(answer: Answer) -> Result<Response, Rejection> {
     Ok(response)
 }
 
-fn spoken(headers: &HeaderMap) -> Spoken {
+fn spoken(headers: &HeaderMap) -> ApiHeaders {
     let version = headers.get("anthropic-version").and_then(|version| version.to_str().ok());
     let betas: Vec<&str> = headers
         .get_all("anthropic-beta")
@@ -93,7 +93,7 @@ fn spoken(headers: &HeaderMap) -> Spoken {
         let value = headers.get(*name)?.to_str().ok()?;
         Some((*name, value.to_owned()))
     });
-    Spoken {
+    ApiHeaders {
         version: version.unwrap_or(UNSAID_VERSION).to_owned(),
         betas: betas.join(","),
         others: others.collect(),

@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 
 use super::{
     chain::{Bodies, Packed},
-    clear::Clear,
+    invalidate::Clear,
     record::{CallEnd, CallFacts, CallRow, Opening, Sealing, cost_columns},
 };
 use crate::domain::{

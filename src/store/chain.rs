@@ -20,7 +20,7 @@ use crate::domain::chain::{self, Chain, Hash, Node};
 ///
 /// Bounded: forgetting one costs a row that is not inserted again, never a wrong ledger.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct PersistedHashes {
     young: HashSet<Hash>,
     old: HashSet<Hash>,
     /// While the ledger is pruned nothing is believed to be there.
@@ -30,12 +30,12 @@ pub(super) struct Known {
 /// How many hashes each of the two generations holds: 4 MB together.
 const GENERATION: usize = 32 * 1024;
 
-impl Known {
+impl PersistedHashes {
     fn contains(&self, hash: &Hash) -> bool {
         self.young.contains(hash) || self.old.contains(hash)
     }
 
-    /// Believes in nothing any more, until [`Known::resume`].
+    /// Believes in nothing any more, until [`PersistedHashes::resume`].
     pub(super) fn suspend(&mut self) {
         *self = Self { suspended: true, ..Self::default() };
     }
@@ -88,7 +88,7 @@ pub(super) struct Packed {
 
 impl Packed {
     /// Packs what is not `known` of a request.
-    pub(super) fn new(chain: &Chain, known: &Mutex<Known>) -> Self {
+    pub(super) fn new(chain: &Chain, known: &Mutex<PersistedHashes>) -> Self {
         let (frame, nodes) = {
             let known = known.lock().unwrap_or_else(PoisonError::into_inner);
             let stem = chain
@@ -129,7 +129,7 @@ impl Packed {
 
 impl Bodies {
     /// Takes the long strings out of a node and returns the rest, compressed.
-    fn pack(&mut self, node: &Node, known: &Mutex<Known>) -> Vec<u8> {
+    fn pack(&mut self, node: &Node, known: &Mutex<PersistedHashes>) -> Vec<u8> {
         let cut = chain::cut(&node.body);
         for (at, piece) in cut.pieces {
             let hash = Hash::of("blob", &[piece]);

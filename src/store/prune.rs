@@ -26,7 +26,7 @@ use std::{ops::ControlFlow, time::Duration};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
 
-use super::{Error, Reader, lost, sqlite::Place};
+use super::{Error, Reader, recovery, sqlite::Place};
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
 /// What may go.
@@ -140,7 +140,7 @@ pub async fn run(
     let hasty = sqlx::raw_sql("pragma synchronous = normal").execute(&mut conn).await;
     hasty.map_err(Error::Open)?;
     // What a dead process left running refers to bodies: as exchanges they are seen.
-    lost::seal_all(&mut conn, owner, now).await?;
+    recovery::seal_all(&mut conn, owner, now).await?;
     let pruned = on(&mut conn, limits, now, watch).await?;
     let checkpoint = sqlx::raw_sql("pragma wal_checkpoint(truncate)").execute(&mut conn).await;
     checkpoint.map_err(Error::Write)?;

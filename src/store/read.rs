@@ -12,7 +12,7 @@ use super::{
     sqlite::{self, Place},
 };
 use crate::domain::{
-    cache::{Asked, CacheKey},
+    cache::{CacheKey, PriorAsk},
     chain::{Chain, Hash},
     exchange::{AnswerRef, Cost, Tokens, UnixMillis},
     recording::Recording,
@@ -71,7 +71,7 @@ impl Reader {
     }
 
     /// Whether a chat has asked before, as far as that is committed.
-    pub async fn asked(&self, turn: &Turn<'_>) -> Result<Asked, Error> {
+    pub async fn asked(&self, turn: &Turn<'_>) -> Result<PriorAsk, Error> {
         // Another answer to the same message of the user is another one, also where the request has changed since. Of
         // several messages one is another, and that settles it.
         const SQL: &str = "select message_id, max(outcome = 'complete') as is_whole from call \
@@ -88,7 +88,7 @@ impl Reader {
             .fetch_all(&self.pool)
             .await
             .map_err(Error::Read)?;
-        Ok(Asked::of(message, rows.iter().map(|(earlier, whole)| (earlier.as_deref(), *whole))))
+        Ok(PriorAsk::of(message, rows.iter().map(|(earlier, whole)| (earlier.as_deref(), *whole))))
     }
 
     /// The whole answers within `scope` that `names` name, newest last; those that were continued with what came

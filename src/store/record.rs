@@ -8,8 +8,8 @@ use crate::domain::{
     cache::CacheKey,
     chain::Chain,
     exchange::{
-        AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
-        Tokens, UnixMillis,
+        AnswerRef, AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens,
+        UnixMillis,
     },
     recording::Recording,
 };
@@ -59,7 +59,7 @@ pub struct CallFacts {
     /// How it is answered.
     pub answered_by: AnsweredBy,
     /// The dialect that the client spoke.
-    pub door: Door,
+    pub door: Api,
     /// Whether the client asked for a stream.
     pub stream: bool,
     /// The user, as the client states it.

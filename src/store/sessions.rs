@@ -10,7 +10,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 use super::{Error, Reader, chain, record::cost_from_columns};
 use crate::domain::{
     chain::Hash,
-    exchange::{AnsweredBy, CallId, Cost, Door, ExchangeId, Outcome, UnixMillis},
+    exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, UnixMillis},
     recording::Recording,
 };
 
@@ -32,7 +32,7 @@ pub struct CallLine {
     /// When it came in.
     pub at: UnixMillis,
     pub answered_by: AnsweredBy,
-    pub door: Door,
+    pub door: Api,
     /// The client's word for a background call.
     pub task: Option<String>,
     /// The program that asked.

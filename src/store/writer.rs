@@ -18,7 +18,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Durability,
     batch::{self, Op},
-    chain::Known,
+    chain::PersistedHashes,
     sqlite::{self, Place},
 };
 use crate::domain::exchange::OwnerId;
@@ -38,7 +38,7 @@ pub(super) const LAST_TRY: Duration = Duration::from_secs(2);
 /// What the writer and those who queue for it share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    pub(super) known: Mutex<Known>,
+    pub(super) known: Mutex<PersistedHashes>,
     /// Held by each that packs rows by what is known, until they are queued.
     pub(super) packing: Mutex<Arc<()>>,
     pub(super) queued: AtomicUsize,

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Body, Error, Head, Incoming, Model, More, Outgoing, Unanswered, error::error_body};
 use crate::domain::{
-    cassette::{Asked, Cue, Event, Miss, Said, Stage, Status},
+    cassette::{Event, Match, Miss, Player, RecordedRequest, Said, Status},
     recording::Recorder,
     translate::Originals,
 };
@@ -25,7 +25,7 @@ const MOST_MISSED: usize = 100;
 /// Fixtures that answer.
 #[derive(Debug)]
 pub struct Replay {
-    stage: Mutex<Stage>,
+    stage: Mutex<Player>,
     pace: Pace,
     /// How long the answer to a request may be kept back.
     idle: Duration,
@@ -59,7 +59,7 @@ pub(super) struct Played {
 impl Replay {
     /// Plays what is on the stage. An answer that is kept back for longer than `idle` counts as silence, as it does
     /// live.
-    pub fn new(stage: Stage, folder: String, pace: Pace, idle: Duration) -> Self {
+    pub fn new(stage: Player, folder: String, pace: Pace, idle: Duration) -> Self {
         let originals = stage.entries().flat_map(|entry| entry.cassette.originals()).collect();
         Self { stage: Mutex::new(stage), pace, idle, folder, missed: Mutex::default(), originals }
     }
@@ -107,7 +107,7 @@ impl Replay {
     }
 
     pub(super) async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Unanswered> {
-        let asked = Asked::sent(&outgoing.version, &outgoing.betas, &outgoing.body);
+        let asked = RecordedRequest::sent(&outgoing.version, &outgoing.betas, &outgoing.body);
         let (delay, answer) = match self.stage().answer(&asked, outgoing.scenario.as_deref()) {
             Ok(cue) => (Duration::from_millis(cue.entry.cassette.response.delay), self.begin(&cue)),
             Err(miss) => {
@@ -121,8 +121,8 @@ impl Replay {
         answer.map_err(|error| Unanswered { error, broken_before: false })
     }
 
-    fn begin(&self, cue: &Cue<'_>) -> Result<Incoming, Error> {
-        let Cue { entry, number, of, changed } = cue;
+    fn begin(&self, cue: &Match<'_>) -> Result<Incoming, Error> {
+        let Match { entry, number, of, changed } = cue;
         let response = &entry.cassette.response;
         if let Some(changed) = changed {
             tracing::warn!(
@@ -148,7 +148,7 @@ impl Replay {
         })
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage> {
+    fn stage(&self) -> MutexGuard<'_, Player> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

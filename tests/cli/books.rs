@@ -7,7 +7,7 @@ use reprise::{
         cache::CacheKey,
         chain::Hash,
         exchange::{
-            AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome, OwnerId,
+            AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId,
             Tokens, UnixMillis,
         },
     },
@@ -159,7 +159,7 @@ fn facts(n: u128, answered_by: AnsweredBy) -> CallFacts {
         id: CallId::new(Uuid::from_u128(n)),
         at: NOW,
         answered_by,
-        door: Door::Chat,
+        door: Api::Chat,
         stream: true,
         user: None,
         chat: None,

@@ -1,9 +1,9 @@
 //! Recorded exchanges as fixtures: each file reads back as what it was, byte for byte, and hides no secret.
 
 use reprise::domain::cassette::{
-    Asked, Cassette, Client, Response, Said, Scrubber, blob_name, keeps_header, read,
+    Cassette, Client, RecordedRequest, Response, Said, Scrubber, blob_name, keeps_header, read,
 };
-use reprise::domain::{exchange::Door, recording::Recording};
+use reprise::domain::{exchange::Api, recording::Recording};
 use serde_json::Value;
 
 use super::{lines, say, streams::record};
@@ -32,8 +32,8 @@ fn cassette(exchange: &Value) -> Option<Cassette> {
         .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
         .collect();
     headers.sort();
-    let client = Client { door: Door::Messages, program: None, task: None, body: body.clone() };
-    let asked = Asked { version: "2023-06-01".to_owned(), betas: Vec::new(), body };
+    let client = Client { door: Api::Messages, program: None, task: None, body: body.clone() };
+    let asked = RecordedRequest { version: "2023-06-01".to_owned(), betas: Vec::new(), body };
     Some(Cassette {
         recorded: Some("2026-11-25".to_owned()),
         client: Some(client),

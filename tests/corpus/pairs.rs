@@ -3,7 +3,7 @@
 
 use std::{fmt::Write, fs};
 
-use reprise::domain::{anthropic::Texts, catalog::Catalog, translate::Occasion};
+use reprise::domain::{anthropic::CanonicalRequest, catalog::Catalog, translate::Occasion};
 use serde_json::{Value, json};
 
 use super::{lines, requests::translated, say};
@@ -102,7 +102,8 @@ fn what_other_translators_do_is_listed() {
         let mut told = Vec::new();
         match translated(&body.to_string(), &catalog, Occasion::Plain) {
             Ok(ours) => {
-                let sent = serde_json::from_slice(&Texts::of(&ours.request).body()).unwrap();
+                let sent =
+                    serde_json::from_slice(&CanonicalRequest::of(&ours.request).body()).unwrap();
                 if let Some(theirs) = &theirs {
                     differences("", &plain(theirs.clone()), &plain(sent), &mut told);
                 }

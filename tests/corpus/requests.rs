@@ -2,7 +2,7 @@
 
 use reprise::domain::{
     alias::Aliases,
-    anthropic::Texts,
+    anthropic::CanonicalRequest,
     cache::{self, CacheKey, KeyHolder, Scope},
     catalog::Catalog,
     openai,
@@ -34,7 +34,7 @@ pub(crate) fn translated(
 
 fn key(translated: &Translated) -> CacheKey {
     let scope = Scope::User(KeyHolder::of("sk-client"), "user-1".to_owned());
-    let digest = Texts::of(&translated.request).digest;
+    let digest = CanonicalRequest::of(&translated.request).digest;
     cache::key(
         &scope,
         "https://api.anthropic.com",
@@ -78,11 +78,11 @@ fn hold(file: &str) {
             match translated(&text, &catalog, occasion) {
                 Ok(one) => {
                     requests += 1;
-                    let upstream = Texts::of(&one.request).body();
+                    let upstream = CanonicalRequest::of(&one.request).body();
                     let json: Value = serde_json::from_slice(&upstream).unwrap();
                     assert_eq!(json["model"], body["model"], "{name}");
                     let again = translated(&text, &catalog, occasion).unwrap();
-                    assert_eq!(Texts::of(&again.request).body(), upstream, "{name}");
+                    assert_eq!(CanonicalRequest::of(&again.request).body(), upstream, "{name}");
                     assert_eq!(again, one, "{name}");
                     assert_eq!(key(&turned.unwrap()), key(&one), "{name}: key order counts");
                 }

@@ -14,7 +14,7 @@ use reprise::{
         catalog::Catalog,
         chain::{Chain, Hash},
         exchange::{
-            AnswerRef, AnsweredBy, CallId, Cost, Door, ExchangeId, Micros, NanoDollars, Outcome,
+            AnswerRef, AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome,
             OwnerId, Tokens, UnixMillis,
         },
         recording::{Recorder, Recording},
@@ -87,7 +87,7 @@ pub(crate) fn facts(
         id: CallId::new(Uuid::from_u128(n)),
         at: UnixMillis(at),
         answered_by,
-        door: Door::Chat,
+        door: Api::Chat,
         stream: true,
         user: Some(user.to_owned()),
         chat: Some(format!("chat of {user}")),

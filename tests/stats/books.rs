@@ -8,7 +8,7 @@ use reprise::{
         cache::CacheKey,
         catalog::day_of,
         chain::Hash,
-        exchange::{CallId, Cost, Door, ExchangeId, Micros, NanoDollars, OwnerId, UnixMillis},
+        exchange::{Api, CallId, Cost, ExchangeId, Micros, NanoDollars, OwnerId, UnixMillis},
     },
     store::{CallEnd, CallFacts, CallRow, Durable, Ledger, Opening, Options, Sealing},
 };
@@ -67,7 +67,7 @@ async fn write(ledger: &Ledger, n: u128, event: &Event) {
         id: CallId::new(Uuid::from_u128(n)),
         at: event.at,
         answered_by: event.answered_by,
-        door: Door::Chat,
+        door: Api::Chat,
         stream: true,
         user: event.user.clone(),
         chat: event.chat.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use reprise::domain::{
-    anthropic::Texts,
+    anthropic::CanonicalRequest,
     cache::{self, CacheKey, KeyHolder, Scope},
     catalog::Catalog,
     json, openai,
@@ -70,7 +70,7 @@ fn key(body: &Value) -> CacheKey {
 fn key_of_text(body: &str) -> CacheKey {
     let request = openai::Request::parse(body.as_bytes()).unwrap();
     let translated = plain(&request, &Catalog::builtin()).unwrap();
-    let digest = Texts::of(&translated.request).digest;
+    let digest = CanonicalRequest::of(&translated.request).digest;
     let betas = translated.betas.join(",");
     cache::key(&scope(), UPSTREAM, translated.version.as_str(), &betas, &digest)
 }
@@ -115,7 +115,7 @@ fn keys_are_sorted_where_a_request_is_hashed_and_keep_their_order_on_the_wire() 
             "function":{{"name":"f","parameters":{{"type":"object","properties":{{{first},{second}}}}}}}}}]}}"#
         );
         let request = openai::Request::parse(text.as_bytes()).unwrap();
-        let texts = Texts::of(&plain(&request, &Catalog::builtin()).unwrap().request);
+        let texts = CanonicalRequest::of(&plain(&request, &Catalog::builtin()).unwrap().request);
         let body = String::from_utf8(texts.body()).unwrap();
         assert!(body.contains(&format!("{first},{second}")), "{body}");
         (body, key_of_text(&text))
@@ -293,7 +293,7 @@ fn collect_leaves(value: &Value, pointer: String, leaves: &mut Vec<String>) {
 
 #[test]
 fn scope_upstream_version_and_betas_are_in_the_key() {
-    let digest = Texts::of(&translated(&full()).request).digest;
+    let digest = CanonicalRequest::of(&translated(&full()).request).digest;
     let holder = || KeyHolder::of("sk-client");
     let (new, old) = ("2026-10-21", "2023-06-01");
     let key = |scope: &Scope, version, betas| cache::key(scope, UPSTREAM, version, betas, &digest);

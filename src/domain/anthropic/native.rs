@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::texts;
+use super::canonical;
 use crate::domain::{
     chain::{Chain, Hash},
     json::{Object, Raw},
@@ -118,7 +118,7 @@ impl Native {
         let frame = Raw::of(&fields).get().into();
         let nodes = messages.iter().map(|message| bare_message(message).get().into());
         let chain = Chain::new(frame, nodes);
-        let digest = texts::digest(&chain, true, |_| true);
+        let digest = canonical::digest(&chain, true, |_| true);
         Ok(Self { model, stream: stream.unwrap_or(false), user, body, chain, digest, reaches_out })
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::domain::json::Raw;
 
-/// A request as it was translated. [`super::Texts`] makes of it what is hashed, kept and sent; `stream` is always true
+/// A request as it was translated. [`super::CanonicalRequest`] makes of it what is hashed, kept and sent; `stream` is always true
 /// and stands on the wire only.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {

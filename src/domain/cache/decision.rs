@@ -17,7 +17,7 @@ pub struct Facts<'a> {
     /// What it says of caching.
     pub directives: Directives,
     /// What kind of call it is.
-    pub caller: Caller<'a>,
+    pub caller: CallKind<'a>,
     /// Whether it belongs to a chat of which nothing is kept.
     pub temporary: bool,
     /// Whether the operator wants nothing kept of its user ([`Policy::forgets`]).
@@ -32,7 +32,7 @@ pub struct Facts<'a> {
 
 /// What kind of call it is, as far as that decides who may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller<'a> {
+pub enum CallKind<'a> {
     /// A client that tells no chats apart: the same request means the same answer.
     Plain,
     /// A chat of Open WebUI whose connection does not say which: a repeat may be a *Regenerate*.
@@ -45,12 +45,12 @@ pub enum Caller<'a> {
         again: bool,
     },
     /// A chat that says which one it is.
-    Chat(Asked),
+    Chat(PriorAsk),
 }
 
 /// Whether a chat has asked for a key before, and to answer into which message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Asked {
+pub enum PriorAsk {
     /// It has not.
     #[default]
     Never,
@@ -58,12 +58,12 @@ pub enum Asked {
     SameMessage,
     /// Only into the same message, which got no whole answer, or it is not known what it got: a person pressed Stop and
     /// then *Continue*.
-    InVain,
+    Unanswered,
     /// Into another message, or into one that is not known.
     OtherMessage,
 }
 
-impl Asked {
+impl PriorAsk {
     /// What earlier calls mean for one that answers into message `now`: the message of each, and whether it got a whole
     /// answer.
     pub fn of<'a>(
@@ -75,8 +75,8 @@ impl Asked {
                 return Self::OtherMessage;
             }
             match asked {
-                Self::Never | Self::SameMessage | Self::InVain if is_whole => Self::SameMessage,
-                Self::Never => Self::InVain,
+                Self::Never | Self::SameMessage | Self::Unanswered if is_whole => Self::SameMessage,
+                Self::Never => Self::Unanswered,
                 asked => asked,
             }
         })
@@ -88,7 +88,7 @@ impl Asked {
         match (self, ledger) {
             (Self::OtherMessage, _) | (_, Self::OtherMessage) => Self::OtherMessage,
             (_, Self::SameMessage) | (Self::SameMessage, _) => Self::SameMessage,
-            (Self::InVain, _) | (_, Self::InVain) => Self::InVain,
+            (Self::Unanswered, _) | (_, Self::Unanswered) => Self::Unanswered,
             (Self::Never, Self::Never) => Self::Never,
         }
     }
@@ -226,27 +226,27 @@ fn source(facts: &Facts<'_>, policy: &Policy) -> Verdict {
     if directives.no_cache {
         return ask(Reason::NoCache);
     }
-    let is_task = matches!(caller, Caller::Task { .. });
+    let is_task = matches!(caller, CallKind::Task { .. });
     if policy.reuse == Reuse::Off || policy.reuse == Reuse::Tasks && !is_task {
         return ask(Reason::Off);
     }
     // Who wants the ledger or nothing gets what it has, also where others would be answered anew.
     if !directives.only_if_cached {
         match caller {
-            Caller::Chat(Asked::OtherMessage) => return ask(Reason::AskedBefore),
-            Caller::Nameless => return ask(Reason::NoChatId),
+            CallKind::Chat(PriorAsk::OtherMessage) => return ask(Reason::AskedBefore),
+            CallKind::Nameless => return ask(Reason::NoChatId),
             // Also a title that is asked for again: what is running is newer than any that was seen.
-            Caller::Plain | Caller::Task { .. } | Caller::Chat(_) if running => {
+            CallKind::Plain | CallKind::Task { .. } | CallKind::Chat(_) if running => {
                 return Verdict::Join;
             }
-            Caller::Chat(Asked::InVain) => return ask(Reason::AskedBefore),
-            Caller::Task { name: TITLE, again: true } if stored.is_some() => {
+            CallKind::Chat(PriorAsk::Unanswered) => return ask(Reason::AskedBefore),
+            CallKind::Task { name: TITLE, again: true } if stored.is_some() => {
                 return ask(Reason::AskedBefore);
             }
-            Caller::Plain | Caller::Task { .. } | Caller::Chat(_) => {}
+            CallKind::Plain | CallKind::Task { .. } | CallKind::Chat(_) => {}
         }
     }
-    let task = if let Caller::Task { name, .. } = caller { Some(name) } else { None };
+    let task = if let CallKind::Task { name, .. } = caller { Some(name) } else { None };
     let Some(longest) = policy.ttl(task, reaches_out) else { return ask(Reason::NoTtl) };
     let Some(stored) = stored else { return ask(Reason::Nothing) };
     let age = at.since(stored);

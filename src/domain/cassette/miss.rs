@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Asked, Scrubber, stage::Actor};
+use super::{RecordedRequest, Scrubber, player::Slot};
 use crate::domain::{
     chain::Hash,
     diff::{Diff, Fingerprint, diff},
@@ -92,9 +92,9 @@ impl fmt::Display for Miss {
 
 pub(super) fn miss(
     key: Option<Hash>,
-    asked: &Asked,
+    asked: &RecordedRequest,
     used_up: Vec<String>,
-    actors: &[&Actor],
+    actors: &[&Slot],
     scrubber: &Scrubber,
 ) -> Miss {
     let key = key.map(|key| key.to_string());
@@ -104,9 +104,9 @@ pub(super) fn miss(
     let document = document(asked, scrubber);
     let print = Fingerprint::of(&document);
     // What was given is expected to be given; only if nothing else is left is it worth naming.
-    let unused: Vec<&&Actor> = actors.iter().filter(|actor| actor.is_unused()).collect();
+    let unused: Vec<&&Slot> = actors.iter().filter(|actor| actor.is_unused()).collect();
     let candidates = if unused.is_empty() { actors.iter().collect() } else { unused };
-    let mut near: Vec<(f64, &&Actor)> = candidates
+    let mut near: Vec<(f64, &&Slot)> = candidates
         .into_iter()
         .map(|actor| (print.likeness(&actor.print), actor))
         .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
@@ -128,12 +128,16 @@ pub(super) fn miss(
 }
 
 /// What differs between a request as it was recorded and as it is translated now.
-pub(super) fn changes(before: &Asked, after: &Asked, scrubber: &Scrubber) -> Diff {
+pub(super) fn changes(
+    before: &RecordedRequest,
+    after: &RecordedRequest,
+    scrubber: &Scrubber,
+) -> Diff {
     diff(&document(before, scrubber), &document(after, scrubber), MOST_DIFFERENCES)
 }
 
 /// What a key covers of a request, as one document.
-pub(super) fn document(asked: &Asked, scrubber: &Scrubber) -> Value {
+pub(super) fn document(asked: &RecordedRequest, scrubber: &Scrubber) -> Value {
     let body = scrubber.json(&asked.body).unwrap_or_default();
     let mut document: Value = serde_json::from_str(&body).unwrap_or_default();
     bare(&mut document);

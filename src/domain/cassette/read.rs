@@ -1,11 +1,11 @@
 //! The text of a file as a cassette, and everything that is wrong with it, by its line.
 
 use super::{
-    Asked, AtTheEnd, Cassette, Client, Event, Response, SCHEMA, Said, keeps_header,
+    AtTheEnd, Cassette, Client, Event, RecordedRequest, Response, SCHEMA, Said, keeps_header,
     layout::move_in,
     tree::{Tree, encode, line_at},
 };
-use crate::domain::exchange::Door;
+use crate::domain::exchange::Api;
 
 /// What a file was read as.
 #[derive(Debug, Clone)]
@@ -130,8 +130,8 @@ impl File<'_> {
     fn client(&mut self, tree: &Tree<'_>) -> Option<Client> {
         self.known(tree, "client", &["door", "program", "task", "body"]);
         let door = match self.word(tree, "door").as_deref() {
-            None | Some("chat") => Door::Chat,
-            Some("messages") => Door::Messages,
+            None | Some("chat") => Api::Chat,
+            Some("messages") => Api::Messages,
             Some(_) => {
                 self.wrong(tree.get("door")?, "the door is \"chat\" or \"messages\"");
                 return None;
@@ -141,7 +141,7 @@ impl File<'_> {
         Some(Client { door, program, task, body: self.body(tree, "client")? })
     }
 
-    fn asked(&mut self, tree: &Tree<'_>) -> Option<Asked> {
+    fn asked(&mut self, tree: &Tree<'_>) -> Option<RecordedRequest> {
         self.known(tree, "upstream", &["version", "betas", "body"]);
         let version = self.word(tree, "version");
         let version = version
@@ -153,7 +153,7 @@ impl File<'_> {
                 None => self.wrong(beta, "a beta is a text"),
             }
         }
-        Some(Asked { version, betas, body: self.body(tree, "upstream")? })
+        Some(RecordedRequest { version, betas, body: self.body(tree, "upstream")? })
     }
 
     /// The object `body`, with what is kept beside the file put in.

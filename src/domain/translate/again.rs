@@ -8,7 +8,7 @@ use super::{
     thinking::BINDING_BETA,
 };
 use crate::domain::{
-    anthropic::{Texts, Version},
+    anthropic::{CanonicalRequest, Version},
     openai,
 };
 
@@ -20,7 +20,7 @@ pub struct Again {
     /// The values of the `anthropic-beta` header.
     pub betas: Vec<&'static str>,
     /// The texts.
-    pub texts: Texts,
+    pub texts: CanonicalRequest,
     /// The end user, as the request names them.
     pub user: Option<String>,
 }
@@ -40,7 +40,7 @@ pub fn again(
     Some(Again {
         version: translated.version.as_str(),
         betas: translated.betas,
-        texts: Texts::of(&translated.request),
+        texts: CanonicalRequest::of(&translated.request),
         user: parsed.end_user().map(|(_, user)| user.to_owned()),
     })
 }

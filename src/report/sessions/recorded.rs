@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use crate::{
     domain::{
-        cassette::{self, Asked, Cassette, Client, Response},
+        cassette::{self, Cassette, Client, RecordedRequest, Response},
         chain::Hash,
-        exchange::{Door, ExchangeId, Outcome, UnixMillis},
+        exchange::{Api, ExchangeId, Outcome, UnixMillis},
         translate,
     },
     store::{self, CallLine, ExchangeRow, MOST_PARTS, Reader, SessionRow},
@@ -111,17 +111,17 @@ async fn body(
 }
 
 /// The request with its head; an older ledger does not have that, and then the body says what it must have been.
-fn asked(door: Door, said: Option<&(String, String)>, body: String) -> Asked {
+fn asked(door: Api, said: Option<&(String, String)>, body: String) -> RecordedRequest {
     if let Some((version, betas)) = said {
-        return Asked::sent(version, betas, body.as_bytes());
+        return RecordedRequest::sent(version, betas, body.as_bytes());
     }
-    if door == Door::Messages {
-        return Asked { version: NATIVE_VERSION.to_owned(), betas: Vec::new(), body };
+    if door == Api::Messages {
+        return RecordedRequest { version: NATIVE_VERSION.to_owned(), betas: Vec::new(), body };
     }
     let value = serde_json::from_str(&body).unwrap_or_default();
     let (version, betas) = translate::head_of(&value);
     let betas = betas.into_iter().map(str::to_owned).collect();
-    Asked { version: version.as_str().to_owned(), betas, body }
+    RecordedRequest { version: version.as_str().to_owned(), betas, body }
 }
 
 fn response(exchange: &ExchangeRow) -> Result<Response, &'static str> {

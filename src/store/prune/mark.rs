@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     domain::chain::Hash,
-    store::{Error, lost},
+    store::{Error, recovery},
 };
 
 /// How far the marking saw: rows that were written later are looked at when it comes to deleting.
@@ -59,7 +59,7 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
     let (exchanges, calls) =
         sqlx::query_as(SEEN).fetch_one(&mut *conn).await.map_err(Error::Read)?;
     sqlx::raw_sql(LIVE).execute(&mut *conn).await.map_err(Error::Read)?;
-    for hash in lost::client_hashes(conn).await? {
+    for hash in recovery::client_hashes(conn).await? {
         let keep = sqlx::query("insert or ignore into live (hash) values ($1)");
         keep.bind(&hash.as_bytes()[..]).execute(&mut *conn).await.map_err(Error::Read)?;
     }

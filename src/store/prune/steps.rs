@@ -5,7 +5,7 @@ use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 use super::{Whose, mark::Seen};
 use crate::{
     domain::{chain::Hash, exchange::UnixMillis},
-    store::{Error, lost},
+    store::{Error, recovery},
 };
 
 /// So many rows go at once.
@@ -141,7 +141,7 @@ async fn unless_revived(
          union select hash from revived \
          union select node.parent from line join node on node.hash = line.hash \
          where node.parent is not null) select hash from line";
-    let running = lost::client_hashes(conn).await?;
+    let running = recovery::client_hashes(conn).await?;
     let work = async {
         let mut tx = conn.begin_with("begin immediate").await?;
         sqlx::raw_sql(

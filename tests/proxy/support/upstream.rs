@@ -21,7 +21,7 @@ use super::wire::{Framing, Wire};
 #[derive(Debug)]
 pub(crate) struct Upstream {
     address: SocketAddr,
-    stage: Arc<Stage>,
+    stage: Arc<Player>,
     stop: CancellationToken,
 }
 
@@ -54,7 +54,7 @@ impl Upstream {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let (stage, stop) = (Arc::new(Stage::default()), CancellationToken::new());
+        let (stage, stop) = (Arc::new(Player::default()), CancellationToken::new());
         stage.tasks.spawn(stop.clone().run_until_cancelled_owned(accept(
             listener,
             Arc::clone(&stage),
@@ -171,7 +171,7 @@ pub(crate) fn model(id: &str, display_name: &str) -> Value {
 }
 
 #[derive(Debug)]
-struct Stage {
+struct Player {
     tasks: TaskTracker,
     play: Mutex<Play>,
     exchanges: watch::Sender<Vec<(Request, Outcome)>>,
@@ -194,7 +194,7 @@ struct Models {
     page: usize,
 }
 
-impl Default for Stage {
+impl Default for Player {
     fn default() -> Self {
         Self {
             tasks: TaskTracker::new(),
@@ -204,7 +204,7 @@ impl Default for Stage {
     }
 }
 
-impl Stage {
+impl Player {
     fn play(&self) -> MutexGuard<'_, Play> {
         self.play.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -261,7 +261,7 @@ impl Models {
     }
 }
 
-async fn accept(listener: TcpListener, stage: Arc<Stage>, stop: CancellationToken) {
+async fn accept(listener: TcpListener, stage: Arc<Player>, stop: CancellationToken) {
     while let Ok((stream, _)) = listener.accept().await {
         let number = {
             let mut play = stage.play();
@@ -274,7 +274,7 @@ async fn accept(listener: TcpListener, stage: Arc<Stage>, stop: CancellationToke
 }
 
 /// One connection, request after request. Returning closes it.
-async fn connection(stream: TcpStream, number: usize, stage: Arc<Stage>) {
+async fn connection(stream: TcpStream, number: usize, stage: Arc<Player>) {
     let Ok(mut wire) = Wire::new(stream) else { return };
     while let Some(request) = read_request(&mut wire, number).await {
         let (outcome, afterwards) = if request.path.starts_with("/v1/models") {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
-    cassette::{Asked, Event, Finding, Reading, read},
-    exchange::Door,
+    cassette::{Event, Finding, Reading, RecordedRequest, read},
+    exchange::Api,
 };
 
 const STREAM: [&str; 6] = [
@@ -48,12 +48,12 @@ fn cassette() -> Cassette {
     Cassette {
         recorded: Some("2026-11-25".to_owned()),
         client: Some(Client {
-            door: Door::Chat,
+            door: Api::Chat,
             program: Some("open-webui".to_owned()),
             task: None,
             body: client.to_string(),
         }),
-        upstream: Some(Asked {
+        upstream: Some(RecordedRequest {
             version: "2026-10-21".to_owned(),
             betas: vec!["a".to_owned(), "b".to_owned()],
             body: upstream.to_string(),

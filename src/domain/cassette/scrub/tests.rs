@@ -4,8 +4,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::cassette::{Asked, Client, Event, Response};
-use crate::domain::exchange::Door;
+use crate::domain::cassette::{Client, Event, RecordedRequest, Response};
+use crate::domain::exchange::Api;
 
 const KEY: &str = "sk-ant-api03-AbCdEf0123456789-xyzXYZ";
 
@@ -77,12 +77,12 @@ fn cassette(upstream: &str, events: &[&str]) -> Cassette {
     Cassette {
         recorded: None,
         client: Some(Client {
-            door: Door::Chat,
+            door: Api::Chat,
             program: None,
             task: None,
             body: upstream.to_owned(),
         }),
-        upstream: Some(Asked {
+        upstream: Some(RecordedRequest {
             version: "2026-10-21".to_owned(),
             betas: Vec::new(),
             body: upstream.to_owned(),

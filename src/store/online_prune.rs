@@ -31,16 +31,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Nothing is believed to be there until this is dropped.
-struct Disbelief<'a>(&'a Ledger);
+struct SuspendGuard<'a>(&'a Ledger);
 
-impl<'a> Disbelief<'a> {
+impl<'a> SuspendGuard<'a> {
     fn begin(ledger: &'a Ledger) -> Self {
         ledger.shared.known.lock().unwrap_or_else(PoisonError::into_inner).suspend();
         Self(ledger)
     }
 }
 
-impl Drop for Disbelief<'_> {
+impl Drop for SuspendGuard<'_> {
     fn drop(&mut self) {
         self.0.shared.known.lock().unwrap_or_else(PoisonError::into_inner).resume();
     }
@@ -51,7 +51,7 @@ impl Ledger {
     /// stays for the next time. `None`: the ledger cannot be written, and nothing was done; or it is being pruned.
     pub async fn prune(&self, limits: &Limits, now: UnixMillis) -> Result<Option<Pruned>, Error> {
         let Ok(_one) = self.pruning.try_lock() else { return Ok(None) };
-        let _disbelief = Disbelief::begin(self);
+        let _disbelief = SuspendGuard::begin(self);
         let packing = {
             let mut packing = self.shared.packing.lock().unwrap_or_else(PoisonError::into_inner);
             mem::take(&mut *packing)

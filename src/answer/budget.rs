@@ -4,16 +4,16 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::domain::{
-    budget::{Books, Notice, Priced, Refusal},
+    budget::{Notice, Priced, Refusal, Spending},
     exchange::{Cost, UnixMillis},
 };
 
 /// The books, shared by all who answer.
 #[derive(Debug, Default)]
-pub(super) struct Purse(Mutex<Books>);
+pub(super) struct BudgetTracker(Mutex<Spending>);
 
-impl Purse {
-    pub(super) fn new(books: Books) -> Self {
+impl BudgetTracker {
+    pub(super) fn new(books: Spending) -> Self {
         Self(Mutex::new(books))
     }
 

@@ -21,7 +21,7 @@ use crate::domain::{
     cache::CacheKey,
     chain::Hash,
     exchange::{
-        AnsweredBy, CallId, Cost, Door, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens,
+        AnsweredBy, Api, CallId, Cost, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens,
         UnixMillis,
     },
 };
@@ -175,7 +175,7 @@ fn unknown(exchange: Uuid, at: UnixMillis) -> CallFacts {
         id: CallId::new(exchange),
         at,
         answered_by: AnsweredBy::Miss,
-        door: Door::Chat,
+        door: Api::Chat,
         stream: false,
         user: None,
         chat: None,

@@ -12,24 +12,24 @@ use serde::Serialize;
 use super::live::{self, Entrance, Reader, Writer};
 use crate::domain::{
     budget::{Notice, Refusal},
-    cache::{Asked, CacheKey, Freshness, Keep, Reason, Verdict},
-    exchange::{Door, ExchangeId},
+    cache::{CacheKey, Freshness, Keep, PriorAsk, Reason, Verdict},
+    exchange::{Api, ExchangeId},
 };
 
 /// So many claims are remembered. The ledger has them all, but for those whose rows wait: of exchanges that are running,
 /// and of the last commits.
 const MOST_CLAIMS: usize = 8192;
 
-/// Who sits at the desk. Shared by all who answer.
+/// Who sits at the inflight. Shared by all who answer.
 #[derive(Debug, Default)]
-pub(super) struct Desk(Mutex<State>);
+pub(super) struct Inflight(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     /// All that are running.
     running: HashMap<ExchangeId, Entrance>,
     /// Those that others may join.
-    places: HashMap<Place, ExchangeId>,
+    places: HashMap<CoalesceKey, ExchangeId>,
     claims: HashMap<Claim, Earlier>,
     /// Which claim to forget next.
     oldest: VecDeque<Claim>,
@@ -37,10 +37,10 @@ struct State {
 
 /// What makes two calls one question: the key, the door, and in a chat the message that is answered into.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct CoalesceKey {
     pub key: CacheKey,
     /// An answer that pauses goes on in the one and is given as it is in the other.
-    pub door: Door,
+    pub door: Api,
     /// The chat and the message.
     pub message: Option<(String, String)>,
 }
@@ -65,7 +65,7 @@ pub(super) enum Turn {
     /// An exchange that is running; this is the call's reader of it.
     Joined(Reader, ExchangeId),
     /// Claude.
-    Asks(Order),
+    Asks(Ticket),
     /// Nobody: only the ledger may, and does not for this reason.
     Nobody(Reason),
     /// Nobody: only Claude could, and no budget allows it.
@@ -74,7 +74,7 @@ pub(super) enum Turn {
 
 /// An exchange that is to be had.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(super) struct Ticket {
     pub exchange: ExchangeId,
     /// Why the ledger does not answer.
     pub reason: Reason,
@@ -87,20 +87,20 @@ pub(super) struct Order {
     /// The call's own reader of it.
     pub reader: Reader,
     /// That it is running.
-    pub seat: Seat,
+    pub seat: InflightGuard,
 }
 
 /// An exchange is running, and can be joined in its place, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    desk: Arc<Desk>,
+pub(super) struct InflightGuard {
+    inflight: Arc<Inflight>,
     exchange: ExchangeId,
-    place: Option<Place>,
+    place: Option<CoalesceKey>,
 }
 
-impl Drop for Seat {
+impl Drop for InflightGuard {
     fn drop(&mut self) {
-        let mut state = self.desk.lock();
+        let mut state = self.inflight.lock();
         state.running.remove(&self.exchange);
         // One that nobody read any more may have been replaced already.
         if let Some(place) = &self.place
@@ -120,10 +120,10 @@ pub struct Load {
     pub calls: usize,
 }
 
-impl Desk {
+impl Inflight {
     /// Claims a key for a chat that answers into `message`, and says whether it had claimed it before, as far as that
     /// is remembered here.
-    pub(super) fn claim(&self, key: CacheKey, chat: &str, message: Option<&str>) -> Asked {
+    pub(super) fn claim(&self, key: CacheKey, chat: &str, message: Option<&str>) -> PriorAsk {
         let mut state = self.lock();
         let State { claims, oldest, .. } = &mut *state;
         let claim = (key, chat.to_owned());
@@ -131,11 +131,11 @@ impl Desk {
             let asked = match earlier {
                 // What came of it otherwise the ledger knows.
                 Earlier::One { message: before, is_whole } => {
-                    Asked::of(message, [(before.as_deref(), *is_whole)])
+                    PriorAsk::of(message, [(before.as_deref(), *is_whole)])
                 }
-                Earlier::Several => Asked::OtherMessage,
+                Earlier::Several => PriorAsk::OtherMessage,
             };
-            if asked == Asked::OtherMessage {
+            if asked == PriorAsk::OtherMessage {
                 *earlier = Earlier::Several;
             }
             return asked;
@@ -148,7 +148,7 @@ impl Desk {
         let message = message.map(str::to_owned);
         claims.insert(claim.clone(), Earlier::One { message, is_whole: false });
         oldest.push_back(claim);
-        Asked::Never
+        PriorAsk::Never
     }
 
     /// Remembers that a claim got its answer from the ledger, whose row of that may not be committed yet.
@@ -160,7 +160,7 @@ impl Desk {
     }
 
     /// Joins what is running in this place, if anything is.
-    pub(super) fn join(&self, place: &Place) -> Option<(Reader, ExchangeId)> {
+    pub(super) fn join(&self, place: &CoalesceKey) -> Option<(Reader, ExchangeId)> {
         self.lock().join(place)
     }
 
@@ -168,7 +168,7 @@ impl Desk {
     /// returns: the call has joined, or it asks, if `admit` lets it, and others can join.
     pub(super) fn take_turn(
         self: &Arc<Self>,
-        place: Option<Place>,
+        place: Option<CoalesceKey>,
         exchange: ExchangeId,
         mut decide: impl FnMut(Running) -> Verdict,
         admit: impl FnOnce() -> Result<Option<Notice>, Refusal>,
@@ -197,7 +197,7 @@ impl Desk {
         self: &Arc<Self>,
         exchange: ExchangeId,
         notice: Option<Notice>,
-    ) -> Order {
+    ) -> Ticket {
         self.lock().order(self, exchange, (Reason::Nothing, Keep::Answer), notice, None)
     }
 
@@ -221,25 +221,25 @@ pub(super) enum Running {
 }
 
 impl State {
-    fn join(&self, place: &Place) -> Option<(Reader, ExchangeId)> {
+    fn join(&self, place: &CoalesceKey) -> Option<(Reader, ExchangeId)> {
         let exchange = self.places.get(place)?;
         Some((self.running.get(exchange)?.join()?, *exchange))
     }
 
     fn order(
         &mut self,
-        desk: &Arc<Desk>,
+        inflight: &Arc<Inflight>,
         exchange: ExchangeId,
         (reason, keep): (Reason, Keep),
         notice: Option<Notice>,
-        place: Option<Place>,
-    ) -> Order {
+        place: Option<CoalesceKey>,
+    ) -> Ticket {
         let (writer, reader) = live::start();
         self.running.insert(exchange, writer.entrance());
         if let Some(place) = &place {
             self.places.insert(place.clone(), exchange);
         }
-        let seat = Seat { desk: Arc::clone(desk), exchange, place };
-        Order { exchange, reason, keep, notice, writer, reader, seat }
+        let seat = InflightGuard { inflight: Arc::clone(inflight), exchange, place };
+        Ticket { exchange, reason, keep, notice, writer, reader, seat }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 
 /// One who reads along.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct JoinedCall {
     pub ledger: Ledger,
     pub facts: CallFacts,
     pub key: CacheKey,
@@ -30,7 +30,7 @@ pub(super) struct Guest {
     pub running: TaskTrackerToken,
 }
 
-impl Guest {
+impl JoinedCall {
     /// There is something to read.
     pub(super) fn begins(&mut self) {
         self.ttft.get_or_insert_with(|| self.came.elapsed().into());

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Asked, Cassette, Client, Response};
+use super::{Cassette, Client, RecordedRequest, Response};
 use crate::domain::{
     alias::Aliases,
-    anthropic::{self, Native, Tally},
+    anthropic::{self, Native, StreamSummary},
     catalog::Catalog,
-    exchange::Door,
+    exchange::Api,
     translate::{self, Context, Occasion, Original, Originals},
 };
 
@@ -28,20 +28,20 @@ impl Client {
         aliases: &Aliases,
         task_model: Option<&str>,
         originals: &Originals,
-    ) -> Option<Asked> {
+    ) -> Option<RecordedRequest> {
         match self.door {
-            Door::Chat => {
+            Api::Chat => {
                 let occasion = self.occasion();
                 let context = Context { catalog, aliases, occasion, originals };
                 let route = self.task.as_deref().map(|task| (task, task_model));
                 let translate::Again { version, betas, texts, .. } =
                     translate::again(self.body.as_bytes(), route, &context)?;
                 let betas = betas.into_iter().map(str::to_owned).collect();
-                Asked::of(&texts.chain, version.to_owned(), betas)
+                RecordedRequest::of(&texts.chain, version.to_owned(), betas)
             }
-            Door::Messages => {
+            Api::Messages => {
                 let native = Native::parse(self.body.as_bytes()).ok()?;
-                Asked::of(
+                RecordedRequest::of(
                     &native.chain,
                     anthropic::Version::default().as_str().to_owned(),
                     Vec::new(),
@@ -60,12 +60,14 @@ impl Cassette {
         aliases: &Aliases,
         task_model: Option<&str>,
         originals: &Originals,
-    ) -> Option<Asked> {
+    ) -> Option<RecordedRequest> {
         let now = self.client.as_ref()?.asks(catalog, aliases, task_model, originals)?;
         match (&self.client, &self.upstream) {
-            (Some(Client { door: Door::Messages, .. }), Some(then)) => {
-                Some(Asked { version: then.version.clone(), betas: then.betas.clone(), ..now })
-            }
+            (Some(Client { door: Api::Messages, .. }), Some(then)) => Some(RecordedRequest {
+                version: then.version.clone(),
+                betas: then.betas.clone(),
+                ..now
+            }),
             _ => Some(now),
         }
     }
@@ -73,7 +75,7 @@ impl Cassette {
     /// The answer under all the names that a later request may call it by (design §8).
     pub fn originals(&self) -> Originals {
         let recording = self.recording();
-        let mut tally = Tally::default();
+        let mut tally = StreamSummary::default();
         let read = recording.events().try_for_each(|event| tally.read(event));
         let message = anthropic::fold(&recording);
         let (Ok(()), Ok(anthropic::Message { model, content, .. })) = (read, message) else {

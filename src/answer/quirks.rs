@@ -12,17 +12,17 @@ use crate::domain::{
 
 /// By model, what has to be done to its requests.
 #[derive(Debug, Default)]
-pub(super) struct Learned(Mutex<HashMap<String, BTreeSet<Remedy>>>);
+pub(super) struct ModelQuirks(Mutex<HashMap<String, BTreeSet<Remedy>>>);
 
 /// So many models are remembered: their names come from clients.
 const MOST_MODELS: usize = 256;
 
-impl Learned {
+impl ModelQuirks {
     /// Remembers what made a model accept a request.
     pub(super) fn remember(&self, model: &str, remedy: Remedy) {
-        let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if learned.len() < MOST_MODELS || learned.contains_key(model) {
-            learned.entry(model.to_owned()).or_default().insert(remedy);
+        let mut quirks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if quirks.len() < MOST_MODELS || quirks.contains_key(model) {
+            quirks.entry(model.to_owned()).or_default().insert(remedy);
         }
     }
 

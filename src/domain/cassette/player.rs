@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{Asked, Cassette, Miss, Scrubber, miss};
+use super::{Cassette, Miss, RecordedRequest, Scrubber, miss};
 use crate::domain::{
     chain::Hash,
     diff::{Diff, Fingerprint},
@@ -23,7 +23,7 @@ pub struct Entry {
     /// What is in it.
     pub cassette: Cassette,
     /// The client's request as it is translated now; `None` where there is none, or it cannot be.
-    pub now: Option<Asked>,
+    pub now: Option<RecordedRequest>,
 }
 
 /// What happens when all answers to a request have been given.
@@ -62,10 +62,10 @@ impl AtTheEnd {
 
 /// All fixtures, and which of them were given.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Player {
     scrubber: Scrubber,
     at_the_end: AtTheEnd,
-    actors: Vec<Actor>,
+    actors: Vec<Slot>,
     /// Which fixtures answer a key, in the order of their files.
     by_key: HashMap<Hash, Vec<usize>>,
     misses: u64,
@@ -73,7 +73,7 @@ pub struct Stage {
 
 /// A fixture on the stage.
 #[derive(Debug)]
-pub(super) struct Actor {
+pub(super) struct Slot {
     pub(super) entry: Entry,
     pub(super) print: Fingerprint,
     /// What the recorded request and the translation of today differ in.
@@ -83,7 +83,7 @@ pub(super) struct Actor {
 
 /// A fixture that answers.
 #[derive(Debug, Clone, Copy)]
-pub struct Cue<'a> {
+pub struct Match<'a> {
     /// Which one.
     pub entry: &'a Entry,
     /// The how-manieth of the answers to this request, counted from one.
@@ -119,7 +119,7 @@ pub struct Line {
     pub translator_changed: Option<Diff>,
 }
 
-impl Stage {
+impl Player {
     /// Puts fixtures on the stage, in the order in which they are to be given.
     pub fn new(entries: Vec<Entry>, scrubber: Scrubber, at_the_end: AtTheEnd) -> Self {
         let mut stage =
@@ -132,7 +132,8 @@ impl Stage {
 
     fn add(&mut self, entry: Entry) {
         let at = self.actors.len();
-        let key = |asked: Option<&Asked>| asked.and_then(|asked| asked.key(&self.scrubber));
+        let key =
+            |asked: Option<&RecordedRequest>| asked.and_then(|asked| asked.key(&self.scrubber));
         let (then, now) = (key(entry.cassette.upstream.as_ref()), key(entry.now.as_ref()));
         let changed = match (&entry.cassette.upstream, &entry.now) {
             (Some(then), Some(now)) => then.changed(now, &self.scrubber),
@@ -147,12 +148,16 @@ impl Stage {
         let asked = entry.cassette.upstream.as_ref().or(entry.now.as_ref());
         let print = asked.map(|asked| Fingerprint::of(&miss::document(asked, &self.scrubber)));
         let print = print.unwrap_or_default();
-        self.actors.push(Actor { entry, print, changed, given: 0 });
+        self.actors.push(Slot { entry, print, changed, given: 0 });
     }
 
     /// The fixture that answers a request: the first of its answers that was not given yet. With a scenario, only
     /// fixtures of that folder answer.
-    pub fn answer(&mut self, asked: &Asked, scenario: Option<&str>) -> Result<Cue<'_>, Miss> {
+    pub fn answer(
+        &mut self,
+        asked: &RecordedRequest,
+        scenario: Option<&str>,
+    ) -> Result<Match<'_>, Miss> {
         let key = asked.key(&self.scrubber);
         let plays = |at: &usize| self.actors[*at].entry.is_in(scenario);
         let all = key.and_then(|key| self.by_key.get(&key)).into_iter().flatten();
@@ -172,16 +177,16 @@ impl Stage {
         let Some(number) = number else {
             self.misses += 1;
             let used_up = all.iter().map(|at| self.actors[*at].entry.file.clone()).collect();
-            let actors: Vec<&Actor> =
+            let actors: Vec<&Slot> =
                 (0..self.actors.len()).filter(plays).map(|at| &self.actors[at]).collect();
             return Err(miss::miss(key, asked, used_up, &actors, &self.scrubber));
         };
         let at = all[number];
         self.actors[at].given += 1;
-        let Actor { entry, changed, .. } = &self.actors[at];
+        let Slot { entry, changed, .. } = &self.actors[at];
         let is_changed = changed.is_some()
             && key != entry.cassette.upstream.as_ref().and_then(|asked| asked.key(&self.scrubber));
-        Ok(Cue {
+        Ok(Match {
             entry,
             number: number + 1,
             of: all.len(),
@@ -201,7 +206,7 @@ impl Stage {
 
     /// How it is.
     pub fn status(&self) -> Status {
-        let line = |actor: &Actor| Line {
+        let line = |actor: &Slot| Line {
             file: actor.entry.file.clone(),
             given: actor.given,
             plays: actor.entry.cassette.response.is_complete(),
@@ -235,7 +240,7 @@ impl Entry {
     }
 }
 
-impl Actor {
+impl Slot {
     pub(super) const fn is_unused(&self) -> bool {
         self.given == 0
     }

@@ -12,7 +12,7 @@ use crate::domain::{
 
 /// An exchange as it stands in the ledger, without what came back.
 #[derive(Debug, Clone)]
-pub struct Past {
+pub struct ExchangeSummary {
     /// Which one it is.
     pub id: ExchangeId,
     /// Under which key.
@@ -48,7 +48,7 @@ impl Reader {
     }
 
     /// The exchanges under a key, the newest first, at most so many; and the first of all.
-    pub async fn with_key(&self, key: &CacheKey, most: u32) -> Result<Vec<Past>, Error> {
+    pub async fn with_key(&self, key: &CacheKey, most: u32) -> Result<Vec<ExchangeSummary>, Error> {
         const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
              from exchange where key = $1 and (id = (select min(id) from exchange where key = $1) \
              or id in (select id from exchange where key = $1 order by id desc limit $2)) order by id desc";
@@ -62,7 +62,11 @@ impl Reader {
     }
 
     /// Exchanges that began before `exchange` under other keys, the newest first, at most so many.
-    pub async fn before(&self, exchange: &Past, most: u32) -> Result<Vec<Past>, Error> {
+    pub async fn before(
+        &self,
+        exchange: &ExchangeSummary,
+        most: u32,
+    ) -> Result<Vec<ExchangeSummary>, Error> {
         const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
              from exchange where id < $1 and key <> $2 and frame is not null order by id desc limit $3";
         let rows = sqlx::query(SQL)
@@ -76,7 +80,7 @@ impl Reader {
     }
 
     /// What an exchange asked, as one document; `None` where no bodies were kept.
-    pub async fn asked_for(&self, exchange: &Past) -> Result<Option<Value>, Error> {
+    pub async fn asked_for(&self, exchange: &ExchangeSummary) -> Result<Option<Value>, Error> {
         let Some(frame) = exchange.frame else { return Ok(None) };
         match self.load_chain(frame, exchange.head).await {
             Ok(chain) => Ok(Some(document(&chain))),
@@ -97,7 +101,7 @@ fn document(chain: &Chain) -> Value {
     request
 }
 
-fn past(row: &SqliteRow) -> Result<Past, Error> {
+fn past(row: &SqliteRow) -> Result<ExchangeSummary, Error> {
     let damaged = |column| Error::Damaged { table: "exchange", column };
     let hash = |column| -> Result<Option<Hash>, Error> {
         let bytes: Option<&[u8]> = row.try_get(column).map_err(Error::Read)?;
@@ -106,7 +110,7 @@ fn past(row: &SqliteRow) -> Result<Past, Error> {
             .transpose()
     };
     let id: &str = row.try_get("id").map_err(Error::Read)?;
-    Ok(Past {
+    Ok(ExchangeSummary {
         id: id.parse().map_err(|_| damaged("id"))?,
         key: hash("key")?
             .map(|key| CacheKey::from_bytes(*key.as_bytes()))

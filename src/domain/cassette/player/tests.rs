@@ -7,9 +7,9 @@ use super::{
     *,
 };
 
-fn asked(text: &str) -> Asked {
+fn asked(text: &str) -> RecordedRequest {
     let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]});
-    Asked { version: "2026-10-21".to_owned(), betas: Vec::new(), body: body.to_string() }
+    RecordedRequest { version: "2026-10-21".to_owned(), betas: Vec::new(), body: body.to_string() }
 }
 
 fn entry(file: &str, question: &str, answer: &str) -> Entry {
@@ -31,17 +31,17 @@ fn entry(file: &str, question: &str, answer: &str) -> Entry {
     Entry { file: file.to_owned(), scenario, cassette, now: None }
 }
 
-fn stage(at_the_end: AtTheEnd) -> Stage {
+fn stage(at_the_end: AtTheEnd) -> Player {
     let entries = vec![
         entry("a/01.json", "Hi", "one"),
         entry("a/02.json", "Hi", "two"),
         entry("b/01.json", "Hi", "three"),
         entry("b/02.json", "What is the weather in Paris today?", "rain"),
     ];
-    Stage::new(entries, Scrubber::default(), at_the_end)
+    Player::new(entries, Scrubber::default(), at_the_end)
 }
 
-fn files(stage: &mut Stage, question: &str, scenario: Option<&str>, times: usize) -> Vec<String> {
+fn files(stage: &mut Player, question: &str, scenario: Option<&str>, times: usize) -> Vec<String> {
     let answer = |_| match stage.answer(&asked(question), scenario) {
         Ok(cue) => format!("{} {}/{}", cue.entry.file, cue.number, cue.of),
         Err(miss) => miss.to_string(),
@@ -82,7 +82,7 @@ fn a_miss_tells_what_is_nearest_and_where_it_differs() {
             .trim_end()
     );
     let body = r#"{"model":"x","messages":[]}"#.to_owned();
-    let other = Asked { body, version: "1".to_owned(), betas: vec!["b".to_owned()] };
+    let other = RecordedRequest { body, version: "1".to_owned(), betas: vec!["b".to_owned()] };
     assert_eq!(stage.answer(&other, None).unwrap_err().why, Why::NothingLike);
     assert_eq!(stage.status().misses, 2);
 }
@@ -90,9 +90,9 @@ fn a_miss_tells_what_is_nearest_and_where_it_differs() {
 #[test]
 fn a_changed_translation_answers_and_is_told() {
     let mut one = entry("a/01.json", "Hi", "one");
-    one.now = Some(Asked { betas: vec!["new".to_owned()], ..asked("Hi") });
+    one.now = Some(RecordedRequest { betas: vec!["new".to_owned()], ..asked("Hi") });
     let now = one.now.clone().unwrap();
-    let mut stage = Stage::new(vec![one], Scrubber::default(), AtTheEnd::Last);
+    let mut stage = Player::new(vec![one], Scrubber::default(), AtTheEnd::Last);
     assert!(stage.answer(&asked("Hi"), None).unwrap().changed.is_none());
     let changed = stage.answer(&now, None).unwrap().changed.unwrap().to_string();
     assert_eq!(changed, "anthropic-beta\n  + [\"new\"]\n");
@@ -103,7 +103,7 @@ fn a_changed_translation_answers_and_is_told() {
 fn a_recording_without_its_end_does_not_play() {
     let mut torn = entry("a/01.json", "Hi", "one");
     torn.cassette.response.said = Said::Events(Vec::new());
-    let mut stage = Stage::new(vec![torn], Scrubber::default(), AtTheEnd::Last);
+    let mut stage = Player::new(vec![torn], Scrubber::default(), AtTheEnd::Last);
     assert!(stage.answer(&asked("Hi"), None).is_err());
     assert!(!stage.status().fixtures[0].plays);
 }

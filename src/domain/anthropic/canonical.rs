@@ -13,7 +13,7 @@ use crate::domain::{
 
 /// A request in a frame (all but the messages) and a chain of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Texts {
+pub struct CanonicalRequest {
     /// What is kept: each text as it goes upstream, but for what does not change the answer.
     pub chain: Chain,
     /// The same for all requests that mean the same, whatever the order of keys in schemas and arguments.
@@ -34,7 +34,7 @@ struct Mark {
     ttl: Ttl,
 }
 
-impl Texts {
+impl CanonicalRequest {
     /// Takes a request apart. Everything that can change the answer is in the texts. There is no `..` here, so that a
     /// new field does not compile until it is classified.
     pub fn of(request: &Request) -> Self {

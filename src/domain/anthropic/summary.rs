@@ -14,7 +14,7 @@ use crate::domain::{
 
 /// Counts along while an answer comes in.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct StreamSummary {
     model: Option<String>,
     stop: Stop,
     usage: Usage,
@@ -38,7 +38,7 @@ enum Said {
     Answer,
 }
 
-impl Tally {
+impl StreamSummary {
     fn says(&mut self, said: Said) {
         self.said = self.said.max(said);
     }
@@ -227,7 +227,7 @@ mod tests {
     const TEXT: &str = r#"{"type":"text","text":""}"#;
 
     /// An answer of these blocks, each with its deltas.
-    fn tally(blocks: &[(&str, &[&str])]) -> Tally {
+    fn tally(blocks: &[(&str, &[&str])]) -> StreamSummary {
         let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
         let mut events = vec![event(
             "message_start",
@@ -247,7 +247,7 @@ mod tests {
         let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}"#;
         events.push(event("message_delta", stop));
         events.push(event("message_stop", r#"{"type":"message_stop"}"#));
-        let mut tally = Tally::default();
+        let mut tally = StreamSummary::default();
         for event in events {
             tally.read(event.as_bytes()).unwrap();
         }
