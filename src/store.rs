@@ -9,6 +9,7 @@
 mod batch;
 mod chain;
 pub mod checkup;
+mod columns;
 mod error;
 mod hot;
 mod invalidate;
@@ -27,22 +28,23 @@ mod writer;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::{error, info, warn};
 
 use self::{
     batch::{Call, Op, Open, Seal},
     chain::Packed,
     hot::Hot,
-    sqlite::Place,
+    sqlite::DatabaseFile,
     writer::{Queued, Shared},
 };
 pub use self::{
@@ -50,9 +52,9 @@ pub use self::{
     invalidate::Clearing,
     lookup::ExchangeSummary,
     read::{MOST_PARTS, Reader},
-    record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored, Turn},
+    record::{CallEnd, CallFacts, CallRow, Opening, PriorAskQuery, Sealing, Stored},
     rollup::{WORTH_SUMMING_UP, roll_up},
-    sessions::{CallLine, ExchangeRow, SessionRow},
+    sessions::{CallSummary, ExchangeRow, SessionRow},
 };
 use crate::domain::{
     cache::CacheKey,
@@ -141,7 +143,7 @@ pub struct Ledger {
     shared: Arc<Shared>,
     hot: Arc<Mutex<Hot>>,
     reader: Reader,
-    place: Place,
+    file: DatabaseFile,
     /// One at a time.
     pruning: Arc<tokio::sync::Mutex<()>>,
     tasks: TaskTracker,
@@ -165,8 +167,8 @@ impl Ledger {
         now: UnixMillis,
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
-        let place = Place::parse(&options.url)?;
-        let (mut conn, lock) = place.take(owner).await?;
+        let file = DatabaseFile::parse(&options.url)?;
+        let (mut conn, lock) = file.take(owner).await?;
         let lost = recovery::seal_all(&mut conn, owner, now).await?;
         if lost > 0 {
             warn!(
@@ -174,11 +176,11 @@ impl Ledger {
                 "the last process died while these were running; they are lost"
             );
         }
-        let readers = place.readers();
+        let readers = file.readers();
         let (queue, queued) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
         tasks.spawn(writer::run(
-            place.clone(),
+            file.clone(),
             owner,
             options.durability,
             conn,
@@ -193,7 +195,7 @@ impl Ledger {
             shared,
             hot: Arc::new(Mutex::new(Hot::new(options.hot_bytes))),
             reader: Reader::new(readers),
-            place,
+            file,
             pruning: Arc::default(),
             tasks: tasks.clone(),
             wait: options.wait,
@@ -203,12 +205,12 @@ impl Ledger {
 
     /// Writes that an exchange begins. To be awaited before the first byte goes upstream.
     pub async fn open_exchange(&self, opening: &Arc<Opening>) -> Durable {
-        let packs = self.shared.packs();
-        let packed = self.packed(opening).await;
-        let (asked, client) = packed.unwrap_or_default();
-        let call = recovery::call_column(&opening.call, &client);
+        let token = self.shared.packing_token();
+        let (request, client) = self.packed(opening).await.unwrap_or_default();
+        let call_json = recovery::call_json(&opening.call, &client);
         let opening = Arc::new(opening.without_bodies());
-        self.commit(Op::Open(Box::new(Open { opening, asked, client, call })), packs).await
+        let open = Open { opening, request, client, call_json };
+        self.commit(Op::Open(Box::new(open)), token).await
     }
 
     /// Writes that an exchange ended, and its call with it. To be awaited before the client gets its last bytes. Once
@@ -227,8 +229,8 @@ impl Ledger {
         });
         let key = opening.key;
         let epoch = self.hot().epoch();
-        let packs = self.shared.packs();
-        let (asked, client) = self.packed(opening).await.unwrap_or_default();
+        let token = self.shared.packing_token();
+        let (request, client) = self.packed(opening).await.unwrap_or_default();
         let recording = match recording {
             Some(recording) => {
                 let size = recording.len();
@@ -237,9 +239,9 @@ impl Ledger {
             None => None,
         };
         let opening = Arc::new(opening.without_bodies());
-        let sealed = self
-            .commit(Op::Seal(Box::new(Seal { opening, sealing, asked, client, recording })), packs)
-            .await;
+        let call = CallRow::sealed(&opening, &sealing).map(|row| Call { row, client });
+        let seal = Seal { opening, sealing, request, recording, call };
+        let sealed = self.commit(Op::Seal(Box::new(seal)), token).await;
         if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
             self.hot().insert(epoch, key, stored);
         }
@@ -251,13 +253,13 @@ impl Ledger {
         let chain = row.facts.client_chain.take();
         let bytes = chain.as_ref().map_or(0, |chain| chain.bytes());
         let ledger = self.clone();
-        let packs = self.shared.packs();
+        let token = self.shared.packing_token();
         let write = move || {
             let chain = chain.as_deref();
             let client =
-                chain.map(|chain| Packed::new(chain, &ledger.shared.known)).unwrap_or_default();
+                chain.map(|chain| Packed::new(chain, &ledger.shared.persisted)).unwrap_or_default();
             ledger.enqueue(Op::Call(Box::new(Call { row, client })), None);
-            drop(packs);
+            drop(token);
         };
         if bytes < HEAVY {
             write();
@@ -287,7 +289,7 @@ impl Ledger {
     }
 
     fn hot(&self) -> MutexGuard<'_, Hot> {
-        self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hot.lock()
     }
 
     /// The process that writes to it, as its lock says.
@@ -302,7 +304,7 @@ impl Ledger {
 
     /// How the ledger is.
     pub fn state(&self) -> State {
-        let error = self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let error = self.shared.error.lock().clone();
         let count = |counter: &AtomicU64| counter.load(Relaxed);
         State {
             writable: error.is_none()
@@ -340,7 +342,10 @@ impl Ledger {
         let (opening, shared) = (Arc::clone(opening), Arc::clone(&self.shared));
         self.weighed(bytes, move || {
             let pack = |chain: &Option<Arc<Chain>>| {
-                chain.as_deref().map(|chain| Packed::new(chain, &shared.known)).unwrap_or_default()
+                chain
+                    .as_deref()
+                    .map(|chain| Packed::new(chain, &shared.persisted))
+                    .unwrap_or_default()
             };
             (pack(&opening.chain), pack(&opening.call.client_chain))
         })
@@ -366,11 +371,11 @@ impl Ledger {
         }
     }
 
-    /// Queues an operation and waits for its commit, but only so long. `packs` says that rows were packed for it.
-    async fn commit(&self, op: Op, packs: Arc<()>) -> Durable {
+    /// Queues an operation and waits for its commit, as long as answers wait. `token` was taken before rows were packed for it.
+    async fn commit(&self, op: Op, token: TaskTrackerToken) -> Durable {
         let (done, committed) = oneshot::channel();
         self.enqueue(op, Some(done));
-        drop(packs);
+        drop(token);
         match tokio::time::timeout(self.wait, committed).await {
             Ok(Ok(())) => Durable::Committed,
             Ok(Err(_)) => Durable::Lost,

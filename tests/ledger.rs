@@ -25,8 +25,8 @@ use reprise::{
         stats::{By, Group, Money, Period},
     },
     store::{
-        CallEnd, CallFacts, CallRow, Durability, Durable, Error, Ledger, Opening, Options, Reader,
-        Sealing, Turn,
+        CallEnd, CallFacts, CallRow, Durability, Durable, Error, Ledger, Opening, Options,
+        PriorAskQuery, Reader, Sealing,
     },
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -81,7 +81,6 @@ fn opening(n: u128, chain: Option<Arc<Chain>>) -> Opening {
         breakpoints: None,
         head: None,
         chain,
-        collapse: None,
         call: facts(n),
     }
 }
@@ -266,8 +265,8 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
     exchange(ledger, asks(40, "a", Some("m1")), failed).await;
     exchange(ledger, asks(41, "b", None), sealing("yes", 1)).await;
     let asked = async |n, chat, message: Option<&str>, user_message: Option<&str>| {
-        let turn = Turn { key: &key(n), chat, message, user_message, model: "claude" };
-        ledger.reader().asked(&turn).await.unwrap()
+        let query = PriorAskQuery { key: &key(n), chat, message, user_message, model: "claude" };
+        ledger.reader().prior_ask(&query).await.unwrap()
     };
     assert_eq!(asked(40, "a", Some("m1"), None).await, PriorAsk::Unanswered);
     assert_eq!(asked(40, "a", Some("m2"), None).await, PriorAsk::OtherMessage);
@@ -289,7 +288,7 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
         "a step of it"
     );
     assert_eq!(asked(44, "d", Some("m9"), Some("u2")).await, PriorAsk::Never);
-    let other = Turn {
+    let other = PriorAskQuery {
         key: &key(44),
         chat: "d",
         message: Some("m9"),
@@ -297,7 +296,7 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
         model: "another",
     };
     assert_eq!(
-        ledger.reader().asked(&other).await.unwrap(),
+        ledger.reader().prior_ask(&other).await.unwrap(),
         PriorAsk::Never,
         "two models side by side"
     );
@@ -356,23 +355,21 @@ async fn totals_tell_money_spent_from_money_saved(ledger: &Ledger) {
 }
 
 async fn one_bad_row_does_not_take_others_along(ledger: &Ledger) {
-    let collapse = Some(key(40));
-    let first = Arc::new(Opening { collapse, ..opening(40, Some(chat(2))) });
-    let second = Arc::new(Opening { collapse, ..opening(41, None) });
+    let first = Arc::new(opening(40, Some(chat(2))));
+    let second = Arc::new(opening(40, None));
     let third = Arc::new(opening(42, None));
     let outcomes = tokio::join!(
         ledger.open_exchange(&first),
         ledger.open_exchange(&second),
         ledger.open_exchange(&third),
     );
-    // Two may not run under one collapse key.
+    // Two may not run under one id.
     assert_eq!(outcomes, (Durable::Committed, Durable::Lost, Durable::Committed));
     assert_eq!((ledger.state().lost, ledger.state().writable), (1, true));
-    for opening in [&first, &second, &third] {
+    for opening in [&first, &third] {
         assert_eq!(ledger.seal(opening, sealing("fine", 1)).await, Durable::Committed);
     }
-    let fourth = Arc::new(Opening { collapse, ..opening(43, None) });
-    assert_eq!(ledger.open_exchange(&fourth).await, Durable::Committed, "the key is free again");
+    assert_eq!(ledger.open_exchange(&second).await, Durable::Committed, "the id is free again");
 }
 
 async fn opening_and_sealing_share_a_commit(ledger: &Ledger) {

@@ -19,7 +19,7 @@ use crate::{
         exchange::{ExchangeId, UnixMillis},
         open_webui,
     },
-    store::{Stored, Turn},
+    store::{PriorAskQuery, Stored},
 };
 
 /// How long Open WebUI may go on without ids before that is said again.
@@ -131,8 +131,8 @@ impl Answers {
     }
 
     /// Whether the ledger knows that the chat has asked before. One that cannot be read may know that it has.
-    async fn asked(&self, turn: &Turn<'_>) -> PriorAsk {
-        self.ledger.reader().asked(turn).await.unwrap_or_else(|error| {
+    async fn asked(&self, query: &PriorAskQuery<'_>) -> PriorAsk {
+        self.ledger.reader().prior_ask(query).await.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "cannot look into the ledger; asking upstream");
             PriorAsk::OtherMessage
@@ -206,7 +206,7 @@ impl PreparedRequest {
     }
 
     /// What a chat asks for, where it matters whether it has asked before.
-    fn turn<'a>(&'a self, asker: &'a Caller) -> Option<Turn<'a>> {
+    fn turn<'a>(&'a self, asker: &'a Caller) -> Option<PriorAskQuery<'a>> {
         let user_message = match self.caller(PriorAsk::Never) {
             CallKind::Chat(_) => asker.user_message.as_deref(),
             CallKind::Task { name: cache::TITLE, .. } => None,
@@ -215,7 +215,7 @@ impl PreparedRequest {
         let chat = asker.chat.as_deref().filter(|_| !asker.temporary)?;
         let message = asker.message.as_deref();
         let (key, model) = (&self.key, self.said.model());
-        Some(Turn { key, chat, message, user_message, model })
+        Some(PriorAskQuery { key, chat, message, user_message, model })
     }
 
     /// Where others find it who want the same; `None` where nobody may.

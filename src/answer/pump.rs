@@ -207,7 +207,6 @@ fn continuation(
         opened_at: super::now(),
         continues: Some(before.exchange),
         chain: exchange.keeps_bodies().then(|| Arc::new(texts.chain.clone())),
-        collapse: None,
         ..Opening::clone(before)
     };
     Some(Exchange {

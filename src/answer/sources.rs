@@ -161,7 +161,6 @@ impl Answers {
             breakpoints: request.as_ref().and_then(|request| json_of(&request.breakpoints)),
             head: Some((outgoing.version.clone(), outgoing.betas.clone())),
             chain: chain.map(Arc::new),
-            collapse: None,
             call: facts(call, at, answered_by, question, asker),
         };
         let to_have = Exchange { opening: Arc::new(opening), outgoing, request, notes, keep };

@@ -23,6 +23,11 @@ macro_rules! id {
                 Self(id)
             }
 
+            /// The UUID.
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+
             /// The 32 hexadecimal digits without hyphens.
             pub fn simple(self) -> impl fmt::Display {
                 self.0.simple()

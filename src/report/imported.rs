@@ -110,7 +110,6 @@ impl Imported {
                 .as_ref()
                 .map(|asked| (asked.version.clone(), asked.betas.join(","))),
             chain: Some(Arc::new(chain)),
-            collapse: None,
             call: facts,
         };
         let sealing = Sealing {

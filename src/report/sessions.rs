@@ -18,7 +18,7 @@ pub use self::{
 use super::numbers::{dollars, thousands};
 use crate::{
     domain::exchange::{AnsweredBy, Cost, NanoDollars, UnixMillis},
-    store::{self, CallLine, Reader, SessionRow},
+    store::{self, CallSummary, Reader, SessionRow},
 };
 
 /// Columns of a terminal that a table may take.
@@ -87,7 +87,7 @@ impl Sessions {
 impl Heading {
     /// Of a session.
     pub async fn of(ledger: &Reader, row: &SessionRow) -> Result<Self, store::Error> {
-        let is_paid = |call: &&CallLine| {
+        let is_paid = |call: &&CallSummary| {
             matches!(call.answered_by, AnsweredBy::Miss | AnsweredBy::Refresh | AnsweredBy::Bypass)
         };
         let paid = row.calls.iter().filter(is_paid).count();
@@ -117,7 +117,7 @@ impl Heading {
 
 /// What a session is called: by the title task of its client, else by its first question.
 pub async fn title(ledger: &Reader, row: &SessionRow) -> Result<String, store::Error> {
-    let task = |call: &&CallLine| call.task.as_deref() == Some(TITLE);
+    let task = |call: &&CallSummary| call.task.as_deref() == Some(TITLE);
     // The newest title counts, as it does in the client.
     for call in row.calls.iter().rev().filter(task) {
         let answer = turn::answer(ledger, call).await?;

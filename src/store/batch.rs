@@ -1,4 +1,4 @@
-//! What is queued for the writer, and how a batch of it becomes rows: by table, many rows a statement.
+//! Operations that are queued for the writer, and their rows: a batch is written by table, many rows a statement.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,52 +6,74 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 
 use super::{
     chain::{Bodies, Packed},
+    columns::cost_word,
     invalidate::Clear,
-    record::{CallEnd, CallFacts, CallRow, Opening, Sealing, cost_columns},
+    record::{CallRow, Opening, Sealing},
 };
-use crate::domain::{
-    cache::CacheKey,
-    chain::Hash,
-    exchange::{AnswerRef, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens},
-};
+use crate::domain::exchange::{AnswerRef, Cost, ExchangeId, OwnerId};
 
-/// What an operation takes in memory beside its bodies, roughly.
+/// Memory that an operation takes beside its bodies, roughly.
 const OVERHEAD: usize = 1024;
 
-/// One thing to write.
+/// Inserts `$rows` into `$table`: each column stands beside the value that is bound to it.
+macro_rules! insert {
+    ($conn:expr, $table:ident, $rows:expr, $tail:literal, |$row:pat_param| {
+        $first:ident: $first_value:expr, $($column:ident: $value:expr,)*
+    }) => {
+        insert(
+            $conn,
+            concat!(
+                "insert into ", stringify!($table), " (",
+                stringify!($first), $(", ", stringify!($column),)* ") ",
+            ),
+            $rows,
+            $tail,
+            |binds, $row| {
+                binds.push_bind($first_value);
+                $(binds.push_bind($value);)*
+            },
+        )
+        .await?
+    };
+}
+
+/// A queued write.
 #[derive(Debug)]
 pub(super) enum Op {
     Open(Box<Open>),
     Seal(Box<Seal>),
     Call(Box<Call>),
     Clear(Clear),
-    /// Nothing: once it is committed, all that was queued before it is.
+    /// Writes nothing: once it is committed, so is everything that was queued before it.
     Mark,
 }
 
-/// An exchange begins.
+/// The opening of an exchange.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) opening: Arc<Opening>,
-    pub(super) asked: Packed,
+    /// The upstream request.
+    pub(super) request: Packed,
+    /// The client's request.
     pub(super) client: Packed,
-    /// The call's facts, as JSON.
-    pub(super) call: String,
+    /// The column `running.call`.
+    pub(super) call_json: String,
 }
 
-/// An exchange ended.
+/// The sealing of an exchange.
 #[derive(Debug)]
 pub(super) struct Seal {
     pub(super) opening: Arc<Opening>,
     pub(super) sealing: Sealing,
-    /// Packed again, since the opening may have lost its bodies: nothing, once they are known.
-    pub(super) asked: Packed,
-    pub(super) client: Packed,
+    /// The upstream request, packed again, since the opening may have lost its bodies: empty, once they are persisted.
+    pub(super) request: Packed,
     /// Encoded and compressed.
     pub(super) recording: Option<Vec<u8>>,
+    /// The call that ends with the exchange.
+    pub(super) call: Option<Call>,
 }
 
-/// A call without an exchange of its own.
+/// A call, with its client's request.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) row: CallRow,
@@ -61,8 +83,8 @@ pub(super) struct Call {
 impl Op {
     fn packed(&self) -> [Option<&Packed>; 2] {
         match self {
-            Self::Open(open) => [Some(&open.asked), Some(&open.client)],
-            Self::Seal(seal) => [Some(&seal.asked), Some(&seal.client)],
+            Self::Open(open) => [Some(&open.request), Some(&open.client)],
+            Self::Seal(seal) => [Some(&seal.request), seal.call.as_ref().map(|call| &call.client)],
             Self::Call(call) => [Some(&call.client), None],
             Self::Clear(_) | Self::Mark => [None, None],
         }
@@ -82,19 +104,19 @@ impl Op {
         recording + self.packed().into_iter().flatten().map(Packed::bytes).sum::<usize>()
     }
 
-    /// What it takes in memory.
+    /// The memory it takes.
     pub(super) fn bytes(&self) -> usize {
         OVERHEAD + self.body_bytes()
     }
 
-    /// It is in the database.
+    /// Called when it is committed.
     pub(super) fn committed(&self) {
         if let Self::Clear(clear) = self {
             clear.committed();
         }
     }
 
-    /// What it is, for the log.
+    /// Its kind and id, for the log.
     pub(super) fn name(&self) -> (&'static str, String) {
         match self {
             Self::Open(open) => ("opening", open.opening.exchange.to_string()),
@@ -105,80 +127,21 @@ impl Op {
         }
     }
 
-    /// Lets go of everything but the totals.
+    /// Drops everything but the totals.
     pub(super) fn drop_bodies(&mut self) {
         match self {
             Self::Open(open) => {
-                open.asked.drop_bodies();
+                open.request.drop_bodies();
                 open.client.drop_bodies();
             }
             Self::Seal(seal) => {
-                let Seal { asked, client, recording, .. } = &mut **seal;
-                asked.drop_bodies();
-                client.drop_bodies();
+                let Seal { request, call, recording, .. } = &mut **seal;
+                request.drop_bodies();
+                call.iter_mut().for_each(|call| call.client.drop_bodies());
                 *recording = None;
             }
             Self::Call(call) => call.client.drop_bodies(),
             Self::Clear(_) | Self::Mark => {}
-        }
-    }
-}
-
-/// A row of `call`, from an exchange's sealing or on its own.
-struct CallLine<'a> {
-    facts: &'a CallFacts,
-    key: &'a CacheKey,
-    notes: Option<&'a str>,
-    client: &'a Packed,
-    exchange: Option<ExchangeId>,
-    status: Option<u16>,
-    outcome: Outcome,
-    error_kind: Option<&'a str>,
-    ttft: Option<Micros>,
-    total: Option<Micros>,
-    model: &'a str,
-    tokens: &'a Tokens,
-    cost: Cost,
-    saved: Cost,
-}
-
-impl<'a> CallLine<'a> {
-    fn of_seal(Seal { opening, sealing, client, .. }: &'a Seal) -> Option<Self> {
-        let CallEnd { status, ttft, total, tokens, cost, notes } = sealing.call.as_ref()?;
-        Some(Self {
-            facts: &opening.call,
-            key: &opening.key,
-            notes: notes.as_deref().or(opening.call.notes.as_deref()),
-            client,
-            exchange: Some(opening.exchange),
-            status: *status,
-            outcome: sealing.outcome,
-            error_kind: sealing.error_kind.as_deref(),
-            ttft: *ttft,
-            total: *total,
-            model: sealing.model_served.as_deref().unwrap_or(&opening.model),
-            tokens,
-            cost: *cost,
-            saved: Cost::Exact(NanoDollars(0)),
-        })
-    }
-
-    fn of_call(Call { row, client }: &'a Call) -> Self {
-        Self {
-            facts: &row.facts,
-            key: &row.key,
-            notes: row.facts.notes.as_deref(),
-            client,
-            exchange: row.exchange,
-            status: row.status,
-            outcome: row.outcome,
-            error_kind: row.error_kind.as_deref(),
-            ttft: row.ttft,
-            total: row.total,
-            model: &row.model,
-            tokens: &row.tokens,
-            cost: row.cost,
-            saved: row.saved,
         }
     }
 }
@@ -199,16 +162,15 @@ pub(super) async fn insert_all(
             Op::Open(open) => opens.push(&**open),
             Op::Seal(seal) => {
                 seals.push(&**seal);
-                calls.extend(CallLine::of_seal(seal));
+                calls.extend(&seal.call);
             }
-            Op::Call(call) => calls.push(CallLine::of_call(call)),
+            Op::Call(call) => calls.push(&**call),
             Op::Clear(clear) => clears.push(clear),
             Op::Mark => {}
         }
     }
 
-    // An exchange that is opened and sealed in one batch was never seen running. The others leave `running` before
-    // new ones enter: they may hand on a collapse key.
+    // An exchange that is opened and sealed in one batch is never seen running.
     let opened: HashSet<ExchangeId> = opens.iter().map(|open| open.opening.exchange).collect();
     let sealed: HashSet<ExchangeId> = seals.iter().map(|seal| seal.opening.exchange).collect();
     let ended: Vec<ExchangeId> = sealed.difference(&opened).copied().collect();
@@ -221,13 +183,11 @@ pub(super) async fn insert_all(
         .iter()
         .flat_map(|&seal| seal.sealing.refs.iter().map(move |name| (seal, name)))
         .collect();
-    let into = "insert into answer_ref (scope, ref, exchange) ";
-    insert(conn, into, &refs, " on conflict do nothing", |row, (seal, name)| {
-        row.push_bind(&*seal.opening.scope);
-        row.push_bind(name.as_str());
-        row.push_bind(seal.opening.exchange.to_string());
-    })
-    .await?;
+    insert!(conn, answer_ref, &refs, " on conflict do nothing", |(seal, name)| {
+        scope: &*seal.opening.scope,
+        ref: name,
+        exchange: seal.opening.exchange,
+    });
     for clear in clears {
         clear.run(conn).await?;
     }
@@ -235,35 +195,29 @@ pub(super) async fn insert_all(
 }
 
 async fn insert_bodies(conn: &mut SqliteConnection, bodies: &[&Bodies]) -> Result<(), sqlx::Error> {
-    let tail = " on conflict do nothing";
     let frames: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.frames).collect();
-    insert(conn, "insert into frame (hash, body) ", &frames, tail, |row, (hash, body)| {
-        row.push_bind(bytes(hash));
-        row.push_bind(&**body);
-    })
-    .await?;
+    insert!(conn, frame, &frames, " on conflict do nothing", |(hash, body)| {
+        hash: hash,
+        body: &**body,
+    });
     let nodes: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.nodes).collect();
-    insert(conn, "insert into node (hash, parent, body) ", &nodes, tail, |row, node| {
-        let (hash, parent, body) = node;
-        row.push_bind(bytes(hash));
-        row.push_bind(parent.as_ref().map(bytes));
-        row.push_bind(&**body);
-    })
-    .await?;
+    insert!(conn, node, &nodes, " on conflict do nothing", |(hash, parent, body)| {
+        hash: hash,
+        parent: parent,
+        body: &**body,
+    });
     let blobs: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.blobs).collect();
-    insert(conn, "insert into blob (hash, body) ", &blobs, tail, |row, (hash, body)| {
-        row.push_bind(bytes(hash));
-        row.push_bind(&**body);
-    })
-    .await?;
+    insert!(conn, blob, &blobs, " on conflict do nothing", |(hash, body)| {
+        hash: hash,
+        body: &**body,
+    });
     let pieces: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.pieces).collect();
-    insert(conn, "insert into piece (owner, at, blob) ", &pieces, tail, |row, piece| {
-        let (owner, at, blob) = piece;
-        row.push_bind(bytes(owner));
-        row.push_bind(i64::try_from(*at).unwrap_or(i64::MAX));
-        row.push_bind(bytes(blob));
-    })
-    .await
+    insert!(conn, piece, &pieces, " on conflict do nothing", |(owner, at, blob)| {
+        owner: owner,
+        at: i64::try_from(*at).unwrap_or(i64::MAX),
+        blob: blob,
+    });
+    Ok(())
 }
 
 async fn delete_running(
@@ -274,7 +228,7 @@ async fn delete_running(
         let mut query = QueryBuilder::<Sqlite>::new("delete from running where exchange in (");
         let mut ids = query.separated(", ");
         for id in chunk {
-            ids.push_bind(id.to_string());
+            ids.push_bind(id);
         }
         query.push(")").build().execute(&mut *conn).await?;
     }
@@ -283,129 +237,113 @@ async fn delete_running(
 
 async fn insert_running(
     conn: &mut SqliteConnection,
-    owner: OwnerId,
+    owner_id: OwnerId,
     opens: &[&Open],
 ) -> Result<(), sqlx::Error> {
-    let into = "insert into running \
-        (exchange, collapse_key, owner, opened_at, key, scope, model, continues, frame, head, call) ";
-    insert(conn, into, opens, "", |row, Open { opening, asked, call, .. }| {
-        row.push_bind(opening.exchange.to_string());
-        row.push_bind(opening.collapse.as_ref().map(|key| &key.as_bytes()[..]));
-        row.push_bind(owner.to_string());
-        row.push_bind(opening.opened_at.0);
-        row.push_bind(&opening.key.as_bytes()[..]);
-        row.push_bind(&*opening.scope);
-        row.push_bind(&*opening.model);
-        row.push_bind(opening.continues.map(|id| id.to_string()));
-        row.push_bind(asked.frame.as_ref().map(bytes));
-        row.push_bind(asked.head.as_ref().map(bytes));
-        row.push_bind(&**call);
-    })
-    .await
+    insert!(conn, running, opens, "", |Open { opening, request, call_json, .. }| {
+        exchange: opening.exchange,
+        owner: owner_id,
+        opened_at: opening.opened_at,
+        key: opening.key,
+        scope: &*opening.scope,
+        model: &*opening.model,
+        continues: opening.continues,
+        frame: request.frame,
+        head: request.head,
+        call: &**call_json,
+    });
+    Ok(())
 }
 
 async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Result<(), sqlx::Error> {
-    let into = "insert into exchange (id, key, scope, frame, head, continues, model_asked, model_served, \
-        outcome, stop_reason, error_kind, error, status, upstream_request, opened_at, ended_at, ttft_us, total_us, \
-        input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
-        cost, cost_is, priced_on, servable, breakpoints, recording, version, betas) ";
-    insert(conn, into, seals, "", |row, Seal { opening, sealing, asked, recording, .. }| {
-        let (cost, cost_is) = cost_columns(sealing.cost);
-        row.push_bind(opening.exchange.to_string());
-        row.push_bind(&opening.key.as_bytes()[..]);
-        row.push_bind(&*opening.scope);
-        row.push_bind(asked.frame.as_ref().map(bytes));
-        row.push_bind(asked.head.as_ref().map(bytes));
-        row.push_bind(opening.continues.map(|id| id.to_string()));
-        row.push_bind(&*opening.model);
-        row.push_bind(sealing.model_served.as_deref());
-        row.push_bind(sealing.outcome.as_str());
-        row.push_bind(sealing.stop_reason.as_deref());
-        row.push_bind(sealing.error_kind.as_deref());
-        row.push_bind(sealing.error.as_deref());
-        row.push_bind(sealing.status.map(i64::from));
-        row.push_bind(sealing.upstream_request.as_deref());
-        row.push_bind(opening.opened_at.0);
-        row.push_bind(sealing.ended_at.0);
-        row.push_bind(sealing.ttft.map(|time| time.0));
-        row.push_bind(sealing.total.map(|time| time.0));
-        push_tokens(row, &sealing.tokens);
-        row.push_bind(cost);
-        row.push_bind(cost_is);
-        row.push_bind(sealing.priced_on.as_deref());
-        row.push_bind(sealing.servable && recording.is_some());
-        row.push_bind(opening.breakpoints.as_deref());
-        row.push_bind(recording.as_deref());
-        let head = opening.head.as_ref();
-        row.push_bind(head.map(|(version, _)| &**version));
-        row.push_bind(head.map(|(_, betas)| &**betas));
-    })
-    .await
+    insert!(conn, exchange, seals, "", |Seal { opening, sealing, request, recording, .. }| {
+        id: opening.exchange,
+        key: opening.key,
+        scope: &*opening.scope,
+        frame: request.frame,
+        head: request.head,
+        continues: opening.continues,
+        model_asked: &*opening.model,
+        model_served: sealing.model_served.as_deref(),
+        outcome: sealing.outcome,
+        stop_reason: sealing.stop_reason.as_deref(),
+        error_kind: sealing.error_kind.as_deref(),
+        error: sealing.error.as_deref(),
+        status: sealing.status.map(i64::from),
+        upstream_request: sealing.upstream_request.as_deref(),
+        opened_at: opening.opened_at,
+        ended_at: sealing.ended_at,
+        ttft_us: sealing.ttft,
+        total_us: sealing.total,
+        input: count(sealing.tokens.input),
+        cache_write_5m: count(sealing.tokens.cache_write_5m),
+        cache_write_1h: count(sealing.tokens.cache_write_1h),
+        cache_read: count(sealing.tokens.cache_read),
+        output: count(sealing.tokens.output),
+        thinking: count(sealing.tokens.thinking),
+        searches: count(sealing.tokens.searches),
+        cost: sealing.cost.amount(),
+        cost_is: cost_word(sealing.cost),
+        priced_on: sealing.priced_on.as_deref(),
+        servable: sealing.servable && recording.is_some(),
+        breakpoints: opening.breakpoints.as_deref(),
+        recording: recording.as_deref(),
+        version: opening.head.as_ref().map(|(version, _)| &**version),
+        betas: opening.head.as_ref().map(|(_, betas)| &**betas),
+    });
+    Ok(())
 }
 
-async fn insert_calls(
-    conn: &mut SqliteConnection,
-    calls: &[CallLine<'_>],
-) -> Result<(), sqlx::Error> {
-    let into = "insert into call (id, exchange, at, answered_by, door, stream, user_id, chat_id, message_id, \
-        user_message_id, task, client, status, outcome, ttft_us, total_us, model, \
-        input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
-        cost, cost_is, saved, notes, client_frame, client_head, key, error_kind, saved_is) ";
-    insert(conn, into, calls, "", |row, call| {
-        let (cost, cost_is) = cost_columns(call.cost);
-        let facts = call.facts;
-        row.push_bind(facts.id.to_string());
-        row.push_bind(call.exchange.map(|id| id.to_string()));
-        row.push_bind(facts.at.0);
-        row.push_bind(facts.answered_by.as_str());
-        row.push_bind(facts.door.as_str());
-        row.push_bind(facts.stream);
-        row.push_bind(facts.user.as_deref());
-        row.push_bind(facts.chat.as_deref());
-        row.push_bind(facts.message.as_deref());
-        row.push_bind(facts.user_message.as_deref());
-        row.push_bind(facts.task.as_deref());
-        row.push_bind(facts.client.as_deref());
-        row.push_bind(call.status.map(i64::from));
-        row.push_bind(call.outcome.as_str());
-        row.push_bind(call.ttft.map(|time| time.0));
-        row.push_bind(call.total.map(|time| time.0));
-        row.push_bind(call.model);
-        push_tokens(row, call.tokens);
-        row.push_bind(cost);
-        row.push_bind(cost_is);
-        row.push_bind(call.saved.amount().unwrap_or_default().0);
-        row.push_bind(call.notes);
-        row.push_bind(call.client.frame.as_ref().map(bytes));
-        row.push_bind(call.client.head.as_ref().map(bytes));
-        row.push_bind(&call.key.as_bytes()[..]);
-        row.push_bind(call.error_kind);
-        row.push_bind(if call.saved == Cost::Unpriced { "unpriced" } else { "exact" });
-    })
-    .await
+async fn insert_calls(conn: &mut SqliteConnection, calls: &[&Call]) -> Result<(), sqlx::Error> {
+    insert!(conn, call, calls, "", |Call { row: call, client }| {
+        id: call.facts.id,
+        exchange: call.exchange,
+        at: call.facts.at,
+        answered_by: call.facts.answered_by,
+        door: call.facts.door,
+        stream: call.facts.stream,
+        user_id: call.facts.user.as_deref(),
+        chat_id: call.facts.chat.as_deref(),
+        message_id: call.facts.message.as_deref(),
+        user_message_id: call.facts.user_message.as_deref(),
+        task: call.facts.task.as_deref(),
+        client: call.facts.client.as_deref(),
+        status: call.status.map(i64::from),
+        outcome: call.outcome,
+        ttft_us: call.ttft,
+        total_us: call.total,
+        model: &*call.model,
+        input: count(call.tokens.input),
+        cache_write_5m: count(call.tokens.cache_write_5m),
+        cache_write_1h: count(call.tokens.cache_write_1h),
+        cache_read: count(call.tokens.cache_read),
+        output: count(call.tokens.output),
+        thinking: count(call.tokens.thinking),
+        searches: count(call.tokens.searches),
+        cost: call.cost.amount(),
+        cost_is: cost_word(call.cost),
+        saved: call.saved.amount().unwrap_or_default(),
+        notes: call.facts.notes.as_deref(),
+        client_frame: client.frame,
+        client_head: client.head,
+        key: call.key,
+        error_kind: call.error_kind.as_deref(),
+        saved_is: if call.saved == Cost::Unpriced { "unpriced" } else { "exact" },
+    });
+    Ok(())
 }
 
-fn push_tokens(row: &mut Line<'_>, tokens: &Tokens) {
-    let Tokens { input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches } =
-        *tokens;
-    for count in [input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches] {
-        row.push_bind(i64::try_from(count).unwrap_or(i64::MAX));
-    }
+fn count(tokens: u64) -> i64 {
+    i64::try_from(tokens).unwrap_or(i64::MAX)
 }
 
-fn bytes(hash: &Hash) -> &[u8] {
-    hash.as_bytes()
-}
-
-/// One row of a multi-row `values`.
-type Line<'a> = Separated<'a, Sqlite, &'static str>;
-
+/// Inserts rows, many a statement.
 async fn insert<T>(
     conn: &mut SqliteConnection,
     into: &'static str,
     rows: &[T],
     tail: &'static str,
-    bind: impl Fn(&mut Line<'_>, &T),
+    bind: impl Fn(&mut Separated<'_, Sqlite, &'static str>, &T),
 ) -> Result<(), sqlx::Error> {
     for chunk in powers_of_two(rows) {
         let mut query = QueryBuilder::<Sqlite>::new(into);

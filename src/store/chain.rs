@@ -7,12 +7,12 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
     io, mem,
-    sync::{Mutex, PoisonError},
 };
 
-use sqlx::{Row, SqliteConnection};
+use parking_lot::Mutex;
+use sqlx::SqliteConnection;
 
-use super::Error;
+use super::{Error, columns::Body};
 use crate::domain::chain::{self, Chain, Hash, Node};
 
 /// Hashes that are committed. How a body is cut ([`chain::LONG_STRING`]) is a part of the ledger's format: cut in another
@@ -88,23 +88,23 @@ pub(super) struct Packed {
 
 impl Packed {
     /// Packs what is not `known` of a request.
-    pub(super) fn new(chain: &Chain, known: &Mutex<PersistedHashes>) -> Self {
+    pub(super) fn new(chain: &Chain, persisted: &Mutex<PersistedHashes>) -> Self {
         let (frame, nodes) = {
-            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let persisted = persisted.lock();
             let stem = chain
                 .nodes
                 .iter()
-                .rposition(|node| known.contains(&node.hash))
+                .rposition(|node| persisted.contains(&node.hash))
                 .map_or(0, |at| at + 1);
-            ((!known.contains(&chain.frame.hash)).then_some(&chain.frame), &chain.nodes[stem..])
+            ((!persisted.contains(&chain.frame.hash)).then_some(&chain.frame), &chain.nodes[stem..])
         };
         let mut bodies = Bodies::default();
         if let Some(frame) = frame {
-            let rest = bodies.pack(frame, known);
+            let rest = bodies.pack(frame, persisted);
             bodies.frames.push((frame.hash, rest));
         }
         for node in nodes {
-            let rest = bodies.pack(node, known);
+            let rest = bodies.pack(node, persisted);
             bodies.nodes.push((node.hash, node.parent, rest));
         }
         Self { frame: Some(chain.frame.hash), head: chain.head(), bodies }
@@ -129,13 +129,13 @@ impl Packed {
 
 impl Bodies {
     /// Takes the long strings out of a node and returns the rest, compressed.
-    fn pack(&mut self, node: &Node, known: &Mutex<PersistedHashes>) -> Vec<u8> {
+    fn pack(&mut self, node: &Node, persisted: &Mutex<PersistedHashes>) -> Vec<u8> {
         let cut = chain::cut(&node.body);
         for (at, piece) in cut.pieces {
             let hash = Hash::of("blob", &[piece]);
             self.pieces.push((node.hash, at, hash));
             let here = self.blobs.iter().any(|(held, _)| *held == hash);
-            if !here && !known.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash) {
+            if !here && !persisted.lock().contains(&hash) {
                 self.blobs.push((hash, compress(piece)));
             }
         }
@@ -188,40 +188,22 @@ pub(super) async fn load(
          ) select piece.owner, piece.at, blob.body from piece join blob on blob.hash = piece.blob \
          where piece.owner in (select hash from line) or piece.owner = $2 order by piece.owner, piece.at";
 
-    let frame_rest: Option<Vec<u8>> = sqlx::query_scalar(FRAME)
-        .bind(&frame.as_bytes()[..])
-        .fetch_optional(&mut *conn)
-        .await
-        .map_err(Error::Read)?;
-    let head_bytes = head.as_ref().map(|hash| &hash.as_bytes()[..]);
-    let nodes =
-        sqlx::query(NODES).bind(head_bytes).fetch_all(&mut *conn).await.map_err(Error::Read)?;
-    let rows = sqlx::query(PIECES)
-        .bind(head_bytes)
-        .bind(&frame.as_bytes()[..])
-        .fetch_all(&mut *conn)
-        .await
-        .map_err(Error::Read)?;
+    let frame_body: Option<Body> =
+        sqlx::query_scalar(FRAME).bind(frame).fetch_optional(&mut *conn).await?;
+    let nodes: Vec<(Hash, Body)> = sqlx::query_as(NODES).bind(head).fetch_all(&mut *conn).await?;
+    let rows: Vec<(Hash, i64, Body)> =
+        sqlx::query_as(PIECES).bind(head).bind(frame).fetch_all(&mut *conn).await?;
 
-    let mut pieces: HashMap<Vec<u8>, Vec<(usize, Vec<u8>)>> = HashMap::new();
-    for row in &rows {
-        let at = usize::try_from(row.try_get::<i64, _>("at").map_err(Error::Read)?).unwrap_or(0);
-        let body = decompress(row.try_get("body").map_err(Error::Read)?).map_err(Error::Zstd)?;
-        pieces.entry(row.try_get("owner").map_err(Error::Read)?).or_default().push((at, body));
+    let mut pieces: HashMap<Hash, Vec<(usize, Body)>> = HashMap::new();
+    for (owner, at, body) in rows {
+        pieces.entry(owner).or_default().push((usize::try_from(at).unwrap_or(0), body));
     }
-    let whole = |hash: &[u8], rest: &[u8]| {
-        let rest = decompress(rest).map_err(Error::Zstd)?;
+    let join = |hash: &Hash, body: &Body| {
         let pieces = pieces.get(hash).map_or(&[][..], Vec::as_slice);
-        Ok(chain::join(&rest, pieces.iter().map(|(at, piece)| (*at, piece.as_slice()))))
+        chain::join(&body.0, pieces.iter().map(|(at, piece)| (*at, piece.0.as_slice())))
     };
-    let messages = nodes
-        .iter()
-        .map(|row| {
-            let hash = row.try_get("hash").map_err(Error::Read)?;
-            whole(hash, row.try_get("body").map_err(Error::Read)?)
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
-    let body = whole(frame.as_bytes(), &frame_rest.ok_or(Error::NoBodies { frame })?)?;
+    let body = join(&frame, &frame_body.ok_or(Error::NoBodies { frame })?);
+    let messages = nodes.iter().map(|(hash, body)| join(hash, body));
     let chain = Chain::new(body, messages);
     if chain.frame.hash == frame && chain.head() == head {
         Ok(chain)
@@ -244,7 +226,7 @@ mod tests {
         let packed = Packed::new(&turn(3), &known);
         assert_eq!((packed.bodies.frames.len(), packed.bodies.nodes.len()), (1, 3));
         for hash in packed.bodies.hashes() {
-            known.lock().unwrap().insert(hash);
+            known.lock().insert(hash);
         }
         let packed = Packed::new(&turn(5), &known);
         assert_eq!((packed.bodies.frames.len(), packed.bodies.nodes.len()), (0, 2));
@@ -256,7 +238,7 @@ mod tests {
         let known = Mutex::default();
         let mut unknown = Packed::new(&turn(2), &known);
         for hash in unknown.bodies.hashes() {
-            known.lock().unwrap().insert(hash);
+            known.lock().insert(hash);
         }
         unknown.drop_bodies();
         assert_eq!((unknown.frame, unknown.head), (None, None));

@@ -1,47 +1,48 @@
-//! How a ledger is, for whoever runs it: its file, its tables, and what clients say of themselves. Changes nothing.
+//! Checks for the operator: the ledger's files, its tables, and the ids that clients give. Changes nothing.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use sqlx::Row;
-
-use super::{Error, Reader, sqlite::Place};
+use super::{
+    Error, Reader,
+    sqlite::{self, DatabaseFile},
+};
 use crate::domain::exchange::UnixMillis;
 
 /// A ledger's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// Where it is.
+    /// The path of the database.
     pub path: PathBuf,
-    /// Of the file, in bytes; `None`: there is none.
+    /// Size of the database in bytes; `None`: there is no file.
     pub bytes: Option<u64>,
-    /// Of what is not in the file yet, in bytes.
+    /// Size of the write-ahead log in bytes.
     pub wal_bytes: u64,
-    /// Whether others may read it.
+    /// True where other users may read or write the file.
     pub open_to_others: bool,
 }
 
-/// What the calls of Open WebUI said of themselves.
+/// Counts of the calls of Open WebUI by the ids that they gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ids {
-    /// All its calls.
+    /// All calls.
     pub calls: u64,
-    /// Those that named a chat.
+    /// Calls with a chat.
     pub with_chat: u64,
-    /// Those that named a message, or a task, which belongs to none.
+    /// Calls with a message, or with a task, which belongs to none.
     pub with_message: u64,
-    /// Those that named a user.
+    /// Calls with a user.
     pub with_user: u64,
-    /// Its background calls.
+    /// Background calls.
     pub tasks: u64,
 }
 
 /// The files of the ledger at `url`; `None`: it is in memory.
 pub fn files(url: &str) -> Result<Option<Files>, Error> {
-    let place = Place::parse(url)?;
-    let Some(path) = place.path() else { return Ok(None) };
+    let database = DatabaseFile::parse(url)?;
+    let Some(path) = database.path() else { return Ok(None) };
     let file = fs::metadata(path).ok();
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
@@ -53,7 +54,7 @@ pub fn files(url: &str) -> Result<Option<Files>, Error> {
     }))
 }
 
-/// Whether more than the owner may read or write a file.
+/// Tells whether other users may read or write a file.
 pub fn is_open_to_others(file: &fs::Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -65,31 +66,25 @@ pub fn is_open_to_others(file: &fs::Metadata) -> bool {
 }
 
 impl Reader {
-    /// What SQLite finds wrong with the file; nothing, if all is well. Reads all of it.
+    /// Errors that SQLite finds in the file, which is read whole; empty if there are none.
     pub async fn damage(&self) -> Result<Vec<String>, Error> {
-        let found: Vec<String> = sqlx::query_scalar("pragma quick_check(5)")
-            .fetch_all(self.pool())
-            .await
-            .map_err(Error::Read)?;
-        Ok(found.into_iter().filter(|line| line != "ok").collect())
+        Ok(sqlite::quick_check(self.pool()).await?)
     }
 
-    /// What Open WebUI's calls since a moment said of themselves.
+    /// Counts Open WebUI's calls since a moment by the ids that they gave.
     pub async fn ids(&self, since: UnixMillis) -> Result<Ids, Error> {
         const SQL: &str = "select count(*), count(chat_id), count(coalesce(message_id, task)), count(user_id), \
              count(task) from call where at >= $1 and client = 'open-webui'";
-        let row = sqlx::query(SQL).bind(since.0).fetch_one(self.pool()).await;
-        let row = row.map_err(Error::Read)?;
-        let count = |column: usize| -> Result<u64, Error> {
-            let count: i64 = row.try_get(column).map_err(Error::Read)?;
-            Ok(u64::try_from(count).unwrap_or(0))
-        };
+        let counts: (i64, i64, i64, i64, i64) =
+            sqlx::query_as(SQL).bind(since).fetch_one(self.pool()).await?;
+        let count = |count: i64| u64::try_from(count).unwrap_or(0);
+        let (calls, with_chat, with_message, with_user, tasks) = counts;
         Ok(Ids {
-            calls: count(0)?,
-            with_chat: count(1)?,
-            with_message: count(2)?,
-            with_user: count(3)?,
-            tasks: count(4)?,
+            calls: count(calls),
+            with_chat: count(with_chat),
+            with_message: count(with_message),
+            with_user: count(with_user),
+            tasks: count(tasks),
         })
     }
 }

@@ -1,29 +1,29 @@
-//! What can go wrong with a ledger, in words for whoever runs it.
+//! Errors of the ledger, in words for its operator.
 
 use std::{io, path::PathBuf};
 
-use sqlx::migrate::MigrateError;
+use sqlx::{error::BoxDynError, migrate::MigrateError};
 
-use crate::domain::{chain::Hash, exchange::OwnerId, recording::DecodeError};
+use crate::domain::{chain::Hash, exchange::OwnerId};
 
-/// Why the ledger could not be opened or read. Failures to write are the writer's to handle.
+/// Errors of opening, reading and pruning. The writer handles its own.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not yet.
+    /// A Postgres URL: not supported yet.
     #[error("a postgres ledger is not supported yet; give a sqlite:// URL")]
     Postgres,
-    /// No database that we know.
+    /// A URL of an unknown database.
     #[error("the ledger's URL has no known scheme; give one like sqlite://reprise.db")]
     Scheme,
     /// The URL has a parameter that the driver does not know.
     #[error("the ledger's URL could not be read")]
     Url(#[source] sqlx::Error),
-    /// No folder, or no file.
+    /// The folder or the file could not be created.
     #[error("the ledger {} could not be created; check the path and its permissions", path.display())]
     Create {
         /// The ledger.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The lock file could not be made or locked.
@@ -31,7 +31,7 @@ pub enum Error {
     Lock {
         /// The lock file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Another process writes to this ledger.
@@ -39,38 +39,38 @@ pub enum Error {
     InUse {
         /// The ledger.
         path: PathBuf,
-        /// Who holds its lock.
+        /// The holder of its lock, for people.
         holder: String,
-        /// The same for programs, where it is known.
+        /// The holder's id, where it is known.
         owner: Option<OwnerId>,
     },
-    /// There is nothing to report on.
+    /// There is no file.
     #[error("there is no ledger at {}; check the path, or start the server once", path.display())]
     Missing {
-        /// Where it should be.
+        /// The path where it should be.
         path: PathBuf,
     },
     /// An empty file, or another program's database.
     #[error("the file is no ledger; check the path, or start the server once")]
     NoTables,
-    /// This program is too old.
+    /// The ledger has migrations that this version does not know.
     #[error(
         "the ledger is newer than this program (schema {found}, known {known}); use the newer version of reprise"
     )]
     Newer {
-        /// A migration that this version does not know.
+        /// The unknown migration.
         found: i64,
-        /// The newest that it knows.
+        /// The newest migration that this version knows.
         known: i64,
     },
-    /// Reports change nothing, so they cannot bring it up to date.
+    /// The ledger needs migrations, and readers run none.
     #[error(
         "the ledger is older than this program (schema {found}, known {known}); start the server once"
     )]
     Older {
         /// The newest migration in the ledger.
         found: i64,
-        /// The newest that this version knows.
+        /// The newest migration that this version knows.
         known: i64,
     },
     /// A migration failed.
@@ -79,25 +79,19 @@ pub enum Error {
     /// The file cannot be opened as a database.
     #[error("the ledger could not be opened")]
     Open(#[source] sqlx::Error),
-    /// A query failed.
+    /// A query failed. Errors of the driver are taken for this one, unless they are mapped to another.
     #[error("the ledger could not be read")]
     Read(#[source] sqlx::Error),
     /// A change failed; the ledger is as it was before.
     #[error("the ledger could not be changed")]
     Write(#[source] sqlx::Error),
-    /// A body is no zstd.
-    #[error("a stored body is damaged")]
-    Zstd(#[source] io::Error),
-    /// A recording is none.
-    #[error("the ledger could not be read")]
-    Recording(#[source] DecodeError),
     /// A column has a value that this program never writes.
-    #[error("the ledger is damaged in {table}.{column}")]
+    #[error("the ledger is damaged in {column}")]
     Damaged {
-        /// The table.
-        table: &'static str,
         /// The column.
-        column: &'static str,
+        column: String,
+        /// The cause.
+        source: BoxDynError,
     },
     /// The bodies of a request are gone or were never kept.
     #[error("the ledger does not have the whole request with frame {frame}")]
@@ -105,4 +99,13 @@ pub enum Error {
         /// The request's frame.
         frame: Hash,
     },
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::ColumnDecode { index, source } => Self::Damaged { column: index, source },
+            error => Self::Read(error),
+        }
+    }
 }

@@ -1,35 +1,36 @@
-//! Clearing the cache: answers that are never served again. What was said and what it cost stays.
+//! Clearing of the cache: answers that are never served again. Their bodies and totals stay.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{Error, Ledger, Reader, batch::Op, hot::Hot};
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
-/// Which answers; all that is said must hold, and where nothing is, all answers are meant.
+/// Selection of answers to clear: all given conditions must hold; without any, all answers are selected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clearing {
-    /// Given in this chat, also where they had been given elsewhere before.
+    /// Answers that were given in this chat, also where they were given elsewhere before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Given by this model, as it was asked for or as upstream named it.
+    /// Answers of this model, as it was requested or as upstream named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Whole before this moment.
+    /// Answers that ended before this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_before: Option<UnixMillis>,
-    /// Kept under a key that begins so.
+    /// Answers under a key with this prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyPrefix>,
 }
 
-/// A clearing on its way through the writer.
+/// A clearing that is queued for the writer.
 #[derive(Debug)]
 pub(super) struct Clear {
     what: Clearing,
@@ -50,7 +51,7 @@ impl Clearing {
             query.push(" or model_served = ").push_bind(model.clone()).push(")");
         }
         if let Some(moment) = ended_before {
-            query.push(" and ended_at < ").push_bind(moment.0);
+            query.push(" and ended_at < ").push_bind(*moment);
         }
         if let Some(prefix) = key {
             let (first, last) = prefix.range();
@@ -63,38 +64,37 @@ impl Clearing {
 impl Clear {
     /// Clears inside the transaction that `conn` is in.
     pub(super) async fn run(&self, conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        let mut query = QueryBuilder::new("update exchange set servable = 0");
+        let mut query = QueryBuilder::new("update exchange set servable = false");
         self.what.conditions(&mut query);
         let done = query.build().execute(conn).await?;
         self.cleared.store(done.rows_affected(), Relaxed);
         Ok(())
     }
 
-    /// It is committed: what is in memory goes with it. What was sealed before does not come in after this.
+    /// Called after the commit: empties the memory, too. Answers that were sealed before are not taken in after this.
     pub(super) fn committed(&self) {
-        self.hot.lock().unwrap_or_else(PoisonError::into_inner).forget();
+        self.hot.lock().forget();
     }
 }
 
 impl Ledger {
-    /// Clears answers, committed ones and those in memory, and says how many it were. An answer that is still being
-    /// given is not among them. `None`: the ledger cannot be written now; it will be done when it can.
+    /// Clears answers, committed ones and those in memory, and returns their number. An answer that is still being
+    /// given is not among them. `None`: the ledger cannot be written now; the clearing stays queued.
     pub async fn clear(&self, what: Clearing) -> Option<u64> {
         let cleared = Arc::new(AtomicU64::new(0));
         let hot = Arc::clone(&self.hot);
         let op = Op::Clear(Clear { what, cleared: Arc::clone(&cleared), hot });
-        let done = self.commit(op, self.shared.packs()).await;
+        let done = self.commit(op, self.shared.packing_token()).await;
         (done == super::Durable::Committed).then(|| cleared.load(Relaxed))
     }
 }
 
 impl Reader {
-    /// How many answers a clearing would be about.
+    /// Counts the answers that a clearing selects.
     pub async fn count(&self, what: &Clearing) -> Result<u64, Error> {
         let mut query = QueryBuilder::new("select count(*) from exchange");
         what.conditions(&mut query);
-        let count: i64 =
-            query.build_query_scalar().fetch_one(self.pool()).await.map_err(Error::Read)?;
+        let count: i64 = query.build_query_scalar().fetch_one(self.pool()).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 }

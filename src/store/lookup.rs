@@ -1,7 +1,7 @@
 //! Exchanges of the past with their requests: what explains why the ledger did not answer.
 
 use serde_json::Value;
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::FromRow;
 
 use super::{Error, Reader};
 use crate::domain::{
@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// An exchange as it stands in the ledger, without what came back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct ExchangeSummary {
     /// Which one it is.
     pub id: ExchangeId,
@@ -36,15 +36,12 @@ impl Reader {
     pub async fn keys(&self, prefix: &KeyPrefix, most: u32) -> Result<Vec<CacheKey>, Error> {
         const SQL: &str = "select distinct key from exchange where key between $1 and $2 limit $3";
         let (first, last) = prefix.range();
-        let rows: Vec<Vec<u8>> = sqlx::query_scalar(SQL)
+        Ok(sqlx::query_scalar(SQL)
             .bind(first.to_vec())
             .bind(last.to_vec())
             .bind(most)
             .fetch_all(self.pool())
-            .await
-            .map_err(Error::Read)?;
-        let key = |bytes: Vec<u8>| bytes.try_into().ok().map(CacheKey::from_bytes);
-        Ok(rows.into_iter().filter_map(key).collect())
+            .await?)
     }
 
     /// The exchanges under a key, the newest first, at most so many; and the first of all.
@@ -52,13 +49,7 @@ impl Reader {
         const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
              from exchange where key = $1 and (id = (select min(id) from exchange where key = $1) \
              or id in (select id from exchange where key = $1 order by id desc limit $2)) order by id desc";
-        let rows = sqlx::query(SQL)
-            .bind(&key.as_bytes()[..])
-            .bind(most)
-            .fetch_all(self.pool())
-            .await
-            .map_err(Error::Read)?;
-        rows.iter().map(past).collect()
+        Ok(sqlx::query_as(SQL).bind(key).bind(most).fetch_all(self.pool()).await?)
     }
 
     /// Exchanges that began before `exchange` under other keys, the newest first, at most so many.
@@ -69,14 +60,12 @@ impl Reader {
     ) -> Result<Vec<ExchangeSummary>, Error> {
         const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
              from exchange where id < $1 and key <> $2 and frame is not null order by id desc limit $3";
-        let rows = sqlx::query(SQL)
-            .bind(exchange.id.to_string())
-            .bind(&exchange.key.as_bytes()[..])
+        Ok(sqlx::query_as(SQL)
+            .bind(exchange.id)
+            .bind(exchange.key)
             .bind(most)
             .fetch_all(self.pool())
-            .await
-            .map_err(Error::Read)?;
-        rows.iter().map(past).collect()
+            .await?)
     }
 
     /// What an exchange asked, as one document; `None` where no bodies were kept.
@@ -99,28 +88,4 @@ fn document(chain: &Chain) -> Value {
         fields.insert("messages".to_owned(), Value::Array(messages));
     }
     request
-}
-
-fn past(row: &SqliteRow) -> Result<ExchangeSummary, Error> {
-    let damaged = |column| Error::Damaged { table: "exchange", column };
-    let hash = |column| -> Result<Option<Hash>, Error> {
-        let bytes: Option<&[u8]> = row.try_get(column).map_err(Error::Read)?;
-        bytes
-            .map(|bytes| bytes.try_into().map(Hash::from_bytes).map_err(|_| damaged(column)))
-            .transpose()
-    };
-    let id: &str = row.try_get("id").map_err(Error::Read)?;
-    Ok(ExchangeSummary {
-        id: id.parse().map_err(|_| damaged("id"))?,
-        key: hash("key")?
-            .map(|key| CacheKey::from_bytes(*key.as_bytes()))
-            .ok_or_else(|| damaged("key"))?,
-        scope: row.try_get("scope").map_err(Error::Read)?,
-        opened_at: UnixMillis(row.try_get("opened_at").map_err(Error::Read)?),
-        outcome: row.try_get("outcome").map_err(Error::Read)?,
-        stop_reason: row.try_get("stop_reason").map_err(Error::Read)?,
-        servable: row.try_get("servable").map_err(Error::Read)?,
-        frame: hash("frame")?,
-        head: hash("head")?,
-    })
 }

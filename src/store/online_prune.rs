@@ -1,20 +1,15 @@
 //! Pruning a ledger that is being written, through a connection beside the writer's.
 //!
-//! [`prune`] looks again at what is written meanwhile. What it cannot see is what this process has in
-//! memory, so before it begins
+//! The steps of [`prune`] spare the rows that are written meanwhile. They cannot see the memory of this process, so
+//! before they begin
 //!
-//! 1. nothing is believed to be in the ledger any more: each request brings all that it stands on;
-//! 2. whoever packed rows before that, in the belief that others are there, has queued them;
-//! 3. all that was queued is committed.
+//! 1. no hash counts as persisted any more: each request brings all rows that it refers to;
+//! 2. the tasks that packed rows before, by the hashes that were persisted, have queued them;
+//! 3. everything that was queued is committed.
 //!
 //! Hot answers are forgotten after each step that takes bodies.
 
-use std::{
-    mem,
-    ops::ControlFlow,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{mem, ops::ControlFlow, time::Duration};
 
 use tokio::sync::oneshot;
 
@@ -25,46 +20,40 @@ use super::{
 };
 use crate::domain::exchange::UnixMillis;
 
-/// How long a step waits for the writer.
+/// Time that a step waits for the writer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked whether rows that were being packed are queued.
-const LOOK: Duration = Duration::from_millis(5);
 
-/// Nothing is believed to be there until this is dropped.
+/// No hash counts as persisted until this is dropped.
 struct SuspendGuard<'a>(&'a Ledger);
 
 impl<'a> SuspendGuard<'a> {
     fn begin(ledger: &'a Ledger) -> Self {
-        ledger.shared.known.lock().unwrap_or_else(PoisonError::into_inner).suspend();
+        ledger.shared.persisted.lock().suspend();
         Self(ledger)
     }
 }
 
 impl Drop for SuspendGuard<'_> {
     fn drop(&mut self) {
-        self.0.shared.known.lock().unwrap_or_else(PoisonError::into_inner).resume();
+        self.0.shared.persisted.lock().resume();
     }
 }
 
 impl Ledger {
-    /// Lets go of what `limits` do not keep, while others write. It ends early when the ledger closes; what is left
-    /// stays for the next time. `None`: the ledger cannot be written, and nothing was done; or it is being pruned.
+    /// Prunes by `limits` while others write. Ends early when the ledger closes; the next pruning does the rest. `None`:
+    /// nothing was done, because the ledger cannot be written or is being pruned already.
     pub async fn prune(&self, limits: &Limits, now: UnixMillis) -> Result<Option<Pruned>, Error> {
         let Ok(_one) = self.pruning.try_lock() else { return Ok(None) };
-        let _disbelief = SuspendGuard::begin(self);
-        let packing = {
-            let mut packing = self.shared.packing.lock().unwrap_or_else(PoisonError::into_inner);
-            mem::take(&mut *packing)
-        };
-        while Arc::strong_count(&packing) > 1 {
-            tokio::time::sleep(LOOK).await;
-        }
+        let _guard = SuspendGuard::begin(self);
+        let packing = mem::take(&mut *self.shared.packing.lock());
+        packing.close();
+        packing.wait().await;
         let (done, committed) = oneshot::channel();
         self.enqueue(Op::Mark, Some(done));
         if committed.await.is_err() {
             return Ok(None);
         }
-        let mut conn = self.place.beside(PATIENCE).await.map_err(Error::Open)?;
+        let mut conn = self.file.beside(PATIENCE).await.map_err(Error::Open)?;
         let pruned = prune::on(&mut conn, limits, now, &mut |step| {
             if matches!(step, Step::Bodies | Step::Totals) {
                 self.hot().forget();
@@ -76,7 +65,7 @@ impl Ledger {
             }
         })
         .await;
-        // Also where it failed half way.
+        // After a failure, too: some steps may have been committed.
         self.hot().forget();
         pruned.map(Some)
     }

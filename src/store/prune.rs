@@ -26,7 +26,10 @@ use std::{ops::ControlFlow, time::Duration};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
 
-use super::{Error, Reader, recovery, sqlite::Place};
+use super::{
+    Error, Reader, recovery,
+    sqlite::{self, DatabaseFile},
+};
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
 /// What may go.
@@ -111,9 +114,9 @@ enum Stop {
     Failed(Error),
 }
 
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -133,17 +136,15 @@ pub async fn run(
     now: UnixMillis,
     watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
-    let place = Place::parse(url)?;
-    place.must_exist()?;
-    let (mut conn, lock) = place.take(owner).await?;
+    let file = DatabaseFile::parse(url)?;
+    file.must_exist()?;
+    let (mut conn, lock) = file.take(owner).await?;
     // What the power takes away of a pruning is pruned the next time.
-    let hasty = sqlx::raw_sql("pragma synchronous = normal").execute(&mut conn).await;
-    hasty.map_err(Error::Open)?;
+    sqlite::relax_durability(&mut conn).await.map_err(Error::Open)?;
     // What a dead process left running refers to bodies: as exchanges they are seen.
     recovery::seal_all(&mut conn, owner, now).await?;
     let pruned = on(&mut conn, limits, now, watch).await?;
-    let checkpoint = sqlx::raw_sql("pragma wal_checkpoint(truncate)").execute(&mut conn).await;
-    checkpoint.map_err(Error::Write)?;
+    sqlite::checkpoint(&mut conn).await.map_err(Error::Write)?;
     conn.close().await.map_err(Error::Write)?;
     drop(lock);
     Ok(pruned)
@@ -156,7 +157,7 @@ pub(super) async fn on(
     now: UnixMillis,
     watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
-    let bytes_before = size(conn).await?.whole;
+    let bytes_before = sqlite::size(conn).await?.whole;
     let pruned = Pruned { bytes_before, ..Pruned::default() };
     let mut pruning = Pruning { conn: &mut *conn, watch, pruned };
     match pruning.all(limits, now).await {
@@ -164,21 +165,20 @@ pub(super) async fn on(
         Err(Stop::Failed(error)) => return Err(error),
     }
     let pruned = pruning.pruned;
-    Ok(Pruned { bytes_after: size(conn).await?.whole, ..pruned })
+    Ok(Pruned { bytes_after: sqlite::size(conn).await?.whole, ..pruned })
 }
 
 impl Reader {
     /// What [`run`] would let go of, without the size cap. Changes nothing, and may be asked while a server runs.
     pub async fn would_prune(&self, limits: &Limits, now: UnixMillis) -> Result<Pruned, Error> {
-        let mut conn = self.pool.acquire().await.map_err(Error::Read)?;
-        let memory = sqlx::raw_sql("pragma temp_store = memory").execute(&mut *conn);
-        memory.await.map_err(Error::Read)?;
-        let mut tx = conn.begin().await.map_err(Error::Read)?;
+        let mut conn = self.pool.acquire().await?;
+        sqlite::keep_temporary_tables_in_memory(&mut conn).await?;
+        let mut tx = conn.begin().await?;
         let plan = plan::make(&mut tx, &limits.whose, limits.before(now)).await?;
         let unused = mark::unused(&mut tx).await?;
-        let bytes_before = size(&mut tx).await?.whole;
+        let bytes_before = sqlite::size(&mut tx).await?.whole;
         let freed = plan.bytes(&mut tx).await? + unused.bytes;
-        tx.rollback().await.map_err(Error::Read)?;
+        tx.rollback().await?;
         Ok(Pruned {
             bodies: plan.bodies.len() as u64,
             requests: plan.requests.len() as u64,
@@ -250,7 +250,7 @@ impl Pruning<'_> {
     /// Lets go of the oldest bodies until what is in use is no more than `most`.
     async fn shrink(&mut self, most: u64) -> Result<(), Stop> {
         loop {
-            let used = size(self.conn).await?.used;
+            let used = sqlite::size(self.conn).await?.used;
             if used <= most {
                 return Ok(());
             }
@@ -265,11 +265,10 @@ impl Pruning<'_> {
 
     /// Gives empty pages back to the disk.
     async fn vacuum(&mut self) -> Result<(), Stop> {
-        let mut empty = size(self.conn).await?.empty_pages;
+        let mut empty = sqlite::size(self.conn).await?.empty_pages;
         while empty > 0 {
-            let vacuum = sqlx::query("pragma incremental_vacuum(512)").fetch_all(&mut *self.conn);
-            vacuum.await.map_err(Error::Write)?;
-            let left = size(self.conn).await?.empty_pages;
+            sqlite::vacuum_some(self.conn).await.map_err(Error::Write)?;
+            let left = sqlite::size(self.conn).await?.empty_pages;
             if left >= empty {
                 // Not a file that can shrink.
                 return Ok(());
@@ -286,26 +285,4 @@ impl Pruning<'_> {
             ControlFlow::Break(()) => Err(Stop::Told),
         }
     }
-}
-
-/// How large a ledger is.
-struct Size {
-    /// The file, in bytes.
-    whole: u64,
-    /// Without its empty pages.
-    used: u64,
-    empty_pages: u64,
-}
-
-async fn size(conn: &mut SqliteConnection) -> Result<Size, Error> {
-    let (pages, empty, bytes): (i64, i64, i64) = sqlx::query_as(
-        "select page_count, freelist_count, page_size \
-         from pragma_page_count, pragma_freelist_count, pragma_page_size",
-    )
-    .fetch_one(conn)
-    .await
-    .map_err(Error::Read)?;
-    let bytes = |pages: i64| u64::try_from(pages * bytes).unwrap_or(0);
-    let empty_pages = u64::try_from(empty).unwrap_or(0);
-    Ok(Size { whole: bytes(pages), used: bytes(pages - empty), empty_pages })
 }

@@ -1,27 +1,42 @@
-//! What is read from the ledger: the answer to a repeat, a request as it was sent.
+//! Reads of the ledger: the answer to a repeat, a request as it was sent.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, sqlite::SqliteRow};
+use sqlx::{FromRow, QueryBuilder, Row, Sqlite, SqlitePool};
 use tracing::warn;
 
 use super::{
     Error, chain,
-    record::{Stored, Turn, cost_from_columns},
-    sqlite::{self, Place},
+    record::{PriorAskQuery, Stored},
+    sqlite::{self, DatabaseFile},
 };
 use crate::domain::{
     cache::{CacheKey, PriorAsk},
     chain::{Chain, Hash},
-    exchange::{AnswerRef, Cost, Tokens, UnixMillis},
+    exchange::{AnswerRef, Cost, ExchangeId, Tokens, UnixMillis},
     recording::Recording,
 };
 
-/// So many answers are looked up by one query.
+/// Limit of answers that one query looks up.
 const MOST_NAMES: usize = 500;
-/// No answer is continued more often.
+/// Limit of exchanges that make one answer.
 pub const MOST_PARTS: usize = 64;
+
+/// A query for the exchange `$1` and those that it continues, the last one first, at most [`MOST_PARTS`].
+macro_rules! answer_parts {
+    ($select:literal) => {
+        concat!(
+            "with recursive part (id, continues, position) as ( \
+             select id, continues, 1 from exchange where id = $1 \
+             union all \
+             select exchange.id, exchange.continues, part.position + 1 \
+             from part join exchange on exchange.id = part.continues where part.position < 64) ",
+            $select,
+            " from part join exchange on exchange.id = part.id order by part.position",
+        )
+    };
+}
+pub(super) use answer_parts;
 
 /// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
 #[derive(Debug, Clone)]
@@ -32,17 +47,17 @@ pub struct Reader {
 impl Reader {
     /// Opens a ledger for reports only: takes no lock, changes nothing, and may be used while a server writes.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let place = Place::parse(url)?;
-        place.must_exist()?;
+        let file = DatabaseFile::parse(url)?;
+        file.must_exist()?;
         let checked = async |pool| {
             let reader = Self::new(pool);
             let mut conn = reader.pool.acquire().await.map_err(Error::Open)?;
             sqlite::check(&mut conn).await?;
             Ok(reader)
         };
-        match checked(place.readers()).await {
+        match checked(file.readers()).await {
             Err(Error::Open(error)) if sqlite::is_sealed_folder(&error) => {
-                checked(place.readers_in_sealed_folder().ok_or(Error::Open(error))?).await
+                checked(file.readers_in_sealed_folder().ok_or(Error::Open(error))?).await
             }
             read => read,
         }
@@ -62,37 +77,34 @@ impl Reader {
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
              cost, cost_is, ended_at, recording \
              from exchange where key = $1 and servable order by ended_at desc limit 1";
-        let row = sqlx::query(SQL)
-            .bind(&key.as_bytes()[..])
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(Error::Read)?;
-        row.map(|row| stored(&row)).transpose()
+        let found: Option<StoredRow> =
+            sqlx::query_as(SQL).bind(key).fetch_optional(&self.pool).await?;
+        Ok(found.map(Stored::from))
     }
 
-    /// Whether a chat has asked before, as far as that is committed.
-    pub async fn asked(&self, turn: &Turn<'_>) -> Result<PriorAsk, Error> {
-        // Another answer to the same message of the user is another one, also where the request has changed since. Of
-        // several messages one is another, and that settles it.
-        const SQL: &str = "select message_id, max(outcome = 'complete') as is_whole from call \
+    /// Tells whether a chat has asked before, as far as that is committed.
+    pub async fn prior_ask(&self, query: &PriorAskQuery<'_>) -> Result<PriorAsk, Error> {
+        // A request for another answer to the same message of the user is a repeated ask, also where the request has
+        // changed since. One other message settles it, so two rows are enough.
+        const SQL: &str = "select message_id, max(case when outcome = 'complete' then 1 else 0 end) = 1 as is_whole \
+             from call \
              where chat_id = $1 and (key = $2 or user_message_id = $3 and message_id <> $4 and task is null \
                  and exists (select 1 from exchange where id = call.exchange and model_asked = $5)) \
              group by message_id limit 2";
-        let Turn { key, chat, message, user_message, model } = *turn;
+        let PriorAskQuery { key, chat, message, user_message, model } = *query;
         let rows: Vec<(Option<String>, bool)> = sqlx::query_as(SQL)
             .bind(chat)
-            .bind(&key.as_bytes()[..])
+            .bind(key)
             .bind(user_message)
             .bind(message)
             .bind(model)
             .fetch_all(&self.pool)
-            .await
-            .map_err(Error::Read)?;
+            .await?;
         Ok(PriorAsk::of(message, rows.iter().map(|(earlier, whole)| (earlier.as_deref(), *whole))))
     }
 
-    /// The whole answers within `scope` that `names` name, newest last; those that were continued with what came
-    /// before. An answer that is not there any more, or cannot be read, is left out: the others are still of use.
+    /// The whole answers within `scope` that `names` name, newest last; an answer of several exchanges with all of its
+    /// parts. An answer that is gone or cannot be read is left out: the others are still of use.
     pub async fn answers(
         &self,
         scope: &str,
@@ -101,7 +113,7 @@ impl Reader {
         let mut answers = Vec::new();
         for names in names.chunks(MOST_NAMES) {
             let mut query = QueryBuilder::<Sqlite>::new(
-                "select answer_ref.ref as name, exchange.continues, exchange.recording \
+                "select answer_ref.ref, answer_ref.exchange, exchange.continues, exchange.recording \
                  from answer_ref join exchange on exchange.id = answer_ref.exchange \
                  where exchange.outcome = 'complete' and exchange.recording is not null \
                  and answer_ref.scope = ",
@@ -109,16 +121,19 @@ impl Reader {
             query.push_bind(scope).push(" and answer_ref.ref in (");
             let mut list = query.separated(", ");
             for name in names {
-                list.push_bind(name.as_str());
+                list.push_bind(name);
             }
             query.push(") order by exchange.id");
-            let rows = query.build().fetch_all(&self.pool).await.map_err(Error::Read)?;
-            for row in rows {
-                let name: &str = row.try_get("name").map_err(Error::Read)?;
+            for row in query.build().fetch_all(&self.pool).await? {
+                let name: &str = row.try_get("ref")?;
                 let Some(name) = names.iter().find(|known| known.as_str() == name) else {
                     continue;
                 };
-                match self.with_what_came_before(&row).await {
+                let answer = match row.try_get::<Option<ExchangeId>, _>("continues")? {
+                    None => row.try_get("recording").map(Some).map_err(Error::from),
+                    Some(_) => self.whole_answer(row.try_get("exchange")?).await,
+                };
+                match answer {
                     Ok(Some(whole)) => answers.push((name.clone(), whole)),
                     Ok(None) => {}
                     Err(error) => {
@@ -132,75 +147,52 @@ impl Reader {
     }
 
     /// The recording of an exchange, after those of the exchanges that it continues; `None` where one of them is gone.
-    async fn with_what_came_before(&self, row: &SqliteRow) -> Result<Option<Recording>, Error> {
-        const SQL: &str =
-            "select continues, recording from exchange where id = $1 and recording is not null";
-        let mut parts = vec![recording(row)?];
-        let mut before: Option<String> = row.try_get("continues").map_err(Error::Read)?;
-        while let Some(id) = before.filter(|_| parts.len() < MOST_PARTS) {
-            let found = sqlx::query(SQL).bind(id).fetch_optional(&self.pool).await;
-            let Some(row) = found.map_err(Error::Read)? else { return Ok(None) };
-            parts.push(recording(&row)?);
-            before = row.try_get("continues").map_err(Error::Read)?;
-        }
+    async fn whole_answer(&self, exchange: ExchangeId) -> Result<Option<Recording>, Error> {
+        const SQL: &str = answer_parts!("select exchange.continues, exchange.recording");
+        let parts: Vec<(Option<ExchangeId>, Option<Recording>)> =
+            sqlx::query_as(SQL).bind(exchange).fetch_all(&self.pool).await?;
+        let first_is_there =
+            parts.len() == MOST_PARTS || parts.last().is_some_and(|(before, _)| before.is_none());
         let mut whole = Recording::default();
-        for part in parts.iter().rev() {
+        for (_, part) in parts.iter().rev() {
+            let Some(part) = part else { return Ok(None) };
             part.segments(0).iter().for_each(|segment| whole.append(Arc::clone(segment)));
         }
-        Ok(Some(whole))
+        Ok(first_is_there.then_some(whole))
     }
 
     /// A request as it was sent, byte for byte.
     pub async fn load_chain(&self, frame: Hash, head: Option<Hash>) -> Result<Chain, Error> {
-        let mut conn = self.pool.acquire().await.map_err(Error::Read)?;
+        let mut conn = self.pool.acquire().await?;
         chain::load(&mut conn, frame, head).await
     }
 }
 
-/// What an exchange cost.
-pub(super) fn cost(row: &SqliteRow) -> Result<Cost, Error> {
-    let amount = row.try_get("cost").map_err(Error::Read)?;
-    cost_from_columns(amount, row.try_get("cost_is").map_err(Error::Read)?)
-        .ok_or(Error::Damaged { table: "exchange", column: "cost_is" })
+#[derive(FromRow)]
+struct StoredRow {
+    id: ExchangeId,
+    model: String,
+    stop_reason: Option<String>,
+    #[sqlx(flatten)]
+    tokens: Tokens,
+    #[sqlx(flatten)]
+    cost: Cost,
+    ended_at: UnixMillis,
+    recording: Recording,
 }
 
-fn stored(row: &SqliteRow) -> Result<Stored, Error> {
-    let id: &str = row.try_get("id").map_err(Error::Read)?;
-    let exchange = id.parse().map_err(|_| Error::Damaged { table: "exchange", column: "id" })?;
-    let recording = recording(row)?;
-    let tokens = tokens(row).map_err(Error::Read)?;
-    let cost = cost(row)?;
-    Ok(Stored {
-        exchange,
-        recording: Arc::new(recording),
-        model_served: row.try_get("model").map_err(Error::Read)?,
-        stop_reason: row.try_get("stop_reason").map_err(Error::Read)?,
-        tokens,
-        cost,
-        ended_at: UnixMillis(row.try_get("ended_at").map_err(Error::Read)?),
-        was_read: Arc::default(),
-    })
-}
-
-fn recording(row: &SqliteRow) -> Result<Recording, Error> {
-    let encoded =
-        chain::decompress(row.try_get("recording").map_err(Error::Read)?).map_err(Error::Zstd)?;
-    Recording::decode(Bytes::from(encoded)).map_err(Error::Recording)
-}
-
-pub(super) fn tokens(row: &SqliteRow) -> Result<Tokens, sqlx::Error> {
-    Ok(Tokens {
-        input: count(row, "input")?,
-        cache_write_5m: count(row, "cache_write_5m")?,
-        cache_write_1h: count(row, "cache_write_1h")?,
-        cache_read: count(row, "cache_read")?,
-        output: count(row, "output")?,
-        thinking: count(row, "thinking")?,
-        searches: count(row, "searches")?,
-    })
-}
-
-/// A count is never negative; a damaged one reads as zero.
-fn count(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
-    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+impl From<StoredRow> for Stored {
+    fn from(row: StoredRow) -> Self {
+        let StoredRow { id, model, stop_reason, tokens, cost, ended_at, recording } = row;
+        Self {
+            exchange: id,
+            recording: Arc::new(recording),
+            model_served: model,
+            stop_reason,
+            tokens,
+            cost,
+            ended_at,
+            was_read: Arc::default(),
+        }
+    }
 }

@@ -35,8 +35,6 @@ pub struct Opening {
     pub head: Option<(String, String)>,
     /// The request that goes upstream; `None` where no bodies may be kept.
     pub chain: Option<Arc<Chain>>,
-    /// Set where others with this key are to join instead of asking. No two running exchanges may share it.
-    pub collapse: Option<CacheKey>,
     /// The call that this exchange answers first.
     pub call: CallFacts,
 }
@@ -166,6 +164,29 @@ pub struct CallRow {
     pub saved: Cost,
 }
 
+impl CallRow {
+    /// The call that ends with an exchange; `None` where another exchange goes on with the answer.
+    pub(super) fn sealed(opening: &Opening, sealing: &Sealing) -> Option<Self> {
+        let CallEnd { status, ttft, total, tokens, cost, notes } = sealing.call.as_ref()?;
+        let facts = &opening.call;
+        let notes = notes.as_ref().or(facts.notes.as_ref()).cloned();
+        Some(Self {
+            facts: CallFacts { notes, client_chain: None, ..facts.clone() },
+            key: opening.key,
+            exchange: Some(opening.exchange),
+            status: *status,
+            outcome: sealing.outcome,
+            error_kind: sealing.error_kind.clone(),
+            ttft: *ttft,
+            total: *total,
+            model: sealing.model_served.as_ref().unwrap_or(&opening.model).clone(),
+            tokens: *tokens,
+            cost: *cost,
+            saved: Cost::Exact(NanoDollars(0)),
+        })
+    }
+}
+
 /// A servable exchange as it comes back from the ledger.
 #[derive(Debug, Clone)]
 pub struct Stored {
@@ -187,36 +208,17 @@ pub struct Stored {
     pub was_read: Arc<AtomicBool>,
 }
 
-/// What a chat asks for, so that the ledger can tell whether it asked before.
+/// A request of a chat, as far as it tells whether the chat asked before.
 #[derive(Debug, Clone, Copy)]
-pub struct Turn<'a> {
-    /// The key.
+pub struct PriorAskQuery<'a> {
+    /// The cache key.
     pub key: &'a CacheKey,
     /// The chat.
     pub chat: &'a str,
-    /// The message that is answered into.
+    /// The message that is being answered into.
     pub message: Option<&'a str>,
-    /// The user's message that is answered; `None` where it is not known, or for a background call.
+    /// The user's message that is being answered; `None` where it is unknown, or for a background call.
     pub user_message: Option<&'a str>,
-    /// The model that is asked.
+    /// The requested model.
     pub model: &'a str,
-}
-
-/// The columns `cost` and `cost_is`.
-pub(super) fn cost_columns(cost: Cost) -> (Option<i64>, &'static str) {
-    match cost {
-        Cost::Exact(amount) => (Some(amount.0), "exact"),
-        Cost::AtLeast(amount) => (Some(amount.0), "at_least"),
-        Cost::Unpriced => (None, "unpriced"),
-    }
-}
-
-/// The cost in the columns `cost` and `cost_is`; `None` if they make no sense together.
-pub(super) fn cost_from_columns(amount: Option<i64>, is: &str) -> Option<Cost> {
-    match (amount, is) {
-        (Some(amount), "exact") => Some(Cost::Exact(NanoDollars(amount))),
-        (Some(amount), "at_least") => Some(Cost::AtLeast(NanoDollars(amount))),
-        (None, "unpriced") => Some(Cost::Unpriced),
-        _ => None,
-    }
 }

@@ -1,4 +1,4 @@
-//! What a dead process left in `running` becomes lost exchanges: asked, perhaps answered, at an unknown cost.
+//! Recovery after a crash: exchanges that a dead process left in `running` become lost exchanges of unknown cost.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -6,16 +6,16 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{FromRow, SqliteConnection};
 use tracing::warn;
-use uuid::Uuid;
 
 use super::{
     Error,
-    batch::{self, Op, Seal},
+    batch::{self, Call, Op, Seal},
     chain::{Bodies, Packed},
-    read::{self, MOST_PARTS},
-    record::{CallEnd, CallFacts, Opening, Sealing},
+    read::answer_parts,
+    record::{CallEnd, CallFacts, CallRow, Opening, Sealing},
+    sqlite,
 };
 use crate::domain::{
     cache::CacheKey,
@@ -26,27 +26,37 @@ use crate::domain::{
     },
 };
 
-/// The column `running.call`: who asked, and with what.
+/// The column `running.call`: the call that the exchange answers.
 #[derive(Serialize, Deserialize)]
-struct Call<F> {
+struct RunningCall<F> {
     #[serde(flatten)]
     facts: F,
-    client_frame: Option<String>,
-    client_head: Option<String>,
+    client_frame: Option<Hash>,
+    client_head: Option<Hash>,
+}
+
+/// A row of `running`.
+#[derive(FromRow)]
+struct RunningRow {
+    exchange: ExchangeId,
+    opened_at: UnixMillis,
+    key: CacheKey,
+    scope: String,
+    model: String,
+    continues: Option<ExchangeId>,
+    frame: Option<Hash>,
+    head: Option<Hash>,
+    call: String,
 }
 
 /// The column `running.call` for a call.
-pub(super) fn call_column(facts: &CallFacts, client: &Packed) -> String {
-    let call = Call {
-        facts,
-        client_frame: client.frame.map(|hash| hash.to_string()),
-        client_head: client.head.map(|hash| hash.to_string()),
-    };
+pub(super) fn call_json(facts: &CallFacts, client: &Packed) -> String {
+    let call = RunningCall { facts, client_frame: client.frame, client_head: client.head };
     serde_json::to_string(&call).expect("our own types have string keys and finite numbers")
 }
 
-/// Seals everything that stands in `running` as lost. To be called by the owner of the ledger before it writes
-/// anything: whoever wrote those rows is gone.
+/// Seals everything that stands in `running` as lost; returns the number of exchanges. The owner of the ledger calls
+/// this before it writes anything: the process that wrote those rows is dead.
 pub(super) async fn seal_all(
     conn: &mut SqliteConnection,
     owner: OwnerId,
@@ -54,84 +64,89 @@ pub(super) async fn seal_all(
 ) -> Result<usize, Error> {
     const SQL: &str = "select exchange, opened_at, key, scope, model, continues, frame, head, call \
          from running order by exchange desc";
-    let rows = sqlx::query(SQL).fetch_all(&mut *conn).await.map_err(Error::Open)?;
+    let rows: Vec<RunningRow> = sqlx::query_as(SQL).fetch_all(&mut *conn).await?;
     if rows.is_empty() {
         return Ok(0);
     }
-    let mut seals = rows.iter().map(|row| seal(row, now)).collect::<Result<Vec<_>, _>>()?;
+    let mut seals: Vec<_> = rows.into_iter().map(|row| seal(row, now)).collect();
     end_calls(conn, &mut seals).await?;
-    let seals: Vec<Op> = seals.into_iter().map(|seal| Op::Seal(Box::new(seal))).collect();
-    sqlx::query("begin immediate").execute(&mut *conn).await.map_err(Error::Open)?;
-    batch::insert_all(conn, owner, &seals.iter().collect::<Vec<_>>()).await.map_err(Error::Open)?;
-    sqlx::query("commit").execute(&mut *conn).await.map_err(Error::Open)?;
+    let seals: Vec<Op> = seals.into_iter().map(|(seal, _)| Op::Seal(Box::new(seal))).collect();
+    let mut tx = sqlite::begin_write(conn).await?;
+    batch::insert_all(&mut tx, owner, &seals.iter().collect::<Vec<_>>()).await?;
+    tx.commit().await?;
     Ok(seals.len())
 }
 
-/// What the clients of running exchanges sent, which no other row refers to yet.
+/// Hashes of the clients' requests of running exchanges, which no other row refers to yet.
 pub(super) async fn client_hashes(conn: &mut SqliteConnection) -> Result<Vec<Hash>, Error> {
-    let calls = sqlx::query_scalar("select call from running").fetch_all(conn).await;
-    let calls: Vec<String> = calls.map_err(Error::Read)?;
-    // A call that cannot be read is sealed as unknown, without what was said.
-    let known = calls.iter().filter_map(|call| facts(call).ok());
-    Ok(known.flat_map(|(_, client)| [client.frame, client.head]).flatten().collect())
+    let calls: Vec<String> = sqlx::query_scalar("select call from running").fetch_all(conn).await?;
+    // A call that cannot be read is sealed as unknown, without its request.
+    let readable = calls.iter().filter_map(|call| read_call(call).ok());
+    Ok(readable.flat_map(|(_, client)| [client.frame, client.head]).flatten().collect())
 }
 
-/// Ends each call with the newest of its exchanges: between two parts of an answer both stand in `running`. What the
-/// parts that ended cost was paid, and no other row of `call` says so.
-async fn end_calls(conn: &mut SqliteConnection, newest_first: &mut [Seal]) -> Result<(), Error> {
-    const SQL: &str = "select continues, \
-        input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is \
-        from exchange where id = $1";
-    let running: HashMap<ExchangeId, Option<ExchangeId>> =
-        newest_first.iter().map(|seal| (seal.opening.exchange, seal.opening.continues)).collect();
+/// Ends each call with the newest of its exchanges: between two parts of an answer both stand in `running`. The cost of
+/// the parts that ended was paid, and no other row of `call` has it.
+async fn end_calls(
+    conn: &mut SqliteConnection,
+    newest_first: &mut [(Seal, Packed)],
+) -> Result<(), Error> {
+    const SQL: &str = answer_parts!(
+        "select input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is"
+    );
+    let running: HashMap<ExchangeId, Option<ExchangeId>> = newest_first
+        .iter()
+        .map(|(seal, _)| (seal.opening.exchange, seal.opening.continues))
+        .collect();
     let mut ended = HashSet::new();
-    for Seal { opening, sealing, .. } in newest_first {
+    for (Seal { opening, sealing, call, .. }, client) in newest_first {
         if !ended.insert(opening.call.id) {
             continue;
         }
         let (mut tokens, mut cost) = (sealing.tokens, sealing.cost);
         let mut before = opening.continues;
-        for _ in 0..MOST_PARTS {
-            let Some(part) = before else { break };
-            if let Some(continues) = running.get(&part) {
-                before = *continues;
-                continue;
-            }
-            let found = sqlx::query(SQL).bind(part.to_string()).fetch_optional(&mut *conn).await;
-            let Some(row) = found.map_err(Error::Open)? else { break };
-            tokens += read::tokens(&row).map_err(Error::Open)?;
-            cost = cost.plus(read::cost(&row)?);
-            before = id(&row, "exchange", "continues")?.map(ExchangeId::new);
+        while let Some(continues) = before.and_then(|part| running.get(&part)) {
+            before = *continues;
+        }
+        let parts: Vec<Part> = sqlx::query_as(SQL).bind(before).fetch_all(&mut *conn).await?;
+        for part in parts {
+            tokens += part.tokens;
+            cost = cost.plus(part.cost);
         }
         sealing.call =
             Some(CallEnd { status: None, ttft: None, total: None, tokens, cost, notes: None });
+        *call = CallRow::sealed(opening, sealing)
+            .map(|row| Call { row, client: std::mem::take(client) });
     }
     Ok(())
 }
 
-fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Seal, Error> {
-    let exchange = id(row, "running", "exchange")?
-        .ok_or(Error::Damaged { table: "running", column: "exchange" })?;
-    let opened_at = UnixMillis(row.try_get("opened_at").map_err(Error::Open)?);
-    let model: String = row.try_get("model").map_err(Error::Open)?;
-    let call = row.try_get("call").map_err(Error::Open)?;
-    let (facts, client) = facts(call).unwrap_or_else(|error| {
-        warn!(%exchange, %error, "a lost exchange no longer says who asked");
+/// The totals of an exchange that is a part of an answer.
+#[derive(FromRow)]
+struct Part {
+    #[sqlx(flatten)]
+    tokens: Tokens,
+    #[sqlx(flatten)]
+    cost: Cost,
+}
+
+/// The sealing of a lost exchange, and its client's request.
+fn seal(row: RunningRow, now: UnixMillis) -> (Seal, Packed) {
+    let RunningRow { exchange, opened_at, key, scope, model, continues, frame, head, call } = row;
+    let (facts, client) = read_call(&call).unwrap_or_else(|error| {
+        warn!(%exchange, %error, "the call of a lost exchange cannot be read");
         (unknown(exchange, opened_at), Packed::default())
     });
     let opening = Opening {
-        exchange: ExchangeId::new(exchange),
-        key: hash(row, "key")?
-            .map(|hash| CacheKey::from_bytes(*hash.as_bytes()))
-            .ok_or(Error::Damaged { table: "running", column: "key" })?,
-        scope: row.try_get("scope").map_err(Error::Open)?,
+        exchange,
+        key,
+        scope,
         model,
         opened_at,
-        continues: id(row, "running", "continues")?.map(ExchangeId::new),
+        continues,
         breakpoints: None,
         head: None,
         chain: None,
-        collapse: None,
         call: facts,
     };
     let sealing = Sealing {
@@ -153,26 +168,21 @@ fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Seal, Error> {
         refs: Vec::new(),
         call: None,
     };
-    let asked =
-        Packed { frame: hash(row, "frame")?, head: hash(row, "head")?, bodies: Bodies::default() };
-    let opening = Arc::new(opening);
-    Ok(Seal { opening, sealing, asked, client, recording: None })
+    let request = Packed { frame, head, bodies: Bodies::default() };
+    let seal = Seal { opening: Arc::new(opening), sealing, request, recording: None, call: None };
+    (seal, client)
 }
 
-fn facts(call: &str) -> Result<(CallFacts, Packed), serde_json::Error> {
-    let call: Call<CallFacts> = serde_json::from_str(call)?;
-    let packed = Packed {
-        frame: call.client_frame.as_deref().and_then(from_hex),
-        head: call.client_head.as_deref().and_then(from_hex),
-        bodies: Bodies::default(),
-    };
-    Ok((call.facts, packed))
+fn read_call(json: &str) -> Result<(CallFacts, Packed), serde_json::Error> {
+    let RunningCall { facts, client_frame, client_head } = serde_json::from_str(json)?;
+    let client = Packed { frame: client_frame, head: client_head, bodies: Bodies::default() };
+    Ok((facts, client))
 }
 
 /// A call of which only the exchange is known: it still counts.
-fn unknown(exchange: Uuid, at: UnixMillis) -> CallFacts {
+fn unknown(exchange: ExchangeId, at: UnixMillis) -> CallFacts {
     CallFacts {
-        id: CallId::new(exchange),
+        id: CallId::new(exchange.uuid()),
         at,
         answered_by: AnsweredBy::Miss,
         door: Api::Chat,
@@ -188,41 +198,21 @@ fn unknown(exchange: Uuid, at: UnixMillis) -> CallFacts {
     }
 }
 
-fn id(row: &SqliteRow, table: &'static str, column: &'static str) -> Result<Option<Uuid>, Error> {
-    let id: Option<&str> = row.try_get(column).map_err(Error::Open)?;
-    id.map(str::parse).transpose().map_err(|_| Error::Damaged { table, column })
-}
-
-fn hash(row: &SqliteRow, column: &'static str) -> Result<Option<Hash>, Error> {
-    row.try_get::<Option<&[u8]>, _>(column)
-        .map_err(Error::Open)?
-        .map(|bytes| {
-            let bytes =
-                bytes.try_into().map_err(|_| Error::Damaged { table: "running", column })?;
-            Ok(Hash::from_bytes(bytes))
-        })
-        .transpose()
-}
-
-fn from_hex(digits: &str) -> Option<Hash> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(digits, &mut bytes).ok()?;
-    Some(Hash::from_bytes(bytes))
-}
-
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
     fn who_asked_survives_the_column() {
-        let mut asked = unknown(Uuid::from_u128(7), UnixMillis(5));
-        asked.user = Some("ann".to_owned());
-        asked.task = Some("title_generation".to_owned());
+        let mut call = unknown(ExchangeId::new(Uuid::from_u128(7)), UnixMillis(5));
+        call.user = Some("ann".to_owned());
+        call.task = Some("title_generation".to_owned());
         let head = Hash::of("node", &[]);
         let client = Packed { head: Some(head), ..Packed::default() };
-        let (read, packed) = facts(&call_column(&asked, &client)).unwrap();
-        assert_eq!((read.id, read.user, read.task), (asked.id, asked.user, asked.task));
+        let (read, packed) = read_call(&call_json(&call, &client)).unwrap();
+        assert_eq!((read.id, read.user, read.task), (call.id, call.user, call.task));
         assert_eq!((packed.frame, packed.head), (None, Some(head)));
     }
 }

@@ -17,13 +17,17 @@ mod row;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use sqlx::{Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{Connection, FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
 use self::{
     format::Hour,
-    row::{Which, each_call},
+    row::{CallTotals, Selection, each_call},
 };
-use super::{Error, Reader, chain, sqlite::Place};
+use super::{
+    Error, Reader, chain,
+    columns::Body,
+    sqlite::{self, DatabaseFile},
+};
 use crate::domain::{
     catalog::Catalog,
     exchange::UnixMillis,
@@ -54,6 +58,15 @@ struct Watermark {
     void: bool,
 }
 
+#[derive(FromRow)]
+struct WatermarkRow {
+    upto: i64,
+    upto_call: Option<String>,
+    version: i64,
+    totals_from: UnixMillis,
+    there: Option<String>,
+}
+
 impl Reader {
     /// Shows the calls that came in within `span` to `visit`, added up by quarters of an hour at most, each with a
     /// moment of its quarter. Returns the moment before which nothing is counted, because it was pruned.
@@ -65,24 +78,24 @@ impl Reader {
         catalog: &Catalog,
         mut visit: impl FnMut(UnixMillis, &Key<'_>, &Totals),
     ) -> Result<UnixMillis, Error> {
-        let mut tx = self.pool.begin().await.map_err(Error::Read)?;
+        let mut tx = self.pool.begin().await?;
         let mark = watermark(&mut tx).await?;
         let start = span.start.max(mark.totals_from).0;
         let end = span.end.0.max(start);
         // Whole quarters are in the sums, what sticks out on both sides is not.
         let first = start.saturating_add(QUARTER - 1).div_euclid(QUARTER).saturating_mul(QUARTER);
         let last = end.div_euclid(QUARTER).saturating_mul(QUARTER);
-        let mut one = |place: &row::Place<'_>, key: &Key<'_>, totals: &Totals| {
-            visit(place.at, key, totals);
+        let mut one = |call: &CallTotals<'_>, key: &Key<'_>, totals: &Totals| {
+            visit(call.at, key, totals);
         };
         if first >= last {
-            each_call(&mut tx, Which::Within(start..end), catalog, one).await?;
+            each_call(&mut tx, Selection::Within(start..end), catalog, one).await?;
             return Ok(mark.totals_from);
         }
         for edge in [start..first, last..end].into_iter().filter(|edge| !edge.is_empty()) {
-            each_call(&mut tx, Which::Within(edge), catalog, &mut one).await?;
+            each_call(&mut tx, Selection::Within(edge), catalog, &mut one).await?;
         }
-        each_call(&mut tx, Which::After(mark.upto, first..last), catalog, &mut one).await?;
+        each_call(&mut tx, Selection::After(mark.upto, first..last), catalog, &mut one).await?;
         if mark.upto > 0 {
             summed(&mut tx, first..last, visit).await?;
         }
@@ -94,7 +107,7 @@ impl Reader {
 /// fails a report is right all the same, only slower. May run beside the process that owns the ledger: its transactions
 /// are short.
 pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
-    let mut conn = Place::parse(url)?.beside(PATIENCE).await.map_err(Error::Open)?;
+    let mut conn = DatabaseFile::parse(url)?.beside(PATIENCE).await.map_err(Error::Open)?;
     let mut calls = 0;
     let summed = loop {
         match next(&mut conn, catalog, worth.max(1)).await {
@@ -113,37 +126,32 @@ pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Er
 async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
     const WAITING: &str = "select count(*) from (select 1 from call where rowid > $1 limit $2)";
     let mark = watermark(conn).await?;
-    let waiting: i64 = sqlx::query_scalar(WAITING)
-        .bind(mark.upto)
-        .bind(worth)
-        .fetch_one(&mut *conn)
-        .await
-        .map_err(Error::Read)?;
+    let waiting: i64 =
+        sqlx::query_scalar(WAITING).bind(mark.upto).bind(worth).fetch_one(&mut *conn).await?;
     if waiting < i64::from(worth) {
         return Ok(0);
     }
     let mut news: BTreeMap<i64, Hour> = BTreeMap::new();
     let mut newest = (mark.upto, String::new());
     let mut calls = 0;
-    each_call(conn, Which::Next(mark.upto, CHUNK), catalog, |place, key, totals| {
-        let at = place.at.0;
+    each_call(conn, Selection::Next(mark.upto, CHUNK), catalog, |call, key, totals| {
+        let at = call.at.0;
         let quarter = at.rem_euclid(HOUR) / QUARTER;
         let quarter = u8::try_from(quarter).expect("an hour has four quarters");
         news.entry(at.div_euclid(HOUR)).or_default().add(quarter, key, totals);
-        newest.0 = place.rowid;
-        place.id.clone_into(&mut newest.1);
+        newest.0 = call.rowid;
+        call.id.clone_into(&mut newest.1);
         calls += 1;
     })
     .await?;
     let mut hours = Vec::with_capacity(news.len());
     for (hour, news) in news {
         const OLD: &str = "select totals from rollup where hour = $1";
-        let old = sqlx::query_scalar(OLD).bind(hour).fetch_optional(&mut *conn).await;
-        let old: Option<Vec<u8>> = old.map_err(Error::Read)?.filter(|_| !mark.void);
+        let old: Option<Body> =
+            sqlx::query_scalar(OLD).bind(hour).fetch_optional(&mut *conn).await?;
         let mut sums = news;
-        if let Some(old) = old {
-            let old = chain::decompress(&old).map_err(Error::Zstd)?;
-            sums.merge(&old).ok_or(DAMAGED)?;
+        if let Some(Body(old)) = old.filter(|_| !mark.void) {
+            sums.merge(&old).ok_or_else(damaged)?;
         }
         hours.push((hour, chain::compress(&sums.encode())));
     }
@@ -161,7 +169,7 @@ async fn write(
     const MOVE: &str = "update rollup_state set upto = $1, upto_call = $2, version = version + 1 where version = $3";
     const KEEP: &str = "insert into rollup (hour, totals) values ($1, $2) \
          on conflict (hour) do update set totals = excluded.totals";
-    let mut tx = conn.begin_with("begin immediate").await?;
+    let mut tx = sqlite::begin_write(conn).await?;
     let moved =
         sqlx::query(MOVE).bind(upto).bind(call).bind(mark.version).execute(&mut *tx).await?;
     if moved.rows_affected() == 0 {
@@ -180,16 +188,10 @@ async fn write(
 async fn watermark(conn: &mut SqliteConnection) -> Result<Watermark, Error> {
     const SQL: &str = "select upto, upto_call, version, totals_from, \
          (select id from call where call.rowid = rollup_state.upto) as there from rollup_state";
-    let row = sqlx::query(SQL).fetch_one(conn).await.map_err(Error::Read)?;
-    let text = |column| row.try_get::<Option<&str>, _>(column).map_err(Error::Read);
-    let upto = row.try_get("upto").map_err(Error::Read)?;
-    let void = upto > 0 && text("upto_call")? != text("there")?;
-    Ok(Watermark {
-        upto: if void { 0 } else { upto },
-        version: row.try_get("version").map_err(Error::Read)?,
-        totals_from: UnixMillis(row.try_get("totals_from").map_err(Error::Read)?),
-        void,
-    })
+    let WatermarkRow { upto, upto_call, version, totals_from, there } =
+        sqlx::query_as(SQL).fetch_one(conn).await?;
+    let void = upto > 0 && upto_call != there;
+    Ok(Watermark { upto: if void { 0 } else { upto }, version, totals_from, void })
 }
 
 /// What is summed up of the whole quarters in `span`.
@@ -203,20 +205,19 @@ async fn summed(
     let mut query = QueryBuilder::<Sqlite>::new("select hour, totals from rollup where hour >= ");
     query.push_bind(span.start.div_euclid(HOUR)).push(" and hour <= ");
     query.push_bind(span.end.div_euclid(HOUR)).push(" order by hour");
-    let mut rows = query.build().fetch(conn);
-    while let Some(row) = rows.try_next().await.map_err(Error::Read)? {
-        let hour: i64 = row.try_get(0).map_err(Error::Read)?;
-        let totals =
-            chain::decompress(row.try_get(1).map_err(Error::Read)?).map_err(Error::Zstd)?;
+    let mut rows = query.build_query_as::<(i64, Body)>().fetch(conn);
+    while let Some((hour, Body(totals))) = rows.try_next().await? {
         format::read(&totals, |quarter, key, totals| {
             let at = hour * HOUR + i64::from(quarter) * QUARTER;
             if span.contains(&at) {
                 visit(UnixMillis(at), key, totals);
             }
         })
-        .ok_or(DAMAGED)?;
+        .ok_or_else(damaged)?;
     }
     Ok(())
 }
 
-const DAMAGED: Error = Error::Damaged { table: "rollup", column: "totals" };
+fn damaged() -> Error {
+    Error::Damaged { column: "totals".to_owned(), source: "these are no sums".into() }
+}

@@ -1,13 +1,12 @@
-//! Sessions as the ledger has them: the calls of a chat in the order they came, and the exchanges behind them.
+//! Sessions: the calls of a chat in the order they came in, and the exchanges behind them.
 //!
-//! A client that states no chat has sessions all the same: a call that goes on with what another asked belongs to it.
+//! Calls without a chat form sessions, too: a call whose messages go on from those of another belongs to its session.
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::FromRow;
 
-use super::{Error, Reader, chain, record::cost_from_columns};
+use super::{Error, Reader, read::answer_parts};
 use crate::domain::{
     chain::Hash,
     exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, UnixMillis},
@@ -20,56 +19,82 @@ pub struct SessionRow {
     /// The chat as the client states it, else the id of the first call.
     pub id: String,
     /// In the order they came in; at least one.
-    pub calls: Vec<CallLine>,
+    pub calls: Vec<CallSummary>,
 }
 
 /// A call, without its bodies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallLine {
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct CallSummary {
     pub id: CallId,
-    /// What answered it.
+    /// The exchange that answered it.
     pub exchange: Option<ExchangeId>,
-    /// When it came in.
+    /// The moment when it came in.
     pub at: UnixMillis,
     pub answered_by: AnsweredBy,
-    pub door: Api,
+    /// The API that the client used.
+    #[sqlx(rename = "door")]
+    pub api: Api,
     /// The client's word for a background call.
     pub task: Option<String>,
-    /// The program that asked.
+    /// The client program.
     pub client: Option<String>,
     pub outcome: Outcome,
-    /// Served, else asked.
+    /// The model that answered, else the requested one.
     pub model: String,
-    /// What this call cost.
+    /// The cost of this call.
+    #[sqlx(flatten)]
     pub cost: Cost,
-    /// Where the request is that the client sent; `None` where no bodies were kept.
-    pub asked: Option<(Hash, Option<Hash>)>,
-    chat: Option<String>,
+    chat_id: Option<String>,
+    client_frame: Option<Hash>,
+    client_head: Option<Hash>,
 }
 
-/// An exchange with what came back.
-#[derive(Debug, Clone)]
+/// An exchange with its recording.
+#[derive(Debug, Clone, FromRow)]
 pub struct ExchangeRow {
     pub id: ExchangeId,
     /// The exchange before in the same answer.
     pub continues: Option<ExchangeId>,
     pub outcome: Outcome,
-    /// HTTP's, of upstream's response.
-    pub status: Option<u16>,
     /// Anthropic's `error.type`, or ours.
     pub error_kind: Option<String>,
-    /// For people.
+    /// The error, for people.
     pub error: Option<String>,
     /// Anthropic's `request-id`.
     pub upstream_request: Option<String>,
-    /// When it ended.
+    /// The moment when it ended.
     pub ended_at: UnixMillis,
-    /// `anthropic-version`, and `anthropic-beta` joined by commas; `None` where nobody knows any more.
-    pub said: Option<(String, String)>,
-    /// Where the request is that went upstream; `None` where no bodies were kept.
-    pub asked: Option<(Hash, Option<Hash>)>,
-    /// What came back; `None` where no bodies were kept, or nothing came.
+    version: Option<String>,
+    betas: Option<String>,
+    status: Option<i64>,
+    frame: Option<Hash>,
+    head: Option<Hash>,
+    /// The upstream response; `None` where no bodies were kept, or nothing came.
     pub recording: Option<Recording>,
+}
+
+impl CallSummary {
+    /// The hashes of the client's request; `None` where no bodies were kept.
+    pub fn request(&self) -> Option<(Hash, Option<Hash>)> {
+        self.client_frame.map(|frame| (frame, self.client_head))
+    }
+}
+
+impl ExchangeRow {
+    /// The HTTP status of the upstream response.
+    pub fn status(&self) -> Option<u16> {
+        self.status.and_then(|status| u16::try_from(status).ok())
+    }
+
+    /// The hashes of the upstream request; `None` where no bodies were kept.
+    pub fn request(&self) -> Option<(Hash, Option<Hash>)> {
+        self.frame.map(|frame| (frame, self.head))
+    }
+
+    /// `anthropic-version`, and `anthropic-beta` joined by commas; `None` where they are unknown.
+    pub fn headers(&self) -> Option<(&str, &str)> {
+        self.version.as_deref().zip(self.betas.as_deref())
+    }
 }
 
 impl Reader {
@@ -77,27 +102,26 @@ impl Reader {
     pub async fn sessions(&self, since: UnixMillis) -> Result<Vec<SessionRow>, Error> {
         const SQL: &str = "select id, exchange, at, answered_by, door, chat_id, task, client, outcome, model, \
              cost, cost_is, client_frame, client_head from call where at >= $1 order by at, id";
-        let rows =
-            sqlx::query(SQL).bind(since.0).fetch_all(self.pool()).await.map_err(Error::Read)?;
+        let calls: Vec<CallSummary> =
+            sqlx::query_as(SQL).bind(since).fetch_all(self.pool()).await?;
         let mut sessions: Vec<SessionRow> = Vec::new();
         let mut chats: HashMap<String, usize> = HashMap::new();
         let mut heads: HashMap<Hash, usize> = HashMap::new();
-        for row in &rows {
-            let call = call(row)?;
-            let head = call.asked.and_then(|(_, head)| head);
-            let known = match (&call.chat, head) {
+        for call in calls {
+            let head = call.client_frame.and(call.client_head);
+            let known = match (&call.chat_id, head) {
                 (Some(chat), _) => chats.get(chat).copied(),
                 (None, Some(head)) => self.nearest(head, &heads).await?,
                 (None, None) => None,
             };
             let at = known.unwrap_or(sessions.len());
-            match (&call.chat, head) {
+            match (&call.chat_id, head) {
                 (Some(chat), _) => _ = chats.insert(chat.clone(), at),
                 (None, Some(head)) => _ = heads.insert(head, at),
                 (None, None) => {}
             }
             if known.is_none() {
-                let id = call.chat.clone().unwrap_or_else(|| call.id.to_string());
+                let id = call.chat_id.clone().unwrap_or_else(|| call.id.to_string());
                 sessions.push(SessionRow { id, calls: Vec::new() });
             }
             sessions[at].calls.push(call);
@@ -111,118 +135,29 @@ impl Reader {
         head: Hash,
         heads: &HashMap<Hash, usize>,
     ) -> Result<Option<usize>, Error> {
-        let line = self.line(head).await?;
-        Ok(line.iter().rev().find_map(|hash| heads.get(hash)).copied())
+        let hashes = self.ancestry(head).await?;
+        Ok(hashes.iter().rev().find_map(|hash| heads.get(hash)).copied())
     }
 
     /// The hashes of the messages up to `head`, oldest first.
-    pub async fn line(&self, head: Hash) -> Result<Vec<Hash>, Error> {
-        const SQL: &str = "with recursive line (hash, parent, depth) as ( \
+    pub async fn ancestry(&self, head: Hash) -> Result<Vec<Hash>, Error> {
+        const SQL: &str = "with recursive ancestor (hash, parent, depth) as ( \
              select hash, parent, 0 from node where hash = $1 \
              union all \
-             select node.hash, node.parent, line.depth + 1 from node join line on node.hash = line.parent \
-             ) select hash from line order by depth desc";
-        let rows = sqlx::query(SQL)
-            .bind(&head.as_bytes()[..])
-            .fetch_all(self.pool())
-            .await
-            .map_err(Error::Read)?;
-        rows.iter().map(|row| hash(row, "hash", "node")?.ok_or(damaged("node", "hash"))).collect()
+             select node.hash, node.parent, ancestor.depth + 1 from node join ancestor on node.hash = ancestor.parent \
+             ) select hash from ancestor order by depth desc";
+        Ok(sqlx::query_scalar(SQL).bind(head).fetch_all(self.pool()).await?)
     }
 
-    /// An exchange; `None` where it is gone.
-    pub async fn exchange(&self, id: ExchangeId) -> Result<Option<ExchangeRow>, Error> {
-        const SQL: &str = "select id, continues, outcome, status, error_kind, error, upstream_request, ended_at, \
-             frame, head, recording, version, betas from exchange where id = $1";
-        let row = sqlx::query(SQL)
-            .bind(id.to_string())
-            .fetch_optional(self.pool())
-            .await
-            .map_err(Error::Read)?;
-        row.map(|row| exchange(&row)).transpose()
+    /// The exchange `id` after those that it continues, as far as they are still there.
+    pub async fn answer_parts(&self, id: ExchangeId) -> Result<Vec<ExchangeRow>, Error> {
+        const SQL: &str = answer_parts!(
+            "select exchange.id, exchange.continues, outcome, status, error_kind, error, upstream_request, \
+             ended_at, version, betas, frame, head, recording"
+        );
+        let mut parts: Vec<ExchangeRow> =
+            sqlx::query_as(SQL).bind(id).fetch_all(self.pool()).await?;
+        parts.reverse();
+        Ok(parts)
     }
-}
-
-fn call(row: &SqliteRow) -> Result<CallLine, Error> {
-    let amount = row.try_get("cost").map_err(Error::Read)?;
-    let is = row.try_get("cost_is").map_err(Error::Read)?;
-    let frame = hash(row, "client_frame", "call")?;
-    let head = hash(row, "client_head", "call")?;
-    Ok(CallLine {
-        id: text(row, "id")?.parse().map_err(|_| damaged("call", "id"))?,
-        exchange: id(row, "exchange", "call")?,
-        at: UnixMillis(row.try_get("at").map_err(Error::Read)?),
-        answered_by: word(row, "answered_by", "call")?,
-        door: word(row, "door", "call")?,
-        task: row.try_get("task").map_err(Error::Read)?,
-        client: row.try_get("client").map_err(Error::Read)?,
-        outcome: word(row, "outcome", "call")?,
-        model: row.try_get("model").map_err(Error::Read)?,
-        cost: cost_from_columns(amount, is).ok_or(damaged("call", "cost_is"))?,
-        asked: frame.map(|frame| (frame, head)),
-        chat: row.try_get("chat_id").map_err(Error::Read)?,
-    })
-}
-
-fn exchange(row: &SqliteRow) -> Result<ExchangeRow, Error> {
-    let recording: Option<Vec<u8>> = row.try_get("recording").map_err(Error::Read)?;
-    let recording = recording
-        .map(|packed| {
-            let encoded = chain::decompress(&packed).map_err(Error::Zstd)?;
-            Recording::decode(Bytes::from(encoded)).map_err(Error::Recording)
-        })
-        .transpose()?;
-    let frame = hash(row, "frame", "exchange")?;
-    let head = hash(row, "head", "exchange")?;
-    let status: Option<i64> = row.try_get("status").map_err(Error::Read)?;
-    let version: Option<String> = row.try_get("version").map_err(Error::Read)?;
-    let betas: Option<String> = row.try_get("betas").map_err(Error::Read)?;
-    Ok(ExchangeRow {
-        said: version.zip(betas),
-        id: text(row, "id")?.parse().map_err(|_| damaged("exchange", "id"))?,
-        continues: id(row, "continues", "exchange")?,
-        outcome: word(row, "outcome", "exchange")?,
-        status: status.and_then(|status| u16::try_from(status).ok()),
-        error_kind: row.try_get("error_kind").map_err(Error::Read)?,
-        error: row.try_get("error").map_err(Error::Read)?,
-        upstream_request: row.try_get("upstream_request").map_err(Error::Read)?,
-        ended_at: UnixMillis(row.try_get("ended_at").map_err(Error::Read)?),
-        asked: frame.map(|frame| (frame, head)),
-        recording,
-    })
-}
-
-const fn damaged(table: &'static str, column: &'static str) -> Error {
-    Error::Damaged { table, column }
-}
-
-fn text<'a>(row: &'a SqliteRow, column: &str) -> Result<&'a str, Error> {
-    row.try_get(column).map_err(Error::Read)
-}
-
-/// A column of one of our words.
-fn word<T: for<'de> serde::Deserialize<'de>>(
-    row: &SqliteRow,
-    column: &'static str,
-    table: &'static str,
-) -> Result<T, Error> {
-    let word =
-        serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text(row, column)?);
-    T::deserialize(word).map_err(|_| damaged(table, column))
-}
-
-fn id(
-    row: &SqliteRow,
-    column: &'static str,
-    table: &'static str,
-) -> Result<Option<ExchangeId>, Error> {
-    let id: Option<&str> = row.try_get(column).map_err(Error::Read)?;
-    id.map(|id| id.parse().map_err(|_| damaged(table, column))).transpose()
-}
-
-fn hash(row: &SqliteRow, column: &'static str, table: &'static str) -> Result<Option<Hash>, Error> {
-    let bytes: Option<&[u8]> = row.try_get(column).map_err(Error::Read)?;
-    bytes
-        .map(|bytes| bytes.try_into().map(Hash::from_bytes).map_err(|_| damaged(table, column)))
-        .transpose()
 }

@@ -1,4 +1,4 @@
-//! A ledger in a file: where it is, how it is opened, who may write to it.
+//! SQLite alone: the database file, its lock and connections, pragmas, transactions that write, and error codes.
 
 use std::{
     ffi::OsString,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, SqliteConnection, SqlitePool,
+    ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::{MigrateError, Migrator},
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
@@ -19,30 +19,30 @@ use sqlx::{
     },
 };
 
-use super::Error;
+use super::{Durability, Error};
 use crate::domain::exchange::OwnerId;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// Short, since the writer tries again itself and can say meanwhile what is wrong.
+/// Busy timeout of the writer: short, since it retries itself and reports meanwhile what is wrong.
 const WRITER_BUSY: Duration = Duration::from_millis(500);
 
-/// For everything else: longer than any transaction of the writer.
+/// Busy timeout of all other connections: longer than any transaction of the writer.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// How many statements a connection keeps prepared: more than the writer has (tables × powers of two).
+/// Prepared statements that a connection keeps: more than the writer has (tables × powers of two).
 const STATEMENTS: usize = 128;
 
-/// Where a ledger is.
+/// The database of a ledger.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct DatabaseFile {
     options: SqliteConnectOptions,
     /// `None`: in memory, gone with the last connection.
     path: Option<PathBuf>,
 }
 
-impl Place {
-    /// Reads a URL: `sqlite://path`, `sqlite:path`, with `?mode=…` or without, or `sqlite::memory:`.
+impl DatabaseFile {
+    /// Parses a URL: `sqlite://path`, `sqlite:path`, with `?mode=…` or without, or `sqlite::memory:`.
     pub(super) fn parse(url: &str) -> Result<Self, Error> {
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("sqlite") => {}
@@ -66,8 +66,8 @@ impl Place {
         self.path.as_deref()
     }
 
-    /// Makes the folder and the file, where they are missing, so that only the owner can read them. The `-wal` and
-    /// `-shm` files beside it get the mode of the ledger.
+    /// Creates the folder and the file, where they are missing, readable by their owner only. SQLite gives the `-wal` and
+    /// `-shm` files the mode of the database.
     pub(super) fn create(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         let failed = |source| Error::Create { path: path.clone(), source };
@@ -78,7 +78,7 @@ impl Place {
         Ok(())
     }
 
-    /// Takes the lock that says who writes to this ledger. It is held until the file is dropped, or the process dies.
+    /// Takes the lock of the ledger's one writing process. It is held until the file is dropped, or the process dies.
     pub(super) fn lock(&self, owner: OwnerId) -> Result<Option<File>, Error> {
         let Some(path) = &self.path else { return Ok(None) };
         let mut beside = OsString::from(path);
@@ -90,7 +90,7 @@ impl Place {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // The name is a courtesy: without it the refusal stands all the same.
+                // The holder's name is only for the message.
                 let holder = match file.read_to_string(&mut holder) {
                     Ok(1..) => holder.trim().to_owned(),
                     Ok(0) | Err(_) => "another process".to_owned(),
@@ -106,8 +106,7 @@ impl Place {
         Ok(Some(file))
     }
 
-    /// Makes this process the owner of the ledger for a while, with tables that are up to date: for commands that change
-    /// it while no server runs. The lock is held until the file is dropped.
+    /// Makes this process the owner of the ledger and migrates the tables. The lock is held until the file is dropped.
     pub(super) async fn take(
         &self,
         owner: OwnerId,
@@ -136,14 +135,14 @@ impl Place {
             .await
     }
 
-    /// A connection for small changes beside the one that writes, such as sums for reports. It makes no file, and waits
-    /// so long for who writes.
+    /// A connection for small writes beside the writer, such as sums for reports. It creates no file, and waits for the
+    /// writer as long as `patience`.
     pub(super) async fn beside(&self, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
         let options = self.options.clone().create_if_missing(false).busy_timeout(patience);
         options.synchronous(SqliteSynchronous::Normal).connect().await
     }
 
-    /// Connections that read, opened as they are needed.
+    /// Read-only connections, opened on demand.
     pub(super) fn readers(&self) -> SqlitePool {
         let options = match self.path {
             Some(_) => self.options.clone().read_only(true).create_if_missing(false),
@@ -158,8 +157,8 @@ impl Place {
             .connect_lazy_with(options)
     }
 
-    /// Connections to a ledger in a folder where nothing can be written, not even the files by which readers and the
-    /// writer agree. `None` where someone has it open: it would change under the reader.
+    /// Connections to a ledger in a folder where nothing can be written, not even the `-shm` file that readers and the
+    /// writer share. `None` where a process has it open: it would change under the reader.
     pub(super) fn readers_in_sealed_folder(&self) -> Option<SqlitePool> {
         let mut wal = OsString::from(self.path.as_ref()?);
         wal.push("-wal");
@@ -177,7 +176,7 @@ impl Place {
     }
 }
 
-/// Brings the tables up to date.
+/// Runs the migrations that the ledger does not have yet.
 pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), Error> {
     MIGRATIONS.run(conn).await.map_err(|error| match error {
         MigrateError::VersionMissing(found) => Error::Newer { found, known: newest() },
@@ -208,14 +207,91 @@ fn newest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// Whether a ledger could not be opened because its folder cannot be written: `SQLITE_READONLY_DIRECTORY` (1544), or
+/// Begins a transaction that writes: it takes the write lock at once, so that it cannot fail for it later.
+pub(super) async fn begin_write(
+    conn: &mut SqliteConnection,
+) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
+    conn.begin_with("begin immediate").await
+}
+
+/// Begins the writer's transaction with this durability; `current` is that of the connection, where it is known.
+pub(super) async fn begin_durable(
+    conn: &mut SqliteConnection,
+    current: Option<Durability>,
+    wanted: Durability,
+) -> Result<(), sqlx::Error> {
+    if current == Some(wanted) {
+        sqlx::query("begin immediate").execute(conn).await?;
+        return Ok(());
+    }
+    // Not prepared: a pragma acts when it is compiled, and a prepared one would be compiled only once.
+    let sql = match wanted {
+        Durability::Full => "pragma synchronous = full; begin immediate",
+        Durability::Normal => "pragma synchronous = normal; begin immediate",
+    };
+    sqlx::raw_sql(sql).execute(conn).await?;
+    Ok(())
+}
+
+/// Lets commits of this connection survive the end of the process only, not that of the power.
+pub(super) async fn relax_durability(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("pragma synchronous = normal").execute(conn).await.map(drop)
+}
+
+/// Keeps temporary tables in memory.
+pub(super) async fn keep_temporary_tables_in_memory(
+    conn: &mut SqliteConnection,
+) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("pragma temp_store = memory").execute(conn).await.map(drop)
+}
+
+/// Moves the write-ahead log into the database file.
+pub(super) async fn checkpoint(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("pragma wal_checkpoint(truncate)").execute(conn).await.map(drop)
+}
+
+/// Gives some empty pages back to the disk.
+pub(super) async fn vacuum_some(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("pragma incremental_vacuum(512)").fetch_all(conn).await.map(drop)
+}
+
+/// The first errors in the file; empty if there are none.
+pub(super) async fn quick_check(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+    let mut found: Vec<String> =
+        sqlx::query_scalar("pragma quick_check(5)").fetch_all(pool).await?;
+    found.retain(|line| line != "ok");
+    Ok(found)
+}
+
+/// The size of a ledger.
+pub(super) struct Size {
+    /// All pages, in bytes.
+    pub(super) whole: u64,
+    /// The pages that are not empty, in bytes.
+    pub(super) used: u64,
+    pub(super) empty_pages: u64,
+}
+
+pub(super) async fn size(conn: &mut SqliteConnection) -> Result<Size, sqlx::Error> {
+    let (pages, empty, bytes): (i64, i64, i64) = sqlx::query_as(
+        "select page_count, freelist_count, page_size \
+         from pragma_page_count, pragma_freelist_count, pragma_page_size",
+    )
+    .fetch_one(conn)
+    .await?;
+    let bytes = |pages: i64| u64::try_from(pages * bytes).unwrap_or(0);
+    let empty_pages = u64::try_from(empty).unwrap_or(0);
+    Ok(Size { whole: bytes(pages), used: bytes(pages - empty), empty_pages })
+}
+
+/// Tells whether a ledger could not be opened because its folder cannot be written: `SQLITE_READONLY_DIRECTORY` (1544), or
 /// `SQLITE_CANTOPEN` (14) for the file that would have to be made there.
 pub(super) fn is_sealed_folder(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("1544" | "14")))
 }
 
-/// Whether it is one operation's own fault, so that the same operation would fail for ever: too big (18), a
-/// constraint (19), a wrong type (20), a bad parameter (25). Everything else may pass: busy, locked, full, read-only.
+/// Tells whether an operation itself is at fault, so that it would fail every time: too big (18), a constraint (19), a
+/// wrong type (20), a bad parameter (25). All other errors may pass: busy, locked, full, read-only.
 pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => error
@@ -244,7 +320,7 @@ fn private_file(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // A ledger that others can read was put there by an older hand: what users said is in it.
+        // A ledger that other users can read was not created by this program.
         if file.metadata()?.permissions().mode() & 0o077 != 0 {
             file.set_permissions(fs::Permissions::from_mode(0o600))?;
         }
@@ -258,11 +334,11 @@ mod tests {
 
     #[test]
     fn urls_say_where_the_ledger_is() {
-        let path = |url| Place::parse(url).unwrap().path;
+        let path = |url| DatabaseFile::parse(url).unwrap().path;
         assert_eq!(path("sqlite://a/b.db?mode=rwc").unwrap(), Path::new("a/b.db"));
         assert_eq!(path("sqlite:/a/b.db").unwrap(), Path::new("/a/b.db"));
         assert_eq!(path("sqlite::memory:"), None);
-        assert!(matches!(Place::parse("postgres://u:secret@h/d"), Err(Error::Postgres)));
-        assert!(matches!(Place::parse("ledger.db"), Err(Error::Scheme)));
+        assert!(matches!(DatabaseFile::parse("postgres://u:secret@h/d"), Err(Error::Postgres)));
+        assert!(matches!(DatabaseFile::parse("ledger.db"), Err(Error::Scheme)));
     }
 }

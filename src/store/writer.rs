@@ -1,46 +1,50 @@
-//! The one task that writes: takes all that is queued, commits it at once, and never lets go of a row that the
-//! database may yet take.
+//! The one task that writes: it takes everything that is queued, commits it in one transaction, and retries a row as
+//! long as the database may yet take it.
 
 use std::{
     fs::File,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tracing::{debug, error, info, warn};
 
 use super::{
     Durability,
     batch::{self, Op},
     chain::PersistedHashes,
-    sqlite::{self, Place},
+    sqlite::{self, DatabaseFile},
 };
 use crate::domain::exchange::OwnerId;
 
-/// The most operations of one commit.
+/// Limit of operations in one commit.
 const BATCH: usize = 256;
 
-/// Between two tries at a database that cannot be written.
+/// First and longest pause between two tries to write.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// How long open reads may hold up the end.
+/// Time that open reads may delay the end.
 const LAST_READS: Duration = Duration::from_secs(1);
 
-/// How long a last try may take after there is no more time: longer than the wait for a lock and for open reads.
+/// Time of the last try after the grace period: longer than the wait for a lock and for open reads.
 pub(super) const LAST_TRY: Duration = Duration::from_secs(2);
 
-/// What the writer and those who queue for it share.
+/// State that the writer shares with those that queue for it.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    pub(super) known: Mutex<PersistedHashes>,
-    /// Held by each that packs rows by what is known, until they are queued.
-    pub(super) packing: Mutex<Arc<()>>,
+    pub(super) persisted: Mutex<PersistedHashes>,
+    /// Tracks the tasks that pack rows by the persisted hashes, until the rows are queued. Replaced by each pruning.
+    pub(super) packing: Mutex<TaskTracker>,
     pub(super) queued: AtomicUsize,
     pub(super) queued_bytes: AtomicUsize,
     pub(super) bodies_dropped: AtomicU64,
@@ -49,24 +53,24 @@ pub(super) struct Shared {
     pub(super) commits: AtomicU64,
     /// Set by the first answer that could not wait, until the queue is empty again.
     pub(super) behind: AtomicBool,
-    /// Why the database cannot be written, while it can't.
+    /// The error while the database cannot be written.
     pub(super) error: Mutex<Option<String>>,
-    /// Nothing more is taken in.
+    /// Cancelled when no more operations are accepted.
     pub(super) closing: CancellationToken,
-    /// What is not written now is lost.
+    /// Cancelled when the writer must stop retrying.
     pub(super) give_up: CancellationToken,
-    /// The writer has ended.
+    /// Cancelled when the writer has ended.
     pub(super) done: CancellationToken,
 }
 
 impl Shared {
-    /// To be held from before rows are packed until they are queued.
-    pub(super) fn packs(&self) -> Arc<()> {
-        Arc::clone(&self.packing.lock().unwrap_or_else(PoisonError::into_inner))
+    /// A token to hold from before rows are packed until they are queued.
+    pub(super) fn packing_token(&self) -> TaskTrackerToken {
+        self.packing.lock().token()
     }
 
     fn set_error(&self, error: Option<String>) -> Option<String> {
-        let mut held = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.error.lock();
         std::mem::replace(&mut *held, error)
     }
 }
@@ -77,11 +81,11 @@ pub(super) struct Queued {
     pub(super) op: Op,
     /// Its size when it was counted.
     pub(super) bytes: usize,
-    /// Told when it is committed; dropped when it never will be.
+    /// Signals the commit; dropped when there never will be one.
     pub(super) done: Option<oneshot::Sender<()>>,
 }
 
-/// What became of a batch.
+/// The outcome of writing a batch.
 enum Fate {
     Written,
     /// One of its operations can never be written.
@@ -89,30 +93,21 @@ enum Fate {
     GaveUp,
 }
 
-/// Which `pragma synchronous` the connection has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sync {
-    /// Survives the process.
-    Normal,
-    /// Survives the power.
-    Full,
-}
-
-/// The task's state.
+/// The state of the writer task.
 pub(super) struct Writer<'a> {
-    place: Place,
+    file: DatabaseFile,
     owner: OwnerId,
     durability: Durability,
     /// `None` after a connection broke.
     conn: Option<SqliteConnection>,
-    sync: Option<Sync>,
+    current: Option<Durability>,
     shared: &'a Shared,
 }
 
-/// Writes what comes through `queue` until it is closed or told to close.
+/// Writes the operations of `queue` until it closes.
 #[expect(clippy::too_many_arguments, reason = "the one call stands in `Ledger::open`")]
 pub(super) async fn run(
-    place: Place,
+    file: DatabaseFile,
     owner: OwnerId,
     durability: Durability,
     conn: SqliteConnection,
@@ -123,7 +118,7 @@ pub(super) async fn run(
 ) {
     let _done = shared.done.clone().drop_guard();
     let mut writer =
-        Writer { place, owner, durability, conn: Some(conn), sync: None, shared: &shared };
+        Writer { file, owner, durability, conn: Some(conn), current: None, shared: &shared };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let taken = tokio::select! {
@@ -195,30 +190,14 @@ impl Writer<'_> {
     /// One transaction. After a failure the connection is as it was before, or gone.
     async fn commit(&mut self, batch: &[Queued]) -> Result<(), sqlx::Error> {
         let sealing = batch.iter().any(|queued| matches!(queued.op, Op::Seal(_)));
-        let wanted = match self.durability {
-            Durability::Full if sealing => Sync::Full,
-            Durability::Full | Durability::Normal => Sync::Normal,
-        };
+        let wanted = if sealing { self.durability } else { Durability::Normal };
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
-            None => self.place.writer().await?,
+            None => self.file.writer().await?,
         };
-        let held = self.sync.take();
+        let current = self.current.take();
         let result = async {
-            match wanted {
-                wanted if held == Some(wanted) => {
-                    sqlx::query("begin immediate").execute(&mut conn).await?;
-                }
-                // Not prepared: the pragma acts when it is compiled, and it would be compiled only once.
-                Sync::Normal => {
-                    let sql = "pragma synchronous = normal; begin immediate";
-                    sqlx::raw_sql(sql).execute(&mut conn).await?;
-                }
-                Sync::Full => {
-                    let sql = "pragma synchronous = full; begin immediate";
-                    sqlx::raw_sql(sql).execute(&mut conn).await?;
-                }
-            }
+            sqlite::begin_durable(&mut conn, current, wanted).await?;
             let ops: Vec<&Op> = batch.iter().map(|queued| &queued.op).collect();
             batch::insert_all(&mut conn, self.owner, &ops).await?;
             sqlx::query("commit").execute(&mut conn).await?;
@@ -227,7 +206,7 @@ impl Writer<'_> {
         .await;
         match &result {
             Ok(()) => {
-                self.sync = Some(wanted);
+                self.current = Some(wanted);
                 self.conn = Some(conn);
             }
             Err(sqlx::Error::Database(_)) => {
@@ -245,15 +224,15 @@ impl Writer<'_> {
 
     fn settle(&self, batch: Vec<Queued>) {
         {
-            let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut persisted = self.shared.persisted.lock();
             let bodies = batch.iter().flat_map(|queued| queued.op.bodies());
-            bodies.flat_map(super::chain::Bodies::hashes).for_each(|hash| known.insert(hash));
+            bodies.flat_map(super::chain::Bodies::hashes).for_each(|hash| persisted.insert(hash));
         }
         for queued in &batch {
             queued.op.committed();
         }
         for done in self.leave(batch) {
-            // Whoever asked may have stopped waiting.
+            // The receiver may have stopped waiting.
             let _ = done.send(());
         }
     }
@@ -273,7 +252,7 @@ impl Writer<'_> {
         self.leave(batch);
     }
 
-    /// Counts a batch out of the queue.
+    /// Takes a batch out of the counters of the queue.
     fn leave(&self, batch: Vec<Queued>) -> Vec<oneshot::Sender<()>> {
         let bytes = batch.iter().map(|queued| queued.bytes).sum();
         self.shared.queued_bytes.fetch_sub(bytes, Relaxed);
@@ -286,8 +265,7 @@ impl Writer<'_> {
 
     async fn finish(&mut self) {
         let Some(mut conn) = self.conn.take() else { return };
-        let checkpoint = sqlx::raw_sql("pragma wal_checkpoint(truncate)").execute(&mut conn).await;
-        if let Err(error) = checkpoint {
+        if let Err(error) = sqlite::checkpoint(&mut conn).await {
             warn!(%error, "the ledger's WAL stays behind; the next start reads it");
         }
         if let Err(error) = conn.close().await {

@@ -111,7 +111,6 @@ impl Books {
             breakpoints: None,
             head: None,
             chain: None,
-            collapse: None,
             call: facts(n, AnsweredBy::Miss),
         });
         let sealing = Sealing {

@@ -121,7 +121,6 @@ pub(crate) fn opening(n: u128, at: i64, user: &str, turns: u64) -> Opening {
         head: None,
         breakpoints: Some("[1]".to_owned()),
         chain: Some(chat(user, turns)),
-        collapse: None,
         call: facts(n, at, user, AnsweredBy::Miss, chat(user, turns)),
     }
 }

@@ -109,7 +109,6 @@ async fn write(ledger: &Ledger, n: u128, event: &Event) {
         breakpoints: None,
         head: None,
         chain: None,
-        collapse: None,
         call: facts,
     });
     let sealing = Sealing {

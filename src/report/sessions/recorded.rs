@@ -6,10 +6,10 @@ use crate::{
     domain::{
         cassette::{self, Cassette, Client, RecordedRequest, Response},
         chain::Hash,
-        exchange::{Api, ExchangeId, Outcome, UnixMillis},
+        exchange::{Api, Outcome, UnixMillis},
         translate,
     },
-    store::{self, CallLine, ExchangeRow, MOST_PARTS, Reader, SessionRow},
+    store::{self, CallSummary, ExchangeRow, Reader, SessionRow},
 };
 
 /// What clients that speak Anthropic's dialect mostly say; the ledger does not keep what this one said.
@@ -47,7 +47,7 @@ pub async fn recorded(ledger: &Reader, row: &SessionRow) -> Result<Recorded, sto
         if !seen.insert(id) {
             continue;
         }
-        for (at, exchange) in parts(ledger, id).await?.into_iter().enumerate() {
+        for (at, exchange) in ledger.answer_parts(id).await?.into_iter().enumerate() {
             match one(ledger, call, &exchange, at).await? {
                 Ok(cassette) => recorded.cassettes.push(cassette),
                 Err(why) => recorded.left_out.push(LeftOut { number, why }),
@@ -57,32 +57,19 @@ pub async fn recorded(ledger: &Reader, row: &SessionRow) -> Result<Recorded, sto
     Ok(recorded)
 }
 
-/// An exchange after those that it continues.
-async fn parts(ledger: &Reader, id: ExchangeId) -> Result<Vec<ExchangeRow>, store::Error> {
-    let mut parts = Vec::new();
-    let mut next = Some(id);
-    while let Some(id) = next.filter(|_| parts.len() < MOST_PARTS) {
-        let Some(row) = ledger.exchange(id).await? else { break };
-        next = row.continues;
-        parts.push(row);
-    }
-    parts.reverse();
-    Ok(parts)
-}
-
 async fn one(
     ledger: &Reader,
-    call: &CallLine,
+    call: &CallSummary,
     exchange: &ExchangeRow,
     at: usize,
 ) -> Result<Result<Cassette, &'static str>, store::Error> {
     const NO_BODIES: &str = "its bodies were not kept";
-    let Some(upstream) = body(ledger, exchange.asked).await? else { return Ok(Err(NO_BODIES)) };
-    let asked = asked(call.door, exchange.said.as_ref(), upstream);
-    let client = match body(ledger, call.asked).await? {
+    let Some(upstream) = body(ledger, exchange.request()).await? else { return Ok(Err(NO_BODIES)) };
+    let asked = asked(call.api, exchange.headers(), upstream);
+    let client = match body(ledger, call.request()).await? {
         // Only the first part of an answer was asked for by the client.
         Some(body) if at == 0 => Some(Client {
-            door: call.door,
+            door: call.api,
             program: call.client.clone(),
             task: call.task.clone(),
             body,
@@ -111,7 +98,7 @@ async fn body(
 }
 
 /// The request with its head; an older ledger does not have that, and then the body says what it must have been.
-fn asked(door: Api, said: Option<&(String, String)>, body: String) -> RecordedRequest {
+fn asked(door: Api, said: Option<(&str, &str)>, body: String) -> RecordedRequest {
     if let Some((version, betas)) = said {
         return RecordedRequest::sent(version, betas, body.as_bytes());
     }
@@ -125,14 +112,14 @@ fn asked(door: Api, said: Option<&(String, String)>, body: String) -> RecordedRe
 }
 
 fn response(exchange: &ExchangeRow) -> Result<Response, &'static str> {
-    let ExchangeRow { outcome, status, error_kind, error, recording, .. } = exchange;
-    let response = match (outcome, recording, status) {
+    let ExchangeRow { outcome, error_kind, error, recording, .. } = exchange;
+    let response = match (outcome, recording, exchange.status()) {
         (Outcome::Stopped | Outcome::Lost | Outcome::Cut, ..) => {
             return Err("its answer is not whole");
         }
         (Outcome::Complete, None, _) => return Err("its bodies were not kept"),
         (Outcome::Complete | Outcome::Failed, Some(recording), Some(status)) => {
-            let response = Response::of(recording, *status);
+            let response = Response::of(recording, status);
             if !response.is_complete() {
                 return Err("its answer is not whole");
             }
@@ -140,7 +127,7 @@ fn response(exchange: &ExchangeRow) -> Result<Response, &'static str> {
         }
         (Outcome::Failed, None, Some(status)) => {
             let kind = error_kind.as_deref().unwrap_or("api_error");
-            Response::error(*status, kind, words(error.as_deref().unwrap_or_default()))
+            Response::error(status, kind, words(error.as_deref().unwrap_or_default()))
         }
         _ => return Err("upstream did not answer"),
     };

@@ -13,7 +13,7 @@ use crate::{
         exchange::{AnsweredBy, Cost, ExchangeId, Outcome},
     },
     report::numbers::dollars,
-    store::{self, CallLine, Reader, SessionRow},
+    store::{self, CallSummary, Reader, SessionRow},
 };
 
 /// Background calls are shown in a line of so many characters.
@@ -72,8 +72,8 @@ pub(super) async fn turns(ledger: &Reader, row: &SessionRow) -> Result<Vec<Turn>
     let mut turns = Vec::new();
     let mut branches = Branches::default();
     for (number, call) in (1..).zip(&row.calls) {
-        let line = match call.asked {
-            Some((_, Some(head))) if call.task.is_none() => ledger.line(head).await?,
+        let line = match call.request() {
+            Some((_, Some(head))) if call.task.is_none() => ledger.ancestry(head).await?,
             _ => Vec::new(),
         };
         let said = answer(ledger, call).await?.unwrap_or_default();
@@ -123,9 +123,9 @@ impl Branches {
 /// What a call asks, if it was kept and is text.
 pub(super) async fn question(
     ledger: &Reader,
-    call: &CallLine,
+    call: &CallSummary,
 ) -> Result<Option<String>, store::Error> {
-    let Some((frame, head)) = call.asked else { return Ok(None) };
+    let Some((frame, head)) = call.request() else { return Ok(None) };
     match ledger.load_chain(frame, head).await {
         Ok(chain) => Ok(cassette::body(&chain).and_then(|body| cassette::question(&body))),
         Err(store::Error::NoBodies { .. }) => Ok(None),
@@ -134,16 +134,17 @@ pub(super) async fn question(
 }
 
 /// What answered a call, with what was said before in the same answer.
-pub(super) async fn answer(ledger: &Reader, call: &CallLine) -> Result<Option<Said>, store::Error> {
-    let mut parts = Vec::new();
-    let mut next = call.exchange;
-    while let Some(id) = next.filter(|_| parts.len() < store::MOST_PARTS) {
-        let Some(row) = ledger.exchange(id).await? else { break };
-        next = row.continues;
-        parts.extend(row.recording);
-    }
+pub(super) async fn answer(
+    ledger: &Reader,
+    call: &CallSummary,
+) -> Result<Option<Said>, store::Error> {
+    let parts = match call.exchange {
+        Some(id) => ledger.answer_parts(id).await?,
+        None => Vec::new(),
+    };
+    let parts: Vec<_> = parts.into_iter().filter_map(|part| part.recording).collect();
     let mut said = Said::default();
-    for recording in parts.iter().rev() {
+    for recording in &parts {
         // An answer that broke off is told as far as it is known to be one.
         let Ok(message) = anthropic::fold(recording) else { continue };
         message.content.iter().for_each(|block| said.add(block));

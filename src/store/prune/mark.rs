@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::SqliteConnection;
 
 use crate::{
     domain::chain::Hash,
@@ -56,29 +56,27 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
     const BLOBS: &str = "select hash, length(body) as bytes from blob where not exists ( \
          select 1 from piece where piece.blob = blob.hash and piece.owner in (select hash from live))";
 
-    let (exchanges, calls) =
-        sqlx::query_as(SEEN).fetch_one(&mut *conn).await.map_err(Error::Read)?;
-    sqlx::raw_sql(LIVE).execute(&mut *conn).await.map_err(Error::Read)?;
+    let (exchanges, calls) = sqlx::query_as(SEEN).fetch_one(&mut *conn).await?;
+    sqlx::raw_sql(LIVE).execute(&mut *conn).await?;
     for hash in recovery::client_hashes(conn).await? {
         let keep = sqlx::query("insert or ignore into live (hash) values ($1)");
-        keep.bind(&hash.as_bytes()[..]).execute(&mut *conn).await.map_err(Error::Read)?;
+        keep.bind(hash).execute(&mut *conn).await?;
     }
-    sqlx::query(STEMS).execute(&mut *conn).await.map_err(Error::Read)?;
+    sqlx::query(STEMS).execute(&mut *conn).await?;
 
     let mut unused = Unused { seen: Seen { exchanges, calls }, ..Unused::default() };
     let mut parents = HashMap::new();
-    for row in sqlx::query(NODES).fetch_all(&mut *conn).await.map_err(Error::Read)? {
-        let (hash, bytes) = sized(&row)?;
-        let parent: Option<&[u8]> = row.try_get("parent").map_err(Error::Read)?;
-        parents.insert(hash, parent.map(|parent| hash_of(parent, "parent")).transpose()?);
-        unused.bytes += bytes;
+    let nodes: Vec<(Hash, Option<Hash>, i64)> = sqlx::query_as(NODES).fetch_all(&mut *conn).await?;
+    for (hash, parent, bytes) in nodes {
+        parents.insert(hash, parent);
+        unused.bytes += u64::try_from(bytes).unwrap_or(0);
     }
     unused.nodes = children_first(&parents);
     for (sql, hashes) in [(FRAMES, &mut unused.frames), (BLOBS, &mut unused.blobs)] {
-        for row in sqlx::query(sql).fetch_all(&mut *conn).await.map_err(Error::Read)? {
-            let (hash, bytes) = sized(&row)?;
+        let rows: Vec<(Hash, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
+        for (hash, bytes) in rows {
             hashes.push(hash);
-            unused.bytes += bytes;
+            unused.bytes += u64::try_from(bytes).unwrap_or(0);
         }
     }
     Ok(unused)
@@ -111,17 +109,6 @@ fn children_first(parents: &HashMap<Hash, Option<Hash>>) -> Vec<Hash> {
         depths.into_iter().map(|(hash, depth)| (depth, hash)).collect();
     nodes.sort_unstable_by(|a, b| b.cmp(a));
     nodes.into_iter().map(|(_, hash)| hash).collect()
-}
-
-fn sized(row: &SqliteRow) -> Result<(Hash, u64), Error> {
-    let hash = hash_of(row.try_get("hash").map_err(Error::Read)?, "hash")?;
-    let bytes: i64 = row.try_get("bytes").map_err(Error::Read)?;
-    Ok((hash, u64::try_from(bytes).unwrap_or(0)))
-}
-
-fn hash_of(bytes: &[u8], column: &'static str) -> Result<Hash, Error> {
-    let damaged = |_| Error::Damaged { table: "node", column };
-    Ok(Hash::from_bytes(bytes.try_into().map_err(damaged)?))
 }
 
 #[cfg(test)]

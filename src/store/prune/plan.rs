@@ -1,6 +1,6 @@
 //! Which rows go. They are noted in temporary tables of the connection, where the marking sees them as gone already.
 
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::Whose;
 use crate::{domain::exchange::UnixMillis, store::Error};
@@ -28,7 +28,7 @@ impl Plan {
     pub(super) async fn bytes(&self, conn: &mut SqliteConnection) -> Result<u64, Error> {
         const SQL: &str = "select cast(coalesce(sum(length(recording)), 0) as bigint) from exchange \
              where rowid in (select at from gone_body) or rowid in (select at from gone_exchange)";
-        let bytes: i64 = sqlx::query_scalar(SQL).fetch_one(conn).await.map_err(Error::Read)?;
+        let bytes: i64 = sqlx::query_scalar(SQL).fetch_one(conn).await?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 }
@@ -43,7 +43,7 @@ pub(super) async fn none(conn: &mut SqliteConnection) -> Result<(), Error> {
          create temp table gone_call (at integer primary key); \
          create temp table gone_exchange (at integer primary key); \
          create temp table kept (id text primary key) without rowid;";
-    sqlx::raw_sql(TABLES).execute(conn).await.map_err(Error::Read)?;
+    sqlx::raw_sql(TABLES).execute(conn).await?;
     Ok(())
 }
 
@@ -66,10 +66,10 @@ pub(super) async fn make(
         Whose::User(_) | Whose::Chat(_) => before,
     });
     if let Some(before) = totals_before {
-        totals(conn, whose, before.0).await.map_err(Error::Read)?;
+        totals(conn, whose, before.0).await?;
     }
     if let Some(before) = before.bodies {
-        bodies(conn, whose, before.0).await.map_err(Error::Read)?;
+        bodies(conn, whose, before.0).await?;
     }
     Ok(Plan {
         bodies: noted(conn, "select at from gone_body order by at").await?,
@@ -94,21 +94,20 @@ pub(super) async fn oldest(
          order by ended_at limit 1 offset $1";
     const CALLS: &str =
         "select max(at) from call where client_frame is not null or client_head is not null";
-    let count: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *conn).await.map_err(Error::Read)?;
+    let count: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *conn).await?;
     let part = u128::from(excess) * u128::try_from(count).unwrap_or(0) / u128::from(used.max(1));
     // At least a fiftieth, so that it does not take for ever.
     let nth = i64::try_from(part).unwrap_or(i64::MAX).max(count / 50).min(count - 1);
     let last: Option<i64> = match nth {
-        0.. => sqlx::query_scalar(NTH).bind(nth).fetch_optional(conn).await.map_err(Error::Read)?,
+        0.. => sqlx::query_scalar(NTH).bind(nth).fetch_optional(conn).await?,
         // Only what clients said is left.
-        _ => sqlx::query_scalar(CALLS).fetch_one(conn).await.map_err(Error::Read)?,
+        _ => sqlx::query_scalar(CALLS).fetch_one(conn).await?,
     };
     Ok(last.map(|last| UnixMillis(last + 1)))
 }
 
 async fn noted(conn: &mut SqliteConnection, sql: &'static str) -> Result<Vec<i64>, Error> {
-    let rows = sqlx::query(sql).fetch_all(conn).await.map_err(Error::Read)?;
-    rows.iter().map(|row| row.try_get(0).map_err(Error::Read)).collect()
+    Ok(sqlx::query_scalar(sql).fetch_all(conn).await?)
 }
 
 /// Whose calls, as a condition on `call`.

@@ -1,11 +1,11 @@
 //! The transactions of a pruning: each short, and the ledger is right after each.
 
-use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{Whose, mark::Seen};
 use crate::{
     domain::{chain::Hash, exchange::UnixMillis},
-    store::{Error, recovery},
+    store::{Error, recovery, sqlite},
 };
 
 /// So many rows go at once.
@@ -18,8 +18,8 @@ pub(super) async fn count_from(conn: &mut SqliteConnection, from: UnixMillis) ->
     const FROM: &str = "update rollup_state set version = version + 1, \
          totals_from = case when totals_from < $1 then $1 else totals_from end";
     let work = async {
-        let mut tx = conn.begin_with("begin immediate").await?;
-        sqlx::query(FROM).bind(from.0).execute(&mut *tx).await?;
+        let mut tx = sqlite::begin_write(conn).await?;
+        sqlx::query(FROM).bind(from).execute(&mut *tx).await?;
         let hours = sqlx::query("delete from rollup where hour < $1");
         hours.bind(from.0.div_euclid(HOUR)).execute(&mut *tx).await?;
         tx.commit().await
@@ -36,7 +36,7 @@ pub(super) async fn delete_calls(
 ) -> Result<u64, Error> {
     const ANEW: &str = "update rollup_state set version = version + 1, upto = 0, upto_call = null";
     let work = async {
-        let mut tx = conn.begin_with("begin immediate").await?;
+        let mut tx = sqlite::begin_write(conn).await?;
         if *whose != Whose::Everyone {
             sqlx::query(ANEW).execute(&mut *tx).await?;
             sqlx::query("delete from rollup").execute(&mut *tx).await?;
@@ -77,7 +77,7 @@ pub(super) async fn drop_bodies(
     const BODILESS: &str = "update temp.moved set servable = 0, recording = null, frame = null, head = null, \
          breakpoints = null";
     let work = async {
-        let mut tx = conn.begin_with("begin immediate").await?;
+        let mut tx = sqlite::begin_write(conn).await?;
         sqlx::query("drop table if exists temp.moved").execute(&mut *tx).await?;
         let mut taken = QueryBuilder::<Sqlite>::new(
             "create temp table moved as select * from exchange where rowid in (",
@@ -143,7 +143,7 @@ async fn unless_revived(
          where node.parent is not null) select hash from line";
     let running = recovery::client_hashes(conn).await?;
     let work = async {
-        let mut tx = conn.begin_with("begin immediate").await?;
+        let mut tx = sqlite::begin_write(conn).await?;
         sqlx::raw_sql(
             "create temp table if not exists revived (hash blob primary key) without rowid; \
              delete from temp.revived;",
@@ -152,7 +152,7 @@ async fn unless_revived(
         .await?;
         for hash in &running {
             let keep = sqlx::query("insert or ignore into revived (hash) values ($1)");
-            keep.bind(&hash.as_bytes()[..]).execute(&mut *tx).await?;
+            keep.bind(hash).execute(&mut *tx).await?;
         }
         sqlx::query(REVIVED).bind(seen.exchanges).bind(seen.calls).execute(&mut *tx).await?;
         let mut pieces = QueryBuilder::<Sqlite>::new("delete from piece where owner in (");
@@ -190,6 +190,6 @@ fn push_all<'a>(query: &'a mut QueryBuilder<Sqlite>, rows: &[i64]) -> &'a mut Qu
 fn push_hashes(query: &mut QueryBuilder<Sqlite>, hashes: &[Hash]) {
     let mut list = query.separated(", ");
     for hash in hashes {
-        list.push_bind(hash.as_bytes().to_vec());
+        list.push_bind(hash);
     }
 }

@@ -1,75 +1,73 @@
-//! What was paid, exchange by exchange, so that it can be reckoned anew at other prices.
+//! Bills: the cost of each exchange, so that it can be computed again at other prices.
 
 use std::ops::Range;
 
 use futures_util::TryStreamExt;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
+use jiff::civil::Date;
+use sqlx::{FromRow, QueryBuilder, Row, Sqlite, types::Text};
 
-use super::row::{COLUMNS, key};
+use super::row::{COLUMNS, CallTotals};
 use crate::{
-    domain::{catalog::Bill, exchange::UnixMillis, totals::Key},
-    store::{
-        Error, Reader,
-        read::{self, MOST_PARTS},
+    domain::{
+        catalog::Bill,
+        exchange::{Cost, ExchangeId, Tokens, UnixMillis},
+        totals::Key,
     },
+    store::{Error, Reader, read::answer_parts},
 };
 
 impl Reader {
-    /// Shows each call that Claude was asked for within `span` to `visit`, with what each of its exchanges cost: bands
-    /// of prices go by the exchange. Reads the exchanges, so it takes longer than [`Reader::calls`].
+    /// Shows each call within `span` that was answered upstream to `visit`, with the bills of its exchanges: prices of
+    /// long prompts go by the exchange. Reads the exchanges, so it takes longer than [`Reader::calls`].
     pub async fn bills(
         &self,
         span: Range<UnixMillis>,
         mut visit: impl FnMut(UnixMillis, &Key<'_>, &[Bill]),
     ) -> Result<(), Error> {
+        const PARTS: &str = answer_parts!(
+            "select coalesce(model_served, model_asked) as model, priced_on, \
+             input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is"
+        );
         let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
         query.push(
             ", exchange.priced_on, exchange.continues, exchange.id as last \
              from call left join exchange on exchange.id = call.exchange \
              where call.answered_by in ('miss', 'refresh', 'bypass') and call.at >= ",
         );
-        let mut conn = self.pool.acquire().await.map_err(Error::Read)?;
+        let mut conn = self.pool.acquire().await?;
         let counted_from = super::watermark(&mut conn).await?.totals_from;
-        query
-            .push_bind(span.start.max(counted_from).0)
-            .push(" and call.at < ")
-            .push_bind(span.end.0);
-        let mut beside = self.pool.acquire().await.map_err(Error::Read)?;
+        query.push_bind(span.start.max(counted_from)).push(" and call.at < ").push_bind(span.end);
+        let mut beside = self.pool.acquire().await?;
         let mut rows = query.build().fetch(&mut *conn);
-        while let Some(row) = rows.try_next().await.map_err(Error::Read)? {
-            let at = UnixMillis(row.try_get(2).map_err(Error::Read)?);
-            let bills = match row.try_get::<Option<&str>, _>("continues").map_err(Error::Read)? {
-                None => vec![bill(&row)?],
-                Some(_) => parts(&mut beside, row.try_get("last").map_err(Error::Read)?).await?,
+        while let Some(row) = rows.try_next().await? {
+            let call = CallTotals::from_row(&row)?;
+            let bills: Vec<BillRow> = match row.try_get::<Option<ExchangeId>, _>("continues")? {
+                None => vec![BillRow::from_row(&row)?],
+                Some(_) => {
+                    let last: ExchangeId = row.try_get("last")?;
+                    sqlx::query_as(PARTS).bind(last).fetch_all(&mut *beside).await?
+                }
             };
-            visit(at, &key(&row)?, &bills);
+            let bills: Vec<Bill> = bills.into_iter().map(Bill::from).collect();
+            visit(call.at, &call.key(), &bills);
         }
         Ok(())
     }
 }
 
-/// The exchanges of an answer that took several, the last one first.
-async fn parts(conn: &mut SqliteConnection, last: String) -> Result<Vec<Bill>, Error> {
-    const SQL: &str = "select coalesce(model_served, model_asked) as model, priced_on, continues, \
-         input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is \
-         from exchange where id = $1";
-    let mut parts = Vec::new();
-    let mut next = Some(last);
-    while let Some(id) = next.filter(|_| parts.len() < MOST_PARTS) {
-        let found = sqlx::query(SQL).bind(id).fetch_optional(&mut *conn).await;
-        let Some(row) = found.map_err(Error::Read)? else { break };
-        parts.push(bill(&row)?);
-        next = row.try_get("continues").map_err(Error::Read)?;
-    }
-    Ok(parts)
+#[derive(FromRow)]
+struct BillRow {
+    model: String,
+    priced_on: Option<Text<Date>>,
+    #[sqlx(flatten)]
+    tokens: Tokens,
+    #[sqlx(flatten)]
+    cost: Cost,
 }
 
-fn bill(row: &SqliteRow) -> Result<Bill, Error> {
-    let day: Option<&str> = row.try_get("priced_on").map_err(Error::Read)?;
-    Ok(Bill {
-        model: row.try_get("model").map_err(Error::Read)?,
-        tokens: read::tokens(row).map_err(Error::Read)?,
-        cost: read::cost(row)?,
-        priced_on: day.and_then(|day| day.parse().ok()),
-    })
+impl From<BillRow> for Bill {
+    fn from(row: BillRow) -> Self {
+        let BillRow { model, priced_on, tokens, cost } = row;
+        Self { model, tokens, cost, priced_on: priced_on.map(|Text(day)| day) }
+    }
 }

@@ -1,0 +1,163 @@
+//! Column forms of the domain's values, the same for every database driver.
+//!
+//! Ids and words are text, hashes and keys are 32 bytes, times and money are integers. Tokens and a cost take several
+//! columns: rows include them with `#[sqlx(flatten)]`.
+
+use bytes::Bytes;
+use sqlx::{
+    ColumnIndex, Database, Decode, Encode, FromRow, Row, Type, encode::IsNull, error::BoxDynError,
+};
+
+use super::chain;
+use crate::domain::{
+    cache::CacheKey,
+    chain::Hash,
+    exchange::{
+        AnswerRef, AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome,
+        OwnerId, Tokens, UnixMillis,
+    },
+    price::{PicoDollars, Prices},
+    recording::Recording,
+};
+
+/// Gives Rust types a column type.
+macro_rules! column {
+    ($($type:ty),+; $column:ty) => {$(
+        impl<DB: Database> Type<DB> for $type
+        where
+            $column: Type<DB>,
+        {
+            fn type_info() -> DB::TypeInfo {
+                <$column as Type<DB>>::type_info()
+            }
+
+            fn compatible(info: &DB::TypeInfo) -> bool {
+                <$column as Type<DB>>::compatible(info)
+            }
+        }
+    )+};
+}
+
+/// Gives Rust types a column type and the form in which values are written to it.
+macro_rules! encode {
+    ($($type:ty),+; $column:ty: |$value:ident| $form:expr) => {$(
+        column!($type; $column);
+
+        impl<'q, DB: Database> Encode<'q, DB> for $type
+        where
+            for<'a> &'a $column: Encode<'q, DB>,
+        {
+            fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+                let $value = self;
+                <&$column as Encode<'q, DB>>::encode(&$form, buffer)
+            }
+        }
+    )+};
+}
+
+/// Reads values back from the form of their column.
+macro_rules! decode {
+    (<$r:lifetime> $($type:ty),+; $column:ty: |$value:ident| $decoded:expr) => {$(
+        impl<$r, DB: Database> Decode<$r, DB> for $type
+        where
+            $column: Decode<$r, DB>,
+        {
+            fn decode(value: DB::ValueRef<$r>) -> Result<Self, BoxDynError> {
+                let $value = <$column as Decode<$r, DB>>::decode(value)?;
+                $decoded
+            }
+        }
+    )+};
+}
+
+encode!(UnixMillis, Micros, NanoDollars; i64: |number| number.0);
+decode!(<'r> UnixMillis, Micros, NanoDollars; i64: |number| Ok(Self(number)));
+encode!(PicoDollars; i64: |price| price.picos());
+decode!(<'r> PicoDollars; i64: |number| Ok(Self::new(number)));
+
+encode!(ExchangeId, CallId, OwnerId; str: |id| id.to_string());
+decode!(<'r> ExchangeId, CallId, OwnerId; &'r str: |text| Ok(text.parse()?));
+
+encode!(Hash, CacheKey; [u8]: |hash| hash.as_bytes()[..]);
+decode!(<'r> Hash, CacheKey; &'r [u8]: |bytes| Ok(Self::from_bytes(bytes.try_into()?)));
+
+encode!(Outcome, AnsweredBy, Api; str: |word| *word.as_str());
+decode!(<'r> Outcome, AnsweredBy, Api; &'r str:
+    |word| Self::from_word(word).ok_or_else(|| format!("the word {word:?} is unknown").into()));
+
+encode!(AnswerRef; str: |name| *name.as_str());
+
+/// A body or other bytes that the ledger keeps compressed; uncompressed here.
+#[derive(Debug)]
+pub(super) struct Body(pub(super) Vec<u8>);
+
+column!(Body, Recording; [u8]);
+decode!(<'r> Body; &'r [u8]: |packed| Ok(Self(chain::decompress(packed)?)));
+decode!(<'r> Recording; &'r [u8]:
+    |packed| Ok(Self::decode(Bytes::from(chain::decompress(packed)?))?));
+
+impl<'r, R: Row> FromRow<'r, R> for Tokens
+where
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        // A count is never negative; a damaged one reads as zero.
+        let count = |column| -> sqlx::Result<u64> {
+            Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+        };
+        Ok(Self {
+            input: count("input")?,
+            cache_write_5m: count("cache_write_5m")?,
+            cache_write_1h: count("cache_write_1h")?,
+            cache_read: count("cache_read")?,
+            output: count("output")?,
+            thinking: count("thinking")?,
+            searches: count("searches")?,
+        })
+    }
+}
+
+/// The column `cost_is`.
+pub(super) const fn cost_word(cost: Cost) -> &'static str {
+    match cost {
+        Cost::Exact(_) => "exact",
+        Cost::AtLeast(_) => "at_least",
+        Cost::Unpriced => "unpriced",
+    }
+}
+
+impl<'r, R: Row> FromRow<'r, R> for Cost
+where
+    &'static str: ColumnIndex<R>,
+    Option<NanoDollars>: Decode<'r, R::Database> + Type<R::Database>,
+    &'r str: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        match (row.try_get("cost")?, row.try_get("cost_is")?) {
+            (Some(amount), "exact") => Ok(Self::Exact(amount)),
+            (Some(amount), "at_least") => Ok(Self::AtLeast(amount)),
+            (None, "unpriced") => Ok(Self::Unpriced),
+            (_, other) => Err(sqlx::Error::ColumnDecode {
+                index: "cost_is".to_owned(),
+                source: format!("the cost does not go with the word {other:?}").into(),
+            }),
+        }
+    }
+}
+
+impl<'r, R: Row> FromRow<'r, R> for Prices
+where
+    &'static str: ColumnIndex<R>,
+    PicoDollars: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self {
+            input: row.try_get("input")?,
+            output: row.try_get("output")?,
+            cache_write_5m: row.try_get("cache_write_5m")?,
+            cache_write_1h: row.try_get("cache_write_1h")?,
+            cache_read: row.try_get("cache_read")?,
+        })
+    }
+}
