@@ -137,7 +137,9 @@ impl Op {
             Self::Seal(seal) => {
                 let Seal { request, call, recording, .. } = &mut **seal;
                 request.drop_bodies();
-                call.iter_mut().for_each(|call| call.client.drop_bodies());
+                if let Some(call) = call {
+                    call.client.drop_bodies();
+                }
                 *recording = None;
             }
             Self::Call(call) => call.client.drop_bodies(),

@@ -41,13 +41,13 @@ impl Reader {
         let mut rows = query.build().fetch(&mut *conn);
         while let Some(row) = rows.try_next().await? {
             let call = CallTotals::from_row(&row)?;
-            let bills: Vec<BillRow> = match row.try_get::<Option<ExchangeId>, _>("continues")? {
-                None => vec![BillRow::from_row(&row)?],
-                Some(_) => {
+            let bills: Vec<BillRow> =
+                if row.try_get::<Option<ExchangeId>, _>("continues")?.is_none() {
+                    vec![BillRow::from_row(&row)?]
+                } else {
                     let last: ExchangeId = row.try_get("last")?;
                     sqlx::query_as(PARTS).bind(last).fetch_all(&mut *beside).await?
-                }
-            };
+                };
             let bills: Vec<Bill> = bills.into_iter().map(Bill::from).collect();
             visit(call.at, &call.key(), &bills);
         }

@@ -142,7 +142,9 @@ impl<'r> CallTotals<'r> {
             [(&mut totals.ttft, self.ttft_us), (&mut totals.total, self.total_us)]
         {
             histogram.clear();
-            time.into_iter().for_each(|time| histogram.record(time));
+            if let Some(time) = time {
+                histogram.record(time);
+            }
         }
     }
 }
