@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
+#[path = "ledger/before.rs"]
+mod before;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

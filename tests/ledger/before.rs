@@ -1,0 +1,52 @@
+//! A ledger of the version before, which `before_0006.sql` holds: two users, four days, sums, and a call that never ended.
+
+use std::time::Duration;
+
+use reprise::{
+    domain::exchange::{AnsweredBy, UnixMillis},
+    store::{
+        Reader,
+        prune::{self, Limits, Whose},
+    },
+};
+use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+
+use super::{Bench, GRACE, OwnerId, Uuid, bytes, key, recording, stats};
+
+#[tokio::test]
+async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.path().parent().unwrap()).unwrap();
+    let options = SqliteConnectOptions::new().filename(bench.path()).create_if_missing(true);
+    let mut outside = options.connect().await.unwrap();
+    sqlx::raw_sql(include_str!("before_0006.sql")).execute(&mut outside).await.unwrap();
+    outside.close().await.unwrap();
+
+    let ledger = bench.open().await;
+    let total = stats(&ledger).await.total;
+    let answered = [(AnsweredBy::Hit, 9), (AnsweredBy::Miss, 10)].into();
+    assert_eq!((total.calls, total.answered_by), (19, answered));
+    assert_eq!(
+        (total.cost.nano_dollars, total.saved.ledger.nano_dollars),
+        (Some(10_000), Some(9_000))
+    );
+    let stored = ledger.find(&key(1)).await.unwrap().unwrap();
+    assert_eq!(bytes(&stored.recording), bytes(&recording("answer 1")));
+    let sessions = ledger.reader().sessions(UnixMillis(0)).await.unwrap();
+    let sessions: Vec<_> = sessions.iter().map(|it| (&*it.id, it.calls.len())).collect();
+    assert_eq!(sessions, [("chat of ann", 9), ("chat of bob", 10)]);
+    ledger.close(GRACE).await;
+
+    let limits = Limits {
+        whose: Whose::Everyone,
+        keep_bodies: Some(Duration::ZERO),
+        keep_totals: None,
+        max_bytes: None,
+    };
+    let (url, owner) = (bench.options().url, OwnerId::new(Uuid::from_u128(99)));
+    let later = UnixMillis(1_793_491_200_000 + 30 * 86_400_000);
+    let mut watch = |_| std::ops::ControlFlow::Continue(());
+    let pruned = prune::run(&url, owner, &limits, later, &mut watch).await.unwrap();
+    assert_eq!((pruned.bodies, pruned.messages, pruned.frames, pruned.blobs), (11, 10, 2, 1));
+    assert!(Reader::open(&url).await.unwrap().find(&key(1)).await.unwrap().is_none());
+}
