@@ -16,7 +16,7 @@ use url::Url;
 
 use super::note::{Error, FileFault, ImageFault, Notes};
 use crate::domain::{
-    anthropic::{ContentBlock, Source},
+    anthropic::{self, ContentBlock, Source},
     openai::{self, Part},
 };
 
@@ -209,7 +209,7 @@ fn read(
 /// A text as a document; `None` if it is blank, which Anthropic refuses.
 fn text(text: String) -> Option<Source> {
     let data = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-    if super::messages::is_blank(&data) {
+    if anthropic::is_blank(&data) {
         return None;
     }
     Some(Source::Text { media_type: "text/plain", data })
