@@ -34,7 +34,7 @@ pub use error::error;
 pub use form::Form;
 pub use heal::{Healed, Remedy, heal};
 pub use history::{refs, said};
-pub use note::{Error, FileFault, ImageFault, Note};
+pub use note::{Error, MediaFault, Note};
 pub use request::{Translated, request};
 pub use stream::{Chunks, WithUsage};
 pub use usage::{Bill, finish_reason, usage};
