@@ -6,7 +6,7 @@
 use super::openai::{Content, Message, Request, Role};
 
 /// How the calls of one task begin.
-struct Prompt {
+struct TaskPrompt {
     /// Open WebUI's word for it.
     task: &'static str,
     /// The beginning of the instructions, where it sends any.
@@ -25,12 +25,12 @@ enum Streams {
 }
 
 /// A task whose only message begins so, and which is not streamed.
-const fn begins(task: &'static str, user: &'static str) -> Prompt {
-    Prompt { task, system: None, user, streams: Streams::Never }
+const fn begins(task: &'static str, user: &'static str) -> TaskPrompt {
+    TaskPrompt { task, system: None, user, streams: Streams::Never }
 }
 
 /// All that Open WebUI has. Whole first lines: a question about a document begins with `### Task:`, too.
-const PROMPTS: &[Prompt] = &[
+const PROMPTS: &[TaskPrompt] = &[
     begins("title_generation", "### Task:\nGenerate a concise title summarizing the chat history."),
     begins(
         "tags_generation",
@@ -57,19 +57,19 @@ const PROMPTS: &[Prompt] = &[
         "emoji_generation",
         "Your task is to reflect the speaker's likely facial expression through a fitting emoji.",
     ),
-    Prompt {
+    TaskPrompt {
         task: "moa_response_generation",
         system: None,
         user: "You have been provided with a set of responses from various models to the latest user query:",
         streams: Streams::Maybe,
     },
-    Prompt {
+    TaskPrompt {
         task: "function_calling",
         system: Some("Available Tools: ["),
         user: "History:\n",
         streams: Streams::Never,
     },
-    Prompt {
+    TaskPrompt {
         task: "memory_review",
         system: Some("You are Open WebUI's private memory reviewer."),
         user: "Review the completed conversation turn",
@@ -94,7 +94,7 @@ pub fn recognise(request: &Request) -> Option<&'static str> {
         _ => return None,
     };
     let streams = request.stream.unwrap_or(false);
-    let fits = |prompt: &&Prompt| {
+    let fits = |prompt: &&TaskPrompt| {
         user.starts_with(prompt.user)
             && (!streams || prompt.streams == Streams::Maybe)
             && match (prompt.system, system) {

@@ -2,8 +2,8 @@
 
 mod again;
 mod alias;
+mod annotations;
 mod caching;
-mod cited;
 mod completion;
 mod context;
 mod error;
@@ -21,7 +21,6 @@ mod request;
 mod schema;
 mod search;
 mod stream;
-mod strict;
 mod thinking;
 mod tools;
 mod usage;

@@ -20,7 +20,7 @@ pub enum Event<'a> {
         /// Its position in the finished answer.
         index: usize,
         /// Its kind and what it has already.
-        block: Block,
+        block: BlockStart,
         /// The same as it was written.
         raw: &'a RawValue,
     },
@@ -66,7 +66,7 @@ pub struct MessageStart<'a> {
 
 impl MessageStart<'_> {
     /// The blocks that came with the beginning.
-    pub fn blocks(&self) -> impl Iterator<Item = Result<(Block, &RawValue), ParseError>> {
+    pub fn blocks(&self) -> impl Iterator<Item = Result<(BlockStart, &RawValue), ParseError>> {
         self.content.iter().map(|raw| Ok((serde_json::from_str(raw.get())?, *raw)))
     }
 }
@@ -74,7 +74,7 @@ impl MessageStart<'_> {
 /// The beginning of a content block.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Block {
+pub enum BlockStart {
     /// Text for the reader.
     Text {
         /// Mostly empty here.

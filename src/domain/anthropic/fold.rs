@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::event::{
-    Block as Start, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, parse,
+    BlockStart, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, parse,
     whole_input,
 };
 use super::usage::Usage;
@@ -34,7 +34,7 @@ pub struct Message {
 #[derive(Debug, Clone)]
 pub struct Block {
     /// What is read of it.
-    pub kind: Kind,
+    pub kind: BlockKind,
     /// As it began.
     start: Raw,
     /// What deltas of unknown kinds added, by the field that it was added to.
@@ -43,7 +43,7 @@ pub struct Block {
 
 /// What is read of a content block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum BlockKind {
     /// Text for the reader.
     Text {
         /// The text.
@@ -169,34 +169,39 @@ impl Message {
 }
 
 impl Block {
-    fn begin(start: Start, raw: &RawValue) -> Self {
+    fn begin(start: BlockStart, raw: &RawValue) -> Self {
         let kind = match start {
-            Start::Text { text, citations: _ } => {
-                Kind::Text { text: JsonString::new(&text), citations: citations(raw) }
+            BlockStart::Text { text, citations: _ } => {
+                BlockKind::Text { text: JsonString::new(&text), citations: citations(raw) }
             }
-            Start::Thinking { thinking, signature } => Kind::Thinking {
+            BlockStart::Thinking { thinking, signature } => BlockKind::Thinking {
                 thinking: JsonString::new(&thinking),
                 signature: JsonString::new(&signature),
             },
-            Start::RedactedThinking { data } => Kind::RedactedThinking { data },
-            Start::ToolUse { id, name } => {
+            BlockStart::RedactedThinking { data } => BlockKind::RedactedThinking { data },
+            BlockStart::ToolUse { id, name } => {
                 let given = whole_input(raw).map(|input| JsonString::new(input.get()));
-                Kind::ToolUse { id, name, arguments: given.unwrap_or_default() }
+                BlockKind::ToolUse { id, name, arguments: given.unwrap_or_default() }
             }
-            Start::ServerToolUse | Start::Unknown => Kind::Other { input: JsonString::default() },
+            BlockStart::ServerToolUse | BlockStart::Unknown => {
+                BlockKind::Other { input: JsonString::default() }
+            }
         };
         Self { kind, start: Raw::new(raw), added: Vec::new() }
     }
 
     fn push(&mut self, delta: Delta<'_>) {
         match (&mut self.kind, delta) {
-            (Kind::Text { text, .. }, Delta::Text(more)) => text.push(more),
-            (Kind::Text { citations, .. }, Delta::Citation(more)) => {
+            (BlockKind::Text { text, .. }, Delta::Text(more)) => text.push(more),
+            (BlockKind::Text { citations, .. }, Delta::Citation(more)) => {
                 citations.0.push(Raw::new(more));
             }
-            (Kind::Thinking { thinking, .. }, Delta::Thinking(more)) => thinking.push(more),
-            (Kind::Thinking { signature, .. }, Delta::Signature(more)) => signature.push(more),
-            (Kind::ToolUse { arguments: input, .. } | Kind::Other { input }, Delta::Json(more)) => {
+            (BlockKind::Thinking { thinking, .. }, Delta::Thinking(more)) => thinking.push(more),
+            (BlockKind::Thinking { signature, .. }, Delta::Signature(more)) => signature.push(more),
+            (
+                BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input },
+                Delta::Json(more),
+            ) => {
                 input.push(more);
             }
             (_, Delta::Unknown(delta)) => self.add(delta),
@@ -221,7 +226,7 @@ impl Block {
     }
 
     fn end(mut self) -> Self {
-        if let Kind::ToolUse { arguments, .. } = &mut self.kind
+        if let BlockKind::ToolUse { arguments, .. } = &mut self.kind
             && arguments.is_empty()
         {
             *arguments = JsonString::new("{}");
@@ -252,18 +257,18 @@ impl Serialize for Block {
             block.set(name, Raw::of(&text));
         }
         match &self.kind {
-            Kind::Text { text, citations } => {
+            BlockKind::Text { text, citations } => {
                 block.set("text", Raw::of(text));
                 if !citations.0.is_empty() {
                     block.set("citations", Raw::of(&citations.0));
                 }
             }
-            Kind::Thinking { thinking, signature } => {
+            BlockKind::Thinking { thinking, signature } => {
                 block.set("thinking", Raw::of(thinking));
                 block.set("signature", Raw::of(signature));
             }
-            Kind::RedactedThinking { .. } => {}
-            Kind::ToolUse { arguments: input, .. } | Kind::Other { input } => {
+            BlockKind::RedactedThinking { .. } => {}
+            BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input } => {
                 // One that was cut short is no object, and Anthropic takes nothing else.
                 if let Some(input) = input.decode()
                     && serde_json::from_str::<Map<String, Value>>(&input).is_ok()

@@ -20,7 +20,7 @@ pub struct Request {
     /// Text blocks.
     pub system: Vec<ContentBlock>,
     /// Oldest first.
-    pub messages: Vec<Message>,
+    pub messages: Vec<RequestMessage>,
     /// What the model may call.
     pub tools: Vec<Tool>,
     /// Which of them it may or must call.
@@ -157,7 +157,7 @@ pub enum Role {
 
 /// One turn, or a part of one: consecutive messages of one role are combined upstream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Message {
+pub struct RequestMessage {
     /// Who speaks.
     pub role: Role,
     /// What is said.
@@ -392,7 +392,7 @@ pub enum ToolChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Breakpoint {
     /// The block.
-    pub at: Place,
+    pub at: BlockPosition,
     /// For how long.
     pub ttl: Ttl,
 }
@@ -400,7 +400,7 @@ pub struct Breakpoint {
 /// A block of a request. Ordered as the prompt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum BlockPosition {
     /// A tool's definition.
     Tool(usize),
     /// A block of the system prompt.

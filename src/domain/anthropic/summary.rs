@@ -2,7 +2,7 @@
 //! not be sealed as part of a whole answer, or every repeat would fail on it.
 
 use super::{
-    event::{Block, Delta, ErrorBody, Event, Stop, StreamError, parse},
+    event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse},
     usage::Usage,
 };
 use crate::domain::{
@@ -18,7 +18,7 @@ pub struct StreamSummary {
     model: Option<String>,
     stop: Stop,
     usage: Usage,
-    said: Said,
+    said: ContentSeen,
     used_server_tools: bool,
     error: Option<ErrorBody>,
     ended: bool,
@@ -29,7 +29,7 @@ pub struct StreamSummary {
 
 /// What has been said so far, from nothing to an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Said {
+enum ContentSeen {
     #[default]
     Nothing,
     /// Something, which is billed; but thinking alone is no answer.
@@ -39,16 +39,16 @@ enum Said {
 }
 
 impl StreamSummary {
-    fn says(&mut self, said: Said) {
+    fn says(&mut self, said: ContentSeen) {
         self.said = self.said.max(said);
     }
 
     /// Reads one event, with its blank line. Once there is content, a delta that is framed as Anthropic frames
     /// them says nothing that is counted, and most events are deltas: it is passed over.
     pub fn read(&mut self, event: &[u8]) -> Result<(), StreamError> {
-        match framed_delta(event) {
-            Some(Framed::Text) if self.said == Said::Answer => return Ok(()),
-            Some(Framed::Other) if self.said > Said::Nothing => return Ok(()),
+        match known_delta(event) {
+            Some(DeltaKind::Text) if self.said == ContentSeen::Answer => return Ok(()),
+            Some(DeltaKind::Other) if self.said > ContentSeen::Nothing => return Ok(()),
             _ => {}
         }
         match parse(&sse::parse(event))? {
@@ -73,14 +73,14 @@ impl StreamSummary {
             Event::MessageStop => self.ended = true,
             Event::BlockDelta { index, delta } => {
                 if delta.says_something() {
-                    self.says(Said::Something);
+                    self.says(ContentSeen::Something);
                 }
                 match delta {
                     Delta::Text(text) => {
                         let mut said = JsonString::default();
                         said.push(text);
                         if !said.is_blank() {
-                            self.says(Said::Answer);
+                            self.says(ContentSeen::Answer);
                         }
                     }
                     Delta::Signature(more) => {
@@ -97,25 +97,25 @@ impl StreamSummary {
         Ok(())
     }
 
-    fn begin(&mut self, index: usize, block: &Block) {
+    fn begin(&mut self, index: usize, block: &BlockStart) {
         self.says(match block {
-            Block::Text { text, .. } if text.is_empty() => Said::Nothing,
-            Block::Text { text, .. } if !text.trim().is_empty() => Said::Answer,
-            Block::Thinking { thinking, .. } if thinking.is_empty() => Said::Nothing,
-            Block::ToolUse { .. } => Said::Answer,
-            _ => Said::Something,
+            BlockStart::Text { text, .. } if text.is_empty() => ContentSeen::Nothing,
+            BlockStart::Text { text, .. } if !text.trim().is_empty() => ContentSeen::Answer,
+            BlockStart::Thinking { thinking, .. } if thinking.is_empty() => ContentSeen::Nothing,
+            BlockStart::ToolUse { .. } => ContentSeen::Answer,
+            _ => ContentSeen::Something,
         });
         match block {
-            Block::ToolUse { id, .. } => {
+            BlockStart::ToolUse { id, .. } => {
                 self.refs.push(AnswerRef::call(id));
             }
-            Block::Thinking { signature, .. } => {
+            BlockStart::Thinking { signature, .. } => {
                 self.signatures.push((index, JsonString::new(signature)));
             }
-            Block::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
-            Block::Text { .. } | Block::ServerToolUse | Block::Unknown => {}
+            BlockStart::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
+            BlockStart::Text { .. } | BlockStart::ServerToolUse | BlockStart::Unknown => {}
         }
-        self.used_server_tools |= matches!(block, Block::ServerToolUse);
+        self.used_server_tools |= matches!(block, BlockStart::ServerToolUse);
     }
 
     /// The model that answered, once it began to.
@@ -159,7 +159,7 @@ impl StreamSummary {
             fast: self.usage.speed.as_deref() == Some("fast"),
             us_only: self.usage.inference_geo.as_deref() == Some("us"),
             // A refusal is billed only when something had been said (`claude-models.json`, `_meta.rules.refusal`).
-            free: self.stop_reason() == Some("refusal") && self.said == Said::Nothing,
+            free: self.stop_reason() == Some("refusal") && self.said == ContentSeen::Nothing,
         }
     }
 
@@ -188,13 +188,13 @@ impl StreamSummary {
     pub fn is_good(&self) -> bool {
         self.ended
             && self.error.is_none()
-            && self.said == Said::Answer
+            && self.said == ContentSeen::Answer
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
     }
 }
 
 /// A delta that can be passed over.
-enum Framed {
+enum DeltaKind {
     /// Of text.
     Text,
     /// Of thinking, or of what a tool is called with.
@@ -203,16 +203,16 @@ enum Framed {
 
 /// Whether these are the bytes of a delta of text, thinking or input from its name to its closing brace; what is
 /// between is not looked at.
-fn framed_delta(event: &[u8]) -> Option<Framed> {
+fn known_delta(event: &[u8]) -> Option<DeltaKind> {
     const FRAME: &[u8] =
         b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
     let rest = event.strip_prefix(FRAME)?;
     let index = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let delta = rest[index..].strip_prefix(b",\"delta\":{\"type\":\"")?;
     let framed = if delta.starts_with(b"text_delta\"") {
-        Framed::Text
+        DeltaKind::Text
     } else if delta.starts_with(b"thinking_delta\"") || delta.starts_with(b"input_json_delta\"") {
-        Framed::Other
+        DeltaKind::Other
     } else {
         return None;
     };
@@ -227,7 +227,7 @@ mod tests {
     const TEXT: &str = r#"{"type":"text","text":""}"#;
 
     /// An answer of these blocks, each with its deltas.
-    fn tally(blocks: &[(&str, &[&str])]) -> StreamSummary {
+    fn summary(blocks: &[(&str, &[&str])]) -> StreamSummary {
         let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
         let mut events = vec![event(
             "message_start",
@@ -247,11 +247,11 @@ mod tests {
         let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}"#;
         events.push(event("message_delta", stop));
         events.push(event("message_stop", r#"{"type":"message_stop"}"#));
-        let mut tally = StreamSummary::default();
+        let mut summary = StreamSummary::default();
         for event in events {
-            tally.read(event.as_bytes()).unwrap();
+            summary.read(event.as_bytes()).unwrap();
         }
-        tally
+        summary
     }
 
     #[test]
@@ -267,9 +267,9 @@ mod tests {
             (true, vec![(THINKING, &[thought][..]), (TEXT, &[blank, said, blank][..])]),
             (true, vec![(r#"{"type":"tool_use","id":"t","name":"f"}"#, &[][..])]),
         ] {
-            let tally = tally(&blocks);
-            assert_eq!(tally.is_servable(), servable, "{blocks:?}");
-            assert!(tally.said > Said::Nothing, "all of it is billed: {blocks:?}");
+            let summary = summary(&blocks);
+            assert_eq!(summary.is_servable(), servable, "{blocks:?}");
+            assert!(summary.said > ContentSeen::Nothing, "all of it is billed: {blocks:?}");
         }
     }
 
@@ -282,8 +282,8 @@ mod tests {
             r#"{"signature":"QB\u003d","type":"signature_delta"}"#,
         ];
         let whole = r#"{"type":"thinking","thinking":"","signature":"whole"}"#;
-        let mut tally = tally(&[(THINKING, &pieces), (THINKING, &[thought]), (whole, &[])]);
+        let mut summary = summary(&[(THINKING, &pieces), (THINKING, &[thought]), (whole, &[])]);
         let named = ["Eq/QB=", "whole"].map(AnswerRef::signature);
-        assert_eq!(tally.take_refs(), named);
+        assert_eq!(summary.take_refs(), named);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::response::{Annotation, FunctionCall, ReasoningDetail, ToolCall};
+use super::response::{Annotation, ReasoningDetail, ResponseFunctionCall, ResponseToolCall};
 
 /// Thinking.
 #[derive(Debug, Serialize)]
@@ -22,18 +22,18 @@ pub struct AnnotationsDelta {
 #[derive(Debug, Serialize)]
 pub struct FunctionCallDelta {
     /// Its name.
-    pub function_call: FunctionCall,
+    pub function_call: ResponseFunctionCall,
 }
 
 /// A call begins.
 #[derive(Debug, Serialize)]
 pub struct ToolCallsDelta {
-    tool_calls: [Indexed<ToolCall>; 1],
+    tool_calls: [Indexed<ResponseToolCall>; 1],
 }
 
 impl ToolCallsDelta {
     /// The call number `index`.
-    pub fn of(index: usize, call: ToolCall) -> Self {
+    pub fn of(index: usize, call: ResponseToolCall) -> Self {
         Self { tool_calls: [Indexed { index, more: call }] }
     }
 }

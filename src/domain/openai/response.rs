@@ -30,7 +30,7 @@ pub struct Choice {
     /// Always 0.
     pub index: u32,
     /// What was said.
-    pub message: Message,
+    pub message: ResponseMessage,
     /// Never given by Anthropic.
     pub logprobs: Option<()>,
     /// Why it stopped.
@@ -39,7 +39,7 @@ pub struct Choice {
 
 /// What was said.
 #[derive(Debug, Serialize)]
-pub struct Message {
+pub struct ResponseMessage {
     /// Always `assistant`.
     pub role: &'static str,
     /// Null when there are only tool calls.
@@ -57,10 +57,10 @@ pub struct Message {
     pub annotations: Vec<Annotation>,
     /// In order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<ToolCall>,
+    pub tool_calls: Vec<ResponseToolCall>,
     /// The first call, for a client that knows no tools.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub function_call: Option<FunctionCall>,
+    pub function_call: Option<ResponseFunctionCall>,
 }
 
 /// A block of thinking, as OpenRouter and Open WebUI have it. Those with the same `index` are parts of one block.
@@ -131,7 +131,7 @@ pub struct UrlCitation {
 
 /// A call of one of the client's tools.
 #[derive(Debug, Serialize)]
-pub struct ToolCall {
+pub struct ResponseToolCall {
     /// Echoed in the message that answers it.
     pub id: String,
     /// What was called, with what.
@@ -146,37 +146,37 @@ pub enum Called {
     /// A function, with an object.
     Function {
         /// Which one, with what.
-        function: FunctionCall,
+        function: ResponseFunctionCall,
     },
     /// A custom tool, with a text.
     Custom {
         /// Which one, with what.
-        custom: CustomCall,
+        custom: ResponseCustomCall,
     },
 }
 
 /// A custom tool's call.
 #[derive(Debug, Serialize)]
-pub struct CustomCall {
+pub struct ResponseCustomCall {
     /// The tool.
     pub name: String,
     /// What it is given.
     pub input: String,
 }
 
-impl ToolCall {
+impl ResponseToolCall {
     /// A call of a function.
     pub fn function(id: String, name: String, arguments: JsonString) -> Self {
-        Self { id, called: Called::Function { function: FunctionCall { name, arguments } } }
+        Self { id, called: Called::Function { function: ResponseFunctionCall { name, arguments } } }
     }
 
     /// A call of a custom tool.
     pub fn custom(id: String, name: String, input: String) -> Self {
-        Self { id, called: Called::Custom { custom: CustomCall { name, input } } }
+        Self { id, called: Called::Custom { custom: ResponseCustomCall { name, input } } }
     }
 
     /// The call as it was told before there were tools.
-    pub fn into_function(self) -> Option<FunctionCall> {
+    pub fn into_function(self) -> Option<ResponseFunctionCall> {
         match self.called {
             Called::Function { function } => Some(function),
             Called::Custom { .. } => None,
@@ -186,7 +186,7 @@ impl ToolCall {
 
 /// Which function, with what.
 #[derive(Debug, Serialize)]
-pub struct FunctionCall {
+pub struct ResponseFunctionCall {
     /// The function.
     pub name: String,
     /// JSON in a string.

@@ -24,7 +24,7 @@ impl<'de> Deserialize<'de> for Tool {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(expecting = "a tool, which is an object with `type` and `function`")]
-        struct Fields {
+        struct ToolFields {
             #[serde(default, rename = "type")]
             kind: Option<String>,
             #[serde(default)]
@@ -42,8 +42,16 @@ impl<'de> Deserialize<'de> for Tool {
             #[serde(default)]
             cache_control: Option<Value>,
         }
-        let Fields { kind, function, custom, name, description, parameters, strict, cache_control } =
-            Fields::deserialize(deserializer)?;
+        let ToolFields {
+            kind,
+            function,
+            custom,
+            name,
+            description,
+            parameters,
+            strict,
+            cache_control,
+        } = ToolFields::deserialize(deserializer)?;
         let flat = name.map(|name| Function {
             name,
             description,

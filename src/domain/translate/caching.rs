@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::{context::Occasion, instructions::CONTINUE, note::Notes};
 use crate::domain::{
-    anthropic::{Breakpoint, ContentBlock, Place, RequestMessage, Role, Source, Tool, Ttl},
+    anthropic::{
+        BlockPosition, Breakpoint, ContentBlock, Request, RequestMessage, Role, Source, Ttl,
+    },
     catalog::Model,
     openai::{self, Part},
 };
@@ -24,62 +26,57 @@ const BYTES_A_TOKEN: usize = 2;
 /// the next turn it takes it out again.
 const RETRIEVAL: &str = "### Task:\nRespond to the user query using the provided context";
 
-/// What there is to be cached.
-pub(super) struct Prompt<'a> {
-    pub(super) tools: &'a [Tool],
-    pub(super) system: &'a [ContentBlock],
-    pub(super) messages: &'a [RequestMessage],
-    /// Where the client wants it, in instructions and messages.
-    pub(super) marks: Vec<Breakpoint>,
-}
-
-/// Where the prompt is to be cached: at most four places, in the order of the prompt.
+/// The breakpoints of a translated request: at most four, in the order of the prompt. `marks` are the client's own, on
+/// instructions and messages.
 pub(super) fn breakpoints(
     request: &openai::Request,
-    prompt: &Prompt<'_>,
+    translated: &Request,
+    marks: Vec<Breakpoint>,
     rules: &Model,
     occasion: Occasion,
     notes: &mut Notes,
 ) -> Vec<Breakpoint> {
     let given = request.tools.as_deref().unwrap_or_default();
     // Tools are translated one to one; a search of the web comes after them.
-    let mut marks: Vec<Breakpoint> = (0..prompt.tools.len().min(given.len()))
-        .filter_map(|at| Some(Breakpoint { at: Place::Tool(at), ttl: of_tool(&given[at])? }))
+    let mut all: Vec<Breakpoint> = (0..translated.tools.len().min(given.len()))
+        .filter_map(|at| {
+            Some(Breakpoint { at: BlockPosition::Tool(at), ttl: of_tool(&given[at])? })
+        })
         .collect();
-    marks.extend(&prompt.marks);
-    if !marks.is_empty() {
-        return in_bounds(marks, notes);
+    all.extend(marks);
+    if !all.is_empty() {
+        return in_bounds(all, notes);
     }
     let options = request.prompt_cache_options.as_ref();
     let is_explicit = options.and_then(|options| options.get("mode")?.as_str()) == Some("explicit");
     let ttl = wanted_ttl(request, notes);
-    if is_explicit || occasion == Occasion::Task || is_short(prompt, rules) {
+    if is_explicit || occasion == Occasion::Task || is_short(translated, rules) {
         return Vec::new();
     }
-    places(prompt, occasion).into_iter().map(|at| Breakpoint { at, ttl }).collect()
+    positions(translated, occasion).into_iter().map(|at| Breakpoint { at, ttl }).collect()
 }
 
 /// Moves marks on when an instruction is put before the others.
 pub(super) fn move_on(marks: &mut [Breakpoint]) {
     for mark in marks {
-        if let Place::System(at) = &mut mark.at {
+        if let BlockPosition::System(at) = &mut mark.at {
             *at += 1;
         }
     }
 }
 
-/// The places to cache where the client says nothing.
-fn places(prompt: &Prompt<'_>, occasion: Occasion) -> Vec<Place> {
-    let Prompt { tools, system, messages, marks: _ } = *prompt;
-    let mut places = Vec::with_capacity(MOST);
-    places.extend(tools.len().checked_sub(1).map(Place::Tool));
-    places.extend(system.iter().rposition(is_cacheable).map(Place::System));
+/// The blocks to mark where the client marks none.
+fn positions(request: &Request, occasion: Occasion) -> Vec<BlockPosition> {
+    let Request { tools, system, messages, .. } = request;
+    let mut positions = Vec::with_capacity(MOST);
+    positions.extend(tools.len().checked_sub(1).map(BlockPosition::Tool));
+    positions.extend(system.iter().rposition(is_cacheable).map(BlockPosition::System));
     let is_of = |role| move |message: &RequestMessage| message.role == role;
     let goes_on = occasion == Occasion::Chat
         || !tools.is_empty()
         || messages.iter().any(is_of(Role::Assistant));
     if !goes_on {
-        return places;
+        return positions;
     }
     let last_user = messages.iter().rposition(is_of(Role::User));
     let last_stable = last_user.and_then(|last| match stability(&messages[last]) {
@@ -88,7 +85,7 @@ fn places(prompt: &Prompt<'_>, occasion: Occasion) -> Vec<Place> {
         // The answer before it will be longer by then.
         Stability::Vanishes => messages[..last].iter().rposition(is_of(Role::User)),
     });
-    let Some(last_stable) = last_stable else { return places };
+    let Some(last_stable) = last_stable else { return positions };
     // Where the request before this one ended: what the user said in a row counts as one.
     let before = messages[..=last_stable]
         .iter()
@@ -96,9 +93,9 @@ fn places(prompt: &Prompt<'_>, occasion: Occasion) -> Vec<Place> {
         .and_then(|answer| messages[..answer].iter().rposition(is_of(Role::User)));
     for message in before.into_iter().chain([last_stable]) {
         let block = messages[message].content.iter().rposition(is_cacheable);
-        places.extend(block.map(|block| Place::Message { message, block }));
+        positions.extend(block.map(|block| BlockPosition::Message { message, block }));
     }
-    places
+    positions
 }
 
 /// What becomes of a message in the next turn.
@@ -125,14 +122,14 @@ fn stability(message: &RequestMessage) -> Stability {
 }
 
 /// Whether the whole prompt is surely shorter than what Anthropic caches.
-fn is_short(prompt: &Prompt<'_>, rules: &Model) -> bool {
+fn is_short(request: &Request, rules: &Model) -> bool {
     let enough = usize::try_from(rules.min_cacheable_tokens)
         .unwrap_or(usize::MAX)
         .saturating_mul(BYTES_A_TOKEN);
-    let blocks = prompt.messages.iter().flat_map(|message| &message.content);
-    let texts = prompt.system.iter().chain(blocks).map(size);
+    let blocks = request.messages.iter().flat_map(|message| &message.content);
+    let texts = request.system.iter().chain(blocks).map(size);
     // Tools are only written where the texts do not suffice.
-    let sizes = texts.chain(prompt.tools.iter().map(json_size));
+    let sizes = texts.chain(request.tools.iter().map(json_size));
     let mut sum = 0_usize;
     for size in sizes {
         sum = sum.saturating_add(size);
@@ -258,10 +255,15 @@ pub(super) fn take_marks(
     notes: &mut Notes,
 ) -> Vec<Breakpoint> {
     let mut marks = Vec::new();
-    take(system, &mut |block, ttl| marks.push(Breakpoint { at: Place::System(block), ttl }), notes);
+    take(
+        system,
+        &mut |block, ttl| marks.push(Breakpoint { at: BlockPosition::System(block), ttl }),
+        notes,
+    );
     for (message, RequestMessage { content, .. }) in messages.iter_mut().enumerate() {
-        let mut found =
-            |block, ttl| marks.push(Breakpoint { at: Place::Message { message, block }, ttl });
+        let mut found = |block, ttl| {
+            marks.push(Breakpoint { at: BlockPosition::Message { message, block }, ttl })
+        };
         take(content, &mut found, notes);
     }
     marks
@@ -350,9 +352,9 @@ fn in_bounds(mut marks: Vec<Breakpoint>, notes: &mut Notes) -> Vec<Breakpoint> {
 }
 
 const fn is_tool(mark: &Breakpoint) -> bool {
-    matches!(mark.at, Place::Tool(_))
+    matches!(mark.at, BlockPosition::Tool(_))
 }
 
 const fn is_message(mark: &Breakpoint) -> bool {
-    matches!(mark.at, Place::Message { .. })
+    matches!(mark.at, BlockPosition::Message { .. })
 }

@@ -3,13 +3,13 @@
 /// Takes a fence off a text that comes in pieces. A text without one passes unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Unfence {
-    state: State,
+    state: FenceState,
     /// What cannot be given away yet.
     held: String,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum FenceState {
     /// Whether there is a fence is not known yet.
     #[default]
     Beginning,
@@ -27,29 +27,29 @@ impl Unfence {
     /// Takes a piece and gives what can be given.
     pub(super) fn push(&mut self, piece: &str) -> String {
         self.held.push_str(piece);
-        if self.state == State::Beginning {
+        if self.state == FenceState::Beginning {
             let text = self.held.trim_start();
             if text.starts_with(FENCE) {
                 // The fence's line, `json` and all, ends with the line.
                 let Some(line) = text.find('\n') else { return String::new() };
                 self.held = text[line + 1..].to_owned();
-                self.state = State::Fenced;
+                self.state = FenceState::Fenced;
             } else if FENCE.starts_with(text) {
                 return String::new();
             } else {
-                self.state = State::Bare;
+                self.state = FenceState::Bare;
             }
         }
         match self.state {
-            State::Beginning => String::new(),
-            State::Over => {
+            FenceState::Beginning => String::new(),
+            FenceState::Over => {
                 self.held.clear();
                 String::new()
             }
-            State::Bare => std::mem::take(&mut self.held),
-            State::Fenced => {
+            FenceState::Bare => std::mem::take(&mut self.held),
+            FenceState::Fenced => {
                 if let Some(end) = closing_line(&self.held) {
-                    self.state = State::Over;
+                    self.state = FenceState::Over;
                     self.held.truncate(end);
                     return std::mem::take(&mut self.held).trim_end().to_owned();
                 }
@@ -64,8 +64,8 @@ impl Unfence {
     pub(super) fn finish(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
         match self.state {
-            State::Beginning | State::Bare => held,
-            State::Fenced | State::Over => String::new(),
+            FenceState::Beginning | FenceState::Bare => held,
+            FenceState::Fenced | FenceState::Over => String::new(),
         }
     }
 }

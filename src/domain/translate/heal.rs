@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{instructions, note::Note};
 use crate::domain::anthropic::{
-    ContentBlock, Format, Place, Request, Role, Thinking, Tool, ToolChoice,
+    BlockPosition, ContentBlock, Format, Request, Role, Thinking, Tool, ToolChoice,
 };
 
 /// What is done to a request.
@@ -216,7 +216,7 @@ fn leave_out_thinking(request: &mut Request) {
     }
     messages.retain(|message| !message.content.is_empty());
     // Blocks are counted otherwise now.
-    request.breakpoints.retain(|mark| !matches!(mark.at, Place::Message { .. }));
+    request.breakpoints.retain(|mark| !matches!(mark.at, BlockPosition::Message { .. }));
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    completion::tell,
+    completion::render,
     context::{Original, Originals},
     form::{CUSTOM_INPUT, Form},
     note::Notes,
-    thinking::Plan,
+    thinking::ThinkingPlan,
     tools,
 };
 use crate::domain::{
@@ -33,7 +33,7 @@ pub(super) struct History<'a> {
     pub(super) catalog: &'a Catalog,
     /// The model that is asked now: thinking means nothing to another.
     pub(super) model: &'a str,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a ThinkingPlan,
 }
 
 /// What a request names of earlier answers: by a call's id, or else by a signature.
@@ -103,7 +103,7 @@ pub fn said(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
 
 /// Whether the message says what Claude said and the client was told.
 fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
-    let told = tell(original.blocks.clone(), form);
+    let told = render(original.blocks.clone(), form);
     let text = text(message);
     // Open WebUI trims what it keeps, and may put the pieces on lines of their own.
     let is_same_text =

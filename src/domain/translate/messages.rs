@@ -20,7 +20,7 @@ use crate::domain::{
 
 /// Instructions and conversation.
 #[derive(Debug)]
-pub(super) struct Prompt {
+pub(super) struct Conversation {
     pub(super) system: Vec<ContentBlock>,
     /// Begins with the user; ends with the user or instructions, or with an answer to be continued.
     pub(super) messages: Vec<RequestMessage>,
@@ -29,25 +29,25 @@ pub(super) struct Prompt {
 }
 
 /// The conversation as a model with these rules takes it, for an answer of this format.
-pub(super) fn prompt(
+pub(super) fn conversation(
     given: &[openai::Message],
     history: &History<'_>,
     rules: &Model,
     format: Option<&Format>,
     notes: &mut Notes,
-) -> Result<Prompt, Error> {
+) -> Result<Conversation, Error> {
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
     let mut system = Vec::new();
     for (at, message) in given[..leading].iter().enumerate() {
         system.extend(blocks(at, message, notes)?);
     }
-    let mut turns = Turns {
+    let mut turns = ConversationBuilder {
         rules,
         history,
         written: Vec::with_capacity(given.len() + 1 - leading),
         calls: Vec::new(),
         since: Vec::new(),
-        ids: tools::Ids::default(),
+        ids: tools::ToolUseIds::default(),
         notes,
     };
     for (at, message) in given.iter().enumerate().skip(leading) {
@@ -74,7 +74,7 @@ pub(super) fn prompt(
     let marks = caching::take_marks(&mut system, &mut messages, notes);
     let prefill = rules.prefill && format.is_none() && !history.plan.is_on();
     end(&mut messages, prefill, notes);
-    Ok(Prompt { system, messages, marks })
+    Ok(Conversation { system, messages, marks })
 }
 
 /// Sees to it that the conversation ends as the model takes it.
@@ -96,19 +96,19 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
 }
 
 /// The conversation so far.
-struct Turns<'a, 'n> {
+struct ConversationBuilder<'a, 'n> {
     rules: &'a Model,
     history: &'a History<'a>,
     written: Vec<RequestMessage>,
     /// What the last turn of the assistant called.
-    calls: Vec<tools::Call<'a>>,
+    calls: Vec<tools::PendingCall<'a>>,
     /// What was said to the assistant since, its calls' results aside; never empty blocks.
     since: Vec<(Role, Vec<ContentBlock>)>,
-    ids: tools::Ids,
+    ids: tools::ToolUseIds,
     notes: &'n mut Notes,
 }
 
-impl<'a> Turns<'a, '_> {
+impl<'a> ConversationBuilder<'a, '_> {
     fn take(&mut self, at: usize, message: &'a openai::Message) -> Result<(), Error> {
         if message.name.is_some() && message.role != openai::Role::Function {
             self.notes.once(|| format!("messages[{at}].name"), "names of speakers are left out");
@@ -160,7 +160,7 @@ impl<'a> Turns<'a, '_> {
             self.notes.once(|| format!("messages[{at}]"), "a blank message is left out");
             return Ok(());
         }
-        if !self.since.is_empty() || self.calls.iter().any(tools::Call::is_answered) {
+        if !self.since.is_empty() || self.calls.iter().any(tools::PendingCall::is_answered) {
             self.close_gap();
         }
         let restored = self.history.restore(message);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     note::{Error, Notes},
-    thinking::{Limit, Plan},
+    thinking::{Limit, ThinkingPlan},
 };
 use crate::domain::{
     anthropic::{self, Metadata},
@@ -57,7 +57,7 @@ pub(super) struct Sampling {
 /// out, so that saying them makes no difference, neither to the cache key nor to the version.
 pub(super) fn sampling(
     request: &openai::Request,
-    plan: &Plan,
+    plan: &ThinkingPlan,
     rules: &Model,
     notes: &mut Notes,
 ) -> Result<Sampling, Error> {

@@ -50,8 +50,7 @@ pub struct Translated {
 pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Translated, Error> {
     let Context { catalog, aliases, occasion, originals } = context;
     let mut notes = Notes::default();
-    let alias::Applied { request, system: instructions } =
-        alias::apply(request, aliases, *occasion, &mut notes);
+    let (request, instructions) = alias::apply(request, aliases, *occasion, &mut notes);
     let request = &*request;
     let model = model(&request.model, &mut notes)?;
     let rules = catalog.rules(&model);
@@ -59,24 +58,23 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let limit = parameters::limit(request, catalog.get(&model), rules, &mut notes)?;
     let stop_sequences = parameters::stop_sequences(request.stop.as_ref(), &mut notes);
     let mut allowance = Allowance::default();
-    let format::Shape { format, instruction: shape, text } =
-        format::shape(request, &mut allowance, &mut notes)?;
+    let format::AnswerFormat { format, instruction: format_instruction, code_fence } =
+        format::answer_format(request, &mut allowance, &mut notes)?;
     let tools::Definitions { mut tools, forms } =
         tools::definitions(request, &mut allowance, &mut notes)?;
     tools.extend(search::asked(request, &tools, rules, &mut notes));
-    let tools::Choice { choice: mut tool_choice, instruction } =
-        tools::choice(request, &tools, rules, &mut notes)?;
+    let (mut tool_choice, instruction) = tools::choice(request, &tools, rules, &mut notes)?;
     let calls = if tools::is_old_form(request) { Calls::FunctionCall } else { Calls::ToolCalls };
     // Open WebUI shows no `refusal`.
     let refusal = if *occasion == Occasion::Chat { Refusal::Text } else { Refusal::Field };
-    let form = Form { text, tools: forms, calls, refusal };
+    let form = Form { code_fence, tools: forms, calls, refusal };
     let mut plan =
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
     let sampling = parameters::sampling(request, &plan, rules, &mut notes)?;
     let history = History { originals, form: &form, catalog, model: &model, plan: &plan };
-    let messages::Prompt { mut system, mut messages, mut marks } =
-        messages::prompt(&request.messages, &history, rules, format.as_ref(), &mut notes)?;
-    system.extend(shape.map(ContentBlock::text));
+    let messages::Conversation { mut system, messages, mut marks } =
+        messages::conversation(&request.messages, &history, rules, format.as_ref(), &mut notes)?;
+    system.extend(format_instruction.map(ContentBlock::text));
     if let Some(instructions) = instructions {
         system.insert(0, ContentBlock::text(instructions));
         caching::move_on(&mut marks);
@@ -85,42 +83,34 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
         tools = tools::stubs(&messages, &mut notes);
         tool_choice = (!tools.is_empty()).then_some(ToolChoice::None);
     }
-    // Before anything is appended for this one turn: it will not be there in the next.
-    let breakpoints = caching::breakpoints(
-        request,
-        &caching::Prompt { tools: &tools, system: &system, messages: &messages, marks },
-        rules,
-        *occasion,
-        &mut notes,
-    );
+    let mut translated = anthropic::Request {
+        model: model.into_owned(),
+        system,
+        messages,
+        tools,
+        tool_choice,
+        stop_sequences,
+        ..anthropic::Request::default()
+    };
+    // Before the instruction for this turn is appended: the next turn will not have it.
+    translated.breakpoints =
+        caching::breakpoints(request, &translated, marks, rules, *occasion, &mut notes);
     let mut betas = Vec::new();
-    thinking::settle(&mut plan, &messages, &mut betas, &mut notes);
+    thinking::settle(&mut plan, &translated.messages, &mut betas, &mut notes);
+    translated.max_tokens = plan.max_tokens;
+    translated.thinking = plan.thinking;
+    translated.output_config = anthropic::OutputConfig { effort: plan.effort, format };
     if let Some(instruction) = instruction {
-        instructions::append_to_last_user(&mut messages, instruction);
+        instructions::append_to_last_user(&mut translated.messages, instruction);
     }
-    let service_tier = parameters::service_tier(request.service_tier.as_deref(), &mut notes);
-    let metadata = parameters::metadata(request, &mut notes);
-    leave_out(request, &mut notes);
+    translated.service_tier = parameters::service_tier(request.service_tier.as_deref(), &mut notes);
+    translated.metadata = parameters::metadata(request, &mut notes);
+    note_left_out(request, &mut notes);
     let parameters::Sampling { temperature, top_p, top_k } = sampling;
     let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
+    let request = Arc::new(anthropic::Request { temperature, top_p, top_k, ..translated });
     Ok(Translated {
-        request: Arc::new(anthropic::Request {
-            model: model.into_owned(),
-            max_tokens: plan.max_tokens,
-            thinking: plan.thinking,
-            output_config: anthropic::OutputConfig { effort: plan.effort, format },
-            system,
-            messages,
-            tools,
-            tool_choice,
-            stop_sequences,
-            temperature,
-            top_p,
-            top_k,
-            service_tier,
-            metadata,
-            breakpoints,
-        }),
+        request,
         form,
         version: if samples { Version::V20230601 } else { Version::V20261021 },
         betas,
@@ -175,7 +165,7 @@ fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
 
 /// Notes what has no counterpart and does no harm. Takes the request apart with no `..`, so that a new field does not
 /// compile until someone has said what becomes of it.
-fn leave_out(request: &openai::Request, notes: &mut Notes) {
+fn note_left_out(request: &openai::Request, notes: &mut Notes) {
     let openai::Request {
         model: _,
         messages: _,

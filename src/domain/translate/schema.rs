@@ -1,4 +1,4 @@
-//! JSON schemas as Anthropic can hold an answer to them (`reference/anthropic-api.md` §1.4): a subset of JSON Schema.
+//! JSON schemas as Anthropic can restrict an answer to them (`reference/anthropic-api.md` §1.4): a subset of JSON Schema.
 //!
 //! What the subset lacks and only narrows a value (`minimum`, `maxLength`, …) is told in the description, as
 //! Anthropic's own SDKs do. What it cannot express at all is [`Unsupported`], and the caller says so.
@@ -15,7 +15,7 @@ use self::references::References;
 
 /// A schema within the subset, and how much of a request's allowance it takes.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Held {
+pub(super) struct RestrictedSchema {
     pub(super) schema: Value,
     /// Properties that need not be there.
     optional: usize,
@@ -27,18 +27,18 @@ pub(super) struct Held {
     closed: bool,
 }
 
-impl Held {
+impl RestrictedSchema {
     /// What to note of it.
     pub(super) fn changes(&self) -> impl Iterator<Item = &'static str> {
-        let told = "keywords that Claude cannot be held to are told in the descriptions";
-        let closed = "objects get no properties but those that are named";
+        let told = "keywords that cannot be enforced are moved to the descriptions";
+        let closed = "objects are restricted to the properties that are named";
         [(self.told, told), (self.closed, closed)]
             .into_iter()
             .filter_map(|(changed, what)| changed.then_some(what))
     }
 }
 
-/// Why an answer cannot be held to a schema.
+/// Why an answer cannot be restricted to a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unsupported {
     #[error("it is recursive")]
@@ -90,28 +90,29 @@ pub(super) struct Allowance {
 
 impl Allowance {
     /// The schema of the answer, which comes before those of tools.
-    pub(super) fn format(&mut self, schema: &Value) -> Result<Held, Unsupported> {
-        let held = hold(schema)?;
-        self.take(&held)?;
-        Ok(held)
+    pub(super) fn format(&mut self, schema: &Value) -> Result<RestrictedSchema, Unsupported> {
+        let restricted = restrict(schema)?;
+        self.take(&restricted)?;
+        Ok(restricted)
     }
 
     /// The parameters of a strict tool: an object, not a choice among several (§1.5).
-    pub(super) fn tool(&mut self, schema: &Value) -> Result<Held, Unsupported> {
-        let held = hold(schema)?;
-        if held.schema["type"] != "object" {
+    pub(super) fn tool(&mut self, schema: &Value) -> Result<RestrictedSchema, Unsupported> {
+        let restricted = restrict(schema)?;
+        if restricted.schema["type"] != "object" {
             return Err(Unsupported::Choice);
         }
         if self.tools == MOST_STRICT_TOOLS {
             return Err(Unsupported::StrictTools);
         }
-        self.take(&held)?;
+        self.take(&restricted)?;
         self.tools += 1;
-        Ok(held)
+        Ok(restricted)
     }
 
-    fn take(&mut self, held: &Held) -> Result<(), Unsupported> {
-        let (optional, unions) = (self.optional + held.optional, self.unions + held.unions);
+    fn take(&mut self, restricted: &RestrictedSchema) -> Result<(), Unsupported> {
+        let (optional, unions) =
+            (self.optional + restricted.optional, self.unions + restricted.unions);
         if optional > MOST_OPTIONAL {
             return Err(Unsupported::Optional);
         }
@@ -124,8 +125,8 @@ impl Allowance {
 }
 
 /// The schema within the subset; its keys keep their order.
-fn hold(schema: &Value) -> Result<Held, Unsupported> {
-    let mut walk = Walk {
+fn restrict(schema: &Value) -> Result<RestrictedSchema, Unsupported> {
+    let mut rewriter = Rewriter {
         references: References::of(schema),
         done: BTreeMap::new(),
         active: vec!["#".to_owned()],
@@ -138,23 +139,23 @@ fn hold(schema: &Value) -> Result<Held, Unsupported> {
     };
     // A root that is only a reference is written out: tools need an object there.
     let mut root = match schema {
-        Value::Object(root) if root.contains_key("$ref") => walk.written_out(root)?,
-        other => walk.place(other)?,
+        Value::Object(root) if root.contains_key("$ref") => rewriter.written_out(root)?,
+        other => rewriter.place(other)?,
     };
     if let Some(root) = root.as_object_mut() {
         for list in references::LISTS {
-            let definitions = walk.references.in_order(list, &walk.done);
+            let definitions = rewriter.references.in_order(list, &rewriter.done);
             if !definitions.is_empty() {
                 root.insert(list.to_owned(), Value::Object(definitions));
             }
         }
     }
-    let Walk { optional, unions, told, closed, .. } = walk;
-    Ok(Held { schema: root, optional, unions, told, closed })
+    let Rewriter { optional, unions, told, closed, .. } = rewriter;
+    Ok(RestrictedSchema { schema: root, optional, unions, told, closed })
 }
 
 /// A schema while it is rewritten.
-struct Walk<'a> {
+struct Rewriter<'a> {
     references: References<'a>,
     /// The definitions that are used, rewritten; by their pointer.
     done: BTreeMap<String, Value>,
@@ -205,7 +206,7 @@ const REFUSED: [&str; 8] = [
     "$recursiveRef",
 ];
 
-impl Walk<'_> {
+impl Rewriter<'_> {
     /// A schema at any place.
     fn place(&mut self, given: &Value) -> Result<Value, Unsupported> {
         let given = match given {

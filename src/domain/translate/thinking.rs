@@ -1,9 +1,9 @@
 //! Whether and how hard the model thinks (`reference/anthropic-api.md` §1.2, §1.3, §9.2). What a client asks for in any
 //! of the ways that clients have is turned into what the model takes; the catalog says what that is.
 
-mod wanted;
+mod requested;
 
-use self::wanted::{How, Wanted, wanted};
+use self::requested::{ThinkingMode, ThinkingOptions, requested};
 use super::{
     context::Occasion,
     note::{Error, Notes},
@@ -28,13 +28,13 @@ const ROOM_TO_THINK: u32 = 4096;
 
 /// What the model is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct ThinkingPlan {
     pub(super) thinking: Option<Thinking>,
     pub(super) effort: Option<Effort>,
     pub(super) max_tokens: u32,
 }
 
-impl Plan {
+impl ThinkingPlan {
     /// Whether thinking of earlier turns belongs into the request.
     pub(super) fn takes_blocks(&self) -> bool {
         !matches!(self.thinking, None | Some(Thinking::Disabled))
@@ -63,51 +63,53 @@ pub(super) fn plan(
     choice: Option<&ToolChoice>,
     rules: &Model,
     notes: &mut Notes,
-) -> Result<Plan, Error> {
-    let wanted = match (occasion, wanted(request, notes)?) {
-        (Occasion::Task, wanted) => {
-            if matches!(wanted, Wanted::On(_)) {
+) -> Result<ThinkingPlan, Error> {
+    let mode = match (occasion, requested(request, notes)?) {
+        (Occasion::Task, mode) => {
+            if matches!(mode, ThinkingMode::On(_)) {
                 notes.add("reasoning_effort", "is left out, because background calls do not think");
             }
-            Wanted::Off
+            ThinkingMode::Off
         }
-        (_, wanted) => wanted,
+        (_, mode) => mode,
     };
     let (Limit::Given(max_tokens) | Limit::Model(max_tokens)) = limit;
     let is_small = matches!(limit, Limit::Given(limit) if limit <= SMALL_LIMIT);
     let forced = matches!(choice, Some(ToolChoice::Any { .. } | ToolChoice::Tool { .. }));
-    let quiet = Plan { thinking: None, effort: None, max_tokens };
+    let quiet = ThinkingPlan { thinking: None, effort: None, max_tokens };
     let off = || off(rules, quiet);
-    let mut plan = match wanted {
-        Wanted::Unsaid if !rules.thinks_by_default => quiet,
-        Wanted::Unsaid if forced => {
+    let mut plan = match mode {
+        ThinkingMode::Unspecified if !rules.thinks_by_default => quiet,
+        ThinkingMode::Unspecified if forced => {
             notes.add(
                 "tool_choice",
                 "thinking is turned off, because a call that must be made excludes it",
             );
             off()
         }
-        Wanted::Unsaid if is_small => {
+        ThinkingMode::Unspecified if is_small => {
             let what = "thinking is turned off, or kept short where it cannot be, because it counts \
                         against so small a limit";
             notes.add("max_tokens", what);
             off()
         }
-        Wanted::Unsaid => Plan { thinking: Some(adaptive(Display::Summarized)), ..quiet },
-        Wanted::Off => {
+        ThinkingMode::Unspecified => {
+            ThinkingPlan { thinking: Some(adaptive(Display::Summarized)), ..quiet }
+        }
+        ThinkingMode::Off => {
             let plan = off();
             if let Some(what) = what_remains(plan, rules) {
                 notes.add("reasoning_effort", what);
             }
             plan
         }
-        Wanted::On(how) if forced => {
+        ThinkingMode::On(options) if forced => {
             let what = "thinking is left out, because a call that must be made excludes it";
             notes.add("reasoning_effort", what);
-            // How hard to try is another matter.
-            Plan { effort: how.effort, ..off() }
+            // ThinkingOptions hard to try is another matter.
+            ThinkingPlan { effort: options.effort, ..off() }
         }
-        Wanted::On(how) => on(how, request, quiet, rules, notes),
+        ThinkingMode::On(options) => on(options, request, quiet, rules, notes),
     };
     if occasion == Occasion::Task
         && what_remains(plan, rules).is_some()
@@ -127,8 +129,14 @@ pub(super) fn plan(
 }
 
 /// To think, in the mode that the model takes.
-fn on(how: How, request: &openai::Request, quiet: Plan, rules: &Model, notes: &mut Notes) -> Plan {
-    let How { effort, budget, manual, display } = how;
+fn on(
+    options: ThinkingOptions,
+    request: &openai::Request,
+    quiet: ThinkingPlan,
+    rules: &Model,
+    notes: &mut Notes,
+) -> ThinkingPlan {
+    let ThinkingOptions { effort, budget, manual, display } = options;
     let manual = match (accepts(rules, "adaptive"), accepts(rules, "enabled")) {
         (false, true) => true,
         (true, true) => manual,
@@ -144,7 +152,7 @@ fn on(how: How, request: &openai::Request, quiet: Plan, rules: &Model, notes: &m
             notes.add("thinking.budget_tokens", what);
         }
         let effort = effort.or_else(|| budget.map(effort_of));
-        return Plan { thinking: Some(adaptive(display)), effort, ..quiet };
+        return ThinkingPlan { thinking: Some(adaptive(display)), effort, ..quiet };
     }
     let effort = effort.or_else(|| budget.is_none().then_some(Effort::High));
     let Some(budget_tokens) = fit(budget, effort, quiet.max_tokens) else {
@@ -163,11 +171,11 @@ fn on(how: How, request: &openai::Request, quiet: Plan, rules: &Model, notes: &m
     }
     let thinking = Thinking::Enabled { budget_tokens, display, block_binding: None };
     let effort = effort.filter(|_| request.reasoning_effort.is_some());
-    Plan { thinking: Some(thinking), effort, ..quiet }
+    ThinkingPlan { thinking: Some(thinking), effort, ..quiet }
 }
 
 /// What a model thinks all the same that is told not to; `None` if it does not.
-fn what_remains(plan: Plan, rules: &Model) -> Option<&'static str> {
+fn what_remains(plan: ThinkingPlan, rules: &Model) -> Option<&'static str> {
     match plan.thinking {
         Some(Thinking::BetweenTools) => {
             Some("this model stops thinking but between calls of tools")
@@ -180,18 +188,22 @@ fn what_remains(plan: Plan, rules: &Model) -> Option<&'static str> {
 }
 
 /// Not to think, or as little as the model can.
-fn off(rules: &Model, quiet: Plan) -> Plan {
+fn off(rules: &Model, quiet: ThinkingPlan) -> ThinkingPlan {
     if !rules.thinks_by_default {
         quiet
     } else if accepts(rules, "disabled") {
-        Plan { thinking: Some(Thinking::Disabled), ..quiet }
+        ThinkingPlan { thinking: Some(Thinking::Disabled), ..quiet }
     } else if accepts(rules, "between_tools") {
-        Plan { thinking: Some(Thinking::BetweenTools), ..quiet }
+        ThinkingPlan { thinking: Some(Thinking::BetweenTools), ..quiet }
     } else if rules.forced_tools {
         // A forced call excludes thinking that is asked for, also where it cannot be turned off.
-        Plan { effort: Some(Effort::Low), ..quiet }
+        ThinkingPlan { effort: Some(Effort::Low), ..quiet }
     } else {
-        Plan { thinking: Some(adaptive(Display::Omitted)), effort: Some(Effort::Low), ..quiet }
+        ThinkingPlan {
+            thinking: Some(adaptive(Display::Omitted)),
+            effort: Some(Effort::Low),
+            ..quiet
+        }
     }
 }
 
@@ -243,7 +255,7 @@ fn nearest(wanted: Effort, rules: &Model, notes: &mut Notes) -> Option<Effort> {
 
 /// Fits the plan to the conversation: what thinking of earlier turns there is decides what can be asked for.
 pub(super) fn settle(
-    plan: &mut Plan,
+    plan: &mut ThinkingPlan,
     messages: &[RequestMessage],
     betas: &mut Vec<&'static str>,
     notes: &mut Notes,

@@ -1,8 +1,8 @@
-//! Schemas of a value: its type, and what its type is held to.
+//! Schemas of a value: its type, and what its type is restricted to.
 
 use serde_json::{Map, Value, json};
 
-use super::{KINDS, Unsupported, Walk, annotate};
+use super::{KINDS, Rewriter, Unsupported, annotate};
 
 /// The formats of strings that are enforced (§1.4).
 const FORMATS: [&str; 10] =
@@ -26,7 +26,7 @@ const SIGNS: [(&str, &[&str]); 4] = [
     ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
 ];
 
-impl Walk<'_> {
+impl Rewriter<'_> {
     /// A schema without references and choices.
     pub(super) fn value(
         &mut self,

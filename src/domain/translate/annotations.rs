@@ -7,7 +7,7 @@ use crate::domain::{
 
 /// Counts what has been said, and keeps the citations of the block that is being said.
 #[derive(Debug, Default)]
-pub(super) struct Cited {
+pub(super) struct AnnotationBuilder {
     /// Code points so far, as OpenAI counts them.
     length: usize,
     /// Where the block began.
@@ -15,7 +15,7 @@ pub(super) struct Cited {
     pages: Vec<Citation>,
 }
 
-impl Cited {
+impl AnnotationBuilder {
     /// A block of text begins.
     pub(super) fn begin(&mut self) {
         self.block = self.length;
