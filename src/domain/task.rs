@@ -1,11 +1,11 @@
-//! Open WebUI's background calls, told by what they say. Its header box names each (`X-OWUI-Task`); without it nothing
-//! but the prompt tells a title from a chat (`reference/open-webui.md` §3, §4).
+//! Recognition of Open WebUI's background tasks by their prompts, for connections without the header `X-OWUI-Task`
+//! (`reference/open-webui.md` §3, §4).
 //!
-//! A prompt that an administrator rewrote is not recognised, and then is answered as any chat: dearer, not wrong.
+//! A prompt that an administrator rewrote is not recognized, and is answered like a chat: more expensive, but not wrong.
 
 use super::openai::{Content, Message, Request, Role};
 
-/// How the calls of one task begin.
+/// The prompt by which a task is recognized.
 struct TaskPrompt {
     /// Open WebUI's word for it.
     task: &'static str,
@@ -16,20 +16,20 @@ struct TaskPrompt {
     streams: Streams,
 }
 
-/// Whether the answer may be asked for as a stream.
+/// The ways in which Open WebUI asks for the answer.
 #[derive(PartialEq, Eq)]
 enum Streams {
     Never,
-    /// As the chat does that it belongs to.
+    /// As the chat to which it belongs.
     Maybe,
 }
 
-/// A task whose only message begins so, and which is not streamed.
+/// The prompt of a task with one message and without a stream.
 const fn begins(task: &'static str, user: &'static str) -> TaskPrompt {
     TaskPrompt { task, system: None, user, streams: Streams::Never }
 }
 
-/// All that Open WebUI has. Whole first lines: a question about a document begins with `### Task:`, too.
+/// The prompts of all tasks: whole first lines, because a question about a document also begins with `### Task:`.
 const PROMPTS: &[TaskPrompt] = &[
     begins("title_generation", "### Task:\nGenerate a concise title summarizing the chat history."),
     begins(
@@ -107,7 +107,7 @@ pub fn recognise(request: &Request) -> Option<&'static str> {
     PROMPTS.iter().find(fits).map(|prompt| prompt.task)
 }
 
-/// What a message of this role says, if it is text alone.
+/// The text of a message of this role; `None` for content in parts.
 fn text(message: &Message, role: Role) -> Option<&str> {
     match &message.content {
         Some(Content::Text(text)) if message.role == role => Some(text.trim_start()),

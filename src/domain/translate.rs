@@ -1,4 +1,4 @@
-//! The one place that sees both dialects.
+//! Translation between the two dialects: the only module that knows both.
 
 mod again;
 mod alias;

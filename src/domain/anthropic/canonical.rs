@@ -14,11 +14,11 @@ use crate::domain::{
 /// A request in a frame (all but the messages) and a chain of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanonicalRequest {
-    /// What is kept: each text as it goes upstream, but for what does not change the answer.
+    /// The texts as they go upstream, without the fields that do not change the answer.
     pub chain: Chain,
-    /// The same for all requests that mean the same, whatever the order of keys in schemas and arguments.
+    /// Equal for all requests of one meaning, whatever the order of keys in schemas and arguments.
     pub digest: Hash,
-    /// Where `cache_control` goes, in the order of the texts.
+    /// Blocks that get `cache_control`, in the order of the texts.
     marks: Vec<CacheMark>,
     /// `metadata`, as JSON.
     metadata: Option<Vec<u8>>,
@@ -27,7 +27,7 @@ pub struct CanonicalRequest {
 /// A block that ends a part of the prompt to be cached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CacheMark {
-    /// Which message; `None`: the frame.
+    /// The position of the message; `None` for the frame.
     node: Option<usize>,
     /// The offset of the block's closing brace.
     at: usize,

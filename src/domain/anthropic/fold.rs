@@ -15,40 +15,40 @@ use crate::domain::{
     sse,
 };
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug, Default)]
 pub struct Message {
     /// The model that answered.
     pub model: String,
     /// In order, those of unknown kinds too.
     pub content: Vec<Block>,
-    /// Why it stopped.
+    /// The reason why the answer ended.
     pub stop: Stop,
-    /// What it used since it was last continued.
+    /// Usage since the last pause.
     pub usage: Usage,
-    /// What it used before.
+    /// Tokens before the last pause.
     pub earlier: Tokens,
 }
 
 /// A content block, whole. As JSON it is Anthropic's, with all the fields that it came with.
 #[derive(Debug, Clone)]
 pub struct Block {
-    /// What is read of it.
+    /// The fields that are read.
     pub kind: BlockKind,
     /// As it began.
     start: Raw,
-    /// What deltas of unknown kinds added, by the field that it was added to.
+    /// Text of deltas of unknown kinds, by field.
     added: Vec<(String, JsonString)>,
 }
 
-/// What is read of a content block.
+/// The fields of a content block that are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlockKind {
     /// Text for the reader.
     Text {
         /// The text.
         text: JsonString,
-        /// What it stands on.
+        /// Citations.
         citations: Citations,
     },
     /// Thinking, or a summary of it.
@@ -74,22 +74,22 @@ pub enum BlockKind {
     },
     /// Anything else: a tool that Anthropic runs, its results, kinds of a later version.
     Other {
-        /// What deltas added to its input, if any did.
+        /// Input that came in deltas.
         input: JsonString,
     },
 }
 
-/// What a text stands on.
+/// Citations of a text.
 #[derive(Debug, Clone, Default)]
 pub struct Citations(Vec<Raw>);
 
 impl Citations {
-    /// Whether it stands on nothing but itself.
+    /// True if there are no citations.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Those that can be read.
+    /// The citations that can be read.
     pub fn iter(&self) -> impl Iterator<Item = Citation> {
         self.0.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok())
     }
@@ -209,7 +209,7 @@ impl Block {
         }
     }
 
-    /// What a delta of a later version says is taken as all known ones are to be taken: a string goes on with the
+    /// Adds a delta of an unknown kind, as all known ones are added: a string continues the
     /// field of its name.
     fn add(&mut self, delta: &RawValue) {
         let fields = Object::parse(delta.get()).unwrap_or_default();

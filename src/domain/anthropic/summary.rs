@@ -1,5 +1,5 @@
-//! What the ledger wants to know of an answer, and whether it is one: an event that no reader could make sense of must
-//! not be sealed as part of a whole answer, or every repeat would fail on it.
+//! A summary of a stream for the ledger. It also checks the stream: an event that no reader can parse must not be sealed
+//! as part of a complete answer, or every repeat would fail on it.
 
 use super::{
     event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse},
@@ -12,13 +12,13 @@ use crate::domain::{
     sse,
 };
 
-/// Counts along while an answer comes in.
+/// A running summary of an incoming answer.
 #[derive(Debug, Default)]
 pub struct StreamSummary {
     model: Option<String>,
     stop: Stop,
     usage: Usage,
-    said: ContentSeen,
+    content: ContentSeen,
     used_server_tools: bool,
     error: Option<ErrorBody>,
     ended: bool,
@@ -27,34 +27,34 @@ pub struct StreamSummary {
     signatures: Vec<(usize, JsonString)>,
 }
 
-/// What has been said so far, from nothing to an answer.
+/// The content seen so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum ContentSeen {
     #[default]
     Nothing,
-    /// Something, which is billed; but thinking alone is no answer.
+    /// Something that is billed, such as thinking.
     Something,
-    /// Text, or a call.
+    /// Text or a call.
     Answer,
 }
 
 impl StreamSummary {
-    fn says(&mut self, said: ContentSeen) {
-        self.said = self.said.max(said);
+    fn see(&mut self, content: ContentSeen) {
+        self.content = self.content.max(content);
     }
 
-    /// Reads one event, with its blank line. Once there is content, a delta that is framed as Anthropic frames
-    /// them says nothing that is counted, and most events are deltas: it is passed over.
+    /// Reads one event, with its blank line. Most events are deltas, and after the first content they add nothing to the
+    /// summary: those that [`known_delta`] recognizes are then skipped.
     pub fn read(&mut self, event: &[u8]) -> Result<(), StreamError> {
         match known_delta(event) {
-            Some(DeltaKind::Text) if self.said == ContentSeen::Answer => return Ok(()),
-            Some(DeltaKind::Other) if self.said > ContentSeen::Nothing => return Ok(()),
+            Some(DeltaKind::Text) if self.content == ContentSeen::Answer => return Ok(()),
+            Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => return Ok(()),
             _ => {}
         }
         match parse(&sse::parse(event))? {
             Event::Ping | Event::Unknown => {}
             Event::Error(error) => self.error = Some(error),
-            // The first, and only the first, is the beginning.
+            // There is one `message_start`.
             Event::MessageStart(_) if self.model.is_some() => return Err(StreamError::OutOfOrder),
             Event::MessageStart(start) => {
                 for (index, block) in start.blocks().enumerate() {
@@ -73,14 +73,14 @@ impl StreamSummary {
             Event::MessageStop => self.ended = true,
             Event::BlockDelta { index, delta } => {
                 if delta.says_something() {
-                    self.says(ContentSeen::Something);
+                    self.see(ContentSeen::Something);
                 }
                 match delta {
                     Delta::Text(text) => {
                         let mut said = JsonString::default();
                         said.push(text);
                         if !said.is_blank() {
-                            self.says(ContentSeen::Answer);
+                            self.see(ContentSeen::Answer);
                         }
                     }
                     Delta::Signature(more) => {
@@ -98,7 +98,7 @@ impl StreamSummary {
     }
 
     fn begin(&mut self, index: usize, block: &BlockStart) {
-        self.says(match block {
+        self.see(match block {
             BlockStart::Text { text, .. } if text.is_empty() => ContentSeen::Nothing,
             BlockStart::Text { text, .. } if !text.trim().is_empty() => ContentSeen::Answer,
             BlockStart::Thinking { thinking, .. } if thinking.is_empty() => ContentSeen::Nothing,
@@ -123,17 +123,17 @@ impl StreamSummary {
         self.model.as_deref().filter(|model| !model.is_empty())
     }
 
-    /// Whether an answer began.
+    /// True once the answer began.
     pub const fn began(&self) -> bool {
         self.model.is_some()
     }
 
-    /// Whether it stopped only to be continued.
+    /// True if the answer paused and is to be continued.
     pub fn is_paused(&self) -> bool {
         self.stop.is_pause()
     }
 
-    /// Why it stopped, in Anthropic's words.
+    /// Anthropic's `stop_reason`.
     pub fn stop_reason(&self) -> Option<&str> {
         self.stop.stop_reason.as_deref()
     }
@@ -143,7 +143,7 @@ impl StreamSummary {
         self.error.as_ref()
     }
 
-    /// Whether `message_stop` came. A stream that ends without it was cut, although SDKs accept it silently.
+    /// True after `message_stop`. A stream that ends without it was cut, although SDKs accept it silently.
     pub const fn ended(&self) -> bool {
         self.ended
     }
@@ -159,16 +159,16 @@ impl StreamSummary {
             fast: self.usage.speed.as_deref() == Some("fast"),
             us_only: self.usage.inference_geo.as_deref() == Some("us"),
             // A refusal is billed only when something had been said (`claude-models.json`, `_meta.rules.refusal`).
-            free: self.stop_reason() == Some("refusal") && self.said == ContentSeen::Nothing,
+            free: self.stop_reason() == Some("refusal") && self.content == ContentSeen::Nothing,
         }
     }
 
-    /// Whether more is billed than the tokens say.
+    /// True if more is billed than the tokens account for.
     pub fn costs_more(&self) -> bool {
         self.usage.leaves_out()
     }
 
-    /// What the next turn may name of this answer.
+    /// References by which a later request can name this answer.
     pub fn take_refs(&mut self) -> Vec<AnswerRef> {
         let signatures = std::mem::take(&mut self.signatures);
         let signatures = signatures.iter().filter(|(_, signature)| !signature.is_empty());
@@ -178,31 +178,31 @@ impl StreamSummary {
         refs
     }
 
-    /// Whether the answer may be served again (design §5): as [`Self::is_good`], and of Claude's own.
+    /// True if the answer may be served again (design §5): it is [`Self::is_good`], and no server tool was used.
     pub fn is_servable(&self) -> bool {
         self.is_good() && !self.used_server_tools
     }
 
-    /// Whether it is whole, with something said, and ended because it was done. It may rest on what Anthropic's own
-    /// tools found.
+    /// True for a complete answer with content that ended by itself. It may have used Anthropic's own
+    /// tools.
     pub fn is_good(&self) -> bool {
         self.ended
             && self.error.is_none()
-            && self.said == ContentSeen::Answer
+            && self.content == ContentSeen::Answer
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
     }
 }
 
-/// A delta that can be passed over.
+/// A delta that can be skipped.
 enum DeltaKind {
-    /// Of text.
+    /// Text.
     Text,
-    /// Of thinking, or of what a tool is called with.
+    /// Thinking, or the input of a tool.
     Other,
 }
 
-/// Whether these are the bytes of a delta of text, thinking or input from its name to its closing brace; what is
-/// between is not looked at.
+/// Recognizes a delta of text, thinking or input by its first and last bytes. The bytes
+/// between are not read.
 fn known_delta(event: &[u8]) -> Option<DeltaKind> {
     const FRAME: &[u8] =
         b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
@@ -269,7 +269,7 @@ mod tests {
         ] {
             let summary = summary(&blocks);
             assert_eq!(summary.is_servable(), servable, "{blocks:?}");
-            assert!(summary.said > ContentSeen::Nothing, "all of it is billed: {blocks:?}");
+            assert!(summary.content > ContentSeen::Nothing, "all of it is billed: {blocks:?}");
         }
     }
 

@@ -11,7 +11,7 @@ pub struct ReasoningDelta<'a> {
     pub reasoning_details: [&'a ReasoningDetail; 1],
 }
 
-/// What the text stands on.
+/// Sources of the text.
 #[derive(Debug, Serialize)]
 pub struct AnnotationsDelta {
     /// In order.
@@ -45,7 +45,7 @@ pub struct CustomInputDelta {
 }
 
 impl CustomInputDelta {
-    /// Of the call number `index`.
+    /// The input of the call number `index`.
     pub fn of(index: usize, input: String) -> Self {
         Self { tool_calls: [Indexed { index, more: Custom { custom: Input { input } } }] }
     }

@@ -1,5 +1,5 @@
-//! A request for an alias as one for the model behind it. The alias says what the request leaves open, and bounds it;
-//! the rest of the translation knows nothing of aliases.
+//! Aliases: a request for an alias becomes one for its model. The alias sets what the request leaves open, and limits it;
+//! the rest of the translation does not know aliases.
 
 use std::borrow::Cow;
 
@@ -14,8 +14,8 @@ use crate::domain::{
     openai,
 };
 
-/// Replaces an alias by its model and its settings. Returns the request and the alias's instructions, which stand before
-/// those of the client; apart from its messages, so that errors and notes number those as the client does.
+/// Replaces an alias by its model and its settings. Returns the request and the alias's instructions, which go before
+/// those of the client. They are separate, so that errors and notes number messages as the client does.
 ///
 /// A background task wants a few words for the program itself, so it gets neither the alias's instructions nor its
 /// effort and search.
@@ -57,8 +57,8 @@ pub(super) fn apply<'a>(
     (Cow::Owned(request), system.as_deref())
 }
 
-/// Asks a background task of `model`, which may be an alias, whatever the chat's model. But answers merged into one are
-/// for a person, who chose the model.
+/// Routes a background task to `model`, which may be an alias. Merged answers (MOA) keep their model, because they are
+/// for a person, who chose it.
 pub fn route(request: &mut openai::Request, task: &str, model: Option<&str>) -> Option<Note> {
     let model =
         model.filter(|model| *model != request.model && task != "moa_response_generation")?;
@@ -67,7 +67,7 @@ pub fn route(request: &mut openai::Request, task: &str, model: Option<&str>) -> 
     Some(Note { field: "model".to_owned(), what })
 }
 
-/// Sets the limit where there is none, and lowers one that is above `most`.
+/// Sets the limit if there is none, and lowers it to `most`.
 fn limit(request: &mut openai::Request, most: u32, notes: &mut Notes) {
     let openai::Request { max_tokens, max_completion_tokens, .. } = request;
     if max_tokens.is_none() && max_completion_tokens.is_none() {
@@ -86,7 +86,7 @@ fn limit(request: &mut openai::Request, most: u32, notes: &mut Notes) {
     }
 }
 
-/// In any of the ways in which clients do (§9.1).
+/// True if the request sets thinking or effort in any of the ways that clients use (§9.1).
 fn says_how_to_think(request: &openai::Request) -> bool {
     let extra = |name| request.extra.get(name).is_some_and(|value| !value.is_null());
     let effort = request.extra.get("output_config").and_then(|config| config.get("effort"));

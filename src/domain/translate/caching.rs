@@ -1,9 +1,9 @@
-//! Where the prompt is to be cached upstream (`reference/anthropic-api.md` §1.7, §9.1). Clients of OpenAI need not ask
-//! for it, Anthropic's must: so it is asked for here, unless the client marks places itself.
+//! Breakpoints for prompt caching (`reference/anthropic-api.md` §1.7, §9.1). OpenAI caches prompts without being asked,
+//! Anthropic does not, so breakpoints are set here, unless the client sets its own.
 //!
-//! A mark pays if the next request begins with the same bytes up to it. So it stands on the last block that the next
-//! turn will still have, and the turn before is marked again, where the last request wrote what this one reads:
-//! Anthropic looks back from a mark over twenty blocks only, and a loop of tools may add more.
+//! A breakpoint pays off if the next request begins with the same bytes up to it. So the last breakpoint stands on the
+//! last block that the next turn will still have, and another where the previous request had its last: Anthropic looks
+//! back over twenty blocks only, and a loop of tool calls may add more.
 
 use serde_json::Value;
 
@@ -16,11 +16,11 @@ use crate::domain::{
     openai::{self, Part},
 };
 
-/// So many marks are allowed.
+/// Maximum number of breakpoints.
 const MOST: usize = 4;
-/// So many of them may stand on tools and instructions: each caches all that is before it.
+/// Maximum on tools and instructions together: each breakpoint caches everything before it.
 const MOST_OF_FRAME: usize = 2;
-/// The fewest bytes of text that a token may have, to be sure that a prompt is short.
+/// Lower bound for the bytes of text in a token.
 const BYTES_A_TOKEN: usize = 2;
 /// The beginning of the prompt into which Open WebUI puts what it found in files (`reference/open-webui.md` §2). In
 /// the next turn it takes it out again.
@@ -56,7 +56,7 @@ pub(super) fn breakpoints(
     positions(translated, occasion).into_iter().map(|at| Breakpoint { at, ttl }).collect()
 }
 
-/// Moves marks on when an instruction is put before the others.
+/// Shifts breakpoints on instructions by one.
 pub(super) fn move_on(marks: &mut [Breakpoint]) {
     for mark in marks {
         if let BlockPosition::System(at) = &mut mark.at {
@@ -98,12 +98,12 @@ fn positions(request: &Request, occasion: Occasion) -> Vec<BlockPosition> {
     positions
 }
 
-/// What becomes of a message in the next turn.
+/// The expected state of a message in the next turn.
 enum Stability {
     Stays,
-    /// It will say something else.
+    /// Its content will change.
     Changes,
-    /// It was put there for this turn alone.
+    /// It exists for this turn only.
     Vanishes,
 }
 
@@ -121,7 +121,7 @@ fn stability(message: &RequestMessage) -> Stability {
     }
 }
 
-/// Whether the whole prompt is surely shorter than what Anthropic caches.
+/// True if the prompt is certainly shorter than the minimum that Anthropic caches.
 fn is_short(request: &Request, rules: &Model) -> bool {
     let enough = usize::try_from(rules.min_cacheable_tokens)
         .unwrap_or(usize::MAX)
@@ -140,9 +140,9 @@ fn is_short(request: &Request, rules: &Model) -> bool {
     true
 }
 
-/// Bytes of text, or as many as are worth its tokens at least.
+/// Size of a block in bytes of text.
 fn size(block: &ContentBlock) -> usize {
-    /// How many tokens a picture or a document has is not known here: enough.
+    /// The tokens of an image or a document are not known here; it counts as enough.
     const UNKNOWN: usize = usize::MAX;
     match block {
         ContentBlock::Text { text } => text.len(),
@@ -163,12 +163,12 @@ fn json_size<T: serde::Serialize>(value: &T) -> usize {
     serde_json::to_string(value).map_or(0, |text| text.len())
 }
 
-/// Whether Anthropic takes a mark on it: thinking may have none (§1.7).
+/// True for a block that may have a breakpoint; thinking may not (§1.7).
 fn is_cacheable(block: &ContentBlock) -> bool {
     !block.is_thinking() && !matches!(block, ContentBlock::CacheMark(_))
 }
 
-/// The client's mark on a part, in OpenAI's words or in Anthropic's.
+/// The client's mark on a part, in OpenAI's or in Anthropic's form.
 pub(super) fn of_part(part: &Part) -> Option<Ttl> {
     let explicit = part
         .prompt_cache_breakpoint
@@ -196,7 +196,7 @@ fn of_mark(mark: &Value) -> Ttl {
     mark.get("ttl").and_then(Value::as_str).map_or(Ttl::FiveMinutes, ttl)
 }
 
-/// How long the client wants the whole prompt cached.
+/// The lifetime that the client wants for the whole prompt.
 fn wanted_ttl(request: &openai::Request, notes: &mut Notes) -> Ttl {
     let options = request.prompt_cache_options.as_ref();
     for (field, wanted) in [
@@ -231,7 +231,7 @@ fn ttl(wanted: &str) -> Ttl {
     if seconds.is_some_and(|seconds| seconds > 300) { Ttl::OneHour } else { Ttl::FiveMinutes }
 }
 
-/// Puts a client's mark behind the blocks it came after, so that it stays with them wherever they go.
+/// Appends a client's mark after its blocks, so that it moves with them.
 pub(super) fn mark(
     role: openai::Role,
     ttl: Option<Ttl>,
@@ -248,7 +248,7 @@ pub(super) fn mark(
     }
 }
 
-/// Takes the client's marks out of instructions and messages again, and says on which blocks they stand.
+/// Removes the client's marks from instructions and messages, and returns them as breakpoints.
 pub(super) fn take_marks(
     system: &mut Vec<ContentBlock>,
     messages: &mut [RequestMessage],
@@ -318,7 +318,7 @@ fn take(content: &mut Vec<ContentBlock>, found: &mut dyn FnMut(usize, Ttl), note
     }
 }
 
-/// The client's marks as Anthropic takes them: at most four, and those of an hour before those of five minutes.
+/// The client's marks within Anthropic's limits: at most four, those of an hour before those of five minutes.
 fn in_bounds(mut marks: Vec<Breakpoint>, notes: &mut Notes) -> Vec<Breakpoint> {
     if marks.len() > MOST {
         let what = "Anthropic takes four marks for prompt caching: the last ones of tools and \

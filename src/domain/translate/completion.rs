@@ -1,4 +1,4 @@
-//! A whole answer for a client that does not stream.
+//! A complete answer for a client that does not stream.
 
 use super::{
     annotations::AnnotationBuilder,
@@ -62,7 +62,7 @@ pub fn completion(
     }
 }
 
-/// What a client is rendered of an answer's blocks.
+/// The content blocks of an answer as a client receives them.
 #[derive(Debug, Default)]
 pub(super) struct RenderedBlocks {
     text: Option<JsonString>,
@@ -90,7 +90,7 @@ impl RenderedBlocks {
     }
 }
 
-/// Tells a client of an answer's blocks.
+/// Renders the blocks of an answer for a client.
 pub(super) fn render(blocks: Vec<anthropic::Block>, form: &Form) -> RenderedBlocks {
     let mut rendered = RenderedBlocks::default();
     let mut fence = (form.code_fence == form::CodeFence::Strip).then(Unfence::default);
@@ -144,7 +144,7 @@ pub(super) fn render(blocks: Vec<anthropic::Block>, form: &Form) -> RenderedBloc
     rendered
 }
 
-/// A text without its fence. One that cannot be decoded has half of a surrogate pair, and is rendered as it is.
+/// A text without its code fence. A text with half of a surrogate pair cannot be decoded, and stays as it is.
 fn unfenced(fence: &mut Unfence, text: &JsonString) -> JsonString {
     text.decode().map_or_else(|| text.clone(), |text| JsonString::new(&fence.push(&text)))
 }

@@ -1,30 +1,30 @@
-//! JSON that was asked for in words may come in a Markdown code fence. A reader of JSON wants it without.
+//! Removal of the Markdown code fence in which Claude may put JSON.
 
-/// Takes a fence off a text that comes in pieces. A text without one passes unchanged.
+/// Removes a code fence from a text that comes in pieces. A text without one stays unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Unfence {
     state: FenceState,
-    /// What cannot be given away yet.
+    /// Text that may belong to a fence.
     held: String,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum FenceState {
-    /// Whether there is a fence is not known yet.
+    /// The text may still begin with a fence.
     #[default]
     Beginning,
-    /// There is one; what may be its end is held back.
+    /// Inside a fence; text that may be its end is held back.
     Fenced,
-    /// There is none.
+    /// The text has no fence.
     Bare,
-    /// There was one, and what comes after it is no part of the JSON.
+    /// After the fence; the rest is not part of the JSON.
     Over,
 }
 
 const FENCE: &str = "```";
 
 impl Unfence {
-    /// Takes a piece and gives what can be given.
+    /// Takes a piece of text, and returns the text that is certain.
     pub(super) fn push(&mut self, piece: &str) -> String {
         self.held.push_str(piece);
         if self.state == FenceState::Beginning {
@@ -60,7 +60,7 @@ impl Unfence {
         }
     }
 
-    /// What is left when the text has ended.
+    /// Returns the rest at the end of the text.
     pub(super) fn finish(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
         match self.state {
@@ -70,7 +70,7 @@ impl Unfence {
     }
 }
 
-/// Where a line begins that closes the fence. No line of JSON begins so: within its strings there are no line ends.
+/// Offset of the line that closes the fence. No line of JSON begins with one: JSON strings have no line breaks.
 fn closing_line(text: &str) -> Option<usize> {
     let mut at = 0;
     text.split_inclusive('\n').find_map(|line| {

@@ -1,7 +1,7 @@
 //! `response_format`: text, JSON, or JSON that fits a schema (`reference/anthropic-api.md` §1.4, §9.1).
 //!
-//! Anthropic enforces schemas of a subset, and has no mode for JSON without a schema. What it does not enforce is
-//! asked for in words, and the code fence that such answers like to come in is taken off.
+//! Anthropic enforces a subset of JSON Schema, and has no mode for JSON without a schema. Anything else is asked for in
+//! words, and the code fence around such answers is removed.
 
 use serde_json::{Map, Value};
 
@@ -36,7 +36,10 @@ pub(super) fn answer_format(
     match given.kind.as_str() {
         "text" => Ok(AnswerFormat::default()),
         "json_object" => {
-            notes.add(FIELD, "Claude has no mode for JSON without a schema; it is asked for JSON");
+            notes.add(
+                FIELD,
+                "Claude has no JSON mode without a schema; it is instructed to answer in JSON",
+            );
             Ok(in_words_only(OBJECT.to_owned()))
         }
         "json_schema" => {
@@ -75,7 +78,7 @@ fn of_schema(
 ) -> Result<AnswerFormat, Error> {
     let schema = match json_schema.get("schema") {
         None | Some(Value::Null) => {
-            notes.add(SCHEMA, "is missing; Claude is asked for any JSON object");
+            notes.add(SCHEMA, "is missing; Claude is instructed to answer with any JSON object");
             return Ok(in_words_only(OBJECT.to_owned()));
         }
         Some(Value::Object(schema)) => schema,

@@ -1,8 +1,8 @@
-//! The conversation: OpenAI's list of messages, which may come in any order, as Anthropic's, which may not
+//! The conversation: OpenAI's messages, which may come in any order, as Anthropic's, which may not
 //! (`reference/anthropic-api.md` §1.6, §9.1 "Messages").
 //!
-//! Between two turns of the assistant lies everything that was said to it. The results of its calls go first, then
-//! the rest in its order. Nothing is moved up to the front: what a longer history begins with stays the same bytes.
+//! Messages between two turns of the assistant are sorted: results of its calls come first, then the rest in its order.
+//! Nothing is moved to the front, so that a longer history begins with the same bytes.
 
 use super::{
     caching,
@@ -24,11 +24,11 @@ pub(super) struct Conversation {
     pub(super) system: Vec<ContentBlock>,
     /// Begins with the user; ends with the user or instructions, or with an answer to be continued.
     pub(super) messages: Vec<RequestMessage>,
-    /// Where the client wants it cached.
+    /// The client's own breakpoints.
     pub(super) marks: Vec<Breakpoint>,
 }
 
-/// The conversation as a model with these rules takes it, for an answer of this format.
+/// Translates the conversation for a model with these rules and an answer of this format.
 pub(super) fn conversation(
     given: &[openai::Message],
     history: &History<'_>,
@@ -57,15 +57,17 @@ pub(super) fn conversation(
     let mut messages = turns.written;
     match messages.first().map(|message| message.role) {
         Some(Role::Assistant) => {
-            notes
-                .add("messages", "the assistant speaks first; a line of the user is put before it");
+            notes.add(
+                "messages",
+                "the assistant speaks first; a message of the user is put before it",
+            );
             messages.insert(0, user(vec![ContentBlock::text(ASSISTANT_OPENS)]));
         }
         Some(_) => {}
         None if leading == given.len() && !system.is_empty() => {
             notes.add(
                 "messages",
-                "there are only instructions; a line of the user is put after them",
+                "there are only instructions; a message of the user is put after them",
             );
             messages.push(user(vec![ContentBlock::text(BEGIN)]));
         }
@@ -77,13 +79,13 @@ pub(super) fn conversation(
     Ok(Conversation { system, messages, marks })
 }
 
-/// Sees to it that the conversation ends as the model takes it.
+/// Adapts the end of the conversation to the model.
 fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
     let Some(RequestMessage { role: Role::Assistant, content }) = messages.last_mut() else {
         return;
     };
     if !prefill {
-        let what = "the model cannot go on from its own words here; it is asked to continue";
+        let what = "this model has no prefill; it is asked to continue its last answer";
         notes.add("messages", what);
         ask_to_continue(messages);
     } else if let Some(ContentBlock::Text { text }) = content.last_mut() {
@@ -95,14 +97,14 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
     }
 }
 
-/// The conversation so far.
+/// The conversation as far as it is translated.
 struct ConversationBuilder<'a, 'n> {
     rules: &'a Model,
     history: &'a History<'a>,
     written: Vec<RequestMessage>,
-    /// What the last turn of the assistant called.
+    /// Calls of the assistant's last turn.
     calls: Vec<tools::PendingCall<'a>>,
-    /// What was said to the assistant since, its calls' results aside; never empty blocks.
+    /// Messages since the assistant's last turn, except results of calls; never empty.
     since: Vec<(Role, Vec<ContentBlock>)>,
     ids: tools::ToolUseIds,
     notes: &'n mut Notes,
@@ -197,7 +199,7 @@ impl<'a> ConversationBuilder<'a, '_> {
         Ok(())
     }
 
-    /// Writes what was said since the last turn of the assistant.
+    /// Appends the results and messages since the last turn of the assistant.
     fn close_gap(&mut self) {
         let results = tools::results(&mut self.calls, self.notes);
         let has_results = !results.is_empty();
@@ -239,7 +241,7 @@ fn is_instruction(role: openai::Role) -> bool {
     matches!(role, openai::Role::System | openai::Role::Developer)
 }
 
-/// Notes what answers of ours and of other providers carry besides text and calls.
+/// Notes fields of earlier answers that are left out.
 fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
     let extras = [("annotations", &message.annotations), ("audio", &message.audio)];
     for (name, value) in extras {
@@ -253,7 +255,7 @@ fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
     }
 }
 
-/// What a message says, without what is blank.
+/// The blocks of a message, except blank ones.
 fn blocks(
     at: usize,
     message: &openai::Message,

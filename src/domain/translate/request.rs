@@ -1,9 +1,7 @@
-//! A request of OpenAI's dialect as one of Anthropic's (`reference/anthropic-api.md` §9.1). Pure and deterministic:
-//! the same request always gives the same bytes, which the cache, the ledger and prompt caching upstream live on.
+//! Translation of a request from OpenAI's dialect to Anthropic's (`reference/anthropic-api.md` §9.1). Pure and
+//! deterministic: the same request always gives the same bytes, on which cache keys, the ledger and prompt caching rely.
 //!
-//! Here is the order of things. Parameters are in `parameters`, how to think in `thinking`, the form of the answer in
-//! `format`, tools in `tools`, web search in `search`, the conversation in `messages`, its pictures and files in
-//! `media`, what the ledger knows of it in `history`, prompt caching in `caching`.
+//! This file has the order of the steps; the steps have files of their own.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -26,23 +24,23 @@ use crate::domain::{
     openai,
 };
 
-/// Longer names are nobody's, and would fill logs and rows.
+/// Maximum length of names in requests, logs and rows.
 const LONGEST_NAME: usize = 256;
-/// So many unknown fields are named.
+/// Maximum number of unknown fields that are named.
 const MOST_UNKNOWN: usize = 20;
 
-/// What goes upstream, and what had to be changed.
+/// A translated request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Translated {
-    /// The body.
+    /// The request body.
     pub request: Arc<anthropic::Request>,
     /// The `anthropic-version` header.
     pub version: Version,
     /// The `anthropic-beta` header's values.
     pub betas: Vec<&'static str>,
-    /// How the client wants its answer.
+    /// The form in which the client wants its answer.
     pub form: Form,
-    /// Everything that was dropped or changed.
+    /// Notes about everything that was dropped or changed.
     pub notes: Vec<Note>,
 }
 
@@ -139,7 +137,7 @@ fn model<'a>(given: &'a str, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
     Ok(model)
 }
 
-/// What Claude cannot do at all. Dropping it would give the client something else than it asked for.
+/// Refuses parameters that Claude cannot honour. Dropping them would change what the client gets.
 fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
     let audio = || request.modalities.iter().flatten().any(|modality| modality != "text");
     let impossible = [
@@ -224,7 +222,7 @@ fn note_left_out(request: &openai::Request, notes: &mut Notes) {
         ("moderation", says_something(moderation)),
     ];
     for (field, _) in harmless.into_iter().filter(|(_, given)| *given) {
-        notes.add(field, "is left out, because Claude has nothing like it");
+        notes.add(field, "is left out, because Claude has no counterpart");
     }
     // These are read above, out of the unknown ones.
     let known = ["top_k", "thinking", "reasoning", "output_config"];
@@ -232,7 +230,7 @@ fn note_left_out(request: &openai::Request, notes: &mut Notes) {
         extra.iter().filter(|(field, value)| !value.is_null() && !known.contains(&&***field));
     for (field, _) in unknown.by_ref().take(MOST_UNKNOWN) {
         let name: String = field.chars().take(LONGEST_NAME).collect();
-        notes.add(name, "is left out, because it is not known");
+        notes.add(name, "is left out, because it is unknown");
     }
     if unknown.next().is_some() {
         notes.add("", "more unknown fields are left out");

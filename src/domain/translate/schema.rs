@@ -1,7 +1,7 @@
-//! JSON schemas as Anthropic can restrict an answer to them (`reference/anthropic-api.md` §1.4): a subset of JSON Schema.
+//! JSON schemas within the subset that Anthropic enforces (`reference/anthropic-api.md` §1.4).
 //!
-//! What the subset lacks and only narrows a value (`minimum`, `maxLength`, …) is told in the description, as
-//! Anthropic's own SDKs do. What it cannot express at all is [`Unsupported`], and the caller says so.
+//! Keywords that only narrow a value (`minimum`, `maxLength`, …) and are not in the subset are moved to the description,
+//! as Anthropic's own SDKs do. A schema that the subset cannot express is [`Unsupported`], and the caller adds a note.
 
 mod merge;
 mod object;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use self::references::References;
 
-/// A schema within the subset, and how much of a request's allowance it takes.
+/// A schema within the subset, and its use of the allowance.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct RestrictedSchema {
     pub(super) schema: Value,
@@ -21,14 +21,14 @@ pub(super) struct RestrictedSchema {
     optional: usize,
     /// Places that take values of several types.
     unions: usize,
-    /// Whether some rules are only told.
+    /// True if keywords were moved to descriptions.
     told: bool,
-    /// Whether objects that took any property take only those that are named.
+    /// True if an object that allowed any property was closed.
     closed: bool,
 }
 
 impl RestrictedSchema {
-    /// What to note of it.
+    /// Texts of notes about the changes.
     pub(super) fn changes(&self) -> impl Iterator<Item = &'static str> {
         let told = "keywords that cannot be enforced are moved to the descriptions";
         let closed = "objects are restricted to the properties that are named";
@@ -38,7 +38,7 @@ impl RestrictedSchema {
     }
 }
 
-/// Why an answer cannot be restricted to a schema.
+/// The reason why a schema cannot be enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unsupported {
     #[error("it is recursive")]
@@ -71,16 +71,16 @@ pub(super) enum Unsupported {
     StrictTools,
 }
 
-/// Of all schemas of a request together (§1.4 "Limits").
+/// Limits for all schemas of a request together (§1.4 "Limits").
 const MOST_OPTIONAL: usize = 24;
 const MOST_UNIONS: usize = 16;
 const MOST_STRICT_TOOLS: usize = 20;
-/// Definitions that are written out where they are used can multiply; nobody's schema has so many places.
+/// Maximum number of positions: inlined definitions can multiply.
 const MOST_PLACES: usize = 5000;
-/// Keeps the stack small. Deeper schemas are not compiled upstream either.
+/// Maximum depth, which bounds the stack. Anthropic does not compile deeper schemas either.
 const DEEPEST: usize = 64;
 
-/// What the schemas of a request have used up of their common allowance.
+/// The common allowance of all schemas of a request, and its use so far.
 #[derive(Debug, Default)]
 pub(super) struct Allowance {
     optional: usize,
@@ -154,7 +154,7 @@ fn restrict(schema: &Value) -> Result<RestrictedSchema, Unsupported> {
     Ok(RestrictedSchema { schema: root, optional, unions, told, closed })
 }
 
-/// A schema while it is rewritten.
+/// The state of rewriting one schema.
 struct Rewriter<'a> {
     references: References<'a>,
     /// The definitions that are used, rewritten; by their pointer.
@@ -171,7 +171,7 @@ struct Rewriter<'a> {
 
 /// The types of JSON.
 const KINDS: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
-/// They say something of the schema, nothing of the value, and nobody misses them.
+/// Keywords about the schema, not the value; dropped.
 const SILENT: [&str; 9] = [
     "$schema",
     "$id",
@@ -183,7 +183,7 @@ const SILENT: [&str; 9] = [
     "discriminator",
     "unevaluatedProperties",
 ];
-/// They say something of the value, but rule nothing out.
+/// Keywords that describe the value without restricting it.
 const ANNOTATIONS: [&str; 8] = [
     "title",
     "description",
@@ -194,7 +194,7 @@ const ANNOTATIONS: [&str; 8] = [
     "readOnly",
     "writeOnly",
 ];
-/// Told in words, these would be misunderstood.
+/// Keywords that cannot be dropped or put into words.
 const REFUSED: [&str; 8] = [
     "not",
     "if",
@@ -207,7 +207,7 @@ const REFUSED: [&str; 8] = [
 ];
 
 impl Rewriter<'_> {
-    /// A schema at any place.
+    /// Rewrites a schema at any position.
     fn place(&mut self, given: &Value) -> Result<Value, Unsupported> {
         let given = match given {
             Value::Object(given) => given,
@@ -231,7 +231,7 @@ impl Rewriter<'_> {
         Ok(json!({"$ref": pointer}))
     }
 
-    /// A schema with all that its own keywords refer to in it.
+    /// A schema with the targets of its own references inlined.
     fn written_out(&mut self, given: &Map<String, Value>) -> Result<Value, Unsupported> {
         self.places += 1;
         self.depth += 1;
@@ -343,7 +343,7 @@ impl Rewriter<'_> {
         Ok(self.tell(place, &told))
     }
 
-    /// Adds what cannot be enforced to the description: `{minimum: 0, maximum: 9}`.
+    /// Adds the keywords that cannot be enforced to the description: `{minimum: 0, maximum: 9}`.
     fn tell(&mut self, mut place: Map<String, Value>, told: &[String]) -> Value {
         if !told.is_empty() {
             self.told = true;
@@ -358,7 +358,7 @@ impl Rewriter<'_> {
     }
 }
 
-/// Puts an annotation where it belongs, or among what is told.
+/// Inserts an annotation, or adds it to `told`, the texts for the description.
 fn annotate(place: &mut Map<String, Value>, keyword: String, value: Value, told: &mut Vec<String>) {
     match keyword.as_str() {
         "title" | "description" if value.is_string() => {

@@ -1,7 +1,7 @@
 //! The stream translator: Anthropic's events in, OpenAI's chunks out.
 //!
-//! A type that owns its state, because the same event means different things at different moments. Between upstream
-//! and client a text delta is copied once, as the JSON string it already is.
+//! It is a type that owns its state, because the same event means different things at different times. A text delta is
+//! copied as the JSON string that it already is.
 
 mod chunk;
 
@@ -36,7 +36,7 @@ pub struct Chunks {
     state: StreamState,
 }
 
-/// Whether the client asked for a chunk with usage (`stream_options.include_usage`).
+/// The client's choice of a chunk with usage (`stream_options.include_usage`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WithUsage {
     /// A last chunk with usage, and `"usage": null` in all others, as OpenAI does.
@@ -47,11 +47,11 @@ pub enum WithUsage {
 
 #[derive(Debug)]
 enum StreamState {
-    /// Nothing has come.
+    /// Before `message_start`.
     Waiting,
-    /// `message_start` has come.
+    /// After `message_start`.
     Streaming(Box<Streaming>),
-    /// The end was written.
+    /// After the last chunk.
     Finished,
 }
 
@@ -60,17 +60,17 @@ struct Streaming {
     envelope: Envelope,
     form: Arc<Form>,
     usage: anthropic::Usage,
-    /// What the parts of the answer used that were continued.
+    /// Tokens of the parts before the last pause.
     earlier: Tokens,
     stop: anthropic::Stop,
     calls: Vec<StreamedCall>,
-    /// Blocks of kinds that are not shown.
+    /// Positions of blocks that are not shown.
     hidden: Vec<usize>,
-    /// The last block of thinking, and how many there were.
+    /// Position of the last block of thinking, and its number.
     thinking: Option<(usize, usize)>,
     text: AnnotationBuilder,
     fence: Option<Unfence>,
-    /// `message_stop` has come.
+    /// True after `message_stop`.
     whole: bool,
 }
 
@@ -163,7 +163,7 @@ impl Streaming {
         Ok(streaming)
     }
 
-    /// Goes on with the answer after a pause, as if there had been none.
+    /// Continues the answer after a pause, as if there had been none.
     fn go_on(&mut self, start: &MessageStart<'_>, out: &mut Vec<u8>) -> Result<(), ParseError> {
         self.earlier += self.usage.tokens();
         self.whole = false;
@@ -343,7 +343,7 @@ impl Streaming {
         }
     }
 
-    /// Text for the reader, as a JSON string.
+    /// Writes text, given as a JSON string.
     fn say(&mut self, literal: &RawValue, out: &mut Vec<u8>) {
         let Some(fence) = &mut self.fence else {
             self.text.grow(inside(literal));
@@ -387,7 +387,7 @@ impl Streaming {
         let mut tokens = self.earlier;
         tokens += self.usage.tokens();
         let usage = (with_usage == WithUsage::Yes).then(|| usage(&tokens, bill));
-        self.envelope.finish(reason.as_str(), tier, usage.as_ref(), out);
+        self.envelope.finish(reason, tier, usage.as_ref(), out);
     }
 }
 

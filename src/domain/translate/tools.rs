@@ -1,7 +1,6 @@
 //! Tools: their definitions and the choice among them (`reference/anthropic-api.md` §1.5, §9.1).
 //!
-//! `names` says what a tool is called upstream, `parameters` what its arguments look like there, `calls` reads the
-//! calls of a history.
+//! `names` changes names, `input_schema` schemas, `choice` reads `tool_choice`, and `calls` the calls of a history.
 
 mod calls;
 mod choice;
@@ -107,10 +106,13 @@ impl Definitions {
         let mut texts: Vec<String> =
             given.description.iter().filter(|text| !text.is_empty()).cloned().collect();
         if let Some((syntax, definition)) = given.format.as_ref().and_then(grammar) {
-            notes.once(|| path(".format"), "the grammar is told in the description, not enforced");
+            notes.once(
+                || path(".format"),
+                "the grammar is put into the description and not enforced",
+            );
             texts.push(format!("The input must fit this grammar ({syntax}):\n{definition}"));
         }
-        notes.once(|| path(""), "a custom tool is sent as one with a single text to give");
+        notes.once(|| path(""), "a custom tool is sent as a function with one text");
         let tool = ClientTool {
             name: names::upstream(&given.name),
             description: Some(texts.join("\n\n")).filter(|text| !text.is_empty()),
@@ -145,7 +147,7 @@ impl Definitions {
                 let name = given.chars().take(names::LONGEST).collect();
                 return Err(Error::DuplicateTool { field: path(".name"), name });
             }
-            notes.once(|| path(""), "a tool that is defined twice alike is sent once");
+            notes.once(|| path(""), "a tool that is defined twice in the same way is sent once");
             return Ok(());
         }
         if changed {
@@ -189,8 +191,8 @@ fn grammar(format: &Value) -> Option<(&str, &str)> {
     Some((grammar.get("syntax").and_then(Value::as_str).unwrap_or("text"), definition))
 }
 
-/// Stands in for tools that a history calls and the request does not define: Anthropic takes no calls without tools.
-/// In the order in which they are first called, so that a longer history begins alike.
+/// Definitions for tools that the history calls and the request does not define, because Anthropic accepts no calls
+/// without tools. In the order of their first calls, so that a longer history begins with the same bytes.
 pub(super) fn stubs(messages: &[RequestMessage], notes: &mut Notes) -> Vec<Tool> {
     let mut tools: Vec<Tool> = Vec::new();
     for block in messages.iter().flat_map(|message| &message.content) {
@@ -218,8 +220,7 @@ pub(super) fn stubs(messages: &[RequestMessage], notes: &mut Notes) -> Vec<Tool>
         }
     }
     if !tools.is_empty() {
-        let what =
-            "the history calls tools that are not defined; they are named, and not to be called";
+        let what = "the history calls tools that are not defined; they are defined by name only, and cannot be called";
         notes.add("tools", what);
     }
     tools

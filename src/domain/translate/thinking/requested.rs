@@ -1,4 +1,4 @@
-//! ThinkingOptions a client wants the model to think, in any of the ways that clients say it (`reference/anthropic-api.md` §9.2).
+//! The thinking that a client asks for, in any form that clients use (`reference/anthropic-api.md` §9.2).
 
 use serde_json::Value;
 
@@ -9,14 +9,14 @@ use crate::domain::{
     translate::note::{Error, Notes},
 };
 
-/// What a client asks for.
+/// Thinking, as a client asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ThinkingMode {
-    /// Nothing.
+    /// The client does not say.
     Unspecified,
-    /// Not to think.
+    /// Without thinking.
     Off,
-    /// To think.
+    /// With thinking.
     On(ThinkingOptions),
 }
 
@@ -26,7 +26,7 @@ pub(super) struct ThinkingOptions {
     pub(super) effort: Option<Effort>,
     /// Tokens.
     pub(super) budget: Option<u32>,
-    /// Whether in the manual mode, which some models take beside the other.
+    /// Selects the manual mode, which some models accept beside the adaptive one.
     pub(super) manual: bool,
     pub(super) display: Display,
 }
@@ -37,7 +37,7 @@ impl ThinkingOptions {
     }
 }
 
-/// What the client asks for. `thinking` is Anthropic's own word and goes first; `reasoning` is OpenRouter's.
+/// The thinking that the client asks for. Anthropic's field `thinking` has priority; `reasoning` is OpenRouter's.
 pub(super) fn requested(
     request: &openai::Request,
     notes: &mut Notes,
@@ -49,7 +49,7 @@ pub(super) fn requested(
     if others.into_iter().any(|(name, value)| name != "effort" && !value.is_null()) {
         notes.add(
             "output_config",
-            "only its effort is read; response_format says the form of the answer",
+            "only its effort is read; response_format sets the format of the answer",
         );
     }
     let effort = match (&request.reasoning_effort, from_config.and_then(Value::as_str)) {
@@ -70,7 +70,7 @@ pub(super) fn requested(
     match given("reasoning") {
         Some(reasoning) if mode == ThinkingMode::Unspecified => parse_reasoning(reasoning),
         Some(_) => {
-            notes.add("reasoning", "is left out, because other fields say how to think");
+            notes.add("reasoning", "is left out, because other fields set the thinking");
             Ok(mode)
         }
         None => Ok(mode),

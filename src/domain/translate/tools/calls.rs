@@ -1,4 +1,4 @@
-//! Calls in a history, and the ids that tie results to them (`reference/anthropic-api.md` §1.6).
+//! Calls in a history, and the ids by which results name them (`reference/anthropic-api.md` §1.6).
 
 use std::collections::HashMap;
 
@@ -18,32 +18,32 @@ use crate::domain::{anthropic::ContentBlock, chain::Hash, json::Raw, openai};
 pub(in crate::domain::translate) struct PendingCall<'a> {
     given: ResultKey<'a>,
     id: String,
-    /// Where it stands in the client's request.
+    /// The path to the call in the client's request.
     at: String,
     result: Option<Vec<ContentBlock>>,
 }
 
-/// By what its result will name it.
+/// The key by which a result names its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ResultKey<'a> {
     Id(&'a str),
-    /// Of a function, in the old form.
+    /// The name of a function, in the deprecated form.
     Name(&'a str),
 }
 
 impl PendingCall<'_> {
-    /// Whether it has another id than the client gave it.
+    /// True if the id differs from the client's.
     pub(in crate::domain::translate) fn is_renamed(&self) -> bool {
         !matches!(self.given, ResultKey::Id(given) if given == self.id)
     }
 
-    /// Whether its result came.
+    /// True if the call has a result.
     pub(in crate::domain::translate) fn is_answered(&self) -> bool {
         self.result.is_some()
     }
 }
 
-/// Gives `result` to the call with this id; `false` if no such call waits for one.
+/// Attaches `result` to the call with this id; `false` if no such call waits for a result.
 pub(in crate::domain::translate) fn answer(
     calls: &mut [PendingCall<'_>],
     id: &str,
@@ -52,8 +52,8 @@ pub(in crate::domain::translate) fn answer(
     give(calls, result, |given| given == ResultKey::Id(id))
 }
 
-/// Gives `result` to the function of this name; if none of that name waits, to the one that waits longest, as there
-/// was only ever one.
+/// Attaches `result` to the call of this function; else to the oldest call that waits for a result, because there
+/// can be only one.
 pub(in crate::domain::translate) fn answer_function(
     calls: &mut [PendingCall<'_>],
     name: Option<&str>,
@@ -83,7 +83,7 @@ pub(in crate::domain::translate) fn results(
         .map(|PendingCall { id, at, result, .. }| {
             let is_error = result.is_none();
             let content = result.unwrap_or_else(|| {
-                notes.add(at, "has no result in the history; an error stands in for it");
+                notes.add(at, "has no result in the history; an error is sent in its place");
                 vec![ContentBlock::text("No result of this call was recorded.")]
             });
             ContentBlock::ToolResult { tool_use_id: id, content, is_error }
@@ -95,9 +95,9 @@ pub(in crate::domain::translate) fn results(
 /// so that a longer history begins with the same bytes.
 #[derive(Debug, Default)]
 pub(in crate::domain::translate) struct ToolUseIds {
-    /// How often each id was asked for.
+    /// Number of calls by id.
     copies: HashMap<String, usize>,
-    /// How many calls in the old form there were: these have no ids.
+    /// Number of calls in the deprecated form, which have no ids.
     functions: usize,
 }
 
@@ -133,7 +133,7 @@ impl ToolUseIds {
         Ok((block, PendingCall { given: ResultKey::Id(given), id, at: path, result: None }))
     }
 
-    /// The same of a call in the old form. Its id depends on nothing but how many of them there were before.
+    /// The block for a deprecated `function_call`. Its id depends only on the number of such calls before it.
     pub(in crate::domain::translate) fn function_call<'a>(
         &mut self,
         call: &'a openai::FunctionCall,
@@ -178,7 +178,7 @@ fn called(
     notes: &mut Notes,
 ) -> (String, Raw) {
     let input = input(&function.arguments).unwrap_or_else(|text| {
-        let what = "is no JSON object; it is sent inside one, as INVALID_JSON";
+        let what = "is not a JSON object; it is sent inside one, as INVALID_JSON";
         notes.once(|| path("arguments"), what);
         Raw::of(&json!({"INVALID_JSON": text}))
     });

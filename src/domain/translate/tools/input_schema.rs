@@ -1,5 +1,5 @@
-//! The schema of a tool's arguments as Anthropic takes it: an object, without alternatives at the top
-//! (`reference/anthropic-api.md` §1.5).
+//! Input schemas as Anthropic accepts them: an object, without alternatives at the top (`reference/anthropic-api.md`
+//! §1.5).
 
 use serde_json::{Map, Value, json};
 
@@ -7,9 +7,9 @@ use super::super::note::{Error, Notes};
 
 /// Keywords that Anthropic refuses at the top of a schema.
 const COMBINING: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-/// References within references are followed so far.
+/// Maximum depth of references within references.
 const DEEPEST: usize = 3;
-/// And so many properties are gathered in all.
+/// Maximum number of merged properties.
 const MOST: usize = 2000;
 
 /// The input schema for a client's schema, a field that `field` names, and a text for the tool's description about the
@@ -24,7 +24,7 @@ pub(super) fn input_schema(
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(given)) => given.clone(),
         Some(Value::Bool(_)) => {
-            notes.once(field, "a schema that says only yes or no is sent as one of any object");
+            notes.once(field, "a boolean schema is sent as one of any object");
             Map::new()
         }
         Some(_) => return Err(refused()),
@@ -45,7 +45,7 @@ pub(super) fn input_schema(
     let mut in_words = None;
     if schema.contains_key("$ref") || COMBINING.iter().any(|keyword| schema.contains_key(*keyword))
     {
-        let what = "alternatives at the top of the schema are merged into one object, and told in the description";
+        let what = "alternatives at the top of the schema are merged into one object and put into the description";
         notes.once(field, what);
         in_words = alternatives(&schema);
         let MergedProperties { properties, required } =
@@ -73,7 +73,7 @@ pub(super) fn input_schema(
     Ok((Value::Object(schema), in_words))
 }
 
-/// Makes of a property what Anthropic takes.
+/// Changes a property's schema to one that Anthropic accepts.
 fn check(
     name: &str,
     property: &mut Value,
@@ -89,7 +89,7 @@ fn check(
         let known = ["object", "array", "string", "number", "integer", "boolean", "null"];
         kind.as_str().is_some_and(|kind| known.contains(&kind))
     };
-    let what = "a property whose type is none of JSON schema's is sent without it";
+    let what = "the unknown type of a property is left out";
     match property {
         Value::Bool(_) => {}
         Value::Object(schema) => {
@@ -110,7 +110,7 @@ fn check(
     Ok(())
 }
 
-/// What an object may have, and what it must have.
+/// Properties of several alternatives, merged.
 #[derive(Debug, Default)]
 struct MergedProperties {
     properties: Map<String, Value>,
@@ -168,7 +168,7 @@ impl MergedProperties {
         self
     }
 
-    /// A property that two alternatives have may be as in either.
+    /// Merges properties. A property of two alternatives may have either schema.
     fn merge(&mut self, properties: Map<String, Value>) {
         for (name, new) in properties {
             match self.properties.get_mut(&name) {
@@ -192,7 +192,7 @@ fn resolve<'a>(path: &Value, root: &'a Map<String, Value>) -> Option<&'a Map<Str
     root.get(place)?.get(name)?.as_object()
 }
 
-/// The alternatives in words.
+/// The alternatives as a text.
 fn alternatives(schema: &Map<String, Value>) -> Option<String> {
     let kept = |(name, _): &(&String, &Value)| COMBINING.contains(&&***name);
     let given: Map<String, Value> =
