@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-#[path = "house/source.rs"]
 mod source;
 
 use std::{fmt, fs, path::Path};

@@ -6,13 +6,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-#[path = "translate/caching.rs"]
 mod caching;
-#[path = "translate/history.rs"]
 mod history;
-#[path = "translate/key.rs"]
 mod key;
-#[path = "translate/structured.rs"]
 mod structured;
 
 use std::collections::BTreeMap;

@@ -25,6 +25,5 @@ mod shutdown;
 mod signed;
 mod staged;
 mod streaming;
-mod support;
 mod translating;
 mod verifying;
