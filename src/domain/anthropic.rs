@@ -22,7 +22,8 @@ pub use native::{Native, NativeError};
 pub use request::{
     BlockBinding, Breakpoint, ClientTool, ContentBlock, Display, Effort, Format,
     Message as RequestMessage, Metadata, OutputConfig, Place, PrefixMismatch, Request, Role,
-    Source, Thinking, Tool, ToolChoice, Ttl, UserLocation, Version, WebSearch,
+    Source, Thinking, Tool, ToolChoice, Ttl, UserLocation, Version, WebSearch, is_blank,
+    is_blank_char,
 };
 pub use summary::StreamSummary;
 pub use unfold::unfold;

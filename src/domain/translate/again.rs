@@ -2,11 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
-    alias::route,
-    request::{Context, request},
-    thinking::BINDING_BETA,
-};
+use super::{alias::route, context::Context, request::request, thinking::BINDING_BETA};
 use crate::domain::{
     anthropic::{CanonicalRequest, Version},
     openai,

@@ -5,26 +5,24 @@
 //! `format`, tools in `tools`, web search in `search`, the conversation in `messages`, its pictures and files in
 //! `media`, what the ledger knows of it in `history`, prompt caching in `caching`.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
     alias, caching,
+    context::{Context, Occasion},
     form::{Calls, Form, Refusal},
     format,
     history::History,
-    messages,
+    instructions, messages,
     note::{Error, Note, Notes},
     parameters,
     schema::Allowance,
     search, thinking, tools,
 };
 use crate::domain::{
-    alias::Aliases,
     anthropic::{self, ContentBlock, ToolChoice, Version},
-    catalog::Catalog,
-    exchange::AnswerRef,
     openai,
 };
 
@@ -46,42 +44,6 @@ pub struct Translated {
     pub form: Form,
     /// Everything that was dropped or changed.
     pub notes: Vec<Note>,
-}
-
-/// What is known of a request besides its body.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// What each model accepts.
-    pub catalog: &'a Catalog,
-    /// What the operator named.
-    pub aliases: &'a Aliases,
-    /// What it is asked for.
-    pub occasion: Occasion,
-    /// The answers that its history names, as they were.
-    pub originals: &'a Originals,
-}
-
-/// What a request is for, as far as it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
-    /// A person waits, in Open WebUI.
-    Chat,
-    /// Open WebUI asks by itself: a title, tags, follow-ups, …
-    Task,
-    /// Anything else.
-    Plain,
-}
-
-/// Earlier answers, by what a history may name of them.
-pub type Originals = HashMap<AnswerRef, Arc<Original>>;
-
-/// An earlier answer as Claude gave it.
-#[derive(Debug)]
-pub struct Original {
-    /// The model that gave it.
-    pub model: String,
-    /// All of it, in order.
-    pub blocks: Vec<anthropic::Block>,
 }
 
 /// Translates a request, by the rules that the catalog has for its model.
@@ -134,7 +96,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let mut betas = Vec::new();
     thinking::settle(&mut plan, &messages, &mut betas, &mut notes);
     if let Some(instruction) = instruction {
-        messages::append_to_last_user(&mut messages, instruction);
+        instructions::append_to_last_user(&mut messages, instruction);
     }
     let service_tier = parameters::service_tier(request.service_tier.as_deref(), &mut notes);
     let metadata = parameters::metadata(request, &mut notes);

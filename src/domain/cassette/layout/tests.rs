@@ -22,7 +22,7 @@ const STREAM: [&str; 6] = [
 
 fn cassette() -> Cassette {
     let system = "Be kind. ".repeat(300);
-    let picture = STANDARD.encode([b"\x89PNG\r\n", vec![7; 3000].as_slice()].concat());
+    let picture = STANDARD.encode([b"\x89PNG\r\n\x1a\n", vec![7; 3000].as_slice()].concat());
     let client = json!({"model": "claude-haiku-4-5", "stream": true, "messages": [
         {"role": "system", "content": system},
         {"role": "user", "content": [
