@@ -105,10 +105,7 @@ pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
     insert(HeaderName::from_static("x-reprise-exchange"), exchange.to_string());
     if let Some(Notice { limit, per, spent, .. }) = budget {
         let (spent, limit) = (spent.amount.dollars(), limit.dollars());
-        insert(
-            HeaderName::from_static(BUDGET),
-            format!("spent={spent}; limit={limit}; per={}", per.as_str()),
-        );
+        insert(HeaderName::from_static(BUDGET), format!("spent={spent}; limit={limit}; per={per}"));
     }
     if let By::Ledger(Freshness { age, .. }) = by {
         insert(header::AGE, age.as_secs().to_string());

@@ -319,7 +319,7 @@ async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Resul
         row.push_bind(opening.continues.map(|id| id.to_string()));
         row.push_bind(&*opening.model);
         row.push_bind(sealing.model_served.as_deref());
-        row.push_bind(sealing.outcome.as_str());
+        row.push_bind(sealing.outcome.into_str());
         row.push_bind(sealing.stop_reason.as_deref());
         row.push_bind(sealing.error_kind.as_deref());
         row.push_bind(sealing.error.as_deref());
@@ -357,8 +357,8 @@ async fn insert_calls(
         row.push_bind(facts.id.to_string());
         row.push_bind(call.exchange.map(|id| id.to_string()));
         row.push_bind(facts.at.0);
-        row.push_bind(facts.answered_by.as_str());
-        row.push_bind(facts.door.as_str());
+        row.push_bind(facts.answered_by.into_str());
+        row.push_bind(facts.door.into_str());
         row.push_bind(facts.stream);
         row.push_bind(facts.user.as_deref());
         row.push_bind(facts.chat.as_deref());
@@ -367,7 +367,7 @@ async fn insert_calls(
         row.push_bind(facts.task.as_deref());
         row.push_bind(facts.client.as_deref());
         row.push_bind(call.status.map(i64::from));
-        row.push_bind(call.outcome.as_str());
+        row.push_bind(call.outcome.into_str());
         row.push_bind(call.ttft.map(|time| time.0));
         row.push_bind(call.total.map(|time| time.0));
         row.push_bind(call.model);

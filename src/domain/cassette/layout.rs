@@ -52,7 +52,7 @@ impl Cassette {
         }
         if let Some(Client { door, program, task, body }) = client {
             let mut fields = Fields::new(2);
-            fields.put("door", &encode(door.as_str()));
+            fields.put("door", &encode(door.into_str()));
             if let Some(program) = program {
                 fields.put("program", &encode(program));
             }
