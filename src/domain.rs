@@ -13,6 +13,7 @@ pub mod histogram;
 pub mod json;
 pub mod open_webui;
 pub mod openai;
+pub mod prepare;
 pub mod price;
 pub mod recording;
 pub mod sse;

@@ -1,6 +1,5 @@
 //! The one place that sees both dialects.
 
-mod again;
 mod alias;
 mod caching;
 mod cited;
@@ -9,6 +8,7 @@ mod error;
 mod fence;
 mod form;
 mod format;
+mod headers;
 mod heal;
 mod history;
 mod media;
@@ -24,11 +24,11 @@ mod thinking;
 mod tools;
 mod usage;
 
-pub use again::{Again, again, head_of};
 pub use alias::route;
 pub use completion::completion;
 pub use error::error;
 pub use form::Form;
+pub use headers::headers_of;
 pub use heal::{Healed, Remedy, heal};
 pub use history::{refs, said};
 pub use note::{Error, FileFault, ImageFault, Note};

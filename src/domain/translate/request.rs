@@ -22,7 +22,7 @@ use super::{
 };
 use crate::domain::{
     alias::Aliases,
-    anthropic::{self, ContentBlock, ToolChoice, Version},
+    anthropic::{self, ApiHeaders, ContentBlock, ToolChoice, Version},
     catalog::Catalog,
     exchange::AnswerRef,
     openai,
@@ -38,10 +38,8 @@ const MOST_UNKNOWN: usize = 20;
 pub struct Translated {
     /// The body.
     pub request: Arc<anthropic::Request>,
-    /// The `anthropic-version` header.
-    pub version: Version,
-    /// The `anthropic-beta` header's values.
-    pub betas: Vec<&'static str>,
+    /// Its headers.
+    pub headers: ApiHeaders,
     /// How the client wants its answer.
     pub form: Form,
     /// Everything that was dropped or changed.
@@ -141,6 +139,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     leave_out(request, &mut notes);
     let parameters::Sampling { temperature, top_p, top_k } = sampling;
     let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
+    let version = if samples { Version::V20230601 } else { Version::V20261021 };
     Ok(Translated {
         request: Arc::new(anthropic::Request {
             model: model.into_owned(),
@@ -160,8 +159,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
             breakpoints,
         }),
         form,
-        version: if samples { Version::V20230601 } else { Version::V20261021 },
-        betas,
+        headers: ApiHeaders::new(version.as_str(), betas),
         notes: notes.into_vec(),
     })
 }
