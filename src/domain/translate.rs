@@ -1,6 +1,5 @@
 //! The one place that sees both dialects.
 
-mod again;
 mod alias;
 mod caching;
 mod cited;
@@ -10,6 +9,7 @@ mod error;
 mod fence;
 mod form;
 mod format;
+mod headers;
 mod heal;
 mod history;
 mod instructions;
@@ -26,12 +26,12 @@ mod thinking;
 mod tools;
 mod usage;
 
-pub use again::{Again, again, head_of};
 pub use alias::route;
 pub use completion::completion;
 pub use context::{Context, Occasion, Original, Originals};
 pub use error::error;
 pub use form::Form;
+pub use headers::headers_of;
 pub use heal::{Healed, Remedy, heal};
 pub use history::{refs, said};
 pub use note::{Error, MediaFault, Note};

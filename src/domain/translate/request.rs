@@ -22,7 +22,7 @@ use super::{
     search, thinking, tools,
 };
 use crate::domain::{
-    anthropic::{self, ContentBlock, ToolChoice, Version},
+    anthropic::{self, ApiHeaders, ContentBlock, ToolChoice, Version},
     openai,
 };
 
@@ -36,10 +36,8 @@ const MOST_UNKNOWN: usize = 20;
 pub struct Translated {
     /// The body.
     pub request: Arc<anthropic::Request>,
-    /// The `anthropic-version` header.
-    pub version: Version,
-    /// The `anthropic-beta` header's values.
-    pub betas: Vec<&'static str>,
+    /// Its headers.
+    pub headers: ApiHeaders,
     /// How the client wants its answer.
     pub form: Form,
     /// Everything that was dropped or changed.
@@ -103,6 +101,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     leave_out(request, &mut notes);
     let parameters::Sampling { temperature, top_p, top_k } = sampling;
     let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
+    let version = if samples { Version::V20230601 } else { Version::V20261021 };
     Ok(Translated {
         request: Arc::new(anthropic::Request {
             model: model.into_owned(),
@@ -122,8 +121,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
             breakpoints,
         }),
         form,
-        version: if samples { Version::V20230601 } else { Version::V20261021 },
-        betas,
+        headers: ApiHeaders::new(version.as_str(), betas),
         notes: notes.into_vec(),
     })
 }
