@@ -9,18 +9,15 @@ use super::{
     Error,
     ask::{ApiHeaders, Ask, UpstreamRequest},
 };
-use crate::{
-    domain::{
-        alias::Aliases,
-        anthropic::{CanonicalRequest, Native},
-        cache::{self, CacheKey, Directives, KeyHolder, Policy, Scope, Vouched},
-        catalog::Catalog,
-        chain::Chain,
-        exchange::{AnswerRef, AnsweredBy, CallId, UnixMillis},
-        openai, task,
-        translate::{self, Context, Form, Occasion, Originals, WithUsage},
-    },
-    store::CallFacts,
+use crate::domain::{
+    alias::Aliases,
+    anthropic::{CanonicalRequest, Native},
+    cache::{self, CacheKey, Directives, KeyHolder, Policy, Scope, Vouched},
+    catalog::Catalog,
+    chain::Chain,
+    exchange::AnswerRef,
+    openai, task,
+    translate::{self, Context, Form, Occasion, Originals, WithUsage},
 };
 
 /// Who asks, as the door understood it.
@@ -246,31 +243,5 @@ fn chats(asker: &Caller) -> Chats {
         Some(_) => Chats::Named,
         None if asker.open_webui => Chats::Nameless,
         None => Chats::None,
-    }
-}
-
-/// What the ledger is told of the call.
-pub(super) fn facts(
-    id: CallId,
-    at: UnixMillis,
-    answered_by: AnsweredBy,
-    question: &PreparedRequest,
-    asker: Caller,
-) -> CallFacts {
-    let notes = question.said.notes();
-    CallFacts {
-        id,
-        at,
-        answered_by,
-        door: question.said.door(),
-        stream: question.stream.is_some(),
-        user: question.user.clone(),
-        chat: asker.chat,
-        message: asker.message,
-        user_message: asker.user_message,
-        task: question.task.clone(),
-        client: asker.client,
-        notes: if notes.is_empty() { None } else { serde_json::to_string(notes).ok() },
-        client_chain: question.client_chain.clone(),
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         translate::{self, Context, Originals},
     },
     fixture::Fixture,
-    store::{CallEnd, CallFacts, Opening, Sealing},
+    store::{CallRecord, Opening, Sealing},
 };
 
 /// What goes into the ledger.
@@ -79,26 +79,21 @@ impl Imported {
             Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
         };
         let model = cassette.model();
-        let facts = CallFacts {
-            id: CallId::new(id("call")),
-            at,
-            answered_by: AnsweredBy::Replay,
-            door: client.door,
-            stream: true,
-            user: None,
-            chat: Some(fixture.scenario.clone()).filter(|scenario| !scenario.is_empty()),
-            message: None,
-            user_message: None,
-            task: client.task.clone(),
-            client: client.program.clone(),
-            notes: None,
-            client_chain: openai::chain(client.body.as_bytes()).map(Arc::new),
-        };
         let free = Cost::Exact(NanoDollars(0));
         let tokens = tally.tokens();
         let status = Some(cassette.response.status);
+        let (exchange, call) = (ExchangeId::new(id("exchange")), CallId::new(id("call")));
+        let call = CallRecord {
+            stream: true,
+            chat: Some(fixture.scenario.clone()).filter(|scenario| !scenario.is_empty()),
+            task: client.task.clone(),
+            client: client.program.clone(),
+            client_chain: openai::chain(client.body.as_bytes()).map(Arc::new),
+            exchange: Some(exchange),
+            ..CallRecord::new(call, at, AnsweredBy::Replay, client.door, key, model.clone())
+        };
         let opening = Opening {
-            exchange: ExchangeId::new(id("exchange")),
+            exchange,
             key,
             scope: scope.to_string(),
             model: model.clone(),
@@ -111,7 +106,7 @@ impl Imported {
                 .map(|asked| (asked.version.clone(), asked.betas.join(","))),
             chain: Some(Arc::new(chain)),
             collapse: None,
-            call: facts,
+            call,
         };
         let sealing = Sealing {
             outcome: Outcome::Complete,
@@ -130,15 +125,9 @@ impl Imported {
             servable: tally.is_servable(),
             refs: tally.take_refs(),
             recording: Some(Arc::new(recording)),
-            call: Some(CallEnd {
-                status,
-                ttft: None,
-                total: None,
-                tokens,
-                cost: free,
-                notes: None,
-            }),
+            call: None,
         };
+        let sealing = sealing.with_call_of(&opening);
         Some(Self { opening, sealing })
     }
 }
