@@ -207,7 +207,7 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "\n{:#}\n", shortened(upstream))?;
         if let Some(task) = task {
-            writeln!(f, "task    {task}, by the look of it")?;
+            writeln!(f, "task    {task}, recognised by its prompt")?;
         }
         if notes.is_empty() {
             writeln!(f, "notes   none: nothing is dropped or changed")?;
