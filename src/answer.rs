@@ -33,7 +33,7 @@ pub use self::question::Caller;
 pub use self::{
     ask::{ApiHeaders, Ask},
     events::{Events, message},
-    failure::Failure,
+    failure::{ErrorForm, Failure},
     live::{End, Reader},
     models::{Listed, Models},
 };
@@ -53,7 +53,7 @@ use crate::{
         budget::{Notice, Spending},
         cache::{CacheKey, Freshness, Keep, Policy, Reason},
         catalog::Catalog,
-        exchange::{Api, CallId, ExchangeId, UnixMillis},
+        exchange::{CallId, ExchangeId, UnixMillis},
         openai,
         translate::{self, Form, WithUsage},
     },
@@ -96,14 +96,9 @@ pub struct Settings {
     pub status_line: bool,
     /// What Open WebUI's background calls are asked of; `None`: what each asks for.
     pub task_model: Option<Arc<str>>,
-    /// The HTTP status of our response, which only the server knows.
-    pub status_of: StatusOf,
     /// What the operator named.
     pub aliases: Arc<Aliases>,
 }
-
-/// The HTTP status of a response at a door, with this failure or none.
-pub type StatusOf = fn(Api, Option<&Failure>) -> u16;
 
 /// An answer that has begun.
 #[derive(Debug)]

@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::live::{End, Totals};
+use super::{
+    failure::response_status,
+    live::{End, Totals},
+};
 use crate::{
     domain::{
         cache::CacheKey,
@@ -24,8 +27,6 @@ pub(super) struct JoinedCall {
     pub model: String,
     pub came: Instant,
     pub ttft: Option<Micros>,
-    /// The HTTP status of our response, which only the server knows.
-    pub status_of: super::StatusOf,
     /// The ledger is not closed before the call has its row.
     pub running: TaskTrackerToken,
 }
@@ -38,13 +39,15 @@ impl JoinedCall {
 
     /// The call ends, with the answer or before it.
     pub(super) fn leaves(self, end: Option<End>) {
-        let Self { ledger, facts, key, exchange, model, came, ttft, status_of, running } = self;
+        let Self { ledger, facts, key, exchange, model, came, ttft, running } = self;
         // Who wants the whole answer has seen nothing until it is whole.
         let seen = facts.stream && ttft.is_some();
         let status = match &end {
-            Some(End::Failed(failure, _)) if !seen => Some(status_of(facts.door, Some(failure))),
+            Some(End::Failed(failure, _)) if !seen => {
+                Some(response_status(facts.door, Some(failure)))
+            }
             None if !seen => None,
-            _ => Some(status_of(facts.door, None)),
+            _ => Some(response_status(facts.door, None)),
         };
         let nothing = Totals {
             exchange: None,

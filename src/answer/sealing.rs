@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Answers,
-    failure::Failure,
+    failure::{Failure, response_status},
     live::{End, Totals},
     pump::{Attempt, Exchange, PriorParts},
 };
@@ -53,8 +53,7 @@ pub(super) fn last(
     let began = earlier.began.unwrap_or(course.began);
     // Who wants the whole answer has seen nothing until it is whole.
     let is_seen = course.published && exchange.opening.call.stream;
-    let door = exchange.opening.call.door;
-    let status_of = |failure: Option<&Failure>| (answers.settings.status_of)(door, failure);
+    let status_of = |failure| response_status(exchange.opening.call.door, failure);
     let status = match &failure {
         Some(failure) if !is_seen => Some(status_of(Some(failure))),
         None if outcome != Outcome::Complete && !is_seen => None,

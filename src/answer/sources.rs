@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Answer, Answers, By, Caller,
+    failure::response_status,
     inflight::Ticket,
     joined::JoinedCall,
     live::{self, End, Reader, Totals},
@@ -68,7 +69,7 @@ impl Answers {
             facts,
             key: question.key,
             exchange: Some(exchange),
-            status: Some((self.settings.status_of)(question.said.door(), None)),
+            status: Some(response_status(question.said.door(), None)),
             outcome: Outcome::Complete,
             error_kind: None,
             ttft: Some(took),
@@ -107,7 +108,6 @@ impl Answers {
             model: question.said.model().to_owned(),
             came,
             ttft: None,
-            status_of: self.settings.status_of,
             running: self.tasks.token(),
         };
         question.answer(reader.for_joined(joined), call, at, exchange, By::Running)
