@@ -65,9 +65,9 @@ impl FromRequest<Arc<App>> for LimitedBody {
 }
 
 /// An event stream as a response body: one frame for each item, and the end at once after the last.
-pub(super) struct EventStream<S>(pub S);
+pub(super) struct SseBody<S>(pub S);
 
-impl<S: FusedStream<Item = Bytes> + Unpin> http_body::Body for EventStream<S> {
+impl<S: FusedStream<Item = Bytes> + Unpin> http_body::Body for SseBody<S> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -84,7 +84,7 @@ impl<S: FusedStream<Item = Bytes> + Unpin> http_body::Body for EventStream<S> {
     }
 }
 
-impl<S: FusedStream<Item = Bytes> + Unpin + Send + 'static> IntoResponse for EventStream<S> {
+impl<S: FusedStream<Item = Bytes> + Unpin + Send + 'static> IntoResponse for SseBody<S> {
     fn into_response(self) -> Response {
         let headers = [
             (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),

@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     App,
-    body::{EventStream, LimitedBody},
+    body::{LimitedBody, SseBody},
     error::Rejection,
     headers,
 };
@@ -33,7 +33,7 @@ pub(super) async fn completions(
         Some(usage) => {
             let chunks = translate::Chunks::new(id, at.seconds(), usage, form);
             let stream = playback::Stream::new(reader, chunks, payer, status_line);
-            (headers, EventStream(stream)).into_response()
+            (headers, SseBody(stream)).into_response()
         }
         None => {
             let completion = playback::completion(reader, id, at, payer, &form).await?;

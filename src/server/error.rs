@@ -12,6 +12,9 @@ use crate::{
     store, upstream,
 };
 
+/// Seconds until a prune that did not start is worth another try.
+const PRUNE_RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+
 /// The reason why a request is rejected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
@@ -55,11 +58,15 @@ pub(super) enum Rejection {
     NotLocal,
     #[error("pruning failed part way; prune again to delete the rest: {0}")]
     NotPruned(#[source] store::Error),
+    #[error("a prune is already running, and this one did not start; try again when it has ended")]
+    PruneRunning,
+    #[error("the ledger cannot be written now, and nothing was pruned; try again later")]
+    PruneNotStarted,
     #[error("this server writes to a different ledger than the one that was named")]
     AnotherLedger,
     #[error("the request cannot be parsed: {0}")]
     Misunderstood(String),
-    #[error("the ledger cannot be written now; the request is queued and runs when it can be")]
+    #[error("the ledger cannot be written now; the command is queued and runs when it can be")]
     LedgerLate,
     #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
     LargeBody { limit: usize },
@@ -94,11 +101,12 @@ impl Rejection {
             Self::NotLocal => invalid(403, Some("not_an_operator")),
             Self::NoSuchModel(_) => invalid(404, Some("model_not_found")).with_param("model"),
             Self::SlowBody => invalid(408, None),
+            Self::PruneRunning => invalid(409, Some("prune_running")),
             Self::AnotherLedger => invalid(409, Some("another_ledger")),
             Self::LargeBody { .. } => invalid(413, Some("request_too_large")),
             Self::BrokenBody | Self::Misunderstood(_) => invalid(400, None),
             Self::NotPruned(_) => server_error(500, Some("not_pruned")),
-            Self::LedgerLate => server_error(503, Some("ledger_late")),
+            Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
             Self::Answer(Error::Misspoken(_)) => invalid(400, None),
             Self::Answer(Error::Unreadable(cause)) => invalid(400, None).with_param(cause.param()),
@@ -132,6 +140,9 @@ impl Rejection {
         let headers = response.headers_mut();
         if let Some(Failure::Upstream(upstream::Error::Refused { head, .. })) = self.failure() {
             headers::forward(api, head, SystemTime::now(), headers);
+        }
+        if let Self::PruneRunning | Self::PruneNotStarted = self {
+            headers.insert(header::RETRY_AFTER, PRUNE_RETRY_AFTER);
         }
         if is_permanent {
             let name = HeaderName::from_static("x-should-retry");

@@ -10,7 +10,7 @@ use http::{HeaderName, header, request::Parts};
 
 use super::{
     App,
-    body::{EventStream, LimitedBody},
+    body::{LimitedBody, SseBody},
     error::Rejection,
     headers,
 };
@@ -39,7 +39,7 @@ pub(super) async fn create(
     let headers = headers::of_answer(Api::Messages, &answer);
     let Answer { reader, stream, .. } = answer;
     Ok(match stream {
-        Some(_) => (headers, EventStream(Events::new(reader))).into_response(),
+        Some(_) => (headers, SseBody(Events::new(reader))).into_response(),
         None => ([JSON], headers, answer::message(reader).await?).into_response(),
     })
 }

@@ -15,7 +15,7 @@ use crate::{
     answer,
     domain::cassette::Status,
     store::{
-        Clearing,
+        self, Clearing,
         prune::{Limits, Pruned},
     },
     upstream::Replay,
@@ -50,14 +50,18 @@ pub(super) async fn clear_cache(
     Ok(Json(json!({ "cleared": cleared })))
 }
 
-/// `POST /prune`: deletes what is too old or too large, while others write.
+/// `POST /prune`: deletes what is too old or too large, while others write. One prune runs at a time.
 pub(super) async fn prune(
     State(app): State<Arc<App>>,
     LedgerCommand(limits): LedgerCommand<Limits>,
 ) -> Result<Json<Pruned>, Rejection> {
     tracing::info!(?limits, "pruning");
-    let pruned = app.answers.ledger().prune(&limits, answer::now()).await;
-    Ok(Json(pruned.map_err(Rejection::NotPruned)?.ok_or(Rejection::LedgerLate)?))
+    match app.answers.ledger().prune(&limits, answer::now()).await {
+        Ok(Some(pruned)) => Ok(Json(pruned)),
+        Ok(None) => Err(Rejection::PruneNotStarted),
+        Err(store::Error::PruneRunning) => Err(Rejection::PruneRunning),
+        Err(error) => Err(Rejection::NotPruned(error)),
+    }
 }
 
 /// `GET /replay`: the fixtures that were played, and the number of misses.

@@ -6,7 +6,7 @@ use crate::{
     answer,
     config::Keep,
     store::{
-        Ledger,
+        self, Ledger,
         prune::{Limits, Whose},
     },
 };
@@ -30,7 +30,8 @@ pub(super) async fn run(ledger: Ledger, limits: Limits) {
     loop {
         match ledger.prune(&limits, answer::now()).await {
             Ok(Some(pruned)) => tracing::info!(?pruned, "the ledger is pruned"),
-            Ok(None) => {}
+            Ok(None) => tracing::warn!("the ledger cannot be written, and was not pruned"),
+            Err(store::Error::PruneRunning) => tracing::info!("an operator's prune is running"),
             // A ledger that cannot be pruned can still be served.
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
