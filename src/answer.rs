@@ -58,7 +58,7 @@ use crate::{
         translate::{self, Form, WithUsage},
     },
     store::Ledger,
-    upstream::{Counted, Upstream},
+    upstream::{TokenCount, Upstream},
 };
 
 /// An answer larger than this is broken off.
@@ -221,7 +221,7 @@ impl Answers {
         body: Bytes,
         spoken: ApiHeaders,
         asker: &Caller,
-    ) -> Result<Counted, Error> {
+    ) -> Result<TokenCount, Error> {
         let outgoing = spoken.outgoing(body, asker);
         let counted = self.upstream.count_tokens(&outgoing).await;
         counted.map_err(|error| Error::Failed(Arc::new(error.into())))

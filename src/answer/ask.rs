@@ -13,7 +13,7 @@ use crate::{
         exchange::Api,
         translate::{Note, Translated},
     },
-    upstream::Outgoing,
+    upstream,
 };
 
 /// A call's body, in the dialect of the door it came in by.
@@ -55,10 +55,10 @@ impl ApiHeaders {
     }
 
     /// What goes upstream with this head.
-    pub(super) fn outgoing(self, body: Bytes, asker: &Caller) -> Outgoing {
+    pub(super) fn outgoing(self, body: Bytes, asker: &Caller) -> upstream::Request {
         let Self { version, betas, others } = self;
         let (key, scenario) = (asker.key.clone(), asker.scenario.clone());
-        Outgoing { body, version, betas, others, key, scenario }
+        upstream::Request { body, version, betas, others, key, scenario }
     }
 
     /// All but the version, for the key: in an order that does not depend on the client.

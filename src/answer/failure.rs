@@ -80,7 +80,10 @@ impl Failure {
     /// The failure's name in the ledger, and its form for clients.
     fn describe(&self) -> (&str, ErrorForm<'_>) {
         use upstream::Error as Upstream;
-        let form = |status, kind, code| ErrorForm::new(status, kind, Some(code), self.to_string());
+        let form = |status, kind, code: &str| {
+            let (message, code) = (self.to_string(), Some(code.to_owned()));
+            ErrorForm::new(status, openai::Error { message, kind, param: None, code })
+        };
         match self {
             Self::Upstream(Upstream::Refused { status, body, .. }) => {
                 (&*body.error.kind, ErrorForm::refused(*status, body))
@@ -122,25 +125,21 @@ pub(super) fn response_status(api: Api, failure: Option<&Failure>) -> u16 {
 }
 
 impl<'a> ErrorForm<'a> {
-    /// An error of Reprise itself. `kind` is OpenAI's `type`; Anthropic's follows from the status.
-    pub fn new(status: u16, kind: &'static str, code: Option<&str>, message: String) -> Self {
-        let code = code.map(str::to_owned);
-        Self {
-            chat_status: status,
-            messages_status: status,
-            openai: openai::Error { message, kind, param: None, code },
-            anthropic: None,
-        }
+    /// An error of Reprise itself, as an OpenAI client reads it. Anthropic's `type` follows from the status.
+    pub const fn new(status: u16, openai: openai::Error) -> Self {
+        Self { chat_status: status, messages_status: status, openai, anthropic: None }
     }
 
     /// An error of the client.
     pub fn invalid_request(status: u16, code: Option<&str>, message: String) -> Self {
-        Self::new(status, INVALID_REQUEST, code, message)
+        let (kind, code) = (INVALID_REQUEST, code.map(str::to_owned));
+        Self::new(status, openai::Error { message, kind, param: None, code })
     }
 
     /// An error that is not the client's fault.
     pub fn server_error(status: u16, code: Option<&str>, message: String) -> Self {
-        Self::new(status, SERVER_ERROR, code, message)
+        let (kind, code) = (SERVER_ERROR, code.map(str::to_owned));
+        Self::new(status, openai::Error { message, kind, param: None, code })
     }
 
     /// The same error, with the field or header that caused it.

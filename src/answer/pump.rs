@@ -5,6 +5,7 @@
 //! readers see one answer.
 
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,7 +22,7 @@ use crate::{
         translate::{self, Note, Remedy},
     },
     store::Opening,
-    upstream::{self, Incoming, More, Outgoing, Unanswered},
+    upstream::{self, SendError},
 };
 
 /// How long the connection of a finished answer may take to become reusable.
@@ -37,7 +38,7 @@ pub(super) struct Exchange {
     /// Its first row in the ledger.
     pub opening: Arc<Opening>,
     /// What to send.
-    pub outgoing: Outgoing,
+    pub outgoing: upstream::Request,
     /// The same as we wrote it, where it is ours to change; `None` for a client that speaks for itself.
     pub request: Option<Arc<anthropic::Request>>,
     /// What has been dropped or changed of what the client sent.
@@ -52,7 +53,7 @@ pub(super) struct Attempt {
     pub(super) ttft: Option<Micros>,
     recorder: Recorder,
     pub(super) tally: StreamSummary,
-    incoming: Option<Incoming>,
+    incoming: Option<upstream::Response>,
     pub(super) request_id: Option<String>,
     /// The status of upstream's response.
     pub(super) status: Option<u16>,
@@ -171,10 +172,13 @@ impl Attempt {
 }
 
 /// Lets a finished answer's connection become reusable.
-async fn drain(incoming: Option<Incoming>) {
+async fn drain(incoming: Option<upstream::Response>) {
     let Some(mut incoming) = incoming else { return };
-    let drained =
-        async { while matches!(incoming.read(&mut Recorder::default()).await, Ok(More::Yes)) {} };
+    let drained = async {
+        while matches!(incoming.read(&mut Recorder::default()).await, Ok(ControlFlow::Continue(())))
+        {
+        }
+    };
     let _ = tokio::time::timeout(DRAIN, drained).await;
 }
 
@@ -212,7 +216,7 @@ fn continuation(
     };
     Some(Exchange {
         opening: Arc::new(opening),
-        outgoing: Outgoing { body: texts.body().into(), ..exchange.outgoing.clone() },
+        outgoing: upstream::Request { body: texts.body().into(), ..exchange.outgoing.clone() },
         request: Some(Arc::new(request)),
         notes: exchange.notes.clone(),
         keep: exchange.keep,
@@ -228,7 +232,7 @@ async fn converse(
     let mut incoming = loop {
         match answers.upstream.send(&exchange.outgoing).await {
             Ok(incoming) => break incoming,
-            Err(Unanswered { error, broken_before }) => {
+            Err(SendError { error, broken_before }) => {
                 course.broken_before |= broken_before;
                 if let upstream::Error::Refused { status, body, head, .. } = &error {
                     if body.error.kind == "invalid_request_error"
@@ -254,8 +258,8 @@ async fn converse(
     writer.begin(Arc::new(std::mem::take(&mut incoming.head)));
     let incoming = course.incoming.insert(incoming);
     loop {
-        let more = match incoming.read(&mut course.recorder).await {
-            Ok(more) => more,
+        let flow = match incoming.read(&mut course.recorder).await {
+            Ok(flow) => flow,
             Err(error) => return Finish::failed(Outcome::Cut, error),
         };
         if let Some(segment) = course.recorder.cut(course.began.elapsed().into()) {
@@ -281,7 +285,7 @@ async fn converse(
         if course.recorded + course.recorder.rest().len() > super::LARGEST_RECORDING {
             return Finish::failed(Outcome::Cut, Failure::TooLarge);
         }
-        if more == More::No {
+        if flow.is_break() {
             return Finish::failed(Outcome::Cut, StreamError::Cut);
         }
     }

@@ -68,7 +68,7 @@ pub(super) fn run(
         Arguments { .. } => Caller::Any,
     };
     let catalog = &Catalog::builtin();
-    let upstream = &upstream::bare(anthropic_base_url);
+    let upstream = &upstream::api_root(anthropic_base_url);
     let task_model = task_model.as_deref();
     let (sharing, vouched) = (*sharing, *vouched);
     let (user, chat) = (arguments.user.as_deref(), arguments.chat.as_deref());

@@ -29,15 +29,11 @@ pub(super) async fn completions(
     let headers = headers::of_answer(Api::Chat, &answer);
     let Answer { reader, call, at, payer, status_line, stream, form, .. } = answer;
     let id = format!("chatcmpl-{}", call.simple());
-    Ok(match stream {
-        Some(usage) => {
-            let chunks = translate::Chunks::new(id, at.seconds(), usage, form);
-            let stream = playback::Stream::new(reader, chunks, payer, status_line);
-            (headers, SseBody(stream)).into_response()
-        }
-        None => {
-            let completion = playback::completion(reader, id, at, payer, &form).await?;
-            (headers, Json(completion)).into_response()
-        }
-    })
+    let Some(usage) = stream else {
+        let completion = playback::completion(reader, id, at, payer, &form).await?;
+        return Ok((headers, Json(completion)).into_response());
+    };
+    let chunks = translate::Chunks::new(id, at.seconds(), usage, form);
+    let stream = playback::Stream::new(reader, chunks, payer, status_line);
+    Ok((headers, SseBody(stream)).into_response())
 }

@@ -104,11 +104,12 @@ impl Rejection {
             Self::PruneRunning => invalid(409, Some("prune_running")),
             Self::AnotherLedger => invalid(409, Some("another_ledger")),
             Self::LargeBody { .. } => invalid(413, Some("request_too_large")),
-            Self::BrokenBody | Self::Misunderstood(_) => invalid(400, None),
+            Self::BrokenBody | Self::Misunderstood(_) | Self::Answer(Error::Misspoken(_)) => {
+                invalid(400, None)
+            }
             Self::NotPruned(_) => server_error(500, Some("not_pruned")),
             Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
-            Self::Answer(Error::Misspoken(_)) => invalid(400, None),
             Self::Answer(Error::Unreadable(cause)) => invalid(400, None).with_param(cause.param()),
             Self::Answer(Error::Untranslatable(cause)) => {
                 invalid(400, Some(cause.code())).with_param(cause.param())

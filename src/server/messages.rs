@@ -17,7 +17,7 @@ use super::{
 use crate::{
     answer::{self, Answer, ApiHeaders, Ask, Caller, Events},
     domain::exchange::Api,
-    upstream::Counted,
+    upstream::TokenCount,
 };
 
 /// The `anthropic-version` of a client that sends none.
@@ -38,10 +38,10 @@ pub(super) async fn create(
     let answer = app.answers.answer(Ask::Messages(body, api_headers), caller).await?;
     let headers = headers::of_answer(Api::Messages, &answer);
     let Answer { reader, stream, .. } = answer;
-    Ok(match stream {
-        Some(_) => (headers, SseBody(Events::new(reader))).into_response(),
-        None => ([JSON], headers, answer::message(reader).await?).into_response(),
-    })
+    if stream.is_none() {
+        return Ok(([JSON], headers, answer::message(reader).await?).into_response());
+    }
+    Ok((headers, SseBody(Events::new(reader))).into_response())
 }
 
 /// Counts the tokens of a request, which upstream does.
@@ -51,7 +51,8 @@ pub(super) async fn count_tokens(
     api_headers: ApiHeaders,
     LimitedBody(body): LimitedBody,
 ) -> Result<Response, Rejection> {
-    let Counted { body, request_id } = app.answers.count_tokens(body, api_headers, &caller).await?;
+    let TokenCount { body, request_id } =
+        app.answers.count_tokens(body, api_headers, &caller).await?;
     let request_id = request_id.map(|id| [("request-id", id)]);
     Ok(([JSON], request_id, body).into_response())
 }
