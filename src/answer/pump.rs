@@ -4,7 +4,7 @@
 //! An answer may take several exchanges: one that pauses while Anthropic's own tools run is continued in another. Its
 //! readers see one answer.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use super::{
     Answer, Answers, Failure,
@@ -24,7 +24,7 @@ use crate::{
         prepare::{Caller, PreparedRequest},
         recording::Recorder,
     },
-    upstream::{Incoming, More},
+    upstream,
 };
 
 /// Time limit for the connection of a finished answer to become reusable.
@@ -113,9 +113,12 @@ async fn run(answers: Answers, mut exchange: Exchange, writer: Writer, guard: In
 }
 
 /// Reads what is left of a finished answer, so that its connection becomes reusable.
-async fn drain(incoming: Option<Incoming>) {
+async fn drain(incoming: Option<upstream::Response>) {
     let Some(mut incoming) = incoming else { return };
-    let drained =
-        async { while matches!(incoming.read(&mut Recorder::default()).await, Ok(More::Yes)) {} };
+    let drained = async {
+        while matches!(incoming.read(&mut Recorder::default()).await, Ok(ControlFlow::Continue(())))
+        {
+        }
+    };
     let _ = tokio::time::timeout(DRAIN, drained).await;
 }

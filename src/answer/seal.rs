@@ -106,7 +106,7 @@ pub(super) fn last(
         total: began.elapsed().into(),
         sealing: Some(&sealing),
     };
-    sealing.call = Some(call::finish(begun, end, answers.settings.status_of));
+    sealing.call = Some(call::finish(begun, end));
     if exchange.keep != Keep::Totals {
         sealing.refs = prior.refs;
         sealing.refs.extend(own_refs);
