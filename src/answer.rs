@@ -218,17 +218,16 @@ impl Answers {
 
     /// Answers one call. Returns when the answer has begun: with its first event, or whole.
     pub async fn answer(&self, ask: Ask, caller: Caller) -> Result<Answer, Error> {
-        let arrival = (now(), Instant::now());
-        let (at, _) = arrival;
+        let (at, arrived) = (now(), Instant::now());
         let request = self.prepare(ask, &caller).await?;
         let mut answer = match self.select(&request, &caller, at).await? {
             Source::Ledger(stored, freshness) => {
-                self.hit(stored, freshness, &request, caller, arrival)
+                self.hit(stored, freshness, &request, caller, at, arrived)
             }
             Source::Running(reader, exchange) => {
-                self.join(reader, exchange, &request, caller, arrival)
+                self.join(reader, exchange, &request, caller, at, arrived)
             }
-            Source::Upstream(ticket, why) => self.ask(ticket, why, &request, caller, at),
+            Source::Upstream(ticket) => self.ask(ticket, &request, caller, at),
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
         Ok(answer)

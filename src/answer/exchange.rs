@@ -1,4 +1,4 @@
-//! Exchanges with upstream: what is sent, and what the ledger is told before it is.
+//! Exchanges with upstream: the request to send, and its first row in the ledger.
 
 use std::sync::Arc;
 
@@ -44,19 +44,20 @@ impl Exchange {
         caller: Caller,
         at: UnixMillis,
         exchange: ExchangeId,
-        (answered_by, keep): (AnsweredBy, Keep),
+        answered_by: AnsweredBy,
+        keep: Keep,
     ) -> Self {
         let keeps_bodies = keep != Keep::Totals;
-        let said = &request.said;
-        let mut notes = said.notes().to_vec();
-        let mut sent = said.request();
+        let prepared = &request.said;
+        let mut notes = prepared.notes().to_vec();
+        let mut sent = prepared.request();
         // Requests of fixtures have the remedies in them.
         let changed = match answers.upstream.replay() {
             Some(_) => None,
             None => sent.as_ref().and_then(|sent| answers.quirks.apply(sent)),
         };
         let (body, chain) = match changed {
-            None => (said.body(), keeps_bodies.then(|| said.chain().clone())),
+            None => (prepared.body(), keeps_bodies.then(|| prepared.chain().clone())),
             Some((changed, mut more)) => {
                 notes.append(&mut more);
                 let canonical = CanonicalRequest::of(&changed);
@@ -64,7 +65,7 @@ impl Exchange {
                 (canonical.body().into(), keeps_bodies.then_some(canonical.chain))
             }
         };
-        let outgoing = said.spoken().outgoing(body, &caller);
+        let outgoing = prepared.spoken().outgoing(body, &caller);
         // The hash of a request that must not be kept would tell those who know the text that it was sent.
         let key = if keeps_bodies { request.key } else { CacheKey::of_nothing(exchange) };
         let call = call::begin(request, caller, at, answered_by, exchange);
@@ -72,7 +73,7 @@ impl Exchange {
             exchange,
             key,
             scope: request.scope.to_string(),
-            model: said.model().to_owned(),
+            model: prepared.model().to_owned(),
             opened_at: at,
             continues: None,
             breakpoints: sent.as_ref().and_then(|sent| json_of(&sent.breakpoints)),

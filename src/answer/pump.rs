@@ -14,7 +14,6 @@ use super::{
     live::Writer,
     question::{Caller, PreparedRequest},
     seal::{self, PriorParts},
-    select::Why,
 };
 use crate::{
     domain::{
@@ -36,13 +35,11 @@ impl Answers {
     pub(super) fn ask(
         &self,
         ticket: Ticket,
-        why: Why,
         request: &PreparedRequest,
         caller: Caller,
         at: UnixMillis,
     ) -> Answer {
-        let Ticket { exchange: id, writer, reader, guard } = ticket;
-        let Why { reason, keep, notice } = why;
+        let Ticket { exchange: id, reason, keep, notice, writer, reader, guard } = ticket;
         let (answered_by, keep) = match self.upstream.replay() {
             // There is nothing to keep of a fixture.
             Some(_) => (AnsweredBy::Replay, Keep::Totals),
@@ -50,7 +47,7 @@ impl Answers {
         };
         let shows_status = self.shows_status(request, &caller);
         let status_line = notice.as_ref().filter(|_| shows_status).map(open_webui::budget_line);
-        let exchange = Exchange::first(self, request, caller, at, id, (answered_by, keep));
+        let exchange = Exchange::first(self, request, caller, at, id, answered_by, keep);
         let call = &exchange.opening.call;
         tracing::debug!(call = %call.id, key = %request.key, why = reason.as_str(), "asking upstream");
         let answer = Answer::new(reader, request, call, id, Verdict::Ask { reason, keep });
@@ -86,7 +83,7 @@ async fn run(answers: Answers, mut exchange: Exchange, writer: Writer, guard: In
             let Finish { outcome, failure, last } = finish;
             let whole = writer.recording(0, last.as_ref());
             let (sealing, end) =
-                seal::last(&answers, &exchange, attempt, (outcome, failure), prior, own);
+                seal::last(&answers, &exchange, attempt, outcome, failure, prior, own);
             let refs = if outcome == Outcome::Complete { sealing.refs.clone() } else { Vec::new() };
             let _ = answers.ledger.seal(&exchange.opening, sealing).await;
             writer.end(last, end);
