@@ -218,14 +218,15 @@ impl Answers {
 
     /// Answers one call. Returns when the answer has begun: with its first event, or whole.
     pub async fn answer(&self, ask: Ask, caller: Caller) -> Result<Answer, Error> {
-        let (at, arrived) = (now(), Instant::now());
+        let arrival = (now(), Instant::now());
+        let (at, _) = arrival;
         let request = self.prepare(ask, &caller).await?;
         let mut answer = match self.select(&request, &caller, at).await? {
             Source::Ledger(stored, freshness) => {
-                self.hit(stored, freshness, &request, caller, at, arrived)
+                self.hit(stored, freshness, &request, caller, arrival)
             }
             Source::Running(reader, exchange) => {
-                self.join(reader, exchange, &request, caller, at, arrived)
+                self.join(reader, exchange, &request, caller, arrival)
             }
             Source::Upstream(ticket) => self.ask(ticket, &request, caller, at),
         };

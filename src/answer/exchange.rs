@@ -44,20 +44,19 @@ impl Exchange {
         caller: Caller,
         at: UnixMillis,
         exchange: ExchangeId,
-        answered_by: AnsweredBy,
-        keep: Keep,
+        (answered_by, keep): (AnsweredBy, Keep),
     ) -> Self {
         let keeps_bodies = keep != Keep::Totals;
-        let prepared = &request.said;
-        let mut notes = prepared.notes().to_vec();
-        let mut sent = prepared.request();
+        let said = &request.said;
+        let mut notes = said.notes().to_vec();
+        let mut sent = said.request();
         // Requests of fixtures have the remedies in them.
         let changed = match answers.upstream.replay() {
             Some(_) => None,
             None => sent.as_ref().and_then(|sent| answers.quirks.apply(sent)),
         };
         let (body, chain) = match changed {
-            None => (prepared.body(), keeps_bodies.then(|| prepared.chain().clone())),
+            None => (said.body(), keeps_bodies.then(|| said.chain().clone())),
             Some((changed, mut more)) => {
                 notes.append(&mut more);
                 let canonical = CanonicalRequest::of(&changed);
@@ -65,7 +64,7 @@ impl Exchange {
                 (canonical.body().into(), keeps_bodies.then_some(canonical.chain))
             }
         };
-        let outgoing = prepared.spoken().outgoing(body, &caller);
+        let outgoing = said.spoken().outgoing(body, &caller);
         // The hash of a request that must not be kept would tell those who know the text that it was sent.
         let key = if keeps_bodies { request.key } else { CacheKey::of_nothing(exchange) };
         let call = call::begin(request, caller, at, answered_by, exchange);
@@ -73,7 +72,7 @@ impl Exchange {
             exchange,
             key,
             scope: request.scope.to_string(),
-            model: prepared.model().to_owned(),
+            model: said.model().to_owned(),
             opened_at: at,
             continues: None,
             breakpoints: sent.as_ref().and_then(|sent| json_of(&sent.breakpoints)),

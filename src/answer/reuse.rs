@@ -28,8 +28,7 @@ impl Answers {
         freshness: Freshness,
         request: &PreparedRequest,
         caller: Caller,
-        at: UnixMillis,
-        arrived: Instant,
+        (at, arrived): (UnixMillis, Instant),
     ) -> Answer {
         let Stored { exchange, recording, model_served, stop_reason, tokens, cost, .. } = stored;
         let calls_tools = stop_reason.as_deref() == Some("tool_use");
@@ -62,8 +61,7 @@ impl Answers {
         exchange: ExchangeId,
         request: &PreparedRequest,
         caller: Caller,
-        at: UnixMillis,
-        arrived: Instant,
+        (at, arrived): (UnixMillis, Instant),
     ) -> Answer {
         let begun = call::begin(request, caller, at, AnsweredBy::Collapsed, exchange);
         let answer = Answer::new(reader, request, &begun, exchange, Verdict::Join);
