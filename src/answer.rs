@@ -214,7 +214,7 @@ impl Answers {
             Source::Running(reader, exchange) => {
                 self.join(reader, exchange, &request, caller, arrival)
             }
-            Source::Upstream(ticket, why) => self.ask(ticket, why, &request, caller, access, at),
+            Source::Upstream(ticket) => self.ask(ticket, &request, caller, access, at),
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
         Ok(answer)

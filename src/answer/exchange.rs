@@ -1,4 +1,4 @@
-//! Exchanges with upstream: what is sent, and what the ledger is told before it is.
+//! Exchanges with upstream: the request to send, and its first row in the ledger.
 
 use std::sync::Arc;
 

@@ -14,7 +14,6 @@ use super::{
     live::Writer,
     prepare::Access,
     seal::{self, PriorParts},
-    select::Why,
 };
 use crate::{
     domain::{
@@ -37,14 +36,12 @@ impl Answers {
     pub(super) fn ask(
         &self,
         ticket: Ticket,
-        why: Why,
         request: &PreparedRequest,
         caller: Caller,
         access: Access,
         at: UnixMillis,
     ) -> Answer {
-        let Ticket { exchange: id, writer, reader, guard } = ticket;
-        let Why { reason, keep, notice } = why;
+        let Ticket { exchange: id, reason, keep, notice, writer, reader, guard } = ticket;
         let (answered_by, keep) = match self.upstream.replay() {
             // There is nothing to keep of a fixture.
             Some(_) => (AnsweredBy::Replay, Keep::Totals),
@@ -88,7 +85,7 @@ async fn run(answers: Answers, mut exchange: Exchange, writer: Writer, guard: In
             let Finish { outcome, failure, last } = finish;
             let whole = writer.recording(0, last.as_ref());
             let (sealing, end) =
-                seal::last(&answers, &exchange, attempt, (outcome, failure), prior, own);
+                seal::last(&answers, &exchange, attempt, outcome, failure, prior, own);
             let refs = if outcome == Outcome::Complete { sealing.refs.clone() } else { Vec::new() };
             let _ = answers.ledger.seal(&exchange.opening, sealing).await;
             writer.end(last, end);
