@@ -10,6 +10,7 @@ mod corpus;
 mod harness;
 mod healing;
 mod history;
+mod importing;
 mod killed;
 mod leaving;
 mod models;
