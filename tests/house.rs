@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod circles;
+mod names;
 mod source;
 
 use std::{fmt, fs, path::Path};
