@@ -10,7 +10,7 @@
 //! ```text
 //! upstream (live) ─┐                       ┌─▶ OpenAI chunks        (stream: true)
 //! ledger (stored) ─┼─▶ recording ─▶ playback ─▶ OpenAI completion   (stream: false)
-//! fixture (file)  ─┘       │            └─────▶ Anthropic's own bytes, or its message (the native door)
+//! fixture (file)  ─┘       │            └─────▶ Anthropic's own bytes, or its message (the Messages API)
 //!                          └─▶ ledger rows: usage, cost, outcome
 //! ```
 //!
@@ -24,7 +24,7 @@
 //!
 //! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
 //! - [`config`]: every setting, from flag, environment, file or default. The environment is read nowhere else.
-//! - [`server`]: the doors. Connections, authentication, who asks; the only place where errors become HTTP.
+//! - [`server`]: the HTTP server. Connections, authentication, callers, handlers; errors as HTTP responses.
 //! - [`report`]: what was asked, what it cost and what was saved, from the ledger; what would become of a request.
 //! - [`answer`]: the way of a request; live recordings, the pump, playback.
 //! - [`upstream`]: Anthropic over HTTP, with retries before the first byte; or fixtures that are played.
@@ -63,7 +63,7 @@
 //! 7. A client that leaves drops its reader; when the last one is gone the pump hangs up on upstream and seals the
 //!    exchange as stopped, at a cost of at least what is known.
 //!
-//! The native door (`server/messages.rs`, `POST /v1/messages`) goes the same way with nothing to translate: the request
+//! The Messages API (`server/messages.rs`, `POST /v1/messages`) goes the same way with nothing to translate: the request
 //! is read as far as the ledger and the key need it ([`domain::anthropic::Native`]) and goes upstream as it was written;
 //! the reader passes the recording's bytes on ([`answer::Events`]), or assembles the message that they tell
 //! ([`domain::anthropic::assemble`]).
