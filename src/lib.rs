@@ -10,7 +10,7 @@
 //! ```text
 //! upstream (live) ─┐                       ┌─▶ OpenAI chunks        (stream: true)
 //! ledger (stored) ─┼─▶ recording ─▶ playback ─▶ OpenAI completion   (stream: false)
-//! fixture (file)  ─┘       │            └─────▶ Anthropic's own bytes, or its message (the native door)
+//! fixture (file)  ─┘       │            └─────▶ Anthropic's own bytes, or its message (the Messages API)
 //!                          └─▶ ledger rows: usage, cost, outcome
 //! ```
 //!
@@ -24,7 +24,7 @@
 //!
 //! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
 //! - [`config`]: every setting, from flag, environment, file or default. The environment is read nowhere else.
-//! - [`server`]: the doors. Connections, authentication, who asks; the only place where errors become HTTP.
+//! - [`server`]: the HTTP server. Connections, authentication, callers, handlers; errors as HTTP responses.
 //! - [`report`]: what was asked, what it cost and what was saved, from the ledger; what would become of a request.
 //! - [`transfer`]: sessions out of the ledger as fixtures, and fixtures into it.
 //! - [`answer`]: the way of a request: select a source, ask, record, seal, play back.
@@ -65,7 +65,7 @@
 //! 7. A client that leaves drops its reader; when the last one is gone the pump closes the connection to upstream and
 //!    seals the exchange as stopped, at a cost of at least what is known.
 //!
-//! Anthropic's API (`server/messages.rs`, `POST /v1/messages`) goes the same way with nothing to translate: the request
+//! The Messages API (`server/messages.rs`, `POST /v1/messages`) goes the same way with nothing to translate: the request
 //! is read as far as the ledger and the key need it ([`domain::anthropic::Native`]) and goes upstream as it was written;
 //! the reader passes the recorded bytes on ([`answer::EventStream`]), or assembles the message that they make up
 //! ([`domain::anthropic::assemble`]).

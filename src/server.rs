@@ -1,7 +1,7 @@
 //! The HTTP server: requests in, responses out.
 //!
-//! A handler's signature is its contract: who the caller is ([`caller`]), whether they may do it ([`auth`]) and the body
-//! within its limit ([`body`]) are extracted before it runs. Errors become responses in [`error`].
+//! A handler's signature is its contract: who the caller is (`caller`), whether they may do it (`auth`) and the body
+//! within its limit (`body`) are extracted before it runs. Errors become responses in `error`.
 
 mod accept;
 mod auth;
@@ -56,7 +56,7 @@ use crate::{
 
 /// Time that open responses get to finish after the signal to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-/// Time that tasks get to end after they were told to.
+/// Time that tasks get to end after the signal to stop.
 const TASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time that the ledger gets to write its queue.
 const LEDGER_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -461,6 +461,7 @@ fn what_breaks_no_rule_is_let_pass() {
         ("src/domain.rs", "pub mod anthropic;\npub mod openai;"),
         ("src/domain/translate/x.rs", "use crate::domain::{anthropic, openai};"),
         ("src/server/x.rs", "use http::StatusCode; use crate::{answer::Answers, domain::openai};"),
+        ("src/answer/failure.rs", "fn f(status: u16) -> bool { status == 529 }"),
         ("src/store/x.rs", "use super::Error; const S: &str = \"select a from b\";"),
         ("src/cli/x.rs", "const V: &str = env!(\"CARGO_PKG_VERSION\"); use anyhow::Context;"),
         ("src/report/x.rs", "const S: &str = \"select a model\"; fn f<T: 'static>(status: u16) {}"),

@@ -1,4 +1,4 @@
-//! Failures of answers, and the one table of what clients of either API and the ledger are told of each.
+//! Failures of answers, and the one table of how each reads to clients of either API and in the ledger.
 
 use std::borrow::Cow;
 
@@ -94,7 +94,7 @@ impl Failure {
             Self::Upstream(Upstream::Connect(_)) => {
                 ("connect", form(502, SERVER_ERROR, UNAVAILABLE))
             }
-            Self::Upstream(Upstream::Silent(_)) => {
+            Self::Upstream(Upstream::IdleTimeout(_)) => {
                 ("timeout", form(504, SERVER_ERROR, "upstream_timeout"))
             }
             Self::Upstream(Upstream::Broken(_)) | Self::Stream(StreamError::Cut) => {

@@ -36,7 +36,7 @@ pub(super) struct Credentials {
 
 /// Proof that a request comes from an operator.
 #[derive(Debug)]
-pub(super) struct Operator;
+pub(super) struct OperatorAuth;
 
 impl FromRequestParts<Arc<App>> for Credentials {
     type Rejection = Rejection;
@@ -46,7 +46,7 @@ impl FromRequestParts<Arc<App>> for Credentials {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Operator {
+impl FromRequestParts<Arc<App>> for OperatorAuth {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {

@@ -65,7 +65,7 @@ pub(super) enum Rejection {
     #[error("this server writes to a different ledger than the one that was named")]
     AnotherLedger,
     #[error("the request cannot be parsed: {0}")]
-    Misunderstood(String),
+    InvalidBody(String),
     #[error("the ledger cannot be written now; the command is queued and runs when it can be")]
     LedgerLate,
     #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
@@ -104,7 +104,7 @@ impl Rejection {
             Self::PruneRunning => invalid(409, Some("prune_running")),
             Self::AnotherLedger => invalid(409, Some("another_ledger")),
             Self::LargeBody { .. } => invalid(413, Some("request_too_large")),
-            Self::BrokenBody | Self::Misunderstood(_) => invalid(400, None),
+            Self::BrokenBody | Self::InvalidBody(_) => invalid(400, None),
             Self::NotPruned(_) => server_error(500, Some("not_pruned")),
             Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),

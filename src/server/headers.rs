@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_told_in_openais_names() {
+    fn limits_have_openais_names() {
         let head = Head {
             request_id: Some("req_1".to_owned()),
             limits: [
@@ -155,11 +155,11 @@ mod tests {
         let now = "2026-11-23T10:00:00Z".parse::<jiff::Timestamp>().unwrap().into();
         let mut headers = HeaderMap::new();
         forward(Api::Chat, &head, now, &mut headers);
-        let told = |name| headers.get(name).map(|value| value.to_str().unwrap());
-        assert_eq!(told("x-request-id"), Some("req_1"));
-        assert_eq!(told("x-ratelimit-limit-requests"), Some("50"));
-        assert_eq!(told("x-ratelimit-reset-requests"), Some("1m30s"));
-        assert_eq!(told("x-ratelimit-remaining-tokens"), Some("4000"));
+        let value = |name| headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(value("x-request-id"), Some("req_1"));
+        assert_eq!(value("x-ratelimit-limit-requests"), Some("50"));
+        assert_eq!(value("x-ratelimit-reset-requests"), Some("1m30s"));
+        assert_eq!(value("x-ratelimit-remaining-tokens"), Some("4000"));
         assert_eq!(headers.len(), 4);
     }
 

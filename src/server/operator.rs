@@ -1,4 +1,4 @@
-//! Operator commands to a running server.
+//! Commands of operators to a running server.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{App, auth::Operator, body::LimitedBody, caller::SCENARIO, error::Rejection};
+use super::{App, auth::OperatorAuth, body::LimitedBody, caller::SCENARIO, error::Rejection};
 use crate::{
     answer,
     domain::cassette::Status,
@@ -28,7 +28,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for LedgerCommand<T> {
     type Rejection = Rejection;
 
     async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Self, Rejection> {
-        request.extract_parts_with_state::<Operator, _>(app).await?;
+        request.extract_parts_with_state::<OperatorAuth, _>(app).await?;
         let owner = app.answers.ledger().owner().to_string();
         let named = request.headers().get("x-reprise-owner");
         if named.is_some_and(|named| named.as_bytes() != owner.as_bytes()) {
@@ -36,7 +36,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for LedgerCommand<T> {
         }
         let LimitedBody(body) = request.extract_with_state(app).await?;
         let arguments = serde_json::from_slice(if body.is_empty() { b"{}" } else { &body });
-        arguments.map(Self).map_err(|error| Rejection::Misunderstood(error.to_string()))
+        arguments.map(Self).map_err(|error| Rejection::InvalidBody(error.to_string()))
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn prune(
 /// `GET /replay`: the fixtures that were played, and the number of misses.
 pub(super) async fn replay(
     State(app): State<Arc<App>>,
-    _: Operator,
+    _: OperatorAuth,
     uri: Uri,
 ) -> Result<Json<Status>, Rejection> {
     Ok(Json(running_replay(&app, &uri)?.status()))
@@ -76,7 +76,7 @@ pub(super) async fn replay(
 /// `POST /replay/reset`: starts the replay again; with `X-Reprise-Scenario`, only that scenario.
 pub(super) async fn reset_replay(
     State(app): State<Arc<App>>,
-    _: Operator,
+    _: OperatorAuth,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<Status>, Rejection> {

@@ -1,10 +1,14 @@
 //! Errors of upstream, and the decision whether to retry.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    pin::pin,
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderMap;
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
+use tokio_stream::StreamExt;
 
 use super::Head;
 use crate::domain::{anthropic, cassette::Miss};
@@ -24,7 +28,7 @@ pub enum Error {
     Connect(#[source] reqwest::Error),
     /// No bytes arrived for this long.
     #[error("Anthropic sent nothing for {} s", .0.as_secs())]
-    Silent(Duration),
+    IdleTimeout(Duration),
     /// The connection broke.
     #[error("the connection to Anthropic broke")]
     Broken(#[source] reqwest::Error),
@@ -86,7 +90,7 @@ impl FailedAttempt {
                 (self.should_retry.unwrap_or(is_transient) && wait <= MAX_RETRY_DELAY)
                     .then_some(wait)
             }
-            Error::Silent(_)
+            Error::IdleTimeout(_)
             | Error::NotAStream
             | Error::NotRecorded { .. }
             | Error::NotCounted
@@ -95,6 +99,7 @@ impl FailedAttempt {
     }
 }
 
+/// Tells a failed connection from one that broke.
 pub(super) fn classify(error: reqwest::Error) -> Error {
     let error = error.without_url();
     if error.is_connect() { Error::Connect(error) } else { Error::Broken(error) }
@@ -102,7 +107,7 @@ pub(super) fn classify(error: reqwest::Error) -> Error {
 
 /// Reads an error response. `key` is the one that was sent: it is removed, should a gateway repeat it.
 pub(super) async fn read_error(
-    mut response: Response,
+    response: Response,
     key: &SecretString,
     idle: Duration,
 ) -> FailedAttempt {
@@ -115,13 +120,13 @@ pub(super) async fn read_error(
     let should_retry = header_text(headers, "x-should-retry").map(|word| word == "true");
     let head = Box::new(Head::of(headers));
     let mut bytes = Vec::new();
-    while let Ok(Ok(Some(more))) = tokio::time::timeout(idle, response.chunk()).await {
-        let room = ERROR_BODY_LIMIT - bytes.len();
-        bytes.extend_from_slice(&more[..more.len().min(room)]);
-        if bytes.len() == ERROR_BODY_LIMIT {
-            break;
-        }
+    let mut chunks = pin!(response.bytes_stream().timeout(idle));
+    while bytes.len() < ERROR_BODY_LIMIT
+        && let Some(Ok(Ok(chunk))) = chunks.next().await
+    {
+        bytes.extend_from_slice(&chunk);
     }
+    bytes.truncate(ERROR_BODY_LIMIT);
     let mut body = error_body(&bytes, status);
     body.written = body.written.map(|written| written.replace(key.expose_secret(), "[key]"));
     if body.error.message.contains(key.expose_secret()) {
@@ -181,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_work_the_next_time_is_asked_again() {
+    fn transient_errors_are_retried() {
         let refused = |status, should_retry, retry_after| FailedAttempt {
             error: Error::Refused { status, body: Box::default(), head: Box::default() },
             should_retry,

@@ -195,7 +195,7 @@ impl Http {
     ) -> Result<T, Error> {
         match tokio::time::timeout(self.idle, work).await {
             Ok(result) => result.map_err(classify),
-            Err(_) => Err(Error::Silent(self.idle)),
+            Err(_) => Err(Error::IdleTimeout(self.idle)),
         }
     }
 
@@ -267,7 +267,7 @@ impl HttpBody {
                 () = &mut self.timer => {
                     let deadline = self.last_read + self.idle;
                     if deadline <= Instant::now() {
-                        return Err(Error::Silent(self.idle));
+                        return Err(Error::IdleTimeout(self.idle));
                     }
                     self.timer.as_mut().reset(deadline);
                 }

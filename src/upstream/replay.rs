@@ -118,7 +118,7 @@ impl Replay {
             }
         };
         tokio::time::sleep(delay.min(self.idle)).await;
-        let result = if delay > self.idle { Err(Error::Silent(self.idle)) } else { result };
+        let result = if delay > self.idle { Err(Error::IdleTimeout(self.idle)) } else { result };
         result.map_err(|error| SendError { error, broken_before: false })
     }
 
@@ -167,7 +167,7 @@ impl ReplayBody {
             sleep_until(moment + gap.min(self.idle)).await;
         }
         if gap > self.idle {
-            return Err(Error::Silent(self.idle));
+            return Err(Error::IdleTimeout(self.idle));
         }
         self.previous = (moment + gap, event.at);
         recorder.push(&event.bytes);
