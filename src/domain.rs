@@ -14,6 +14,7 @@ pub mod json;
 pub mod media_type;
 pub mod open_webui;
 pub mod openai;
+pub mod prepare;
 pub mod price;
 pub mod recording;
 pub mod sse;

@@ -15,17 +15,8 @@ use crate::domain::{
 const TTL: Duration = Duration::from_hours(30 * 24);
 
 pub(super) fn policy(layers: &Layers) -> Result<Policy, Error> {
-    let reuse = layers.read_as("cache", "`off`, `tasks` or `all`", |word| match word {
-        "off" => Some(Reuse::Off),
-        "tasks" => Some(Reuse::Tasks),
-        "all" => Some(Reuse::All),
-        _ => None,
-    })?;
-    let sharing = layers.read_as("cache_scope", "`user` or `shared`", |word| match word {
-        "user" => Some(Sharing::User),
-        "shared" => Some(Sharing::Shared),
-        _ => None,
-    })?;
+    let reuse = layers.read_as("cache", "`off`, `tasks` or `all`", |word| word.parse().ok())?;
+    let sharing = layers.read_as("cache_scope", "`user` or `shared`", |word| word.parse().ok())?;
     let task_ttl = layers.read_as("task_ttl", TASK_TTL, task_ttl)?;
     let web_ttl =
         layers.read_as("web_ttl", "a time such as 90s, 2h or 30d, or `off`", time_or_off)?;

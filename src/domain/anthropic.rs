@@ -5,6 +5,7 @@ mod assemble;
 mod canonical;
 mod event;
 mod fold;
+mod headers;
 mod native;
 mod request;
 mod summary;
@@ -18,6 +19,7 @@ pub use event::{
     Stop, StopDetails, StreamError, parse, whole_input,
 };
 pub use fold::{Block, BlockKind, Message, fold};
+pub use headers::ApiHeaders;
 pub use native::{Native, NativeError};
 pub use request::{
     BlockBinding, BlockPosition, Breakpoint, ClientTool, ContentBlock, Display, Effort, Format,

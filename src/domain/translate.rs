@@ -1,6 +1,5 @@
-//! Translation between the two dialects: the only module that knows both.
+//! Translation between the dialects. Only this module and `prepare` see both.
 
-mod again;
 mod alias;
 mod annotations;
 mod caching;
@@ -10,6 +9,7 @@ mod error;
 mod fence;
 mod form;
 mod format;
+mod headers;
 mod heal;
 mod history;
 mod instructions;
@@ -25,14 +25,14 @@ mod thinking;
 mod tools;
 mod usage;
 
-pub use again::{Again, again, head_of};
 pub use alias::route;
 pub use completion::completion;
 pub use context::{Context, Occasion, Original, Originals};
 pub use error::error;
 pub use form::Form;
+pub use headers::headers_of;
 pub use heal::{Healed, Remedy, heal};
-pub use history::{refs, said};
+pub use history::{content_blocks, refs};
 pub use note::{Error, MediaFault, Note};
 pub use request::{Translated, request};
 pub use stream::{Chunks, WithUsage};

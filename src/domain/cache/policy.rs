@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use strum::EnumString;
+
 /// What may be answered from the ledger, among whom, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -23,7 +25,8 @@ pub struct Policy {
 }
 
 /// Which calls may be answered from the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reuse {
     /// None. Answers are recorded all the same.
     Off,
@@ -34,7 +37,8 @@ pub enum Reuse {
 }
 
 /// Among whom answers are shared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum Sharing {
     /// Each user has its own.
     User,

@@ -52,7 +52,7 @@ impl Cassette {
         }
         if let Some(Client { door, program, task, body }) = client {
             let mut fields = Fields::new(2);
-            fields.put("door", &encode(door.as_str()));
+            fields.put("door", &encode(door.into_str()));
             if let Some(program) = program {
                 fields.put("program", &encode(program));
             }
@@ -64,8 +64,9 @@ impl Cassette {
         }
         if let Some(asked) = upstream {
             let mut fields = Fields::new(2);
-            fields.put("version", &encode(&asked.version));
-            let betas: Vec<String> = asked.betas.iter().map(|beta| encode(beta)).collect();
+            fields.put("version", &encode(asked.headers.version()));
+            let betas = asked.headers.betas();
+            let betas: Vec<String> = betas.into_iter().map(encode).collect();
             if !betas.is_empty() {
                 fields.put("betas", &format!("[{}]", betas.join(", ")));
             }

@@ -75,7 +75,7 @@ pub enum Role {
 pub enum Content {
     /// One text.
     Text(String),
-    /// Texts, images and more.
+    /// Text, images and more.
     Parts(Vec<Part>),
 }
 

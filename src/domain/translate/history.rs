@@ -65,7 +65,7 @@ impl History<'_> {
         let same_model =
             self.catalog.rules(&original.model).id == self.catalog.rules(self.model).id;
         let keeps_thinking = same_model && self.plan.takes_blocks();
-        let mut restored = said(&original.blocks);
+        let mut restored = content_blocks(&original.blocks);
         restored.retain(|block| keeps_thinking || !block.is_thinking());
         Some(restored)
     }
@@ -90,7 +90,7 @@ impl History<'_> {
 }
 
 /// An answer's blocks as blocks of a request, except blank texts, which Anthropic sends and refuses.
-pub fn said(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
+pub fn content_blocks(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
     let sent = blocks.iter().filter_map(|block| match &block.kind {
         BlockKind::Text { text, .. } if text.is_blank() => None,
         BlockKind::Text { text, citations } if citations.is_empty() => {

@@ -20,7 +20,7 @@ use super::{
     search, thinking, tools,
 };
 use crate::domain::{
-    anthropic::{self, ContentBlock, ToolChoice, Version},
+    anthropic::{self, ApiHeaders, ContentBlock, ToolChoice, Version},
     openai,
 };
 
@@ -34,10 +34,8 @@ const MOST_UNKNOWN: usize = 20;
 pub struct Translated {
     /// The request body.
     pub request: Arc<anthropic::Request>,
-    /// The `anthropic-version` header.
-    pub version: Version,
-    /// The `anthropic-beta` header's values.
-    pub betas: Vec<&'static str>,
+    /// Its headers.
+    pub headers: ApiHeaders,
     /// The form in which the client wants its answer.
     pub form: Form,
     /// Notes about everything that was dropped or changed.
@@ -107,11 +105,11 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let parameters::Sampling { temperature, top_p, top_k } = sampling;
     let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
     let request = Arc::new(anthropic::Request { temperature, top_p, top_k, ..translated });
+    let version = if samples { Version::V20230601 } else { Version::V20261021 };
     Ok(Translated {
         request,
         form,
-        version: if samples { Version::V20230601 } else { Version::V20261021 },
-        betas,
+        headers: ApiHeaders::new(version.as_str(), betas),
         notes: notes.into_vec(),
     })
 }

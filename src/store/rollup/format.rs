@@ -48,7 +48,7 @@ impl Hour {
         put(&mut bytes, self.0.len() as u64);
         for ((quarter, key), totals) in &self.0 {
             bytes.push(*quarter);
-            bytes.push(u8::try_from(position(key.answered_by)).unwrap_or(u8::MAX));
+            bytes.push(key.answered_by as u8);
             for text in texts_of(key) {
                 put(&mut bytes, text.map_or(0, |text| texts[text]));
             }
@@ -83,7 +83,7 @@ pub(super) fn read(bytes: &[u8], mut visit: impl FnMut(u8, &Key<'_>, &Totals)) -
             task: text()?,
             client: text()?,
             error: text()?,
-            answered_by: *AnsweredBy::ALL.get(usize::from(answered_by))?,
+            answered_by: AnsweredBy::from_repr(answered_by)?,
         };
         take_totals(&mut rest, &mut totals)?;
         visit(quarter, &key, &totals);
@@ -101,11 +101,6 @@ fn texts_of<'a>(key: &'a Key<'_>) -> [Option<&'a str>; 6] {
         client.as_deref(),
         error.as_deref(),
     ]
-}
-
-/// Words are kept by their place, so a new one goes to the end of the list.
-fn position(answered_by: AnsweredBy) -> usize {
-    AnsweredBy::ALL.iter().position(|known| *known == answered_by).unwrap_or(usize::MAX)
 }
 
 fn put_totals(bytes: &mut Vec<u8>, totals: &Totals) {
