@@ -11,7 +11,7 @@ use crate::{
         alias::Aliases,
         anthropic::{Native, StreamSummary},
         cache::{self, CacheKey, KeyHolder, Scope},
-        cassette::{Cassette, Client},
+        cassette::{Cassette, ClientRequest},
         catalog::Catalog,
         chain::{Chain, Hash},
         exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, NanoDollars, Outcome, UnixMillis},
@@ -83,7 +83,7 @@ impl Imported {
             id: CallId::new(id("call")),
             at,
             answered_by: AnsweredBy::Replay,
-            door: client.door,
+            door: client.api,
             stream: true,
             user: None,
             chat: Some(fixture.scenario.clone()).filter(|scenario| !scenario.is_empty()),
@@ -144,7 +144,7 @@ impl Imported {
 }
 
 fn asked(
-    client: &Client,
+    client: &ClientRequest,
     cassette: &Cassette,
     place: &Place<'_>,
     context: &Context<'_>,
@@ -154,7 +154,7 @@ fn asked(
         Some(user) => Scope::User(holder.clone(), cache::bounded(&user)),
         None => Scope::Client(holder.clone()),
     };
-    match client.door {
+    match client.api {
         Api::Chat => {
             let translate::Again { version, betas, texts, user } =
                 translate::again(client.body.as_bytes(), None, context)?;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Body, Error, Head, Incoming, Model, More, Outgoing, Unanswered, error::error_body};
 use crate::domain::{
-    cassette::{Event, Match, Miss, Player, RecordedRequest, Said, Status},
+    cassette::{Event, Match, Miss, Player, PlayerStatus, RecordedRequest, ResponseBody},
     recording::Recorder,
     translate::Originals,
 };
@@ -60,7 +60,7 @@ impl Replay {
     /// Plays what is on the stage. An answer that is kept back for longer than `idle` counts as silence, as it does
     /// live.
     pub fn new(stage: Player, folder: String, pace: Pace, idle: Duration) -> Self {
-        let originals = stage.entries().flat_map(|entry| entry.cassette.originals()).collect();
+        let originals = stage.fixtures().flat_map(|fixture| fixture.cassette.originals()).collect();
         Self { stage: Mutex::new(stage), pace, idle, folder, missed: Mutex::default(), originals }
     }
 
@@ -70,7 +70,7 @@ impl Replay {
     }
 
     /// What was given, and what was asked for in vain.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> PlayerStatus {
         self.stage().status()
     }
 
@@ -97,8 +97,8 @@ impl Replay {
     /// The models that fixtures ask, each once.
     pub(super) fn models(&self) -> Vec<Model> {
         let mut ids: Vec<String> = Vec::new();
-        for entry in self.stage().entries() {
-            let model = entry.cassette.model();
+        for fixture in self.stage().fixtures() {
+            let model = fixture.cassette.model();
             if !model.is_empty() && !ids.contains(&model) {
                 ids.push(model);
             }
@@ -109,7 +109,9 @@ impl Replay {
     pub(super) async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Unanswered> {
         let asked = RecordedRequest::sent(&outgoing.version, &outgoing.betas, &outgoing.body);
         let (delay, answer) = match self.stage().answer(&asked, outgoing.scenario.as_deref()) {
-            Ok(cue) => (Duration::from_millis(cue.entry.cassette.response.delay), self.begin(&cue)),
+            Ok(cue) => {
+                (Duration::from_millis(cue.fixture.cassette.response.delay), self.begin(&cue))
+            }
             Err(miss) => {
                 self.note(&miss);
                 let command = Miss::command(&self.folder);
@@ -122,16 +124,17 @@ impl Replay {
     }
 
     fn begin(&self, cue: &Match<'_>) -> Result<Incoming, Error> {
-        let Match { entry, number, of, changed } = cue;
-        let response = &entry.cassette.response;
+        let Match { fixture, position, total, changed } = cue;
+        let response = &fixture.cassette.response;
         if let Some(changed) = changed {
             tracing::warn!(
-                fixture = entry.file,
+                fixture = fixture.file,
                 "the translator has changed since this was recorded; the fixture answers all the same: {changed}"
             );
         }
-        let head = Head::recorded(&response.headers, format!("{}; n={number}/{of}", entry.file));
-        if let Said::Error(body) = &response.said {
+        let head =
+            Head::recorded(&response.headers, format!("{}; n={position}/{total}", fixture.file));
+        if let ResponseBody::Error(body) = &response.body {
             let body = Box::new(error_body(body.as_bytes(), response.status));
             return Err(Error::Refused { status: response.status, body, head: Box::new(head) });
         }
@@ -140,7 +143,7 @@ impl Replay {
             status: response.status,
             broken_before: false,
             body: Body::Played(Played {
-                events: response.events(&entry.cassette.model()).into_iter(),
+                events: response.events(&fixture.cassette.model()).into_iter(),
                 pace: self.pace,
                 idle: self.idle,
                 before: (Instant::now(), 0),

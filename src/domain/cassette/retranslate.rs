@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cassette, Client, RecordedRequest, Response};
+use super::{Cassette, ClientRequest, RecordedRequest, Response};
 use crate::domain::{
     alias::Aliases,
     anthropic::{self, Native, StreamSummary},
@@ -11,7 +11,7 @@ use crate::domain::{
     translate::{self, Context, Occasion, Original, Originals},
 };
 
-impl Client {
+impl ClientRequest {
     /// What the request is for, as the server understood it.
     pub fn occasion(&self) -> Occasion {
         match (&self.task, self.program.as_deref()) {
@@ -29,7 +29,7 @@ impl Client {
         task_model: Option<&str>,
         originals: &Originals,
     ) -> Option<RecordedRequest> {
-        match self.door {
+        match self.api {
             Api::Chat => {
                 let occasion = self.occasion();
                 let context = Context { catalog, aliases, occasion, originals };
@@ -63,7 +63,7 @@ impl Cassette {
     ) -> Option<RecordedRequest> {
         let now = self.client.as_ref()?.asks(catalog, aliases, task_model, originals)?;
         match (&self.client, &self.upstream) {
-            (Some(Client { door: Api::Messages, .. }), Some(then)) => Some(RecordedRequest {
+            (Some(ClientRequest { api: Api::Messages, .. }), Some(then)) => Some(RecordedRequest {
                 version: then.version.clone(),
                 betas: then.betas.clone(),
                 ..now
@@ -91,7 +91,7 @@ impl Response {
     pub fn error(status: u16, kind: &str, message: &str) -> Self {
         let body =
             serde_json::json!({"type": "error", "error": {"type": kind, "message": message}});
-        let said = super::Said::Error(body.to_string());
-        Self { status, headers: Vec::new(), delay: 0, said, cut_after: None }
+        let body = super::ResponseBody::Error(body.to_string());
+        Self { status, headers: Vec::new(), delay: 0, body, cut_after: None }
     }
 }

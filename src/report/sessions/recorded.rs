@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::{
     domain::{
-        cassette::{self, Cassette, Client, RecordedRequest, Response},
+        cassette::{self, Cassette, ClientRequest, RecordedRequest, Response},
         chain::Hash,
         exchange::{Api, ExchangeId, Outcome, UnixMillis},
         translate,
@@ -81,8 +81,8 @@ async fn one(
     let asked = asked(call.door, exchange.said.as_ref(), upstream);
     let client = match body(ledger, call.asked).await? {
         // Only the first part of an answer was asked for by the client.
-        Some(body) if at == 0 => Some(Client {
-            door: call.door,
+        Some(body) if at == 0 => Some(ClientRequest {
+            api: call.door,
             program: call.client.clone(),
             task: call.task.clone(),
             body,
@@ -93,7 +93,7 @@ async fn one(
         recorded: Some(day(exchange.ended_at)),
         client,
         upstream: Some(asked),
-        at_the_end: None,
+        when_exhausted: None,
         response,
     }))
 }
