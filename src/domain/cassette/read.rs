@@ -225,7 +225,7 @@ impl FileParser<'_> {
             let at = tree.get("status").unwrap_or(tree);
             self.error(
                 at,
-                "the status of a stream or a message must be 200, that of an error 400 or above",
+                "a stream or a message needs the status of success, an error one of its own",
             );
             return None;
         };
