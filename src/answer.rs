@@ -3,7 +3,6 @@
 //! [`Answers::answer`] is the whole of it on one screen. What comes back is a [`Reader`] of a recording, live or
 //! stored; the doors turn it into their dialect with [`playback`].
 
-mod ask;
 mod budget;
 mod choose;
 mod events;
@@ -13,8 +12,8 @@ mod joined;
 mod live;
 mod models;
 pub mod playback;
+mod prepare;
 mod pump;
-mod question;
 mod quirks;
 mod recall;
 mod sealing;
@@ -29,42 +28,34 @@ use bytes::Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
-pub use self::question::Caller;
+use self::{
+    budget::BudgetTracker, choose::Source, inflight::Inflight, playback::Payer,
+    quirks::ModelQuirks, recall::Recalled,
+};
 pub use self::{
-    ask::{ApiHeaders, Ask},
     events::{Events, message},
     failure::Failure,
     live::{End, Reader},
     models::{Listed, Models},
-};
-use self::{
-    budget::BudgetTracker,
-    choose::Source,
-    inflight::Inflight,
-    playback::Payer,
-    question::{Parsed, PrepareContext, PreparedRequest},
-    quirks::ModelQuirks,
-    recall::Recalled,
+    prepare::Access,
 };
 use crate::{
     domain::{
         alias::Aliases,
-        anthropic,
+        anthropic::ApiHeaders,
         budget::{Notice, Spending},
         cache::{CacheKey, Freshness, Keep, Policy, Reason},
         catalog::Catalog,
         exchange::{Api, CallId, ExchangeId, UnixMillis},
-        openai,
-        translate::{self, Form, WithUsage},
+        prepare::{Caller, ClientRequest, PrepareError},
+        translate::{Form, WithUsage},
     },
     store::Ledger,
-    upstream::{Counted, Upstream},
+    upstream::{Counted, Outgoing, Upstream},
 };
 
 /// An answer larger than this is broken off.
 pub const LARGEST_RECORDING: usize = 256 << 20;
-/// Reading a request larger than this is work for a thread that may block.
-const LARGE_REQUEST: usize = 1 << 20;
 
 /// Everything that answers calls. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -148,15 +139,9 @@ pub enum By {
 /// Why a call is not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be read.
+    /// The request cannot be prepared.
     #[error(transparent)]
-    Unreadable(#[from] openai::ParseError),
-    /// The native request cannot be read.
-    #[error(transparent)]
-    Misspoken(#[from] anthropic::NativeError),
-    /// The request cannot be translated.
-    #[error(transparent)]
-    Untranslatable(#[from] translate::Error),
+    Prepare(#[from] PrepareError),
     /// There is no answer.
     #[error(transparent)]
     Failed(Arc<Failure>),
@@ -198,17 +183,22 @@ impl Answers {
     }
 
     /// Answers one call. The answer has begun when this returns: with its first event, or whole.
-    pub async fn answer(&self, ask: Ask, asker: Caller) -> Result<Answer, Error> {
+    pub async fn answer(
+        &self,
+        request: ClientRequest,
+        caller: Caller,
+        access: Access,
+    ) -> Result<Answer, Error> {
         let (at, came) = (now(), Instant::now());
-        let question = self.read(ask, &asker).await?;
-        let mut answer = match self.choose(&question, &asker, at).await {
+        let prepared = self.prepare(request, &caller).await?;
+        let mut answer = match self.choose(&prepared, &caller, at).await {
             Source::Ledger(stored, fresh) => {
-                self.serve(stored, fresh, &question, asker, (at, came))
+                self.serve(stored, fresh, &prepared, caller, (at, came))
             }
             Source::Running(reader, exchange) => {
-                self.join(reader, exchange, &question, asker, (at, came))
+                self.join(reader, exchange, &prepared, caller, (at, came))
             }
-            Source::Upstream(order) => self.ask(order, &question, asker, at),
+            Source::Upstream(order) => self.ask(order, &prepared, caller, access, at),
             Source::Nobody(reason) => {
                 return Err(Error::Failed(Arc::new(Failure::NotCached(reason))));
             }
@@ -224,10 +214,11 @@ impl Answers {
     pub async fn count_tokens(
         &self,
         body: Bytes,
-        spoken: ApiHeaders,
-        asker: &Caller,
+        headers: ApiHeaders,
+        access: Access,
     ) -> Result<Counted, Error> {
-        let outgoing = spoken.outgoing(body, asker);
+        let Access { key, scenario } = access;
+        let outgoing = Outgoing { body, headers, key, scenario };
         let counted = self.upstream.count_tokens(&outgoing).await;
         counted.map_err(|error| Error::Failed(Arc::new(error.into())))
     }
@@ -250,31 +241,6 @@ impl Answers {
     /// Whether the ledger can be written, and what waits to be.
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
-    }
-
-    /// Parses, translates and keys a request: work without waiting, but for large ones long work.
-    async fn read(&self, ask: Ask, asker: &Caller) -> Result<PreparedRequest, Error> {
-        let is_large = ask.body().len() > LARGE_REQUEST;
-        let policy = &self.settings.cache;
-        let parsed = if is_large {
-            let (asker, policy) = (asker.clone(), policy.clone());
-            self.tasks.spawn_blocking(move || Parsed::of(ask, &asker, &policy)).await??
-        } else {
-            Parsed::of(ask, asker, policy)?
-        };
-        let originals = self.originals(parsed.refs(), &parsed.scope.to_string()).await;
-        let house = PrepareContext {
-            catalog: self.catalog(),
-            aliases: Arc::clone(&self.settings.aliases),
-            task_model: self.settings.task_model.clone(),
-            upstream: self.upstream.base().into(),
-        };
-        if !is_large {
-            return parsed.understand(asker, &house, &originals);
-        }
-        let asker = asker.clone();
-        let understand = move || parsed.understand(&asker, &house, &originals);
-        self.tasks.spawn_blocking(understand).await?
     }
 }
 

@@ -31,7 +31,7 @@ pub use self::{
 use crate::domain::{
     alias::{self, Aliases},
     budget::Budgets,
-    cache::{Policy, Sharing, Vouched},
+    cache::{Policy, Vouched},
     cassette::{Rule, is_secret_name},
 };
 
@@ -93,8 +93,8 @@ pub struct Offline {
     pub client_key: Option<SecretString>,
     /// Where the Messages API is.
     pub anthropic_base_url: Url,
-    /// Among whom answers are shared.
-    pub sharing: Sharing,
+    /// The cache policy.
+    pub cache: Policy,
     /// Whether a user who is not signed is vouched for.
     pub vouched: Vouched,
     /// What background calls are asked of; `None`: what each asks for.
@@ -324,7 +324,7 @@ impl Config {
         Ok(Offline {
             client_key: layers.secret("api_key")?,
             anthropic_base_url: layers.base_url()?,
-            sharing: cache::policy(&layers)?.sharing,
+            cache: cache::policy(&layers)?,
             vouched: match layers.secret("user_jwt_secret")? {
                 None => Vouched::Yes,
                 Some(_) => Vouched::No,

@@ -87,4 +87,5 @@ pub mod report;
 pub mod server;
 pub mod store;
 pub mod testing;
+pub mod transfer;
 pub mod upstream;

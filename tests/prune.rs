@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
-#[path = "prune/bench.rs"]
 mod bench;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};

@@ -8,7 +8,6 @@ use super::{
     Answers,
     inflight::{self, CoalesceKey, Running, Ticket},
     live::Reader,
-    question::{Caller, Chats, PreparedRequest},
 };
 use crate::{
     domain::{
@@ -18,6 +17,7 @@ use crate::{
         catalog,
         exchange::{ExchangeId, UnixMillis},
         open_webui,
+        prepare::{Caller, Chats, PreparedRequest},
     },
     store::{Stored, Turn},
 };
@@ -108,7 +108,7 @@ impl Answers {
 
     /// Whether a budget lets Claude be asked.
     fn admit(&self, question: &PreparedRequest, at: UnixMillis) -> Result<Option<Notice>, Refusal> {
-        let model = question.said.model();
+        let model = question.upstream.model();
         self.budget.admit(at, question.user.as_deref(), model, || {
             match self.catalog().price_on(model, catalog::day_of(at)) {
                 Some(_) => Priced::Yes,
@@ -199,7 +199,7 @@ impl PreparedRequest {
             caller: self.caller(before),
             temporary: asker.temporary,
             forgotten_user: self.forgotten_user,
-            reaches_out: self.said.reaches_out(),
+            reaches_out: self.upstream.reaches_out(),
             running: false,
             stored: None,
         }
@@ -214,7 +214,7 @@ impl PreparedRequest {
         };
         let chat = asker.chat.as_deref().filter(|_| !asker.temporary)?;
         let message = asker.message.as_deref();
-        let (key, model) = (&self.key, self.said.model());
+        let (key, model) = (&self.key, self.upstream.model());
         Some(Turn { key, chat, message, user_message, model })
     }
 
@@ -225,6 +225,10 @@ impl PreparedRequest {
             (CallKind::Chat(_), Some(chat), Some(message)) => Some((chat.clone(), message.clone())),
             (CallKind::Chat(_) | CallKind::Nameless, ..) => return None,
         };
-        self.is_kept(asker).then(|| CoalesceKey { key: self.key, door: self.said.door(), message })
+        self.is_kept(asker).then(|| CoalesceKey {
+            key: self.key,
+            door: self.upstream.api(),
+            message,
+        })
     }
 }

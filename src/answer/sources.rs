@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    Answer, Answers, By, Caller,
+    Answer, Answers, By,
     inflight::Ticket,
     joined::JoinedCall,
     live::{self, End, Reader, Totals},
     playback::Payer,
+    prepare::{Access, facts},
     pump::{self, Exchange},
-    question::{PreparedRequest, facts},
 };
 use crate::{
     domain::{
@@ -21,9 +21,11 @@ use crate::{
             AnsweredBy, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, UnixMillis,
         },
         open_webui::{self, Share},
+        prepare::{Caller, PreparedRequest},
         recording::Recording,
     },
     store::{CallRow, Opening, Stored},
+    upstream::Outgoing,
 };
 
 impl Answers {
@@ -68,7 +70,7 @@ impl Answers {
             facts,
             key: question.key,
             exchange: Some(exchange),
-            status: Some((self.settings.status_of)(question.said.door(), None)),
+            status: Some((self.settings.status_of)(question.upstream.api(), None)),
             outcome: Outcome::Complete,
             error_kind: None,
             ttft: Some(took),
@@ -104,7 +106,7 @@ impl Answers {
             facts: facts(call, at, AnsweredBy::Collapsed, question, asker),
             key: question.key,
             exchange,
-            model: question.said.model().to_owned(),
+            model: question.upstream.model().to_owned(),
             came,
             ttft: None,
             status_of: self.settings.status_of,
@@ -119,6 +121,7 @@ impl Answers {
         order: Ticket,
         question: &PreparedRequest,
         asker: Caller,
+        access: Access,
         at: UnixMillis,
     ) -> Answer {
         let Ticket { exchange, reason, keep, notice, writer, reader, seat } = order;
@@ -130,7 +133,7 @@ impl Answers {
         let call = CallId::new(Uuid::now_v7());
         tracing::debug!(%call, key = %question.key, why = reason.as_str(), "asking upstream");
         let keeps_bodies = keep != Keep::Totals;
-        let said = &question.said;
+        let said = &question.upstream;
         let mut notes = said.notes().to_vec();
         let mut request = said.request();
         // What Claude refused once was taken out of the fixtures' requests, or stands in them.
@@ -149,7 +152,8 @@ impl Answers {
         };
         let told = notice.as_ref().filter(|_| self.is_told(question, &asker));
         let status_line = told.map(open_webui::budget_line);
-        let outgoing = said.spoken().outgoing(body, &asker);
+        let (headers, Access { key, scenario }) = (said.headers().clone(), access);
+        let outgoing = Outgoing { body, headers, key, scenario };
         let opening = Opening {
             exchange,
             // A hash of what must not be kept would still tell who knows the text that it was said.
@@ -159,7 +163,7 @@ impl Answers {
             opened_at: at,
             continues: None,
             breakpoints: request.as_ref().and_then(|request| json_of(&request.breakpoints)),
-            head: Some((outgoing.version.clone(), outgoing.betas.clone())),
+            head: Some(outgoing.headers.clone()),
             chain: chain.map(Arc::new),
             collapse: None,
             call: facts(call, at, answered_by, question, asker),

@@ -1,4 +1,4 @@
-//! `reprise explain`: what would become of a request, without sending it; or why the ledger did not answer one.
+//! `reprise explain`: explains a request without sending it, or why the ledger did not answer one.
 
 use std::{
     fs,
@@ -15,10 +15,12 @@ use super::print;
 use crate::{
     config::{Config, Env, GlobalFlags, Offline},
     domain::{
-        cache::{KeyHolder, KeyPrefix},
+        cache::{KeyHolder, KeyPrefix, bounded},
         catalog::Catalog,
+        openai,
+        prepare::{self, Caller},
     },
-    report::{Asked, Caller, Explanation, Why},
+    report::{Explanation, Why},
     store::Reader,
     upstream,
 };
@@ -59,44 +61,37 @@ pub(super) fn run(
         return why(key, arguments.json, global, env, out);
     }
     let settings = Config::offline(global, env)?;
-    let Offline { client_key, aliases, anthropic_base_url, sharing, vouched, task_model, .. } =
+    let Offline { client_key, aliases, anthropic_base_url, cache, vouched, task_model, .. } =
         &settings;
     let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
-    let caller = match arguments {
-        Arguments { task: true, .. } => Caller::Task,
-        Arguments { open_webui: true, .. } => Caller::OpenWebUi,
-        Arguments { .. } => Caller::Any,
+    let caller = Caller {
+        open_webui: arguments.open_webui,
+        user: arguments.user.as_deref().map(bounded),
+        vouched: *vouched,
+        chat: arguments.chat.as_deref().map(bounded),
+        task: arguments.task.then(String::new),
+        ..Caller::new(holder)
     };
-    let catalog = &Catalog::builtin();
-    let upstream = &upstream::bare(anthropic_base_url);
-    let task_model = task_model.as_deref();
-    let (sharing, vouched) = (*sharing, *vouched);
-    let (user, chat) = (arguments.user.as_deref(), arguments.chat.as_deref());
-    let asked = Asked {
-        catalog,
+    let context = prepare::Context {
+        catalog: &Catalog::builtin(),
         aliases,
-        holder: &holder,
-        caller,
-        upstream,
-        task_model,
-        sharing,
-        vouched,
-        user,
-        chat,
+        task_model: task_model.as_deref(),
+        policy: cache,
+        upstream: &upstream::bare(anthropic_base_url),
     };
     let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
-    let explained = Explanation::of(&read(request)?, &asked);
+    let explained = Explanation::of(read(request)?, &caller, &context);
     if arguments.json {
         match &explained {
             Ok(explanation) => print::json(explanation, out)?,
-            Err(refused) => print::json(&refused.body(), out)?,
+            Err(error) => print::json(&openai::ErrorBody { error: error.openai() }, out)?,
         }
         return Ok(if explained.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     match explained {
         Ok(explanation) => write!(out, "{explanation}")?,
-        Err(refused) => {
-            let error = refused.body().error;
+        Err(error) => {
+            let error = error.openai();
             let named = |name: &str, value: Option<String>| {
                 value.map(|value| format!("\n  {name}: {value}")).unwrap_or_default()
             };
@@ -107,7 +102,7 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was asked under a key, and what was nearest before.
+/// Reports why the ledger did not answer under a key.
 fn why(
     key: &KeyPrefix,
     json: bool,

@@ -20,12 +20,13 @@ use http_body_util::BodyExt;
 use super::{App, dialect::Dialect, error::Rejection, limits};
 use crate::{
     answer::{
-        Answer, Ask, By, Error,
+        Answer, By, Error,
         playback::{self, Stream},
     },
     domain::{
         budget::Notice,
         cache::{Freshness, Keep, Reason},
+        prepare::ClientRequest,
         translate,
     },
 };
@@ -48,9 +49,9 @@ pub(super) async fn completions(
 ) -> Result<Response, Rejection> {
     let app = &app.0;
     let credentials = app.auth.check(request.headers())?;
-    let asker = app.callers.asker(request.headers(), credentials)?;
+    let (caller, access) = app.callers.asker(request.headers(), credentials)?;
     let body = read(request.into_body(), app.largest_body).await?;
-    let answer = app.answers.answer(Ask::Chat(body), asker).await?;
+    let answer = app.answers.answer(ClientRequest::Chat(body), caller, access).await?;
     respond(answer).await
 }
 

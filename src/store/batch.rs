@@ -10,6 +10,7 @@ use super::{
     record::{CallEnd, CallFacts, CallRow, Opening, Sealing, cost_columns},
 };
 use crate::domain::{
+    anthropic::ApiHeaders,
     cache::CacheKey,
     chain::Hash,
     exchange::{AnswerRef, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens},
@@ -337,8 +338,8 @@ async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Resul
         row.push_bind(opening.breakpoints.as_deref());
         row.push_bind(recording.as_deref());
         let head = opening.head.as_ref();
-        row.push_bind(head.map(|(version, _)| &**version));
-        row.push_bind(head.map(|(_, betas)| &**betas));
+        row.push_bind(head.map(ApiHeaders::version));
+        row.push_bind(head.map(ApiHeaders::wire_betas));
     })
     .await
 }

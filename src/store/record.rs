@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    anthropic::ApiHeaders,
     cache::CacheKey,
     chain::Chain,
     exchange::{
@@ -31,8 +32,8 @@ pub struct Opening {
     pub continues: Option<ExchangeId>,
     /// Where prompt caching is asked for, as JSON.
     pub breakpoints: Option<String>,
-    /// `anthropic-version`, and `anthropic-beta` joined by commas; `None` where nobody knows any more.
-    pub head: Option<(String, String)>,
+    /// The headers of the request; `None` where they are not known any more.
+    pub head: Option<ApiHeaders>,
     /// The request that goes upstream; `None` where no bodies may be kept.
     pub chain: Option<Arc<Chain>>,
     /// Set where others with this key are to join instead of asking. No two running exchanges may share it.

@@ -1,10 +1,10 @@
 //! Recorded exchanges as fixtures: each file reads back as what it was, byte for byte, and hides no secret.
 
 use reprise::domain::cassette::{
-    Cassette, ClientRequest, RecordedRequest, Response, ResponseBody, Scrubber, blob_name,
+    Cassette, RecordedCall, RecordedRequest, Response, ResponseBody, Scrubber, blob_name,
     is_recorded_header, read,
 };
-use reprise::domain::{exchange::Api, recording::Recording};
+use reprise::domain::{anthropic::ApiHeaders, exchange::Api, recording::Recording};
 use serde_json::Value;
 
 use super::{lines, say, streams::record};
@@ -33,9 +33,8 @@ fn cassette(exchange: &Value) -> Option<Cassette> {
         .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
         .collect();
     headers.sort();
-    let client =
-        ClientRequest { api: Api::Messages, program: None, task: None, body: body.clone() };
-    let asked = RecordedRequest { version: "2023-06-01".to_owned(), betas: Vec::new(), body };
+    let client = RecordedCall { api: Api::Messages, program: None, task: None, body: body.clone() };
+    let asked = RecordedRequest { headers: ApiHeaders::new("2023-06-01", [""; 0]), body };
     Some(Cassette {
         recorded: Some("2026-11-25".to_owned()),
         client: Some(client),

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::traffic::Event;
+use super::traffic::Event;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -7,9 +7,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Cassette, ClientRequest, Response, ResponseBody, SCHEMA,
+    Cassette, RecordedCall, Response, ResponseBody, SCHEMA,
     tree::{Node, Tree, encode},
 };
+use crate::domain::media_type;
 
 /// Length in bytes above which a text is stored in a blob.
 const LONG: usize = 2048;
@@ -48,7 +49,7 @@ impl Cassette {
         if let Some(day) = recorded {
             file.put("recorded", &encode(day));
         }
-        if let Some(ClientRequest { api, program, task, body }) = client {
+        if let Some(RecordedCall { api, program, task, body }) = client {
             let mut fields = ObjectWriter::new(2);
             fields.put("door", &encode(api.into_str()));
             if let Some(program) = program {
@@ -60,14 +61,15 @@ impl Cassette {
             fields.put("body", &format_json(body, 4, &mut blobs));
             file.put("client", &fields.end());
         }
-        if let Some(asked) = upstream {
+        if let Some(request) = upstream {
             let mut fields = ObjectWriter::new(2);
-            fields.put("version", &encode(&asked.version));
-            let betas: Vec<String> = asked.betas.iter().map(|beta| encode(beta)).collect();
+            fields.put("version", &encode(request.headers.version()));
+            let betas = request.headers.betas();
+            let betas: Vec<String> = betas.into_iter().map(encode).collect();
             if !betas.is_empty() {
                 fields.put("betas", &format!("[{}]", betas.join(", ")));
             }
-            fields.put("body", &format_json(&asked.body, 4, &mut blobs));
+            fields.put("body", &format_json(&request.body, 4, &mut blobs));
             file.put("upstream", &fields.end());
         }
         if let Some(policy) = when_exhausted {
@@ -221,13 +223,11 @@ fn blob(bytes: Vec<u8>, kind: Option<&'static str>) -> Blob {
     Blob { name: format!("{}.{kind}", hex::encode(Sha256::digest(&bytes))), bytes }
 }
 
-/// The file extension of some bytes, by their first few.
+/// The extension for a file, by its first bytes.
 fn extension(bytes: &[u8]) -> &'static str {
-    const KINDS: [(&[u8], &str); 4] =
-        [(b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF8", "gif"), (b"%PDF-", "pdf")];
-    match KINDS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        Some((_, kind)) => kind,
-        None if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") => "webp",
+    match media_type::sniff(bytes) {
+        Some("image/jpeg") => "jpg",
+        Some(media_type) => media_type.rsplit('/').next().unwrap_or(media_type),
         None => "bin",
     }
 }

@@ -165,9 +165,10 @@ pub(super) fn document(request: &RecordedRequest, scrubber: &Scrubber) -> Value 
         for name in ["stream", "metadata"] {
             fields.shift_remove(name);
         }
-        fields.insert("anthropic-version".to_owned(), json!(request.version));
-        if !request.betas.is_empty() {
-            fields.insert("anthropic-beta".to_owned(), json!(request.betas));
+        fields.insert("anthropic-version".to_owned(), json!(request.headers.version()));
+        let betas = request.headers.betas();
+        if !betas.is_empty() {
+            fields.insert("anthropic-beta".to_owned(), json!(betas));
         }
     }
     document

@@ -1,12 +1,15 @@
 //! Parsing of a fixture file: its cassette, and findings with their lines.
 
 use super::{
-    Cassette, ClientRequest, Event, RecordedRequest, Response, ResponseBody, SCHEMA,
+    Cassette, Event, RecordedCall, RecordedRequest, Response, ResponseBody, SCHEMA,
     is_recorded_header,
     layout::resolve_blob,
     tree::{Tree, encode, line_at},
 };
-use crate::domain::exchange::Api;
+use crate::domain::{
+    anthropic::{ApiHeaders, Version},
+    exchange::Api,
+};
 
 /// A problem in a fixture file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -120,21 +123,20 @@ impl FileParser<'_> {
         text
     }
 
-    fn client(&mut self, tree: &Tree<'_>) -> Option<ClientRequest> {
+    fn client(&mut self, tree: &Tree<'_>) -> Option<RecordedCall> {
         self.check_names(tree, "client", &["door", "program", "task", "body"]);
         let Ok(api) = self.text(tree, "door").map_or(Ok(Api::Chat), |word| word.parse()) else {
             self.error(tree.get("door")?, "the door must be \"chat\" or \"messages\"");
             return None;
         };
         let (program, task) = (self.text(tree, "program"), self.text(tree, "task"));
-        Some(ClientRequest { api, program, task, body: self.body(tree, "client")? })
+        Some(RecordedCall { api, program, task, body: self.body(tree, "client")? })
     }
 
     fn upstream(&mut self, tree: &Tree<'_>) -> Option<RecordedRequest> {
         self.check_names(tree, "upstream", &["version", "betas", "body"]);
         let version = self.text(tree, "version");
-        let version = version
-            .unwrap_or_else(|| crate::domain::anthropic::Version::default().as_str().to_owned());
+        let version = version.unwrap_or_else(|| Version::default().as_str().to_owned());
         let mut betas = Vec::new();
         for beta in tree.get("betas").and_then(Tree::items).unwrap_or_default() {
             match beta.text() {
@@ -142,7 +144,8 @@ impl FileParser<'_> {
                 None => self.error(beta, "a beta must be a text"),
             }
         }
-        Some(RecordedRequest { version, betas, body: self.body(tree, "upstream")? })
+        let headers = ApiHeaders::new(version, betas).normalized();
+        Some(RecordedRequest { headers, body: self.body(tree, "upstream")? })
     }
 
     /// The object `body`, with its blobs inserted.

@@ -9,6 +9,7 @@ use crate::domain::{
     exchange::{AnsweredBy, NanoDollars, Tokens},
     histogram::Histogram,
     totals::{Key, Totals},
+    varint::{put, take},
 };
 
 /// What the bytes begin with, so that a later version can write others.
@@ -177,28 +178,6 @@ fn take_histogram(rest: &mut &[u8], histogram: &mut Histogram) -> Option<()> {
         histogram.add(u16::try_from(take(rest)?).ok()?, take(rest)?);
     }
     Some(())
-}
-
-/// LEB128: seven bits a byte, the lowest first.
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(0x80 | (number & 0x7f) as u8);
-        number >>= 7;
-    }
-    bytes.push((number & 0x7f) as u8);
-}
-
-fn take(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, after) = rest.split_first()?;
-        *rest = after;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 /// Small numbers stay small, whatever their sign.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
+    anthropic::ApiHeaders,
     cassette::{Event, FileFinding, RecordedRequest, WhenExhausted, read},
     exchange::Api,
 };
@@ -22,7 +23,7 @@ const STREAM: [&str; 6] = [
 
 fn cassette() -> Cassette {
     let system = "Be kind. ".repeat(300);
-    let picture = STANDARD.encode([b"\x89PNG\r\n", vec![7; 3000].as_slice()].concat());
+    let picture = STANDARD.encode([b"\x89PNG\r\n\x1a\n", vec![7; 3000].as_slice()].concat());
     let client = json!({"model": "claude-haiku-4-5", "stream": true, "messages": [
         {"role": "system", "content": system},
         {"role": "user", "content": [
@@ -47,15 +48,14 @@ fn cassette() -> Cassette {
     events.insert(1, Event { at: 12, bytes: b": odd\r\n\r\n".to_vec() });
     Cassette {
         recorded: Some("2026-11-25".to_owned()),
-        client: Some(ClientRequest {
+        client: Some(RecordedCall {
             api: Api::Chat,
             program: Some("open-webui".to_owned()),
             task: None,
             body: client.to_string(),
         }),
         upstream: Some(RecordedRequest {
-            version: "2026-10-21".to_owned(),
-            betas: vec!["a".to_owned(), "b".to_owned()],
+            headers: ApiHeaders::new("2026-10-21", ["a", "b"]),
             body: upstream.to_string(),
         }),
         when_exhausted: Some(WhenExhausted::Cycle),

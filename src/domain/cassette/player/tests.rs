@@ -6,10 +6,11 @@ use super::{
     super::{MissReason, Response, ResponseBody, WhenExhausted},
     *,
 };
+use crate::domain::anthropic::ApiHeaders;
 
 fn request(text: &str) -> RecordedRequest {
     let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]});
-    RecordedRequest { version: "2026-10-21".to_owned(), betas: Vec::new(), body: body.to_string() }
+    RecordedRequest { headers: ApiHeaders::default(), body: body.to_string() }
 }
 
 fn fixture(file: &str, question: &str, answer: &str) -> LoadedFixture {
@@ -88,7 +89,7 @@ fn a_miss_tells_what_is_nearest_and_where_it_differs() {
             .trim_end()
     );
     let body = r#"{"model":"x","messages":[]}"#.to_owned();
-    let other = RecordedRequest { body, version: "1".to_owned(), betas: vec!["b".to_owned()] };
+    let other = RecordedRequest { body, headers: ApiHeaders::new("1", ["b"]) };
     assert_eq!(player.answer(&other, None).unwrap_err().reason, MissReason::NothingLike);
     assert_eq!(player.status().misses, 2);
 }
@@ -96,7 +97,8 @@ fn a_miss_tells_what_is_nearest_and_where_it_differs() {
 #[test]
 fn a_changed_translation_answers_and_is_told() {
     let mut one = fixture("a/01.json", "Hi", "one");
-    one.translated = Some(RecordedRequest { betas: vec!["new".to_owned()], ..request("Hi") });
+    one.translated =
+        Some(RecordedRequest { headers: ApiHeaders::new("2026-10-21", ["new"]), ..request("Hi") });
     let now = one.translated.clone().unwrap();
     let mut player = Player::new(vec![one], Scrubber::default(), WhenExhausted::Last);
     assert!(player.answer(&request("Hi"), None).unwrap().changed.is_none());

@@ -4,8 +4,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::cassette::{ClientRequest, Event, RecordedRequest, Response};
-use crate::domain::exchange::Api;
+use crate::domain::cassette::{Event, RecordedCall, RecordedRequest, Response};
+use crate::domain::{anthropic::ApiHeaders, exchange::Api};
 
 const KEY: &str = "sk-ant-api03-AbCdEf0123456789-xyzXYZ";
 
@@ -76,15 +76,14 @@ fn cassette(upstream: &str, events: &[&str]) -> Cassette {
     });
     Cassette {
         recorded: None,
-        client: Some(ClientRequest {
+        client: Some(RecordedCall {
             api: Api::Chat,
             program: None,
             task: None,
             body: upstream.to_owned(),
         }),
         upstream: Some(RecordedRequest {
-            version: "2026-10-21".to_owned(),
-            betas: Vec::new(),
+            headers: ApiHeaders::default(),
             body: upstream.to_owned(),
         }),
         when_exhausted: None,
