@@ -4,13 +4,9 @@
 use secrecy::SecretString;
 
 use super::{Answers, Error};
-use crate::{
-    domain::{
-        catalog::Catalog,
-        exchange::{AnsweredBy, CallId, UnixMillis},
-        prepare::{Caller, ClientRequest, Context, ParsedRequest, PreparedRequest},
-    },
-    store::CallFacts,
+use crate::domain::{
+    catalog::Catalog,
+    prepare::{Caller, ClientRequest, Context, ParsedRequest, PreparedRequest},
 };
 
 /// Larger requests are prepared on a thread that may block.
@@ -59,31 +55,5 @@ impl Answers {
             policy: &self.settings.cache,
             upstream: self.upstream.base(),
         }
-    }
-}
-
-/// The facts of a call for its row in the ledger.
-pub(super) fn facts(
-    id: CallId,
-    at: UnixMillis,
-    answered_by: AnsweredBy,
-    prepared: &PreparedRequest,
-    caller: Caller,
-) -> CallFacts {
-    let notes = prepared.upstream.notes();
-    CallFacts {
-        id,
-        at,
-        answered_by,
-        door: prepared.upstream.api(),
-        stream: prepared.stream.is_some(),
-        user: prepared.user.clone(),
-        chat: caller.chat,
-        message: caller.message,
-        user_message: caller.user_message,
-        task: prepared.task.clone(),
-        client: caller.client,
-        notes: if notes.is_empty() { None } else { serde_json::to_string(notes).ok() },
-        client_chain: prepared.client_chain.clone(),
     }
 }

@@ -236,6 +236,11 @@ impl AnsweredBy {
     pub const fn asks(self) -> bool {
         matches!(self, Self::Miss | Self::Refresh | Self::Bypass)
     }
+
+    /// Whether the call reuses the answer to an earlier call, so that it costs nothing.
+    pub const fn is_reuse(self) -> bool {
+        matches!(self, Self::Hit | Self::Collapsed)
+    }
 }
 
 /// The dialect that a client speaks.

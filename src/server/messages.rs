@@ -14,6 +14,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
+use tokio_stream::Stream;
 
 use super::{
     App,
@@ -22,7 +23,7 @@ use super::{
     error::Rejection,
 };
 use crate::{
-    answer::{self, Answer, Error, Events},
+    answer::{self, Answer, Error, EventStream},
     domain::{anthropic::ApiHeaders, prepare::ClientRequest},
     upstream::Counted,
 };
@@ -71,7 +72,7 @@ async fn respond(answer: Answer) -> Result<Response, Rejection> {
     let Answer { reader, stream, .. } = answer;
     let body = if stream.is_some() {
         streaming(&mut headers);
-        Body::new(Frames(Events::new(reader)))
+        Body::new(Frames(EventStream::new(reader)))
     } else {
         let message = answer::message(reader).await.map_err(Error::Failed)?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -92,7 +93,7 @@ fn api_headers(headers: &HeaderMap) -> ApiHeaders {
 }
 
 /// The events as a body: a frame for each wake-up, and the end at once after the last.
-struct Frames(Events);
+struct Frames(EventStream);
 
 impl http_body::Body for Frames {
     type Data = Bytes;
@@ -102,7 +103,9 @@ impl http_body::Body for Frames {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_bytes(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        Pin::new(&mut self.0)
+            .poll_next(context)
+            .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {

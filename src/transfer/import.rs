@@ -18,7 +18,7 @@ use crate::{
         translate::Originals,
     },
     fixture::Fixture,
-    store::{CallEnd, CallFacts, Opening, Sealing},
+    store::{CallRecord, Opening, Sealing},
 };
 
 /// The settings of an import.
@@ -67,32 +67,30 @@ impl Importer<'_> {
         let free = Cost::Exact(NanoDollars(0));
         let tokens = summary.tokens();
         let status = Some(cassette.response.status);
+        let (exchange, call) = (ExchangeId::new(id("exchange")), CallId::new(id("call")));
+        let model = upstream.model().to_owned();
+        let call = CallRecord {
+            stream: true,
+            user,
+            chat: Some(fixture.scenario.clone()).filter(|scenario| !scenario.is_empty()),
+            task,
+            client: client.program.clone(),
+            client_chain,
+            exchange: Some(exchange),
+            ..CallRecord::new(call, at, AnsweredBy::Replay, client.api, key, model.clone())
+        };
         let opening = Opening {
-            exchange: ExchangeId::new(id("exchange")),
+            exchange,
             key,
             scope: scope.to_string(),
-            model: upstream.model().to_owned(),
+            model,
             opened_at: at,
             continues: None,
             breakpoints: None,
             head: Some(upstream.headers().clone()),
             chain: Some(Arc::new(upstream.chain().clone())),
             collapse: None,
-            call: CallFacts {
-                id: CallId::new(id("call")),
-                at,
-                answered_by: AnsweredBy::Replay,
-                door: client.api,
-                stream: true,
-                user,
-                chat: Some(fixture.scenario.clone()).filter(|scenario| !scenario.is_empty()),
-                message: None,
-                user_message: None,
-                task,
-                client: client.program.clone(),
-                notes: None,
-                client_chain,
-            },
+            call,
         };
         let sealing = Sealing {
             outcome: Outcome::Complete,
@@ -111,15 +109,9 @@ impl Importer<'_> {
             servable: summary.is_servable(),
             refs: summary.take_refs(),
             recording: Some(Arc::new(recording)),
-            call: Some(CallEnd {
-                status,
-                ttft: None,
-                total: None,
-                tokens,
-                cost: free,
-                notes: None,
-            }),
+            call: None,
         };
+        let sealing = sealing.with_call_of(&opening);
         Some((opening, sealing))
     }
 }
