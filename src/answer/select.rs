@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         anthropic,
-        budget::{Notice, Priced, Refusal},
+        budget::{BudgetNotice, Priced, Refusal},
         cache::{self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Verdict},
         catalog,
         exchange::{ExchangeId, UnixMillis},
@@ -43,7 +43,7 @@ pub(super) struct Why {
     pub reason: Reason,
     pub keep: Keep,
     /// A budget that is nearly spent.
-    pub notice: Option<Notice>,
+    pub notice: Option<BudgetNotice>,
 }
 
 impl Answers {
@@ -145,7 +145,7 @@ impl Answers {
         &self,
         request: &PreparedRequest,
         at: UnixMillis,
-    ) -> Result<Option<Notice>, Refusal> {
+    ) -> Result<Option<BudgetNotice>, Refusal> {
         let model = request.upstream.model();
         self.budget.check(at, request.user.as_deref(), model, || {
             match self.catalog().price_on(model, catalog::day_of(at)) {

@@ -25,7 +25,7 @@ use crate::{
         playback::{self, ChunkStream},
     },
     domain::{
-        budget::Notice,
+        budget::BudgetNotice,
         cache::{Freshness, Keep, Reason, Verdict},
         exchange::AnsweredBy,
         prepare::ClientRequest,
@@ -107,7 +107,7 @@ pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
     };
     insert(HeaderName::from_static("cache-status"), format!("reprise; {how}; key=\"{key}\""));
     insert(HeaderName::from_static("x-reprise-exchange"), exchange.to_string());
-    if let Some(Notice { limit, per, spent, .. }) = budget {
+    if let Some(BudgetNotice { limit, per, spent, .. }) = budget {
         let (spent, limit) = (spent.amount.dollars(), limit.dollars());
         insert(HeaderName::from_static(BUDGET), format!("spent={spent}; limit={limit}; per={per}"));
     }
