@@ -241,7 +241,7 @@ impl Model {
     }
 }
 
-impl From<&Model> for catalog::Live {
+impl From<&Model> for catalog::LiveModel {
     fn from(model: &Model) -> Self {
         Self {
             id: model.id.clone(),

@@ -145,7 +145,7 @@ impl Models {
 
     /// New models are served by what the list says of them.
     fn learn(&self, models: &[Model]) {
-        let live: Vec<catalog::Live> = models.iter().map(catalog::Live::from).collect();
+        let live: Vec<catalog::LiveModel> = models.iter().map(catalog::LiveModel::from).collect();
         let quirks = Arc::new(self.answers.catalog().with_live(&live));
         *self.answers.catalog.write() = quirks;
     }

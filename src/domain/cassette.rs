@@ -30,7 +30,7 @@ pub use self::{
 use super::{
     anthropic::{ApiHeaders, Native},
     chain::{Chain, Hash},
-    diff::{Diff, Difference, Kind},
+    diff::{Diff, Difference, DifferenceKind},
     exchange::{Api, Micros},
     recording::{Recorder, Recording},
 };
@@ -157,7 +157,7 @@ impl RecordedRequest {
         }
         let diff = self.differences(translated, scrubber);
         let was_refused = |difference: &Difference| {
-            matches!(difference.kind, Kind::OnlyRight { .. })
+            matches!(difference.kind, DifferenceKind::OnlyRight { .. })
                 && REFUSABLE.contains(&&*difference.path)
         };
         let healed = diff.more == 0 && !diff.is_empty() && diff.differences.iter().all(was_refused);

@@ -12,7 +12,7 @@ use crate::{
     answer::Access,
     config::IdHeaders,
     domain::{
-        cache::{Directives, Vouched, bounded},
+        cache::{CacheDirectives, IdentityProof, bounded},
         prepare::Caller,
     },
 };
@@ -101,7 +101,7 @@ impl Callers {
     }
 
     /// The user, and whether somebody vouches for the name: a signature, where the operator asks for signatures.
-    fn user(&self, headers: &HeaderMap) -> Result<(Option<String>, Vouched), Rejection> {
+    fn user(&self, headers: &HeaderMap) -> Result<(Option<String>, IdentityProof), Rejection> {
         let stated = self.id(headers, &self.headers.user);
         let Some((secret, validation)) = &self.signed else {
             if stated.is_none()
@@ -114,13 +114,15 @@ impl Callers {
                      REPRISE_USER_JWT_SECRET"
                 );
             }
-            return Ok((stated, Vouched::Yes));
+            return Ok((stated, IdentityProof::Verified));
         };
-        let Some(token) = headers.get(USER_JWT) else { return Ok((stated, Vouched::No)) };
+        let Some(token) = headers.get(USER_JWT) else {
+            return Ok((stated, IdentityProof::Unverified));
+        };
         let claims = jsonwebtoken::decode::<Claims>(token.as_bytes(), secret, validation);
         let user = claims.map_err(|_| Rejection::UserNotSigned)?.claims.sub;
         let user = Some(user).filter(|user| !user.trim().is_empty());
-        Ok((Some(bounded(&user.ok_or(Rejection::UserNotSigned)?)), Vouched::Yes))
+        Ok((Some(bounded(&user.ok_or(Rejection::UserNotSigned)?)), IdentityProof::Verified))
     }
 
     /// A header that only Open WebUI has, or that tells chats apart. A user alone may be anybody's.
@@ -166,8 +168,8 @@ fn text(value: &HeaderValue) -> String {
     text.trim().to_owned()
 }
 
-fn directives(headers: &HeaderMap) -> Directives {
+fn directives(headers: &HeaderMap) -> CacheDirectives {
     let values =
         headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    Directives::parse(&values.collect::<Vec<_>>().join(","))
+    CacheDirectives::parse(&values.collect::<Vec<_>>().join(","))
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Directives, Policy, Reuse};
+use super::{CacheDirectives, Policy, Reuse};
 use crate::domain::exchange::{AnsweredBy, UnixMillis};
 
 /// What is known of a call when its source is chosen.
@@ -15,7 +15,7 @@ pub struct Facts<'a> {
     /// When it came in.
     pub at: UnixMillis,
     /// What it says of caching.
-    pub directives: Directives,
+    pub directives: CacheDirectives,
     /// What kind of call it is.
     pub caller: CallKind<'a>,
     /// Whether it belongs to a chat of which nothing is kept.

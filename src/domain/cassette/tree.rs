@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::domain::diff::{Step, within};
+use crate::domain::diff::{PathStep, within};
 
 /// Maximum nesting depth, close to that of `serde_json`.
 const MAX_DEPTH: usize = 120;
@@ -136,14 +136,14 @@ impl<'a> Tree<'a> {
             Node::Text(literal) => map_literal(literal, path, change),
             Node::List(items) => {
                 for (at, item) in items.iter_mut().enumerate() {
-                    within(path, &Step::Item(at), |path| item.map(path, change));
+                    within(path, &PathStep::Item(at), |path| item.map(path, change));
                 }
             }
             Node::Object(fields) => {
                 for (name, value) in fields {
                     let field = decode(name).into_owned();
                     map_literal(name, path, change);
-                    within(path, &Step::Field(&field), |path| value.map(path, change));
+                    within(path, &PathStep::Field(&field), |path| value.map(path, change));
                 }
             }
         }
