@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    budget::Notice,
+    budget::BudgetNotice,
     exchange::{Cost, NanoDollars},
 };
 
@@ -33,8 +33,8 @@ pub fn status_line(share: Share, saved: Cost) -> String {
 }
 
 /// A status line for a budget that is nearly spent.
-pub fn budget_line(notice: &Notice) -> String {
-    let Notice { limit, per, personal, spent, until: _ } = notice;
+pub fn budget_line(notice: &BudgetNotice) -> String {
+    let BudgetNotice { limit, per, personal, spent, until: _ } = notice;
     let whose = if *personal { "Your budget" } else { "Budget" };
     event(&format!("{whose}: {:#} of {limit:#} a {per} spent", spent.amount))
 }

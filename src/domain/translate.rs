@@ -1,4 +1,4 @@
-//! Translation between the dialects. Only this module and `prepare` see both.
+//! Translation between the two dialects. Only this module and `prepare` know both.
 
 mod alias;
 mod annotations;

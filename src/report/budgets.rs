@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{columns::columns, numbers::percent};
 use crate::{
     domain::{
-        budget::{Budgets, Per, Spending, Spent, Standing, Whose},
+        budget::{BudgetOwner, BudgetStatus, Budgets, Period, Spending, Spent},
         catalog::Catalog,
         exchange::{NanoDollars, UnixMillis},
     },
@@ -27,7 +27,7 @@ pub async fn books(
         ledger
             .calls(span, catalog, |at, key, totals| {
                 // What a clock that was wrong dates into the future counts now.
-                books.pay(at.min(now), key.user.as_deref(), Spent::from(totals));
+                books.record(at.min(now), key.user.as_deref(), Spent::from(totals));
             })
             .await?;
     }
@@ -49,7 +49,7 @@ pub struct Line {
     /// Which user; `None`: all together, or those who name nobody.
     pub user: Option<String>,
     /// The time that it is for.
-    pub per: Per,
+    pub per: Period,
     /// In US dollars.
     pub limit: f64,
     /// What was spent, in US dollars, as far as it is known.
@@ -75,25 +75,25 @@ pub struct Line {
 impl BudgetList {
     /// What stands in `books`.
     pub fn of(books: &Spending) -> Self {
-        Self { budgets: books.standings().map(|standing| line(&standing, books)).collect() }
+        Self { budgets: books.statuses().map(|standing| line(&standing, books)).collect() }
     }
 }
 
-fn line(standing: &Standing<'_>, books: &Spending) -> Line {
-    let Standing { budget, user, spent, span } = standing;
+fn line(standing: &BudgetStatus<'_>, books: &Spending) -> Line {
+    let BudgetStatus { budget, user, spent, span } = standing;
     let over = NanoDollars((spent.amount.0 - budget.limit.0).max(0));
     let state = match spent.amount {
         amount if amount >= budget.limit => "spent",
         amount if amount >= budget.warn_from => "warn",
         _ => "fine",
     };
-    let whose = match budget.whose {
-        Whose::Everyone => "everyone",
-        Whose::User(_) => "user",
-        Whose::EachUser => "each_user",
+    let whose = match budget.owner {
+        BudgetOwner::Everyone => "everyone",
+        BudgetOwner::User(_) => "user",
+        BudgetOwner::EachUser => "each_user",
     };
-    let name = match (&budget.whose, user) {
-        (Whose::Everyone, _) => "everyone".to_owned(),
+    let name = match (&budget.owner, user) {
+        (BudgetOwner::Everyone, _) => "everyone".to_owned(),
         (_, Some(user)) => (*user).to_owned(),
         (_, None) => "–".to_owned(),
     };
@@ -103,7 +103,7 @@ fn line(standing: &Standing<'_>, books: &Spending) -> Line {
         "spent" if over.0 > 0 => format!("spent, {over:#} over"),
         state => state.to_owned(),
     };
-    let part = percent((standing.part() * 100.0).floor() / 100.0);
+    let part = percent((standing.fraction() * 100.0).floor() / 100.0);
     Line {
         whose,
         user: user.map(str::to_owned),
@@ -122,7 +122,7 @@ fn line(standing: &Standing<'_>, books: &Spending) -> Line {
             format!("{bound}{:#}{more}", spent.amount),
             part,
             told,
-            books.moment(span.end),
+            books.format_time(span.end),
         ],
         has_no_bound: spent.unpriced > 0,
     }

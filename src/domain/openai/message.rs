@@ -75,7 +75,7 @@ pub enum Role {
 pub enum Content {
     /// One text.
     Text(String),
-    /// Text, images and more.
+    /// Texts, images and more.
     Parts(Vec<Part>),
 }
 

@@ -34,7 +34,7 @@ const MOST_UNKNOWN: usize = 20;
 pub struct Translated {
     /// The request body.
     pub request: Arc<anthropic::Request>,
-    /// Its headers.
+    /// The headers that the request needs.
     pub headers: ApiHeaders,
     /// The form in which the client wants its answer.
     pub form: Form,
@@ -104,8 +104,8 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     note_left_out(request, &mut notes);
     let parameters::Sampling { temperature, top_p, top_k } = sampling;
     let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
-    let request = Arc::new(anthropic::Request { temperature, top_p, top_k, ..translated });
     let version = if samples { Version::V20230601 } else { Version::V20261021 };
+    let request = Arc::new(anthropic::Request { temperature, top_p, top_k, ..translated });
     Ok(Translated {
         request,
         form,
