@@ -10,7 +10,7 @@ mod cassettes;
 mod heard;
 mod pairs;
 mod requests;
-mod streams;
+pub(crate) mod streams;
 
 use std::{fs, path::Path};
 

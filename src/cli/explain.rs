@@ -77,7 +77,7 @@ pub(super) fn run(
         aliases,
         task_model: task_model.as_deref(),
         policy: cache,
-        upstream: &upstream::bare(anthropic_base_url),
+        upstream: &upstream::api_root(anthropic_base_url),
     };
     let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
     let explained = Explanation::of(read(request)?, &caller, &context);

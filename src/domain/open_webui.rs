@@ -1,4 +1,4 @@
-//! What Open WebUI wants to hear besides OpenAI's dialect (`reference/open-webui.md` §3, §6).
+//! Open WebUI's extensions of OpenAI's dialect (`reference/open-webui.md` §3, §6).
 
 use serde_json::json;
 
@@ -7,19 +7,19 @@ use super::{
     exchange::{Cost, NanoDollars},
 };
 
-/// What goes into the header box of its connection, so that chats, messages, tasks and users can be told apart.
+/// The custom headers for Open WebUI's connection, which tell chats, messages, tasks and users apart.
 pub const HEADER_BOX: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}"}"#;
 
-/// How much of what a person sees the ledger answers.
+/// The part of a visible answer that the ledger gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// The whole answer.
     Answer,
-    /// One step of several: tools are called before or after it, and the others may have been asked.
+    /// One step of several, with tool calls before or after it.
     Step,
 }
 
-/// An event of a stream that it shows above the answer and keeps: that the ledger answered, and what that saved.
+/// A stream event that Open WebUI shows above the answer and keeps: the ledger gave the answer, and saved its cost.
 pub fn status_line(share: Share, saved: Cost) -> String {
     let saved = match saved.amount() {
         Some(NanoDollars(1..)) => format!(" · saved {saved:#}"),
@@ -32,7 +32,7 @@ pub fn status_line(share: Share, saved: Cost) -> String {
     event(&format!("{answered}{saved}"))
 }
 
-/// The same for a budget that is nearly spent.
+/// A status line for a budget that is nearly spent.
 pub fn budget_line(notice: &BudgetNotice) -> String {
     let BudgetNotice { limit, per, personal, spent, until: _ } = notice;
     let whose = if *personal { "Your budget" } else { "Budget" };

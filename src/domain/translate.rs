@@ -1,8 +1,8 @@
-//! Translation between the dialects. Only this module and `prepare` see both.
+//! Translation between the two dialects. Only this module and `prepare` know both.
 
 mod alias;
+mod annotations;
 mod caching;
-mod cited;
 mod completion;
 mod context;
 mod error;
@@ -21,7 +21,6 @@ mod request;
 mod schema;
 mod search;
 mod stream;
-mod strict;
 mod thinking;
 mod tools;
 mod usage;
