@@ -163,10 +163,10 @@ impl DiffBuilder {
             within(path, &PathStep::Item(at), |path| match (left.get(at), right.get(at)) {
                 (Some(left), Some(right)) => self.compare(path, left, right),
                 (Some(left), None) => {
-                    self.add(path, || DifferenceKind::OnlyLeft { left: shown(left) })
+                    self.add(path, || DifferenceKind::OnlyLeft { left: shown(left) });
                 }
                 (None, Some(right)) => {
-                    self.add(path, || DifferenceKind::OnlyRight { right: shown(right) })
+                    self.add(path, || DifferenceKind::OnlyRight { right: shown(right) });
                 }
                 (None, None) => {}
             });
