@@ -36,7 +36,7 @@ use uuid::Uuid;
 use self::{auth::Auth, caller::Callers, dialect::Dialect, error::Rejection};
 use crate::{
     answer::{self, Answers, Failure, Models},
-    config::{Config, Durability, Keep},
+    config::{self, Config, Durability, Keep},
     domain::{
         budget::Budgets,
         cache::Reuse,
@@ -80,6 +80,9 @@ pub struct Server {
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The settings name no ledger.
+    #[error(transparent)]
+    Config(#[from] config::Error),
     /// The ledger cannot be opened.
     #[error(transparent)]
     Ledger(#[from] store::Error),
@@ -133,9 +136,9 @@ impl Server {
             scrubber,
             at_the_end: config.replay.at_the_end,
         };
-        let stage = fixture::stage(&config.replay.fixtures, staging)?;
-        let pace = Pace { speed: config.replay.speed, longest_gap: config.replay.longest_gap };
-        let folder = config.replay.fixtures.first().map(|path| path.display().to_string());
+        let stage = fixture::stage(&config.fixtures, staging)?;
+        let pace = Pace { speed: config.replay.speed(), longest_gap: config.replay.longest_gap };
+        let folder = config.fixtures.first().map(|path| path.display().to_string());
         let replay = Replay::new(stage, folder.unwrap_or_default(), pace, config.upstream_idle);
         // Every request takes its turn on the stage, and nothing of it is kept.
         config.cache.reuse = Reuse::Off;
@@ -157,7 +160,7 @@ impl Server {
                 Durability::Full => store::Durability::Full,
                 Durability::Normal => store::Durability::Normal,
             },
-            ..store::Options::new(&config.database_url)
+            ..store::Options::new(config.ledger()?)
         };
         let limits = limits(config.keep);
         let ledger =
@@ -167,8 +170,8 @@ impl Server {
         let catalog = Catalog::builtin().with_prices(&prices, catalog::day_of(answer::now()));
         let books = report::books(ledger.reader(), config.budgets, &catalog, answer::now()).await?;
         let settings = answer::Settings {
-            cache: config.cache,
-            status_line: config.status_line,
+            cache: config.cache.into(),
+            status_line: !config.no_status_line,
             task_model: config.task_model.map(Arc::from),
             status_of,
             aliases: Arc::new(config.aliases),
@@ -181,7 +184,7 @@ impl Server {
             answers,
             auth: Auth::new(config.client_key, config.anthropic_key, config.admin_key),
             callers: Callers::new(config.id_headers, config.user_jwt_secret.as_ref()),
-            largest_body: config.max_body,
+            largest_body: usize::try_from(config.max_body).unwrap_or(usize::MAX),
         }));
         Ok(Self { listener, app, tasks, writing, stop, limits })
     }

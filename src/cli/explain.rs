@@ -11,11 +11,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
 
-use super::print;
+use super::{console, run::block_on};
 use crate::{
-    config::{Config, Env, GlobalFlags, Offline},
+    config::{Config, Env, Flags},
     domain::{
-        cache::{KeyHolder, KeyPrefix},
+        cache::{KeyHolder, KeyPrefix, Vouched},
         catalog::Catalog,
     },
     report::{Asked, Caller, Explanation, Why},
@@ -51,16 +51,15 @@ pub(super) struct Arguments {
 
 pub(super) fn run(
     arguments: &Arguments,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     if let Some(key) = &arguments.key {
-        return why(key, arguments.json, global, env, out);
+        return why(key, arguments.json, flags, env, out);
     }
-    let settings = Config::offline(global, env)?;
-    let Offline { client_key, aliases, anthropic_base_url, sharing, vouched, task_model, .. } =
-        &settings;
+    let config = Config::load(flags, env)?;
+    let Config { client_key, aliases, anthropic_base_url, task_model, .. } = &config;
     let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
     let caller = match arguments {
         Arguments { task: true, .. } => Caller::Task,
@@ -70,7 +69,11 @@ pub(super) fn run(
     let catalog = &Catalog::builtin();
     let upstream = &upstream::bare(anthropic_base_url);
     let task_model = task_model.as_deref();
-    let (sharing, vouched) = (*sharing, *vouched);
+    let sharing = config.cache.sharing;
+    let vouched = match config.user_jwt_secret {
+        None => Vouched::Yes,
+        Some(_) => Vouched::No,
+    };
     let (user, chat) = (arguments.user.as_deref(), arguments.chat.as_deref());
     let asked = Asked {
         catalog,
@@ -88,8 +91,8 @@ pub(super) fn run(
     let explained = Explanation::of(&read(request)?, &asked);
     if arguments.json {
         match &explained {
-            Ok(explanation) => print::json(explanation, out)?,
-            Err(refused) => print::json(&refused.body(), out)?,
+            Ok(explanation) => console::json(explanation, out)?,
+            Err(refused) => console::json(&refused.body(), out)?,
         }
         return Ok(if explained.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
@@ -111,17 +114,16 @@ pub(super) fn run(
 fn why(
     key: &KeyPrefix,
     json: bool,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let url = Config::ledger(global, env)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let why = runtime.block_on(async {
-        let ledger = Reader::open(&url).await?;
+    let config = Config::load(flags, env)?;
+    let why = block_on(async {
+        let ledger = Reader::open(config.ledger()?).await?;
         anyhow::Ok(Why::of(&ledger, key).await?)
     })?;
-    print::report(&why, json, out)?;
+    console::report(&why, json, out)?;
     Ok(ExitCode::SUCCESS)
 }
 

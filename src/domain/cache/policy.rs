@@ -23,7 +23,8 @@ pub struct Policy {
 }
 
 /// Which calls may be answered from the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reuse {
     /// None. Answers are recorded all the same.
     Off,
@@ -34,7 +35,8 @@ pub enum Reuse {
 }
 
 /// Among whom answers are shared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Sharing {
     /// Each user has its own.
     User,
