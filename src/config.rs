@@ -46,6 +46,7 @@ use crate::domain::{
 /// in capitals after `REPRISE_` the variable. The doc comment is the help.
 #[derive(Debug, Args)]
 #[command(next_help_heading = heading::SERVER)]
+#[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
 pub struct Config {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = parsed::<IpAddr>("an IP address"))]

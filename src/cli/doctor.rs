@@ -288,7 +288,7 @@ fn disk_space(ledger: &Path, found: &mut Examination) {
     let summary = format!("{} free at {}", size(free), folder.display());
     match free {
         ..NO_SPACE => {
-            found.wrong("disk", summary, "free some space, or `reprise prune --max-size`")
+            found.wrong("disk", summary, "free some space, or `reprise prune --max-size`");
         }
         NO_SPACE..LOW_SPACE => {
             found.note(

@@ -104,14 +104,11 @@ impl<G: FlagGroup> Args for FlagArgs<G> {
         arguments::<G>().fold(command, |command, arg| {
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             let help = format!("{help} [env: {}]", variable(arg.get_id().as_str()));
-            let arg = match arg.get_action() {
-                ArgAction::SetTrue => arg,
-                _ => {
-                    let parser = Unparsed(arg.get_possible_values());
-                    arg.value_parser(parser)
-                }
-            };
-            command.arg(arg.help(help))
+            if matches!(arg.get_action(), ArgAction::SetTrue) {
+                return command.arg(arg.help(help));
+            }
+            let unparsed = Unparsed(arg.get_possible_values());
+            command.arg(arg.help(help).value_parser(unparsed))
         })
     }
 

@@ -14,13 +14,13 @@ const DAY: Duration = Duration::from_hours(25);
 /// Limits on age and size of the ledger; `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Args)]
 pub struct Keep {
-    /// Delete bodies of requests and answers older than this, as 90d; costs stay; without it nothing
+    /// Delete bodies of requests and answers older than this, as 90d; costs stay; by default never
     #[arg(id = "keep_bodies", long = "keep-bodies", value_name = "TIME", value_parser = duration)]
     pub bodies: Option<Duration>,
-    /// Delete everything older than this, costs included; without it nothing
+    /// Delete everything older than this, costs included; by default never
     #[arg(id = "keep_totals", long = "keep-totals", value_name = "TIME", value_parser = duration)]
     pub totals: Option<Duration>,
-    /// Delete the oldest bodies while the ledger is larger than this, as 2GiB; without it nothing
+    /// Delete the oldest bodies while the ledger is larger than this, as 2GiB; by default no limit
     #[arg(id = "max_size", long = "max-size", value_name = "SIZE", value_parser = size)]
     pub bytes: Option<u64>,
 }

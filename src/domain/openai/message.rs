@@ -75,7 +75,7 @@ pub enum Role {
 pub enum Content {
     /// One text.
     Text(String),
-    /// CanonicalRequest, pictures and more.
+    /// Texts, pictures and more.
     Parts(Vec<Part>),
 }
 
