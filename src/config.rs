@@ -21,8 +21,13 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::Url;
 
+use self::{
+    flags::heading,
+    lists::Lists,
+    parsers::{base_url, key, name, parsed, word},
+    sources::Sources,
+};
 pub use self::{
-    cache::CacheSettings,
     flags::{FlagArgs, FlagGroup, Flags, Global, Replaying, Serving},
     ids::IdHeaders,
     parsers::{duration, duration_or_zero, size, time_zone},
@@ -30,15 +35,10 @@ pub use self::{
     retention::Keep,
     sources::{Setting, SettingSource},
 };
-use self::{
-    flags::heading,
-    lists::Lists,
-    parsers::{base_url, key, name, parsed, word},
-    sources::Sources,
-};
 use crate::domain::{
     alias::{self, Aliases},
     budget::Budgets,
+    cache::{Policy, Vouched},
     cassette::{Rule, is_secret_name},
 };
 
@@ -103,7 +103,7 @@ pub struct Config {
     pub log: String,
     /// Answers from the ledger.
     #[command(flatten)]
-    pub cache: CacheSettings,
+    pub cache: Policy,
     /// Model or alias for background tasks such as titles and tags, whatever the chat's model
     #[arg(long, value_name = "MODEL", help_heading = heading::OPEN_WEBUI, value_parser = name)]
     pub task_model: Option<String>,
@@ -340,6 +340,11 @@ impl Config {
             return Err(Error::Unprotected { host: self.host });
         }
         Ok(())
+    }
+
+    /// Trust in users that are not signed: none once Open WebUI signs its users.
+    pub fn vouched(&self) -> Vouched {
+        if self.user_jwt_secret.is_some() { Vouched::No } else { Vouched::Yes }
     }
 
     /// Address of the ledger.

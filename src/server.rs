@@ -170,7 +170,7 @@ impl Server {
         let catalog = Catalog::builtin().with_prices(&prices, catalog::day_of(answer::now()));
         let books = report::books(ledger.reader(), config.budgets, &catalog, answer::now()).await?;
         let settings = answer::Settings {
-            cache: config.cache.into(),
+            cache: config.cache,
             status_line: !config.no_status_line,
             task_model: config.task_model.map(Arc::from),
             status_of,

@@ -15,7 +15,7 @@ use super::{console, run::block_on};
 use crate::{
     config::{Config, Env, Flags},
     domain::{
-        cache::{KeyHolder, KeyPrefix, Vouched},
+        cache::{KeyHolder, KeyPrefix},
         catalog::Catalog,
     },
     report::{Asked, Caller, Explanation, Why},
@@ -70,10 +70,7 @@ pub(super) fn run(
     let upstream = &upstream::bare(anthropic_base_url);
     let task_model = task_model.as_deref();
     let sharing = config.cache.sharing;
-    let vouched = match config.user_jwt_secret {
-        None => Vouched::Yes,
-        Some(_) => Vouched::No,
-    };
+    let vouched = config.vouched();
     let (user, chat) = (arguments.user.as_deref(), arguments.chat.as_deref());
     let asked = Asked {
         catalog,

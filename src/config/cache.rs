@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{ArgMatches, Args, Command, FromArgMatches, error::Error};
 
 use super::{
     flags::heading,
@@ -16,19 +16,19 @@ use crate::domain::{
     task,
 };
 
-/// The settings of answers from the ledger.
-#[derive(Debug, Clone, Args)]
+/// Declarations of the settings that make a [`Policy`].
+#[derive(Args)]
 #[command(next_help_heading = heading::CACHE)]
-pub struct CacheSettings {
+struct CacheSettings {
     /// Calls that may be answered from the ledger
     #[arg(id = "cache", long, value_name = "CALLS", default_value = "all", value_parser = word::<Reuse>())]
-    pub reuse: Reuse,
+    reuse: Reuse,
     /// Callers among whom answers are shared: each user has its own, or all with the same key share them
     #[arg(id = "cache_scope", long = "cache-scope", value_name = "SCOPE", default_value = "user", value_parser = word::<Sharing>())]
-    pub sharing: Sharing,
+    sharing: Sharing,
     /// Longest time for which an answer in the ledger is served
     #[arg(id = "cache_ttl", long = "cache-ttl", value_name = "TIME", default_value = "30d", value_parser = duration)]
-    pub ttl: Duration,
+    ttl: Duration,
     /// The same for single tasks, as title=90d,query=1h,autocomplete=off
     #[arg(
         long,
@@ -37,10 +37,10 @@ pub struct CacheSettings {
         hide_default_value = true,
         value_parser = task_ttl
     )]
-    pub task_ttl: BTreeMap<&'static str, Option<Duration>>,
+    task_ttl: BTreeMap<&'static str, Option<Duration>>,
     /// The same for answers that may depend on the web: tools that Anthropic runs, URLs
     #[arg(long, value_name = "TIME", default_value = "off", value_parser = duration_or_off)]
-    pub web_ttl: DurationOrOff,
+    web_ttl: DurationOrOff,
     /// Users of whose calls only totals are kept, as a comma-separated list of ids
     #[arg(
         long,
@@ -49,13 +49,29 @@ pub struct CacheSettings {
         hide_default_value = true,
         value_parser = ids
     )]
-    pub no_store_users: BTreeSet<String>,
+    no_store_users: BTreeSet<String>,
 }
 
-impl From<CacheSettings> for Policy {
-    fn from(settings: CacheSettings) -> Self {
-        let CacheSettings { reuse, sharing, ttl, task_ttl, web_ttl, no_store_users } = settings;
-        Self { reuse, sharing, ttl, task_ttl, web_ttl: web_ttl.0, no_store_users }
+impl Args for Policy {
+    fn augment_args(command: Command) -> Command {
+        CacheSettings::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        CacheSettings::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for Policy {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let CacheSettings { reuse, sharing, ttl, task_ttl, web_ttl, no_store_users } =
+            CacheSettings::from_arg_matches(matches)?;
+        Ok(Self { reuse, sharing, ttl, task_ttl, web_ttl: web_ttl.0, no_store_users })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 

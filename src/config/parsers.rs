@@ -73,7 +73,7 @@ const DURATION: &str = "a time such as 90s, 2h or 30d";
 
 /// A duration, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DurationOrOff(pub(super) Option<Duration>);
+pub(super) struct DurationOrOff(pub(super) Option<Duration>);
 
 pub(super) fn duration_or_off(text: &str) -> Result<DurationOrOff, Expected> {
     match text.trim() {
