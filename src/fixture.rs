@@ -13,7 +13,7 @@ use std::{
 };
 
 pub use self::{
-    load::{Staging, stage},
+    load::load,
     name::{file_name, slug},
     write::{Replaces, Written, write},
 };

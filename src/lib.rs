@@ -19,13 +19,14 @@
 //!
 //! # The map
 //!
-//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`] } → [`answer`] → { [`upstream`], [`store`],
-//! [`fixture`] } → [`domain`]. [`config`] is read by `cli` and `server`.
+//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`], [`transfer`] } → [`answer`] → { [`upstream`],
+//! [`store`], [`fixture`] } → [`domain`]. [`config`] is read by `cli` and `server`.
 //!
 //! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
 //! - [`config`]: every setting, from flag, environment, file or default. The environment is read nowhere else.
 //! - [`server`]: the doors. Connections, authentication, who asks; the only place where errors become HTTP.
 //! - [`report`]: what was asked, what it cost and what was saved, from the ledger; what would become of a request.
+//! - [`transfer`]: sessions out of the ledger as fixtures, and fixtures into it.
 //! - [`answer`]: the way of a request; live recordings, the pump, playback.
 //! - [`upstream`]: Anthropic over HTTP, with retries before the first byte; or fixtures that are played.
 //! - [`testing`]: a replay inside the process that tests.
@@ -41,10 +42,11 @@
 //!
 //! 1. `server/accept.rs` takes the connection; `server/chat.rs` checks the key ([`server`]'s `auth`), reads who asks
 //!    (`caller`) and the body, up to a limit, and hands both to [`answer::Answers::answer`].
-//! 2. `answer` parses the body ([`domain::openai`]) and recalls from the ledger the answers that its history names, as
-//!    Claude gave them (`answer/recall.rs`). It translates ([`domain::translate::request`]; whatever is dropped or
-//!    changed is a note), takes the result apart into the texts that are hashed, kept and sent
-//!    ([`domain::anthropic::CanonicalRequest`]) and computes its key ([`domain::cache::key`]).
+//! 2. `answer/prepare.rs` has the request prepared by [`domain::prepare`], as explaining, importing and replaying do: it
+//!    is parsed ([`domain::openai`]); the answers that its history names are recalled from the ledger
+//!    (`answer/recall.rs`); it is translated ([`domain::translate::request`]; whatever is dropped or changed is a note),
+//!    taken apart into the texts that are hashed, kept and sent ([`domain::anthropic::CanonicalRequest`]), and keyed
+//!    ([`domain::cache::key`]).
 //! 3. Who may answer is decided ([`domain::cache::decide`], a table of rules with a reason for each verdict) from facts
 //!    that `answer/choose.rs` gathers: what the ledger has and who asked before ([`store::Ledger::find`]), what is running
 //!    (`answer/desk.rs`, which also lets one of many ask and the others join, under one lock). A recording from the
@@ -87,4 +89,5 @@ pub mod report;
 pub mod server;
 pub mod store;
 pub mod testing;
+pub mod transfer;
 pub mod upstream;

@@ -43,9 +43,9 @@ use crate::{
         cassette::Scrubber,
         catalog::{self, Catalog},
         exchange::{Api, OwnerId},
+        prepare,
     },
-    fixture::{self, Staging},
-    report,
+    fixture, report,
     store::{
         self, Ledger,
         prune::{Limits, Whose},
@@ -129,17 +129,18 @@ impl Server {
     /// The same with fixtures for upstream, which need no key and no ledger on disk. `scrubber` takes out of requests
     /// what was taken out of the fixtures.
     pub async fn start_replay(mut config: Config, scrubber: Scrubber) -> Result<Self, StartError> {
-        let staging = Staging {
+        let context = prepare::Context {
             catalog: &Catalog::builtin(),
             aliases: &config.aliases,
             task_model: config.task_model.as_deref(),
-            scrubber,
-            at_the_end: config.replay.at_the_end,
+            policy: &config.cache,
+            upstream: config.anthropic_base_url.as_str(),
         };
-        let stage = fixture::stage(&config.fixtures, staging)?;
+        let replay = &config.replay;
+        let player = fixture::load(&config.fixtures, &context, scrubber, replay.at_the_end)?;
         let pace = Pace { speed: config.replay.speed(), longest_gap: config.replay.longest_gap };
         let folder = config.fixtures.first().map(|path| path.display().to_string());
-        let replay = Replay::new(stage, folder.unwrap_or_default(), pace, config.upstream_idle);
+        let replay = Replay::new(player, folder.unwrap_or_default(), pace, config.upstream_idle);
         // Every request takes its turn on the stage, and nothing of it is kept.
         config.cache.reuse = Reuse::Off;
         // Fixtures cost nothing.

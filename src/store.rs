@@ -50,7 +50,7 @@ pub use self::{
     invalidate::Clearing,
     lookup::ExchangeSummary,
     read::{MOST_PARTS, Reader},
-    record::{CallEnd, CallFacts, CallRow, Opening, Sealing, Stored, Turn},
+    record::{CallRecord, Opening, Sealing, Stored, Turn},
     rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallLine, ExchangeRow, SessionRow},
 };
@@ -215,6 +215,9 @@ impl Ledger {
     /// it is awaited a servable answer can be found, not before: nobody shall rely on what may yet be lost.
     pub async fn seal(&self, opening: &Arc<Opening>, mut sealing: Sealing) -> Durable {
         let recording = sealing.recording.take();
+        if let Some(call) = &mut sealing.call {
+            call.client_chain = None;
+        }
         let stored = recording.as_ref().filter(|_| sealing.servable).map(|recording| Stored {
             exchange: opening.exchange,
             recording: Arc::clone(recording),
@@ -247,8 +250,8 @@ impl Ledger {
     }
 
     /// Writes a call that had no exchange of its own. Never waits; to be called on the runtime.
-    pub fn record(&self, mut row: CallRow) {
-        let chain = row.facts.client_chain.take();
+    pub fn record(&self, mut record: CallRecord) {
+        let chain = record.client_chain.take();
         let bytes = chain.as_ref().map_or(0, |chain| chain.bytes());
         let ledger = self.clone();
         let packs = self.shared.packs();
@@ -256,7 +259,7 @@ impl Ledger {
             let chain = chain.as_deref();
             let client =
                 chain.map(|chain| Packed::new(chain, &ledger.shared.known)).unwrap_or_default();
-            ledger.enqueue(Op::Call(Box::new(Call { row, client })), None);
+            ledger.enqueue(Op::Call(Box::new(Call { record, client })), None);
             drop(packs);
         };
         if bytes < HEAVY {

@@ -23,7 +23,7 @@ pub use self::{
     probe::{Seen, Welcome, probe},
     replay::{Pace, Replay},
 };
-use crate::domain::{cassette, catalog, json::Raw, recording::Recorder};
+use crate::domain::{anthropic::ApiHeaders, cassette, catalog, json::Raw, recording::Recorder};
 
 /// Who answers.
 #[derive(Debug)]
@@ -39,12 +39,8 @@ pub enum Upstream {
 pub struct Outgoing {
     /// JSON.
     pub body: Bytes,
-    /// `anthropic-version`.
-    pub version: String,
-    /// `anthropic-beta`, joined by commas; empty for none.
-    pub betas: String,
-    /// Other headers.
-    pub others: Vec<(&'static str, String)>,
+    /// Version, betas and other headers.
+    pub headers: ApiHeaders,
     /// Anthropic's key: the operator's, or the client's own.
     pub key: SecretString,
     /// Which fixtures may answer, where the client says so; else all of them.

@@ -2,10 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
-#[path = "stats/books.rs"]
-mod books;
-#[path = "stats/traffic.rs"]
-mod traffic;
+pub(crate) mod books;
+pub(crate) mod traffic;
 
 use std::collections::BTreeMap;
 

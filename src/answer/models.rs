@@ -4,10 +4,11 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 
 use super::Answers;
@@ -107,7 +108,7 @@ impl Models {
     }
 
     fn slot(&self, holder: &KeyHolder) -> Slot {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if seen.len() >= MOST_KEYS && !seen.contains_key(holder) {
             seen.clear();
         }
@@ -146,7 +147,7 @@ impl Models {
     fn learn(&self, models: &[Model]) {
         let live: Vec<catalog::Live> = models.iter().map(catalog::Live::from).collect();
         let quirks = Arc::new(self.answers.catalog().with_live(&live));
-        *self.answers.catalog.write().unwrap_or_else(PoisonError::into_inner) = quirks;
+        *self.answers.catalog.write() = quirks;
     }
 
     fn listed(&self, models: &[Model]) -> Arc<[Listed]> {

@@ -5,6 +5,7 @@ mod assemble;
 mod canonical;
 mod event;
 mod fold;
+mod headers;
 mod native;
 mod request;
 mod summary;
@@ -18,11 +19,13 @@ pub use event::{
     ParseError, Stop, StopDetails, StreamError, parse, whole_input,
 };
 pub use fold::{Block, Kind as BlockKind, Message, fold};
+pub use headers::ApiHeaders;
 pub use native::{Native, NativeError};
 pub use request::{
     BlockBinding, Breakpoint, ClientTool, ContentBlock, Display, Effort, Format,
     Message as RequestMessage, Metadata, OutputConfig, Place, PrefixMismatch, Request, Role,
-    Source, Thinking, Tool, ToolChoice, Ttl, UserLocation, Version, WebSearch,
+    Source, Thinking, Tool, ToolChoice, Ttl, UserLocation, Version, WebSearch, is_blank,
+    is_blank_char,
 };
 pub use summary::StreamSummary;
 pub use unfold::unfold;

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fmt, ops::Range};
 
 use jiff::{Timestamp, ToSpan, civil::Time, tz::TimeZone};
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 
 use super::{
     exchange::{Cost, NanoDollars, UnixMillis},
@@ -49,8 +50,9 @@ pub struct Budget {
 }
 
 /// How long a budget lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Per {
     /// From midnight to midnight.
     Day,
@@ -107,19 +109,19 @@ impl TryFrom<Written> for Budget {
             // As ids are kept, so that it is found again.
             Some(user) => Whose::User(super::cache::bounded(user)),
         };
-        Ok(Self { limit: nano(limit), per, whose, warn_from: nano(warn_from) })
+        Ok(Self {
+            limit: NanoDollars::from_dollars(limit),
+            per,
+            whose,
+            warn_from: NanoDollars::from_dollars(warn_from),
+        })
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "bounded by `LARGEST`")]
-fn nano(dollars: f64) -> NanoDollars {
-    NanoDollars((dollars * 1e9).round() as i64)
 }
 
 impl fmt::Display for Budget {
     /// `$2.00 a day for each user`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", dollars(self.limit), self.per)?;
+        write!(f, "{:#} a {}", self.limit, self.per)?;
         match &self.whose {
             Whose::Everyone => Ok(()),
             Whose::User(user) => write!(f, " for {user}"),
@@ -162,23 +164,6 @@ impl Per {
         };
         // The last days of the calendar have no end.
         span().unwrap_or(UnixMillis(i64::MIN)..UnixMillis(i64::MAX))
-    }
-}
-
-impl Per {
-    /// The word in settings and reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Month => "month",
-        }
-    }
-}
-
-impl fmt::Display for Per {
-    /// `a day`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a {}", self.as_str())
     }
 }
 
@@ -310,7 +295,7 @@ impl fmt::Display for Notice {
     /// `your budget of $5.00 a day`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whose = if self.personal { "your" } else { "the" };
-        write!(f, "{whose} budget of {} {}", dollars(self.limit), self.per)
+        write!(f, "{whose} budget of {:#} a {}", self.limit, self.per)
     }
 }
 
@@ -319,8 +304,8 @@ impl fmt::Display for Notice {
 pub enum Refusal {
     /// The money is spent.
     #[error(
-        "{notice} is spent ({}): nothing more is asked of Claude before {}; what the ledger has is answered all the same",
-        dollars(notice.spent.amount),
+        "{notice} is spent ({:#}): nothing more is asked of Claude before {}; what the ledger has is answered all the same",
+        notice.spent.amount,
         notice.until
     )]
     Spent {
@@ -458,14 +443,4 @@ fn moment(at: UnixMillis, zone: &TimeZone) -> String {
     let Ok(at) = Timestamp::from_millisecond(at.0) else { return "the end of days".to_owned() };
     let name = zone.iana_name().unwrap_or("local time");
     format!("{} ({name})", zone.to_datetime(at).strftime("%Y-%m-%d %H:%M"))
-}
-
-/// In cents, or with as many digits as it takes.
-pub fn dollars(amount: NanoDollars) -> String {
-    let dollars = amount.dollars();
-    match amount.0.abs() {
-        cents if cents % 10_000_000 == 0 => format!("${dollars:.2}"),
-        ..100_000 => format!("${dollars:.9}").trim_end_matches('0').to_owned(),
-        _ => format!("${dollars:.4}"),
-    }
 }

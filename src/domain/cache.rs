@@ -11,7 +11,11 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{anthropic, chain::Hash, exchange::ExchangeId};
+use super::{
+    anthropic::{self, ApiHeaders},
+    chain::Hash,
+    exchange::ExchangeId,
+};
 
 pub use self::{
     decision::{
@@ -189,13 +193,13 @@ pub fn bounded(id: &str) -> String {
     }
 }
 
-/// The key of a request in a scope: everything that can change the answer, and who may see it. `upstream` is whom it is
-/// asked of: a simulator's answers are not Claude's.
-pub fn key(scope: &Scope, upstream: &str, version: &str, betas: &str, digest: &Hash) -> CacheKey {
-    let scope = scope.to_string();
-    let texts = [&*scope, upstream, version, betas].map(str::as_bytes);
-    let [scope, upstream, version, betas] = texts;
-    CacheKey(Hash::of(KEY_VERSION, &[scope, upstream, version, betas, digest.as_bytes()]))
+/// The key of a request in a scope: everything that can change the answer, and who may see it. `upstream` is the address
+/// that it goes to: a simulator's answers are not Claude's.
+pub fn key(scope: &Scope, upstream: &str, headers: &ApiHeaders, digest: &Hash) -> CacheKey {
+    let (scope, features) = (scope.to_string(), headers.features());
+    let texts = [&*scope, upstream, headers.version(), &*features].map(str::as_bytes);
+    let [scope, upstream, version, features] = texts;
+    CacheKey(Hash::of(KEY_VERSION, &[scope, upstream, version, features, digest.as_bytes()]))
 }
 
 /// Whether an answer to this request may rest on more than the request: what is behind a URL can change, and so can

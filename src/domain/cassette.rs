@@ -29,7 +29,7 @@ pub use self::{
     shape::{Change, Shape},
 };
 use super::{
-    anthropic::Native,
+    anthropic::{ApiHeaders, Native},
     chain::{Chain, Hash},
     diff::{Diff, Difference, Kind},
     exchange::{Api, Micros},
@@ -88,10 +88,8 @@ pub struct Client {
 /// A request as it went upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRequest {
-    /// `anthropic-version`.
-    pub version: String,
-    /// `anthropic-beta`.
-    pub betas: Vec<String>,
+    /// Its version and betas.
+    pub headers: ApiHeaders,
     /// JSON, without what does not change the answer.
     pub body: String,
 }
@@ -124,20 +122,14 @@ pub enum Said {
 
 impl RecordedRequest {
     /// A request as the ledger keeps it. `None` where its texts are not what they should be.
-    pub fn of(chain: &Chain, version: String, mut betas: Vec<String>) -> Option<Self> {
-        betas.sort_unstable();
-        betas.dedup();
-        Some(Self { version, betas, body: body(chain)? })
+    pub fn of(chain: &Chain, headers: &ApiHeaders) -> Option<Self> {
+        Some(Self { headers: headers.normalized(), body: body(chain)? })
     }
 
-    /// A request as it would go upstream now: its headers, `betas` joined by commas, and its body.
-    pub fn sent(version: &str, betas: &str, body: &[u8]) -> Self {
-        let betas = betas.split(',').map(str::trim).filter(|beta| !beta.is_empty());
-        let mut betas: Vec<String> = betas.map(str::to_owned).collect();
-        betas.sort_unstable();
-        betas.dedup();
+    /// A request as it is sent.
+    pub fn sent(headers: &ApiHeaders, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body).into_owned();
-        Self { version: version.to_owned(), betas, body }
+        Self { headers: headers.normalized(), body }
     }
 
     /// Under which key it is found: everything that can change the answer, scrubbed as files are. Key order, white
@@ -145,11 +137,9 @@ impl RecordedRequest {
     pub fn key(&self, scrubber: &Scrubber) -> Option<Hash> {
         let body = scrubber.json(&self.body)?;
         let native = Native::parse(body.as_bytes()).ok()?;
-        let mut betas = self.betas.clone();
-        betas.sort_unstable();
-        betas.dedup();
-        let betas = betas.join(",");
-        let parts = [self.version.as_bytes(), betas.as_bytes(), native.digest.as_bytes()];
+        let betas = self.headers.betas().join(",");
+        let version = self.headers.version().as_bytes();
+        let parts = [version, betas.as_bytes(), native.digest.as_bytes()];
         Some(Hash::of(KEY_VERSION, &parts))
     }
 }
@@ -283,7 +273,7 @@ mod tests {
             br#"{"model":"m","max_tokens":5,"system":[{"type":"text","text":"\u00e9"}]}"#.to_vec(),
             [br#"{"role":"user","content":[{"type":"text","text":"Hi"}]}"#.to_vec()],
         );
-        let asked = RecordedRequest::of(&chain, "2026-10-21".to_owned(), Vec::new()).unwrap();
+        let asked = RecordedRequest::of(&chain, &ApiHeaders::default()).unwrap();
         assert_eq!(
             asked.body,
             r#"{"model":"m","max_tokens":5,"system":[{"type":"text","text":"é"}],"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]}"#
@@ -297,7 +287,7 @@ mod tests {
         };
         let scrubber = Scrubber::default();
         assert_eq!(asked.key(&scrubber), dressed.key(&scrubber));
-        let sent = RecordedRequest::sent("2026-10-21", "", dressed.body.as_bytes());
+        let sent = RecordedRequest::sent(&ApiHeaders::default(), dressed.body.as_bytes());
         assert_eq!(asked.key(&scrubber), sent.key(&scrubber));
         let healed =
             RecordedRequest { body: asked.body.replace(",\"max_tokens\":5", ""), ..asked.clone() };
@@ -309,8 +299,9 @@ mod tests {
         };
         assert!(asked.changed(&now, &scrubber).is_none(), "it was refused, and left out");
         assert!(now.changed(&asked, &scrubber).is_some(), "it is not asked for any more");
-        let other = RecordedRequest::sent("2026-10-21", "b, a,b", dressed.body.as_bytes());
-        assert_eq!(other.betas, ["a", "b"]);
+        let headers = ApiHeaders::new("2026-10-21", ["b, a,b"]);
+        let other = RecordedRequest::sent(&headers, dressed.body.as_bytes());
+        assert_eq!(other.headers.wire_betas(), "a,b");
         assert_ne!(asked.key(&scrubber), other.key(&scrubber));
     }
 }

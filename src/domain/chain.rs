@@ -6,8 +6,9 @@
 
 use std::fmt;
 
-use memchr::memchr2;
 use sha2::{Digest, Sha256};
+
+use super::json::string_end;
 
 /// A SHA-256 hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,17 +122,6 @@ pub fn cut(json: &[u8]) -> Cut<'_> {
     }
     cut.rest.extend_from_slice(&json[copied..]);
     cut
-}
-
-/// Where the string that opened before `at` has its closing quote (the end of the text, if it has none).
-fn string_end(json: &[u8], mut at: usize) -> usize {
-    loop {
-        match memchr2(b'"', b'\\', &json[at.min(json.len())..]) {
-            None => return json.len(),
-            Some(found) if json[at + found] == b'"' => return at + found,
-            Some(found) => at += found + 2,
-        }
-    }
 }
 
 /// Puts back what [`cut`] took out.

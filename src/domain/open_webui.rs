@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    budget::{self, Notice},
+    budget::Notice,
     exchange::{Cost, NanoDollars},
 };
 
@@ -22,10 +22,7 @@ pub enum Share {
 /// An event of a stream that it shows above the answer and keeps: that the ledger answered, and what that saved.
 pub fn status_line(share: Share, saved: Cost) -> String {
     let saved = match saved.amount() {
-        Some(NanoDollars(1..)) => {
-            let at_least = if matches!(saved, Cost::AtLeast(_)) { "≥ " } else { "" };
-            format!(" · saved {at_least}{}", dollars(saved))
-        }
+        Some(NanoDollars(1..)) => format!(" · saved {saved:#}"),
         _ => String::new(),
     };
     let answered = match share {
@@ -39,23 +36,12 @@ pub fn status_line(share: Share, saved: Cost) -> String {
 pub fn budget_line(notice: &Notice) -> String {
     let Notice { limit, per, personal, spent, until: _ } = notice;
     let whose = if *personal { "Your budget" } else { "Budget" };
-    let (spent, limit) = (budget::dollars(spent.amount), budget::dollars(*limit));
-    event(&format!("{whose}: {spent} of {limit} {per} spent"))
+    event(&format!("{whose}: {:#} of {limit:#} a {per} spent", spent.amount))
 }
 
 fn event(description: &str) -> String {
     let data = json!({ "description": description, "done": true });
     format!("data: {}\n\n", json!({ "event": { "type": "status", "data": data } }))
-}
-
-/// With four decimals; below a hundredth of a cent with as many as it takes for two digits.
-fn dollars(cost: Cost) -> String {
-    let amount = cost.amount().unwrap_or_default().dollars();
-    let decimals =
-        [4, 5, 6, 7, 8].into_iter().find(|decimals| amount * 10_f64.powi(*decimals) >= 9.5);
-    let decimals = if amount < 0.001 { decimals.unwrap_or(9) } else { 4 };
-    let text = format!("${amount:.*}", usize::try_from(decimals).unwrap_or(9));
-    if decimals > 4 { text.trim_end_matches('0').to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use super::{exchange::Micros, sse};
+use super::{exchange::Micros, sse, varint};
 
 /// What one read of the network completed: whole events that came at the same moment.
 #[derive(Debug, Clone)]
@@ -125,29 +125,32 @@ impl Recording {
         let mut before = 0;
         for segment in &self.segments {
             for event in segment.events() {
-                put_varint(&mut out, event.len() as u64);
-                put_varint(&mut out, u64::try_from(segment.at.0 - before).unwrap_or(0));
+                varint::put(&mut out, event.len() as u64);
+                varint::put(&mut out, u64::try_from(segment.at.0 - before).unwrap_or(0));
                 before = before.max(segment.at.0);
             }
         }
-        put_varint(&mut out, 0);
+        varint::put(&mut out, 0);
         for segment in &self.segments {
-            out.put_slice(&segment.bytes);
+            out.extend_from_slice(&segment.bytes);
         }
         out
     }
 
-    /// Reads [`Recording::encode`]'s form back. Events that came together are one segment again.
+    /// Reads the form that [`Recording::encode`] writes. Events that came together are one segment again.
     pub fn decode(mut encoded: Bytes) -> Result<Self, DecodeError> {
         let mut recording = Self::default();
         let mut groups: Vec<(Micros, Vec<usize>)> = Vec::new();
         let mut at = 0_i64;
+        let mut rest = &*encoded;
         loop {
-            let len = usize::try_from(take_varint(&mut encoded)?).map_err(|_| DecodeError)?;
+            let len = varint::take(&mut rest).and_then(|len| usize::try_from(len).ok());
+            let len = len.ok_or(DecodeError)?;
             if len == 0 {
                 break;
             }
-            let later = i64::try_from(take_varint(&mut encoded)?).map_err(|_| DecodeError)?;
+            let later = varint::take(&mut rest).and_then(|later| i64::try_from(later).ok());
+            let later = later.ok_or(DecodeError)?;
             at = at.checked_add(later).ok_or(DecodeError)?;
             match groups.last_mut() {
                 Some((moment, ends)) if later == 0 && moment.0 == at => {
@@ -158,6 +161,7 @@ impl Recording {
                 _ => groups.push((Micros(at), vec![len])),
             }
         }
+        let mut encoded = encoded.split_off(encoded.len() - rest.len());
         for (at, ends) in groups {
             let len = ends.last().copied().unwrap_or(0);
             if len > encoded.len() {
@@ -165,7 +169,7 @@ impl Recording {
             }
             recording.append(Arc::new(Segment { bytes: encoded.split_to(len), ends, at }));
         }
-        if encoded.has_remaining() { Err(DecodeError) } else { Ok(recording) }
+        if encoded.is_empty() { Ok(recording) } else { Err(DecodeError) }
     }
 }
 
@@ -173,32 +177,6 @@ impl Recording {
 #[derive(Debug, thiserror::Error)]
 #[error("the stored recording is damaged")]
 pub struct DecodeError;
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            return out.push(low);
-        }
-        out.push(low | 0x80);
-    }
-}
-
-fn take_varint(bytes: &mut Bytes) -> Result<u64, DecodeError> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        if bytes.is_empty() {
-            return Err(DecodeError);
-        }
-        let byte = bytes.get_u8();
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err(DecodeError)
-}
 
 #[cfg(test)]
 mod tests {

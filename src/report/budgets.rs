@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{columns::columns, numbers::percent};
 use crate::{
     domain::{
-        budget::{self, Budgets, Per, Spending, Spent, Standing, Whose},
+        budget::{Budgets, Per, Spending, Spent, Standing, Whose},
         catalog::Catalog,
         exchange::{NanoDollars, UnixMillis},
     },
@@ -100,7 +100,7 @@ fn line(standing: &Standing<'_>, books: &Spending) -> Line {
     let bound = if spent.at_least > 0 { "≥ " } else { "" };
     let more = if spent.unpriced > 0 { " +?" } else { "" };
     let told = match state {
-        "spent" if over.0 > 0 => format!("spent, {} over", budget::dollars(over)),
+        "spent" if over.0 > 0 => format!("spent, {over:#} over"),
         state => state.to_owned(),
     };
     let part = percent((standing.part() * 100.0).floor() / 100.0);
@@ -118,8 +118,8 @@ fn line(standing: &Standing<'_>, books: &Spending) -> Line {
         until: span.end,
         words: [
             name,
-            format!("{} {}", budget::dollars(budget.limit), budget.per),
-            format!("{bound}{}{more}", budget::dollars(spent.amount)),
+            format!("{:#} a {}", budget.limit, budget.per),
+            format!("{bound}{:#}{more}", spent.amount),
             part,
             told,
             books.moment(span.end),

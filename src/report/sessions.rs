@@ -1,7 +1,6 @@
 //! The ledger read as chats: what was asked, what was answered, where a chat branched, what it cost.
 
 mod markdown;
-mod recorded;
 mod turn;
 
 use std::fmt;
@@ -11,10 +10,7 @@ use comfy_table::{
 };
 use serde::Serialize;
 
-pub use self::{
-    recorded::{LeftOut, Recorded, recorded},
-    turn::{Branch, Turn},
-};
+pub use self::turn::{Branch, Turn};
 use super::numbers::{dollars, thousands};
 use crate::{
     domain::exchange::{AnsweredBy, Cost, NanoDollars, UnixMillis},

@@ -9,9 +9,12 @@ use serde::Deserialize;
 
 use super::{auth::Credentials, error::Rejection};
 use crate::{
-    answer::Caller,
+    answer::Access,
     config::IdHeaders,
-    domain::cache::{Directives, Vouched, bounded},
+    domain::{
+        cache::{Directives, Vouched, bounded},
+        prepare::Caller,
+    },
 };
 
 /// Where Open WebUI puts the user that it signs (`reference/open-webui.md` §3).
@@ -70,7 +73,7 @@ impl Callers {
         &self,
         headers: &HeaderMap,
         credentials: Credentials,
-    ) -> Result<Caller, Rejection> {
+    ) -> Result<(Caller, Access), Rejection> {
         let Credentials { holder, anthropic } = credentials;
         let key = anthropic.ok_or(Rejection::NoAnthropicKey)?;
         let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
@@ -80,8 +83,8 @@ impl Callers {
             || agent.as_deref().is_some_and(|agent| agent.contains("aiohttp/"));
         let in_chat = self.raw(headers, chat);
         let temporary = in_chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"));
-        Ok(Caller {
-            key,
+        let scenario = self.id(headers, &[HeaderName::from_static(SCENARIO)]);
+        let caller = Caller {
             holder,
             client: if open_webui { Some("open-webui".to_owned()) } else { agent },
             open_webui,
@@ -93,8 +96,8 @@ impl Callers {
             user_message: self.id(headers, user_message),
             task: self.id(headers, task),
             directives: directives(headers),
-            scenario: self.id(headers, &[HeaderName::from_static(SCENARIO)]),
-        })
+        };
+        Ok((caller, Access { key, scenario }))
     }
 
     /// The user, and whether somebody vouches for the name: a signature, where the operator asks for signatures.

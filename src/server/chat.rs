@@ -16,16 +16,19 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
+use tokio_stream::Stream;
 
 use super::{App, dialect::Dialect, error::Rejection, limits};
 use crate::{
     answer::{
-        Answer, Ask, By, Error,
-        playback::{self, Stream},
+        Answer, Error,
+        playback::{self, ChunkStream},
     },
     domain::{
         budget::Notice,
-        cache::{Freshness, Keep, Reason},
+        cache::{Freshness, Keep, Reason, Verdict},
+        exchange::AnsweredBy,
+        prepare::ClientRequest,
         translate,
     },
 };
@@ -48,23 +51,24 @@ pub(super) async fn completions(
 ) -> Result<Response, Rejection> {
     let app = &app.0;
     let credentials = app.auth.check(request.headers())?;
-    let asker = app.callers.asker(request.headers(), credentials)?;
+    let (caller, access) = app.callers.asker(request.headers(), credentials)?;
     let body = read(request.into_body(), app.largest_body).await?;
-    let answer = app.answers.answer(Ask::Chat(body), asker).await?;
+    let answer = app.answers.answer(ClientRequest::Chat(body), caller, access).await?;
     respond(answer).await
 }
 
 async fn respond(answer: Answer) -> Result<Response, Rejection> {
     let mut headers = headers(&answer, Dialect::OpenAi);
-    let Answer { reader, call, at, payer, status_line, stream, form, .. } = answer;
+    let Answer { reader, call, at, answered_by, status_line, stream, form, .. } = answer;
     let id = format!("chatcmpl-{}", call.simple());
     let body = if let Some(usage) = stream {
         streaming(&mut headers);
         let chunks = translate::Chunks::new(id, at.seconds(), usage, form);
-        Body::new(Chunks(Stream::new(reader, chunks, payer, status_line)))
+        Body::new(Chunks(ChunkStream::new(reader, chunks, answered_by, status_line)))
     } else {
-        let completion =
-            playback::completion(reader, id, at, payer, &form).await.map_err(Error::Failed)?;
+        let completion = playback::completion(reader, id, at, answered_by, &form)
+            .await
+            .map_err(Error::Failed)?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Body::from(serde_json::to_vec(&completion).map_err(|_| Rejection::Panicked)?)
     };
@@ -84,15 +88,15 @@ pub(super) fn streaming(headers: &mut HeaderMap) {
 
 /// How the answer came about (RFC 9211, RFC 9111 §5.1).
 pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
-    let Answer { reader, by, key, exchange, budget, .. } = answer;
-    let how = match by {
-        By::Ledger(Freshness { ttl, .. }) => format!("hit; ttl={}", ttl.as_secs()),
-        By::Fixture => "hit; detail=replay".to_owned(),
-        By::Running => "fwd=miss; collapsed".to_owned(),
-        By::Claude(reason, keep) => {
-            let stored = if *keep == Keep::Answer { "; stored" } else { "" };
-            let (word, detail) = forwarded(*reason);
-            format!("fwd={word}{stored}{detail}")
+    let Answer { reader, answered_by, verdict, key, exchange, budget, .. } = answer;
+    let how = match *verdict {
+        _ if *answered_by == AnsweredBy::Replay => "hit; detail=replay".to_owned(),
+        Verdict::Hit(Freshness { ttl, .. }) => format!("hit; ttl={}", ttl.as_secs()),
+        Verdict::Join => "fwd=miss; collapsed".to_owned(),
+        Verdict::Ask { reason, .. } | Verdict::Refuse(reason) => {
+            let is_stored = matches!(verdict, Verdict::Ask { keep: Keep::Answer, .. });
+            let (word, detail) = forwarded(reason);
+            format!("fwd={word}{}{detail}", if is_stored { "; stored" } else { "" })
         }
     };
     let mut headers = HeaderMap::with_capacity(8);
@@ -105,12 +109,9 @@ pub(super) fn headers(answer: &Answer, dialect: Dialect) -> HeaderMap {
     insert(HeaderName::from_static("x-reprise-exchange"), exchange.to_string());
     if let Some(Notice { limit, per, spent, .. }) = budget {
         let (spent, limit) = (spent.amount.dollars(), limit.dollars());
-        insert(
-            HeaderName::from_static(BUDGET),
-            format!("spent={spent}; limit={limit}; per={}", per.as_str()),
-        );
+        insert(HeaderName::from_static(BUDGET), format!("spent={spent}; limit={limit}; per={per}"));
     }
-    if let By::Ledger(Freshness { age, .. }) = by {
+    if let Verdict::Hit(Freshness { age, .. }) = verdict {
         insert(header::AGE, age.as_secs().to_string());
     }
     if let Some(head) = reader.head() {
@@ -174,7 +175,7 @@ pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Rejectio
 }
 
 /// The chunks as a body: a frame for each wake-up, and the end at once after the last.
-struct Chunks(Stream);
+struct Chunks(ChunkStream);
 
 impl http_body::Body for Chunks {
     type Data = Bytes;
@@ -184,7 +185,9 @@ impl http_body::Body for Chunks {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_chunks(context).map(|chunks| chunks.map(|bytes| Ok(Frame::data(bytes))))
+        Pin::new(&mut self.0)
+            .poll_next(context)
+            .map(|chunks| chunks.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -93,9 +93,7 @@ impl Rejection {
             Self::AnotherLedger => StatusCode::CONFLICT,
             Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::BrokenBody
-            | Self::Misunderstood(_)
-            | Self::Answer(Error::Unreadable(_) | Error::Misspoken(_) | Error::Untranslatable(_)) => {
+            Self::BrokenBody | Self::Misunderstood(_) | Self::Answer(Error::Prepare(_)) => {
                 StatusCode::BAD_REQUEST
             }
             Self::Panicked | Self::NotPruned(_) | Self::Answer(Error::Panicked(_)) => {
@@ -132,16 +130,10 @@ impl Rejection {
                 invalid(Some("X-OpenWebUI-User-Jwt"), Some("invalid_user_signature"))
             }
             Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
-            Self::SlowBody
-            | Self::BrokenBody
-            | Self::Misunderstood(_)
-            | Self::Answer(Error::Misspoken(_)) => invalid(None, None),
+            Self::SlowBody | Self::BrokenBody | Self::Misunderstood(_) => invalid(None, None),
             Self::NoSuchModel(_) => invalid(Some("model"), Some("model_not_found")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => error("server_error", None, None),
-            Self::Answer(Error::Unreadable(cause)) => invalid(cause.param(), None),
-            Self::Answer(Error::Untranslatable(cause)) => {
-                invalid(Some(cause.param()), Some(cause.code()))
-            }
+            Self::Answer(Error::Prepare(error)) => error.openai(),
             Self::Answer(Error::Failed(failure)) => failure.openai(),
         }
     }

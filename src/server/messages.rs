@@ -14,6 +14,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
+use tokio_stream::Stream;
 
 use super::{
     App,
@@ -22,7 +23,8 @@ use super::{
     error::Rejection,
 };
 use crate::{
-    answer::{self, Answer, ApiHeaders, Ask, Error, Events},
+    answer::{self, Answer, Error, EventStream},
+    domain::{anthropic::ApiHeaders, prepare::ClientRequest},
     upstream::Counted,
 };
 
@@ -38,10 +40,10 @@ pub(super) async fn create(
 ) -> Result<Response, Rejection> {
     let app = &app.0;
     let credentials = app.auth.check(request.headers())?;
-    let asker = app.callers.asker(request.headers(), credentials)?;
-    let spoken = spoken(request.headers());
+    let (caller, access) = app.callers.asker(request.headers(), credentials)?;
+    let headers = api_headers(request.headers());
     let body = read(request.into_body(), app.largest_body).await?;
-    let answer = app.answers.answer(Ask::Messages(body, spoken), asker).await?;
+    let answer = app.answers.answer(ClientRequest::Messages(body, headers), caller, access).await?;
     respond(answer).await
 }
 
@@ -52,10 +54,10 @@ pub(super) async fn count_tokens(
 ) -> Result<Response, Rejection> {
     let app = &app.0;
     let credentials = app.auth.check(request.headers())?;
-    let asker = app.callers.asker(request.headers(), credentials)?;
-    let spoken = spoken(request.headers());
+    let (_, access) = app.callers.asker(request.headers(), credentials)?;
+    let headers = api_headers(request.headers());
     let body = read(request.into_body(), app.largest_body).await?;
-    let Counted { body, request_id } = app.answers.count_tokens(body, spoken, &asker).await?;
+    let Counted { body, request_id } = app.answers.count_tokens(body, headers, access).await?;
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -70,7 +72,7 @@ async fn respond(answer: Answer) -> Result<Response, Rejection> {
     let Answer { reader, stream, .. } = answer;
     let body = if stream.is_some() {
         streaming(&mut headers);
-        Body::new(Frames(Events::new(reader)))
+        Body::new(Frames(EventStream::new(reader)))
     } else {
         let message = answer::message(reader).await.map_err(Error::Failed)?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -81,27 +83,17 @@ async fn respond(answer: Answer) -> Result<Response, Rejection> {
     Ok(response)
 }
 
-fn spoken(headers: &HeaderMap) -> ApiHeaders {
-    let version = headers.get("anthropic-version").and_then(|version| version.to_str().ok());
-    let betas: Vec<&str> = headers
-        .get_all("anthropic-beta")
-        .iter()
-        .filter_map(|betas| betas.to_str().ok())
-        .filter(|betas| !betas.is_empty())
-        .collect();
-    let others = PASSED_ON.iter().filter_map(|name| {
-        let value = headers.get(*name)?.to_str().ok()?;
-        Some((*name, value.to_owned()))
-    });
-    ApiHeaders {
-        version: version.unwrap_or(UNSAID_VERSION).to_owned(),
-        betas: betas.join(","),
-        others: others.collect(),
-    }
+fn api_headers(headers: &HeaderMap) -> ApiHeaders {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let version = headers.get("anthropic-version").and_then(text);
+    let betas = headers.get_all("anthropic-beta").iter().filter_map(text);
+    let others = PASSED_ON.iter().filter_map(|name| Some((*name, text(headers.get(*name)?)?)));
+    ApiHeaders::new(version.as_deref().unwrap_or(UNSAID_VERSION), betas)
+        .with_others(others.collect())
 }
 
 /// The events as a body: a frame for each wake-up, and the end at once after the last.
-struct Frames(Events);
+struct Frames(EventStream);
 
 impl http_body::Body for Frames {
     type Data = Bytes;
@@ -111,7 +103,9 @@ impl http_body::Body for Frames {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_bytes(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        Pin::new(&mut self.0)
+            .poll_next(context)
+            .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -7,12 +7,12 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 use super::{
     chain::{Bodies, Packed},
     invalidate::Clear,
-    record::{CallEnd, CallFacts, CallRow, Opening, Sealing, cost_columns},
+    record::{CallRecord, Opening, Sealing, cost_columns},
 };
 use crate::domain::{
-    cache::CacheKey,
+    anthropic::ApiHeaders,
     chain::Hash,
-    exchange::{AnswerRef, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId, Tokens},
+    exchange::{AnswerRef, Cost, ExchangeId, OwnerId, Tokens},
 };
 
 /// What an operation takes in memory beside its bodies, roughly.
@@ -35,7 +35,7 @@ pub(super) struct Open {
     pub(super) opening: Arc<Opening>,
     pub(super) asked: Packed,
     pub(super) client: Packed,
-    /// The call's facts, as JSON.
+    /// The call as it was begun, as JSON.
     pub(super) call: String,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Seal {
 /// A call without an exchange of its own.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) row: CallRow,
+    pub(super) record: CallRecord,
     pub(super) client: Packed,
 }
 
@@ -99,7 +99,7 @@ impl Op {
         match self {
             Self::Open(open) => ("opening", open.opening.exchange.to_string()),
             Self::Seal(seal) => ("sealing", seal.opening.exchange.to_string()),
-            Self::Call(call) => ("call", call.row.facts.id.to_string()),
+            Self::Call(call) => ("call", call.record.id.to_string()),
             Self::Clear(_) => ("clearing", String::new()),
             Self::Mark => ("mark", String::new()),
         }
@@ -124,65 +124,6 @@ impl Op {
     }
 }
 
-/// A row of `call`, from an exchange's sealing or on its own.
-struct CallLine<'a> {
-    facts: &'a CallFacts,
-    key: &'a CacheKey,
-    notes: Option<&'a str>,
-    client: &'a Packed,
-    exchange: Option<ExchangeId>,
-    status: Option<u16>,
-    outcome: Outcome,
-    error_kind: Option<&'a str>,
-    ttft: Option<Micros>,
-    total: Option<Micros>,
-    model: &'a str,
-    tokens: &'a Tokens,
-    cost: Cost,
-    saved: Cost,
-}
-
-impl<'a> CallLine<'a> {
-    fn of_seal(Seal { opening, sealing, client, .. }: &'a Seal) -> Option<Self> {
-        let CallEnd { status, ttft, total, tokens, cost, notes } = sealing.call.as_ref()?;
-        Some(Self {
-            facts: &opening.call,
-            key: &opening.key,
-            notes: notes.as_deref().or(opening.call.notes.as_deref()),
-            client,
-            exchange: Some(opening.exchange),
-            status: *status,
-            outcome: sealing.outcome,
-            error_kind: sealing.error_kind.as_deref(),
-            ttft: *ttft,
-            total: *total,
-            model: sealing.model_served.as_deref().unwrap_or(&opening.model),
-            tokens,
-            cost: *cost,
-            saved: Cost::Exact(NanoDollars(0)),
-        })
-    }
-
-    fn of_call(Call { row, client }: &'a Call) -> Self {
-        Self {
-            facts: &row.facts,
-            key: &row.key,
-            notes: row.facts.notes.as_deref(),
-            client,
-            exchange: row.exchange,
-            status: row.status,
-            outcome: row.outcome,
-            error_kind: row.error_kind.as_deref(),
-            ttft: row.ttft,
-            total: row.total,
-            model: &row.model,
-            tokens: &row.tokens,
-            cost: row.cost,
-            saved: row.saved,
-        }
-    }
-}
-
 /// Writes a batch inside the transaction that `conn` is in.
 pub(super) async fn insert_all(
     conn: &mut SqliteConnection,
@@ -199,9 +140,9 @@ pub(super) async fn insert_all(
             Op::Open(open) => opens.push(&**open),
             Op::Seal(seal) => {
                 seals.push(&**seal);
-                calls.extend(CallLine::of_seal(seal));
+                calls.extend(seal.sealing.call.as_ref().map(|call| (call, &seal.client)));
             }
-            Op::Call(call) => calls.push(CallLine::of_call(call)),
+            Op::Call(call) => calls.push((&call.record, &call.client)),
             Op::Clear(clear) => clears.push(clear),
             Op::Mark => {}
         }
@@ -319,7 +260,7 @@ async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Resul
         row.push_bind(opening.continues.map(|id| id.to_string()));
         row.push_bind(&*opening.model);
         row.push_bind(sealing.model_served.as_deref());
-        row.push_bind(sealing.outcome.as_str());
+        row.push_bind(sealing.outcome.into_str());
         row.push_bind(sealing.stop_reason.as_deref());
         row.push_bind(sealing.error_kind.as_deref());
         row.push_bind(sealing.error.as_deref());
@@ -337,49 +278,48 @@ async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Resul
         row.push_bind(opening.breakpoints.as_deref());
         row.push_bind(recording.as_deref());
         let head = opening.head.as_ref();
-        row.push_bind(head.map(|(version, _)| &**version));
-        row.push_bind(head.map(|(_, betas)| &**betas));
+        row.push_bind(head.map(ApiHeaders::version));
+        row.push_bind(head.map(ApiHeaders::wire_betas));
     })
     .await
 }
 
 async fn insert_calls(
     conn: &mut SqliteConnection,
-    calls: &[CallLine<'_>],
+    calls: &[(&CallRecord, &Packed)],
 ) -> Result<(), sqlx::Error> {
     let into = "insert into call (id, exchange, at, answered_by, door, stream, user_id, chat_id, message_id, \
         user_message_id, task, client, status, outcome, ttft_us, total_us, model, \
         input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
         cost, cost_is, saved, notes, client_frame, client_head, key, error_kind, saved_is) ";
-    insert(conn, into, calls, "", |row, call| {
+    insert(conn, into, calls, "", |row, &(call, client)| {
         let (cost, cost_is) = cost_columns(call.cost);
-        let facts = call.facts;
-        row.push_bind(facts.id.to_string());
+        row.push_bind(call.id.to_string());
         row.push_bind(call.exchange.map(|id| id.to_string()));
-        row.push_bind(facts.at.0);
-        row.push_bind(facts.answered_by.as_str());
-        row.push_bind(facts.door.as_str());
-        row.push_bind(facts.stream);
-        row.push_bind(facts.user.as_deref());
-        row.push_bind(facts.chat.as_deref());
-        row.push_bind(facts.message.as_deref());
-        row.push_bind(facts.user_message.as_deref());
-        row.push_bind(facts.task.as_deref());
-        row.push_bind(facts.client.as_deref());
+        row.push_bind(call.at.0);
+        row.push_bind(call.answered_by.into_str());
+        row.push_bind(call.door.into_str());
+        row.push_bind(call.stream);
+        row.push_bind(call.user.as_deref());
+        row.push_bind(call.chat.as_deref());
+        row.push_bind(call.message.as_deref());
+        row.push_bind(call.user_message.as_deref());
+        row.push_bind(call.task.as_deref());
+        row.push_bind(call.client.as_deref());
         row.push_bind(call.status.map(i64::from));
-        row.push_bind(call.outcome.as_str());
+        row.push_bind(call.outcome.into_str());
         row.push_bind(call.ttft.map(|time| time.0));
         row.push_bind(call.total.map(|time| time.0));
-        row.push_bind(call.model);
-        push_tokens(row, call.tokens);
+        row.push_bind(&*call.model);
+        push_tokens(row, &call.tokens);
         row.push_bind(cost);
         row.push_bind(cost_is);
         row.push_bind(call.saved.amount().unwrap_or_default().0);
-        row.push_bind(call.notes);
-        row.push_bind(call.client.frame.as_ref().map(bytes));
-        row.push_bind(call.client.head.as_ref().map(bytes));
+        row.push_bind(call.notes.as_deref());
+        row.push_bind(client.frame.as_ref().map(bytes));
+        row.push_bind(client.head.as_ref().map(bytes));
         row.push_bind(&call.key.as_bytes()[..]);
-        row.push_bind(call.error_kind);
+        row.push_bind(call.error_kind.as_deref());
         row.push_bind(if call.saved == Cost::Unpriced { "unpriced" } else { "exact" });
     })
     .await

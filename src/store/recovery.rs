@@ -15,7 +15,7 @@ use super::{
     batch::{self, Op, Seal},
     chain::{Bodies, Packed},
     read::{self, MOST_PARTS},
-    record::{CallEnd, CallFacts, Opening, Sealing},
+    record::{CallRecord, Opening, Sealing},
 };
 use crate::domain::{
     cache::CacheKey,
@@ -36,7 +36,7 @@ struct Call<F> {
 }
 
 /// The column `running.call` for a call.
-pub(super) fn call_column(facts: &CallFacts, client: &Packed) -> String {
+pub(super) fn call_column(facts: &CallRecord, client: &Packed) -> String {
     let call = Call {
         facts,
         client_frame: client.frame.map(|hash| hash.to_string()),
@@ -103,8 +103,7 @@ async fn end_calls(conn: &mut SqliteConnection, newest_first: &mut [Seal]) -> Re
             cost = cost.plus(read::cost(&row)?);
             before = id(&row, "exchange", "continues")?.map(ExchangeId::new);
         }
-        sealing.call =
-            Some(CallEnd { status: None, ttft: None, total: None, tokens, cost, notes: None });
+        sealing.call = Some(CallRecord { tokens, cost, ..opening.call.clone() });
     }
     Ok(())
 }
@@ -114,16 +113,22 @@ fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Seal, Error> {
         .ok_or(Error::Damaged { table: "running", column: "exchange" })?;
     let opened_at = UnixMillis(row.try_get("opened_at").map_err(Error::Open)?);
     let model: String = row.try_get("model").map_err(Error::Open)?;
+    let key = hash(row, "key")?
+        .map(|hash| CacheKey::from_bytes(*hash.as_bytes()))
+        .ok_or(Error::Damaged { table: "running", column: "key" })?;
     let call = row.try_get("call").map_err(Error::Open)?;
-    let (facts, client) = facts(call).unwrap_or_else(|error| {
+    let (begun, client) = facts(call).unwrap_or_else(|error| {
         warn!(%exchange, %error, "a lost exchange no longer says who asked");
-        (unknown(exchange, opened_at), Packed::default())
+        // It still counts.
+        let (id, by) = (CallId::new(exchange), AnsweredBy::Miss);
+        let begun = CallRecord::new(id, opened_at, by, Api::Chat, key, model.clone());
+        (begun, Packed::default())
     });
+    let exchange = ExchangeId::new(exchange);
+    let call = CallRecord { key, exchange: Some(exchange), model: model.clone(), ..begun };
     let opening = Opening {
-        exchange: ExchangeId::new(exchange),
-        key: hash(row, "key")?
-            .map(|hash| CacheKey::from_bytes(*hash.as_bytes()))
-            .ok_or(Error::Damaged { table: "running", column: "key" })?,
+        exchange,
+        key,
         scope: row.try_get("scope").map_err(Error::Open)?,
         model,
         opened_at,
@@ -132,7 +137,7 @@ fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Seal, Error> {
         head: None,
         chain: None,
         collapse: None,
-        call: facts,
+        call,
     };
     let sealing = Sealing {
         outcome: Outcome::Lost,
@@ -159,33 +164,14 @@ fn seal(row: &SqliteRow, now: UnixMillis) -> Result<Seal, Error> {
     Ok(Seal { opening, sealing, asked, client, recording: None })
 }
 
-fn facts(call: &str) -> Result<(CallFacts, Packed), serde_json::Error> {
-    let call: Call<CallFacts> = serde_json::from_str(call)?;
+fn facts(call: &str) -> Result<(CallRecord, Packed), serde_json::Error> {
+    let call: Call<CallRecord> = serde_json::from_str(call)?;
     let packed = Packed {
         frame: call.client_frame.as_deref().and_then(from_hex),
         head: call.client_head.as_deref().and_then(from_hex),
         bodies: Bodies::default(),
     };
     Ok((call.facts, packed))
-}
-
-/// A call of which only the exchange is known: it still counts.
-fn unknown(exchange: Uuid, at: UnixMillis) -> CallFacts {
-    CallFacts {
-        id: CallId::new(exchange),
-        at,
-        answered_by: AnsweredBy::Miss,
-        door: Api::Chat,
-        stream: false,
-        user: None,
-        chat: None,
-        message: None,
-        user_message: None,
-        task: None,
-        client: None,
-        notes: None,
-        client_chain: None,
-    }
 }
 
 fn id(row: &SqliteRow, table: &'static str, column: &'static str) -> Result<Option<Uuid>, Error> {
@@ -216,7 +202,10 @@ mod tests {
 
     #[test]
     fn who_asked_survives_the_column() {
-        let mut asked = unknown(Uuid::from_u128(7), UnixMillis(5));
+        let id = CallId::new(Uuid::from_u128(7));
+        let key = CacheKey::from_bytes([7; 32]);
+        let (by, model) = (AnsweredBy::Miss, "claude".to_owned());
+        let mut asked = CallRecord::new(id, UnixMillis(5), by, Api::Chat, key, model);
         asked.user = Some("ann".to_owned());
         asked.task = Some("title_generation".to_owned());
         let head = Hash::of("node", &[]);

@@ -9,6 +9,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{Error, Reader, chain, record::cost_from_columns};
 use crate::domain::{
+    anthropic::ApiHeaders,
     chain::Hash,
     exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, UnixMillis},
     recording::Recording,
@@ -64,8 +65,8 @@ pub struct ExchangeRow {
     pub upstream_request: Option<String>,
     /// When it ended.
     pub ended_at: UnixMillis,
-    /// `anthropic-version`, and `anthropic-beta` joined by commas; `None` where nobody knows any more.
-    pub said: Option<(String, String)>,
+    /// The headers of the request; `None` where they are not known any more.
+    pub headers: Option<ApiHeaders>,
     /// Where the request is that went upstream; `None` where no bodies were kept.
     pub asked: Option<(Hash, Option<Hash>)>,
     /// What came back; `None` where no bodies were kept, or nothing came.
@@ -178,7 +179,7 @@ fn exchange(row: &SqliteRow) -> Result<ExchangeRow, Error> {
     let version: Option<String> = row.try_get("version").map_err(Error::Read)?;
     let betas: Option<String> = row.try_get("betas").map_err(Error::Read)?;
     Ok(ExchangeRow {
-        said: version.zip(betas),
+        headers: version.zip(betas).map(|(version, betas)| ApiHeaders::new(version, [betas])),
         id: text(row, "id")?.parse().map_err(|_| damaged("exchange", "id"))?,
         continues: id(row, "continues", "exchange")?,
         outcome: word(row, "outcome", "exchange")?,

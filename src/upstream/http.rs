@@ -272,18 +272,18 @@ pub(super) fn builder() -> reqwest::ClientBuilder {
 }
 
 fn post(client: &Client, base: &str, path: &str, outgoing: &Outgoing) -> reqwest::RequestBuilder {
-    let mut headers = api_headers(&outgoing.version, &outgoing.key);
+    let Outgoing { body, headers: stated, key, scenario: _ } = outgoing;
+    let mut headers = api_headers(stated.version(), key);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if !outgoing.betas.is_empty()
-        && let Ok(betas) = HeaderValue::from_str(&outgoing.betas)
+    if !stated.wire_betas().is_empty()
+        && let Ok(betas) = HeaderValue::from_str(stated.wire_betas())
     {
         headers.insert(HeaderName::from_static("anthropic-beta"), betas);
     }
-    let others = outgoing.others.iter();
-    headers.extend(others.filter_map(|(name, value)| {
+    headers.extend(stated.others().iter().filter_map(|(name, value)| {
         Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
     }));
-    client.post(format!("{base}{path}")).headers(headers).body(outgoing.body.clone())
+    client.post(format!("{base}{path}")).headers(headers).body(body.clone())
 }
 
 pub(super) fn api_headers(version: &str, key: &SecretString) -> HeaderMap {

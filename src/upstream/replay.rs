@@ -107,7 +107,7 @@ impl Replay {
     }
 
     pub(super) async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Unanswered> {
-        let asked = RecordedRequest::sent(&outgoing.version, &outgoing.betas, &outgoing.body);
+        let asked = RecordedRequest::sent(&outgoing.headers, &outgoing.body);
         let (delay, answer) = match self.stage().answer(&asked, outgoing.scenario.as_deref()) {
             Ok(cue) => (Duration::from_millis(cue.entry.cassette.response.delay), self.begin(&cue)),
             Err(miss) => {

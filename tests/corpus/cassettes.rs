@@ -3,7 +3,7 @@
 use reprise::domain::cassette::{
     Cassette, Client, RecordedRequest, Response, Said, Scrubber, blob_name, keeps_header, read,
 };
-use reprise::domain::{exchange::Api, recording::Recording};
+use reprise::domain::{anthropic::ApiHeaders, exchange::Api, recording::Recording};
 use serde_json::Value;
 
 use super::{lines, say, streams::record};
@@ -33,7 +33,7 @@ fn cassette(exchange: &Value) -> Option<Cassette> {
         .collect();
     headers.sort();
     let client = Client { door: Api::Messages, program: None, task: None, body: body.clone() };
-    let asked = RecordedRequest { version: "2023-06-01".to_owned(), betas: Vec::new(), body };
+    let asked = RecordedRequest { headers: ApiHeaders::new("2023-06-01", [""; 0]), body };
     Some(Cassette {
         recorded: Some("2026-11-25".to_owned()),
         client: Some(client),

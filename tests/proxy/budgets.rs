@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    chats::of,
+    proxy::chats::of,
     support::{
         app::{CHAT, MODEL, Setup, ask, ask_whole, with},
         binary::command,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, process::Output};
 use serde_json::{Value, json};
 
 use crate::{
-    chats::{of, status},
+    proxy::chats::{of, status},
     support::{
         app::{App, CHAT, MODEL, Setup, ask, with},
         binary::command,

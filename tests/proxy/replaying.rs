@@ -6,9 +6,11 @@ use reprise::testing::Replay;
 use serde_json::{Value, json};
 
 use crate::{
-    chats::{TITLE, asks_task, of, task_of},
-    corpus,
-    paused::{found, pausing},
+    proxy::{
+        chats::{TITLE, asks_task, of, task_of},
+        corpus,
+        paused::{found, pausing},
+    },
     support::{
         app::{CHAT, MODEL, Setup, ask, ask_whole, with},
         binary::command,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::json::Raw;
+use crate::domain::json::{self, Raw};
 
 /// A request as it was translated. [`super::CanonicalRequest`] makes of it what is hashed, kept and sent; `stream` is always true
 /// and stands on the wire only.
@@ -233,13 +233,35 @@ impl ContentBlock {
         Self::Text { text: text.into() }
     }
 
-    /// Whether the order of keys in it is somebody else's.
+    /// True for thinking, shown or redacted.
+    pub fn is_thinking(&self) -> bool {
+        match self {
+            Self::Thinking { .. } | Self::RedactedThinking { .. } => true,
+            Self::Original(raw) => {
+                let kind = json::kind(raw.get());
+                matches!(kind.as_deref(), Some("thinking" | "redacted_thinking"))
+            }
+            _ => false,
+        }
+    }
+
+    /// True if the order of keys in the block is not ours.
     pub(super) fn is_free_form(&self) -> bool {
         matches!(self, Self::ToolUse { .. } | Self::Original(_))
     }
 }
 
-/// Where the bytes of a picture or a document are.
+/// True for a text that Anthropic refuses, because it is empty or only white space.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(is_blank_char)
+}
+
+/// True for white space by Unicode, and for the separators that Python also counts as such.
+pub fn is_blank_char(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
+}
+
+/// The location of an image or a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Source {

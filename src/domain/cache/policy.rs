@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use strum::{EnumString, VariantNames};
+
 /// What may be answered from the ledger, among whom, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -23,7 +25,7 @@ pub struct Policy {
 }
 
 /// Which calls may be answered from the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Reuse {
     /// None. Answers are recorded all the same.
@@ -35,7 +37,7 @@ pub enum Reuse {
 }
 
 /// Among whom answers are shared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Sharing {
     /// Each user has its own.

@@ -11,6 +11,7 @@ use super::{
     Cassette, Client, Response, SCHEMA, Said,
     tree::{Node, Tree, encode},
 };
+use crate::domain::media_type;
 
 /// Longer texts are kept beside the file, in bytes.
 const LONG: usize = 2048;
@@ -51,7 +52,7 @@ impl Cassette {
         }
         if let Some(Client { door, program, task, body }) = client {
             let mut fields = Fields::new(2);
-            fields.put("door", &encode(door.as_str()));
+            fields.put("door", &encode(door.into_str()));
             if let Some(program) = program {
                 fields.put("program", &encode(program));
             }
@@ -63,8 +64,9 @@ impl Cassette {
         }
         if let Some(asked) = upstream {
             let mut fields = Fields::new(2);
-            fields.put("version", &encode(&asked.version));
-            let betas: Vec<String> = asked.betas.iter().map(|beta| encode(beta)).collect();
+            fields.put("version", &encode(asked.headers.version()));
+            let betas = asked.headers.betas();
+            let betas: Vec<String> = betas.into_iter().map(encode).collect();
             if !betas.is_empty() {
                 fields.put("betas", &format!("[{}]", betas.join(", ")));
             }
@@ -222,13 +224,11 @@ fn blob(bytes: Vec<u8>, kind: Option<&'static str>) -> Blob {
     Blob { name: format!("{}.{kind}", hex::encode(Sha256::digest(&bytes))), bytes }
 }
 
-/// What a file is, by how it begins.
+/// The extension for a file, by its first bytes.
 fn sniffed(bytes: &[u8]) -> &'static str {
-    const KINDS: [(&[u8], &str); 4] =
-        [(b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF8", "gif"), (b"%PDF-", "pdf")];
-    match KINDS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        Some((_, kind)) => kind,
-        None if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") => "webp",
+    match media_type::sniff(bytes) {
+        Some("image/jpeg") => "jpg",
+        Some(media_type) => media_type.rsplit('/').next().unwrap_or(media_type),
         None => "bin",
     }
 }

@@ -145,9 +145,10 @@ pub(super) fn document(asked: &RecordedRequest, scrubber: &Scrubber) -> Value {
         for name in ["stream", "metadata"] {
             fields.shift_remove(name);
         }
-        fields.insert("anthropic-version".to_owned(), json!(asked.version));
-        if !asked.betas.is_empty() {
-            fields.insert("anthropic-beta".to_owned(), json!(asked.betas));
+        fields.insert("anthropic-version".to_owned(), json!(asked.headers.version()));
+        let betas = asked.headers.betas();
+        if !betas.is_empty() {
+            fields.insert("anthropic-beta".to_owned(), json!(betas));
         }
     }
     document

@@ -5,7 +5,10 @@ use super::{
     layout::move_in,
     tree::{Tree, encode, line_at},
 };
-use crate::domain::exchange::Api;
+use crate::domain::{
+    anthropic::{ApiHeaders, Version},
+    exchange::Api,
+};
 
 /// What a file was read as.
 #[derive(Debug, Clone)]
@@ -144,8 +147,7 @@ impl File<'_> {
     fn asked(&mut self, tree: &Tree<'_>) -> Option<RecordedRequest> {
         self.known(tree, "upstream", &["version", "betas", "body"]);
         let version = self.word(tree, "version");
-        let version = version
-            .unwrap_or_else(|| crate::domain::anthropic::Version::default().as_str().to_owned());
+        let version = version.unwrap_or_else(|| Version::default().as_str().to_owned());
         let mut betas = Vec::new();
         for beta in tree.get("betas").and_then(Tree::items).unwrap_or_default() {
             match beta.text() {
@@ -153,7 +155,8 @@ impl File<'_> {
                 None => self.wrong(beta, "a beta is a text"),
             }
         }
-        Some(RecordedRequest { version, betas, body: self.body(tree, "upstream")? })
+        let headers = ApiHeaders::new(version, betas).normalized();
+        Some(RecordedRequest { headers, body: self.body(tree, "upstream")? })
     }
 
     /// The object `body`, with what is kept beside the file put in.

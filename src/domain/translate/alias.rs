@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::{
+    context::Occasion,
     note::{Note, Notes},
-    request::Occasion,
 };
 use crate::domain::{
     alias::{Alias, Aliases},

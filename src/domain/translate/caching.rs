@@ -5,14 +5,12 @@
 //! turn will still have, and the turn before is marked again, where the last request wrote what this one reads:
 //! Anthropic looks back from a mark over twenty blocks only, and a loop of tools may add more.
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{messages::CONTINUE, note::Notes, request::Occasion};
+use super::{context::Occasion, instructions::CONTINUE, note::Notes};
 use crate::domain::{
     anthropic::{Breakpoint, ContentBlock, Place, RequestMessage, Role, Source, Tool, Ttl},
     catalog::Model,
-    json::Raw,
     openai::{self, Part},
 };
 
@@ -170,23 +168,7 @@ fn json_size<T: serde::Serialize>(value: &T) -> usize {
 
 /// Whether Anthropic takes a mark on it: thinking may have none (§1.7).
 fn is_cacheable(block: &ContentBlock) -> bool {
-    match block {
-        ContentBlock::Thinking { .. }
-        | ContentBlock::RedactedThinking { .. }
-        | ContentBlock::CacheMark(_) => false,
-        ContentBlock::Original(raw) => !is_thinking(raw),
-        _ => true,
-    }
-}
-
-fn is_thinking(raw: &Raw) -> bool {
-    #[derive(Deserialize)]
-    struct Typed {
-        #[serde(rename = "type")]
-        kind: String,
-    }
-    serde_json::from_str::<Typed>(raw.get())
-        .is_ok_and(|Typed { kind }| matches!(kind.as_str(), "thinking" | "redacted_thinking"))
+    !block.is_thinking() && !matches!(block, ContentBlock::CacheMark(_))
 }
 
 /// The client's mark on a part, in OpenAI's words or in Anthropic's.

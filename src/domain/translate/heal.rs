@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{note::Note, thinking::is_thinking};
+use super::{instructions, note::Note};
 use crate::domain::anthropic::{
     ContentBlock, Format, Place, Request, Role, Thinking, Tool, ToolChoice,
 };
@@ -184,8 +184,8 @@ impl Remedy {
                 }
             }
             Self::ToolChoice => ask_for_call(request),
-            Self::Prefill => super::messages::ask_to_continue(&mut request.messages),
-            Self::SystemMessages => super::messages::tag_instructions(&mut request.messages),
+            Self::Prefill => instructions::ask_to_continue(&mut request.messages),
+            Self::SystemMessages => instructions::tag_instructions(&mut request.messages),
             Self::ServiceTier => request.service_tier = None,
             Self::Metadata => request.metadata = None,
         }
@@ -195,24 +195,24 @@ impl Remedy {
 fn ask_for_call(request: &mut Request) {
     let (instruction, single) = match &request.tool_choice {
         Some(ToolChoice::Any { disable_parallel_tool_use }) => {
-            (super::tools::CALL_ANY.to_owned(), *disable_parallel_tool_use)
+            (instructions::CALL_ANY.to_owned(), *disable_parallel_tool_use)
         }
         Some(ToolChoice::Tool { name, disable_parallel_tool_use }) => {
-            (super::tools::call_one(name), *disable_parallel_tool_use)
+            (instructions::call_one(name), *disable_parallel_tool_use)
         }
         None | Some(ToolChoice::Auto { .. } | ToolChoice::None) => return,
     };
     request.tool_choice = single.then_some(ToolChoice::Auto { disable_parallel_tool_use: true });
-    super::messages::append_to_last_user(&mut request.messages, instruction);
+    instructions::append_to_last_user(&mut request.messages, instruction);
 }
 
 fn leave_out_thinking(request: &mut Request) {
     let messages = &mut request.messages;
-    if !messages.iter().flat_map(|message| &message.content).any(is_thinking) {
+    if !messages.iter().flat_map(|message| &message.content).any(ContentBlock::is_thinking) {
         return;
     }
     for message in messages.iter_mut().filter(|message| message.role == Role::Assistant) {
-        message.content.retain(|block| !is_thinking(block));
+        message.content.retain(|block| !block.is_thinking());
     }
     messages.retain(|message| !message.content.is_empty());
     // Blocks are counted otherwise now.

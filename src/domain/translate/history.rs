@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::{
     completion::tell,
+    context::{Original, Originals},
     form::{CUSTOM_INPUT, Form},
     note::Notes,
-    request::{Original, Originals},
-    thinking::{Plan, is_thinking},
+    thinking::Plan,
     tools,
 };
 use crate::domain::{
@@ -66,7 +66,7 @@ impl History<'_> {
             self.catalog.rules(&original.model).id == self.catalog.rules(self.model).id;
         let keeps_thinking = same_model && self.plan.takes_blocks();
         let mut restored = said(&original.blocks);
-        restored.retain(|block| keeps_thinking || !is_thinking(block));
+        restored.retain(|block| keeps_thinking || !block.is_thinking());
         Some(restored)
     }
 

@@ -7,23 +7,16 @@
 use super::{
     caching,
     history::History,
+    instructions::{ASSISTANT_OPENS, BEGIN, ask_to_continue, in_system_tags, user},
     media,
     note::{Error, Notes},
     tools,
 };
 use crate::domain::{
-    anthropic::{Breakpoint, ContentBlock, Format, RequestMessage, Role},
+    anthropic::{self, Breakpoint, ContentBlock, Format, RequestMessage, Role},
     catalog::Model,
     openai::{self, Content, Part},
 };
-
-/// Stands before a conversation that the assistant opens.
-const ASSISTANT_OPENS: &str = "(The assistant speaks first.)";
-/// Stands after instructions that nobody follows up.
-const BEGIN: &str = "Begin.";
-/// Stands after an answer that is to go on, on models that cannot go on by themselves.
-pub(super) const CONTINUE: &str =
-    "Continue exactly where you stopped. Repeat nothing and explain nothing.";
 
 /// Instructions and conversation.
 #[derive(Debug)]
@@ -94,7 +87,7 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
         notes.add("messages", what);
         ask_to_continue(messages);
     } else if let Some(ContentBlock::Text { text }) = content.last_mut() {
-        let kept = text.trim_end_matches(is_blank_char).len();
+        let kept = text.trim_end_matches(anthropic::is_blank_char).len();
         if kept < text.len() {
             notes.add("messages", "white space at the end of the last answer is left out");
             text.truncate(kept);
@@ -159,7 +152,7 @@ impl<'a> Turns<'a, '_> {
         mut content: Vec<ContentBlock>,
     ) -> Result<(), Error> {
         leave_out_extras(at, message, self.notes);
-        if let Some(refusal) = message.refusal.as_ref().filter(|text| !is_blank(text)) {
+        if let Some(refusal) = message.refusal.as_ref().filter(|text| !anthropic::is_blank(text)) {
             content.push(ContentBlock::text(refusal));
         }
         let calls = message.tool_calls.as_deref().unwrap_or_default();
@@ -229,7 +222,7 @@ impl<'a> Turns<'a, '_> {
                 let what =
                     "instructions in the middle are sent as text of the user, in <system> tags";
                 self.notes.once(|| "messages".to_owned(), what);
-                self.written.push(user(content.into_iter().map(in_tags).collect()));
+                self.written.push(user(content.into_iter().map(in_system_tags).collect()));
                 continue;
             }
             match self.written.last_mut() {
@@ -242,51 +235,8 @@ impl<'a> Turns<'a, '_> {
     }
 }
 
-/// Asks the model to go on with its last words, if they are the last.
-pub(super) fn ask_to_continue(messages: &mut Vec<RequestMessage>) {
-    if messages.last().is_some_and(|message| message.role == Role::Assistant) {
-        messages.push(user(vec![ContentBlock::text(CONTINUE)]));
-    }
-}
-
-/// Turns instructions in the middle into words of the user.
-pub(super) fn tag_instructions(messages: &mut [RequestMessage]) {
-    for message in messages.iter_mut().filter(|message| message.role == Role::System) {
-        message.role = Role::User;
-        message.content = message.content.drain(..).map(in_tags).collect();
-    }
-}
-
-/// Adds to the last thing that the user said. Later instructions keep their place.
-pub(super) fn append_to_last_user(messages: &mut [RequestMessage], text: String) {
-    if let Some(message) = messages.iter_mut().rfind(|message| message.role == Role::User) {
-        message.content.push(ContentBlock::text(text));
-    }
-}
-
-fn user(content: Vec<ContentBlock>) -> RequestMessage {
-    RequestMessage { role: Role::User, content }
-}
-
-fn in_tags(block: ContentBlock) -> ContentBlock {
-    match block {
-        ContentBlock::Text { text } => ContentBlock::text(format!("<system>{text}</system>")),
-        other => other,
-    }
-}
-
 fn is_instruction(role: openai::Role) -> bool {
     matches!(role, openai::Role::System | openai::Role::Developer)
-}
-
-/// Anthropic refuses text blocks with nothing but white space in them.
-pub(super) fn is_blank(text: &str) -> bool {
-    text.chars().all(is_blank_char)
-}
-
-/// White space by Unicode, and the separators that Python also counts as such.
-fn is_blank_char(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }
 
 /// Notes what answers of ours and of other providers carry besides text and calls.
@@ -312,7 +262,7 @@ fn blocks(
     let mut blocks = Vec::new();
     match &message.content {
         None => {}
-        Some(Content::Text(text)) if is_blank(text) => {}
+        Some(Content::Text(text)) if anthropic::is_blank(text) => {}
         Some(Content::Text(text)) => blocks.push(ContentBlock::text(text)),
         Some(Content::Parts(parts)) => {
             for (number, part) in parts.iter().enumerate() {
@@ -335,7 +285,7 @@ fn block(
     notes: &mut Notes,
 ) -> Result<Option<ContentBlock>, Error> {
     let text = |text: &Option<String>, field| match text {
-        Some(text) if is_blank(text) => Ok(None),
+        Some(text) if anthropic::is_blank(text) => Ok(None),
         Some(text) => Ok(Some(ContentBlock::text(text))),
         None => Err(Error::Missing { field: path(field) }),
     };

@@ -81,7 +81,7 @@ pub enum Error {
         /// The path to its URL.
         field: String,
         /// What is wrong with it.
-        fault: ImageFault,
+        fault: MediaFault,
     },
     /// A file that cannot be sent on.
     #[error("`{field}` {fault}")]
@@ -89,7 +89,7 @@ pub enum Error {
         /// The path to its bytes, or to what stands for them.
         field: String,
         /// What is wrong with it.
-        fault: FileFault,
+        fault: MediaFault,
     },
     /// A part of a message of a type that nobody knows.
     #[error(
@@ -147,61 +147,48 @@ pub enum Error {
     UnknownChoice,
 }
 
-/// What is wrong with a picture.
+/// The reason why an image or a file cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ImageFault {
-    /// There is nothing in it.
-    #[error("is empty: send a data: or https: URL")]
+pub enum MediaFault {
+    /// Nothing, or a blank text.
+    #[error("is empty: send a base64 data URL or an https URL")]
     Empty,
-    /// No URL at all.
+    /// Neither bytes nor an id.
+    #[error("has no file: send `file_data`, a base64 data URL")]
+    Absent,
+    /// A text that is not a URL.
     #[error("is not a URL: send a data: or https: URL")]
     NotAUrl,
     /// `ftp:`, `file:`, …
     #[error("has a scheme that is not supported: send a data: or https: URL")]
     Scheme,
     /// A `data:` URL in another encoding.
-    #[error("is not a base64 data URL: write it as data:image/png;base64,…")]
+    #[error(
+        "is not a base64 data URL: write it as data:image/png;base64,… with the type of the file"
+    )]
     NotBase64,
-    /// The bytes cannot be decoded.
+    /// Base64 that cannot be decoded.
     #[error("is not valid base64: it may be cut off")]
     BadBase64,
-    /// BMP, TIFF, SVG, HEIC, …
-    #[error("is not a PNG, JPEG, GIF or WebP picture: convert it to one of these")]
-    Format,
-}
-
-/// What is wrong with a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FileFault {
-    /// There is nothing in it.
-    #[error("is empty: send the bytes of a file that has something in it")]
-    Empty,
-    /// Neither bytes nor an id.
-    #[error("has no file: send `file_data`, a base64 data URL")]
-    Absent,
-    /// An id that is not Anthropic's.
+    /// An id of another provider.
     #[error(
         "is not the id of a file at Anthropic, which begins with `file_`: send the bytes as `file_data`"
     )]
     Id,
-    /// `ftp:`, `file:`, …
-    #[error("has a scheme that is not supported: send a data: or https: URL")]
-    Scheme,
-    /// A `data:` URL in another encoding.
-    #[error("is not a base64 data URL: write it as data:application/pdf;base64,…")]
-    NotBase64,
-    /// The bytes cannot be decoded.
-    #[error("is not valid base64: it may be cut off")]
-    BadBase64,
-    /// A word processor's, an archive, …
+    /// BMP, TIFF, SVG, HEIC, … in place of an image.
+    #[error("is not a PNG, JPEG, GIF or WebP image: convert it to one of these")]
+    NotAnImage,
+    /// A word processor's file, an archive, …
     #[error(
-        "is neither a PDF, nor a text in UTF-8, nor a PNG, JPEG, GIF or WebP picture: convert it to one of these"
+        "is not a PDF, a UTF-8 text, or a PNG, JPEG, GIF or WebP image: convert it to one of these"
     )]
     Format,
-    /// A document where a picture must be, or the reverse.
-    #[error("is not what its part's type says: pictures are of type `image`, others `document`")]
+    /// A document in place of an image, or the reverse.
+    #[error(
+        "does not fit the type of its part: use `image` for images and `document` for other files"
+    )]
     OtherKind,
-    /// A source of another type.
+    /// An unknown type of source.
     #[error("is of a type that is not supported: use `base64`, `url`, `text` or `file`")]
     Source,
 }

@@ -6,11 +6,14 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{
-    messages,
     note::{Error, Notes},
     thinking::{Limit, Plan},
 };
-use crate::domain::{anthropic::Metadata, catalog::Model, openai};
+use crate::domain::{
+    anthropic::{self, Metadata},
+    catalog::Model,
+    openai,
+};
 
 /// The limit that the client set, or the model's. A large one costs nothing, since the answer is always streamed.
 pub(super) fn limit(
@@ -127,7 +130,7 @@ pub(super) fn stop_sequences(given: Option<&openai::Stop>, notes: &mut Notes) ->
     let mut seen = HashSet::new();
     let mut kept: Vec<String> = Vec::new();
     for text in given.iter().flat_map(|stop| &stop.0) {
-        if messages::is_blank(text) {
+        if anthropic::is_blank(text) {
             notes.once(|| "stop".to_owned(), "a blank stop sequence is left out");
         } else if seen.insert(text) {
             kept.push(text.clone());

@@ -5,26 +5,24 @@
 //! `format`, tools in `tools`, web search in `search`, the conversation in `messages`, its pictures and files in
 //! `media`, what the ledger knows of it in `history`, prompt caching in `caching`.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
     alias, caching,
+    context::{Context, Occasion},
     form::{Calls, Form, Refusal},
     format,
     history::History,
-    messages,
+    instructions, messages,
     note::{Error, Note, Notes},
     parameters,
     schema::Allowance,
     search, thinking, tools,
 };
 use crate::domain::{
-    alias::Aliases,
-    anthropic::{self, ContentBlock, ToolChoice, Version},
-    catalog::Catalog,
-    exchange::AnswerRef,
+    anthropic::{self, ApiHeaders, ContentBlock, ToolChoice, Version},
     openai,
 };
 
@@ -38,50 +36,12 @@ const MOST_UNKNOWN: usize = 20;
 pub struct Translated {
     /// The body.
     pub request: Arc<anthropic::Request>,
-    /// The `anthropic-version` header.
-    pub version: Version,
-    /// The `anthropic-beta` header's values.
-    pub betas: Vec<&'static str>,
+    /// Its headers.
+    pub headers: ApiHeaders,
     /// How the client wants its answer.
     pub form: Form,
     /// Everything that was dropped or changed.
     pub notes: Vec<Note>,
-}
-
-/// What is known of a request besides its body.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// What each model accepts.
-    pub catalog: &'a Catalog,
-    /// What the operator named.
-    pub aliases: &'a Aliases,
-    /// What it is asked for.
-    pub occasion: Occasion,
-    /// The answers that its history names, as they were.
-    pub originals: &'a Originals,
-}
-
-/// What a request is for, as far as it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
-    /// A person waits, in Open WebUI.
-    Chat,
-    /// Open WebUI asks by itself: a title, tags, follow-ups, …
-    Task,
-    /// Anything else.
-    Plain,
-}
-
-/// Earlier answers, by what a history may name of them.
-pub type Originals = HashMap<AnswerRef, Arc<Original>>;
-
-/// An earlier answer as Claude gave it.
-#[derive(Debug)]
-pub struct Original {
-    /// The model that gave it.
-    pub model: String,
-    /// All of it, in order.
-    pub blocks: Vec<anthropic::Block>,
 }
 
 /// Translates a request, by the rules that the catalog has for its model.
@@ -134,13 +94,14 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let mut betas = Vec::new();
     thinking::settle(&mut plan, &messages, &mut betas, &mut notes);
     if let Some(instruction) = instruction {
-        messages::append_to_last_user(&mut messages, instruction);
+        instructions::append_to_last_user(&mut messages, instruction);
     }
     let service_tier = parameters::service_tier(request.service_tier.as_deref(), &mut notes);
     let metadata = parameters::metadata(request, &mut notes);
     leave_out(request, &mut notes);
     let parameters::Sampling { temperature, top_p, top_k } = sampling;
     let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
+    let version = if samples { Version::V20230601 } else { Version::V20261021 };
     Ok(Translated {
         request: Arc::new(anthropic::Request {
             model: model.into_owned(),
@@ -160,8 +121,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
             breakpoints,
         }),
         form,
-        version: if samples { Version::V20230601 } else { Version::V20261021 },
-        betas,
+        headers: ApiHeaders::new(version.as_str(), betas),
         notes: notes.into_vec(),
     })
 }

@@ -5,8 +5,8 @@ mod wanted;
 
 use self::wanted::{How, Wanted, wanted};
 use super::{
+    context::Occasion,
     note::{Error, Notes},
-    request::Occasion,
 };
 use crate::domain::{
     anthropic::{
@@ -256,7 +256,7 @@ pub(super) fn settle(
     }
     if let Some(Thinking::Adaptive { block_binding, .. } | Thinking::Enabled { block_binding, .. }) =
         &mut plan.thinking
-        && messages.iter().flat_map(|message| &message.content).any(is_thinking)
+        && messages.iter().flat_map(|message| &message.content).any(ContentBlock::is_thinking)
     {
         let drop = BlockBinding { prefix_mismatch_behavior: PrefixMismatch::DropBlock };
         *block_binding = Some(drop);
@@ -274,17 +274,5 @@ fn lacks_thinking(messages: &[RequestMessage]) -> bool {
         .iter()
         .flat_map(|message| &message.content)
         .any(|block| matches!(block, ContentBlock::ToolResult { .. }));
-    in_loop && !messages[at].content.first().is_some_and(is_thinking)
-}
-
-/// Whether a block is thinking, shown or not.
-pub(super) fn is_thinking(block: &ContentBlock) -> bool {
-    match block {
-        ContentBlock::Thinking { .. } | ContentBlock::RedactedThinking { .. } => true,
-        ContentBlock::Original(raw) => {
-            let kind = crate::domain::json::kind(raw.get());
-            matches!(kind.as_deref(), Some("thinking" | "redacted_thinking"))
-        }
-        _ => false,
-    }
+    in_loop && !messages[at].content.first().is_some_and(ContentBlock::is_thinking)
 }

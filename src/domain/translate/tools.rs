@@ -15,6 +15,7 @@ pub(super) use self::calls::{Call, Ids, answer, answer_function, results};
 use self::parameters::{Parameters, parameters};
 use super::{
     form::{CUSTOM_INPUT, ToolForm, ToolKind},
+    instructions::{CALL_ANY, call_one},
     note::{Error, Notes},
     schema::Allowance,
     strict,
@@ -204,14 +205,6 @@ pub(super) fn stubs(messages: &[RequestMessage], notes: &mut Notes) -> Vec<Tool>
 /// The name of a tool as it is called upstream.
 pub(super) fn upstream_name(given: &str) -> String {
     names::upstream(given)
-}
-
-/// Asks a model for a call that cannot be forced to one.
-pub(super) const CALL_ANY: &str = "Answer by calling one of the tools, not by text alone.";
-
-/// Asks for a call of one tool.
-pub(super) fn call_one(name: &str) -> String {
-    format!("Answer by calling the tool `{name}`, not by text alone.")
 }
 
 /// Which tools may or must be called, and what to tell a model that cannot be forced.

@@ -12,7 +12,6 @@ use crate::{
         chain::Hash,
         exchange::{AnsweredBy, Cost, ExchangeId, Outcome},
     },
-    report::numbers::dollars,
     store::{self, CallLine, Reader, SessionRow},
 };
 
@@ -169,11 +168,7 @@ impl Said {
 impl Turn {
     /// How it was answered and what it cost, in a line.
     pub(super) fn bill(&self) -> String {
-        let cost = match self.cost {
-            Cost::Exact(amount) => dollars(amount.dollars()),
-            Cost::AtLeast(amount) => format!("≥ {}", dollars(amount.dollars())),
-            Cost::Unpriced => "unpriced".to_owned(),
-        };
+        let cost = self.cost;
         let ended = match self.outcome {
             Outcome::Complete => String::new(),
             outcome => format!(" · {outcome}"),

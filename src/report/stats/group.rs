@@ -107,7 +107,7 @@ impl<S: Default> Groups<S> {
                 By::Chat => self.number(key.chat.as_deref()),
                 By::Task => self.number(key.task.as_deref()),
                 By::Client => self.number(key.client.as_deref()),
-                By::AnsweredBy => self.number(Some(key.answered_by.as_str())),
+                By::AnsweredBy => self.number(Some(key.answered_by.into_str())),
             };
         }
         self.sums.entry(group).or_default()

@@ -4,13 +4,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 
-use crate::{
-    domain::{
-        exchange::{AnsweredBy, Micros, NanoDollars, Tokens},
-        histogram::Histogram,
-        totals::{Key, Totals},
-    },
-    report::numbers::{dollars, floor},
+use crate::domain::{
+    exchange::{AnsweredBy, Cost, Micros, NanoDollars, Tokens},
+    histogram::Histogram,
+    totals::{Key, Totals},
 };
 
 /// What the calls of a group come to.
@@ -49,11 +46,13 @@ impl Money {
 
     /// Never folds what is not known into a sum as if it were exact.
     pub(super) fn in_words(&self) -> String {
-        let Some(known) = self.dollars else { return "unpriced".to_owned() };
-        let (at_least, known) =
-            if self.at_least > 0 { ("≥ ", floor(known)) } else { ("", known) };
-        let unpriced = if self.unpriced > 0 { " +?" } else { "" };
-        format!("{at_least}{}{unpriced}", dollars(known))
+        let known = match self.nano_dollars.map(NanoDollars) {
+            None => Cost::Unpriced,
+            Some(known) if self.at_least > 0 => Cost::AtLeast(known),
+            Some(known) => Cost::Exact(known),
+        };
+        let unpriced = if self.nano_dollars.is_some() && self.unpriced > 0 { " +?" } else { "" };
+        format!("{known}{unpriced}")
     }
 }
 

@@ -78,9 +78,13 @@ pub(super) fn body(rejection: &Rejection, status: StatusCode) -> Vec<u8> {
     if let Some(written) = theirs.and_then(|body| body.written.as_ref()) {
         return written.clone().into_bytes();
     }
-    let (kind, message) = match theirs {
-        Some(body) => (&*body.error.kind, body.error.message.clone()),
-        None => (kind(status.as_u16()), rejection.to_string()),
+    let (kind, message) = match (theirs, rejection) {
+        (Some(body), _) => (body.error.kind.clone(), body.error.message.clone()),
+        (None, Rejection::Answer(Error::Prepare(error))) => {
+            let error = error.anthropic();
+            (error.kind, error.message)
+        }
+        (None, _) => (kind(status.as_u16()).to_owned(), rejection.to_string()),
     };
     let request_id = theirs.and_then(|body| body.request_id.as_ref());
     let error = json!({ "type": kind, "message": message });

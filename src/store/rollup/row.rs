@@ -81,7 +81,7 @@ pub(super) async fn each_call(
 pub(super) fn key(row: &SqliteRow) -> Result<Key<'_>, Error> {
     let text =
         |column: usize| -> Result<Option<&str>, Error> { row.try_get(column).map_err(Error::Read) };
-    let answered_by = text(8)?.and_then(AnsweredBy::from_word);
+    let answered_by = text(8)?.and_then(|word| word.parse::<AnsweredBy>().ok());
     let status: Option<i64> = row.try_get(9).map_err(Error::Read)?;
     let outcome = text(10)?.unwrap_or_default();
     let refused = status.filter(|&status| status >= 400);

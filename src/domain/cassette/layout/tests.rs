@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
+    anthropic::ApiHeaders,
     cassette::{Event, Finding, Reading, RecordedRequest, read},
     exchange::Api,
 };
@@ -22,7 +23,7 @@ const STREAM: [&str; 6] = [
 
 fn cassette() -> Cassette {
     let system = "Be kind. ".repeat(300);
-    let picture = STANDARD.encode([b"\x89PNG\r\n", vec![7; 3000].as_slice()].concat());
+    let picture = STANDARD.encode([b"\x89PNG\r\n\x1a\n", vec![7; 3000].as_slice()].concat());
     let client = json!({"model": "claude-haiku-4-5", "stream": true, "messages": [
         {"role": "system", "content": system},
         {"role": "user", "content": [
@@ -54,8 +55,7 @@ fn cassette() -> Cassette {
             body: client.to_string(),
         }),
         upstream: Some(RecordedRequest {
-            version: "2026-10-21".to_owned(),
-            betas: vec!["a".to_owned(), "b".to_owned()],
+            headers: ApiHeaders::new("2026-10-21", ["a", "b"]),
             body: upstream.to_string(),
         }),
         at_the_end: Some(super::super::AtTheEnd::Cycle),

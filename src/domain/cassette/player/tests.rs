@@ -6,10 +6,11 @@ use super::{
     super::{AtTheEnd, Response, Said, Why},
     *,
 };
+use crate::domain::anthropic::ApiHeaders;
 
 fn asked(text: &str) -> RecordedRequest {
     let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]});
-    RecordedRequest { version: "2026-10-21".to_owned(), betas: Vec::new(), body: body.to_string() }
+    RecordedRequest { headers: ApiHeaders::default(), body: body.to_string() }
 }
 
 fn entry(file: &str, question: &str, answer: &str) -> Entry {
@@ -82,7 +83,7 @@ fn a_miss_tells_what_is_nearest_and_where_it_differs() {
             .trim_end()
     );
     let body = r#"{"model":"x","messages":[]}"#.to_owned();
-    let other = RecordedRequest { body, version: "1".to_owned(), betas: vec!["b".to_owned()] };
+    let other = RecordedRequest { body, headers: ApiHeaders::new("1", ["b"]) };
     assert_eq!(stage.answer(&other, None).unwrap_err().why, Why::NothingLike);
     assert_eq!(stage.status().misses, 2);
 }
@@ -90,7 +91,8 @@ fn a_miss_tells_what_is_nearest_and_where_it_differs() {
 #[test]
 fn a_changed_translation_answers_and_is_told() {
     let mut one = entry("a/01.json", "Hi", "one");
-    one.now = Some(RecordedRequest { betas: vec!["new".to_owned()], ..asked("Hi") });
+    one.now =
+        Some(RecordedRequest { headers: ApiHeaders::new("2026-10-21", ["new"]), ..asked("Hi") });
     let now = one.now.clone().unwrap();
     let mut stage = Player::new(vec![one], Scrubber::default(), AtTheEnd::Last);
     assert!(stage.answer(&asked("Hi"), None).unwrap().changed.is_none());

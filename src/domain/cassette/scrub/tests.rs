@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::cassette::{Client, Event, RecordedRequest, Response};
-use crate::domain::exchange::Api;
+use crate::domain::{anthropic::ApiHeaders, exchange::Api};
 
 const KEY: &str = "sk-ant-api03-AbCdEf0123456789-xyzXYZ";
 
@@ -83,8 +83,7 @@ fn cassette(upstream: &str, events: &[&str]) -> Cassette {
             body: upstream.to_owned(),
         }),
         upstream: Some(RecordedRequest {
-            version: "2026-10-21".to_owned(),
-            betas: Vec::new(),
+            headers: ApiHeaders::default(),
             body: upstream.to_owned(),
         }),
         at_the_end: None,

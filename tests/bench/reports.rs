@@ -1,5 +1,5 @@
-//! How long reports take over a ledger with a million calls: `cargo test --release --test bench -- --ignored --nocapture`.
-//! It measures and prints; it asserts nothing of time.
+//! Times of reports over a ledger with a million calls: `cargo bench --bench reports`.
+//! The benchmark takes minutes, prints its figures and asserts nothing of time.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     reason = "a program for whoever works on reports"
 )]
 
-#[path = "stats/traffic.rs"]
+#[path = "../stats/traffic.rs"]
 mod traffic;
 
 use std::time::{Duration, Instant};
@@ -35,9 +35,8 @@ const FIRST: UnixMillis = UnixMillis(1_790_812_800_000);
 
 const CALLS: usize = 1_000_000;
 
-#[tokio::test]
-#[ignore = "a benchmark: it takes minutes, and its figures are for people"]
-async fn reports_over_a_million_calls() {
+#[tokio::main]
+async fn main() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let url = format!("sqlite://{}", path.display());
@@ -121,13 +120,13 @@ async fn insert(conn: &mut SqliteConnection, n: u128, event: &Event) {
     let mut query = sqlx::query(SQL)
         .bind(Uuid::from_u128(n).to_string())
         .bind(event.at.0)
-        .bind(event.answered_by.as_str())
+        .bind(event.answered_by.into_str())
         .bind(&event.user)
         .bind(&event.chat)
         .bind(event.task)
         .bind(event.client)
         .bind(event.status.map(i64::from))
-        .bind(event.outcome.as_str())
+        .bind(event.outcome.into_str())
         .bind(event.error)
         .bind(event.ttft_us)
         .bind(event.total_us)

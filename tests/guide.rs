@@ -1,5 +1,5 @@
-//! The README's example for Rust: a replay inside the process that tests. Its neighbours are those for pytest and Node,
-//! which `.ci/run` runs.
+//! The README's example for Rust: a replay inside the process that tests. Those for pytest and Node are in `tests/guide`,
+//! and `.ci/run` runs them.
 
 #[tokio::test]
 async fn a_greeting_is_answered() -> Result<(), Box<dyn std::error::Error>> {

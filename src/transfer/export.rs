@@ -1,9 +1,10 @@
-//! A session as fixtures: each exchange behind its calls, with the client's request that it answered.
+//! A session as cassettes: each exchange of its calls, with the client's request that it answered.
 
 use std::collections::HashSet;
 
 use crate::{
     domain::{
+        anthropic::{ApiHeaders, Version},
         cassette::{self, Cassette, Client, RecordedRequest, Response},
         chain::Hash,
         exchange::{Api, ExchangeId, Outcome, UnixMillis},
@@ -12,17 +13,15 @@ use crate::{
     store::{self, CallLine, ExchangeRow, MOST_PARTS, Reader, SessionRow},
 };
 
-/// What clients that speak Anthropic's dialect mostly say; the ledger does not keep what this one said.
-const NATIVE_VERSION: &str = "2023-06-01";
-/// What stands before Anthropic's own words in the ledger's text of a refusal.
-const REFUSED: &str = "Anthropic refused with status ";
+/// The beginning of the ledger's text of an error of Anthropic's.
+const ERROR_PREFIX: &str = "Anthropic refused with status ";
 
-/// A session as fixtures.
+/// An exported session.
 #[derive(Debug, Default)]
-pub struct Recorded {
-    /// In the order of the calls.
+pub struct Exported {
+    /// The cassettes, in the order of the calls.
     pub cassettes: Vec<Cassette>,
-    /// What cannot be a fixture.
+    /// The calls that cannot be fixtures.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -31,33 +30,33 @@ pub struct Recorded {
 pub struct LeftOut {
     /// Its number in the session, counted from one.
     pub number: usize,
-    /// Why.
+    /// The reason.
     pub why: &'static str,
 }
 
-/// Reads a session as fixtures, in the order of its calls. An exchange that answered several is one file.
-pub async fn recorded(ledger: &Reader, row: &SessionRow) -> Result<Recorded, store::Error> {
-    let mut recorded = Recorded::default();
+/// Exports a session, in the order of its calls. An exchange that answered several calls is one cassette.
+pub async fn export(ledger: &Reader, row: &SessionRow) -> Result<Exported, store::Error> {
+    let mut exported = Exported::default();
     let mut seen = HashSet::new();
     for (number, call) in (1..).zip(&row.calls) {
         let Some(id) = call.exchange else {
-            recorded.left_out.push(LeftOut { number, why: "it has no exchange in the ledger" });
+            exported.left_out.push(LeftOut { number, why: "it has no exchange in the ledger" });
             continue;
         };
         if !seen.insert(id) {
             continue;
         }
         for (at, exchange) in parts(ledger, id).await?.into_iter().enumerate() {
-            match one(ledger, call, &exchange, at).await? {
-                Ok(cassette) => recorded.cassettes.push(cassette),
-                Err(why) => recorded.left_out.push(LeftOut { number, why }),
+            match cassette_of(ledger, call, &exchange, at).await? {
+                Ok(cassette) => exported.cassettes.push(cassette),
+                Err(why) => exported.left_out.push(LeftOut { number, why }),
             }
         }
     }
-    Ok(recorded)
+    Ok(exported)
 }
 
-/// An exchange after those that it continues.
+/// The exchanges of one answer: those that `id` continues, and `id` as the last.
 async fn parts(ledger: &Reader, id: ExchangeId) -> Result<Vec<ExchangeRow>, store::Error> {
     let mut parts = Vec::new();
     let mut next = Some(id);
@@ -70,7 +69,7 @@ async fn parts(ledger: &Reader, id: ExchangeId) -> Result<Vec<ExchangeRow>, stor
     Ok(parts)
 }
 
-async fn one(
+async fn cassette_of(
     ledger: &Reader,
     call: &CallLine,
     exchange: &ExchangeRow,
@@ -78,7 +77,7 @@ async fn one(
 ) -> Result<Result<Cassette, &'static str>, store::Error> {
     const NO_BODIES: &str = "its bodies were not kept";
     let Some(upstream) = body(ledger, exchange.asked).await? else { return Ok(Err(NO_BODIES)) };
-    let asked = asked(call.door, exchange.said.as_ref(), upstream);
+    let upstream = request(call.door, exchange.headers.as_ref(), upstream);
     let client = match body(ledger, call.asked).await? {
         // Only the first part of an answer was asked for by the client.
         Some(body) if at == 0 => Some(Client {
@@ -92,7 +91,7 @@ async fn one(
     Ok(response(exchange).map(|response| Cassette {
         recorded: Some(day(exchange.ended_at)),
         client,
-        upstream: Some(asked),
+        upstream: Some(upstream),
         at_the_end: None,
         response,
     }))
@@ -110,18 +109,17 @@ async fn body(
     }
 }
 
-/// The request with its head; an older ledger does not have that, and then the body says what it must have been.
-fn asked(door: Api, said: Option<&(String, String)>, body: String) -> RecordedRequest {
-    if let Some((version, betas)) = said {
-        return RecordedRequest::sent(version, betas, body.as_bytes());
-    }
-    if door == Api::Messages {
-        return RecordedRequest { version: NATIVE_VERSION.to_owned(), betas: Vec::new(), body };
-    }
-    let value = serde_json::from_str(&body).unwrap_or_default();
-    let (version, betas) = translate::head_of(&value);
-    let betas = betas.into_iter().map(str::to_owned).collect();
-    RecordedRequest { version: version.as_str().to_owned(), betas, body }
+/// The request with its headers. An older ledger does not have them: for a translated request they follow from the body,
+/// for a native one the version that most clients send is taken.
+fn request(api: Api, headers: Option<&ApiHeaders>, body: String) -> RecordedRequest {
+    let headers = match (headers, api) {
+        (Some(headers), _) => headers.normalized(),
+        (None, Api::Messages) => ApiHeaders::new(Version::V20230601.as_str(), [""; 0]),
+        (None, Api::Chat) => {
+            translate::headers_of(&serde_json::from_str(&body).unwrap_or_default())
+        }
+    };
+    RecordedRequest { headers, body }
 }
 
 fn response(exchange: &ExchangeRow) -> Result<Response, &'static str> {
@@ -140,7 +138,7 @@ fn response(exchange: &ExchangeRow) -> Result<Response, &'static str> {
         }
         (Outcome::Failed, None, Some(status)) => {
             let kind = error_kind.as_deref().unwrap_or("api_error");
-            Response::error(*status, kind, words(error.as_deref().unwrap_or_default()))
+            Response::error(*status, kind, message(error.as_deref().unwrap_or_default()))
         }
         _ => return Err("upstream did not answer"),
     };
@@ -148,10 +146,10 @@ fn response(exchange: &ExchangeRow) -> Result<Response, &'static str> {
     Ok(Response { headers: request_id.into_iter().collect(), ..response })
 }
 
-/// Anthropic's own words in the ledger's text of a refusal.
-fn words(error: &str) -> &str {
-    let rest = error.strip_prefix(REFUSED).and_then(|rest| rest.split_once(": "));
-    rest.map_or(error, |(_, words)| words)
+/// Anthropic's own message in the ledger's text of an error.
+fn message(error: &str) -> &str {
+    let rest = error.strip_prefix(ERROR_PREFIX).and_then(|rest| rest.split_once(": "));
+    rest.map_or(error, |(_, message)| message)
 }
 
 fn day(at: UnixMillis) -> String {
