@@ -40,7 +40,7 @@ use uuid::Uuid;
 use self::{auth::Auth, caller::CallerReader, error::Rejection};
 use crate::{
     answer::{self, Answers, Models},
-    config::{Config, Durability, Keep},
+    config::{self, Config, Durability, Keep},
     domain::{
         budget::Budgets,
         cache::Reuse,
@@ -78,6 +78,9 @@ pub struct Server {
 /// The reason why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The settings name no ledger.
+    #[error(transparent)]
+    Config(#[from] config::Error),
     /// The ledger cannot be opened.
     #[error(transparent)]
     Ledger(#[from] store::Error),
@@ -129,9 +132,9 @@ impl Server {
             upstream: config.anthropic_base_url.as_str(),
         };
         let replay = &config.replay;
-        let player = fixture::load(&replay.fixtures, &context, scrubber, replay.at_the_end)?;
-        let pace = Pace { speed: config.replay.speed, longest_gap: config.replay.longest_gap };
-        let folder = config.replay.fixtures.first().map(|path| path.display().to_string());
+        let player = fixture::load(&config.fixtures, &context, scrubber, replay.at_the_end)?;
+        let pace = Pace { speed: config.replay.speed(), longest_gap: config.replay.longest_gap };
+        let folder = config.fixtures.first().map(|path| path.display().to_string());
         let replay = Replay::new(player, folder.unwrap_or_default(), pace, config.upstream_idle);
         // Every request goes to the player, and nothing is kept.
         config.cache.reuse = Reuse::Off;
@@ -151,7 +154,7 @@ impl Server {
                 Durability::Full => store::Durability::Full,
                 Durability::Normal => store::Durability::Normal,
             },
-            ..store::Options::new(&config.database_url)
+            ..store::Options::new(config.ledger()?)
         };
         let (tasks, ledger_tasks) = (TaskTracker::new(), TaskTracker::new());
         let stop = CancellationToken::new();
@@ -163,7 +166,7 @@ impl Server {
         let spending = report::books(ledger.reader(), config.budgets, &catalog, now).await?;
         let settings = answer::Settings {
             cache: config.cache,
-            status_line: config.status_line,
+            status_line: !config.no_status_line,
             task_model: config.task_model.map(Arc::from),
             aliases: Arc::new(config.aliases),
         };
@@ -175,7 +178,7 @@ impl Server {
             answers,
             auth: Auth::new(config.client_key, config.anthropic_key, config.admin_key),
             callers: CallerReader::new(config.id_headers, config.user_jwt_secret.as_ref()),
-            body_limit: config.max_body,
+            body_limit: usize::try_from(config.max_body).unwrap_or(usize::MAX),
         });
         let limits = retention::limits(config.keep);
         Ok(Self { listener, app, tasks, ledger_tasks, stop, limits })

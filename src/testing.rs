@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     answer::Answers,
-    config::{self, Config, Flags, GlobalFlags, ReplayFlags},
+    config::{self, Config, Flags},
     domain::cassette::{PlayerStatus, Scrubber},
     server::{Server, StartError},
 };
@@ -51,11 +51,9 @@ pub struct Missed(pub Vec<String>);
 impl Replay {
     /// Starts a server on a free port. Needs a Tokio runtime; reads neither the environment nor a settings file.
     pub async fn start(fixtures: impl AsRef<Path>) -> Result<Self, Error> {
-        let flags = Flags { port: Some("0".to_owned()), ..Flags::default() };
-        let nothing = |_: &str| None;
-        let (replay, global) = (ReplayFlags::default(), GlobalFlags::in_memory());
+        let flags = Flags::default().with("port", "0");
         let fixtures = [fixtures.as_ref().to_owned()];
-        let config = Config::load_replay(&fixtures, &replay, &flags, &global, &nothing)?;
+        let config = Config::load_replay(&fixtures, &flags, &|_| None)?;
         let server = Server::start_replay(config, Scrubber::default()).await?;
         let url = format!("http://{}/v1", server.address()?);
         let answers = server.answers();

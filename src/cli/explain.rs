@@ -11,9 +11,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
 
-use super::print;
+use super::{console, run::block_on};
 use crate::{
-    config::{Config, Env, GlobalFlags, Offline},
+    config::{Config, Env, Flags},
     domain::{
         cache::{KeyHolder, KeyPrefix, bounded},
         catalog::Catalog,
@@ -53,21 +53,20 @@ pub(super) struct Arguments {
 
 pub(super) fn run(
     arguments: &Arguments,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     if let Some(key) = &arguments.key {
-        return why(key, arguments.json, global, env, out);
+        return why(key, arguments.json, flags, env, out);
     }
-    let settings = Config::offline(global, env)?;
-    let Offline { client_key, aliases, anthropic_base_url, cache, vouched, task_model, .. } =
-        &settings;
+    let config = Config::load(flags, env)?;
+    let Config { client_key, aliases, anthropic_base_url, cache, task_model, .. } = &config;
     let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
     let caller = Caller {
         open_webui: arguments.open_webui,
         user: arguments.user.as_deref().map(bounded),
-        vouched: *vouched,
+        vouched: config.vouched(),
         chat: arguments.chat.as_deref().map(bounded),
         task: arguments.task.then(String::new),
         ..Caller::new(holder)
@@ -83,8 +82,8 @@ pub(super) fn run(
     let explained = Explanation::of(read(request)?, &caller, &context);
     if arguments.json {
         match &explained {
-            Ok(explanation) => print::json(explanation, out)?,
-            Err(error) => print::json(&openai::ErrorBody { error: error.openai() }, out)?,
+            Ok(explanation) => console::json(explanation, out)?,
+            Err(error) => console::json(&openai::ErrorBody { error: error.openai() }, out)?,
         }
         return Ok(if explained.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
@@ -106,17 +105,16 @@ pub(super) fn run(
 fn why(
     key: &KeyPrefix,
     json: bool,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let url = Config::ledger(global, env)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let why = runtime.block_on(async {
-        let ledger = Reader::open(&url).await?;
+    let config = Config::load(flags, env)?;
+    let why = block_on(async {
+        let ledger = Reader::open(config.ledger()?).await?;
         anyhow::Ok(Why::of(&ledger, key).await?)
     })?;
-    print::report(&why, json, out)?;
+    console::report(&why, json, out)?;
     Ok(ExitCode::SUCCESS)
 }
 

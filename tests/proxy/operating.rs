@@ -246,10 +246,10 @@ async fn the_doctor_finds_what_is_well_and_what_is_not() {
     upstream.models_by(dated(&now));
     let (well, found) = findings(&setup, &app, &["--online"]).await;
     assert!(well, "{found:#?}");
-    assert_eq!(found["key"], "ok: is given, and looks like one");
-    assert!(found["upstream"].ends_with("takes the key"), "{found:#?}");
+    assert_eq!(found["key"], "ok: is set and well-formed");
+    assert!(found["upstream"].ends_with("accepts the key"), "{found:#?}");
     assert_eq!(found["clock"], "ok: within 60 s of upstream's");
-    assert!(found["ledger"].ends_with(", whole"), "{found:#?}");
+    assert!(found["ledger"].ends_with(", intact"), "{found:#?}");
     assert_eq!(found["permissions"], "ok: only the owner can read the ledger");
     let ids = "ok: 1 call in 7 days, 0 of them tasks; with a chat 1, with a message or task 1, with a user 1";
     assert_eq!(found["open webui"], ids);

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use reprise::{
-    config::{Config, Flags, GlobalFlags, ReplayFlags},
+    config::{Config, Flags},
     domain::cassette::Scrubber,
     server::Server,
 };
@@ -49,10 +49,9 @@ async fn staged(files: &[(&str, Value)], settings: &[(&str, &str)]) -> Staged {
         let found = settings.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).to_owned())
     };
-    let flags = Flags { port: Some("0".to_owned()), ..Flags::default() };
-    let (replay, global) = (ReplayFlags::default(), GlobalFlags::in_memory());
+    let flags = Flags::default().with("port", "0");
     let paths = [folder.path().to_owned()];
-    let config = Config::load_replay(&paths, &replay, &flags, &global, &env).expect("settings");
+    let config = Config::load_replay(&paths, &flags, &env).expect("settings");
     let server = Server::start_replay(config, Scrubber::default()).await.expect("a server");
     let client = Client::new(&format!("http://{}", server.address().expect("an address")));
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use reprise::{
-    config::{Config, Flags, GlobalFlags},
+    config::{Config, Flags},
     server::Server,
 };
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ impl Setup {
 
     pub(crate) async fn start(&self) -> App {
         let env = |name: &str| self.variables.get(name).cloned();
-        let config = Config::load(&Flags::default(), &GlobalFlags::default(), &env);
+        let config = Config::load_server(&Flags::default(), &env);
         let server = Server::start(config.expect("settings")).await.expect("a server");
         let url = format!("http://{}", server.address().expect("a bound socket has an address"));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use strum::EnumString;
+use strum::{EnumString, VariantNames};
 
 /// The calls that the ledger may answer, the sharing of answers, and their lifetimes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Policy {
 }
 
 /// The calls that the ledger may answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Reuse {
     /// None; answers are still recorded.
@@ -37,7 +37,7 @@ pub enum Reuse {
 }
 
 /// The callers among whom answers are shared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Sharing {
     /// Each user separately.
