@@ -48,21 +48,21 @@ fn event(description: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(nano_dollars: i64) -> String {
+    fn line(nano_dollars: i64) -> String {
         status_line(Share::Answer, Cost::Exact(NanoDollars(nano_dollars)))
     }
 
     #[test]
     fn what_was_saved_is_told_and_never_as_nothing() {
         assert_eq!(
-            told(12_345_678),
+            line(12_345_678),
             "data: {\"event\":{\"type\":\"status\",\"data\":{\"description\":\"Answered from the ledger · saved $0.0123\",\"done\":true}}}\n\n"
         );
-        assert!(told(47_000).contains("saved $0.000047\""));
-        assert!(told(0).contains("ledger\""));
-        assert!(told(75_390).contains("saved $0.000075\""));
-        assert!(told(122_850).contains("saved $0.00012\""));
-        assert!(told(1).contains("saved $0.000000001\""));
+        assert!(line(47_000).contains("saved $0.000047\""));
+        assert!(line(0).contains("ledger\""));
+        assert!(line(75_390).contains("saved $0.000075\""));
+        assert!(line(122_850).contains("saved $0.00012\""));
+        assert!(line(1).contains("saved $0.000000001\""));
         let bound = status_line(Share::Answer, Cost::AtLeast(NanoDollars(12_345_678)));
         assert!(bound.contains("saved ≥ $0.0123\""), "{bound}");
         let step = status_line(Share::Step, Cost::Unpriced);

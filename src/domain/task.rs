@@ -151,17 +151,17 @@ mod tests {
             body[field] = value;
             task(&body)
         };
-        let said = |role: &str, content: Value| json!({"role": role, "content": content});
+        let message = |role: &str, content: Value| json!({"role": role, "content": content});
         assert_eq!(with("stream", json!(true)), None);
         assert_eq!(with("tools", json!([{"function": {"name": "clock"}}])), None);
         assert_eq!(with("tools", json!([])), Some("title_generation"));
         let parts = json!([{"type": "text", "text": TITLE}]);
-        assert_eq!(with("messages", json!([said("user", parts)])), None);
-        let system = said("system", json!("Be kind."));
-        let instructed = json!([system, said("user", json!(TITLE))]);
+        assert_eq!(with("messages", json!([message("user", parts)])), None);
+        let system = message("system", json!("Be kind."));
+        let instructed = json!([system, message("user", json!(TITLE))]);
         assert_eq!(with("messages", instructed), Some("title_generation"), "a model's own");
-        let user = said("user", json!(TITLE));
-        let assistant = said("assistant", json!("Sure."));
+        let user = message("user", json!(TITLE));
+        let assistant = message("assistant", json!("Sure."));
         assert_eq!(with("messages", json!([user, assistant, user])), None);
         assert_eq!(with("messages", json!([])), None);
     }

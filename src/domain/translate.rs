@@ -32,7 +32,7 @@ pub use error::error;
 pub use form::Form;
 pub use headers::headers_of;
 pub use heal::{Healed, Remedy, heal};
-pub use history::{refs, said};
+pub use history::{content_blocks, refs};
 pub use note::{Error, MediaFault, Note};
 pub use request::{Translated, request};
 pub use stream::{Chunks, WithUsage};

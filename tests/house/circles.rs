@@ -141,9 +141,12 @@ fn no_files_use_each_other_in_a_circle() {
     }
 }
 
+/// Files with their text, and the circles that they form.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [&'a str]]);
+
 #[test]
 fn circles_are_seen_through_re_exports_and_trees_of_use() {
-    let cases: &[(&[(&str, &str)], &[&[&str]])] = &[
+    let cases: &[Case<'_>] = &[
         // Through the parent's re-export, and back by a sibling's name.
         (
             &[

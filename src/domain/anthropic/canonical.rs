@@ -19,14 +19,14 @@ pub struct CanonicalRequest {
     /// Equal for all requests of one meaning, whatever the order of keys in schemas and arguments.
     pub digest: Hash,
     /// Blocks that get `cache_control`, in the order of the texts.
-    marks: Vec<CacheMark>,
+    marks: Vec<BreakpointOffset>,
     /// `metadata`, as JSON.
     metadata: Option<Vec<u8>>,
 }
 
 /// A block that ends a part of the prompt to be cached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct CacheMark {
+struct BreakpointOffset {
     /// The position of the message; `None` for the frame.
     node: Option<usize>,
     /// The offset of the block's closing brace.
@@ -65,13 +65,15 @@ impl CanonicalRequest {
             frame.name("system");
             let ttl = |at| ttl(breakpoints, BlockPosition::System(at));
             list(system, &mut frame.0, ttl, |at, ttl| {
-                marks.push(CacheMark { node: None, at, ttl })
+                marks.push(BreakpointOffset { node: None, at, ttl });
             });
         }
         if !tools.is_empty() {
             frame.name("tools");
             let ttl = |at| ttl(breakpoints, BlockPosition::Tool(at));
-            list(tools, &mut frame.0, ttl, |at, ttl| marks.push(CacheMark { node: None, at, ttl }));
+            list(tools, &mut frame.0, ttl, |at, ttl| {
+                marks.push(BreakpointOffset { node: None, at, ttl });
+            });
         }
         frame.put_some("tool_choice", tool_choice.as_ref());
         frame.put_some("stop_sequences", Some(stop_sequences).filter(|texts| !texts.is_empty()));
@@ -86,7 +88,7 @@ impl CanonicalRequest {
                 text.put("role", role);
                 text.name("content");
                 let ttl = |block| ttl(breakpoints, BlockPosition::Message { message: node, block });
-                let mark = |at, ttl| marks.push(CacheMark { node: Some(node), at, ttl });
+                let mark = |at, ttl| marks.push(BreakpointOffset { node: Some(node), at, ttl });
                 list(content, &mut text.0, ttl, mark);
                 text.end()
             })

@@ -301,17 +301,20 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_as_anthropic_names_it() {
-        let told = |body: &str| Native::parse(body.as_bytes()).unwrap_err().to_string();
-        assert_eq!(told(r#"{"messages":[]}"#), "model: Field required");
-        assert_eq!(told(r#"{"model":1,"messages":[]}"#), "model: Input should be a valid string");
-        assert_eq!(told(r#"{"model":"m","messages":1}"#), "messages: Input should be a valid list");
-        assert_eq!(told("[]"), NativeError::NotAnObject.to_string());
+        let error = |body: &str| Native::parse(body.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error(r#"{"messages":[]}"#), "model: Field required");
+        assert_eq!(error(r#"{"model":1,"messages":[]}"#), "model: Input should be a valid string");
         assert_eq!(
-            told(r#"{"model":"m","model":"n","messages":[]}"#),
+            error(r#"{"model":"m","messages":1}"#),
+            "messages: Input should be a valid list"
+        );
+        assert_eq!(error("[]"), NativeError::NotAnObject.to_string());
+        assert_eq!(
+            error(r#"{"model":"m","model":"n","messages":[]}"#),
             NativeError::Twice.to_string()
         );
-        assert!(told("").starts_with("the request body is not valid JSON: EOF"));
+        assert!(error("").starts_with("the request body is not valid JSON: EOF"));
         let warm_up = r#"{"model":"m","max_tokens":0,"messages":[]}"#;
-        assert_eq!(told(warm_up), NativeError::WarmUp.to_string());
+        assert_eq!(error(warm_up), NativeError::WarmUp.to_string());
     }
 }

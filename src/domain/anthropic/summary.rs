@@ -77,9 +77,9 @@ impl StreamSummary {
                 }
                 match delta {
                     Delta::Text(text) => {
-                        let mut said = JsonString::default();
-                        said.push(text);
-                        if !said.is_blank() {
+                        let mut more = JsonString::default();
+                        more.push(text);
+                        if !more.is_blank() {
                             self.see(ContentSeen::Answer);
                         }
                     }
@@ -259,12 +259,12 @@ mod tests {
         let thought = r#"{"type":"thinking_delta","thinking":"Hm"}"#;
         let redacted = r#"{"type":"redacted_thinking","data":"x"}"#;
         let blank = r#"{"type":"text_delta","text":" \n"}"#;
-        let said = r#"{"type":"text_delta","text":"Yes"}"#;
+        let answer = r#"{"type":"text_delta","text":"Yes"}"#;
         for (servable, blocks) in [
             (false, vec![(THINKING, &[thought][..])]),
             (false, vec![(redacted, &[][..])]),
             (false, vec![(THINKING, &[thought][..]), (TEXT, &[blank, blank][..])]),
-            (true, vec![(THINKING, &[thought][..]), (TEXT, &[blank, said, blank][..])]),
+            (true, vec![(THINKING, &[thought][..]), (TEXT, &[blank, answer, blank][..])]),
             (true, vec![(r#"{"type":"tool_use","id":"t","name":"f"}"#, &[][..])]),
         ] {
             let summary = summary(&blocks);

@@ -63,7 +63,7 @@ pub fn route(request: &mut openai::Request, task: &str, model: Option<&str>) -> 
     let model =
         model.filter(|model| *model != request.model && task != "moa_response_generation")?;
     model.clone_into(&mut request.model);
-    let what = format!("is {model}, which background tasks are asked of");
+    let what = format!("is {model}, the model for background tasks");
     Some(Note { field: "model".to_owned(), what })
 }
 
@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn what_the_request_says_holds_within_the_alias_limit() {
-        let said = json!({
+        let fields = json!({
             "reasoning_effort": "low", "max_tokens": 100, "web_search_options": {"search_context_size": "low"}
         });
-        let (request, _, _) = applied(&said, Occasion::Plain);
+        let (request, _, _) = applied(&fields, Occasion::Plain);
         assert_eq!(request.reasoning_effort.as_deref(), Some("low"));
         assert_eq!((request.max_tokens, request.max_completion_tokens), (Some(100.0), None));
         assert_eq!(request.web_search_options, Some(json!({"search_context_size": "low"})));

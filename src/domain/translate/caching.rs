@@ -199,13 +199,13 @@ fn of_mark(mark: &Value) -> Ttl {
 /// The lifetime that the client wants for the whole prompt.
 fn wanted_ttl(request: &openai::Request, notes: &mut Notes) -> Ttl {
     let options = request.prompt_cache_options.as_ref();
-    for (field, wanted) in [
+    for (field, requested) in [
         ("prompt_cache_options.ttl", options.and_then(|options| options.get("ttl"))),
         ("prompt_cache_retention", request.prompt_cache_retention.as_ref()),
     ] {
-        let wanted = wanted.and_then(Value::as_str).unwrap_or_default();
-        if ttl(wanted) == Ttl::OneHour {
-            if !matches!(wanted, "1h" | "60m") {
+        let requested = requested.and_then(Value::as_str).unwrap_or_default();
+        if ttl(requested) == Ttl::OneHour {
+            if !matches!(requested, "1h" | "60m") {
                 notes
                     .add(field, "is taken as one hour, because Anthropic knows 5 minutes and that");
             }
@@ -216,11 +216,11 @@ fn wanted_ttl(request: &openai::Request, notes: &mut Notes) -> Ttl {
 }
 
 /// Anthropic's time for one such as `30m` or `12h`: more than five minutes are an hour.
-fn ttl(wanted: &str) -> Ttl {
-    let seconds = wanted
+fn ttl(requested: &str) -> Ttl {
+    let seconds = requested
         .char_indices()
         .last()
-        .and_then(|(at, unit)| Some((wanted[..at].parse::<u64>().ok()?, unit)))
+        .and_then(|(at, unit)| Some((requested[..at].parse::<u64>().ok()?, unit)))
         .and_then(|(count, unit)| match unit {
             's' => Some(count),
             'm' => Some(count.saturating_mul(60)),
@@ -262,7 +262,7 @@ pub(super) fn take_marks(
     );
     for (message, RequestMessage { content, .. }) in messages.iter_mut().enumerate() {
         let mut found = |block, ttl| {
-            marks.push(Breakpoint { at: BlockPosition::Message { message, block }, ttl })
+            marks.push(Breakpoint { at: BlockPosition::Message { message, block }, ttl });
         };
         take(content, &mut found, notes);
     }

@@ -76,7 +76,7 @@ pub(super) struct RenderedBlocks {
 }
 
 impl RenderedBlocks {
-    /// All text, as the client was rendered it.
+    /// All text, as the client received it.
     pub(super) fn whole(&self) -> String {
         self.text.as_ref().and_then(JsonString::decode).unwrap_or_default()
     }

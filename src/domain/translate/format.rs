@@ -110,7 +110,7 @@ fn of_schema(
     Ok(in_words_only(in_words(&named)))
 }
 
-/// Asks for an answer that cannot be restricted to its schema.
+/// Instruction for an answer whose schema is not enforced.
 pub(super) fn in_words(schema: &Value) -> String {
     format!(
         "Answer with one JSON value that fits the JSON schema below, and with nothing else: no \
@@ -121,16 +121,16 @@ pub(super) fn in_words(schema: &Value) -> String {
 /// The schema with the name and the description that stand beside it.
 fn named(schema: &Map<String, Value>, beside: &Map<String, Value>) -> Map<String, Value> {
     let mut named = schema.clone();
-    let said = |value: Option<&Value>| {
+    let non_blank = |value: Option<&Value>| {
         value.and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(str::to_owned)
     };
-    if said(named.get("title")).is_none()
-        && let Some(name) = said(beside.get("name"))
+    if non_blank(named.get("title")).is_none()
+        && let Some(name) = non_blank(beside.get("name"))
     {
         named.insert("title".to_owned(), Value::String(name));
     }
-    if let Some(description) = said(beside.get("description")) {
-        let both = match said(named.get("description")) {
+    if let Some(description) = non_blank(beside.get("description")) {
+        let both = match non_blank(named.get("description")) {
             Some(own) if own != description => format!("{description}\n\n{own}"),
             _ => description,
         };

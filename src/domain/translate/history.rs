@@ -65,7 +65,7 @@ impl History<'_> {
         let same_model =
             self.catalog.rules(&original.model).id == self.catalog.rules(self.model).id;
         let keeps_thinking = same_model && self.plan.takes_blocks();
-        let mut restored = said(&original.blocks);
+        let mut restored = content_blocks(&original.blocks);
         restored.retain(|block| keeps_thinking || !block.is_thinking());
         Some(restored)
     }
@@ -90,7 +90,7 @@ impl History<'_> {
 }
 
 /// An answer's blocks as blocks of a request, except blank texts, which Anthropic sends and refuses.
-pub fn said(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
+pub fn content_blocks(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
     let sent = blocks.iter().filter_map(|block| match &block.kind {
         BlockKind::Text { text, .. } if text.is_blank() => None,
         BlockKind::Text { text, citations } if citations.is_empty() => {
@@ -103,11 +103,12 @@ pub fn said(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
 
 /// True if the message is the answer as the client received it.
 fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
-    let told = render(original.blocks.clone(), form);
+    let rendered = render(original.blocks.clone(), form);
     let text = text(message);
     // Open WebUI trims what it keeps, and may put the pieces on lines of their own.
-    let is_same_text =
-        [told.whole(), told.joined("\n")].iter().any(|told| told.trim() == text.trim());
+    let is_same_text = [rendered.whole(), rendered.joined("\n")]
+        .iter()
+        .any(|rendered| rendered.trim() == text.trim());
     let mut given = message.tool_calls.iter().flatten();
     let mut calls = original.blocks.iter().filter_map(|block| match &block.kind {
         BlockKind::ToolUse { id, name, arguments } => Some((id, name, arguments)),

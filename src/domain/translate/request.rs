@@ -58,7 +58,7 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
         format::answer_format(request, &mut allowance, &mut notes)?;
     let tools::Definitions { mut tools, forms } =
         tools::definitions(request, &mut allowance, &mut notes)?;
-    tools.extend(search::asked(request, &tools, rules, &mut notes));
+    tools.extend(search::requested(request, &tools, rules, &mut notes));
     let (mut tool_choice, instruction) = tools::choice(request, &tools, rules, &mut notes)?;
     let calls = if tools::is_old_form(request) { Calls::FunctionCall } else { Calls::ToolCalls };
     // Open WebUI shows no `refusal`.

@@ -22,7 +22,7 @@ pub(super) struct RestrictedSchema {
     /// Places that take values of several types.
     unions: usize,
     /// True if keywords were moved to descriptions.
-    told: bool,
+    described: bool,
     /// True if an object that allowed any property was closed.
     closed: bool,
 }
@@ -30,9 +30,9 @@ pub(super) struct RestrictedSchema {
 impl RestrictedSchema {
     /// Texts of notes about the changes.
     pub(super) fn changes(&self) -> impl Iterator<Item = &'static str> {
-        let told = "keywords that cannot be enforced are moved to the descriptions";
+        let described = "keywords that cannot be enforced are moved to the descriptions";
         let closed = "objects are restricted to the properties that are named";
-        [(self.told, told), (self.closed, closed)]
+        [(self.described, described), (self.closed, closed)]
             .into_iter()
             .filter_map(|(changed, what)| changed.then_some(what))
     }
@@ -134,7 +134,7 @@ fn restrict(schema: &Value) -> Result<RestrictedSchema, Unsupported> {
         depth: 0,
         optional: 0,
         unions: 0,
-        told: false,
+        described: false,
         closed: false,
     };
     // A root that is only a reference is written out: tools need an object there.
@@ -150,8 +150,8 @@ fn restrict(schema: &Value) -> Result<RestrictedSchema, Unsupported> {
             }
         }
     }
-    let Rewriter { optional, unions, told, closed, .. } = rewriter;
-    Ok(RestrictedSchema { schema: root, optional, unions, told, closed })
+    let Rewriter { optional, unions, described, closed, .. } = rewriter;
+    Ok(RestrictedSchema { schema: root, optional, unions, described, closed })
 }
 
 /// The state of rewriting one schema.
@@ -165,7 +165,7 @@ struct Rewriter<'a> {
     depth: usize,
     optional: usize,
     unions: usize,
-    told: bool,
+    described: bool,
     closed: bool,
 }
 
@@ -335,22 +335,22 @@ impl Rewriter<'_> {
             any_of.push(null);
         }
         let mut place = Map::new();
-        let mut told = Vec::new();
+        let mut described = Vec::new();
         for (keyword, value) in annotations {
-            annotate(&mut place, keyword, value, &mut told);
+            annotate(&mut place, keyword, value, &mut described);
         }
         place.insert("anyOf".to_owned(), Value::Array(any_of));
-        Ok(self.tell(place, &told))
+        Ok(self.describe(place, &described))
     }
 
     /// Adds the keywords that cannot be enforced to the description: `{minimum: 0, maximum: 9}`.
-    fn tell(&mut self, mut place: Map<String, Value>, told: &[String]) -> Value {
-        if !told.is_empty() {
-            self.told = true;
-            let told = format!("{{{}}}", told.join(", "));
+    fn describe(&mut self, mut place: Map<String, Value>, described: &[String]) -> Value {
+        if !described.is_empty() {
+            self.described = true;
+            let described = format!("{{{}}}", described.join(", "));
             let text = match place.get("description").and_then(Value::as_str) {
-                Some(given) => format!("{given}\n\n{told}"),
-                None => told,
+                Some(given) => format!("{given}\n\n{described}"),
+                None => described,
             };
             place.insert("description".to_owned(), Value::String(text));
         }
@@ -358,8 +358,13 @@ impl Rewriter<'_> {
     }
 }
 
-/// Inserts an annotation, or adds it to `told`, the texts for the description.
-fn annotate(place: &mut Map<String, Value>, keyword: String, value: Value, told: &mut Vec<String>) {
+/// Inserts an annotation, or adds it to `described`, the texts for the description.
+fn annotate(
+    place: &mut Map<String, Value>,
+    keyword: String,
+    value: Value,
+    described: &mut Vec<String>,
+) {
     match keyword.as_str() {
         "title" | "description" if value.is_string() => {
             place.insert(keyword, value);
@@ -368,6 +373,6 @@ fn annotate(place: &mut Map<String, Value>, keyword: String, value: Value, told:
             place.insert(keyword, value);
         }
         "description" | "title" => {}
-        _ => told.push(format!("{keyword}: {value}")),
+        _ => described.push(format!("{keyword}: {value}")),
     }
 }

@@ -15,7 +15,7 @@ const NAME: &str = "web_search";
 const FIELD: &str = "web_search_options";
 
 /// The web search that the request asks for, unless one of the client's own `tools` has its name.
-pub(super) fn asked(
+pub(super) fn requested(
     request: &openai::Request,
     tools: &[Tool],
     rules: &Model,

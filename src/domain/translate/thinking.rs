@@ -106,7 +106,7 @@ pub(super) fn plan(
         ThinkingMode::On(options) if forced => {
             let what = "thinking is left out, because a forced tool call excludes it";
             notes.add("reasoning_effort", what);
-            // ThinkingOptions hard to try is another matter.
+            // The effort is independent of thinking.
             ThinkingPlan { effort: options.effort, ..off() }
         }
         ThinkingMode::On(options) => on(options, request, quiet, rules, notes),
@@ -218,7 +218,7 @@ fn fit(budget: Option<u32>, effort: Option<Effort>, max_tokens: u32) -> Option<u
     if max_tokens <= LEAST_BUDGET {
         return None;
     }
-    let wanted = budget.unwrap_or(match effort {
+    let tokens = budget.unwrap_or(match effort {
         Some(Effort::Low) => 2048,
         Some(Effort::Medium) => 8192,
         None | Some(Effort::High) => 16_384,
@@ -227,7 +227,7 @@ fn fit(budget: Option<u32>, effort: Option<Effort>, max_tokens: u32) -> Option<u
     });
     // What a client says itself may fill the limit; what is derived leaves a quarter of it.
     let most = if budget.is_some() { max_tokens - 1 } else { max_tokens / 4 * 3 };
-    Some(wanted.min(most).max(LEAST_BUDGET))
+    Some(tokens.min(most).max(LEAST_BUDGET))
 }
 
 /// The effort that a budget in tokens amounts to, for models that take no budget.
@@ -242,10 +242,10 @@ const fn effort_of(budget: u32) -> Effort {
 }
 
 /// The highest effort that the model takes and that is not above `wanted`, else its lowest.
-fn nearest(wanted: Effort, rules: &Model, notes: &mut Notes) -> Option<Effort> {
-    let below = rules.effort.iter().copied().filter(|effort| *effort <= wanted).max();
+fn nearest(requested: Effort, rules: &Model, notes: &mut Notes) -> Option<Effort> {
+    let below = rules.effort.iter().copied().filter(|effort| *effort <= requested).max();
     let nearest = below.or_else(|| rules.effort.iter().copied().min())?;
-    if nearest != wanted {
+    if nearest != requested {
         notes.add("reasoning_effort", "is lowered to the highest that this model accepts");
     }
     Some(nearest)

@@ -71,8 +71,8 @@ pub(super) fn refusal(stop: anthropic::Stop) -> Option<String> {
         return None;
     }
     let anthropic::StopDetails { explanation, category } = stop.stop_details.unwrap_or_default();
-    let said = explanation.filter(|text| !text.trim().is_empty());
-    Some(said.unwrap_or_else(|| match category {
+    let explanation = explanation.filter(|text| !text.trim().is_empty());
+    Some(explanation.unwrap_or_else(|| match category {
         Some(category) => format!("Claude declined to answer ({category})."),
         None => "Claude declined to answer.".to_owned(),
     }))

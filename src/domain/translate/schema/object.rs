@@ -75,7 +75,7 @@ impl Rewriter<'_> {
             }
             _ => Vec::new(),
         };
-        let mut told = Vec::new();
+        let mut described = Vec::new();
         for (keyword, value) in flat {
             match (keyword.as_str(), value) {
                 ("type", _) => {}
@@ -96,7 +96,7 @@ impl Rewriter<'_> {
                 ("minItems", value) if is("array") => {
                     let count = value.as_f64().ok_or(Unsupported::Malformed)?;
                     if count > 1.0 {
-                        told.push(format!("{keyword}: {value}"));
+                        described.push(format!("{keyword}: {value}"));
                     }
                     place.insert(keyword, json!(u8::from(count >= 1.0)));
                 }
@@ -111,7 +111,7 @@ impl Rewriter<'_> {
                 ("enum" | "const", value) if literal => {
                     place.insert(keyword, value);
                 }
-                (_, value) => annotate(&mut place, keyword, value, &mut told),
+                (_, value) => annotate(&mut place, keyword, value, &mut described),
             }
         }
         if is("object") {
@@ -125,7 +125,7 @@ impl Rewriter<'_> {
             }
             place.insert("additionalProperties".to_owned(), json!(false));
         }
-        Ok(self.tell(place, &told))
+        Ok(self.describe(place, &described))
     }
 }
 

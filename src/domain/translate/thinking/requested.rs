@@ -20,7 +20,7 @@ pub(super) enum ThinkingMode {
     On(ThinkingOptions),
 }
 
-/// ThinkingOptions to think.
+/// Options for thinking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ThinkingOptions {
     pub(super) effort: Option<Effort>,
