@@ -45,7 +45,6 @@ const FILES: &[(&str, &str)] = &[
 const KNOWN: &[(&str, &str)] = &[
     ("src/config/layers.rs", "Known"),
     ("src/report/sessions/turn.rs", "Said"),
-    ("src/server/dialect.rs", "Dialect"),
 ];
 
 /// Every old name that a file has, and the line to say so.
