@@ -40,7 +40,7 @@ use self::{
 };
 pub use self::{
     events::{EventStream, message},
-    failure::Failure,
+    failure::{ErrorForm, Failure},
     live::{End, Reader},
     models::{Listed, Models},
     prepare::Access,
@@ -52,12 +52,12 @@ use crate::{
         budget::{Notice, Spending},
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
-        exchange::{AnsweredBy, Api, CallId, ExchangeId, UnixMillis},
+        exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
         prepare::{Caller, ClientRequest, PrepareError, PreparedRequest},
         translate::{Form, WithUsage},
     },
     store::{CallRecord, Ledger},
-    upstream::{Counted, Outgoing, Upstream},
+    upstream::{self, TokenCount, Upstream},
 };
 
 /// Size limit of a recording; a longer answer is cut.
@@ -90,14 +90,9 @@ pub struct Settings {
     pub status_line: bool,
     /// Model for Open WebUI's background calls; `None`: the model that each asks for.
     pub task_model: Option<Arc<str>>,
-    /// HTTP status of our response, which only the server knows.
-    pub status_of: StatusOf,
     /// The operator's model aliases.
     pub aliases: Arc<Aliases>,
 }
-
-/// Returns the HTTP status of a response in an API, with this failure or none.
-pub type StatusOf = fn(Api, Option<&Failure>) -> u16;
 
 /// An answer that has begun.
 #[derive(Debug)]
@@ -219,7 +214,7 @@ impl Answers {
             Source::Running(reader, exchange) => {
                 self.join(reader, exchange, &request, caller, arrival)
             }
-            Source::Upstream(ticket, why) => self.ask(ticket, why, &request, caller, access, at),
+            Source::Upstream(ticket) => self.ask(ticket, &request, caller, access, at),
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
         Ok(answer)
@@ -231,9 +226,9 @@ impl Answers {
         body: Bytes,
         headers: ApiHeaders,
         access: Access,
-    ) -> Result<Counted, Error> {
+    ) -> Result<TokenCount, Error> {
         let Access { key, scenario } = access;
-        let outgoing = Outgoing { body, headers, key, scenario };
+        let outgoing = upstream::Request { body, headers, key, scenario };
         self.upstream.count_tokens(&outgoing).await.map_err(|error| Failure::from(error).into())
     }
 

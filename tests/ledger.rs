@@ -209,7 +209,7 @@ async fn settled(ledger: &Ledger) {
 async fn exchange(ledger: &Ledger, opening: Opening, sealing: Sealing) {
     let opening = Arc::new(opening);
     assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
-    assert_eq!(seal(&ledger, &opening, sealing).await, Durable::Committed);
+    assert_eq!(seal(ledger, &opening, sealing).await, Durable::Committed);
 }
 
 async fn a_sealed_exchange_is_found(ledger: &Ledger) {
@@ -354,7 +354,7 @@ async fn one_bad_row_does_not_take_others_along(ledger: &Ledger) {
     assert_eq!(outcomes, (Durable::Committed, Durable::Lost, Durable::Committed));
     assert_eq!((ledger.state().lost, ledger.state().writable), (1, true));
     for opening in [&first, &second, &third] {
-        assert_eq!(seal(&ledger, opening, sealing("fine", 1)).await, Durable::Committed);
+        assert_eq!(seal(ledger, opening, sealing("fine", 1)).await, Durable::Committed);
     }
     let fourth = Arc::new(Opening { collapse, ..opening(43, None) });
     assert_eq!(ledger.open_exchange(&fourth).await, Durable::Committed, "the key is free again");
@@ -364,7 +364,7 @@ async fn opening_and_sealing_share_a_commit(ledger: &Ledger) {
     let before = ledger.state().commits;
     let opening = Arc::new(opening(50, Some(chat(2))));
     let both =
-        tokio::join!(ledger.open_exchange(&opening), seal(&ledger, &opening, sealing("x", 1)));
+        tokio::join!(ledger.open_exchange(&opening), seal(ledger, &opening, sealing("x", 1)));
     assert_eq!(both, (Durable::Committed, Durable::Committed));
     assert_eq!(ledger.state().commits, before + 1);
     assert!(ledger.reader().find(&key(50)).await.unwrap().is_some());

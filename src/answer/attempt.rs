@@ -10,7 +10,7 @@ use crate::{
         recording::{Recorder, Segment},
         translate::Remedy,
     },
-    upstream::{self, Incoming, More, Unanswered},
+    upstream::{self, SendError},
 };
 
 /// Limit on repeated requests without the part that upstream refused.
@@ -23,7 +23,7 @@ pub(super) struct Attempt {
     pub ttft: Option<Micros>,
     pub summary: StreamSummary,
     /// The response, while its connection is open.
-    pub incoming: Option<Incoming>,
+    pub incoming: Option<upstream::Response>,
     pub request_id: Option<String>,
     /// HTTP status of the response.
     pub status: Option<u16>,
@@ -92,9 +92,9 @@ impl Attempt {
         &mut self,
         answers: &Answers,
         exchange: &mut Exchange,
-    ) -> Result<Incoming, upstream::Error> {
+    ) -> Result<upstream::Response, upstream::Error> {
         let incoming = loop {
-            let Unanswered { error, broken_before } =
+            let SendError { error, broken_before } =
                 match answers.upstream.send(&exchange.outgoing).await {
                     Ok(incoming) => break incoming,
                     Err(unanswered) => unanswered,
@@ -128,8 +128,8 @@ impl Attempt {
             let Some(incoming) = &mut self.incoming else {
                 return Finish::failed(Outcome::Cut, StreamError::Cut);
             };
-            let more = match incoming.read(&mut self.recorder).await {
-                Ok(more) => more,
+            let flow = match incoming.read(&mut self.recorder).await {
+                Ok(flow) => flow,
                 Err(error) => return Finish::failed(Outcome::Cut, error),
             };
             if let Some(segment) = self.recorder.cut(self.began.elapsed().into()) {
@@ -155,7 +155,7 @@ impl Attempt {
             if self.recorded_bytes + self.recorder.rest().len() > super::LARGEST_RECORDING {
                 return Finish::failed(Outcome::Cut, Failure::TooLarge);
             }
-            if more == More::No {
+            if flow.is_break() {
                 return Finish::failed(Outcome::Cut, StreamError::Cut);
             }
         }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Failure, StatusOf, live::Totals};
+use super::{Failure, failure::response_status, live::Totals};
 use crate::{
     domain::{
         exchange::{
@@ -53,15 +53,15 @@ pub(super) struct CallEnd<'a> {
 }
 
 /// Finishes a record, and writes the log line of the call.
-pub(super) fn finish(begun: CallRecord, end: CallEnd<'_>, status_of: StatusOf) -> CallRecord {
+pub(super) fn finish(begun: CallRecord, end: CallEnd<'_>) -> CallRecord {
     let CallEnd { totals, failure, published, ttft, total, sealing } = end;
     let Totals { exchange, outcome, model, tokens, cost } = totals;
     // A client that asked for no stream has got nothing before the end.
     let published = published && begun.stream;
     let status = match failure {
-        Some(failure) if !published => Some(status_of(begun.door, Some(failure))),
+        Some(failure) if !published => Some(response_status(begun.door, Some(failure))),
         None if outcome != Outcome::Complete && !published => None,
-        _ => Some(status_of(begun.door, None)),
+        _ => Some(response_status(begun.door, None)),
     };
     let free = Cost::Exact(NanoDollars(0));
     let (cost, saved) = match begun.answered_by.is_reuse() {

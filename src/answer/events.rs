@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::stream::FusedStream;
 use serde_json::json;
 use tokio_stream::Stream;
 
@@ -31,11 +32,6 @@ impl EventStream {
     /// Plays a recording from its beginning.
     pub const fn new(reader: Reader) -> Self {
         Self { reader, unread: Vec::new(), ended: false }
-    }
-
-    /// Returns whether the last event has been produced.
-    pub const fn is_ended(&self) -> bool {
-        self.ended
     }
 }
 
@@ -71,6 +67,13 @@ impl Stream for EventStream {
             }
         }
         Poll::Ready(None)
+    }
+}
+
+/// Ends a response body together with the last item.
+impl FusedStream for EventStream {
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
 

@@ -1,4 +1,4 @@
-//! Exchanges with upstream: what is sent, and what the ledger is told before it is.
+//! Exchanges with upstream: the request to send, and its first row in the ledger.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
         translate::{self, Note, Remedy},
     },
     store::{CallRecord, Opening},
-    upstream::Outgoing,
+    upstream,
 };
 
 /// One exchange with upstream.
@@ -24,7 +24,7 @@ pub(super) struct Exchange {
     /// Its first row in the ledger.
     pub opening: Arc<Opening>,
     /// The request to send.
-    pub outgoing: Outgoing,
+    pub outgoing: upstream::Request,
     /// The request that `outgoing` was written from; `None` for a client of Anthropic's API, whose request is not ours
     /// to change.
     pub request: Option<Arc<anthropic::Request>>,
@@ -65,7 +65,7 @@ impl Exchange {
         };
         let Access { key: access_key, scenario } = access;
         let outgoing =
-            Outgoing { body, headers: said.headers().clone(), key: access_key, scenario };
+            upstream::Request { body, headers: said.headers().clone(), key: access_key, scenario };
         // The hash of a request that must not be kept would tell those who know the text that it was sent.
         let key = if keeps_bodies { request.key } else { CacheKey::of_nothing(exchange) };
         let call = call::begin(request, caller, at, answered_by, exchange);
@@ -112,7 +112,7 @@ impl Exchange {
         };
         Some(Self {
             opening: Arc::new(opening),
-            outgoing: Outgoing { body: canonical.body().into(), ..self.outgoing.clone() },
+            outgoing: upstream::Request { body: canonical.body().into(), ..self.outgoing.clone() },
             request: Some(Arc::new(request)),
             notes: self.notes.clone(),
             keep: self.keep,

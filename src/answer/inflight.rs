@@ -1,7 +1,7 @@
 //! Exchanges in flight, and claims of chats on keys.
 //!
 //! Both are looked up and changed under one lock ([`Inflight::lock`]): of many calls that want the same at once, one
-//! asks and the others join; and of two columns of a chat with the same question, neither takes the other for a repeat.
+//! asks and the others join; and of two columns of a chat with the same request, neither takes the other for a repeat.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,10 +10,12 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::live::{self, Reader, Subscription, Writer};
 use crate::domain::{
-    cache::{CacheKey, PriorAsk},
+    budget::Notice,
+    cache::{CacheKey, Keep, PriorAsk, Reason},
     exchange::{Api, ExchangeId},
 };
 
@@ -62,6 +64,12 @@ enum Claim {
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub exchange: ExchangeId,
+    /// The reason to ask upstream.
+    pub reason: Reason,
+    /// The part of the exchange to keep.
+    pub keep: Keep,
+    /// A budget that is nearly spent.
+    pub notice: Option<Notice>,
     pub writer: Writer,
     /// Reader of the call that asks.
     pub reader: Reader,
@@ -153,19 +161,22 @@ impl State {
         Some((self.running.get(exchange)?.join()?, *exchange))
     }
 
-    /// Puts an exchange in flight. Other calls can join it by its key, if it has one.
+    /// Puts a new exchange in flight. Other calls can join it by its key, if it has one.
     pub(super) fn begin(
         &mut self,
         inflight: &Arc<Inflight>,
-        exchange: ExchangeId,
         coalesce_key: Option<CoalesceKey>,
+        reason: Reason,
+        keep: Keep,
+        notice: Option<Notice>,
     ) -> Ticket {
+        let exchange = ExchangeId::new(Uuid::now_v7());
         let (writer, reader) = live::start();
         self.running.insert(exchange, writer.subscription());
         if let Some(coalesce_key) = &coalesce_key {
             self.joinable.insert(coalesce_key.clone(), exchange);
         }
         let guard = InflightGuard { inflight: Arc::clone(inflight), exchange, coalesce_key };
-        Ticket { exchange, writer, reader, guard }
+        Ticket { exchange, reason, keep, notice, writer, reader, guard }
     }
 }

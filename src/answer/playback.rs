@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::stream::FusedStream;
 use tokio_stream::Stream;
 
 use super::{
@@ -41,11 +42,6 @@ impl ChunkStream {
         status_line: Option<String>,
     ) -> Self {
         Self { reader, chunks, answered_by, status_line, unread: Vec::new(), ended: false }
-    }
-
-    /// Returns whether the last chunk has been produced.
-    pub const fn is_ended(&self) -> bool {
-        self.ended
     }
 
     fn write(&mut self, end: Option<End>, out: &mut Vec<u8>) -> Result<(), openai::Error> {
@@ -88,6 +84,13 @@ impl Stream for ChunkStream {
             }
         }
         Poll::Ready(None)
+    }
+}
+
+/// Ends a response body together with the last item.
+impl FusedStream for ChunkStream {
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
 

@@ -4,7 +4,7 @@
 //! An answer may take several exchanges: one that pauses while Anthropic's own tools run is continued in another. Its
 //! readers see one answer.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use super::{
     Answer, Answers, Failure,
@@ -14,7 +14,6 @@ use super::{
     live::Writer,
     prepare::Access,
     seal::{self, PriorParts},
-    select::Why,
 };
 use crate::{
     domain::{
@@ -24,7 +23,7 @@ use crate::{
         prepare::{Caller, PreparedRequest},
         recording::Recorder,
     },
-    upstream::{Incoming, More},
+    upstream,
 };
 
 /// Time limit for the connection of a finished answer to become reusable.
@@ -37,14 +36,12 @@ impl Answers {
     pub(super) fn ask(
         &self,
         ticket: Ticket,
-        why: Why,
         request: &PreparedRequest,
         caller: Caller,
         access: Access,
         at: UnixMillis,
     ) -> Answer {
-        let Ticket { exchange: id, writer, reader, guard } = ticket;
-        let Why { reason, keep, notice } = why;
+        let Ticket { exchange: id, reason, keep, notice, writer, reader, guard } = ticket;
         let (answered_by, keep) = match self.upstream.replay() {
             // There is nothing to keep of a fixture.
             Some(_) => (AnsweredBy::Replay, Keep::Totals),
@@ -88,7 +85,7 @@ async fn run(answers: Answers, mut exchange: Exchange, writer: Writer, guard: In
             let Finish { outcome, failure, last } = finish;
             let whole = writer.recording(0, last.as_ref());
             let (sealing, end) =
-                seal::last(&answers, &exchange, attempt, (outcome, failure), prior, own);
+                seal::last(&answers, &exchange, attempt, outcome, failure, prior, own);
             let refs = if outcome == Outcome::Complete { sealing.refs.clone() } else { Vec::new() };
             let _ = answers.ledger.seal(&exchange.opening, sealing).await;
             writer.end(last, end);
@@ -113,9 +110,12 @@ async fn run(answers: Answers, mut exchange: Exchange, writer: Writer, guard: In
 }
 
 /// Reads what is left of a finished answer, so that its connection becomes reusable.
-async fn drain(incoming: Option<Incoming>) {
+async fn drain(incoming: Option<upstream::Response>) {
     let Some(mut incoming) = incoming else { return };
-    let drained =
-        async { while matches!(incoming.read(&mut Recorder::default()).await, Ok(More::Yes)) {} };
+    let drained = async {
+        while matches!(incoming.read(&mut Recorder::default()).await, Ok(ControlFlow::Continue(())))
+        {
+        }
+    };
     let _ = tokio::time::timeout(DRAIN, drained).await;
 }

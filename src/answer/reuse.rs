@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
-    Answer, Answers, StatusOf,
+    Answer, Answers,
     call::{self, CallEnd},
     live::{self, End, Reader, ReaderHook, Totals},
 };
@@ -50,7 +50,7 @@ impl Answers {
             sealing: None,
         };
         let begun = CallRecord { model: model_served, ..begun };
-        self.ledger.record(call::finish(begun, end, self.settings.status_of));
+        self.ledger.record(call::finish(begun, end));
         Answer { status_line, ..answer }
     }
 
@@ -70,7 +70,6 @@ impl Answers {
             begun,
             arrived,
             ttft: None,
-            status_of: self.settings.status_of,
             token: self.tasks.token(),
         };
         Answer { reader: answer.reader.with_hook(joined), ..answer }
@@ -90,7 +89,6 @@ struct JoinedCall {
     begun: CallRecord,
     arrived: Instant,
     ttft: Option<Micros>,
-    status_of: StatusOf,
     /// Keeps the ledger open until the call is recorded.
     token: TaskTrackerToken,
 }
@@ -101,7 +99,7 @@ impl ReaderHook for JoinedCall {
     }
 
     fn on_leave(self: Box<Self>, end: Option<End>) {
-        let Self { ledger, begun, arrived, ttft, status_of, token } = *self;
+        let Self { ledger, begun, arrived, ttft, token } = *self;
         let (totals, failure) = match end {
             Some(End::Complete(totals)) => (totals, None),
             Some(End::Failed(failure, totals)) => (totals, Some(failure)),
@@ -115,7 +113,7 @@ impl ReaderHook for JoinedCall {
             total: arrived.elapsed().into(),
             sealing: None,
         };
-        ledger.record(call::finish(begun, end, status_of));
+        ledger.record(call::finish(begun, end));
         drop(token);
     }
 }

@@ -76,7 +76,8 @@ pub(super) fn last(
     answers: &Answers,
     exchange: &Exchange,
     mut attempt: Attempt,
-    (outcome, failure): (Outcome, Option<Failure>),
+    outcome: Outcome,
+    failure: Option<Failure>,
     prior: PriorParts,
     recording: Recording,
 ) -> (Sealing, End) {
@@ -94,9 +95,9 @@ pub(super) fn last(
         tokens,
         cost: prior.cost_with(sealing.cost),
     };
-    let mut begun = exchange.opening.call.clone();
+    let mut call = exchange.opening.call.clone();
     if !exchange.notes.is_empty() {
-        begun.notes = serde_json::to_string(&exchange.notes).ok();
+        call.notes = serde_json::to_string(&exchange.notes).ok();
     }
     let end = CallEnd {
         totals: totals.clone(),
@@ -106,7 +107,7 @@ pub(super) fn last(
         total: began.elapsed().into(),
         sealing: Some(&sealing),
     };
-    sealing.call = Some(call::finish(begun, end, answers.settings.status_of));
+    sealing.call = Some(call::finish(call, end));
     if exchange.keep != Keep::Totals {
         sealing.refs = prior.refs;
         sealing.refs.extend(own_refs);

@@ -3,8 +3,6 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use uuid::Uuid;
-
 use super::{
     Answers, Failure,
     inflight::{CoalesceKey, Ticket},
@@ -34,16 +32,7 @@ pub(super) enum Source {
     /// An exchange in flight, which the call has joined.
     Running(Reader, ExchangeId),
     /// A new exchange with upstream, which other calls may join.
-    Upstream(Ticket, Why),
-}
-
-/// The reason to ask upstream, and its terms.
-#[derive(Debug)]
-pub(super) struct Why {
-    pub reason: Reason,
-    pub keep: Keep,
-    /// A budget that is nearly spent.
-    pub notice: Option<Notice>,
+    Upstream(Ticket),
 }
 
 impl Answers {
@@ -67,10 +56,10 @@ impl Answers {
             return Ok(Source::Running(reader, exchange));
         }
 
-        // The ledger may know of a whole answer to an unanswered call.
-        let hoped = if prior == PriorAsk::Unanswered { PriorAsk::SameMessage } else { prior };
-        let hoped = Facts { caller: call_kind(request, hoped), ..facts };
-        let uses_ledger = cache::depends_on_ledger(&hoped, policy);
+        // The ledger may have a whole answer to a call that is unanswered here.
+        let known = if prior == PriorAsk::Unanswered { PriorAsk::SameMessage } else { prior };
+        let best_case = Facts { kind: call_kind(request, known), ..facts };
+        let uses_ledger = cache::depends_on_ledger(&best_case, policy);
         let (prior, mut stored) = if uses_ledger {
             (self.prior_in_ledger(request, caller, prior).await, self.find(&request.key).await)
         } else {
@@ -86,7 +75,7 @@ impl Answers {
             stored = self.ledger.newest(&request.key).or(stored);
         }
         let facts = Facts {
-            caller: call_kind(request, prior),
+            kind: call_kind(request, prior),
             running: running.is_some(),
             stored: stored.as_ref().map(|stored| stored.ended_at),
             ..facts
@@ -96,9 +85,7 @@ impl Answers {
             (Verdict::Hit(freshness), _, Some(stored)) => Source::Ledger(stored, freshness),
             (Verdict::Ask { reason, keep }, ..) => {
                 let notice = self.check_budget(request, at)?;
-                let exchange = ExchangeId::new(Uuid::now_v7());
-                let ticket = inflight.begin(&self.inflight, exchange, coalesce_key);
-                Source::Upstream(ticket, Why { reason, keep, notice })
+                Source::Upstream(inflight.begin(&self.inflight, coalesce_key, reason, keep, notice))
             }
             (Verdict::Refuse(reason), ..) => return Err(Failure::NotCached(reason)),
             (Verdict::Join, None, _) | (Verdict::Hit(_), _, None) => {
@@ -116,7 +103,7 @@ impl Answers {
                     self.inflight.lock().mark_answered(request.key, chat);
                 }
             }
-            Source::Upstream(_, Why { reason: Reason::NoChatId, .. }) => {
+            Source::Upstream(Ticket { reason: Reason::NoChatId, .. }) => {
                 self.warn_of_missing_ids(at);
             }
             Source::Running(..) | Source::Upstream(..) => {}
@@ -135,9 +122,9 @@ impl Answers {
             return Err(Failure::NotCached(Reason::Nothing));
         }
         let notice = self.check_budget(request, at)?;
-        let exchange = ExchangeId::new(Uuid::now_v7());
-        let ticket = self.inflight.lock().begin(&self.inflight, exchange, None);
-        Ok(Source::Upstream(ticket, Why { reason: Reason::Nothing, keep: Keep::Answer, notice }))
+        let mut inflight = self.inflight.lock();
+        let (reason, keep) = (Reason::Nothing, Keep::Answer);
+        Ok(Source::Upstream(inflight.begin(&self.inflight, None, reason, keep, notice)))
     }
 
     /// Checks whether a budget allows the request; returns a notice if one is nearly spent.
@@ -177,7 +164,7 @@ impl Answers {
         prior: PriorAsk,
     ) -> PriorAsk {
         let Some(turn) = turn(request, caller) else { return prior };
-        prior.and_in_ledger(self.ledger.reader().asked(&turn).await.unwrap_or_else(|error| {
+        prior.with_ledger(self.ledger.reader().asked(&turn).await.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "cannot read the ledger; asking upstream");
             PriorAsk::OtherMessage
@@ -245,7 +232,7 @@ fn facts<'a>(
     Facts {
         at,
         directives: caller.directives,
-        caller: call_kind(request, prior),
+        kind: call_kind(request, prior),
         temporary: caller.temporary,
         forgotten_user: request.forgotten_user,
         reaches_out: request.upstream.reaches_out(),

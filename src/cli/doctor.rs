@@ -13,7 +13,7 @@ use crate::{
     domain::{exchange::UnixMillis, open_webui::HEADER_BOX},
     report::{counted, doctor::Examination},
     store::{self, Reader, checkup},
-    upstream::{self, Seen, Welcome},
+    upstream::{self, ProbeOutcome, ProbeResult},
 };
 
 /// With less room than this a ledger is soon full.
@@ -136,8 +136,8 @@ fn key(config: &Config, found: &mut Examination) {
 async fn upstream(config: &Config, online: bool, found: &mut Examination) {
     let base = &config.anthropic_base_url;
     let key = config.anthropic_key.as_ref().filter(|_| online);
-    let Seen { welcome, date } = match upstream::probe(base, key).await {
-        Ok(seen) => seen,
+    let ProbeResult { outcome, date } = match upstream::probe(base, key).await {
+        Ok(result) => result,
         Err(error) => {
             let why = format!("{:#}", anyhow::Error::from(error));
             let advice = "check the network, DNS, a proxy (HTTPS_PROXY) and ANTHROPIC_BASE_URL; what was recorded is \
@@ -145,23 +145,23 @@ async fn upstream(config: &Config, online: bool, found: &mut Examination) {
             return found.wrong("upstream", format!("{base}: {why}"), advice);
         }
     };
-    match (welcome, key) {
-        (Welcome::Accepted, Some(_)) => found.ok("upstream", format!("{base} takes the key")),
-        (Welcome::WrongKey, Some(_)) => found.wrong(
+    match (outcome, key) {
+        (ProbeOutcome::Accepted, Some(_)) => found.ok("upstream", format!("{base} takes the key")),
+        (ProbeOutcome::KeyRejected, Some(_)) => found.wrong(
             "upstream",
             format!("{base} does not take the key"),
             "make a new one at console.anthropic.com, and set ANTHROPIC_API_KEY",
         ),
-        (Welcome::Accepted | Welcome::WrongKey, None) => {
+        (ProbeOutcome::Accepted | ProbeOutcome::KeyRejected, None) => {
             let more = if online { "" } else { "; --online shows it the key, too" };
             found.ok("upstream", format!("{base} answers{more}"));
         }
-        (Welcome::Trouble(status), _) => found.note(
+        (ProbeOutcome::Unavailable(status), _) => found.note(
             "upstream",
             format!("{base} answers with status {status}"),
             "try again later; status.anthropic.com says more",
         ),
-        (Welcome::Stranger(status), _) => found.wrong(
+        (ProbeOutcome::NotAnthropic(status), _) => found.wrong(
             "upstream",
             format!("{base} answers with status {status}, as Anthropic would not"),
             "check ANTHROPIC_BASE_URL; a gateway of your own that lists no models is no harm",

@@ -28,25 +28,25 @@ use crate::{
 /// The arguments of `reprise explain`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The body of a POST /v1/chat/completions; - reads it from standard input
+    /// Body of a POST /v1/chat/completions; - reads it from standard input
     #[arg(value_name = "FILE", required_unless_present = "key")]
     request: Option<PathBuf>,
-    /// Instead, tell why an answer did not come from the ledger: its key, or the beginning of it, from `Cache-Status`
+    /// Instead, explain why an answer did not come from the ledger, by its key in `Cache-Status` or the beginning of it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["request", "open_webui", "task"])]
     key: Option<KeyPrefix>,
-    /// Take it for a call of Open WebUI: a chat, or a background task if it looks like one
+    /// Treat it as a call of Open WebUI: a chat, or a background task if its prompt is one's
     #[arg(long)]
     open_webui: bool,
-    /// Take it for a background task of Open WebUI, such as a title
+    /// Treat it as a background task of Open WebUI, such as a title
     #[arg(long, conflicts_with = "open_webui")]
     task: bool,
-    /// The user whom the headers of the connection would state: whose answers are repeated
+    /// User that the headers of the connection would state
     #[arg(long, value_name = "ID", conflicts_with = "key")]
     user: Option<String>,
-    /// The chat that they would state
+    /// Chat that the headers of the connection would state
     #[arg(long, value_name = "ID", conflicts_with = "key")]
     chat: Option<String>,
-    /// Print JSON instead of text, with long strings whole
+    /// Print JSON instead of text, with long strings in full
     #[arg(long)]
     json: bool,
 }
@@ -77,7 +77,7 @@ pub(super) fn run(
         aliases,
         task_model: task_model.as_deref(),
         policy: cache,
-        upstream: &upstream::bare(anthropic_base_url),
+        upstream: &upstream::api_root(anthropic_base_url),
     };
     let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
     let explained = Explanation::of(read(request)?, &caller, &context);

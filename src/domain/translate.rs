@@ -1,4 +1,4 @@
-//! The one place that sees both dialects.
+//! Translation between the dialects. Only this module and `prepare` see both.
 
 mod alias;
 mod caching;

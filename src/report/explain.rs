@@ -153,9 +153,9 @@ impl Media {
             Value::String(text) => return text.len(),
             Value::Null | Value::Bool(_) | Value::Number(_) => return 0,
         };
-        let says = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
-        match says("type") {
-            "base64" if says("media_type").starts_with("image/") => {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        match text("type") {
+            "base64" if text("media_type").starts_with("image/") => {
                 self.pictures += 1;
                 0
             }
@@ -207,7 +207,7 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "\n{:#}\n", shortened(upstream))?;
         if let Some(task) = task {
-            writeln!(f, "task    {task}, by the look of it")?;
+            writeln!(f, "task    {task}, recognised by its prompt")?;
         }
         if notes.is_empty() {
             writeln!(f, "notes   none: nothing is dropped or changed")?;

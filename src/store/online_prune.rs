@@ -48,9 +48,9 @@ impl Drop for SuspendGuard<'_> {
 
 impl Ledger {
     /// Lets go of what `limits` do not keep, while others write. It ends early when the ledger closes; what is left
-    /// stays for the next time. `None`: the ledger cannot be written, and nothing was done; or it is being pruned.
+    /// stays for the next time. `None`: the ledger cannot be written, and nothing was done.
     pub async fn prune(&self, limits: &Limits, now: UnixMillis) -> Result<Option<Pruned>, Error> {
-        let Ok(_one) = self.pruning.try_lock() else { return Ok(None) };
+        let Ok(_one) = self.pruning.try_lock() else { return Err(Error::PruneRunning) };
         let _disbelief = SuspendGuard::begin(self);
         let packing = {
             let mut packing = self.shared.packing.lock().unwrap_or_else(PoisonError::into_inner);
