@@ -11,7 +11,7 @@ use crate::{
     answer,
     config::{Config, Env, Error, Flags, GlobalFlags},
     domain::{exchange::UnixMillis, open_webui::HEADER_BOX},
-    report::{counted, doctor::Examination},
+    report::{counted, doctor::Diagnosis},
     store::{self, Reader, checkup},
     upstream::{self, ProbeOutcome, ProbeResult},
 };
@@ -54,8 +54,8 @@ pub(super) fn run(
     Ok(if found.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn examine(arguments: &Arguments, global: &GlobalFlags, env: Env<'_>) -> Examination {
-    let mut found = Examination::default();
+async fn examine(arguments: &Arguments, global: &GlobalFlags, env: Env<'_>) -> Diagnosis {
+    let mut found = Diagnosis::default();
     found.ok("version", env!("CARGO_PKG_VERSION"));
     let config = match Config::load(&Flags::default(), global, env) {
         Ok(config) => config,
@@ -79,7 +79,7 @@ async fn examine(arguments: &Arguments, global: &GlobalFlags, env: Env<'_>) -> E
     found
 }
 
-fn settings(config: &Config, global: &GlobalFlags, env: Env<'_>, found: &mut Examination) {
+fn settings(config: &Config, global: &GlobalFlags, env: Env<'_>, found: &mut Diagnosis) {
     let path = global.config.clone().or_else(|| env("REPRISE_CONFIG").map(Into::into));
     let exposed = path.as_deref().filter(|path| {
         let has_key = std::fs::read_to_string(path).is_ok_and(|text| {
@@ -109,7 +109,7 @@ fn settings(config: &Config, global: &GlobalFlags, env: Env<'_>, found: &mut Exa
 }
 
 /// The operator's key, without showing any of it.
-fn key(config: &Config, found: &mut Examination) {
+fn key(config: &Config, found: &mut Diagnosis) {
     let Some(key) = &config.anthropic_key else {
         return found.note(
             "key",
@@ -133,7 +133,7 @@ fn key(config: &Config, found: &mut Examination) {
     }
 }
 
-async fn upstream(config: &Config, online: bool, found: &mut Examination) {
+async fn upstream(config: &Config, online: bool, found: &mut Diagnosis) {
     let base = &config.anthropic_base_url;
     let key = config.anthropic_key.as_ref().filter(|_| online);
     let ProbeResult { outcome, date } = match upstream::probe(base, key).await {
@@ -184,7 +184,7 @@ async fn upstream(config: &Config, online: bool, found: &mut Examination) {
     }
 }
 
-async fn ledger(url: &str, found: &mut Examination) {
+async fn ledger(url: &str, found: &mut Diagnosis) {
     let files = match checkup::files(url) {
         Ok(Some(files)) => files,
         Ok(None) => {
@@ -228,7 +228,7 @@ async fn ledger(url: &str, found: &mut Examination) {
     room(&files.path, found);
 }
 
-async fn tables(url: &str, file: &str, found: &mut Examination) {
+async fn tables(url: &str, file: &str, found: &mut Diagnosis) {
     let reader = match Reader::open(url).await {
         Ok(reader) => reader,
         Err(error) => {
@@ -259,7 +259,7 @@ async fn tables(url: &str, file: &str, found: &mut Examination) {
 }
 
 /// Whether Open WebUI says who asks.
-fn open_webui(ids: checkup::Ids, found: &mut Examination) {
+fn open_webui(ids: checkup::Ids, found: &mut Diagnosis) {
     let checkup::Ids { calls, with_chat, with_message, with_user, tasks } = ids;
     let told = format!(
         "{} in {DAYS} days, {tasks} of them tasks; with a chat {with_chat}, with a message or task {with_message}, \
@@ -283,7 +283,7 @@ fn open_webui(ids: checkup::Ids, found: &mut Examination) {
     found.note("open webui", told, advice);
 }
 
-fn room(ledger: &Path, found: &mut Examination) {
+fn room(ledger: &Path, found: &mut Diagnosis) {
     let folder = ledger.ancestors().skip(1).find(|folder| folder.is_dir());
     let folder = folder.unwrap_or(Path::new("."));
     let Ok(disk) = rustix::fs::statvfs(folder) else { return };
@@ -299,7 +299,7 @@ fn room(ledger: &Path, found: &mut Examination) {
 }
 
 /// Whether the port is free, or ours.
-async fn port(address: std::net::SocketAddr, found: &mut Examination) {
+async fn port(address: std::net::SocketAddr, found: &mut Diagnosis) {
     #[derive(Deserialize)]
     struct Alive {
         name: String,

@@ -20,7 +20,7 @@ use crate::{
         openai,
         prepare::{self, Caller},
     },
-    report::{Explanation, Why},
+    report::{Explanation, KeyReport},
     store::Reader,
     upstream,
 };
@@ -114,7 +114,7 @@ fn why(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let why = runtime.block_on(async {
         let ledger = Reader::open(&url).await?;
-        anyhow::Ok(Why::of(&ledger, key).await?)
+        anyhow::Ok(KeyReport::of(&ledger, key).await?)
     })?;
     print::report(&why, json, out)?;
     Ok(ExitCode::SUCCESS)

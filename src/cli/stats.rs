@@ -13,7 +13,7 @@ use crate::{
     domain::exchange::UnixMillis,
     report::{
         Stats,
-        stats::{By, NoTime, Period, Repriced, TOP, When},
+        stats::{GroupBy, InvalidTime, Period, Repriced, TOP, TimeSpec},
     },
     store::{self, Reader},
 };
@@ -23,16 +23,16 @@ use crate::{
 pub(super) struct Arguments {
     /// From when on: 7d (that day's beginning), 12h, today, yesterday, 2026-10, 2026-10-01 or 2026-10-01T12:30
     #[arg(long, value_name = "WHEN")]
-    since: Option<When>,
+    since: Option<TimeSpec>,
     /// Until when, that day or month included
     #[arg(long, value_name = "WHEN")]
-    until: Option<When>,
+    until: Option<TimeSpec>,
     /// Where days begin, as Europe/Berlin [default: this machine's]
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     timezone: Option<TimeZone>,
     /// By what to tell calls apart; several with commas
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "model")]
-    by: Vec<By>,
+    by: Vec<GroupBy>,
     /// Reckon what was paid anew at today's prices
     #[arg(long)]
     reprice: bool,
@@ -58,7 +58,7 @@ struct Form {
     markdown: bool,
 }
 
-impl clap::ValueEnum for By {
+impl clap::ValueEnum for GroupBy {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
     }
@@ -78,7 +78,7 @@ pub(super) fn run(
     let zone = arguments.timezone.clone().unwrap_or_else(TimeZone::system);
     let now = Zoned::new(Timestamp::now(), zone);
     let period = Period::new(arguments.since.as_ref(), arguments.until.as_ref(), &now);
-    let period = period.map_err(|NoTime| NoTime).context("--since and --until")?;
+    let period = period.map_err(|InvalidTime| InvalidTime).context("--since and --until")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let ledger = Reader::open(&url).await?;

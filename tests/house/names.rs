@@ -46,7 +46,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("src/config/layers.rs", "Known"),
     ("src/domain/anthropic/summary.rs", "Said"),
     ("src/domain/cassette.rs", "Said"),
-    ("src/report/sessions/turn.rs", "Said"),
     ("src/server/dialect.rs", "Dialect"),
 ];
 

@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, LineStyle, Table, Table
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{By, Money, Period, group::Groups, of};
+use super::{GroupBy, Money, Period, group::Groups, of};
 use crate::{
     domain::{
         catalog::Catalog,
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub struct Repriced {
     #[serde(skip)]
-    by: Vec<By>,
+    by: Vec<GroupBy>,
     /// When the calls came in, in words; `None`: at any time.
     pub period: Option<String>,
     /// At whose prices they are reckoned anew.
@@ -114,7 +114,7 @@ impl Repriced {
         ledger: &Reader,
         catalog: &Catalog,
         period: &Period,
-        by: &[By],
+        by: &[GroupBy],
         today: Date,
     ) -> Result<Self, store::Error> {
         let mut groups = Groups::<Sums>::new(by, period.zone.clone());
