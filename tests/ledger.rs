@@ -22,7 +22,7 @@ use reprise::{
     },
     report::{
         Stats,
-        stats::{GroupBy, Group, Money, Period},
+        stats::{Group, GroupBy, Money, Period},
     },
     store::{
         CallRecord, Durability, Durable, Error, Ledger, Opening, Options, Reader, Sealing, Turn,

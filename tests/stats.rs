@@ -70,7 +70,11 @@ struct Known {
 }
 
 /// Reckoned from the events, one by one.
-fn by_hand(events: &[Event], period: &Period, by: &[GroupBy]) -> BTreeMap<Vec<Option<String>>, Known> {
+fn by_hand(
+    events: &[Event],
+    period: &Period,
+    by: &[GroupBy],
+) -> BTreeMap<Vec<Option<String>>, Known> {
     let mut groups: BTreeMap<Vec<Option<String>>, Known> = BTreeMap::new();
     for event in events.iter().filter(|event| period.span.contains(&event.at)) {
         let at = Timestamp::from_millisecond(event.at.0).unwrap();

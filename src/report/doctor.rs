@@ -70,7 +70,13 @@ impl Diagnosis {
         self.checks.iter().all(|finding| finding.state != CheckStatus::Wrong)
     }
 
-    fn add(&mut self, what: &'static str, state: CheckStatus, found: String, advice: Option<String>) {
+    fn add(
+        &mut self,
+        what: &'static str,
+        state: CheckStatus,
+        found: String,
+        advice: Option<String>,
+    ) {
         self.checks.push(Check { what, state, found, advice });
     }
 }

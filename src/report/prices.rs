@@ -59,7 +59,9 @@ impl PriceList {
                 PriceRow { price, until, imported }
             }));
         }
-        prices.retain(|line| which == PriceFilter::All || line.until.is_none_or(|until| until > today));
+        prices.retain(|line| {
+            which == PriceFilter::All || line.until.is_none_or(|until| until > today)
+        });
         Self {
             prices_as_of: catalog.priced_on(today).to_string(),
             web_search: catalog.search_price().dollars_per_million() / 1e6,

@@ -133,7 +133,10 @@ pub(super) async fn question(
 }
 
 /// The content of the answer to a call, earlier parts of the same answer included.
-pub(super) async fn answer(ledger: &Reader, call: &CallLine) -> Result<Option<AnswerContent>, store::Error> {
+pub(super) async fn answer(
+    ledger: &Reader,
+    call: &CallLine,
+) -> Result<Option<AnswerContent>, store::Error> {
     let mut parts = Vec::new();
     let mut next = call.exchange;
     while let Some(id) = next.filter(|_| parts.len() < store::MOST_PARTS) {

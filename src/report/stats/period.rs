@@ -113,7 +113,11 @@ pub struct Period {
 
 impl Period {
     /// Builds a period; an argument that is missing sets no limit. `now` is the reference of relative times.
-    pub fn new(since: Option<&TimeSpec>, until: Option<&TimeSpec>, now: &Zoned) -> Result<Self, InvalidTime> {
+    pub fn new(
+        since: Option<&TimeSpec>,
+        until: Option<&TimeSpec>,
+        now: &Zoned,
+    ) -> Result<Self, InvalidTime> {
         let range = |when: &TimeSpec| when.range(now).map_err(|_| InvalidTime);
         let since = since.map(range).transpose()?.map(|range| range.start);
         let until = until.map(range).transpose()?.map(|range| range.end);
