@@ -49,7 +49,7 @@ use crate::{
     domain::{
         alias::Aliases,
         anthropic::ApiHeaders,
-        budget::{Notice, Spending},
+        budget::{BudgetNotice, Spending},
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
         exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
@@ -112,7 +112,7 @@ pub struct Answer {
     /// Key of the request.
     pub key: CacheKey,
     /// A budget that is nearly spent.
-    pub budget: Option<Notice>,
+    pub budget: Option<BudgetNotice>,
     /// A status line to show before the answer.
     pub status_line: Option<String>,
     /// The kind of stream that the client wants; `None` if it wants none.

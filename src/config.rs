@@ -31,7 +31,7 @@ pub use self::{
 use crate::domain::{
     alias::{self, Aliases},
     budget::Budgets,
-    cache::{Policy, Vouched},
+    cache::{IdentityProof, Policy},
     cassette::{Rule, is_secret_name},
 };
 
@@ -96,7 +96,7 @@ pub struct Offline {
     /// The cache policy.
     pub cache: Policy,
     /// Whether a user who is not signed is vouched for.
-    pub vouched: Vouched,
+    pub vouched: IdentityProof,
     /// What background calls are asked of; `None`: what each asks for.
     pub task_model: Option<String>,
     /// What the operator named.
@@ -326,8 +326,8 @@ impl Config {
             anthropic_base_url: layers.base_url()?,
             cache: cache::policy(&layers)?,
             vouched: match layers.secret("user_jwt_secret")? {
-                None => Vouched::Yes,
-                Some(_) => Vouched::No,
+                None => IdentityProof::Verified,
+                Some(_) => IdentityProof::Unverified,
             },
             task_model: layers.name("task_model")?,
             aliases: layers.aliases,

@@ -79,6 +79,33 @@
 //! fails is passed on truthfully (but for what leaving out a refused parameter mends, which a note says), before the
 //! first byte as HTTP, after it as an error in the stream, to all who read along. A stream without `message_stop` is an
 //! error, never a silent end. No key is ever written, logged or echoed.
+//!
+//! # Words
+//!
+//! Terms that have a meaning of their own here; all others are those of HTTP, OpenAI and Anthropic.
+//!
+//! - *alias*: a model with settings of the operator's, which clients choose like a model ([`domain::alias`]).
+//! - *bill, cost*: the money of an exchange: exact, a lower bound (`≥`), or unpriced ([`domain::exchange::Cost`]).
+//! - *call*: one request of a client and the way it was answered; it points at an exchange.
+//! - *caller*: the sender of a call as far as it is known: client key, user, chat, message, task.
+//! - *cassette*: the content of a fixture file in memory ([`domain::cassette`]).
+//! - *catalog*: the parameters and dated prices of each Claude model ([`domain::catalog`]).
+//! - *collapsed*: said of a call that joined a running exchange instead of starting one.
+//! - *cut*: said of a stream that ended without `message_stop`.
+//! - *exchange*: one request that went upstream, retries included, with its recording.
+//! - *fixture*: an exchange in a file, which a replay answers from ([`fixture`]).
+//! - *in flight*: said of exchanges that run, and that other calls may join.
+//! - *key*: the hash of everything in a request that can change its answer ([`domain::cache::CacheKey`]).
+//! - *ledger*: the database with all exchanges and calls ([`store`]).
+//! - *note*: a record of something that translation dropped or changed.
+//! - *originals*: earlier answers as Claude gave them, which replace their lossy copies in a history.
+//! - *playback*: the translation of a recording into the response that a client wants.
+//! - *pump*: the task that copies an upstream response into a recording and seals the exchange.
+//! - *recording*: the bytes of an upstream response with the end and the time of each event ([`domain::recording`]).
+//! - *scope*: the callers among whom an answer is shared ([`domain::cache::Scope`]).
+//! - *seal*: to commit an exchange and its call at their end, before the client gets the last bytes.
+//! - *session*: the exchanges of one chat.
+//! - *task*: a background call of Open WebUI, such as a title or tags.
 
 pub mod answer;
 pub mod cli;

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     answer::Answers,
     config::{self, Config, Flags, GlobalFlags, ReplayFlags},
-    domain::cassette::{Scrubber, Status},
+    domain::cassette::{PlayerStatus, Scrubber},
     server::{Server, StartError},
 };
 
@@ -71,7 +71,7 @@ impl Replay {
     }
 
     /// The fixtures that were played, and the number of misses.
-    pub fn status(&self) -> Option<Status> {
+    pub fn status(&self) -> Option<PlayerStatus> {
         self.answers.upstream().replay().map(crate::upstream::Replay::status)
     }
 

@@ -111,7 +111,7 @@ impl Head {
         let others = self.limits.iter().chain(&self.retry).filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         });
-        id.chain(others).filter(|(name, _)| cassette::keeps_header(name)).collect()
+        id.chain(others).filter(|(name, _)| cassette::is_recorded_header(name)).collect()
     }
 }
 
@@ -229,7 +229,7 @@ impl Model {
     }
 }
 
-impl From<&Model> for catalog::Live {
+impl From<&Model> for catalog::LiveModel {
     fn from(model: &Model) -> Self {
         Self {
             id: model.id.clone(),

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use reprise::domain::{
     cache::{
-        CallKind, Directives, Facts, Freshness, Keep, Policy, PriorAsk, Reason, Reuse, Sharing,
-        Verdict, decide, depends_on_ledger,
+        CacheDirectives, CallKind, Facts, Freshness, Keep, Policy, PriorAsk, Reason, Reuse,
+        Sharing, Verdict, decide, depends_on_ledger,
     },
     exchange::UnixMillis,
 };
@@ -51,7 +51,7 @@ fn policy() -> Policy {
 fn facts(kind: CallKind<'_>) -> Facts<'_> {
     Facts {
         at: NOW,
-        directives: Directives::default(),
+        directives: CacheDirectives::default(),
         kind,
         temporary: false,
         forgotten_user: false,
@@ -62,7 +62,7 @@ fn facts(kind: CallKind<'_>) -> Facts<'_> {
 }
 
 fn says(control: &str, facts: Facts<'static>) -> Facts<'static> {
-    Facts { directives: Directives::parse(control), ..facts }
+    Facts { directives: CacheDirectives::parse(control), ..facts }
 }
 
 fn stored(caller: CallKind<'static>) -> Facts<'static> {
@@ -305,7 +305,7 @@ fn all() -> impl Iterator<Item = Facts<'static>> {
                     both().into_iter().flat_map(move |running| {
                         [None, STORED].into_iter().map(move |stored| Facts {
                             at: NOW,
-                            directives: Directives::parse(control),
+                            directives: CacheDirectives::parse(control),
                             kind: caller,
                             temporary,
                             forgotten_user: false,

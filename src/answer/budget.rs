@@ -4,7 +4,7 @@
 use parking_lot::Mutex;
 
 use crate::domain::{
-    budget::{Notice, Priced, Refusal, Spending},
+    budget::{BudgetNotice, Priced, Refusal, Spending},
     exchange::{Cost, UnixMillis},
 };
 
@@ -24,16 +24,16 @@ impl BudgetTracker {
         user: Option<&str>,
         model: &str,
         priced: impl FnOnce() -> Priced,
-    ) -> Result<Option<Notice>, Refusal> {
+    ) -> Result<Option<BudgetNotice>, Refusal> {
         let mut spending = self.0.lock();
         if spending.since().is_none() {
             return Ok(None);
         }
-        spending.admit(at, user, model, priced())
+        spending.check(at, user, model, priced())
     }
 
     /// Records the cost of an exchange whose call came in `at` this time.
     pub(super) fn record(&self, at: UnixMillis, user: Option<&str>, cost: Cost) {
-        self.0.lock().pay(at, user, cost.into());
+        self.0.lock().record(at, user, cost.into());
     }
 }

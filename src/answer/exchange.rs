@@ -90,7 +90,7 @@ impl Exchange {
     pub(super) fn continuation(&self, recording: &Recording) -> Option<Self> {
         let mut request = anthropic::Request::clone(self.request.as_deref()?);
         let blocks = anthropic::fold(recording).ok()?.content;
-        let mut content = translate::said(&blocks);
+        let mut content = translate::content_blocks(&blocks);
         if content.is_empty() {
             return None;
         }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::live::{self, Reader, Subscription, Writer};
 use crate::domain::{
-    budget::Notice,
+    budget::BudgetNotice,
     cache::{CacheKey, Keep, PriorAsk, Reason},
     exchange::{Api, ExchangeId},
 };
@@ -69,7 +69,7 @@ pub(super) struct Ticket {
     /// The part of the exchange to keep.
     pub keep: Keep,
     /// A budget that is nearly spent.
-    pub notice: Option<Notice>,
+    pub notice: Option<BudgetNotice>,
     pub writer: Writer,
     /// Reader of the call that asks.
     pub reader: Reader,
@@ -168,7 +168,7 @@ impl State {
         coalesce_key: Option<CoalesceKey>,
         reason: Reason,
         keep: Keep,
-        notice: Option<Notice>,
+        notice: Option<BudgetNotice>,
     ) -> Ticket {
         let exchange = ExchangeId::new(Uuid::now_v7());
         let (writer, reader) = live::start();

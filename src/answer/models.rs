@@ -145,7 +145,7 @@ impl Models {
 
     /// Adds the models of a list to the catalog, so that new ones can be served.
     fn update_catalog(&self, models: &[Model]) {
-        let live: Vec<catalog::Live> = models.iter().map(catalog::Live::from).collect();
+        let live: Vec<catalog::LiveModel> = models.iter().map(catalog::LiveModel::from).collect();
         let catalog = Arc::new(self.answers.catalog().with_live(&live));
         *self.answers.catalog.write() = catalog;
     }

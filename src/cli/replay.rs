@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Console, fixtures::counted, secrets::scrubber, serve};
 use crate::{
     config::{Config, Env, Flags, GlobalFlags, ReplayFlags},
-    domain::cassette::Status,
+    domain::cassette::PlayerStatus,
     server::Server,
 };
 
@@ -84,13 +84,13 @@ impl fmt::Display for Welcome {
 
 /// How a replay went.
 struct Summary {
-    status: Status,
+    status: PlayerStatus,
     missed: Vec<String>,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status: Status { fixtures, misses, .. }, missed } = self;
+        let Self { status: PlayerStatus { fixtures, misses, .. }, missed } = self;
         let given = fixtures.iter().filter(|line| line.given > 0).count();
         let vain = counted(usize::try_from(*misses).unwrap_or(usize::MAX), "request");
         writeln!(

@@ -6,7 +6,7 @@ use super::{
     Error,
     layers::{Layers, size},
 };
-use crate::domain::budget::{Budgets, Per};
+use crate::domain::budget::{Budgets, Period};
 
 /// The longest month, and the hour that a change of clocks may add.
 const MONTH: Duration = Duration::from_hours(31 * 24 + 1);
@@ -26,7 +26,7 @@ pub struct Keep {
 /// What a budget counts must be there when it is counted.
 pub(super) fn keep(layers: &Layers, budgets: &Budgets) -> Result<Keep, Error> {
     let totals = layers.time("keep_totals")?;
-    let lasts = |budget: &Per| if *budget == Per::Month { MONTH } else { DAY };
+    let lasts = |budget: &Period| if *budget == Period::Month { MONTH } else { DAY };
     let longest = budgets.list.iter().map(|budget| lasts(&budget.per)).max().unwrap_or_default();
     let is_short = totals.is_some_and(|totals| totals < longest);
     if is_short {

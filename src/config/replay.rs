@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Error, layers::Layers};
-use crate::domain::cassette::AtTheEnd;
+use crate::domain::cassette::WhenExhausted;
 
 /// A pause in a recording is not played longer, unless the operator says otherwise.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub struct Replay {
     /// No pause between two events is longer.
     pub longest_gap: Duration,
     /// What happens when all answers to a request have been given.
-    pub at_the_end: AtTheEnd,
+    pub at_the_end: WhenExhausted,
     /// Whether fixtures that nobody asked for, and requests that found none, are a failure.
     pub strict: bool,
 }
@@ -47,7 +47,8 @@ pub(super) fn replay(layers: &Layers) -> Result<Replay, Error> {
     let speed = layers.read_as("speed", "0, 1, or how much faster than recorded", |speed| {
         speed.parse().ok().filter(|speed: &f64| speed.is_finite() && *speed >= 0.0)
     })?;
-    let at_the_end = layers.read_as("at_the_end", "`last`, `error` or `cycle`", AtTheEnd::of)?;
+    let at_the_end =
+        layers.read_as("at_the_end", "`last`, `error` or `cycle`", |word| word.parse().ok())?;
     let fixtures = layers.text("fixtures").map_or(FOLDER, |setting| &setting.value);
     Ok(Replay {
         fixtures: fixtures.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect(),

@@ -1,8 +1,8 @@
 //! Requests as hash chains: a frame (all but the messages) and a chain of nodes (the messages).
 //!
-//! A chat of N turns shares all but its newest nodes with the turn before, so it takes O(N) space in the ledger,
-//! and the tree of a session (edits, regenerations) is there to read in `parent`. A node's hash covers its
-//! ancestors: the presence of a node implies theirs.
+//! A chat of N turns shares all but its newest nodes with the previous turn, so it takes O(N) space in the ledger, and
+//! `parent` gives the tree of a session (edits, regenerations). A node's hash covers its ancestors: the presence of a
+//! node implies theirs.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl Hash {
         Self(hasher.finalize().into())
     }
 
-    /// A hash read back from the ledger.
+    /// A hash from its bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -60,7 +60,7 @@ pub struct Node {
     pub body: Vec<u8>,
 }
 
-/// A request in two parts that repeat apart from each other.
+/// A request in two parts that are stored independently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     /// Everything but the messages: model, system, tools, parameters.
@@ -87,7 +87,7 @@ impl Chain {
         self.nodes.last().map(|node| node.hash)
     }
 
-    /// How much memory the texts take.
+    /// Size of all texts in bytes.
     pub fn bytes(&self) -> usize {
         self.frame.body.len() + self.nodes.iter().map(|node| node.body.len()).sum::<usize>()
     }
@@ -101,7 +101,7 @@ pub const LONG_STRING: usize = 4096;
 pub struct Cut<'a> {
     /// The text without the insides of its long strings (their quotes stay).
     pub rest: Vec<u8>,
-    /// What was taken out: where in `rest` it belongs, and the string as it was escaped.
+    /// The strings, as they were escaped, with their offsets in `rest`.
     pub pieces: Vec<(usize, &'a [u8])>,
 }
 

@@ -46,12 +46,12 @@ impl JsonString {
         &self.0
     }
 
-    /// Whether there is nothing but white space in it.
+    /// True for an empty string and for white space alone.
     pub fn is_blank(&self) -> bool {
         self.0.is_empty() || self.decode().is_some_and(|text| text.trim().is_empty())
     }
 
-    /// Whether the string is empty.
+    /// True for an empty string.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -81,12 +81,12 @@ impl Serialize for JsonString {
 pub struct Raw(Box<RawValue>);
 
 impl Raw {
-    /// Keeps a value.
+    /// Copies a value.
     pub fn new(value: &RawValue) -> Self {
         Self(value.to_owned())
     }
 
-    /// Writes a value.
+    /// Serializes a value.
     ///
     /// # Panics
     ///
@@ -95,12 +95,12 @@ impl Raw {
         Self(serde_json::value::to_raw_value(value).expect("our own types are JSON"))
     }
 
-    /// Checks and keeps a text.
+    /// Parses a text.
     pub fn parse(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str::<&RawValue>(text).map(Self::new)
     }
 
-    /// Keeps a text, exactly as it is, if it is an object that can be read.
+    /// Keeps a text exactly as it is, if it is an object that can be read.
     pub fn object(text: &str) -> Option<Self> {
         serde_json::from_str::<serde_json::Map<String, Value>>(text).ok()?;
         Self::parse(text).ok()
@@ -111,7 +111,7 @@ impl Raw {
         self.0.get()
     }
 
-    /// The value as it is read.
+    /// The raw value.
     pub fn value(&self) -> &RawValue {
         &self.0
     }
@@ -152,7 +152,7 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// Takes a field out, however often it stands there, and gives the one that counts.
+    /// Removes a field with all its duplicates, and returns the last one, which counts.
     pub fn remove(&mut self, name: &str) -> Option<Raw> {
         let (_, value) = self.0.extract_if(.., |(field, _)| field == name).last()?;
         Some(Raw(value.into_owned()))
@@ -161,9 +161,9 @@ impl<'a> Object<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<'a>(PhantomData<&'a ()>);
+        struct ObjectVisitor<'a>(PhantomData<&'a ()>);
 
-        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+        impl<'de: 'a, 'a> Visitor<'de> for ObjectVisitor<'a> {
             type Value = Object<'a>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,7 +182,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
             }
         }
 
-        deserializer.deserialize_map(Fields(PhantomData))
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }
 

@@ -10,11 +10,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::{exchange::Micros, sse, varint};
 
-/// What one read of the network completed: whole events that came at the same moment.
+/// Whole events that one read of the network completed.
 #[derive(Debug, Clone)]
 pub struct Segment {
     bytes: Bytes,
-    /// Where each event ends, counted from the start of this segment.
+    /// Offset of the end of each event in this segment.
     ends: Vec<usize>,
     /// Since the request was sent.
     at: Micros,
@@ -37,7 +37,7 @@ impl Segment {
         &self.bytes
     }
 
-    /// Parts the first `count` events from the others. A side without events is `None`.
+    /// Splits off the first `count` events. A side without events is `None`.
     pub fn split(self, count: usize) -> (Option<Self>, Option<Self>) {
         if count == 0 {
             return (None, Some(self));
@@ -60,12 +60,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Takes bytes in; nothing is cut yet, so that all that one read brought becomes one segment.
+    /// Appends bytes. [`Self::cut`] is separate, so that one read becomes one segment.
     pub fn push(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
     }
 
-    /// The whole events that have come since the last cut.
+    /// The whole events since the last cut.
     pub fn cut(&mut self, at: Micros) -> Option<Segment> {
         // A blank line may straddle what was scanned, so the last three bytes are looked at again.
         let from = self.scanned.saturating_sub(3);
@@ -84,7 +84,7 @@ impl Recorder {
     }
 }
 
-/// A whole recording, or the beginning of one.
+/// A recording, complete or still growing.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
     segments: Vec<Arc<Segment>>,
@@ -92,7 +92,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Appends what came next.
+    /// Appends a segment.
     pub fn append(&mut self, segment: Arc<Segment>) {
         self.len += segment.bytes.len();
         self.segments.push(segment);
@@ -108,12 +108,12 @@ impl Recording {
         self.segments.iter().flat_map(|segment| segment.events())
     }
 
-    /// How many bytes were recorded.
+    /// Number of recorded bytes.
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing was recorded.
+    /// True if nothing was recorded.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -173,7 +173,7 @@ impl Recording {
     }
 }
 
-/// The bytes are no recording: the ledger was damaged, or written by something else.
+/// Bytes that are not a recording: the ledger was damaged, or written by another program.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored recording is damaged")]
 pub struct DecodeError;

@@ -1,8 +1,8 @@
-//! Translation between the dialects. Only this module and `prepare` see both.
+//! Translation between the two dialects. Only this module and `prepare` know both.
 
 mod alias;
+mod annotations;
 mod caching;
-mod cited;
 mod completion;
 mod context;
 mod error;
@@ -21,7 +21,6 @@ mod request;
 mod schema;
 mod search;
 mod stream;
-mod strict;
 mod thinking;
 mod tools;
 mod usage;
@@ -33,7 +32,7 @@ pub use error::error;
 pub use form::Form;
 pub use headers::headers_of;
 pub use heal::{Healed, Remedy, heal};
-pub use history::{refs, said};
+pub use history::{content_blocks, refs};
 pub use note::{Error, MediaFault, Note};
 pub use request::{Translated, request};
 pub use stream::{Chunks, WithUsage};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{columns::columns, numbers::percent};
 use crate::{
     domain::{
-        budget::{Budgets, Per, Spending, Spent, Standing, Whose},
+        budget::{BudgetOwner, BudgetStatus, Budgets, Period, Spending, Spent},
         catalog::Catalog,
         exchange::{NanoDollars, UnixMillis},
     },
@@ -27,7 +27,7 @@ pub async fn spending(
         ledger
             .calls(span, catalog, |at, key, totals| {
                 // A call dated in the future by a wrong clock counts as of now.
-                spending.pay(at.min(now), key.user.as_deref(), Spent::from(totals));
+                spending.record(at.min(now), key.user.as_deref(), Spent::from(totals));
             })
             .await?;
     }
@@ -49,7 +49,7 @@ pub struct BudgetRow {
     /// The user; `None`: everyone, or callers without a user.
     pub user: Option<String>,
     /// The period.
-    pub per: Per,
+    pub per: Period,
     /// The limit in US dollars.
     pub limit: f64,
     /// The known spending in US dollars.
@@ -75,25 +75,25 @@ pub struct BudgetRow {
 impl BudgetList {
     /// Builds the list from `spending`.
     pub fn of(spending: &Spending) -> Self {
-        Self { budgets: spending.standings().map(|standing| line(&standing, spending)).collect() }
+        Self { budgets: spending.statuses().map(|status| line(&status, spending)).collect() }
     }
 }
 
-fn line(standing: &Standing<'_>, spending: &Spending) -> BudgetRow {
-    let Standing { budget, user, spent, span } = standing;
+fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
+    let BudgetStatus { budget, user, spent, span } = status;
     let over = NanoDollars((spent.amount.0 - budget.limit.0).max(0));
     let state = match spent.amount {
         amount if amount >= budget.limit => "spent",
         amount if amount >= budget.warn_from => "warn",
         _ => "fine",
     };
-    let whose = match budget.whose {
-        Whose::Everyone => "everyone",
-        Whose::User(_) => "user",
-        Whose::EachUser => "each_user",
+    let whose = match budget.owner {
+        BudgetOwner::Everyone => "everyone",
+        BudgetOwner::User(_) => "user",
+        BudgetOwner::EachUser => "each_user",
     };
-    let name = match (&budget.whose, user) {
-        (Whose::Everyone, _) => "everyone".to_owned(),
+    let name = match (&budget.owner, user) {
+        (BudgetOwner::Everyone, _) => "everyone".to_owned(),
         (_, Some(user)) => (*user).to_owned(),
         (_, None) => "–".to_owned(),
     };
@@ -103,7 +103,7 @@ fn line(standing: &Standing<'_>, spending: &Spending) -> BudgetRow {
         "spent" if over.0 > 0 => format!("spent, {over:#} over"),
         state => state.to_owned(),
     };
-    let part = percent((standing.part() * 100.0).floor() / 100.0);
+    let part = percent((status.fraction() * 100.0).floor() / 100.0);
     BudgetRow {
         whose,
         user: user.map(str::to_owned),
@@ -122,7 +122,7 @@ fn line(standing: &Standing<'_>, spending: &Spending) -> BudgetRow {
             format!("{bound}{:#}{more}", spent.amount),
             part,
             told,
-            spending.moment(span.end),
+            spending.format_time(span.end),
         ],
         has_no_bound: spent.unpriced > 0,
     }

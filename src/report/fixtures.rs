@@ -41,7 +41,7 @@ impl FixtureList {
             let cassette = fixture.cassette.as_ref();
             let client = cassette.and_then(|cassette| cassette.client.as_ref());
             let task = client.and_then(|client| client.task.clone());
-            let asked = task.or_else(|| cassette?.question()).unwrap_or_default();
+            let asked = task.or_else(|| cassette?.last_user_text()).unwrap_or_default();
             FixtureRow {
                 file: fixture.path.display().to_string(),
                 model: cassette.map(Cassette::model).unwrap_or_default(),

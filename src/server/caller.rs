@@ -20,7 +20,7 @@ use crate::{
     answer::Access,
     config::IdHeaders,
     domain::{
-        cache::{Directives, Vouched, bounded},
+        cache::{CacheDirectives, IdentityProof, bounded},
         exchange::Api,
         prepare::Caller,
     },
@@ -126,7 +126,7 @@ impl CallerReader {
     }
 
     /// The user, and whether the name is vouched for: by a signature, where the operator requires signatures.
-    fn user(&self, headers: &HeaderMap) -> Result<(Option<String>, Vouched), Rejection> {
+    fn user(&self, headers: &HeaderMap) -> Result<(Option<String>, IdentityProof), Rejection> {
         #[derive(Deserialize)]
         struct Claims {
             sub: String,
@@ -143,13 +143,15 @@ impl CallerReader {
                      REPRISE_USER_JWT_SECRET"
                 );
             }
-            return Ok((stated, Vouched::Yes));
+            return Ok((stated, IdentityProof::Verified));
         };
-        let Some(token) = headers.get(USER_JWT) else { return Ok((stated, Vouched::No)) };
+        let Some(token) = headers.get(USER_JWT) else {
+            return Ok((stated, IdentityProof::Unverified));
+        };
         let claims = jsonwebtoken::decode::<Claims>(token.as_bytes(), secret, validation);
         let user = claims.map_err(|_| Rejection::UserNotSigned)?.claims.sub;
         let user = Some(user).filter(|user| !user.trim().is_empty());
-        Ok((Some(bounded(&user.ok_or(Rejection::UserNotSigned)?)), Vouched::Yes))
+        Ok((Some(bounded(&user.ok_or(Rejection::UserNotSigned)?)), IdentityProof::Verified))
     }
 
     /// Finds a header that only Open WebUI sends, or an id of a chat. The id of a user may come from any client.
@@ -195,8 +197,8 @@ fn text(value: &HeaderValue) -> String {
     text.trim().to_owned()
 }
 
-fn directives(headers: &HeaderMap) -> Directives {
+fn directives(headers: &HeaderMap) -> CacheDirectives {
     let values =
         headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    Directives::parse(&values.collect::<Vec<_>>().join(","))
+    CacheDirectives::parse(&values.collect::<Vec<_>>().join(","))
 }

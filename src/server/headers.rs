@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::{
     answer::Answer,
     domain::{
-        budget::Notice,
+        budget::BudgetNotice,
         cache::{Freshness, Keep, Reason, Verdict},
         exchange::{AnsweredBy, Api},
     },
@@ -42,7 +42,7 @@ pub(super) fn of_answer(api: Api, answer: &Answer) -> HeaderMap {
     };
     insert(CACHE_STATUS, format!("reprise; {status}; key=\"{key}\""));
     insert(EXCHANGE, exchange.to_string());
-    if let Some(Notice { limit, per, spent, .. }) = budget {
+    if let Some(BudgetNotice { limit, per, spent, .. }) = budget {
         let (spent, limit) = (spent.amount.dollars(), limit.dollars());
         insert(BUDGET, format!("spent={spent}; limit={limit}; per={per}"));
     }

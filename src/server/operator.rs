@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{App, auth::OperatorAuth, body::LimitedBody, caller::SCENARIO, error::Rejection};
 use crate::{
     answer,
-    domain::cassette::Status,
+    domain::cassette::PlayerStatus,
     store::{
         self, Clearing,
         prune::{Limits, Pruned},
@@ -69,7 +69,7 @@ pub(super) async fn replay(
     State(app): State<Arc<App>>,
     _: OperatorAuth,
     uri: Uri,
-) -> Result<Json<Status>, Rejection> {
+) -> Result<Json<PlayerStatus>, Rejection> {
     Ok(Json(running_replay(&app, &uri)?.status()))
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn reset_replay(
     _: OperatorAuth,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Json<Status>, Rejection> {
+) -> Result<Json<PlayerStatus>, Rejection> {
     let replay = running_replay(&app, &uri)?;
     let scenario = headers.get(SCENARIO).and_then(|name| name.to_str().ok());
     replay.reset(scenario.filter(|name| !name.is_empty()));

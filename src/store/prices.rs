@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     exchange::OwnerId,
-    price::{Dated, LongPrompt, PicoDollars, Price, Prices},
+    price::{DatedPrice, LongPrompt, PicoDollars, Price, Prices},
 };
 
 /// How long an import waits for whoever writes.
@@ -36,7 +36,7 @@ impl Reader {
                     dated.long_prompt = Some(LongPrompt { above, prices: own });
                 }
                 _ => {
-                    let dated = Dated { since, prices: own, long_prompt: None };
+                    let dated = DatedPrice { since, prices: own, long_prompt: None };
                     prices.push(Price { model, dated });
                 }
             }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     domain::{
         anthropic::{ApiHeaders, Version},
-        cassette::{self, Cassette, Client, RecordedRequest, Response},
+        cassette::{self, Cassette, RecordedCall, RecordedRequest, Response},
         chain::Hash,
         exchange::{Api, ExchangeId, Outcome, UnixMillis},
         translate,
@@ -80,8 +80,8 @@ async fn cassette_of(
     let upstream = request(call.door, exchange.headers.as_ref(), upstream);
     let client = match body(ledger, call.asked).await? {
         // Only the first part of an answer was asked for by the client.
-        Some(body) if at == 0 => Some(Client {
-            door: call.door,
+        Some(body) if at == 0 => Some(RecordedCall {
+            api: call.door,
             program: call.client.clone(),
             task: call.task.clone(),
             body,
@@ -92,7 +92,7 @@ async fn cassette_of(
         recorded: Some(day(exchange.ended_at)),
         client,
         upstream: Some(upstream),
-        at_the_end: None,
+        when_exhausted: None,
         response,
     }))
 }

@@ -10,7 +10,7 @@ use uuid::Builder;
 use crate::{
     domain::{
         anthropic::StreamSummary,
-        cache::{KeyHolder, Vouched},
+        cache::{IdentityProof, KeyHolder},
         cassette::Cassette,
         chain::Hash,
         exchange::{AnsweredBy, CallId, Cost, ExchangeId, NanoDollars, Outcome, UnixMillis},
@@ -27,7 +27,7 @@ pub struct Importer<'a> {
     /// The holder of the client key whose repeats are answered.
     pub holder: &'a KeyHolder,
     /// The trust in a user whom a request names.
-    pub vouched: Vouched,
+    pub vouched: IdentityProof,
     /// The settings that requests are prepared with.
     pub context: Context<'a>,
     /// The earlier answers that requests may name.
@@ -77,7 +77,7 @@ impl Importer<'_> {
             client: client.program.clone(),
             client_chain,
             exchange: Some(exchange),
-            ..CallRecord::new(call, at, AnsweredBy::Replay, client.door, key, model.clone())
+            ..CallRecord::new(call, at, AnsweredBy::Replay, client.api, key, model.clone())
         };
         let opening = Opening {
             exchange,

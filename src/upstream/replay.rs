@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Body, Error, Head, Model, Request, Response, SendError, error::error_body};
 use crate::domain::{
-    cassette::{Event, Match, Miss, Player, RecordedRequest, Said, Status},
+    cassette::{Event, Match, Miss, Player, PlayerStatus, RecordedRequest, ResponseBody},
     recording::Recorder,
     translate::Originals,
 };
@@ -57,7 +57,8 @@ pub(super) struct ReplayBody {
 impl Replay {
     /// Plays the fixtures of `player`. A silence longer than `idle` is a timeout, as live.
     pub fn new(player: Player, folder: String, pace: Pace, idle: Duration) -> Self {
-        let originals = player.entries().flat_map(|entry| entry.cassette.originals()).collect();
+        let originals =
+            player.fixtures().flat_map(|fixture| fixture.cassette.originals()).collect();
         let (player, misses) = (Mutex::new(player), Mutex::default());
         Self { player, pace, idle, folder, misses, originals }
     }
@@ -68,7 +69,7 @@ impl Replay {
     }
 
     /// The fixtures that were played, and the number of misses.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> PlayerStatus {
         self.player.lock().status()
     }
 
@@ -95,8 +96,8 @@ impl Replay {
     /// The models of the fixtures, each once.
     pub(super) fn models(&self) -> Vec<Model> {
         let mut ids: Vec<String> = Vec::new();
-        for entry in self.player.lock().entries() {
-            let model = entry.cassette.model();
+        for fixture in self.player.lock().fixtures() {
+            let model = fixture.cassette.model();
             if !model.is_empty() && !ids.contains(&model) {
                 ids.push(model);
             }
@@ -109,7 +110,7 @@ impl Replay {
         let scenario = request.scenario.as_deref();
         let (delay, result) = match self.player.lock().answer(&sent, scenario) {
             Ok(found) => {
-                (Duration::from_millis(found.entry.cassette.response.delay), self.begin(&found))
+                (Duration::from_millis(found.fixture.cassette.response.delay), self.begin(&found))
             }
             Err(miss) => {
                 self.add_miss(&miss);
@@ -123,16 +124,17 @@ impl Replay {
     }
 
     fn begin(&self, found: &Match<'_>) -> Result<Response, Error> {
-        let Match { entry, number, of, changed } = found;
-        let response = &entry.cassette.response;
+        let Match { fixture, position, total, changed } = found;
+        let response = &fixture.cassette.response;
         if let Some(changed) = changed {
             tracing::warn!(
-                fixture = entry.file,
+                fixture = fixture.file,
                 "the translation has changed since this was recorded; the fixture answers nevertheless: {changed}"
             );
         }
-        let head = Head::recorded(&response.headers, format!("{}; n={number}/{of}", entry.file));
-        if let Said::Error(body) = &response.said {
+        let head =
+            Head::recorded(&response.headers, format!("{}; n={position}/{total}", fixture.file));
+        if let ResponseBody::Error(body) = &response.body {
             let body = Box::new(error_body(body.as_bytes(), response.status));
             return Err(Error::Refused { status: response.status, body, head: Box::new(head) });
         }
@@ -141,7 +143,7 @@ impl Replay {
             status: response.status,
             broken_before: false,
             body: Body::Replay(ReplayBody {
-                events: response.events(&entry.cassette.model()).into_iter(),
+                events: response.events(&fixture.cassette.model()).into_iter(),
                 pace: self.pace,
                 idle: self.idle,
                 previous: (Instant::now(), 0),

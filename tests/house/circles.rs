@@ -13,7 +13,6 @@ const KNOWN: &[&[&str]] = &[
     &["src/cli/replay.rs", "src/cli/serve.rs"],
     &["src/config/layers.rs", "src/config/scrub.rs"],
     &["src/domain/cassette/miss.rs", "src/domain/cassette/player.rs"],
-    &["src/server/chat.rs", "src/server/error.rs"],
     &["src/store/batch.rs", "src/store/invalidate.rs"],
 ];
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Directives, Policy, Reuse};
+use super::{CacheDirectives, Policy, Reuse};
 use crate::domain::exchange::{AnsweredBy, UnixMillis};
 
 /// Facts about a call on which the decision rests.
@@ -15,7 +15,7 @@ pub struct Facts<'a> {
     /// Arrival of the call.
     pub at: UnixMillis,
     /// Its `Cache-Control` directives.
-    pub directives: Directives,
+    pub directives: CacheDirectives,
     /// Its kind.
     pub kind: CallKind<'a>,
     /// Whether it belongs to a temporary chat, of which nothing is kept.

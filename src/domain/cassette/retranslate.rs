@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cassette, Client, RecordedRequest, Response};
+use super::{Cassette, RecordedCall, RecordedRequest, Response};
 use crate::domain::{
     anthropic::{self, StreamSummary},
     cache::KeyHolder,
@@ -11,7 +11,7 @@ use crate::domain::{
     translate::{Original, Originals},
 };
 
-impl Client {
+impl RecordedCall {
     /// The caller that the fixture has recorded, with the client key of `holder`.
     pub fn caller(&self, holder: KeyHolder) -> Caller {
         Caller {
@@ -32,9 +32,9 @@ impl Cassette {
         context: &Context<'_>,
         originals: &Originals,
     ) -> Option<Result<PreparedRequest, PrepareError>> {
-        let Client { door, body, .. } = self.client.as_ref()?;
+        let RecordedCall { api, body, .. } = self.client.as_ref()?;
         let body = body.clone().into_bytes().into();
-        let request = match door {
+        let request = match api {
             Api::Chat => ClientRequest::Chat(body),
             Api::Messages => {
                 let headers = self.upstream.as_ref().map(|recorded| recorded.headers.clone());
@@ -76,7 +76,7 @@ impl Response {
     pub fn error(status: u16, kind: &str, message: &str) -> Self {
         let body =
             serde_json::json!({"type": "error", "error": {"type": kind, "message": message}});
-        let said = super::Said::Error(body.to_string());
-        Self { status, headers: Vec::new(), delay: 0, said, cut_after: None }
+        let body = super::ResponseBody::Error(body.to_string());
+        Self { status, headers: Vec::new(), delay: 0, body, cut_after: None }
     }
 }

@@ -60,7 +60,7 @@ impl fmt::Display for NanoDollars {
             format!("{sign}$0.{}", digits.trim_end_matches('0'))
         } else {
             let in_cents = if f.alternate() {
-                amount % CENT == 0
+                amount.is_multiple_of(CENT)
             } else {
                 amount >= 100_000_000_000 - FOURTH_DECIMAL / 2
             };

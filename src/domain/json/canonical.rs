@@ -219,36 +219,26 @@ mod tests {
         check(&format!("{open}{close}"), &format!("{open}{close}"));
     }
 
-    fn write(value: &Value, reverse: bool, spaces: &str, out: &mut String) {
+    fn write(value: &Value, reverse: bool, spaces: &str) -> String {
         let separator = format!("{spaces},{spaces}");
         match value {
             Value::Object(fields) => {
-                let mut fields: Vec<_> = fields.iter().collect();
+                let field = |(name, value): (&String, &Value)| {
+                    let name = Value::from(&**name);
+                    format!("{name}{spaces}:{spaces}{}", write(value, reverse, spaces))
+                };
+                let mut fields: Vec<String> = fields.iter().map(field).collect();
                 if reverse {
                     fields.reverse();
                 }
-                let fields: Vec<String> = fields
-                    .into_iter()
-                    .map(|(name, value)| {
-                        let mut field = format!("{}{spaces}:{spaces}", Value::from(name.clone()));
-                        write(value, reverse, spaces, &mut field);
-                        field
-                    })
-                    .collect();
-                *out += &format!("{{{spaces}{}{spaces}}}", fields.join(&separator));
+                format!("{{{spaces}{}{spaces}}}", fields.join(&separator))
             }
             Value::Array(items) => {
-                let items: Vec<String> = items
-                    .iter()
-                    .map(|item| {
-                        let mut text = String::new();
-                        write(item, reverse, spaces, &mut text);
-                        text
-                    })
-                    .collect();
-                *out += &format!("[{}]", items.join(&separator));
+                let items: Vec<String> =
+                    items.iter().map(|item| write(item, reverse, spaces)).collect();
+                format!("[{}]", items.join(&separator))
             }
-            other => *out += &other.to_string(),
+            other => other.to_string(),
         }
     }
 
@@ -270,9 +260,7 @@ mod tests {
     proptest! {
         #[test]
         fn order_of_keys_and_white_space_do_not_matter(value in json()) {
-            let (mut one, mut other) = (String::new(), String::new());
-            write(&value, false, "", &mut one);
-            write(&value, true, " \n", &mut other);
+            let (one, other) = (write(&value, false, ""), write(&value, true, " \n"));
             let written = canonical(one.as_bytes());
             prop_assert_eq!(&written, &canonical(other.as_bytes()));
             prop_assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), value);

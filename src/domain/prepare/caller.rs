@@ -1,6 +1,6 @@
 //! The caller of a request, as far as known: facts only, no secret.
 
-use crate::domain::cache::{Directives, KeyHolder, Vouched};
+use crate::domain::cache::{CacheDirectives, IdentityProof, KeyHolder};
 
 /// The client that makes a call, the user behind it, and the place of the call in a chat.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct Caller {
     /// The user that the headers state.
     pub user: Option<String>,
     /// The trust in the user's name.
-    pub vouched: Vouched,
+    pub vouched: IdentityProof,
     /// The chat.
     pub chat: Option<String>,
     /// True for a temporary chat, of which nothing is kept.
@@ -26,7 +26,7 @@ pub struct Caller {
     /// Open WebUI's word for the background task; empty for a task that is to be recognised by its prompt.
     pub task: Option<String>,
     /// `Cache-Control` of the request.
-    pub directives: Directives,
+    pub directives: CacheDirectives,
 }
 
 /// How well a client tells its chats apart.
@@ -48,13 +48,13 @@ impl Caller {
             client: None,
             open_webui: false,
             user: None,
-            vouched: Vouched::Yes,
+            vouched: IdentityProof::Verified,
             chat: None,
             temporary: false,
             message: None,
             user_message: None,
             task: None,
-            directives: Directives::default(),
+            directives: CacheDirectives::default(),
         }
     }
 

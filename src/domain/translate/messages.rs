@@ -1,8 +1,8 @@
-//! The conversation: OpenAI's list of messages, which may come in any order, as Anthropic's, which may not
+//! The conversation: OpenAI's messages, which may come in any order, as Anthropic's, which may not
 //! (`reference/anthropic-api.md` §1.6, §9.1 "Messages").
 //!
-//! Between two turns of the assistant lies everything that was said to it. The results of its calls go first, then
-//! the rest in its order. Nothing is moved up to the front: what a longer history begins with stays the same bytes.
+//! Messages between two turns of the assistant are sorted: results of its calls come first, then the rest in its order.
+//! Nothing is moved to the front, so that a longer history begins with the same bytes.
 
 use super::{
     caching,
@@ -20,34 +20,34 @@ use crate::domain::{
 
 /// Instructions and conversation.
 #[derive(Debug)]
-pub(super) struct Prompt {
+pub(super) struct Conversation {
     pub(super) system: Vec<ContentBlock>,
     /// Begins with the user; ends with the user or instructions, or with an answer to be continued.
     pub(super) messages: Vec<RequestMessage>,
-    /// Where the client wants it cached.
+    /// The client's own breakpoints.
     pub(super) marks: Vec<Breakpoint>,
 }
 
-/// The conversation as a model with these rules takes it, for an answer of this format.
-pub(super) fn prompt(
+/// Translates the conversation for a model with these rules and an answer of this format.
+pub(super) fn conversation(
     given: &[openai::Message],
     history: &History<'_>,
     rules: &Model,
     format: Option<&Format>,
     notes: &mut Notes,
-) -> Result<Prompt, Error> {
+) -> Result<Conversation, Error> {
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
     let mut system = Vec::new();
     for (at, message) in given[..leading].iter().enumerate() {
         system.extend(blocks(at, message, notes)?);
     }
-    let mut turns = Turns {
+    let mut turns = ConversationBuilder {
         rules,
         history,
         written: Vec::with_capacity(given.len() + 1 - leading),
         calls: Vec::new(),
         since: Vec::new(),
-        ids: tools::Ids::default(),
+        ids: tools::ToolUseIds::default(),
         notes,
     };
     for (at, message) in given.iter().enumerate().skip(leading) {
@@ -57,15 +57,17 @@ pub(super) fn prompt(
     let mut messages = turns.written;
     match messages.first().map(|message| message.role) {
         Some(Role::Assistant) => {
-            notes
-                .add("messages", "the assistant speaks first; a line of the user is put before it");
+            notes.add(
+                "messages",
+                "the assistant speaks first; a message of the user is put before it",
+            );
             messages.insert(0, user(vec![ContentBlock::text(ASSISTANT_OPENS)]));
         }
         Some(_) => {}
         None if leading == given.len() && !system.is_empty() => {
             notes.add(
                 "messages",
-                "there are only instructions; a line of the user is put after them",
+                "there are only instructions; a message of the user is put after them",
             );
             messages.push(user(vec![ContentBlock::text(BEGIN)]));
         }
@@ -74,16 +76,16 @@ pub(super) fn prompt(
     let marks = caching::take_marks(&mut system, &mut messages, notes);
     let prefill = rules.prefill && format.is_none() && !history.plan.is_on();
     end(&mut messages, prefill, notes);
-    Ok(Prompt { system, messages, marks })
+    Ok(Conversation { system, messages, marks })
 }
 
-/// Sees to it that the conversation ends as the model takes it.
+/// Adapts the end of the conversation to the model.
 fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
     let Some(RequestMessage { role: Role::Assistant, content }) = messages.last_mut() else {
         return;
     };
     if !prefill {
-        let what = "the model cannot go on from its own words here; it is asked to continue";
+        let what = "this model has no prefill; it is asked to continue its last answer";
         notes.add("messages", what);
         ask_to_continue(messages);
     } else if let Some(ContentBlock::Text { text }) = content.last_mut() {
@@ -95,20 +97,20 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
     }
 }
 
-/// The conversation so far.
-struct Turns<'a, 'n> {
+/// The conversation as far as it is translated.
+struct ConversationBuilder<'a, 'n> {
     rules: &'a Model,
     history: &'a History<'a>,
     written: Vec<RequestMessage>,
-    /// What the last turn of the assistant called.
-    calls: Vec<tools::Call<'a>>,
-    /// What was said to the assistant since, its calls' results aside; never empty blocks.
+    /// Calls of the assistant's last turn.
+    calls: Vec<tools::PendingCall<'a>>,
+    /// Messages since the assistant's last turn, except results of calls; never empty.
     since: Vec<(Role, Vec<ContentBlock>)>,
-    ids: tools::Ids,
+    ids: tools::ToolUseIds,
     notes: &'n mut Notes,
 }
 
-impl<'a> Turns<'a, '_> {
+impl<'a> ConversationBuilder<'a, '_> {
     fn take(&mut self, at: usize, message: &'a openai::Message) -> Result<(), Error> {
         if message.name.is_some() && message.role != openai::Role::Function {
             self.notes.once(|| format!("messages[{at}].name"), "names of speakers are left out");
@@ -160,7 +162,7 @@ impl<'a> Turns<'a, '_> {
             self.notes.once(|| format!("messages[{at}]"), "a blank message is left out");
             return Ok(());
         }
-        if !self.since.is_empty() || self.calls.iter().any(tools::Call::is_answered) {
+        if !self.since.is_empty() || self.calls.iter().any(tools::PendingCall::is_answered) {
             self.close_gap();
         }
         let restored = self.history.restore(message);
@@ -197,7 +199,7 @@ impl<'a> Turns<'a, '_> {
         Ok(())
     }
 
-    /// Writes what was said since the last turn of the assistant.
+    /// Appends the results and messages since the last turn of the assistant.
     fn close_gap(&mut self) {
         let results = tools::results(&mut self.calls, self.notes);
         let has_results = !results.is_empty();
@@ -239,7 +241,7 @@ fn is_instruction(role: openai::Role) -> bool {
     matches!(role, openai::Role::System | openai::Role::Developer)
 }
 
-/// Notes what answers of ours and of other providers carry besides text and calls.
+/// Notes fields of earlier answers that are left out.
 fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
     let extras = [("annotations", &message.annotations), ("audio", &message.audio)];
     for (name, value) in extras {
@@ -253,7 +255,7 @@ fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
     }
 }
 
-/// What a message says, without what is blank.
+/// The blocks of a message, except blank ones.
 fn blocks(
     at: usize,
     message: &openai::Message,

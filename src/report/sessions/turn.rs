@@ -126,7 +126,7 @@ pub(super) async fn question(
 ) -> Result<Option<String>, store::Error> {
     let Some((frame, head)) = call.asked else { return Ok(None) };
     match ledger.load_chain(frame, head).await {
-        Ok(chain) => Ok(cassette::body(&chain).and_then(|body| cassette::question(&body))),
+        Ok(chain) => Ok(cassette::body(&chain).and_then(|body| cassette::last_user_text(&body))),
         Err(store::Error::NoBodies { .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,44 +1,44 @@
-//! The text of an answer as it grows, and which part of it stands on which page of the web.
+//! URL citations of an answer, with their ranges of text.
 
 use crate::domain::{
     anthropic::Citation,
     openai::{Annotation, UrlCitation},
 };
 
-/// Counts what has been said, and keeps the citations of the block that is being said.
+/// Counts the text so far, and keeps the citations of the current block.
 #[derive(Debug, Default)]
-pub(super) struct Cited {
-    /// Code points so far, as OpenAI counts them.
+pub(super) struct AnnotationBuilder {
+    /// Number of code points so far, which OpenAI counts by.
     length: usize,
-    /// Where the block began.
+    /// Offset of the current block.
     block: usize,
     pages: Vec<Citation>,
 }
 
-impl Cited {
-    /// A block of text begins.
+impl AnnotationBuilder {
+    /// Begins a block of text.
     pub(super) fn begin(&mut self) {
         self.block = self.length;
     }
 
-    /// More text, as the inside of a JSON string.
+    /// Adds text, given as the inside of a JSON string.
     pub(super) fn grow(&mut self, inside: &str) {
         self.length += code_points(inside);
     }
 
-    /// More text.
+    /// Adds text.
     pub(super) fn grow_by(&mut self, text: &str) {
         self.length += text.chars().count();
     }
 
-    /// The block stands on this.
+    /// Adds a citation of the current block.
     pub(super) fn cite(&mut self, citation: Citation) {
         if citation.url.is_some() && !self.pages.contains(&citation) {
             self.pages.push(citation);
         }
     }
 
-    /// What the block stands on, once it has ended.
+    /// Annotations of the block that has ended.
     pub(super) fn take_annotations(&mut self) -> Vec<Annotation> {
         let (start_index, end_index) = (self.block, self.length);
         self.pages
@@ -52,13 +52,13 @@ impl Cited {
             .collect()
     }
 
-    /// A refusal as text, after what has been said.
+    /// A refusal as text, after the text so far.
     pub(super) fn refusal(&self, refusal: &str) -> String {
         if self.length == 0 { refusal.to_owned() } else { format!("\n\n{refusal}") }
     }
 }
 
-/// How many code points the inside of a JSON string stands for.
+/// Number of code points in the inside of a JSON string.
 fn code_points(inside: &str) -> usize {
     let mut count = 0;
     let mut bytes = inside.bytes();

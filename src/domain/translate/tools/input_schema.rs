@@ -1,5 +1,5 @@
-//! The schema of a tool's arguments as Anthropic takes it: an object, without alternatives at the top
-//! (`reference/anthropic-api.md` §1.5).
+//! Input schemas as Anthropic accepts them: an object, without alternatives at the top (`reference/anthropic-api.md`
+//! §1.5).
 
 use serde_json::{Map, Value, json};
 
@@ -7,32 +7,24 @@ use super::super::note::{Error, Notes};
 
 /// Keywords that Anthropic refuses at the top of a schema.
 const COMBINING: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-/// References within references are followed so far.
+/// Maximum depth of references within references.
 const DEEPEST: usize = 3;
-/// And so many properties are gathered in all.
+/// Maximum number of merged properties.
 const MOST: usize = 2000;
 
-/// A schema, and what it cannot say.
-#[derive(Debug, PartialEq)]
-pub(super) struct Parameters {
-    /// Its `type` is `object`.
-    pub(super) schema: Value,
-    /// What was taken out of it and belongs into the description.
-    pub(super) told: Option<String>,
-}
-
-/// The schema for the `given` one, a field that `field` names.
-pub(super) fn parameters(
+/// The input schema for a client's schema, a field that `field` names, and a text for the tool's description about the
+/// parts that the schema cannot express. The schema's `type` is `object`.
+pub(super) fn input_schema(
     given: Option<&Value>,
     field: &dyn Fn() -> String,
     notes: &mut Notes,
-) -> Result<Parameters, Error> {
+) -> Result<(Value, Option<String>), Error> {
     let refused = || Error::Schema { field: field() };
     let mut schema = match given {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(given)) => given.clone(),
         Some(Value::Bool(_)) => {
-            notes.once(field, "a schema that says only yes or no is sent as one of any object");
+            notes.once(field, "a boolean schema is sent as one of any object");
             Map::new()
         }
         Some(_) => return Err(refused()),
@@ -50,13 +42,14 @@ pub(super) fn parameters(
         }
         Some(_) => return Err(refused()),
     }
-    let mut told = None;
+    let mut in_words = None;
     if schema.contains_key("$ref") || COMBINING.iter().any(|keyword| schema.contains_key(*keyword))
     {
-        let what = "alternatives at the top of the schema are merged into one object, and told in the description";
+        let what = "alternatives at the top of the schema are merged into one object and put into the description";
         notes.once(field, what);
-        told = alternatives(&schema);
-        let Fields { properties, required } = fields(&schema, &schema, DEEPEST, &mut { MOST });
+        in_words = alternatives(&schema);
+        let MergedProperties { properties, required } =
+            merged_properties(&schema, &schema, DEEPEST, &mut { MOST });
         for keyword in COMBINING.iter().chain(&["$ref"]) {
             schema.shift_remove(*keyword);
         }
@@ -77,10 +70,10 @@ pub(super) fn parameters(
             check(name, property, field, notes)?;
         }
     }
-    Ok(Parameters { schema: Value::Object(schema), told })
+    Ok((Value::Object(schema), in_words))
 }
 
-/// Makes of a property what Anthropic takes.
+/// Changes a property's schema to one that Anthropic accepts.
 fn check(
     name: &str,
     property: &mut Value,
@@ -96,7 +89,7 @@ fn check(
         let known = ["object", "array", "string", "number", "integer", "boolean", "null"];
         kind.as_str().is_some_and(|kind| known.contains(&kind))
     };
-    let what = "a property whose type is none of JSON schema's is sent without it";
+    let what = "the unknown type of a property is left out";
     match property {
         Value::Bool(_) => {}
         Value::Object(schema) => {
@@ -117,21 +110,21 @@ fn check(
     Ok(())
 }
 
-/// What an object may have, and what it must have.
+/// Properties of several alternatives, merged.
 #[derive(Debug, Default)]
-struct Fields {
+struct MergedProperties {
     properties: Map<String, Value>,
     required: Vec<String>,
 }
 
 /// The properties of all alternatives of a schema within `root`; those are required that all alternatives require.
-fn fields(
+fn merged_properties(
     schema: &Map<String, Value>,
     root: &Map<String, Value>,
     depth: usize,
     left: &mut usize,
-) -> Fields {
-    let mut all = Fields::default();
+) -> MergedProperties {
+    let mut all = MergedProperties::default();
     let count = schema.get("properties").and_then(Value::as_object).map_or(1, Map::len);
     // A small schema can refer to much, many times over.
     let Some(rest) = left.checked_sub(count.max(1)).filter(|_| depth > 0) else { return all };
@@ -142,24 +135,24 @@ fn fields(
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
     all.required.extend(required.filter_map(Value::as_str).map(str::to_owned));
     if let Some(target) = schema.get("$ref").and_then(|path| resolve(path, root)) {
-        all.and(fields(target, root, depth - 1, left));
+        all.and(merged_properties(target, root, depth - 1, left));
     }
     for keyword in COMBINING {
         let Some(Value::Array(parts)) = schema.get(keyword) else { continue };
         let parts = parts.iter().map(|part| match part {
-            Value::Object(part) => fields(part, root, depth - 1, left),
-            _ => Fields::default(),
+            Value::Object(part) => merged_properties(part, root, depth - 1, left),
+            _ => MergedProperties::default(),
         });
         if keyword == "allOf" {
             parts.for_each(|part| all.and(part));
-        } else if let Some(either) = parts.reduce(Fields::or) {
+        } else if let Some(either) = parts.reduce(MergedProperties::or) {
             all.and(either);
         }
     }
     all
 }
 
-impl Fields {
+impl MergedProperties {
     fn and(&mut self, other: Self) {
         self.merge(other.properties);
         for name in other.required {
@@ -175,7 +168,7 @@ impl Fields {
         self
     }
 
-    /// A property that two alternatives have may be as in either.
+    /// Merges properties. A property of two alternatives may have either schema.
     fn merge(&mut self, properties: Map<String, Value>) {
         for (name, new) in properties {
             match self.properties.get_mut(&name) {
@@ -199,7 +192,7 @@ fn resolve<'a>(path: &Value, root: &'a Map<String, Value>) -> Option<&'a Map<Str
     root.get(place)?.get(name)?.as_object()
 }
 
-/// The alternatives in words.
+/// The alternatives as a text.
 fn alternatives(schema: &Map<String, Value>) -> Option<String> {
     let kept = |(name, _): &(&String, &Value)| COMBINING.contains(&&***name);
     let given: Map<String, Value> =
