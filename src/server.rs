@@ -163,7 +163,7 @@ impl Server {
         // Imported prices take precedence over the built-in ones.
         let prices = ledger.reader().prices().await?;
         let catalog = Catalog::builtin().with_prices(&prices, catalog::day_of(now));
-        let spending = report::books(ledger.reader(), config.budgets, &catalog, now).await?;
+        let spending = report::spending(ledger.reader(), config.budgets, &catalog, now).await?;
         let settings = answer::Settings {
             cache: config.cache,
             status_line: !config.no_status_line,

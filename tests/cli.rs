@@ -472,7 +472,7 @@ fn the_readme_shows_the_help_as_it_is() {
     } else {
         assert!(
             readme == fresh,
-            "the help in README.md is stale; refresh it with: UPDATE_README=1 cargo test --test it readme"
+            "the help in README.md is stale; refresh it with: UPDATE_README=1 cargo it readme"
         );
     }
 }

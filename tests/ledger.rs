@@ -22,7 +22,7 @@ use reprise::{
     },
     report::{
         Stats,
-        stats::{By, Group, Money, Period},
+        stats::{Group, GroupBy, Money, Period},
     },
     store::{
         CallRecord, Durability, Durable, Error, Ledger, Opening, Options, Reader, Sealing, Turn,
@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// What a report says of all calls.
 async fn stats(ledger: &Ledger) -> Stats {
     let (catalog, period) = (Catalog::builtin(), Period::ever(TimeZone::UTC));
-    Stats::of(ledger.reader(), &catalog, &period, &[By::Model]).await.unwrap()
+    Stats::of(ledger.reader(), &catalog, &period, &[GroupBy::Model]).await.unwrap()
 }
 
 fn key(n: u128) -> CacheKey {

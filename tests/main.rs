@@ -1,6 +1,6 @@
 //! Every integration test, in one binary: each binary more would link the whole program once more.
 //!
-//! A module is one part of the program: `cargo test --test it ledger::` runs the tests of `tests/ledger.rs`.
+//! A module is one part of the program: `cargo it ledger::` runs the tests of `tests/ledger.rs`.
 //! `support` is for the modules that run the whole proxy.
 
 mod budgets;

@@ -91,7 +91,7 @@ fn in_the_readme(command: &str, told: &str) {
     } else {
         assert!(
             readme == fresh,
-            "the report in README.md is stale; refresh it with: UPDATE_README=1 cargo test --test it month::"
+            "the report in README.md is stale; refresh it with: UPDATE_README=1 cargo it month::"
         );
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn run(
             ledger => ledger?,
         };
         let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, day_of(now));
-        report::books(&ledger, budgets, &catalog, now).await
+        report::spending(&ledger, budgets, &catalog, now).await
     })?;
     let list = BudgetList::of(&books);
     console::report(&list, arguments.json, out)?;

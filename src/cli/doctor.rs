@@ -12,7 +12,7 @@ use crate::{
     answer,
     config::{Config, Env, Error, Flags},
     domain::{exchange::UnixMillis, open_webui::HEADER_BOX},
-    report::{counted, doctor::Examination},
+    report::{counted, doctor::Diagnosis},
     store::{self, Reader, checkup},
     upstream::{self, ProbeOutcome, ProbeResult},
 };
@@ -54,8 +54,8 @@ pub(super) fn run(
     Ok(if found.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn examine(arguments: &Arguments, flags: &Flags, env: Env<'_>) -> Examination {
-    let mut found = Examination::default();
+async fn examine(arguments: &Arguments, flags: &Flags, env: Env<'_>) -> Diagnosis {
+    let mut found = Diagnosis::default();
     found.ok("version", env!("CARGO_PKG_VERSION"));
     let config = match Config::load_server(flags, env) {
         Ok(config) => config,
@@ -76,7 +76,7 @@ async fn examine(arguments: &Arguments, flags: &Flags, env: Env<'_>) -> Examinat
     found
 }
 
-fn settings(config: &Config, found: &mut Examination) {
+fn settings(config: &Config, found: &mut Diagnosis) {
     let path = config.file.as_deref();
     let exposed = path.filter(|path| {
         let has_key = std::fs::read_to_string(path).is_ok_and(|text| {
@@ -106,7 +106,7 @@ fn settings(config: &Config, found: &mut Examination) {
 }
 
 /// Checks the key for Anthropic, without showing any part of it.
-fn key(config: &Config, found: &mut Examination) {
+fn key(config: &Config, found: &mut Diagnosis) {
     let Some(key) = &config.anthropic_key else {
         return found.note(
             "key",
@@ -130,7 +130,7 @@ fn key(config: &Config, found: &mut Examination) {
     }
 }
 
-async fn upstream(config: &Config, online: bool, found: &mut Examination) {
+async fn upstream(config: &Config, online: bool, found: &mut Diagnosis) {
     let base = &config.anthropic_base_url;
     let key = config.anthropic_key.as_ref().filter(|_| online);
     let ProbeResult { outcome, date } = match upstream::probe(base, key).await {
@@ -183,7 +183,7 @@ async fn upstream(config: &Config, online: bool, found: &mut Examination) {
     }
 }
 
-async fn ledger(url: &str, found: &mut Examination) {
+async fn ledger(url: &str, found: &mut Diagnosis) {
     let files = match checkup::files(url) {
         Ok(Some(files)) => files,
         Ok(None) => {
@@ -227,7 +227,7 @@ async fn ledger(url: &str, found: &mut Examination) {
     disk_space(&files.path, found);
 }
 
-async fn tables(url: &str, file: &str, found: &mut Examination) {
+async fn tables(url: &str, file: &str, found: &mut Diagnosis) {
     let reader = match Reader::open(url).await {
         Ok(reader) => reader,
         Err(error) => {
@@ -258,7 +258,7 @@ async fn tables(url: &str, file: &str, found: &mut Examination) {
 }
 
 /// Checks that Open WebUI sends the ids of its callers.
-fn open_webui(ids: checkup::Ids, found: &mut Examination) {
+fn open_webui(ids: checkup::Ids, found: &mut Diagnosis) {
     let checkup::Ids { calls, with_chat, with_message, with_user, tasks } = ids;
     let summary = format!(
         "{} in {DAYS} days, {tasks} of them tasks; with a chat {with_chat}, with a message or task {with_message}, \
@@ -282,7 +282,7 @@ fn open_webui(ids: checkup::Ids, found: &mut Examination) {
     found.note("open webui", summary, advice);
 }
 
-fn disk_space(ledger: &Path, found: &mut Examination) {
+fn disk_space(ledger: &Path, found: &mut Diagnosis) {
     let folder = ledger.ancestors().skip(1).find(|folder| folder.is_dir());
     let folder = folder.unwrap_or(Path::new("."));
     let Ok(disk) = rustix::fs::statvfs(folder) else { return };
@@ -304,7 +304,7 @@ fn disk_space(ledger: &Path, found: &mut Examination) {
 }
 
 /// Checks that the port is free, or that a server of this version has it.
-async fn port(address: std::net::SocketAddr, found: &mut Examination) {
+async fn port(address: std::net::SocketAddr, found: &mut Diagnosis) {
     #[derive(Deserialize)]
     struct Health {
         name: String,

@@ -20,7 +20,7 @@ use crate::{
         openai,
         prepare::{self, Caller},
     },
-    report::{Explanation, Why},
+    report::{Explanation, KeyReport},
     store::Reader,
     upstream,
 };
@@ -112,7 +112,7 @@ fn why(
     let config = Config::load(flags, env)?;
     let why = block_on(async {
         let ledger = Reader::open(config.ledger()?).await?;
-        anyhow::Ok(Why::of(&ledger, key).await?)
+        anyhow::Ok(KeyReport::of(&ledger, key).await?)
     })?;
     console::report(&why, json, out)?;
     Ok(ExitCode::SUCCESS)

@@ -20,7 +20,7 @@ use crate::{
         exchange::{OwnerId, UnixMillis},
         price::{self, Imported, Omission, Price},
     },
-    report::{PriceList, counted, prices::Which},
+    report::{PriceList, counted, prices::PriceFilter},
     store::{self, Reader, prices},
 };
 
@@ -94,7 +94,7 @@ pub(super) fn run(
         None => {
             let imported = imported(url)?;
             let catalog = Catalog::builtin().with_prices(&imported, today);
-            let which = if arguments.all { Which::All } else { Which::Current };
+            let which = if arguments.all { PriceFilter::All } else { PriceFilter::Current };
             let list = PriceList::of(&catalog, &imported, which, today);
             console::report(&list, arguments.json, out)?;
         }

@@ -17,7 +17,7 @@ use crate::{
     domain::exchange::UnixMillis,
     report::{
         Session, Sessions,
-        stats::{Period, When},
+        stats::{Period, TimeSpec},
     },
     store::{Reader, SessionRow},
 };
@@ -35,7 +35,7 @@ pub(super) enum Command {
         last: usize,
         /// Sessions with calls since then, as 2h, 7d (the beginning of that day) or 2026-11-20
         #[arg(long, value_name = "WHEN")]
-        since: Option<When>,
+        since: Option<TimeSpec>,
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
@@ -122,7 +122,7 @@ async fn print(command: &Command, ledger: &Reader, out: &mut dyn Write) -> anyho
 }
 
 /// The beginning of the period since `when`, in the time zone of this machine.
-pub(super) fn start(when: &When) -> anyhow::Result<UnixMillis> {
+pub(super) fn start(when: &TimeSpec) -> anyhow::Result<UnixMillis> {
     Ok(Period::new(Some(when), None, &Zoned::now())?.span.start)
 }
 

@@ -13,7 +13,7 @@ use crate::{
     domain::exchange::UnixMillis,
     report::{
         Stats,
-        stats::{By, NoTime, Period, Repriced, TOP, When},
+        stats::{GroupBy, InvalidTime, Period, Repriced, TOP, TimeSpec},
     },
     store::{self, Reader},
 };
@@ -23,16 +23,16 @@ use crate::{
 pub(super) struct Arguments {
     /// Start of the period: 7d (the beginning of that day), 12h, today, yesterday, 2026-10, 2026-10-01 or 2026-10-01T12:30
     #[arg(long, value_name = "WHEN")]
-    since: Option<When>,
+    since: Option<TimeSpec>,
     /// End of the period, that day or month included
     #[arg(long, value_name = "WHEN")]
-    until: Option<When>,
+    until: Option<TimeSpec>,
     /// Time zone of days, as Europe/Berlin; by default that of this machine
     #[arg(long, value_name = "ZONE", value_parser = config::time_zone)]
     timezone: Option<TimeZone>,
     /// Fields to group by, comma-separated
     #[arg(long, value_name = "FIELD", value_delimiter = ',', default_value = "model")]
-    by: Vec<By>,
+    by: Vec<GroupBy>,
     /// Recompute costs at today's prices
     #[arg(long)]
     reprice: bool,
@@ -58,7 +58,7 @@ struct Format {
     markdown: bool,
 }
 
-impl clap::ValueEnum for By {
+impl clap::ValueEnum for GroupBy {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
     }
@@ -79,7 +79,7 @@ pub(super) fn run(
     let zone = arguments.timezone.clone().unwrap_or_else(TimeZone::system);
     let now = Zoned::new(Timestamp::now(), zone);
     let period = Period::new(arguments.since.as_ref(), arguments.until.as_ref(), &now);
-    let period = period.map_err(|NoTime| NoTime).context("--since and --until")?;
+    let period = period.map_err(|InvalidTime| InvalidTime).context("--since and --until")?;
     block_on(async {
         let ledger = Reader::open(url).await?;
         let today = day_of(UnixMillis(now.timestamp().as_millisecond()));

@@ -1,4 +1,4 @@
-//! The report of `reprise budgets`: what is spent of each, by the ledger.
+//! The report of `reprise budgets`: the spending of each budget.
 
 use std::fmt;
 
@@ -14,57 +14,57 @@ use crate::{
     store::{self, Reader},
 };
 
-/// The books of `budgets` at this moment, with what the ledger says was spent.
-pub async fn books(
+/// Computes the current spending of `budgets` from the ledger.
+pub async fn spending(
     ledger: &Reader,
     budgets: Budgets,
     catalog: &Catalog,
     now: UnixMillis,
 ) -> Result<Spending, store::Error> {
-    let mut books = Spending::new(budgets, now);
-    if let Some(since) = books.since() {
+    let mut spending = Spending::new(budgets, now);
+    if let Some(since) = spending.since() {
         let span = since..UnixMillis(i64::MAX);
         ledger
             .calls(span, catalog, |at, key, totals| {
-                // What a clock that was wrong dates into the future counts now.
-                books.record(at.min(now), key.user.as_deref(), Spent::from(totals));
+                // A call dated in the future by a wrong clock counts as of now.
+                spending.record(at.min(now), key.user.as_deref(), Spent::from(totals));
             })
             .await?;
     }
-    Ok(books)
+    Ok(spending)
 }
 
-/// How the budgets stand.
+/// The state of all budgets.
 #[derive(Debug, Serialize)]
 pub struct BudgetList {
-    /// In the operator's order.
-    pub budgets: Vec<Line>,
+    /// The budgets, in the order of the settings file.
+    pub budgets: Vec<BudgetRow>,
 }
 
-/// One budget; where each user has one, one user's.
+/// The state of one budget; of a budget for each user, that of one user.
 #[derive(Debug, Serialize)]
-pub struct Line {
+pub struct BudgetRow {
     /// `everyone`, `user` or `each_user`.
     pub whose: &'static str,
-    /// Which user; `None`: all together, or those who name nobody.
+    /// The user; `None`: everyone, or callers without a user.
     pub user: Option<String>,
-    /// The time that it is for.
+    /// The period.
     pub per: Period,
-    /// In US dollars.
+    /// The limit in US dollars.
     pub limit: f64,
-    /// What was spent, in US dollars, as far as it is known.
+    /// The known spending in US dollars.
     pub spent: f64,
-    /// How many of the costs are lower bounds.
+    /// Number of costs that are lower bounds.
     pub at_least: u64,
-    /// How many calls have no known cost.
+    /// Number of calls without a known cost.
     pub unpriced: u64,
-    /// By how much calls that ran when it was spent went over the limit, in US dollars.
+    /// The amount over the limit in US dollars, from calls that ran when it was reached.
     pub over: f64,
     /// `fine`, `warn` or `spent`.
     pub state: &'static str,
-    /// When it began, in unix milliseconds.
+    /// The begin of the period, in unix milliseconds.
     pub from: UnixMillis,
-    /// When it begins again, in unix milliseconds.
+    /// The end of the period, in unix milliseconds.
     pub until: UnixMillis,
     #[serde(skip)]
     words: [String; 6],
@@ -73,14 +73,14 @@ pub struct Line {
 }
 
 impl BudgetList {
-    /// What stands in `books`.
-    pub fn of(books: &Spending) -> Self {
-        Self { budgets: books.statuses().map(|standing| line(&standing, books)).collect() }
+    /// Builds the list from `spending`.
+    pub fn of(spending: &Spending) -> Self {
+        Self { budgets: spending.statuses().map(|status| line(&status, spending)).collect() }
     }
 }
 
-fn line(standing: &BudgetStatus<'_>, books: &Spending) -> Line {
-    let BudgetStatus { budget, user, spent, span } = standing;
+fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
+    let BudgetStatus { budget, user, spent, span } = status;
     let over = NanoDollars((spent.amount.0 - budget.limit.0).max(0));
     let state = match spent.amount {
         amount if amount >= budget.limit => "spent",
@@ -103,8 +103,8 @@ fn line(standing: &BudgetStatus<'_>, books: &Spending) -> Line {
         "spent" if over.0 > 0 => format!("spent, {over:#} over"),
         state => state.to_owned(),
     };
-    let part = percent((standing.fraction() * 100.0).floor() / 100.0);
-    Line {
+    let part = percent((status.fraction() * 100.0).floor() / 100.0);
+    BudgetRow {
         whose,
         user: user.map(str::to_owned),
         per: budget.per,
@@ -122,7 +122,7 @@ fn line(standing: &BudgetStatus<'_>, books: &Spending) -> Line {
             format!("{bound}{:#}{more}", spent.amount),
             part,
             told,
-            books.format_time(span.end),
+            spending.format_time(span.end),
         ],
         has_no_bound: spent.unpriced > 0,
     }

@@ -1,14 +1,14 @@
-//! Numbers as people read them in a terminal.
+//! Formats of numbers for a terminal.
 
 use crate::domain::exchange::NanoDollars;
 pub(super) use crate::domain::exchange::thousands;
 
-/// An amount that a report holds in US dollars.
+/// Formats an amount in US dollars.
 pub(super) fn dollars(amount: f64) -> String {
     NanoDollars::from_dollars(amount).to_string()
 }
 
-/// To the token below a million, then in millions: the JSON has them all.
+/// Formats a token count: exact below a million, then in millions. JSON has the exact count.
 pub(super) fn tokens(count: u64) -> String {
     match count {
         ..1_000_000 => thousands(count),
@@ -16,7 +16,7 @@ pub(super) fn tokens(count: u64) -> String {
     }
 }
 
-/// A part of a whole, in percent; what is there is never 0 %.
+/// Formats a fraction in percent. A fraction above zero is never shown as 0 %.
 pub(super) fn percent(part: f64) -> String {
     match part * 100.0 {
         percent if percent > 0.0 && percent < 0.5 => "<1%".to_owned(),
@@ -24,7 +24,7 @@ pub(super) fn percent(part: f64) -> String {
     }
 }
 
-/// Microseconds, in the unit that leaves few digits.
+/// Formats microseconds in the unit that leaves few digits.
 pub(super) fn time(micros: i64) -> String {
     match micros {
         ..1_000 => format!("{micros} µs"),
@@ -34,7 +34,7 @@ pub(super) fn time(micros: i64) -> String {
     }
 }
 
-/// `1 call`, `2 calls`.
+/// Formats a count with its noun: `1 call`, `2 calls`.
 pub fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
 }

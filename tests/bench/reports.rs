@@ -20,7 +20,7 @@ use reprise::{
     },
     report::{
         Stats,
-        stats::{By, Period, When},
+        stats::{GroupBy, Period, TimeSpec},
     },
     store::{self, Ledger, Options, Reader},
 };
@@ -52,10 +52,10 @@ async fn main() {
 
     let catalog = Catalog::builtin();
     let reader = Reader::open(&url).await.unwrap();
-    let report = async |by: &[By], since: Option<&str>, zone: &str| {
+    let report = async |by: &[GroupBy], since: Option<&str>, zone: &str| {
         let zone = TimeZone::get(zone).unwrap();
         let now = jiff::Timestamp::from_millisecond(FIRST.0 + 60 * 86_400_000).unwrap();
-        let since: Option<When> = since.map(|since| since.parse().unwrap());
+        let since: Option<TimeSpec> = since.map(|since| since.parse().unwrap());
         let period = Period::new(since.as_ref(), None, &now.to_zoned(zone)).unwrap();
         let begun = Instant::now();
         let stats = Stats::of(&reader, &catalog, &period, by).await.unwrap();
@@ -73,8 +73,8 @@ async fn main() {
         );
     };
     println!("\nwithout sums");
-    report(&[By::Model], None, "UTC").await;
-    report(&[By::Day, By::User, By::Model], None, "UTC").await;
+    report(&[GroupBy::Model], None, "UTC").await;
+    report(&[GroupBy::Day, GroupBy::User, GroupBy::Model], None, "UTC").await;
 
     let begun = Instant::now();
     let summed = store::roll_up(&url, &catalog, store::WORTH_SUMMING_UP).await.unwrap();
@@ -83,13 +83,13 @@ async fn main() {
     let begun = Instant::now();
     let summed = store::roll_up(&url, &catalog, store::WORTH_SUMMING_UP).await.unwrap();
     println!("{summed} calls summed up in {:.1?}\n", begun.elapsed());
-    report(&[By::Model], None, "UTC").await;
-    report(&[By::Day], None, "Asia/Kolkata").await;
-    report(&[By::Day, By::User, By::Model], None, "Europe/Berlin").await;
-    report(&[By::Task, By::AnsweredBy], None, "UTC").await;
-    report(&[By::Chat], None, "UTC").await;
-    report(&[By::Model], Some("7d"), "Asia/Kolkata").await;
-    report(&[By::User], Some("90m"), "UTC").await;
+    report(&[GroupBy::Model], None, "UTC").await;
+    report(&[GroupBy::Day], None, "Asia/Kolkata").await;
+    report(&[GroupBy::Day, GroupBy::User, GroupBy::Model], None, "Europe/Berlin").await;
+    report(&[GroupBy::Task, GroupBy::AnsweredBy], None, "UTC").await;
+    report(&[GroupBy::Chat], None, "UTC").await;
+    report(&[GroupBy::Model], Some("7d"), "Asia/Kolkata").await;
+    report(&[GroupBy::User], Some("90m"), "UTC").await;
 }
 
 async fn fill(options: SqliteConnectOptions, calls: usize) -> usize {

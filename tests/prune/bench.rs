@@ -21,7 +21,7 @@ use reprise::{
     },
     report::{
         Stats,
-        stats::{By, Period},
+        stats::{GroupBy, Period},
     },
     store::{
         self, CallRecord, Durable, Ledger, Opening, Options, Reader, Sealing,
@@ -187,7 +187,8 @@ impl Bench {
         let reader = Reader::open(&self.url()).await.unwrap();
         let period = Period::ever(TimeZone::UTC);
         let catalog = Catalog::builtin();
-        let stats = Stats::of(&reader, &catalog, &period, &[By::Day, By::User]).await.unwrap();
+        let stats =
+            Stats::of(&reader, &catalog, &period, &[GroupBy::Day, GroupBy::User]).await.unwrap();
         let names = |of: &std::collections::BTreeMap<&str, Option<String>>| {
             format!("{} {}", of["day"].as_deref().unwrap(), of["user"].as_deref().unwrap())
         };

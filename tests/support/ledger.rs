@@ -7,7 +7,7 @@ use reprise::{
     domain::catalog::Catalog,
     report::{
         Stats,
-        stats::{By, Period},
+        stats::{GroupBy, Period},
     },
     store,
 };
@@ -118,7 +118,7 @@ impl Ledger {
     pub(crate) async fn stats(&self) -> Stats {
         let reader = store::Reader::open(&self.url()).await.expect("a reader");
         let (catalog, period) = (Catalog::builtin(), Period::ever(TimeZone::UTC));
-        Stats::of(&reader, &catalog, &period, &[By::Model]).await.expect("a report")
+        Stats::of(&reader, &catalog, &period, &[GroupBy::Model]).await.expect("a report")
     }
 
     /// Changes what no program would change: the past.

@@ -1,4 +1,4 @@
-//! Fixtures, a line each.
+//! The report of `reprise fixtures list`: one line per fixture.
 
 use std::fmt;
 
@@ -7,42 +7,42 @@ use serde::Serialize;
 use super::sessions::shortened;
 use crate::{domain::cassette::Cassette, fixture::Fixture};
 
-/// Columns of a terminal that a line may take.
+/// Maximum width of a line, in columns.
 const WIDTH: usize = 100;
-/// A longer name takes more than its column.
+/// Maximum width of the column of names. A longer name exceeds it.
 const LONGEST_NAME: usize = 50;
 
 /// The report of `reprise fixtures list`.
 #[derive(Debug, Serialize)]
-pub struct Listing {
-    /// In the order of their files.
-    pub fixtures: Vec<Line>,
+pub struct FixtureList {
+    /// The fixtures, in the order of their files.
+    pub fixtures: Vec<FixtureRow>,
 }
 
 /// One fixture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Line {
-    /// Where it is.
+pub struct FixtureRow {
+    /// The path of the file.
     pub file: String,
-    /// The model that is asked; empty where it cannot be read.
+    /// The requested model; empty if the file cannot be read.
     pub model: String,
-    /// What is asked last, or the task.
+    /// The task, or the last user message.
     pub asked: String,
-    /// What is answered, by the summary.
+    /// The summary of the answer.
     pub answered: Vec<String>,
-    /// What is wrong with it.
+    /// The number of findings of `reprise fixtures lint`.
     pub findings: usize,
 }
 
-impl Listing {
-    /// Of fixtures that were read.
+impl FixtureList {
+    /// Builds the list from parsed fixtures.
     pub fn of(fixtures: &[Fixture]) -> Self {
         let line = |fixture: &Fixture| {
             let cassette = fixture.cassette.as_ref();
             let client = cassette.and_then(|cassette| cassette.client.as_ref());
             let task = client.and_then(|client| client.task.clone());
             let asked = task.or_else(|| cassette?.last_user_text()).unwrap_or_default();
-            Line {
+            FixtureRow {
                 file: fixture.path.display().to_string(),
                 model: cassette.map(Cassette::model).unwrap_or_default(),
                 asked,
@@ -54,7 +54,7 @@ impl Listing {
     }
 }
 
-impl fmt::Display for Listing {
+impl fmt::Display for FixtureList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.fixtures.is_empty() {
             return writeln!(
@@ -62,7 +62,7 @@ impl fmt::Display for Listing {
                 "There are no fixtures here; `reprise fixtures export --last 1` makes some."
             );
         }
-        let parts = |line: &Line| {
+        let parts = |line: &FixtureRow| {
             let (folder, name) = line.file.rsplit_once('/').unwrap_or((".", &line.file));
             (folder.to_owned(), name.to_owned())
         };

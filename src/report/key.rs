@@ -1,4 +1,4 @@
-//! Why the ledger did not answer: what was asked under a key, what came of it, and which earlier request was nearest.
+//! The report of `reprise explain --key`: the exchanges under a key, and the nearest earlier request.
 
 use std::fmt;
 
@@ -13,55 +13,55 @@ use crate::{
     store::{self, ExchangeSummary, Reader},
 };
 
-/// So many keys are named where several begin alike.
+/// Maximum number of keys in the error for an ambiguous prefix.
 const MOST_KEYS: u32 = 5;
-/// So many exchanges under one key are told, and the first of all.
+/// Maximum number of exchanges listed, besides the first.
 const MOST_EXCHANGES: u32 = 20;
-/// So many earlier requests are compared.
+/// Maximum number of earlier requests compared.
 const MOST_CANDIDATES: u32 = 300;
-/// So many differences are told.
+/// Maximum number of differences listed.
 const MOST_DIFFERENCES: usize = 5;
 
 /// The report of `reprise explain --key`.
 #[derive(Debug, Serialize)]
-pub struct Why {
-    /// The whole key.
+pub struct KeyReport {
+    /// The full key.
     pub key: String,
-    /// Among whom its answers are shared, as the ledger writes it.
+    /// The scope, as stored in the ledger.
     pub scope: String,
-    /// What was asked of Claude under it, the newest first.
-    pub exchanges: Vec<Attempt>,
+    /// The exchanges under the key, the newest first.
+    pub exchanges: Vec<KeyExchange>,
     /// The nearest request before the first of them, under another key.
-    pub nearest: Option<Nearest>,
-    /// Whether what was asked was kept, so that it can be compared.
+    pub nearest: Option<NearestRequest>,
+    /// True if the request was kept and can be compared.
     pub kept: bool,
 }
 
 /// An exchange under the key.
 #[derive(Debug, Serialize)]
-pub struct Attempt {
-    /// Which one.
+pub struct KeyExchange {
+    /// Its id.
     pub exchange: ExchangeId,
-    /// When it began, in unix milliseconds.
+    /// The start, in unix milliseconds.
     pub at: UnixMillis,
-    /// How it ended.
+    /// The outcome.
     pub outcome: String,
-    /// Anthropic's word for why.
+    /// Anthropic's stop reason.
     pub stop_reason: Option<String>,
-    /// Whether it answers repeats.
+    /// True if it answers repeats.
     pub servable: bool,
 }
 
-/// The request that would have been a hit, had it been the same.
+/// The earlier request that is most similar.
 #[derive(Debug, Serialize)]
-pub struct Nearest {
+pub struct NearestRequest {
     /// Its key.
     pub key: String,
-    /// Among whom its answer is shared.
+    /// Its scope.
     pub scope: String,
-    /// How it ended.
+    /// The outcome.
     #[serde(flatten)]
-    pub attempt: Attempt,
+    pub attempt: KeyExchange,
     /// From 0 to 1.
     pub likeness: f64,
     /// Where they differ: the earlier one is left.
@@ -70,7 +70,7 @@ pub struct Nearest {
 
 /// Why there is nothing to explain.
 #[derive(Debug, thiserror::Error)]
-pub enum NoWhy {
+pub enum KeyReportError {
     /// Nothing was asked under it.
     #[error(
         "nothing was asked of Claude under a key that begins with {0}, or nothing of it was kept; Cache-Status names the \
@@ -85,21 +85,21 @@ pub enum NoWhy {
     Ledger(#[from] store::Error),
 }
 
-impl Why {
-    /// Looks into the ledger.
-    pub async fn of(ledger: &Reader, prefix: &KeyPrefix) -> Result<Self, NoWhy> {
+impl KeyReport {
+    /// Reads the report from the ledger.
+    pub async fn of(ledger: &Reader, prefix: &KeyPrefix) -> Result<Self, KeyReportError> {
         let digits = || prefix.as_str().to_owned();
         let keys = ledger.keys(prefix, MOST_KEYS).await?;
         let key = match &*keys {
-            [] => return Err(NoWhy::Unknown(digits())),
+            [] => return Err(KeyReportError::Unknown(digits())),
             [key] => key,
             several => {
                 let keys: Vec<_> = several.iter().map(ToString::to_string).collect();
-                return Err(NoWhy::Ambiguous(digits(), keys.join(", ")));
+                return Err(KeyReportError::Ambiguous(digits(), keys.join(", ")));
             }
         };
         let exchanges = ledger.with_key(key, MOST_EXCHANGES).await?;
-        let Some(first) = exchanges.last() else { return Err(NoWhy::Unknown(digits())) };
+        let Some(first) = exchanges.last() else { return Err(KeyReportError::Unknown(digits())) };
         let request = ledger.asked_for(first).await?;
         let nearest = match &request {
             Some(request) => nearest(ledger, first, request).await?,
@@ -108,7 +108,7 @@ impl Why {
         Ok(Self {
             key: first.key.to_string(),
             scope: first.scope.clone(),
-            exchanges: exchanges.iter().map(Attempt::from).collect(),
+            exchanges: exchanges.iter().map(KeyExchange::from).collect(),
             nearest,
             kept: request.is_some(),
         })
@@ -119,14 +119,14 @@ async fn nearest(
     ledger: &Reader,
     exchange: &ExchangeSummary,
     request: &serde_json::Value,
-) -> Result<Option<Nearest>, store::Error> {
+) -> Result<Option<NearestRequest>, store::Error> {
     let fingerprint = Fingerprint::of(request);
     let mut best: Option<(f64, ExchangeSummary, serde_json::Value)> = None;
     for candidate in ledger.before(exchange, MOST_CANDIDATES).await? {
         let Some(asked) = ledger.asked_for(&candidate).await? else { continue };
         let likeness = fingerprint.likeness(&Fingerprint::of(&asked));
-        // Of two that are alike, the one that could have been served.
-        let is_own = |past: &ExchangeSummary| past.scope == exchange.scope;
+        // Of two with the same similarity, the one in the same scope.
+        let is_own = |summary: &ExchangeSummary| summary.scope == exchange.scope;
         let is_nearer = best
             .as_ref()
             .is_none_or(|(most, held, _)| (likeness, is_own(&candidate)) > (*most, is_own(held)));
@@ -134,34 +134,34 @@ async fn nearest(
             best = Some((likeness, candidate, asked));
         }
     }
-    Ok(best.map(|(likeness, past, asked)| Nearest {
-        key: past.key.to_string(),
-        scope: past.scope.clone(),
-        attempt: Attempt::from(&past),
+    Ok(best.map(|(likeness, summary, asked)| NearestRequest {
+        key: summary.key.to_string(),
+        scope: summary.scope.clone(),
+        attempt: KeyExchange::from(&summary),
         likeness,
         diff: diff(&asked, request, MOST_DIFFERENCES),
     }))
 }
 
-/// In UTC, to the second: the same wherever it is read.
+/// Formats a time in UTC, to the second.
 fn time(at: UnixMillis) -> String {
     let moment = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
     moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-impl From<&ExchangeSummary> for Attempt {
-    fn from(past: &ExchangeSummary) -> Self {
+impl From<&ExchangeSummary> for KeyExchange {
+    fn from(summary: &ExchangeSummary) -> Self {
         Self {
-            exchange: past.id,
-            at: past.opened_at,
-            outcome: past.outcome.clone(),
-            stop_reason: past.stop_reason.clone(),
-            servable: past.servable,
+            exchange: summary.id,
+            at: summary.opened_at,
+            outcome: summary.outcome.clone(),
+            stop_reason: summary.stop_reason.clone(),
+            servable: summary.servable,
         }
     }
 }
 
-impl fmt::Display for Attempt {
+impl fmt::Display for KeyExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { exchange: _, at, outcome, stop_reason, servable } = self;
         write!(f, "{}, {outcome}", time(*at))?;
@@ -172,7 +172,7 @@ impl fmt::Display for Attempt {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for KeyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, scope, exchanges, nearest, kept } = self;
         writeln!(f, "key      {key}")?;
@@ -180,7 +180,7 @@ impl fmt::Display for Why {
         for (at, exchange) in exchanges.iter().enumerate() {
             writeln!(f, "{:8} {exchange}", if at == 0 { "asked" } else { "" })?;
         }
-        let Some(Nearest { key, scope: theirs, attempt, likeness, diff }) = nearest else {
+        let Some(NearestRequest { key, scope: theirs, attempt, likeness, diff }) = nearest else {
             return match kept {
                 true => writeln!(f, "nearest  nothing was asked before it"),
                 false => writeln!(f, "nearest  not known: nothing was kept of what was asked"),
