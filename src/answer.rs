@@ -1,72 +1,69 @@
-//! The way of a request: read, translate, key, decide, ask, seal.
+//! The way of a request: prepare, select a source, then hit, join or ask.
 //!
-//! [`Answers::answer`] is the whole of it on one screen. What comes back is a [`Reader`] of a recording, live or
-//! stored; the doors turn it into their dialect with [`playback`].
+//! [`Answers::answer`] shows the whole of it. The result is a [`Reader`] of a recording, live or stored, which
+//! [`playback`] and [`EventStream`] turn into a response. A request is prepared in `prepare`; its source is selected in
+//! `select` (with the exchanges in `inflight`); an answer that is there is reused in `reuse`. A new answer has a `pump`:
+//! it sends an `exchange` in an `attempt`, which fills a `live` recording, and seals it in `seal`. The record of each call
+//! is begun and finished in `call`.
 
-mod ask;
+mod attempt;
 mod budget;
-mod choose;
+mod call;
 mod events;
+mod exchange;
 mod failure;
 mod inflight;
-mod joined;
 mod live;
 mod models;
 pub mod playback;
+mod prepare;
 mod pump;
-mod question;
 mod quirks;
 mod recall;
-mod sealing;
-mod sources;
+mod reuse;
+mod seal;
+mod select;
 
 use std::{
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicI64},
+    sync::{Arc, atomic::AtomicI64},
     time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
-pub use self::question::Caller;
+use self::{
+    budget::BudgetTracker, inflight::Inflight, quirks::ModelQuirks, recall::Recalled,
+    select::Source,
+};
 pub use self::{
-    ask::{ApiHeaders, Ask},
-    events::{Events, message},
-    failure::Failure,
+    events::{EventStream, message},
+    failure::{ErrorForm, Failure},
     live::{End, Reader},
     models::{Listed, Models},
-};
-use self::{
-    budget::BudgetTracker,
-    choose::Source,
-    inflight::Inflight,
-    playback::Payer,
-    question::{Parsed, PrepareContext, PreparedRequest},
-    quirks::ModelQuirks,
-    recall::Recalled,
+    prepare::Access,
 };
 use crate::{
     domain::{
         alias::Aliases,
-        anthropic,
-        budget::{Notice, Spending},
-        cache::{CacheKey, Freshness, Keep, Policy, Reason},
+        anthropic::ApiHeaders,
+        budget::{BudgetNotice, Spending},
+        cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
-        exchange::{Api, CallId, ExchangeId, UnixMillis},
-        openai,
-        translate::{self, Form, WithUsage},
+        exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
+        prepare::{Caller, ClientRequest, PrepareError, PreparedRequest},
+        translate::{Form, WithUsage},
     },
-    store::Ledger,
-    upstream::{Counted, Upstream},
+    store::{CallRecord, Ledger},
+    upstream::{self, TokenCount, Upstream},
 };
 
-/// An answer larger than this is broken off.
+/// Size limit of a recording; a longer answer is cut.
 pub const LARGEST_RECORDING: usize = 256 << 20;
-/// Reading a request larger than this is work for a thread that may block.
-const LARGE_REQUEST: usize = 1 << 20;
 
-/// Everything that answers calls. Cheap to clone.
+/// Answers calls. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Answers {
     upstream: Arc<Upstream>,
@@ -74,99 +71,102 @@ pub struct Answers {
     catalog: Arc<RwLock<Arc<Catalog>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// What models refused.
     quirks: Arc<ModelQuirks>,
     /// Earlier answers that requests named.
     recalled: Arc<Recalled>,
-    /// What is being asked, and by whom.
     inflight: Arc<Inflight>,
-    /// What is spent of the budgets.
     budget: Arc<BudgetTracker>,
-    /// When it was last said that Open WebUI sends no ids, in unix milliseconds.
+    /// Time of the last warning that Open WebUI sends no ids, in Unix milliseconds.
     warned_at: Arc<AtomicI64>,
     settings: Settings,
 }
 
-/// What the operator decides.
+/// Settings of the operator.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What the ledger may answer.
+    /// Which answers the ledger may serve.
     pub cache: Policy,
-    /// Whether a chat in Open WebUI is told that its answer comes from the ledger.
+    /// Whether a chat in Open WebUI shows that its answer comes from the ledger.
     pub status_line: bool,
-    /// What Open WebUI's background calls are asked of; `None`: what each asks for.
+    /// Model for Open WebUI's background calls; `None`: the model that each asks for.
     pub task_model: Option<Arc<str>>,
-    /// The HTTP status of our response, which only the server knows.
-    pub status_of: StatusOf,
-    /// What the operator named.
+    /// The operator's model aliases.
     pub aliases: Arc<Aliases>,
 }
-
-/// The HTTP status of a response at a door, with this failure or none.
-pub type StatusOf = fn(Api, Option<&Failure>) -> u16;
 
 /// An answer that has begun.
 #[derive(Debug)]
 pub struct Answer {
-    /// What it is read from.
+    /// Reader of the recording.
     pub reader: Reader,
     /// The call's id.
     pub call: CallId,
-    /// When the call came in.
+    /// Arrival of the call.
     pub at: UnixMillis,
     /// The exchange that answers.
     pub exchange: ExchangeId,
-    /// Who answers, and why.
-    pub by: By,
-    /// Under which key the answer is kept.
+    /// Source of the answer.
+    pub answered_by: AnsweredBy,
+    /// The decision on the source, which is never to refuse.
+    pub verdict: Verdict,
+    /// Key of the request.
     pub key: CacheKey,
-    /// Who pays.
-    pub payer: Payer,
     /// A budget that is nearly spent.
-    pub budget: Option<Notice>,
-    /// An event for the client's eye before the answer.
+    pub budget: Option<BudgetNotice>,
+    /// A status line to show before the answer.
     pub status_line: Option<String>,
-    /// Whether the client wants a stream, and of what kind.
+    /// The kind of stream that the client wants; `None` if it wants none.
     pub stream: Option<WithUsage>,
-    /// How the client wants it written.
+    /// The form in which the client wants the answer.
     pub form: Arc<Form>,
 }
 
-/// Who answers a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The ledger.
-    Ledger(Freshness),
-    /// An exchange that was running.
-    Running,
-    /// A fixture.
-    Fixture,
-    /// Claude, for this reason, and so much of it is kept.
-    Claude(Reason, Keep),
+impl Answer {
+    fn new(
+        reader: Reader,
+        request: &PreparedRequest,
+        call: &CallRecord,
+        exchange: ExchangeId,
+        verdict: Verdict,
+    ) -> Self {
+        Self {
+            reader,
+            call: call.id,
+            at: call.at,
+            exchange,
+            answered_by: call.answered_by,
+            verdict,
+            key: request.key,
+            budget: None,
+            status_line: None,
+            stream: request.stream,
+            form: Arc::clone(&request.form),
+        }
+    }
 }
 
-/// Why a call is not answered.
+/// The reason why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be read.
+    /// The request cannot be prepared.
     #[error(transparent)]
-    Unreadable(#[from] openai::ParseError),
-    /// The native request cannot be read.
-    #[error(transparent)]
-    Misspoken(#[from] anthropic::NativeError),
-    /// The request cannot be translated.
-    #[error(transparent)]
-    Untranslatable(#[from] translate::Error),
+    Prepare(#[from] PrepareError),
     /// There is no answer.
     #[error(transparent)]
     Failed(Arc<Failure>),
-    /// The thread that read the request died.
+    /// The thread that prepared the request panicked.
     #[error("reading the request failed")]
     Panicked(#[from] tokio::task::JoinError),
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Arc::new(failure))
+    }
+}
+
 impl Answers {
-    /// Answers with what `upstream` says and `ledger` knows, until `stop` is cancelled.
+    /// Creates a service that answers from `upstream` and `ledger` until `stop` is cancelled.
     pub fn new(
         upstream: Upstream,
         ledger: Ledger,
@@ -191,94 +191,69 @@ impl Answers {
         }
     }
 
-    /// The same, as far as the budgets of `books` allow, in which stands what was spent before.
+    /// Limits the service to the budgets of `spending`, which has what was spent before.
     #[must_use]
-    pub fn within(self, books: Spending) -> Self {
-        Self { budget: Arc::new(BudgetTracker::new(books)), ..self }
+    pub fn within(self, spending: Spending) -> Self {
+        Self { budget: Arc::new(BudgetTracker::new(spending)), ..self }
     }
 
-    /// Answers one call. The answer has begun when this returns: with its first event, or whole.
-    pub async fn answer(&self, ask: Ask, asker: Caller) -> Result<Answer, Error> {
-        let (at, came) = (now(), Instant::now());
-        let question = self.read(ask, &asker).await?;
-        let mut answer = match self.choose(&question, &asker, at).await {
-            Source::Ledger(stored, fresh) => {
-                self.serve(stored, fresh, &question, asker, (at, came))
+    /// Answers one call. Returns when the answer has begun: with its first event, or whole.
+    pub async fn answer(
+        &self,
+        request: ClientRequest,
+        caller: Caller,
+        access: Access,
+    ) -> Result<Answer, Error> {
+        let arrival = (now(), Instant::now());
+        let (at, _) = arrival;
+        let request = self.prepare(request, &caller).await?;
+        let mut answer = match self.select(&request, &caller, at).await? {
+            Source::Ledger(stored, freshness) => {
+                self.hit(stored, freshness, &request, caller, arrival)
             }
             Source::Running(reader, exchange) => {
-                self.join(reader, exchange, &question, asker, (at, came))
+                self.join(reader, exchange, &request, caller, arrival)
             }
-            Source::Upstream(order) => self.ask(order, &question, asker, at),
-            Source::Nobody(reason) => {
-                return Err(Error::Failed(Arc::new(Failure::NotCached(reason))));
-            }
-            Source::NoMoney(refusal) => {
-                return Err(Error::Failed(Arc::new(Failure::Budget(refusal))));
-            }
+            Source::Upstream(ticket) => self.ask(ticket, &request, caller, access, at),
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
         Ok(answer)
     }
 
-    /// Counts the tokens of a native request: passed on, and not recorded, because nothing was said.
+    /// Counts the tokens of a request in Anthropic's API. Passed on and not recorded: it has no answer.
     pub async fn count_tokens(
         &self,
         body: Bytes,
-        spoken: ApiHeaders,
-        asker: &Caller,
-    ) -> Result<Counted, Error> {
-        let outgoing = spoken.outgoing(body, asker);
-        let counted = self.upstream.count_tokens(&outgoing).await;
-        counted.map_err(|error| Error::Failed(Arc::new(error.into())))
+        headers: ApiHeaders,
+        access: Access,
+    ) -> Result<TokenCount, Error> {
+        let Access { key, scenario } = access;
+        let outgoing = upstream::Request { body, headers, key, scenario };
+        self.upstream.count_tokens(&outgoing).await.map_err(|error| Failure::from(error).into())
     }
 
-    /// What each model accepts and costs, as far as is known now.
+    /// The models' limits and prices as far as they are known now.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.catalog.read())
     }
 
-    /// Where upstream is, and whether it was there the last time.
+    /// The upstream that is asked.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
-    /// What is running now.
+    /// The exchanges in flight and their readers.
     pub fn load(&self) -> Load {
         self.inflight.load()
     }
 
-    /// Whether the ledger can be written, and what waits to be.
+    /// The ledger that records the calls.
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
     }
-
-    /// Parses, translates and keys a request: work without waiting, but for large ones long work.
-    async fn read(&self, ask: Ask, asker: &Caller) -> Result<PreparedRequest, Error> {
-        let is_large = ask.body().len() > LARGE_REQUEST;
-        let policy = &self.settings.cache;
-        let parsed = if is_large {
-            let (asker, policy) = (asker.clone(), policy.clone());
-            self.tasks.spawn_blocking(move || Parsed::of(ask, &asker, &policy)).await??
-        } else {
-            Parsed::of(ask, asker, policy)?
-        };
-        let originals = self.originals(parsed.refs(), &parsed.scope.to_string()).await;
-        let house = PrepareContext {
-            catalog: self.catalog(),
-            aliases: Arc::clone(&self.settings.aliases),
-            task_model: self.settings.task_model.clone(),
-            upstream: self.upstream.base().into(),
-        };
-        if !is_large {
-            return parsed.understand(asker, &house, &originals);
-        }
-        let asker = asker.clone();
-        let understand = move || parsed.understand(&asker, &house, &originals);
-        self.tasks.spawn_blocking(understand).await?
-    }
 }
 
-/// The time, for the ledger.
+/// The current time.
 pub fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

@@ -1,33 +1,37 @@
-//! The commands: arguments in, report out. `main` gives them the environment and prints what they say.
+//! The commands, one file each: arguments in, report out. `main` gives them the environment and the output.
 
 mod budgets;
 mod cache;
 mod config;
+mod console;
 mod doctor;
 mod explain;
 mod fixtures;
 mod operator;
 mod ping;
 mod prices;
-mod print;
 mod prune;
 mod replay;
+mod run;
 mod secrets;
 mod serve;
 mod sessions;
-mod since;
 mod stats;
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
-use crate::config::{Env, Flags, GlobalFlags};
+pub use self::console::Console;
+use crate::config::{Env, FlagArgs, Global, Serving};
 
 const AFTER_HELP: &str = "\
-Without a command, `reprise` serves. A flag is stronger than the environment (names in brackets), that than the file \
-given with --config, and that than the default. The key for Claude comes from ANTHROPIC_API_KEY; without it each \
-client sends its own as its API key. Other users of the machine can see flags: prefer the environment for keys.";
+Without a command, `reprise` serves. A flag overrides the environment (names in brackets), which overrides the file \
+given with --config, which overrides the default. The key for Claude comes from ANTHROPIC_API_KEY; without it each \
+client sends its own as its API key. Other users of the machine can see flags: prefer the environment for keys.
+
+A TIME is a length such as 90s, 2h or 30d, with days of 24 hours. A WHEN is a moment such as 2026-10-01T12:30 or 12h, \
+or a whole day or month such as 7d, yesterday or 2026-10, which begins at midnight.";
 
 /// Lets Open WebUI and any OpenAI client use Claude, and keeps a ledger of every exchange.
 #[derive(Debug, Parser)]
@@ -36,93 +40,88 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    flags: Flags,
+    serving: FlagArgs<Serving>,
     #[command(flatten)]
-    global: GlobalFlags,
+    global: FlagArgs<Global>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve OpenAI's API, ask Claude, keep the ledger
+    /// Start the server: an OpenAI API in front of Claude, with a ledger
     Serve {
         #[command(flatten)]
-        flags: Flags,
+        serving: FlagArgs<Serving>,
     },
-    /// Show what was asked, what it cost and what was saved
+    /// Show usage, costs and savings
     Stats(stats::Arguments),
-    /// Show what is spent of the budgets
+    /// Show the budgets and what is spent of them
     Budgets(budgets::Arguments),
-    /// Show what the models cost, and import other prices
+    /// Show the prices of models, and import others
     Prices(prices::Arguments),
-    /// Delete what is too old or too large
+    /// Delete old entries of the ledger, or shrink it
     Prune(prune::Arguments),
-    /// Show what would become of a request, without sending it, or why the ledger did not answer one
+    /// Show how a request would be translated, without sending it, or why the ledger did not answer one
     Explain(explain::Arguments),
-    /// Say what may no longer be answered from the ledger
+    /// Invalidate answers in the ledger
     #[command(subcommand)]
     Cache(cache::Command),
-    /// Read the ledger as chats
+    /// List, show, search and export the chats in the ledger
     Sessions {
         #[command(subcommand)]
         command: sessions::Command,
     },
     /// Answer from fixtures, without a key and without a network
     Replay(replay::Arguments),
-    /// Make fixtures of what is recorded, and keep them in order
+    /// Export, import and check fixtures
     Fixtures {
         #[command(subcommand)]
         command: fixtures::Command,
     },
-    /// Look at all that a server needs, and say what to do
+    /// Check the installation
     Doctor(doctor::Arguments),
-    /// Show the settings, and where each came from
+    /// Show the settings and where each comes from
     Config(config::Arguments),
-    /// Print what makes a shell complete commands
+    /// Generate shell completions
     Completions {
-        /// For which shell
+        /// Shell to generate them for
         shell: clap_complete::Shell,
     },
-    /// Ask a server on this machine whether it lives, for health checks
+    /// Check that a server answers on this machine, for health checks
     #[command(hide = true)]
     Ping,
 }
 
-/// Where a command says what it has to say.
-pub struct Console<'a> {
-    /// Standard output.
-    pub out: &'a mut dyn Write,
-    /// Whether a person reads it.
-    pub interactive: bool,
-}
-
 /// Runs the command.
 pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
-    let Cli { command, flags, global } = cli;
-    if command.is_some() && flags != Flags::default() {
+    let Cli { command, serving: FlagArgs { flags: serving, .. }, global } = cli;
+    let flags = &global.flags;
+    if command.is_some() && !serving.is_empty() {
         let message =
             "the settings of the server stand after its command, as in `reprise serve --port 8000`";
         Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     match command {
-        None => serve::run(&flags, &global, env, console),
-        Some(Command::Serve { flags }) => serve::run(&flags, &global, env, console),
-        Some(Command::Stats(arguments)) => stats::run(&arguments, &global, env, console.out),
-        Some(Command::Budgets(arguments)) => budgets::run(&arguments, &global, env, console.out),
-        Some(Command::Prices(arguments)) => prices::run(&arguments, &global, env, console.out),
-        Some(Command::Prune(arguments)) => prune::run(&arguments, &global, env, console.out),
-        Some(Command::Doctor(arguments)) => doctor::run(&arguments, &global, env, console.out),
-        Some(Command::Config(arguments)) => config::run(&arguments, &global, env, console.out),
+        None => serve::run(&serving.and(global.flags), env, console),
+        Some(Command::Serve { serving }) => {
+            serve::run(&serving.flags.and(global.flags), env, console)
+        }
+        Some(Command::Stats(arguments)) => stats::run(&arguments, flags, env, console.out),
+        Some(Command::Budgets(arguments)) => budgets::run(&arguments, flags, env, console.out),
+        Some(Command::Prices(arguments)) => prices::run(&arguments, flags, env, console.out),
+        Some(Command::Prune(arguments)) => prune::run(&arguments, flags, env, console.out),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments, flags, env, console.out),
+        Some(Command::Config(arguments)) => config::run(arguments, flags, env, console.out),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "reprise", &mut script);
             console.out.write_all(&script)?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::Explain(arguments)) => explain::run(&arguments, &global, env, console.out),
-        Some(Command::Cache(command)) => cache::run(command, &global, env, console.out),
-        Some(Command::Sessions { command }) => sessions::run(&command, &global, env, console),
-        Some(Command::Replay(arguments)) => replay::run(&arguments, &global, env, console),
-        Some(Command::Fixtures { command }) => fixtures::run(&command, &global, env, console),
-        Some(Command::Ping) => ping::run(&global, env),
+        Some(Command::Explain(arguments)) => explain::run(&arguments, flags, env, console.out),
+        Some(Command::Cache(command)) => cache::run(command, flags, env, console.out),
+        Some(Command::Sessions { command }) => sessions::run(&command, flags, env, console),
+        Some(Command::Replay(arguments)) => replay::run(arguments, flags, env, console),
+        Some(Command::Fixtures { command }) => fixtures::run(&command, flags, env, console),
+        Some(Command::Ping) => ping::run(flags, env),
     }
 }

@@ -1,134 +1,171 @@
-//! Every setting: flag, else environment, else file, else default. Read once, validated once; the environment is
-//! read nowhere else. Secrets are [`SecretString`]s and are never shown.
+//! Settings: flag, else environment, else file, else default. Each is declared once, as a field of [`Config`] or of a
+//! group in it; the environment is read nowhere else. Secrets are [`SecretString`]s and are never shown.
 
 mod cache;
-mod effective;
 mod flags;
 mod ids;
-mod keep;
-mod layers;
+mod lists;
+mod parsers;
 mod replay;
-mod scrub;
+mod retention;
+mod sources;
 
 use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
+use clap::Args;
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::Url;
 
-use self::layers::{Layers, durability, log_format};
+use self::{
+    flags::heading,
+    lists::Lists,
+    parsers::{base_url, key, name, parsed, word},
+    sources::Sources,
+};
 pub use self::{
-    effective::Effective,
-    flags::{CacheFlags, Flags, GlobalFlags, OpenWebUiFlags, ReplayFlags},
+    flags::{FlagArgs, FlagGroup, Flags, Global, Replaying, Serving},
     ids::IdHeaders,
-    keep::Keep,
-    layers::{Layer, size, time},
-    replay::{Mode, Replay},
+    parsers::{duration, duration_or_zero, size, time_zone},
+    replay::ReplaySettings,
+    retention::Keep,
+    sources::{Setting, SettingSource},
 };
 use crate::domain::{
     alias::{self, Aliases},
     budget::Budgets,
-    cache::{Policy, Sharing, Vouched},
+    cache::{IdentityProof, Policy},
     cassette::{Rule, is_secret_name},
 };
 
-/// All settings, validated.
-#[derive(Debug)]
+/// All settings. The name of a field, or its `id`, is the name in the settings file; with hyphens it is the flag, and
+/// in capitals after `REPRISE_` the variable. The doc comment is the help.
+#[derive(Debug, Args)]
+#[command(next_help_heading = heading::SERVER)]
+#[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
 pub struct Config {
-    /// Address to listen on.
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = parsed::<IpAddr>("an IP address"))]
     pub host: IpAddr,
-    /// Port to listen on; 0 takes any free one.
+    /// Port to listen on; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value = "8000", value_parser = parsed::<u16>("a port number"))]
     pub port: u16,
-    /// What clients must show.
+    /// Key that clients must send
+    #[arg(id = "api_key", long = "api-key", value_name = "KEY", value_parser = key)]
     pub client_key: Option<SecretString>,
-    /// What upstream is asked with.
+    /// Require no key, although other machines can reach the address
+    #[arg(long)]
+    pub no_auth: bool,
+    /// Key that operators must send, for example to clear the cache; without one they must be on this machine
+    #[arg(long, value_name = "KEY", value_parser = key)]
+    pub admin_key: Option<SecretString>,
+    /// Key for upstream.
+    #[arg(
+        id = "anthropic_api_key",
+        long = "anthropic-api-key",
+        help_heading = heading::NO_FLAG,
+        value_parser = key
+    )]
     pub anthropic_key: Option<SecretString>,
-    /// Where the Messages API is.
+    /// Address of the Messages API
+    #[arg(long, value_name = "URL", default_value = "https://api.anthropic.com", value_parser = base_url)]
     pub anthropic_base_url: Url,
-    /// The ledger.
-    pub database_url: String,
-    /// Largest request body, in bytes.
-    pub max_body: usize,
-    /// How long Anthropic may be silent.
+    /// Address of the ledger, as sqlite:///path/to/file; by default ~/.local/share/reprise/reprise.db
+    #[arg(long, value_name = "URL", global = true, help_heading = heading::GLOBAL)]
+    pub database_url: Option<String>,
+    /// TOML file with settings, named as the flags: max_body = "32MiB"
+    #[arg(id = "config", long = "config", value_name = "FILE", global = true, help_heading = heading::GLOBAL)]
+    pub file: Option<PathBuf>,
+    /// Largest request body, in bytes or as 32MiB
+    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = size)]
+    pub max_body: u64,
+    /// Longest silence of Anthropic before a request is given up
+    #[arg(id = "upstream_idle_timeout", long = "upstream-idle-timeout", value_name = "TIME", default_value = "120s", value_parser = duration)]
     pub upstream_idle: Duration,
-    /// What the ledger may answer.
-    pub cache: Policy,
-    /// Whether a chat in Open WebUI is told that its answer comes from the ledger.
-    pub status_line: bool,
-    /// The model, or alias, that Open WebUI's background calls are asked of; `None`: each its own.
-    pub task_model: Option<String>,
-    /// Which headers say who asks.
-    pub id_headers: IdHeaders,
-    /// What Open WebUI signs its users with; `None`: they are not signed.
-    pub user_jwt_secret: Option<SecretString>,
-    /// What an operator must show; `None`: to be on this machine.
-    pub admin_key: Option<SecretString>,
-    /// Who answers.
-    pub mode: Mode,
-    /// What is replayed, and how.
-    pub replay: Replay,
-    /// What a committed answer survives.
-    pub durability: Durability,
-    /// How logs are written.
-    pub log_format: LogFormat,
-    /// What is logged.
-    pub log: String,
-    /// What the operator named.
-    pub aliases: Aliases,
-    /// What is taken out of fixtures, besides what looks like a secret.
-    pub scrub: Vec<Rule>,
-    /// What may be spent.
-    pub budgets: Budgets,
-    /// How long what is kept.
+    /// Time zone of the days of budgets, as Europe/Berlin; by default that of this machine
+    #[arg(long, value_name = "ZONE", value_parser = time_zone)]
+    timezone: Option<TimeZone>,
+    /// Limits on age and size of the ledger.
+    #[command(flatten)]
     pub keep: Keep,
-}
-
-/// The settings that a command needs which asks nobody.
-#[derive(Debug)]
-pub struct Offline {
-    /// What clients must show.
-    pub client_key: Option<SecretString>,
-    /// Where the Messages API is.
-    pub anthropic_base_url: Url,
-    /// Among whom answers are shared.
-    pub sharing: Sharing,
-    /// Whether a user who is not signed is vouched for.
-    pub vouched: Vouched,
-    /// What background calls are asked of; `None`: what each asks for.
+    /// Durability of a committed answer: `full` survives a power failure, `normal` a crash and is faster on slow disks
+    #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = word::<Durability>())]
+    pub durability: Durability,
+    /// Format of the log
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = word::<LogFormat>())]
+    pub log_format: LogFormat,
+    /// Level of the log: error, warn, info, debug, or by module as in reprise=debug
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+    /// Answers from the ledger.
+    #[command(flatten)]
+    pub cache: Policy,
+    /// Model or alias for background tasks such as titles and tags, whatever the chat's model
+    #[arg(long, value_name = "MODEL", help_heading = heading::OPEN_WEBUI, value_parser = name)]
     pub task_model: Option<String>,
-    /// What the operator named.
+    /// Show no status line in the chat when an answer comes from the ledger
+    #[arg(long, help_heading = heading::OPEN_WEBUI)]
+    pub no_status_line: bool,
+    /// Headers with the ids of task, chat, message, user-message or user, as chat=X-Chat,user=X-User
+    #[arg(
+        long,
+        value_name = "ID=HEADER,...",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = heading::OPEN_WEBUI,
+        value_parser = ids::id_headers
+    )]
+    pub id_headers: IdHeaders,
+    /// Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; with it only users that Open WebUI signs are identified
+    #[arg(long, value_name = "SECRET", help_heading = heading::OPEN_WEBUI, value_parser = key)]
+    pub user_jwt_secret: Option<SecretString>,
+    /// Upstream of the server.
+    #[arg(long, default_value = "live", help_heading = heading::NO_FLAG, value_parser = word::<Mode>())]
+    pub mode: Mode,
+    /// Files and folders of a replay.
+    #[arg(long, default_value = "fixtures", value_delimiter = ':', help_heading = heading::NO_FLAG)]
+    pub fixtures: Vec<PathBuf>,
+    /// Settings of a replay.
+    #[command(flatten)]
+    pub replay: ReplaySettings,
+    /// Aliases of models.
+    #[arg(skip)]
     pub aliases: Aliases,
-    /// What is taken out of fixtures, besides what looks like a secret.
+    /// Rules for scrubbing fixtures, in addition to the built-in ones.
+    #[arg(skip)]
     pub scrub: Vec<Rule>,
+    /// Budgets, with their time zone.
+    #[arg(skip)]
+    pub budgets: Budgets,
 }
 
-/// The settings that a command needs which changes a ledger that a server may be using.
-#[derive(Debug)]
-pub struct Operator {
-    /// The ledger.
-    pub database_url: String,
-    /// Where a server with the same settings answers on this machine.
-    pub address: SocketAddr,
-    /// What it wants operators to show.
-    pub admin_key: Option<SecretString>,
-    /// What it wants clients to show, and operators where there is no admin key.
-    pub client_key: Option<SecretString>,
+/// Upstream of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Mode {
+    /// Claude.
+    Live,
+    /// Fixtures.
+    Replay,
 }
 
-/// What a committed answer survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Durability of a committed answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Durability {
-    /// A power failure.
+    /// Survives a power failure.
     Full,
-    /// A crash of the process.
+    /// Survives a crash of the process.
     Normal,
 }
 
-/// How logs are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -136,103 +173,103 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why the settings cannot be used.
+/// Reasons why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A value makes no sense.
+    /// A value that is not accepted.
     #[error("{source_name}: {value:?} is not {expected}")]
     Invalid {
-        /// The flag, variable or field that it came from.
+        /// Flag, variable or field of the file that it came from.
         source_name: String,
-        /// What it said.
+        /// The value.
         value: String,
-        /// What it should have said.
-        expected: &'static str,
+        /// The values that are accepted.
+        expected: String,
     },
     /// The file cannot be read.
     #[error("cannot read the settings file {}", path.display())]
     File {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         source: std::io::Error,
     },
-    /// The file is no TOML. The line is named but not shown: it may be the one with the key.
+    /// The file is not TOML. The line is named but not shown: it may hold a key.
     #[error("the settings file {} is not TOML: line {line}: {why}", path.display())]
     Toml {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where.
+        /// Line of the error.
         line: usize,
-        /// Why not.
+        /// Reason.
         why: String,
     },
-    /// An alias or a budget that is none.
-    #[error("the {what} in the settings file {}: line {line}: {why}", path.display())]
-    Shape {
-        /// Of which kind.
-        what: &'static str,
-        /// Which file.
+    /// A list of the file that cannot be read.
+    #[error("the {list} in the settings file {}: line {line}: {why}", path.display())]
+    List {
+        /// Content of the list.
+        list: &'static str,
+        /// Path of the file.
         path: PathBuf,
-        /// Where.
+        /// Line of the error.
         line: usize,
-        /// Why not.
+        /// Reason.
         why: String,
     },
-    /// An alias that could not be told from another, or says nonsense.
+    /// Aliases that are ambiguous or invalid.
     #[error("the aliases in the settings file {}", path.display())]
     Aliases {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         source: alias::Error,
     },
-    /// What is to be taken out of fixtures cannot be understood. The line is named but not shown.
-    #[error("what [[scrub]] says in the settings file {}: line {line}: {why}", path.display())]
+    /// A rule for scrubbing that cannot be read. The line is named but not shown.
+    #[error("[[scrub]] in the settings file {}: line {line}: {why}", path.display())]
     Scrub {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where.
+        /// Line of the error.
         line: usize,
-        /// Why not.
+        /// Reason.
         why: String,
     },
-    /// The address of upstream has more in it than an address.
+    /// An address of upstream that has more in it than an address.
     #[error(
-        "{source_name}: give the bare address, such as https://api.anthropic.com: what else stands in it would be shown"
+        "{source_name}: give the bare address, such as https://api.anthropic.com: anything else in it would be shown"
     )]
     Address {
-        /// The flag, variable or field that it came from.
+        /// Flag, variable or field of the file that it came from.
         source_name: String,
     },
-    /// The file says something that is no setting.
+    /// A name in the file that is no setting.
     #[error(
         "{}: no such setting: {name} (they are named as the flags of `reprise serve`, with underscores for hyphens)",
         path.display()
     )]
     Unknown {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it says.
+        /// The name.
         name: String,
     },
-    /// Others could reach the server and nothing would stop them.
+    /// An address that other machines can reach, without a key.
     #[error(
-        "{host} can be reached from other machines: set a key that clients must show (--api-key or REPRISE_API_KEY), or \
-         say --no-auth if anyone may spend your money"
+        "{host} can be reached from other machines: set a key that clients must send (--api-key or REPRISE_API_KEY), or \
+         give --no-auth if anyone may spend your money"
     )]
     Unprotected {
-        /// Where it would have listened.
+        /// Address to listen on.
         host: IpAddr,
     },
-    /// There is no place for the ledger.
+    /// No place for the ledger.
     #[error(
-        "no HOME and no XDG_DATA_HOME to keep the ledger in: say where with --database-url or REPRISE_DATABASE_URL"
+        "no HOME and no XDG_DATA_HOME to keep the ledger in: name a place with --database-url or REPRISE_DATABASE_URL"
     )]
     Homeless,
 }
 
-/// The environment, given so that tests can give their own.
+/// The environment, as an argument so that tests can give their own.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The process's environment. Empty variables count as unset, as in docker-compose files.
@@ -240,7 +277,7 @@ pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The variables of the process that are named as secrets are, in an order that does not change.
+/// Variables of the process whose names are those of secrets, sorted.
 pub fn process_secrets() -> Vec<(String, SecretString)> {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -251,125 +288,87 @@ pub fn process_secrets() -> Vec<(String, SecretString)> {
 }
 
 impl Config {
-    /// Puts the layers together.
-    pub fn load(flags: &Flags, global: &GlobalFlags, env: Env<'_>) -> Result<Self, Error> {
-        Self::of(&Layers::read(flags.given(), global, env)?, env)
+    /// Reads all settings, for commands that start no server.
+    pub fn load(flags: &Flags, env: Env<'_>) -> Result<Self, Error> {
+        Self::parse(&Sources::read(flags, env)?)
     }
 
-    /// The same for a replay of `fixtures`; those of the other layers, if it is empty.
-    pub fn load_replay(
-        fixtures: &[PathBuf],
-        replay: &ReplayFlags,
-        flags: &Flags,
-        global: &GlobalFlags,
-        env: Env<'_>,
-    ) -> Result<Self, Error> {
-        let mut given = flags.given();
-        given.extend(replay.given());
-        given.push(("mode", Some("replay")));
-        let mut config = Self::of(&Layers::read(given, global, env)?, env)?;
+    /// Reads all settings, and checks those that a server needs.
+    pub fn load_server(flags: &Flags, env: Env<'_>) -> Result<Self, Error> {
+        let mut config = Self::load(flags, env)?;
+        config.check_exposure()?;
+        match config.mode {
+            Mode::Live => drop(config.ledger()?),
+            // Nothing is stored, so no place is needed.
+            Mode::Replay => config.database_url = Some(IN_MEMORY.to_owned()),
+        }
+        Ok(config)
+    }
+
+    /// The same for a replay of `fixtures`; of those in the settings, if it is empty.
+    pub fn load_replay(fixtures: &[PathBuf], flags: &Flags, env: Env<'_>) -> Result<Self, Error> {
+        let mut config = Self::load_server(&flags.clone().with("mode", "replay"), env)?;
         if !fixtures.is_empty() {
-            config.replay.fixtures = fixtures.to_vec();
+            config.fixtures = fixtures.to_vec();
         }
         Ok(config)
     }
 
-    fn of(layers: &Layers, env: Env<'_>) -> Result<Self, Error> {
-        let mode = replay::mode(layers)?;
-        let config = Self {
-            host: layers.parse("host", "an IP address")?.unwrap_or(IpAddr::from([127, 0, 0, 1])),
-            port: layers.parse("port", "a port number")?.unwrap_or(8000),
-            client_key: layers.secret("api_key")?,
-            anthropic_key: layers.secret("anthropic_api_key")?,
-            anthropic_base_url: layers.base_url()?,
-            database_url: match mode {
-                Mode::Live => layers.database_url(env)?,
-                // Nothing is kept, so there need not be a place for it.
-                Mode::Replay => "sqlite::memory:".to_owned(),
-            },
-            max_body: layers.read_as("max_body", "a size such as 32MiB", size)?.unwrap_or(32 << 20),
-            upstream_idle: layers.time("upstream_idle_timeout")?.unwrap_or(Duration::from_mins(2)),
-            cache: cache::policy(layers)?,
-            status_line: !layers.switch("no_status_line")?,
-            task_model: layers.name("task_model")?,
-            id_headers: ids::id_headers(layers)?,
-            mode,
-            replay: replay::replay(layers)?,
-            user_jwt_secret: layers.secret("user_jwt_secret")?,
-            admin_key: layers.secret("admin_key")?,
-            durability: layers
-                .read_as("durability", "`full` or `normal`", durability)?
-                .unwrap_or(Durability::Full),
-            log_format: layers
-                .read_as("log_format", "`text` or `json`", log_format)?
-                .unwrap_or(LogFormat::Text),
-            log: layers
-                .text("log")
-                .map_or_else(|| "info".to_owned(), |setting| setting.value.clone()),
-            aliases: layers.aliases.clone(),
-            scrub: layers.scrub.clone(),
-            keep: keep::keep(layers, &layers.budgets()?)?,
-            budgets: layers.budgets()?,
-        };
-        let no_auth = layers.switch("no_auth")?;
-        if config.client_key.is_none() && !config.host.is_loopback() && !no_auth {
-            return Err(Error::Unprotected { host: config.host });
+    /// All settings with their sources, in the order of their declarations. Fails where a server would not start.
+    pub fn settings(flags: &Flags, env: Env<'_>) -> Result<Vec<Setting>, Error> {
+        let sources = Sources::read(flags, env)?;
+        let config = Self::parse(&sources)?;
+        config.check_exposure()?;
+        Ok(sources.settings(&config))
+    }
+
+    fn parse(sources: &Sources) -> Result<Self, Error> {
+        let mut config = sources.parse()?;
+        let Lists { aliases, budgets, scrub } = sources.lists.clone();
+        let zone = config.timezone.clone().unwrap_or_else(TimeZone::system);
+        config.budgets = Budgets { list: budgets, zone };
+        (config.aliases, config.scrub) = (aliases, scrub);
+        if !config.keep.covers(&config.budgets) {
+            let expected = "as long as the period of a budget, and a little more";
+            return Err(sources.invalid("keep_totals", expected));
         }
         Ok(config)
     }
 
-    /// What `reprise explain` needs.
-    pub fn offline(global: &GlobalFlags, env: Env<'_>) -> Result<Offline, Error> {
-        let layers = Layers::read(Vec::new(), global, env)?;
-        Ok(Offline {
-            client_key: layers.secret("api_key")?,
-            anthropic_base_url: layers.base_url()?,
-            sharing: cache::policy(&layers)?.sharing,
-            vouched: match layers.secret("user_jwt_secret")? {
-                None => Vouched::Yes,
-                Some(_) => Vouched::No,
-            },
-            task_model: layers.name("task_model")?,
-            aliases: layers.aliases,
-            scrub: layers.scrub,
-        })
+    fn check_exposure(&self) -> Result<(), Error> {
+        if self.client_key.is_none() && !self.host.is_loopback() && !self.no_auth {
+            return Err(Error::Unprotected { host: self.host });
+        }
+        Ok(())
     }
 
-    /// What may be spent, and where the ledger is that says what was.
-    pub fn budgets(global: &GlobalFlags, env: Env<'_>) -> Result<(String, Budgets), Error> {
-        let layers = Layers::read(Vec::new(), global, env)?;
-        Ok((layers.database_url(env)?, layers.budgets()?))
+    /// Trust in users that are not signed: none once Open WebUI signs its users.
+    pub fn vouched(&self) -> IdentityProof {
+        if self.user_jwt_secret.is_some() {
+            IdentityProof::Unverified
+        } else {
+            IdentityProof::Verified
+        }
     }
 
-    /// Where the ledger is, for commands that only read it.
-    pub fn ledger(global: &GlobalFlags, env: Env<'_>) -> Result<String, Error> {
-        Layers::read(Vec::new(), global, env)?.database_url(env)
+    /// Address of the ledger.
+    pub fn ledger(&self) -> Result<&str, Error> {
+        self.database_url.as_deref().ok_or(Error::Homeless)
     }
 
-    /// What a command needs that changes the ledger.
-    pub fn operator(global: &GlobalFlags, env: Env<'_>) -> Result<Operator, Error> {
-        let layers = Layers::read(Vec::new(), global, env)?;
-        Ok(Operator {
-            database_url: layers.database_url(env)?,
-            address: Self::local_address(global, env)?,
-            admin_key: layers.secret("admin_key")?,
-            client_key: layers.secret("api_key")?,
-        })
-    }
-
-    /// Where a server with these settings answers on this machine.
-    pub fn local_address(global: &GlobalFlags, env: Env<'_>) -> Result<SocketAddr, Error> {
-        let layers = Layers::read(Vec::new(), global, env)?;
-        let host = match layers.parse("host", "an IP address")? {
-            None => IpAddr::from([127, 0, 0, 1]),
-            Some(IpAddr::V4(host)) if host.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-            Some(IpAddr::V6(host)) if host.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
-            Some(host) => host,
+    /// Address at which a server with these settings answers on this machine.
+    pub fn local_address(&self) -> SocketAddr {
+        let host = match self.host {
+            IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            host => host,
         };
-        let port = layers.parse("port", "a port number")?.unwrap_or(8000);
-        Ok(SocketAddr::new(host, port))
+        SocketAddr::new(host, self.port)
     }
 }
+
+/// Address of a ledger that is not stored.
+const IN_MEMORY: &str = "sqlite::memory:";
 
 #[cfg(test)]
 mod tests {
@@ -382,26 +381,31 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         });
-        let global = GlobalFlags { database_url: None, config };
+        let flags = config
+            .iter()
+            .fold(flags.clone(), |flags, path| flags.with("config", path.to_str().unwrap()));
         let env = |name: &str| match name {
             "HOME" => Some("/home/someone".to_owned()),
             name => {
                 env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
             }
         };
-        Config::load(flags, &global, &env)
+        Config::load_server(&flags, &env)
     }
 
     #[test]
     fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
         let file = Some("port = 1\nmax_body = \"1KiB\"\ncache_ttl = \"2h\"");
         let env = [("REPRISE_PORT", "2"), ("REPRISE_MAX_BODY", "2KiB")];
-        let flags = Flags { port: Some("3".to_owned()), ..Flags::default() };
+        let flags = Flags::default().with("port", "3");
         let config = load(&flags, file, &env).unwrap();
         assert_eq!((config.port, config.max_body), (3, 2048));
         assert_eq!(config.cache.ttl, Duration::from_hours(2));
         assert_eq!(config.upstream_idle, Duration::from_mins(2));
-        assert_eq!(config.database_url, "sqlite:///home/someone/.local/share/reprise/reprise.db");
+        assert_eq!(
+            config.ledger().unwrap(),
+            "sqlite:///home/someone/.local/share/reprise/reprise.db"
+        );
     }
 
     #[test]
@@ -440,9 +444,9 @@ mod tests {
 
     #[test]
     fn an_address_that_others_can_reach_needs_a_key_or_a_word() {
-        let open = Flags { host: Some("0.0.0.0".to_owned()), ..Flags::default() };
+        let open = Flags::default().with("host", "0.0.0.0");
         assert!(matches!(load(&open, None, &[]), Err(Error::Unprotected { .. })));
         assert!(load(&open, None, &[("REPRISE_API_KEY", "k")]).is_ok());
-        assert!(load(&Flags { no_auth: true, ..open }, None, &[]).is_ok());
+        assert!(load(&open.clone().with("no_auth", "true"), None, &[]).is_ok());
     }
 }

@@ -1,7 +1,7 @@
-//! Fixture files on disk: read a folder in an order that never changes, write one so that there is never half of it.
+//! Fixture files on disk: folders are read in a stable order, and files are written atomically.
 //!
-//! What is in a file is [`cassette`]'s. Whether files may be written at all (`CI=true` says no)
-//! is for the caller to know: nothing here reads the environment.
+//! The file format is that of [`cassette`]. The caller decides whether files may be written (not with `CI=true`): nothing
+//! here reads the environment.
 
 mod load;
 mod name;
@@ -13,97 +13,92 @@ use std::{
 };
 
 pub use self::{
-    load::{Staging, stage},
+    load::load,
     name::{file_name, slug},
-    write::{Replaces, Written, write},
+    write::{Overwrite, WriteOutcome, write},
 };
 use crate::domain::{
-    cassette::{self, Cassette, Finding, Reading},
+    cassette::{self, Cassette, FileFinding},
     translate::Originals,
 };
 
-/// The folder beside a file with what is too long for it.
+/// Name of the folder beside a file that has its blobs.
 pub const BLOBS: &str = "blobs";
-/// A larger file is no fixture.
-const LARGEST: u64 = 64 << 20;
+/// Maximum size of a fixture file or blob, in bytes.
+const MAX_SIZE: u64 = 64 << 20;
 
-/// A file that was read.
+/// A fixture file.
 #[derive(Debug, Clone)]
 pub struct Fixture {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// The folder that it is in, from the folder that was asked for, with slashes; empty for none.
+    /// Its folder, relative to the folder that is read, with slashes; empty for the folder itself.
     pub scenario: String,
     /// Its text.
     pub text: String,
-    /// `None`: it cannot be played.
+    /// Its content; `None` if it cannot be played.
     pub cassette: Option<Cassette>,
-    /// What is wrong with it.
-    pub findings: Vec<Finding>,
+    /// Problems of the file.
+    pub findings: Vec<FileFinding>,
 }
 
-/// The answers of all `fixtures` under the names that later requests may call them by (design §8).
+/// The answers of all fixtures, by the names under which later requests refer to them.
 pub fn originals(fixtures: &[Fixture]) -> Originals {
     let cassettes = fixtures.iter().filter_map(|fixture| fixture.cassette.as_ref());
     cassettes.flat_map(Cassette::originals).collect()
 }
 
-/// Why fixtures cannot be read or written.
+/// The reason that fixtures cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The error of the file system.
         source: io::Error,
     },
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The error of the file system.
         source: io::Error,
     },
-    /// A file is no fixture.
+    /// A file is not a valid fixture.
     #[error("{}:{line}: {what}", path.display())]
     Broken {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Where in it.
+        /// One-based line.
         line: usize,
-        /// What is wrong, and what to do.
+        /// The problem and its remedy.
         what: String,
     },
-    /// There is nothing to play.
+    /// There are no fixtures.
     #[error(
-        "there is no fixture in {}; `reprise fixtures export` makes some of what is recorded",
-        shown(paths)
+        "there are no fixtures in {}; `reprise fixtures export` creates some from the ledger",
+        paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     )]
     Nothing {
-        /// Where it was looked for.
+        /// The paths that were searched.
         paths: Vec<PathBuf>,
     },
-    /// It is larger than any fixture.
-    #[error("{} is larger than {} MiB, which no fixture is", path.display(), LARGEST >> 20)]
+    /// A file is too large.
+    #[error("{} is larger than {} MiB, the limit for fixtures", path.display(), MAX_SIZE >> 20)]
     TooLarge {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
 }
 
-fn shown(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// Reads fixtures: each file that is named, and all `.json` files of each folder that is named and of those within it,
-/// in the order of their paths.
+/// Reads fixtures: each file among `paths`, and all `.json` files in and below each folder, in the order of their paths.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Fixture>, Error> {
     let mut fixtures = Vec::new();
     for root in paths {
-        let metadata = fs::metadata(root).map_err(reading(root))?;
+        let metadata = fs::metadata(root).map_err(read_error(root))?;
         if metadata.is_file() {
             fixtures.push(read_one(root, String::new())?);
             continue;
@@ -121,17 +116,17 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Fixture>, Error> {
     Ok(fixtures)
 }
 
-fn reading(path: &Path) -> impl FnOnce(io::Error) -> Error {
+fn read_error(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     |source| Error::Read { path, source }
 }
 
-/// Links to folders are not followed: they may lead back.
+/// Lists the files of a folder. Links to folders are not followed, since they could form a cycle.
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
-    for entry in fs::read_dir(folder).map_err(reading(folder))? {
-        let entry = entry.map_err(reading(folder))?;
+    for entry in fs::read_dir(folder).map_err(read_error(folder))? {
+        let entry = entry.map_err(read_error(folder))?;
         let path = entry.path();
-        let kind = entry.file_type().map_err(reading(&path))?;
+        let kind = entry.file_type().map_err(read_error(&path))?;
         let name = entry.file_name();
         if name == BLOBS || name.to_string_lossy().starts_with('.') {
             continue;
@@ -146,19 +141,18 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
 }
 
 fn read_one(path: &Path, scenario: String) -> Result<Fixture, Error> {
-    let bytes = bounded(path)?;
+    let bytes = read_bounded(path)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let blobs = path.with_file_name(BLOBS);
-    let Reading { cassette, findings } =
-        cassette::read(&text, &|name| bounded(&blobs.join(name)).ok());
+    let (cassette, findings) = cassette::read(&text, &|name| read_bounded(&blobs.join(name)).ok());
     Ok(Fixture { path: path.to_owned(), scenario, text, cassette, findings })
 }
 
-fn bounded(path: &Path) -> Result<Vec<u8>, Error> {
-    if fs::metadata(path).map_err(reading(path))?.len() > LARGEST {
+fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {
+    if fs::metadata(path).map_err(read_error(path))?.len() > MAX_SIZE {
         return Err(Error::TooLarge { path: path.to_owned() });
     }
-    fs::read(path).map_err(reading(path))
+    fs::read(path).map_err(read_error(path))
 }
 
 #[cfg(test)]

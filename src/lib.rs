@@ -10,7 +10,7 @@
 //! ```text
 //! upstream (live) ─┐                       ┌─▶ OpenAI chunks        (stream: true)
 //! ledger (stored) ─┼─▶ recording ─▶ playback ─▶ OpenAI completion   (stream: false)
-//! fixture (file)  ─┘       │            └─────▶ Anthropic's own bytes, or its message (the native door)
+//! fixture (file)  ─┘       │            └─────▶ Anthropic's own bytes, or its message (the Messages API)
 //!                          └─▶ ledger rows: usage, cost, outcome
 //! ```
 //!
@@ -19,14 +19,15 @@
 //!
 //! # The map
 //!
-//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`] } → [`answer`] → { [`upstream`], [`store`],
-//! [`fixture`] } → [`domain`]. [`config`] is read by `cli` and `server`.
+//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`], [`transfer`] } → [`answer`] → { [`upstream`],
+//! [`store`], [`fixture`] } → [`domain`]. [`config`] is read by `cli` and `server`.
 //!
 //! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
 //! - [`config`]: every setting, from flag, environment, file or default. The environment is read nowhere else.
-//! - [`server`]: the doors. Connections, authentication, who asks; the only place where errors become HTTP.
+//! - [`server`]: the HTTP server. Connections, authentication, callers, handlers; errors as HTTP responses.
 //! - [`report`]: what was asked, what it cost and what was saved, from the ledger; what would become of a request.
-//! - [`answer`]: the way of a request; live recordings, the pump, playback.
+//! - [`transfer`]: sessions out of the ledger as fixtures, and fixtures into it.
+//! - [`answer`]: the way of a request: select a source, ask, record, seal, play back.
 //! - [`upstream`]: Anthropic over HTTP, with retries before the first byte; or fixtures that are played.
 //! - [`testing`]: a replay inside the process that tests.
 //! - [`fixture`]: fixture files on disk.
@@ -41,31 +42,32 @@
 //!
 //! 1. `server/accept.rs` takes the connection; `server/chat.rs` checks the key ([`server`]'s `auth`), reads who asks
 //!    (`caller`) and the body, up to a limit, and hands both to [`answer::Answers::answer`].
-//! 2. `answer` parses the body ([`domain::openai`]) and recalls from the ledger the answers that its history names, as
-//!    Claude gave them (`answer/recall.rs`). It translates ([`domain::translate::request`]; whatever is dropped or
-//!    changed is a note), takes the result apart into the texts that are hashed, kept and sent
-//!    ([`domain::anthropic::CanonicalRequest`]) and computes its key ([`domain::cache::key`]).
-//! 3. Who may answer is decided ([`domain::cache::decide`], a table of rules with a reason for each verdict) from facts
-//!    that `answer/choose.rs` gathers: what the ledger has and who asked before ([`store::Ledger::find`]), what is running
-//!    (`answer/desk.rs`, which also lets one of many ask and the others join, under one lock). A recording from the
-//!    ledger, or the one that is running, is read by a call without an exchange of its own (`answer/sources.rs`,
-//!    `answer/guest.rs`). Where Claude would be asked, a budget ([`domain::budget`]) may forbid it (`answer/purse.rs`).
-//! 4. Otherwise a pump is spawned (`answer/pump.rs`). It commits a row in `running`, sends the request
-//!    ([`upstream::Upstream::send`]), and appends what each read of the network brings to a live recording
-//!    (`answer/live.rs`), looking only at the few events that the ledger's row needs. What upstream refuses by name is
-//!    left out ([`domain::translate::heal`]); an answer that pauses is asked to go on, in an exchange of its own.
+//! 2. `answer/prepare.rs` has the request prepared by [`domain::prepare`], as explaining, importing and replaying do: its
+//!    body is parsed ([`domain::openai`]); the answers that its history names are recalled from the ledger
+//!    (`answer/recall.rs`); it is translated ([`domain::translate::request`]; whatever is dropped or changed is a note),
+//!    made canonical for hashing, keeping and sending ([`domain::anthropic::CanonicalRequest`]), and keyed
+//!    ([`domain::cache::key`]).
+//! 3. A source is selected (`answer/select.rs`): the facts are gathered from the ledger ([`store::Ledger::find`]) and from
+//!    the exchanges in flight (`answer/inflight.rs`), and [`domain::cache::decide`] gives the verdict, with its reason.
+//!    The verdict is carried out under the in-flight lock: of many calls that want the same, one asks and the others
+//!    join. A hit and a joined call reuse a recording (`answer/reuse.rs`); a budget may forbid to ask (`answer/budget.rs`).
+//! 4. To ask, a pump is spawned (`answer/pump.rs`). It commits a row in `running`; an attempt (`answer/attempt.rs`) sends
+//!    the exchange ([`upstream::Upstream::send`]) and appends each read of the response to a live recording
+//!    (`answer/live.rs`), looking only at the few events that the ledger's row needs. A part that upstream refuses by name
+//!    is left out ([`domain::translate::heal`]); an answer that pauses is continued in an exchange of its own.
 //! 5. The client's response body is a reader of that recording ([`answer::playback`]): each time it is woken it
-//!    translates all that it has not seen ([`domain::translate::Chunks`]), in the form that its client wants
+//!    translates everything unread ([`domain::translate::Chunks`]), in the form that its client wants
 //!    ([`domain::translate::Form`]), and writes it in one piece.
-//! 6. The event that ends the answer is held back until the exchange is committed ([`store::Ledger::seal`]); then the
-//!    reader sees it, writes the finish chunk, usage and `[DONE]`, and the body ends at once. So a client that got the
-//!    end can rely on the ledger.
-//! 7. A client that leaves drops its reader; when the last one is gone the pump hangs up on upstream and seals the
-//!    exchange as stopped, at a cost of at least what is known.
+//! 6. The event that ends the answer is held back until the exchange is sealed in the ledger (`answer/seal.rs`,
+//!    [`store::Ledger::seal`]); then the reader gets it, writes the finish chunk, usage and `[DONE]`, and the body ends at
+//!    once. So a client that got the end can rely on the ledger. The call, begun with the exchange, is finished with it:
+//!    one row and one log line (`answer/call.rs`), for hits and joined calls as well.
+//! 7. A client that leaves drops its reader; when the last one is gone the pump closes the connection to upstream and
+//!    seals the exchange as stopped, at a cost of at least what is known.
 //!
-//! The native door (`server/messages.rs`, `POST /v1/messages`) goes the same way with nothing to translate: the request
+//! The Messages API (`server/messages.rs`, `POST /v1/messages`) goes the same way with nothing to translate: the request
 //! is read as far as the ledger and the key need it ([`domain::anthropic::Native`]) and goes upstream as it was written;
-//! the reader passes the recording's bytes on ([`answer::Events`]), or assembles the message that they tell
+//! the reader passes the recorded bytes on ([`answer::EventStream`]), or assembles the message that they make up
 //! ([`domain::anthropic::assemble`]).
 //!
 //! A replay goes the same way, too: only [`upstream::Upstream`] is another, a stage of fixtures
@@ -77,6 +79,33 @@
 //! fails is passed on truthfully (but for what leaving out a refused parameter mends, which a note says), before the
 //! first byte as HTTP, after it as an error in the stream, to all who read along. A stream without `message_stop` is an
 //! error, never a silent end. No key is ever written, logged or echoed.
+//!
+//! # Words
+//!
+//! Terms that have a meaning of their own here; all others are those of HTTP, OpenAI and Anthropic.
+//!
+//! - *alias*: a model with settings of the operator's, which clients choose like a model ([`domain::alias`]).
+//! - *bill, cost*: the money of an exchange: exact, a lower bound (`≥`), or unpriced ([`domain::exchange::Cost`]).
+//! - *call*: one request of a client and the way it was answered; it points at an exchange.
+//! - *caller*: the sender of a call as far as it is known: client key, user, chat, message, task.
+//! - *cassette*: the content of a fixture file in memory ([`domain::cassette`]).
+//! - *catalog*: the parameters and dated prices of each Claude model ([`domain::catalog`]).
+//! - *collapsed*: said of a call that joined a running exchange instead of starting one.
+//! - *cut*: said of a stream that ended without `message_stop`.
+//! - *exchange*: one request that went upstream, retries included, with its recording.
+//! - *fixture*: an exchange in a file, which a replay answers from ([`fixture`]).
+//! - *in flight*: said of exchanges that run, and that other calls may join.
+//! - *key*: the hash of everything in a request that can change its answer ([`domain::cache::CacheKey`]).
+//! - *ledger*: the database with all exchanges and calls ([`store`]).
+//! - *note*: a record of something that translation dropped or changed.
+//! - *originals*: earlier answers as Claude gave them, which replace their lossy copies in a history.
+//! - *playback*: the translation of a recording into the response that a client wants.
+//! - *pump*: the task that copies an upstream response into a recording and seals the exchange.
+//! - *recording*: the bytes of an upstream response with the end and the time of each event ([`domain::recording`]).
+//! - *scope*: the callers among whom an answer is shared ([`domain::cache::Scope`]).
+//! - *seal*: to commit an exchange and its call at their end, before the client gets the last bytes.
+//! - *session*: the exchanges of one chat.
+//! - *task*: a background call of Open WebUI, such as a title or tags.
 
 pub mod answer;
 pub mod cli;
@@ -87,4 +116,5 @@ pub mod report;
 pub mod server;
 pub mod store;
 pub mod testing;
+pub mod transfer;
 pub mod upstream;

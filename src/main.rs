@@ -1,4 +1,4 @@
-//! Parses, runs, prints, exits: 0 for success, 1 for failure, 2 for wrong usage.
+//! The program: parses arguments, runs the command, prints. Exits with 0 for success, 1 for failure, 2 for wrong usage.
 
 use std::{
     io::{self, ErrorKind, IsTerminal, Write},
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     );
     match ran.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => code,
-        // `reprise stats | head` has what it wanted.
+        // The reader has read enough, as in `reprise stats | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {error:#}");

@@ -44,6 +44,7 @@ use self::{
     batch::{Call, Op, Open, Seal},
     chain::Packed,
     hot::Hot,
+    invalidate::Clear,
     sqlite::DatabaseFile,
     writer::{Queued, Shared},
 };
@@ -52,7 +53,7 @@ pub use self::{
     invalidate::Clearing,
     lookup::ExchangeSummary,
     read::{MOST_PARTS, Reader},
-    record::{CallEnd, CallFacts, CallRow, Opening, PriorAskQuery, Sealing, Stored},
+    record::{CallRecord, Opening, PriorAskQuery, Sealing, Stored},
     rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallSummary, ExchangeRow, SessionRow},
 };
@@ -239,7 +240,10 @@ impl Ledger {
             None => None,
         };
         let opening = Arc::new(opening.without_bodies());
-        let call = CallRow::sealed(&opening, &sealing).map(|row| Call { row, client });
+        let call = sealing
+            .call
+            .take()
+            .map(|record| Call { record: CallRecord { client_chain: None, ..record }, client });
         let seal = Seal { opening, sealing, request, recording, call };
         let sealed = self.commit(Op::Seal(Box::new(seal)), token).await;
         if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
@@ -249,8 +253,8 @@ impl Ledger {
     }
 
     /// Writes a call that had no exchange of its own. Never waits; to be called on the runtime.
-    pub fn record(&self, mut row: CallRow) {
-        let chain = row.facts.client_chain.take();
+    pub fn record(&self, mut record: CallRecord) {
+        let chain = record.client_chain.take();
         let bytes = chain.as_ref().map_or(0, |chain| chain.bytes());
         let ledger = self.clone();
         let token = self.shared.packing_token();
@@ -258,7 +262,7 @@ impl Ledger {
             let chain = chain.as_deref();
             let client =
                 chain.map(|chain| Packed::new(chain, &ledger.shared.persisted)).unwrap_or_default();
-            ledger.enqueue(Op::Call(Box::new(Call { row, client })), None);
+            ledger.enqueue(Op::Call(Box::new(Call { record, client })), None);
             drop(token);
         };
         if bytes < HEAVY {
@@ -266,6 +270,15 @@ impl Ledger {
         } else {
             self.tasks.spawn_blocking(write);
         }
+    }
+
+    /// Clears answers, committed ones and those in memory, and returns their number. An answer that is still being
+    /// given is not among them. `None`: the ledger cannot be written now; the clearing stays queued.
+    pub async fn clear(&self, clearing: Clearing) -> Option<u64> {
+        let cleared = Arc::new(AtomicU64::new(0));
+        let clear = Clear { clearing, cleared: Arc::clone(&cleared), hot: Arc::clone(&self.hot) };
+        let done = self.commit(Op::Clear(clear), self.shared.packing_token()).await;
+        (done == Durable::Committed).then(|| cleared.load(Relaxed))
     }
 
     /// The newest answer to `key`, however old.

@@ -1,4 +1,4 @@
-//! Fixtures for other people's tests: a replay inside the process that tests.
+//! Replay of fixtures inside the process of a test, for tests of other programs.
 //!
 //! ```no_run
 //! # async fn test() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,12 +15,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     answer::Answers,
-    config::{self, Config, Flags, GlobalFlags, ReplayFlags},
-    domain::cassette::{Scrubber, Status},
+    config::{self, Config, Flags},
+    domain::cassette::{PlayerStatus, Scrubber},
     server::{Server, StartError},
 };
 
-/// A server on a free port of this machine that answers from fixtures. It ends when it is dropped.
+/// A server on a free local port that answers from fixtures. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Replay {
     url: String,
@@ -29,17 +29,17 @@ pub struct Replay {
     tasks: TaskTracker,
 }
 
-/// Why there is no replay.
+/// The reason why a replay does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The settings cannot be used.
+    /// The settings are invalid.
     #[error(transparent)]
     Config(#[from] config::Error),
     /// The server does not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// It has no address.
-    #[error("the replay has no address")]
+    /// The address of the server cannot be determined.
+    #[error("the address of the replay cannot be determined")]
     Address(#[from] std::io::Error),
 }
 
@@ -49,13 +49,11 @@ pub enum Error {
 pub struct Missed(pub Vec<String>);
 
 impl Replay {
-    /// Starts on a free port. Needs a Tokio runtime; reads neither the environment nor any settings.
+    /// Starts a server on a free port. Needs a Tokio runtime; reads neither the environment nor a settings file.
     pub async fn start(fixtures: impl AsRef<Path>) -> Result<Self, Error> {
-        let flags = Flags { port: Some("0".to_owned()), ..Flags::default() };
-        let nothing = |_: &str| None;
-        let (replay, global) = (ReplayFlags::default(), GlobalFlags::in_memory());
+        let flags = Flags::default().with("port", "0");
         let fixtures = [fixtures.as_ref().to_owned()];
-        let config = Config::load_replay(&fixtures, &replay, &flags, &global, &nothing)?;
+        let config = Config::load_replay(&fixtures, &flags, &|_| None)?;
         let server = Server::start_replay(config, Scrubber::default()).await?;
         let url = format!("http://{}/v1", server.address()?);
         let answers = server.answers();
@@ -70,19 +68,19 @@ impl Replay {
         &self.url
     }
 
-    /// Which fixtures were given, and how often.
-    pub fn status(&self) -> Option<Status> {
+    /// The fixtures that were played, and the number of misses.
+    pub fn status(&self) -> Option<PlayerStatus> {
         self.answers.upstream().replay().map(crate::upstream::Replay::status)
     }
 
-    /// Begins again with the first answer to each request.
+    /// Starts again with the first answer to each request.
     pub fn reset(&self) {
         if let Some(replay) = self.answers.upstream().replay() {
             replay.reset(None);
         }
     }
 
-    /// Ends it, and says which requests found no fixture.
+    /// Ends the replay. Fails if a request found no fixture.
     pub async fn finish(self) -> Result<(), Missed> {
         self.stop.cancel();
         self.tasks.wait().await;

@@ -1,6 +1,6 @@
-//! Where answers come from: Anthropic over HTTP, or fixtures that are played.
+//! Upstream: Anthropic over HTTP, or fixtures that are played back.
 //!
-//! Knows nothing of clients, recordings' readers or the ledger. Whoever asks does not see which of the two answers, so
+//! Knows nothing of clients, the readers of recordings or the ledger. Its users do not see which of the two answers, so
 //! that a replay runs all the code that a live answer runs.
 
 mod error;
@@ -8,7 +8,7 @@ mod http;
 mod probe;
 mod replay;
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
@@ -16,79 +16,75 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use self::error::text;
+use self::error::header_text;
 pub use self::{
     error::Error,
-    http::{Http, bare},
-    probe::{Seen, Welcome, probe},
+    http::{Http, api_root},
+    probe::{ProbeOutcome, ProbeResult, probe},
     replay::{Pace, Replay},
 };
-use crate::domain::{cassette, catalog, json::Raw, recording::Recorder};
+use crate::domain::{anthropic::ApiHeaders, cassette, catalog, json::Raw, recording::Recorder};
 
-/// Who answers.
+/// The source of new answers.
 #[derive(Debug)]
 pub enum Upstream {
-    /// Anthropic, or something that speaks like it.
+    /// Anthropic, or a gateway with the same API.
     Http(Box<Http>),
-    /// Fixtures. There is no client that could open a connection.
+    /// Fixtures, without a client that could open a connection.
     Replay(Box<Replay>),
 }
 
-/// What to send.
+/// A request to upstream.
 #[derive(Debug, Clone)]
-pub struct Outgoing {
-    /// JSON.
+pub struct Request {
+    /// The body, in JSON.
     pub body: Bytes,
-    /// `anthropic-version`.
-    pub version: String,
-    /// `anthropic-beta`, joined by commas; empty for none.
-    pub betas: String,
-    /// Other headers.
-    pub others: Vec<(&'static str, String)>,
+    /// Version, betas and other headers.
+    pub headers: ApiHeaders,
     /// Anthropic's key: the operator's, or the client's own.
     pub key: SecretString,
-    /// Which fixtures may answer, where the client says so; else all of them.
+    /// The fixtures that may answer, in a replay; `None`: all of them.
     pub scenario: Option<String>,
 }
 
-/// An answer that has begun.
+/// A response whose head has arrived.
 #[derive(Debug)]
-pub struct Incoming {
-    /// What its head says.
+pub struct Response {
+    /// The headers.
     pub head: Head,
-    /// The status of the response.
+    /// The HTTP status.
     pub status: u16,
-    /// Whether an earlier try reached somebody and broke off: it may have been billed.
+    /// Set if an earlier attempt broke off after it was sent: it may have been billed.
     pub broken_before: bool,
     body: Body,
 }
 
-/// What is left to be read of an answer.
+/// The unread part of a response.
 #[derive(Debug)]
 enum Body {
-    Http(http::Stream),
-    Played(replay::Played),
+    Http(http::HttpBody),
+    Replay(replay::ReplayBody),
 }
 
-/// Why no answer began, and what of it may have been billed.
+/// A failed request, after all attempts.
 #[derive(Debug)]
-pub struct Unanswered {
-    /// Of the last try.
+pub struct SendError {
+    /// The error of the last attempt.
     pub error: Error,
-    /// Whether an earlier try reached somebody and broke off: it may have been billed.
+    /// Set if an earlier attempt broke off after it was sent: it may have been billed.
     pub broken_before: bool,
 }
 
-/// What the head of a response says, for the client and for support.
+/// The headers of a response that matter to clients and to support.
 #[derive(Debug, Clone, Default)]
 pub struct Head {
     /// Anthropic's id of the request.
     pub request_id: Option<String>,
-    /// Its `anthropic-ratelimit-…` headers, and their kin (`reference/anthropic-api.md` §4).
+    /// The `anthropic-ratelimit-…` headers and similar ones (`reference/anthropic-api.md` §4).
     pub limits: Vec<(HeaderName, HeaderValue)>,
-    /// Whether and when to ask again, in words that every SDK of either dialect knows (§4).
+    /// The headers that say whether and when to retry, which the SDKs of both APIs know (§4).
     pub retry: Vec<(HeaderName, HeaderValue)>,
-    /// The fixture that answers, and which of how many it is.
+    /// The fixture that answers, with its position among the answers to the request.
     pub fixture: Option<String>,
 }
 
@@ -97,60 +93,48 @@ impl Head {
         const RETRY: [&str; 3] = ["retry-after", "retry-after-ms", "x-should-retry"];
         const LIMITS: [&str; 3] =
             ["anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-"];
-        let is_limit =
-            |name: &HeaderName| LIMITS.iter().any(|prefix| name.as_str().starts_with(prefix));
-        let is_retry = |name: &HeaderName| RETRY.contains(&name.as_str());
-        let those = |are: &dyn Fn(&HeaderName) -> bool| {
-            let headers = headers.iter().filter(|(name, _)| are(name));
-            headers.map(|(name, value)| (name.clone(), value.clone())).collect()
+        let select = |matches: &dyn Fn(&str) -> bool| {
+            let selected = headers.iter().filter(|(name, _)| matches(name.as_str()));
+            selected.map(|(name, value)| (name.clone(), value.clone())).collect()
         };
         Self {
-            request_id: text(headers, "request-id"),
-            limits: those(&is_limit),
-            retry: those(&is_retry),
+            request_id: header_text(headers, "request-id"),
+            limits: select(&|name| LIMITS.iter().any(|prefix| name.starts_with(prefix))),
+            retry: select(&|name| RETRY.contains(&name)),
             fixture: None,
         }
     }
 
-    /// What of it a fixture would keep.
+    /// The headers that a fixture keeps.
     pub fn kept(&self) -> Vec<(String, String)> {
         let id = self.request_id.iter().map(|id| ("request-id".to_owned(), id.clone()));
         let others = self.limits.iter().chain(&self.retry).filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         });
-        id.chain(others).filter(|(name, _)| cassette::keeps_header(name)).collect()
+        id.chain(others).filter(|(name, _)| cassette::is_recorded_header(name)).collect()
     }
 }
 
-/// How many tokens a request has, in upstream's own words.
+/// The number of tokens of a request, as upstream answers it.
 #[derive(Debug, Clone)]
-pub struct Counted {
-    /// JSON, as it came.
+pub struct TokenCount {
+    /// The JSON of upstream, unchanged.
     pub body: Bytes,
-    /// Anthropic's id of the request, for their support.
+    /// Anthropic's id of the request, for its support.
     pub request_id: Option<String>,
 }
 
-/// Whether a body goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum More {
-    /// It may.
-    Yes,
-    /// That was all.
-    No,
-}
-
 impl Upstream {
-    /// A client for the API at `base`; nothing is sent yet. `idle` bounds each wait for bytes.
+    /// Sets up a client for the API at `base`, and sends nothing yet. `idle` bounds each wait for bytes.
     ///
     /// # Errors
     ///
-    /// When the machine has no CA certificates.
+    /// Fails if the machine has no CA certificates.
     pub fn at(base: &Url, idle: Duration) -> reqwest::Result<Self> {
         Http::new(base, idle).map(|http| Self::Http(Box::new(http)))
     }
 
-    /// The stage, where fixtures are played.
+    /// The replay, if fixtures answer.
     pub const fn replay(&self) -> Option<&Replay> {
         match self {
             Self::Http(_) => None,
@@ -158,7 +142,7 @@ impl Upstream {
         }
     }
 
-    /// Where requests go.
+    /// The URL that requests go to.
     pub fn base(&self) -> &str {
         match self {
             Self::Http(http) => http.base(),
@@ -166,7 +150,7 @@ impl Upstream {
         }
     }
 
-    /// Whether the last request found somebody there, whatever they answered; `None` before the first.
+    /// Returns whether the last request got any response; `None` before the first.
     pub fn reachable(&self) -> Option<bool> {
         match self {
             Self::Http(http) => http.reachable(),
@@ -174,23 +158,23 @@ impl Upstream {
         }
     }
 
-    /// Sends a message request and waits for the answer to begin.
-    pub async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Unanswered> {
+    /// Sends a request for a message, and waits for the head of the response.
+    pub async fn send(&self, request: &Request) -> Result<Response, SendError> {
         match self {
-            Self::Http(http) => http.send(outgoing).await,
-            Self::Replay(replay) => replay.send(outgoing).await,
+            Self::Http(http) => http.send(request).await,
+            Self::Replay(replay) => replay.send(request).await,
         }
     }
 
-    /// Asks how many tokens a request has.
-    pub async fn count_tokens(&self, outgoing: &Outgoing) -> Result<Counted, Error> {
+    /// Counts the tokens of a request.
+    pub async fn count_tokens(&self, request: &Request) -> Result<TokenCount, Error> {
         match self {
-            Self::Http(http) => http.count_tokens(outgoing).await,
+            Self::Http(http) => http.count_tokens(request).await,
             Self::Replay(_) => Err(Error::NotCounted),
         }
     }
 
-    /// All models that Anthropic lists for `key`, newest first; of a replay, those that its fixtures ask.
+    /// Lists the models that `key` can use, newest first; in a replay, the models of its fixtures.
     pub async fn models(&self, key: &SecretString) -> Result<Vec<Model>, Error> {
         match self {
             Self::Http(http) => http.models(key).await,
@@ -199,40 +183,40 @@ impl Upstream {
     }
 }
 
-impl Incoming {
-    /// Waits for bytes and gives all that are there to `recorder`.
-    pub async fn read(&mut self, recorder: &mut Recorder) -> Result<More, Error> {
+impl Response {
+    /// Waits for bytes, and gives all that have arrived to `recorder`. Breaks at the end of the body.
+    pub async fn read(&mut self, recorder: &mut Recorder) -> Result<ControlFlow<()>, Error> {
         match &mut self.body {
-            Body::Http(stream) => stream.read(recorder).await,
-            Body::Played(played) => played.read(recorder).await,
+            Body::Http(body) => body.read(recorder).await,
+            Body::Replay(body) => body.read(recorder).await,
         }
     }
 }
 
-/// One entry of Anthropic's model list (§5), as far as it is used.
+/// An entry of Anthropic's list of models (§5), with the fields that are used.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Model {
-    /// The id.
+    /// The id of the model.
     pub id: String,
-    /// For people.
+    /// The name for people.
     #[serde(default)]
     pub display_name: Option<String>,
-    /// RFC 3339.
+    /// The release date, in RFC 3339.
     #[serde(default)]
     pub created_at: Option<String>,
-    /// The context window.
+    /// The size of the context window, in tokens.
     #[serde(default)]
     pub max_input_tokens: Option<u32>,
-    /// The most tokens of an answer.
+    /// The largest number of tokens of an answer.
     #[serde(default)]
     pub max_tokens: Option<u32>,
-    /// All of it, as it was written.
+    /// The whole entry, unchanged.
     #[serde(skip)]
     pub written: Option<Raw>,
 }
 
 impl Model {
-    /// A model of which only the id is known.
+    /// Makes the entry of a model whose id alone is known.
     fn named(id: String) -> Self {
         Self {
             id,
@@ -245,7 +229,7 @@ impl Model {
     }
 }
 
-impl From<&Model> for catalog::Live {
+impl From<&Model> for catalog::LiveModel {
     fn from(model: &Model) -> Self {
         Self {
             id: model.id.clone(),

@@ -30,7 +30,7 @@ fn cents(cents: i64) -> Spent {
 
 /// What a user is told at this moment, who asks a model with a price.
 fn told(books: &mut Spending, now: &str, user: Option<&str>) -> String {
-    match books.admit(at(now), user, "m", Priced::Yes) {
+    match books.check(at(now), user, "m", Priced::Yes) {
         Ok(None) => "fine".to_owned(),
         Ok(Some(notice)) => format!("warned: {notice}"),
         Err(refusal) => refusal.to_string(),
@@ -49,12 +49,12 @@ fn a_budget_warns_and_then_is_spent() {
         (99, "warned: the budget of $5.00 a day"),
         (
             2,
-            "the budget of $5.00 a day is spent ($5.01): nothing more is asked of Claude before 2026-11-26 00:00 \
-             (Europe/Berlin); what the ledger has is answered all the same",
+            "the budget of $5.00 a day is spent ($5.01): no request goes to Claude before 2026-11-26 00:00 \
+             (Europe/Berlin); answers in the ledger are still served",
         ),
     ];
     for (more, says) in cases {
-        books.pay(at(NOON), None, cents(more));
+        books.record(at(NOON), None, cents(more));
         assert_eq!(told(&mut books, NOON, Some("ann")), says, "{more} cents more");
     }
 }
@@ -68,17 +68,17 @@ fn it_begins_again_at_midnight_where_the_operator_says() {
         ("America/New_York", "2026-11-26T04:59:59.999Z", "2026-11-26T05:00:00Z"),
     ] {
         let mut books = books(zone, NOON, &[day, "limit = 100\nper = \"month\""]);
-        books.pay(at(NOON), None, cents(100));
+        books.record(at(NOON), None, cents(100));
         assert!(told(&mut books, before, None).contains("is spent"), "{zone}");
         // One that came in yesterday and ends today is yesterday's, as in all reports.
         assert_eq!(told(&mut books, after, None), "fine", "{zone}");
-        books.pay(at(before), None, cents(100));
+        books.record(at(before), None, cents(100));
         assert_eq!(told(&mut books, after, None), "fine", "{zone}");
-        let month: Vec<_> = books.standings().map(|standing| standing.spent).collect();
+        let month: Vec<_> = books.statuses().map(|standing| standing.spent).collect();
         assert_eq!(month, [cents(0), cents(200)], "{zone}");
     }
     let mut books = books("UTC", NOON, &["limit = 1\nper = \"month\""]);
-    books.pay(at(NOON), None, cents(100));
+    books.record(at(NOON), None, cents(100));
     assert!(told(&mut books, "2026-11-30T23:59:59Z", None).contains("2026-12-01 00:00 (UTC)"));
     assert_eq!(told(&mut books, "2026-12-01T00:00:00Z", None), "fine");
 }
@@ -88,24 +88,23 @@ fn each_user_has_an_own_one_and_who_says_no_name_shares() {
     let each = "limit = 1\nper = \"day\"\nuser = \"*\"\nwarn_at = 1";
     let ann = "limit = 2\nper = \"day\"\nuser = \"ann\"\nwarn_at = 0.5";
     let mut two = books("UTC", NOON, &[ann]);
-    two.pay(at(NOON), Some("bob"), cents(500));
-    two.pay(at(NOON), None, cents(500));
+    two.record(at(NOON), Some("bob"), cents(500));
+    two.record(at(NOON), None, cents(500));
     assert_eq!(told(&mut two, NOON, Some("ann")), "fine");
-    two.pay(at(NOON), Some("ann"), cents(100));
+    two.record(at(NOON), Some("ann"), cents(100));
     assert_eq!(told(&mut two, NOON, Some("ann")), "warned: your budget of $2.00 a day");
     assert_eq!(told(&mut two, NOON, Some("bob")), "fine");
 
     let mut books = books("UTC", NOON, &[each]);
-    books.pay(at(NOON), Some("ann"), cents(100));
-    books.pay(at(NOON), None, cents(50));
+    books.record(at(NOON), Some("ann"), cents(100));
+    books.record(at(NOON), None, cents(50));
     let spent = "your budget of $1.00 a day is spent ($1.00)";
     assert!(told(&mut books, NOON, Some("ann")).starts_with(spent));
     assert_eq!(told(&mut books, NOON, Some("bob")), "fine");
     assert_eq!(told(&mut books, NOON, None), "fine");
-    books.pay(at(NOON), None, cents(50));
+    books.record(at(NOON), None, cents(50));
     assert!(told(&mut books, NOON, None).starts_with(spent));
-    let users: Vec<_> =
-        books.standings().map(|standing| standing.user.map(str::to_owned)).collect();
+    let users: Vec<_> = books.statuses().map(|standing| standing.user.map(str::to_owned)).collect();
     assert_eq!(users, [None, Some("ann".to_owned())]);
 }
 
@@ -114,7 +113,7 @@ fn the_one_that_lasts_longest_is_named() {
     let both =
         ["limit = 1\nper = \"day\"", "limit = 1\nper = \"month\"", "limit = 2\nper = \"day\""];
     let mut books = books("UTC", NOON, &both);
-    books.pay(at(NOON), None, cents(100));
+    books.record(at(NOON), None, cents(100));
     assert!(told(&mut books, NOON, None).starts_with("the budget of $1.00 a month is spent"));
 }
 
@@ -122,17 +121,17 @@ fn the_one_that_lasts_longest_is_named() {
 fn a_model_without_a_price_is_refused_where_there_is_a_budget() {
     let ann = "limit = 1\nper = \"day\"\nuser = \"ann\"";
     let mut books = books("UTC", NOON, &[ann]);
-    let unpriced = books.admit(at(NOON), Some("ann"), "claude-next", Priced::No).unwrap_err();
+    let unpriced = books.check(at(NOON), Some("ann"), "claude-next", Priced::No).unwrap_err();
     assert_eq!(unpriced, Refusal::Unpriced { model: "claude-next".to_owned() });
-    assert_eq!(books.admit(at(NOON), Some("bob"), "claude-next", Priced::No), Ok(None));
+    assert_eq!(books.check(at(NOON), Some("bob"), "claude-next", Priced::No), Ok(None));
 }
 
 #[test]
 fn what_is_not_known_exactly_is_counted_apart() {
     let mut books = books("UTC", NOON, &["limit = 1\nper = \"day\""]);
-    books.pay(at(NOON), None, Cost::AtLeast(NanoDollars(7)).into());
-    books.pay(at(NOON), None, Cost::Unpriced.into());
-    let spent = books.standings().next().unwrap().spent;
+    books.record(at(NOON), None, Cost::AtLeast(NanoDollars(7)).into());
+    books.record(at(NOON), None, Cost::Unpriced.into());
+    let spent = books.statuses().next().unwrap().spent;
     assert_eq!(spent, Spent { amount: NanoDollars(7), at_least: 1, unpriced: 1 });
 }
 
@@ -164,8 +163,8 @@ fn the_readme_shows_budgets_as_they_are_told() {
     let zone = TimeZone::get(file["timezone"].as_str().unwrap()).unwrap();
     let mut books = Spending::new(Budgets { list: list.collect(), zone }, at(NOON));
     let paid = |nano| Cost::Exact(NanoDollars(nano)).into();
-    books.pay(at("2026-11-20T12:00:00Z"), Some("bob"), paid(12_886_700_000));
-    books.pay(at(NOON), Some("ann"), paid(2_031_200_000));
+    books.record(at("2026-11-20T12:00:00Z"), Some("bob"), paid(12_886_700_000));
+    books.record(at(NOON), Some("ann"), paid(2_031_200_000));
     let told = BudgetList::of(&books).to_string();
     assert!(readme.contains(&format!("$ reprise budgets\n{told}```")), "{told}");
 }

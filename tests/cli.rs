@@ -4,7 +4,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-#[path = "cli/books.rs"]
 mod books;
 
 use std::{env, fs, path::Path, process::Stdio, time::Duration};
@@ -473,7 +472,7 @@ fn the_readme_shows_the_help_as_it_is() {
     } else {
         assert!(
             readme == fresh,
-            "the help in README.md is stale; refresh it with: UPDATE_README=1 cargo test --test cli readme"
+            "the help in README.md is stale; refresh it with: UPDATE_README=1 cargo it readme"
         );
     }
 }

@@ -5,18 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-#[path = "corpus/answers.rs"]
 mod answers;
-#[path = "corpus/cassettes.rs"]
 mod cassettes;
-#[path = "corpus/heard.rs"]
 mod heard;
-#[path = "corpus/pairs.rs"]
 mod pairs;
-#[path = "corpus/requests.rs"]
 mod requests;
-#[path = "corpus/streams.rs"]
-mod streams;
+pub(crate) mod streams;
 
 use std::{fs, path::Path};
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use reprise::domain::{
     cache::{
-        CallKind, Directives, Facts, Freshness, Keep, Policy, PriorAsk, Reason, Reuse, Sharing,
-        Verdict, decide, depends_on_ledger,
+        CacheDirectives, CallKind, Facts, Freshness, Keep, Policy, PriorAsk, Reason, Reuse,
+        Sharing, Verdict, decide, depends_on_ledger,
     },
     exchange::UnixMillis,
 };
@@ -48,11 +48,11 @@ fn policy() -> Policy {
     }
 }
 
-fn facts(caller: CallKind<'_>) -> Facts<'_> {
+fn facts(kind: CallKind<'_>) -> Facts<'_> {
     Facts {
         at: NOW,
-        directives: Directives::default(),
-        caller,
+        directives: CacheDirectives::default(),
+        kind,
         temporary: false,
         forgotten_user: false,
         reaches_out: false,
@@ -62,7 +62,7 @@ fn facts(caller: CallKind<'_>) -> Facts<'_> {
 }
 
 fn says(control: &str, facts: Facts<'static>) -> Facts<'static> {
-    Facts { directives: Directives::parse(control), ..facts }
+    Facts { directives: CacheDirectives::parse(control), ..facts }
 }
 
 fn stored(caller: CallKind<'static>) -> Facts<'static> {
@@ -305,8 +305,8 @@ fn all() -> impl Iterator<Item = Facts<'static>> {
                     both().into_iter().flat_map(move |running| {
                         [None, STORED].into_iter().map(move |stored| Facts {
                             at: NOW,
-                            directives: Directives::parse(control),
-                            caller,
+                            directives: CacheDirectives::parse(control),
+                            kind: caller,
                             temporary,
                             forgotten_user: false,
                             reaches_out,
@@ -329,8 +329,9 @@ fn what_holds_whatever_the_facts() {
         let both = |facts| [facts, Facts { forgotten_user: true, ..facts }];
         for facts in all().flat_map(both) {
             let verdict = decide(&facts, &policy);
-            let Facts { directives, caller, temporary, forgotten_user, running, stored, .. } =
-                facts;
+            let Facts {
+                directives, kind: caller, temporary, forgotten_user, running, stored, ..
+            } = facts;
             let nothing_kept = directives.no_store || temporary || forgotten_user;
             match verdict {
                 Verdict::Hit(_) => {
@@ -390,10 +391,10 @@ fn a_chat_has_asked_before_if_it_did_for_any_other_message() {
 fn the_ledger_knows_what_came_of_it() {
     use PriorAsk::{Never, OtherMessage, SameMessage, Unanswered};
 
-    assert_eq!(Unanswered.and_in_ledger(SameMessage), SameMessage);
-    assert_eq!(Unanswered.and_in_ledger(Never), Unanswered, "its row is not committed yet");
-    assert_eq!(Never.and_in_ledger(Unanswered), Unanswered);
-    assert_eq!(OtherMessage.and_in_ledger(SameMessage), OtherMessage);
-    assert_eq!(Unanswered.and_in_ledger(OtherMessage), OtherMessage);
-    assert_eq!(Never.and_in_ledger(Never), Never);
+    assert_eq!(Unanswered.with_ledger(SameMessage), SameMessage);
+    assert_eq!(Unanswered.with_ledger(Never), Unanswered, "its row is not committed yet");
+    assert_eq!(Never.with_ledger(Unanswered), Unanswered);
+    assert_eq!(OtherMessage.with_ledger(SameMessage), OtherMessage);
+    assert_eq!(Unanswered.with_ledger(OtherMessage), OtherMessage);
+    assert_eq!(Never.with_ledger(Never), Never);
 }

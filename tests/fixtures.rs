@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-#[path = "fixtures/recorded.rs"]
 mod recorded;
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};

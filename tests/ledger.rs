@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
-#[path = "ledger/before.rs"]
 mod before;
 
 use std::{
@@ -25,11 +24,11 @@ use reprise::{
     },
     report::{
         Stats,
-        stats::{By, Group, Money, Period},
+        stats::{Group, GroupBy, Money, Period},
     },
     store::{
-        CallEnd, CallFacts, CallRow, Durability, Durable, Error, Ledger, Opening, Options,
-        PriorAskQuery, Reader, Sealing,
+        CallRecord, Durability, Durable, Error, Ledger, Opening, Options, PriorAskQuery, Reader,
+        Sealing,
     },
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -43,7 +42,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// What a report says of all calls.
 async fn stats(ledger: &Ledger) -> Stats {
     let (catalog, period) = (Catalog::builtin(), Period::ever(TimeZone::UTC));
-    Stats::of(ledger.reader(), &catalog, &period, &[By::Model]).await.unwrap()
+    Stats::of(ledger.reader(), &catalog, &period, &[GroupBy::Model]).await.unwrap()
 }
 
 fn key(n: u128) -> CacheKey {
@@ -55,21 +54,16 @@ fn chat(messages: usize) -> Arc<Chain> {
     Arc::new(Chain::new(b"{\"model\":\"claude\"}".to_vec(), messages))
 }
 
-fn facts(n: u128) -> CallFacts {
-    CallFacts {
-        id: CallId::new(Uuid::from_u128(n)),
-        at: NOW,
-        answered_by: AnsweredBy::Miss,
-        door: Api::Chat,
+fn facts(n: u128) -> CallRecord {
+    let (id, model) = (CallId::new(Uuid::from_u128(n)), "claude".to_owned());
+    CallRecord {
         stream: true,
         user: Some("ann".to_owned()),
         chat: Some("chat 1".to_owned()),
         message: Some("message 1".to_owned()),
-        user_message: None,
         task: Some("title_generation".to_owned()),
         client: Some("open-webui".to_owned()),
-        notes: None,
-        client_chain: None,
+        ..CallRecord::new(id, NOW, AnsweredBy::Miss, Api::Chat, key(n), model)
     }
 }
 
@@ -114,35 +108,30 @@ fn sealing(text: &str, ended_at: i64) -> Sealing {
         servable: true,
         recording: Some(recording(text)),
         refs: vec![AnswerRef::call(text), AnswerRef::call(text), AnswerRef::signature("signed")],
-        call: Some(call_end(Some(200))),
+        call: Some(facts(0)),
     }
 }
 
-fn call_end(status: Option<u16>) -> CallEnd {
-    CallEnd {
-        status,
-        ttft: Some(Micros(1000)),
-        total: Some(Micros(2000)),
-        tokens: Tokens { input: 3, cache_read: 4, output: 5, ..Tokens::default() },
-        cost: Cost::Exact(NanoDollars(1_234)),
-        notes: None,
-    }
+/// Seals an exchange, and with it its call, unless that goes on.
+async fn seal(ledger: &Ledger, opening: &Arc<Opening>, sealing: Sealing) -> Durable {
+    let goes_on = sealing.call.is_none();
+    let sealing = if goes_on { sealing } else { sealing.with_call_of(opening) };
+    ledger.seal(opening, sealing).await
 }
 
-fn hit(n: u128, answered_by: AnsweredBy) -> CallRow {
-    CallRow {
-        facts: CallFacts { answered_by, client_chain: Some(chat(2)), ..facts(n) },
-        key: key(n),
-        exchange: None,
+fn hit(n: u128, answered_by: AnsweredBy) -> CallRecord {
+    CallRecord {
+        answered_by,
+        client_chain: Some(chat(2)),
         status: Some(200),
         outcome: Outcome::Complete,
-        error_kind: None,
         ttft: Some(Micros(10)),
         total: Some(Micros(20)),
         model: "claude-served".to_owned(),
         tokens: sealing("", 0).tokens,
         cost: Cost::Exact(NanoDollars(0)),
         saved: Cost::Exact(NanoDollars(1_234)),
+        ..facts(n)
     }
 }
 
@@ -222,7 +211,7 @@ async fn settled(ledger: &Ledger) {
 async fn exchange(ledger: &Ledger, opening: Opening, sealing: Sealing) {
     let opening = Arc::new(opening);
     assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
-    assert_eq!(ledger.seal(&opening, sealing).await, Durable::Committed);
+    assert_eq!(seal(ledger, &opening, sealing).await, Durable::Committed);
 }
 
 async fn a_sealed_exchange_is_found(ledger: &Ledger) {
@@ -257,7 +246,7 @@ async fn the_newest_is_found(ledger: &Ledger) {
 
 async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
     let asks = |n, chat: &str, message: Option<&str>| {
-        let call = CallFacts {
+        let call = CallRecord {
             chat: Some(chat.to_owned()),
             message: message.map(str::to_owned),
             ..facts(n)
@@ -277,7 +266,7 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
     assert_eq!(asked(40, "c", Some("m1"), None).await, PriorAsk::Never);
     assert_eq!(asked(39, "a", Some("m1"), None).await, PriorAsk::Never);
     // Another answer to the same message of the user, whatever the request looks like by now.
-    let call = CallFacts {
+    let call = CallRecord {
         chat: Some("d".to_owned()),
         user_message: Some("u1".to_owned()),
         task: None,
@@ -303,8 +292,8 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
         PriorAsk::Never,
         "two models side by side"
     );
-    let call = CallFacts { chat: Some("c".to_owned()), ..facts(42) };
-    ledger.record(CallRow { facts: call, key: key(40), ..hit(42, AnsweredBy::Hit) });
+    let call = CallRecord { chat: Some("c".to_owned()), key: key(40), ..hit(42, AnsweredBy::Hit) };
+    ledger.record(CallRecord { client_chain: None, ..call });
     settled(ledger).await;
     assert_eq!(asked(40, "c", Some("message 2"), None).await, PriorAsk::OtherMessage);
 }
@@ -326,16 +315,12 @@ async fn totals_tell_money_spent_from_money_saved(ledger: &Ledger) {
         outcome: Outcome::Stopped,
         cost: Cost::AtLeast(NanoDollars(1_000)),
         servable: false,
-        call: Some(CallEnd { cost: Cost::AtLeast(NanoDollars(1_000)), ..call_end(None) }),
+        status: None,
         ..sealing("part", 1)
     };
     exchange(ledger, opening(31, None), stopped).await;
-    let unpriced = Sealing {
-        model_served: None,
-        cost: Cost::Unpriced,
-        call: Some(CallEnd { cost: Cost::Unpriced, ..call_end(Some(500)) }),
-        ..sealing("", 1)
-    };
+    let unpriced =
+        Sealing { model_served: None, cost: Cost::Unpriced, status: Some(500), ..sealing("", 1) };
     exchange(ledger, opening(32, None), unpriced).await;
     ledger.record(hit(33, AnsweredBy::Hit));
     ledger.record(hit(34, AnsweredBy::Collapsed));
@@ -370,7 +355,7 @@ async fn one_bad_row_does_not_take_others_along(ledger: &Ledger) {
     assert_eq!(outcomes, (Durable::Committed, Durable::Lost, Durable::Committed));
     assert_eq!((ledger.state().lost, ledger.state().writable), (1, true));
     for opening in [&first, &third] {
-        assert_eq!(ledger.seal(opening, sealing("fine", 1)).await, Durable::Committed);
+        assert_eq!(seal(ledger, opening, sealing("fine", 1)).await, Durable::Committed);
     }
     assert_eq!(ledger.open_exchange(&second).await, Durable::Committed, "the id is free again");
 }
@@ -378,7 +363,8 @@ async fn one_bad_row_does_not_take_others_along(ledger: &Ledger) {
 async fn opening_and_sealing_share_a_commit(ledger: &Ledger) {
     let before = ledger.state().commits;
     let opening = Arc::new(opening(50, Some(chat(2))));
-    let both = tokio::join!(ledger.open_exchange(&opening), ledger.seal(&opening, sealing("x", 1)));
+    let both =
+        tokio::join!(ledger.open_exchange(&opening), seal(ledger, &opening, sealing("x", 1)));
     assert_eq!(both, (Durable::Committed, Durable::Committed));
     assert_eq!(ledger.state().commits, before + 1);
     assert!(ledger.reader().find(&key(50)).await.unwrap().is_some());
@@ -720,7 +706,7 @@ async fn what_cannot_be_written_yet_is_late_and_then_written() {
 
     let opening = Arc::new(opening(1, Some(chat(3))));
     assert_eq!(ledger.open_exchange(&opening).await, Durable::Late);
-    assert_eq!(ledger.seal(&opening, sealing("kept", 1)).await, Durable::Late);
+    assert_eq!(seal(&ledger, &opening, sealing("kept", 1)).await, Durable::Late);
     assert!(ledger.find(&key(1)).await.unwrap().is_some(), "served before its commit");
     assert!(ledger.reader().find(&key(1)).await.unwrap().is_none());
     until("the ledger says so", || !ledger.state().writable).await;
@@ -751,7 +737,7 @@ async fn a_full_queue_drops_bodies_and_keeps_rows() {
     for n in 0..8 {
         let opening = Arc::new(opening(n, Some(chat(3))));
         assert_eq!(ledger.open_exchange(&opening).await, Durable::Late);
-        assert_eq!(ledger.seal(&opening, sealing("x", 1)).await, Durable::Late);
+        assert_eq!(seal(&ledger, &opening, sealing("x", 1)).await, Durable::Late);
     }
     assert!(ledger.state().bodies_dropped >= 12);
     sqlx::query("rollback").execute(&mut holder).await.unwrap();

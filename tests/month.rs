@@ -2,16 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
-#[path = "stats/books.rs"]
-mod books;
-#[path = "stats/traffic.rs"]
-mod traffic;
-
 use std::{env, fs, path::Path, process::Command};
 
-use books::Books;
 use reprise::domain::exchange::UnixMillis;
-use traffic::Traffic;
+
+use crate::stats::{
+    books::Books,
+    traffic::{self, Traffic},
+};
 
 /// The first of October 2026.
 const OCTOBER: UnixMillis = UnixMillis(1_790_812_800_000);
@@ -93,7 +91,7 @@ fn in_the_readme(command: &str, told: &str) {
     } else {
         assert!(
             readme == fresh,
-            "the report in README.md is stale; refresh it with: UPDATE_README=1 cargo test --test month"
+            "the report in README.md is stale; refresh it with: UPDATE_README=1 cargo it month::"
         );
     }
 }

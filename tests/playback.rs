@@ -6,11 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-#[path = "playback/client.rs"]
 mod client;
-#[path = "playback/forms.rs"]
 mod forms;
-#[path = "playback/made_up.rs"]
 mod made_up;
 
 use std::{fmt::Write, fs, path::Path, sync::Arc};

@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
-#[path = "prune/bench.rs"]
 mod bench;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use bench::{Bench, DAY, FIRST, GRACE, NOW, chat, days, everyone, key, opening, repeat, sealing};
+use bench::{
+    Bench, DAY, FIRST, GRACE, NOW, chat, days, everyone, key, opening, part, repeat, sealing,
+};
 use reprise::{
     domain::{
         catalog::Catalog,
@@ -184,8 +185,9 @@ async fn an_exchange_that_still_answers_stays() {
         continues: Some(first.exchange),
         ..first.clone()
     };
-    let part = Sealing { call: None, servable: false, ..sealing(71, at) };
-    for (opening, sealing) in [(first, part), (second, sealing(72, at))] {
+    let part = Sealing { servable: false, ..part(71, at) };
+    let rest = sealing(72, &second, at);
+    for (opening, sealing) in [(first, part), (second, rest)] {
         let opening = Arc::new(opening);
         assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
         assert_eq!(ledger.seal(&opening, sealing).await, Durable::Committed);
@@ -229,7 +231,7 @@ async fn a_chat_goes_on_after_its_bodies_went() {
     let ledger = bench.open().await;
     let opening = Arc::new(opening(61, NOW.0, "ann", 31));
     assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
-    assert_eq!(ledger.seal(&opening, sealing(61, NOW.0)).await, Durable::Committed);
+    assert_eq!(ledger.seal(&opening, sealing(61, &opening, NOW.0)).await, Durable::Committed);
     let chain = chat("ann", 31);
     let loaded = ledger.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
     assert_eq!(loaded, *chain);
@@ -266,7 +268,7 @@ async fn what_is_written_while_a_server_prunes_keeps_its_bodies() {
     let write = async |n: u128, at: i64, user: &str| {
         let opening = Arc::new(opening(n, at, user, 20));
         assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
-        assert_eq!(ledger.seal(&opening, sealing(n, at + 1)).await, Durable::Committed);
+        assert_eq!(ledger.seal(&opening, sealing(n, &opening, at + 1)).await, Durable::Committed);
     };
     let limits = Limits { keep_bodies: Some(Duration::ZERO), ..everyone() };
     for round in 1..=6_u128 {

@@ -2,10 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
-#[path = "stats/books.rs"]
-mod books;
-#[path = "stats/traffic.rs"]
-mod traffic;
+pub(crate) mod books;
+pub(crate) mod traffic;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +17,7 @@ use reprise::{
     },
     report::{
         Stats,
-        stats::{By, Numbers, Period, Repriced, When},
+        stats::{GroupBy, Numbers, Period, Repriced, TimeSpec},
     },
     store::{self, Ledger, Options, Reader},
 };
@@ -36,7 +34,7 @@ const DEARER: UnixMillis = UnixMillis(1_791_158_400_000);
 
 fn period(since: &str, until: &str, zone: &str) -> Period {
     let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
-    let [since, until] = [since, until].map(|when| when.parse::<When>().ok());
+    let [since, until] = [since, until].map(|when| when.parse::<TimeSpec>().ok());
     let zone = TimeZone::get(zone).unwrap();
     Period::new(since.as_ref(), until.as_ref(), &now.to_zoned(zone)).unwrap()
 }
@@ -45,7 +43,7 @@ fn ever(zone: &str) -> Period {
     Period::ever(TimeZone::get(zone).unwrap())
 }
 
-async fn stats(reader: &Reader, period: &Period, by: &[By]) -> Stats {
+async fn stats(reader: &Reader, period: &Period, by: &[GroupBy]) -> Stats {
     Stats::of(reader, &Catalog::builtin(), period, by).await.unwrap()
 }
 
@@ -72,21 +70,25 @@ struct Known {
 }
 
 /// Reckoned from the events, one by one.
-fn by_hand(events: &[Event], period: &Period, by: &[By]) -> BTreeMap<Vec<Option<String>>, Known> {
+fn by_hand(
+    events: &[Event],
+    period: &Period,
+    by: &[GroupBy],
+) -> BTreeMap<Vec<Option<String>>, Known> {
     let mut groups: BTreeMap<Vec<Option<String>>, Known> = BTreeMap::new();
     for event in events.iter().filter(|event| period.span.contains(&event.at)) {
         let at = Timestamp::from_millisecond(event.at.0).unwrap();
         let day = at.to_zoned(period.zone.clone()).date();
         let names = by.iter().map(|by| match by {
-            By::Day => Some(day.to_string()),
-            By::Month => Some(day.to_string()[..7].to_owned()),
-            By::Model => Some(event.model.to_owned()),
-            By::User => event.user.clone(),
-            By::Chat => event.chat.clone(),
-            By::Task => event.task.map(str::to_owned),
-            By::Client => Some(event.client.to_owned()),
-            By::AnsweredBy => Some(event.answered_by.to_string()),
-            By::Week => unreachable!("not asked for here"),
+            GroupBy::Day => Some(day.to_string()),
+            GroupBy::Month => Some(day.to_string()[..7].to_owned()),
+            GroupBy::Model => Some(event.model.to_owned()),
+            GroupBy::User => event.user.clone(),
+            GroupBy::Chat => event.chat.clone(),
+            GroupBy::Task => event.task.map(str::to_owned),
+            GroupBy::Client => Some(event.client.to_owned()),
+            GroupBy::AnsweredBy => Some(event.answered_by.to_string()),
+            GroupBy::Week => unreachable!("not asked for here"),
         });
         let known = groups.entry(names.collect()).or_default();
         known.calls += 1;
@@ -109,7 +111,7 @@ fn by_hand(events: &[Event], period: &Period, by: &[By]) -> BTreeMap<Vec<Option<
     groups
 }
 
-fn told(stats: &Stats, by: &[By]) -> BTreeMap<Vec<Option<String>>, Known> {
+fn told(stats: &Stats, by: &[GroupBy]) -> BTreeMap<Vec<Option<String>>, Known> {
     let known = |numbers: &Numbers| Known {
         calls: numbers.calls,
         hits: numbers.answered_by.get(&AnsweredBy::Hit).copied().unwrap_or(0),
@@ -139,11 +141,11 @@ async fn all_agree(books: &Books, events: &[Event]) {
     ];
     for period in &periods {
         for by in [
-            &[By::Model][..],
-            &[By::Day, By::User],
-            &[By::Month, By::Task, By::AnsweredBy],
-            &[By::Chat],
-            &[By::Client],
+            &[GroupBy::Model][..],
+            &[GroupBy::Day, GroupBy::User],
+            &[GroupBy::Month, GroupBy::Task, GroupBy::AnsweredBy],
+            &[GroupBy::Chat],
+            &[GroupBy::Client],
         ] {
             let stats = stats(&reader, period, by).await;
             assert_eq!(told(&stats, by), by_hand(events, period, by), "{period:?} by {by:?}");
@@ -232,8 +234,8 @@ async fn a_ledger_that_cannot_be_written_is_reported_on() {
     let url = format!("{}?mode=ro", books.url());
     assert!(store::roll_up(&url, &Catalog::builtin(), 1).await.is_err());
     let reader = Reader::open(&url).await.unwrap();
-    let stats = stats(&reader, &ever("UTC"), &[By::Model]).await;
-    assert_eq!(told(&stats, &[By::Model]), by_hand(&events, &ever("UTC"), &[By::Model]));
+    let stats = stats(&reader, &ever("UTC"), &[GroupBy::Model]).await;
+    assert_eq!(told(&stats, &[GroupBy::Model]), by_hand(&events, &ever("UTC"), &[GroupBy::Model]));
 }
 
 #[tokio::test]
@@ -284,7 +286,7 @@ async fn what_was_paid_is_reckoned_anew_at_its_own_terms() {
     let reader = reader_of(&books).await;
     let reprice = async |day| {
         let catalog = Catalog::builtin();
-        Repriced::of(&reader, &catalog, &ever("UTC"), &[By::Model], day).await.unwrap()
+        Repriced::of(&reader, &catalog, &ever("UTC"), &[GroupBy::Model], day).await.unwrap()
     };
     let now = reprice(date(2026, 11, 25)).await;
     assert_eq!(now.total.unexplained, 0);
@@ -317,7 +319,7 @@ async fn reports_may_be_made_while_the_server_writes() {
         let mut seen = 0;
         while writing.try_recv().is_err() {
             store::roll_up(&url, &Catalog::builtin(), 1).await.unwrap();
-            let calls = stats(&reader, &ever("UTC"), &[By::Day]).await.total.calls;
+            let calls = stats(&reader, &ever("UTC"), &[GroupBy::Day]).await.total.calls;
             assert!(calls >= seen, "what was counted once stays counted");
             seen = calls;
         }

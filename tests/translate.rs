@@ -6,13 +6,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-#[path = "translate/caching.rs"]
 mod caching;
-#[path = "translate/history.rs"]
 mod history;
-#[path = "translate/key.rs"]
 mod key;
-#[path = "translate/structured.rs"]
 mod structured;
 
 use std::collections::BTreeMap;
@@ -187,14 +183,14 @@ fn outcome(body: &[u8], catalog: &Catalog) -> Value {
         }
     };
     match plain(&request, catalog) {
-        Ok(Translated { request, version, betas, form, notes }) => {
+        Ok(Translated { request, headers, form, notes }) => {
             let notes: Vec<String> =
                 notes.iter().map(|note| format!("{}: {}", note.field, note.what)).collect();
-            let mut outcome = json!({"upstream": upstream(&request), "version": version.as_str()});
+            let mut outcome = json!({"upstream": upstream(&request), "version": headers.version()});
             if form != Form::default() {
                 outcome["form"] = json!(format!("{form:?}"));
             }
-            for (name, list) in [("betas", json!(betas)), ("notes", json!(notes))] {
+            for (name, list) in [("betas", json!(headers.betas())), ("notes", json!(notes))] {
                 if list != json!([]) {
                     outcome[name] = list;
                 }

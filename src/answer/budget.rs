@@ -1,39 +1,39 @@
-//! What is spent, in memory: asked before Claude is, told when an exchange has ended. What runs meanwhile is not
-//! counted yet, so calls that run at once may spend more than there is.
+//! Budget tracking in memory: checked before Claude is asked, updated when an exchange ends. Running exchanges do not
+//! count yet, so concurrent calls may overrun a budget.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use crate::domain::{
-    budget::{Notice, Priced, Refusal, Spending},
+    budget::{BudgetNotice, Priced, Refusal, Spending},
     exchange::{Cost, UnixMillis},
 };
 
-/// The books, shared by all who answer.
+/// Spending of this process and before it, shared by all calls.
 #[derive(Debug, Default)]
 pub(super) struct BudgetTracker(Mutex<Spending>);
 
 impl BudgetTracker {
-    pub(super) fn new(books: Spending) -> Self {
-        Self(Mutex::new(books))
+    pub(super) fn new(spending: Spending) -> Self {
+        Self(Mutex::new(spending))
     }
 
-    /// Whether Claude may be asked; if it is to be told, how much is spent.
-    pub(super) fn admit(
+    /// Checks whether the budgets allow a request; returns a notice if one of them is nearly spent.
+    pub(super) fn check(
         &self,
         at: UnixMillis,
         user: Option<&str>,
         model: &str,
         priced: impl FnOnce() -> Priced,
-    ) -> Result<Option<Notice>, Refusal> {
-        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if books.since().is_none() {
+    ) -> Result<Option<BudgetNotice>, Refusal> {
+        let mut spending = self.0.lock();
+        if spending.since().is_none() {
             return Ok(None);
         }
-        books.admit(at, user, model, priced())
+        spending.check(at, user, model, priced())
     }
 
-    /// Counts what an exchange cost whose call came in `at` this moment.
-    pub(super) fn pay(&self, at: UnixMillis, user: Option<&str>, cost: Cost) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pay(at, user, cost.into());
+    /// Records the cost of an exchange whose call came in `at` this time.
+    pub(super) fn record(&self, at: UnixMillis, user: Option<&str>, cost: Cost) {
+        self.0.lock().record(at, user, cost.into());
     }
 }

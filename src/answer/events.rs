@@ -1,13 +1,15 @@
-//! A reading of a recording, live or stored, as a client wants it that speaks Anthropic's own dialect: the bytes as
-//! they came, or the message that they tell.
+//! Playback of a recording, live or stored, in Anthropic's API: the recorded bytes, or the message that they make up.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use futures_util::stream::FusedStream;
 use serde_json::json;
+use tokio_stream::Stream;
 
 use super::{
     failure::Failure,
@@ -18,32 +20,36 @@ use crate::domain::{
     recording::Segment,
 };
 
-/// The events of an answer, as they come.
+/// Stream of an answer's events. Each item has everything recorded since the last one.
 #[derive(Debug)]
-pub struct Events {
+pub struct EventStream {
     reader: Reader,
-    unseen: Vec<Arc<Segment>>,
+    unread: Vec<Arc<Segment>>,
     ended: bool,
 }
 
-impl Events {
-    /// Reads from the beginning.
+impl EventStream {
+    /// Plays a recording from its beginning.
     pub const fn new(reader: Reader) -> Self {
-        Self { reader, unseen: Vec::new(), ended: false }
+        Self { reader, unread: Vec::new(), ended: false }
     }
+}
 
-    /// All that has come since the last time, in one piece; `None` after the end.
-    pub fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        while !self.ended {
-            let Poll::Ready(end) = self.reader.poll_read(context, &mut self.unseen) else {
+impl Stream for EventStream {
+    type Item = Bytes;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let this = self.get_mut();
+        while !this.ended {
+            let Poll::Ready(end) = this.reader.poll_read(context, &mut this.unread) else {
                 return Poll::Pending;
             };
-            self.ended = end.is_some();
+            this.ended = end.is_some();
             let failure = match end {
                 Some(End::Failed(failure, _)) => error_event(&failure),
                 _ => Vec::new(),
             };
-            let bytes = match (&*self.unseen, &*failure) {
+            let bytes = match (&*this.unread, &*failure) {
                 ([segment], []) => segment.bytes().clone(),
                 (segments, failure) => {
                     let size: usize = segments.iter().map(|segment| segment.bytes().len()).sum();
@@ -55,22 +61,24 @@ impl Events {
                     bytes.into()
                 }
             };
-            self.unseen.clear();
+            this.unread.clear();
             if !bytes.is_empty() {
                 return Poll::Ready(Some(bytes));
             }
         }
         Poll::Ready(None)
     }
+}
 
-    /// Whether the last event has been given.
-    pub const fn is_ended(&self) -> bool {
+/// Ends a response body together with the last item.
+impl FusedStream for EventStream {
+    fn is_terminated(&self) -> bool {
         self.ended
     }
 }
 
-/// What a client is told of a failure after the answer began: nothing more, where upstream's own error is the last
-/// event of the recording (§3).
+/// The event that reports a failure after the answer began. Empty if upstream reported it: then the recording ends with
+/// upstream's own event (`reference/anthropic-api.md` §3).
 fn error_event(failure: &Failure) -> Vec<u8> {
     if matches!(failure, Failure::Stream(StreamError::Upstream(_))) {
         return Vec::new();
@@ -79,11 +87,11 @@ fn error_event(failure: &Failure) -> Vec<u8> {
     format!("event: error\ndata: {}\n\n", json!({ "type": "error", "error": error })).into_bytes()
 }
 
-/// The whole message as JSON, once it is there.
+/// Waits for the end of a recording and returns the message as JSON.
 pub async fn message(mut reader: Reader) -> Result<Bytes, Arc<Failure>> {
-    match reader.whole().await {
+    match reader.ended().await {
         (_, End::Failed(failure, _)) => Err(failure),
-        (recording, End::Whole(_)) => {
+        (recording, End::Complete(_)) => {
             let message = anthropic::assemble(&recording).map_err(Failure::from)?;
             Ok(message.into())
         }

@@ -1,84 +1,250 @@
-//! Why a question that could be read got no whole answer: matched exhaustively where it becomes HTTP.
+//! Failures of answers, and the one table of how each reads to clients of either API and in the ledger.
+
+use std::borrow::Cow;
+
+use serde_json::json;
 
 use crate::{
-    domain::{anthropic::StreamError, budget::Refusal, cache::Reason, openai, translate},
+    domain::{
+        anthropic::{self, StreamError},
+        budget::Refusal,
+        cache::Reason,
+        exchange::Api,
+        openai, translate,
+    },
     upstream,
 };
 
-/// Why there is no whole answer.
+/// The reason why a request has no complete answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Upstream gave none, or broke off.
+    /// Upstream gave no answer, or broke off.
     #[error(transparent)]
     Upstream(#[from] upstream::Error),
-    /// Upstream's stream is no whole answer.
+    /// Upstream's stream is not a complete answer.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// The answer outgrew every limit.
+    /// The answer is larger than any recording may be.
     #[error("the answer is larger than {} MiB", super::LARGEST_RECORDING >> 20)]
     TooLarge,
-    /// Reprise is being shut down.
-    #[error("Reprise is being shut down")]
+    /// Reprise is shutting down.
+    #[error("Reprise is shutting down")]
     ShuttingDown,
-    /// `only-if-cached`, and there is nothing, or nothing that may be served.
+    /// The client sent `only-if-cached`, and the ledger has no answer that may be served.
     #[error(
-        "the ledger has no answer to this request that it may give ({}), and Cache-Control says only-if-cached",
+        "the ledger has no answer to this request that it may serve ({}), and Cache-Control is only-if-cached",
         .0.as_str()
     )]
     NotCached(Reason),
-    /// No budget lets Claude be asked.
+    /// A budget does not allow the request.
     #[error(transparent)]
     Budget(#[from] Refusal),
 }
 
+/// An error as clients of either API read it.
+#[derive(Debug)]
+pub struct ErrorForm<'a> {
+    chat_status: u16,
+    messages_status: u16,
+    openai: openai::Error,
+    /// Anthropic's own error, which its clients get unchanged.
+    anthropic: Option<&'a anthropic::ErrorBody>,
+}
+
+const INVALID_REQUEST: &str = "invalid_request_error";
+const SERVER_ERROR: &str = "server_error";
+const QUOTA: &str = "insufficient_quota";
+const NOT_CACHED: &str = "not_cached";
+const REPLAY_MISS: &str = "replay_miss";
+const UNAVAILABLE: &str = "upstream_unavailable";
+
+/// Anthropic's status for "overloaded", which HTTP does not have.
+const OVERLOADED: u16 = 529;
+
 impl Failure {
-    /// The word for this kind of failure in the ledger and in reports.
+    /// The name of this kind of failure in the ledger and in reports.
     pub fn kind(&self) -> &str {
-        match self {
-            Self::Upstream(upstream::Error::Refused { body, .. })
-            | Self::Stream(StreamError::Upstream(body)) => &body.error.kind,
-            Self::Upstream(upstream::Error::Connect(_)) => "connect",
-            Self::Upstream(upstream::Error::Silent(_)) => "timeout",
-            Self::Upstream(upstream::Error::Broken(_)) | Self::Stream(StreamError::Cut) => "cut",
-            Self::Upstream(upstream::Error::NotAStream | upstream::Error::UnreadableModels(_))
-            | Self::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder) => "unreadable",
-            Self::Upstream(upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted) => {
-                "replay_miss"
-            }
-            Self::TooLarge => "too_large",
-            Self::ShuttingDown => "shutdown",
-            Self::NotCached(_) => "not_cached",
-            Self::Budget(Refusal::Spent { .. }) => "insufficient_quota",
-            Self::Budget(Refusal::Unpriced { .. }) => "unpriced",
-        }
+        self.describe().0
     }
 
-    /// The error as an OpenAI client reads it.
+    /// The error that clients read.
+    pub fn form(&self) -> ErrorForm<'_> {
+        self.describe().1
+    }
+
+    /// The error that an OpenAI client reads.
     pub fn openai(&self) -> openai::Error {
-        let ours = |code: &str| openai::Error {
-            message: self.to_string(),
-            kind: "server_error",
-            param: None,
-            code: Some(code.to_owned()),
+        self.form().openai
+    }
+
+    /// The failure's name in the ledger, and its form for clients.
+    fn describe(&self) -> (&str, ErrorForm<'_>) {
+        use upstream::Error as Upstream;
+        let form = |status, kind, code: &str| {
+            let (message, code) = (self.to_string(), Some(code.to_owned()));
+            ErrorForm::new(status, openai::Error { message, kind, param: None, code })
         };
         match self {
-            Self::Upstream(upstream::Error::Refused { body, .. })
-            | Self::Stream(StreamError::Upstream(body)) => translate::error(body),
-            Self::Upstream(upstream::Error::Silent(_)) => ours("upstream_timeout"),
-            Self::Upstream(upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted) => {
-                openai::Error { kind: "invalid_request_error", ..ours("replay_miss") }
+            Self::Upstream(Upstream::Refused { status, body, .. }) => {
+                (&*body.error.kind, ErrorForm::refused(*status, body))
             }
-            Self::Upstream(_) | Self::Stream(_) | Self::TooLarge => ours("upstream_unavailable"),
-            Self::ShuttingDown => ours("shutting_down"),
-            Self::NotCached(_) => ours("not_cached"),
-            Self::Budget(Refusal::Spent { .. }) => {
-                openai::Error { kind: "insufficient_quota", ..ours("insufficient_quota") }
+            Self::Stream(StreamError::Upstream(body)) => {
+                (&*body.error.kind, ErrorForm::in_stream(body))
             }
-            Self::Budget(Refusal::Unpriced { .. }) => openai::Error {
-                kind: "invalid_request_error",
-                param: Some("model".to_owned()),
-                ..ours("model_unpriced")
-            },
+            Self::Upstream(Upstream::Connect(_)) => {
+                ("connect", form(502, SERVER_ERROR, UNAVAILABLE))
+            }
+            Self::Upstream(Upstream::IdleTimeout(_)) => {
+                ("timeout", form(504, SERVER_ERROR, "upstream_timeout"))
+            }
+            Self::Upstream(Upstream::Broken(_)) | Self::Stream(StreamError::Cut) => {
+                ("cut", form(502, SERVER_ERROR, UNAVAILABLE))
+            }
+            Self::Upstream(Upstream::NotAStream | Upstream::UnreadableModels(_))
+            | Self::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder) => {
+                ("unreadable", form(502, SERVER_ERROR, UNAVAILABLE))
+            }
+            // 404, because no SDK retries it.
+            Self::Upstream(Upstream::NotRecorded { .. } | Upstream::NotCounted) => {
+                (REPLAY_MISS, form(404, INVALID_REQUEST, REPLAY_MISS))
+            }
+            Self::TooLarge => ("too_large", form(502, SERVER_ERROR, UNAVAILABLE)),
+            Self::ShuttingDown => ("shutdown", form(503, SERVER_ERROR, "shutting_down")),
+            Self::NotCached(_) => (NOT_CACHED, form(504, SERVER_ERROR, NOT_CACHED)),
+            Self::Budget(Refusal::Spent { .. }) => (QUOTA, form(429, QUOTA, QUOTA)),
+            Self::Budget(Refusal::Unpriced { .. }) => {
+                ("unpriced", form(400, INVALID_REQUEST, "model_unpriced").with_param("model"))
+            }
         }
     }
 }
+
+/// The HTTP status of a response that fails before its first byte, or does not fail.
+pub(super) fn response_status(api: Api, failure: Option<&Failure>) -> u16 {
+    failure.map_or(200, |failure| failure.form().status(api))
+}
+
+impl<'a> ErrorForm<'a> {
+    /// An error of Reprise itself, as an OpenAI client reads it. Anthropic's `type` follows from the status.
+    pub const fn new(status: u16, openai: openai::Error) -> Self {
+        Self { chat_status: status, messages_status: status, openai, anthropic: None }
+    }
+
+    /// An error of the client.
+    pub fn invalid_request(status: u16, code: Option<&str>, message: String) -> Self {
+        let (kind, code) = (INVALID_REQUEST, code.map(str::to_owned));
+        Self::new(status, openai::Error { message, kind, param: None, code })
+    }
+
+    /// An error that is not the client's fault.
+    pub fn server_error(status: u16, code: Option<&str>, message: String) -> Self {
+        let (kind, code) = (SERVER_ERROR, code.map(str::to_owned));
+        Self::new(status, openai::Error { message, kind, param: None, code })
+    }
+
+    /// The same error, with the field or header that caused it.
+    #[must_use]
+    pub fn with_param<'p>(mut self, param: impl Into<Option<&'p str>>) -> Self {
+        self.openai.param = param.into().map(str::to_owned);
+        self
+    }
+
+    /// An error response of Anthropic. Its status is kept where it means the same to an OpenAI client, 401 and 403
+    /// included: every SDK has a class for them, and the message says whose key it was (`reference/anthropic-api.md`
+    /// §9.4).
+    fn refused(status: u16, body: &'a anthropic::ErrorBody) -> Self {
+        let chat_status = match status {
+            OVERLOADED => 503,
+            400..=500 | 504 => status,
+            _ => 502,
+        };
+        let messages_status = if (400..600).contains(&status) { status } else { 502 };
+        Self::of_anthropic(chat_status, messages_status, body)
+    }
+
+    /// An error event of Anthropic, with the status that it would have had before the stream began.
+    fn in_stream(body: &'a anthropic::ErrorBody) -> Self {
+        let status = status_of(&body.error.kind);
+        let chat_status = match status {
+            OVERLOADED => 503,
+            400 | 429 | 504 => status,
+            _ => 502,
+        };
+        Self::of_anthropic(chat_status, status, body)
+    }
+
+    fn of_anthropic(
+        chat_status: u16,
+        messages_status: u16,
+        body: &'a anthropic::ErrorBody,
+    ) -> Self {
+        let openai = translate::error(body);
+        Self { chat_status, messages_status, openai, anthropic: Some(body) }
+    }
+
+    /// The HTTP status.
+    pub const fn status(&self, api: Api) -> u16 {
+        match api {
+            Api::Chat => self.chat_status,
+            Api::Messages => self.messages_status,
+        }
+    }
+
+    /// Whether a retry cannot succeed: a spent limit stays spent, and neither the ledger nor a replay gets more answers
+    /// by itself.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self.openai.code.as_deref(), Some(QUOTA | NOT_CACHED | REPLAY_MISS))
+    }
+
+    /// The JSON body of the response.
+    pub fn body(self, api: Api) -> Vec<u8> {
+        match api {
+            Api::Chat => {
+                serde_json::to_vec(&openai::ErrorBody { error: self.openai }).unwrap_or_default()
+            }
+            Api::Messages => self.anthropic_body().into_owned().into_bytes(),
+        }
+    }
+
+    /// The error in Anthropic's form (`reference/anthropic-api.md` §4): Anthropic's own as it wrote it.
+    fn anthropic_body(&self) -> Cow<'a, str> {
+        let (kind, message, request_id) = match self.anthropic {
+            Some(anthropic::ErrorBody { written: Some(written), .. }) => return written.into(),
+            Some(anthropic::ErrorBody { error, request_id, .. }) => {
+                (&*error.kind, &error.message, request_id.as_deref())
+            }
+            None => (kind_of(self.messages_status), &self.openai.message, None),
+        };
+        let error = json!({ "type": kind, "message": message });
+        json!({ "type": "error", "error": error, "request_id": request_id }).to_string().into()
+    }
+}
+
+/// The status of Anthropic's error responses, by the `type` of the error.
+fn status_of(kind: &str) -> u16 {
+    let found = ANTHROPIC_KINDS.iter().find(|(_, name)| *name == kind);
+    found.map_or(500, |(status, _)| *status)
+}
+
+/// The `type` of Anthropic's errors, by the status of the response.
+fn kind_of(status: u16) -> &'static str {
+    match ANTHROPIC_KINDS.iter().find(|(known, _)| *known == status) {
+        Some((_, kind)) => kind,
+        None if (400..500).contains(&status) => INVALID_REQUEST,
+        None => "api_error",
+    }
+}
+
+/// Anthropic's error types and their statuses (`reference/anthropic-api.md` §4).
+const ANTHROPIC_KINDS: [(u16, &str); 10] = [
+    (400, INVALID_REQUEST),
+    (401, "authentication_error"),
+    (402, "billing_error"),
+    (403, "permission_error"),
+    (404, "not_found_error"),
+    (409, "conflict_error"),
+    (413, "request_too_large"),
+    (429, "rate_limit_error"),
+    (504, "timeout_error"),
+    (OVERLOADED, "overloaded_error"),
+];

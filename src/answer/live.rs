@@ -1,14 +1,17 @@
-//! A recording while it grows: one writer, any number of readers, who may come late and leave early.
+//! Live recordings: one writer, any number of readers, who may join late and leave early.
 //!
-//! Joining, leaving and ending are decided under one lock. A reader takes all that it has not seen at once; a slow
-//! one never slows the writer, because the answer is being kept anyway.
+//! Joining, leaving and ending happen under one lock. A read takes everything that is unread; a slow reader never
+//! slows the writer, because the answer is kept anyway.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fmt,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use super::{failure::Failure, joined::JoinedCall};
+use parking_lot::Mutex;
+
+use super::failure::Failure;
 use crate::{
     domain::{
         anthropic::StreamError,
@@ -18,99 +21,81 @@ use crate::{
     upstream::Head,
 };
 
-/// How a recording ended.
+/// End of a recording.
 #[derive(Debug, Clone)]
 pub enum End {
-    /// With `message_stop`.
-    Whole(Totals),
-    /// Before that.
+    /// The answer is complete: `message_stop` arrived.
+    Complete(Totals),
+    /// The answer is not complete.
     Failed(Arc<Failure>, Totals),
 }
 
-/// What is known of an answer at its end.
+/// Totals of an answer at its end.
 #[derive(Debug, Clone)]
 pub struct Totals {
-    /// The exchange that it ended with; `None`: it is not known.
+    /// The answer's last exchange; `None` if unknown.
     pub exchange: Option<ExchangeId>,
-    /// How that ended.
+    /// Outcome of the last exchange.
     pub outcome: Outcome,
-    /// The model as upstream named it; `None`: it never said.
+    /// The model as upstream named it; `None` if it never did.
     pub model: Option<Arc<str>>,
-    /// What it used.
+    /// Tokens of all exchanges.
     pub tokens: Tokens,
-    /// What it cost when it was asked.
+    /// Cost of all exchanges.
     pub cost: Cost,
 }
 
-impl End {
-    /// The end of an answer of which nothing more is known.
-    fn cut() -> Self {
+impl Totals {
+    /// Totals of an answer of which only the outcome is known.
+    pub(super) fn unknown(outcome: Outcome) -> Self {
         let cost = Cost::AtLeast(NanoDollars(0));
-        let totals = Totals {
-            exchange: None,
-            outcome: Outcome::Cut,
-            model: None,
-            tokens: Tokens::default(),
-            cost,
-        };
-        Self::Failed(Arc::new(StreamError::Cut.into()), totals)
+        Self { exchange: None, outcome, model: None, tokens: Tokens::default(), cost }
     }
-}
-
-#[derive(Debug)]
-struct Live {
-    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     recording: Recording,
-    /// Of upstream's first response, where there was one.
+    /// Head of upstream's first response.
     head: Option<Arc<Head>>,
     end: Option<End>,
     /// Whether anything was appended before the end.
     begun: bool,
     readers: usize,
-    waiting: Vec<Waker>,
-    /// The writer, waiting to hear that nobody reads any more.
-    writer: Option<Waker>,
+    waiting_readers: Vec<Waker>,
+    /// The writer, if it waits for the last reader to leave.
+    waiting_writer: Option<Waker>,
 }
 
-impl Live {
-    /// The lock is held for a few instructions that cannot panic halfway.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+type Live = Arc<Mutex<State>>;
 
-/// A new recording with its writer and its first reader.
+/// Creates a recording with its writer and its first reader.
 pub(super) fn start() -> (Writer, Reader) {
-    let state = State { readers: 1, ..State::default() };
-    let live = Arc::new(Live { state: Mutex::new(state) });
-    (Writer { live: Arc::clone(&live) }, Reader { live, seen: 0, joined: None })
+    let live = Live::new(Mutex::new(State { readers: 1, ..State::default() }));
+    (Writer { live: Arc::clone(&live) }, Reader::new(live))
 }
 
-/// A reader of a recording that has ended long ago.
+/// Creates a reader of a recording that has ended.
 pub(super) fn stored(recording: Recording, end: End) -> Reader {
     let state = State { recording, end: Some(end), readers: 1, ..State::default() };
-    Reader { live: Arc::new(Live { state: Mutex::new(state) }), seen: 0, joined: None }
+    Reader::new(Live::new(Mutex::new(state)))
 }
 
-/// The one who appends. Dropped before the end, it leaves the recording cut.
+/// Writer of a recording. If it is dropped before the end, the recording is cut.
 #[derive(Debug)]
 pub(super) struct Writer {
-    live: Arc<Live>,
+    live: Live,
 }
 
-/// Where others can join the readers.
+/// Handle for joining the readers of a recording.
 #[derive(Debug, Clone)]
-pub(super) struct Entrance {
-    live: Arc<Live>,
+pub(super) struct Subscription {
+    live: Live,
 }
 
-impl Entrance {
-    /// One more reader, from the beginning on. None where the answer has ended, or where nobody is left for whom it
-    /// goes on: it is being cancelled.
+impl Subscription {
+    /// Adds a reader that starts at the beginning. `None` if the recording has ended, or has no readers left and is
+    /// being cancelled.
     pub(super) fn join(&self) -> Option<Reader> {
         let mut state = self.live.lock();
         if state.readers == 0 || state.end.is_some() {
@@ -118,61 +103,61 @@ impl Entrance {
         }
         state.readers += 1;
         drop(state);
-        Some(Reader { live: Arc::clone(&self.live), seen: 0, joined: None })
+        Some(Reader::new(Arc::clone(&self.live)))
     }
 
-    /// How many read it.
+    /// Number of readers.
     pub(super) fn readers(&self) -> usize {
         self.live.lock().readers
     }
 }
 
 impl Writer {
-    /// Where others can join those who read what is written here.
-    pub(super) fn entrance(&self) -> Entrance {
-        Entrance { live: Arc::clone(&self.live) }
+    /// Returns a handle for joining the readers.
+    pub(super) fn subscription(&self) -> Subscription {
+        Subscription { live: Arc::clone(&self.live) }
     }
 
-    /// Appends and wakes the readers once.
+    /// Appends a segment and wakes the readers.
     pub(super) fn append(&self, segment: Segment) {
         let mut state = self.live.lock();
         state.recording.append(Arc::new(segment));
         state.begun = true;
-        let waiting = std::mem::take(&mut state.waiting);
+        let readers = std::mem::take(&mut state.waiting_readers);
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        readers.into_iter().for_each(Waker::wake);
     }
 
-    /// Appends the event that ends the stream, if there is one, and ends the recording in the same moment: whoever
-    /// sees the one sees the other.
+    /// Appends the stream's last event, if there is one, and ends the recording in the same step: readers see both or
+    /// neither.
     pub(super) fn end(self, last: Option<Segment>, end: End) {
         self.finish(last, end);
     }
 
-    /// Completes when the last reader has left.
+    /// Waits until the last reader has left.
     pub(super) async fn abandoned(&self) {
         std::future::poll_fn(|context| {
             let mut state = self.live.lock();
             if state.readers == 0 {
                 return Poll::Ready(());
             }
-            state.writer = Some(context.waker().clone());
+            state.waiting_writer = Some(context.waker().clone());
             Poll::Pending
         })
         .await;
     }
 
-    /// Says what upstream's response has in its head; to be said before anything is appended.
+    /// Sets the head of upstream's first response. To be called before anything is appended.
     pub(super) fn begin(&self, head: Arc<Head>) {
         self.live.lock().head.get_or_insert(head);
     }
 
-    /// How many segments there are.
+    /// Number of segments.
     pub(super) fn segments(&self) -> usize {
         self.live.lock().recording.segments(0).len()
     }
 
-    /// What has been recorded from segment number `from` on, and `last`.
+    /// Returns the segments from number `from` on, followed by `last`.
     pub(super) fn recording(&self, from: usize, last: Option<&Segment>) -> Recording {
         let mut recording = Recording::default();
         let state = self.live.lock();
@@ -197,38 +182,51 @@ impl Writer {
             state.recording.append(Arc::new(last));
         }
         state.end = Some(end);
-        let waiting = std::mem::take(&mut state.waiting);
+        let readers = std::mem::take(&mut state.waiting_readers);
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        readers.into_iter().for_each(Waker::wake);
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.finish(None, End::cut());
+        let totals = Totals::unknown(Outcome::Cut);
+        self.finish(None, End::Failed(Arc::new(StreamError::Cut.into()), totals));
     }
 }
 
-/// One who reads from the beginning.
+/// Observer of one reader.
+pub(super) trait ReaderHook: fmt::Debug + Send {
+    /// The reader has something to read for the first time.
+    fn on_begin(&mut self);
+
+    /// The reader is dropped; `end` is the recording's, if it has ended.
+    fn on_leave(self: Box<Self>, end: Option<End>);
+}
+
+/// Reader of a recording, from the beginning.
 #[derive(Debug)]
 pub struct Reader {
-    live: Arc<Live>,
-    seen: usize,
-    /// The call that joined, where this is not the one that asked.
-    joined: Option<Box<JoinedCall>>,
+    live: Live,
+    /// Number of segments read.
+    position: usize,
+    hook: Option<Box<dyn ReaderHook>>,
 }
 
 impl Reader {
-    /// The reader of a call that joined: it has a row of its own in the ledger.
-    pub(super) fn for_joined(self, joined: JoinedCall) -> Self {
-        let mut reader = self;
-        reader.joined = Some(Box::new(joined));
-        reader
+    const fn new(live: Live) -> Self {
+        Self { live, position: 0, hook: None }
     }
 
-    /// Waits until there is something to read, or the end; gives a failure when that is all there is.
+    /// Adds an observer.
+    pub(super) fn with_hook(mut self, hook: impl ReaderHook + 'static) -> Self {
+        self.hook = Some(Box::new(hook));
+        self
+    }
+
+    /// Waits until there is something to read, or for the end. Returns the failure if there is nothing else.
     pub async fn ready(&mut self) -> Result<(), Arc<Failure>> {
-        let began = std::future::poll_fn(|context| {
+        let ready = std::future::poll_fn(|context| {
             let mut state = self.live.lock();
             match &state.end {
                 Some(End::Failed(failure, _)) if !state.begun => {
@@ -239,19 +237,19 @@ impl Reader {
             }
         })
         .await;
-        if let (Ok(()), Some(joined)) = (&began, &mut self.joined) {
-            joined.begins();
+        if let (Ok(()), Some(hook)) = (&ready, &mut self.hook) {
+            hook.on_begin();
         }
-        began
+        ready
     }
 
-    /// What upstream said of itself when the answer began; nothing for one from the ledger.
+    /// Head of upstream's first response; `None` for a stored recording.
     pub fn head(&self) -> Option<Arc<Head>> {
         self.live.lock().head.clone()
     }
 
-    /// Waits for the end and gives the whole recording.
-    pub async fn whole(&mut self) -> (Recording, End) {
+    /// Waits for the end and returns the whole recording.
+    pub async fn ended(&mut self) -> (Recording, End) {
         std::future::poll_fn(|context| {
             let mut state = self.live.lock();
             match &state.end {
@@ -262,19 +260,19 @@ impl Reader {
         .await
     }
 
-    /// Appends to `unseen` all that this reader has not seen; with the end, once that has come.
+    /// Appends everything unread to `unread`. Returns the end once the recording has ended.
     pub fn poll_read(
         &mut self,
         context: &mut Context<'_>,
-        unseen: &mut Vec<Arc<Segment>>,
+        unread: &mut Vec<Arc<Segment>>,
     ) -> Poll<Option<End>> {
         let mut state = self.live.lock();
-        let new = state.recording.segments(self.seen);
-        self.seen += new.len();
-        unseen.extend_from_slice(new);
+        let new = state.recording.segments(self.position);
+        self.position += new.len();
+        unread.extend_from_slice(new);
         match &state.end {
             Some(end) => Poll::Ready(Some(end.clone())),
-            None if unseen.is_empty() => state.wait(context),
+            None if unread.is_empty() => state.wait(context),
             None => Poll::Ready(None),
         }
     }
@@ -282,8 +280,8 @@ impl Reader {
 
 impl State {
     fn wait<T>(&mut self, context: &Context<'_>) -> Poll<T> {
-        if !self.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
-            self.waiting.push(context.waker().clone());
+        if !self.waiting_readers.iter().any(|waker| waker.will_wake(context.waker())) {
+            self.waiting_readers.push(context.waker().clone());
         }
         Poll::Pending
     }
@@ -293,14 +291,14 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = self.live.lock();
         state.readers -= 1;
-        let writer = if state.readers == 0 { state.writer.take() } else { None };
-        let end = state.end.clone();
+        let writer = if state.readers == 0 { state.waiting_writer.take() } else { None };
+        let end = if self.hook.is_some() { state.end.clone() } else { None };
         drop(state);
         if let Some(writer) = writer {
             writer.wake();
         }
-        if let Some(joined) = self.joined.take() {
-            joined.leaves(end);
+        if let Some(hook) = self.hook.take() {
+            hook.on_leave(end);
         }
     }
 }

@@ -1,13 +1,13 @@
-//! The models: live from Anthropic, remembered for a while, stale while upstream is away, and the built-in catalog
-//! when it never answered.
+//! The list of models: Anthropic's, cached; the last one while upstream is away; the built-in catalog if there was none.
 
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 
 use super::Answers;
@@ -16,29 +16,30 @@ use crate::{
     upstream::{self, Model},
 };
 
-/// How long a list is good.
-const FRESH: Duration = Duration::from_mins(5);
-/// How long to leave upstream alone after it failed to give a list.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Open WebUI gives up after ten seconds.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Lists are remembered for so many keys.
-const MOST_KEYS: usize = 64;
+/// Time to live of a list.
+const TTL: Duration = Duration::from_mins(5);
+/// Pause after upstream failed to give a list.
+const RETRY_AFTER: Duration = Duration::from_secs(15);
+/// Time limit for upstream. Open WebUI gives up after ten seconds.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Limit on cached lists.
+const MAX_LISTS: usize = 64;
 
-/// The model lists that were seen, by the holder of the key that they were asked for with.
+/// Model lists, by the holder of the key that they were requested with.
 #[derive(Debug)]
 pub struct Models {
     answers: Answers,
-    seen: Mutex<HashMap<KeyHolder, Slot>>,
+    cache: Mutex<HashMap<KeyHolder, Slot>>,
 }
 
-/// What one holder was told. Held while asking, so that a burst of page loads asks once and nobody else waits.
-type Slot = Arc<tokio::sync::Mutex<Option<Seen>>>;
+/// The list of one holder. Locked during a request, so that a burst of page loads makes one, and no other holder waits.
+type Slot = Arc<tokio::sync::Mutex<Option<CachedList>>>;
 
 #[derive(Debug, Clone)]
-struct Seen {
+struct CachedList {
+    /// `None` if upstream has never given one.
     list: Option<Arc<[Listed]>>,
-    ask_again: Instant,
+    expires: Instant,
 }
 
 /// A model that clients may choose.
@@ -46,32 +47,32 @@ struct Seen {
 pub struct Listed {
     /// The id.
     pub id: String,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// Unix seconds; 0 when unknown.
+    /// Release in Unix seconds; 0 if unknown.
     pub created: i64,
-    /// Tokens of prompt and answer together.
+    /// Limit on the tokens of prompt and answer together.
     pub context_window: u32,
-    /// The most tokens of an answer.
+    /// Limit on the tokens of an answer.
     pub max_output: u32,
-    /// What Anthropic says of it, if it was asked; under its own id.
+    /// Anthropic's own entry, if it comes from there.
     pub written: Option<Raw>,
 }
 
 impl Models {
-    /// Nothing is asked yet.
+    /// Creates an empty cache.
     pub fn new(answers: Answers) -> Self {
-        Self { answers, seen: Mutex::default() }
+        Self { answers, cache: Mutex::default() }
     }
 
-    /// What a chat completion may ask for: the operator's aliases, and the models of [`Self::anthropics`].
+    /// Models for chat completions: the operator's aliases, and the models of [`Self::anthropics`].
     pub async fn list(&self, holder: &KeyHolder, key: Option<&SecretString>) -> Vec<Listed> {
         let models = self.anthropics(holder, key).await;
         self.with_aliases(&models)
     }
 
-    /// The models for the holder of `key` (`None`: nobody to ask for), newest first: all that Anthropic's own dialect,
-    /// which is passed on as it is, can ask for.
+    /// Models for Anthropic's API, whose requests are passed on as they are, newest first. Without a `key`, those of the
+    /// built-in catalog.
     pub async fn anthropics(
         &self,
         holder: &KeyHolder,
@@ -79,17 +80,17 @@ impl Models {
     ) -> Arc<[Listed]> {
         let Some(key) = key else { return self.builtin() };
         let slot = self.slot(holder);
-        let mut seen = slot.lock().await;
-        if let Some(Seen { list, ask_again }) = &*seen
-            && *ask_again > Instant::now()
+        let mut cached = slot.lock().await;
+        if let Some(CachedList { list, expires }) = &*cached
+            && *expires > Instant::now()
         {
             return list.clone().unwrap_or_else(|| self.builtin());
         }
-        let asked = tokio::time::timeout(LONGEST_WAIT, self.answers.upstream.models(key)).await;
-        let (list, good_for) = match asked {
+        let response = tokio::time::timeout(TIMEOUT, self.answers.upstream.models(key)).await;
+        let (list, ttl) = match response {
             Ok(Ok(models)) if !models.is_empty() => {
-                self.learn(&models);
-                (Some(self.listed(&models)), FRESH)
+                self.update_catalog(&models);
+                (Some(self.listed(&models)), TTL)
             }
             failed => {
                 let failure = failed.ok().and_then(Result::err);
@@ -99,23 +100,23 @@ impl Models {
                         .map(|error: &upstream::Error| error as &dyn std::error::Error),
                     "no model list from upstream; using the last one, or the built-in one"
                 );
-                (seen.take().and_then(|seen| seen.list), PATIENCE)
+                (cached.take().and_then(|cached| cached.list), RETRY_AFTER)
             }
         };
-        *seen = Some(Seen { list: list.clone(), ask_again: Instant::now() + good_for });
+        *cached = Some(CachedList { list: list.clone(), expires: Instant::now() + ttl });
         list.unwrap_or_else(|| self.builtin())
     }
 
     fn slot(&self, holder: &KeyHolder) -> Slot {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MOST_KEYS && !seen.contains_key(holder) {
-            seen.clear();
+        let mut cache = self.cache.lock();
+        if cache.len() >= MAX_LISTS && !cache.contains_key(holder) {
+            cache.clear();
         }
-        Arc::clone(seen.entry(holder.clone()).or_default())
+        Arc::clone(cache.entry(holder.clone()).or_default())
     }
 
-    /// The model, or the operator's alias, that a chat completion asks for by this id; another name of Anthropic's for
-    /// a model is kept.
+    /// Finds a model for chat completions, or an alias, by id. A model that is found by another name of Anthropic's keeps
+    /// that name.
     pub async fn find(
         &self,
         id: &str,
@@ -127,7 +128,7 @@ impl Models {
         named.or_else(|| Some(Listed { id: id.to_owned(), ..self.resolve(id, &models)? }))
     }
 
-    /// The model that Anthropic knows by this id or by this other name (§5).
+    /// Finds a model for Anthropic's API by its id, or by another name of Anthropic's (`reference/anthropic-api.md` §5).
     pub async fn find_anthropics(
         &self,
         id: &str,
@@ -142,11 +143,11 @@ impl Models {
         with_id(id).or_else(|| with_id(&self.answers.catalog().get(id)?.id))
     }
 
-    /// New models are served by what the list says of them.
-    fn learn(&self, models: &[Model]) {
-        let live: Vec<catalog::Live> = models.iter().map(catalog::Live::from).collect();
-        let quirks = Arc::new(self.answers.catalog().with_live(&live));
-        *self.answers.catalog.write().unwrap_or_else(PoisonError::into_inner) = quirks;
+    /// Adds the models of a list to the catalog, so that new ones can be served.
+    fn update_catalog(&self, models: &[Model]) {
+        let live: Vec<catalog::LiveModel> = models.iter().map(catalog::LiveModel::from).collect();
+        let catalog = Arc::new(self.answers.catalog().with_live(&live));
+        *self.answers.catalog.write() = catalog;
     }
 
     fn listed(&self, models: &[Model]) -> Arc<[Listed]> {
@@ -155,7 +156,7 @@ impl Models {
             .iter()
             .map(|model| {
                 let rules = catalog.rules(&model.id);
-                // Fixtures name no names.
+                // Fixtures have no display names.
                 let known = || catalog.get(&model.id).map(|known| known.name.clone());
                 let name = model.display_name.clone().or_else(known);
                 Listed {
@@ -186,28 +187,28 @@ impl Models {
             .collect()
     }
 
-    /// The operator's aliases, with the limits of the models behind them, and then the models.
+    /// The operator's aliases, with the limits of their models, followed by the models.
     fn with_aliases(&self, models: &[Listed]) -> Vec<Listed> {
         let catalog = self.answers.catalog();
         let aliases = &self.answers.settings.aliases;
-        // A model that came out under the name of an alias cannot be reached.
-        let reached = models.iter().filter(|listed| aliases.get(&listed.id).is_none());
+        // An alias hides a model of the same name.
+        let visible = models.iter().filter(|listed| aliases.get(&listed.id).is_none());
         aliases
             .iter()
             .map(|alias| {
                 let rules = catalog.rules(&alias.model);
-                let behind = models.iter().find(|listed| listed.id == rules.id);
-                let most = alias.max_tokens.map_or(u32::MAX, NonZeroU32::get);
+                let target = models.iter().find(|listed| listed.id == rules.id);
+                let limit = alias.max_tokens.map_or(u32::MAX, NonZeroU32::get);
                 Listed {
                     id: alias.id.clone(),
                     name: alias.title().to_owned(),
-                    created: behind.map_or(0, |listed| listed.created),
+                    created: target.map_or(0, |listed| listed.created),
                     context_window: rules.context_window,
-                    max_output: rules.max_output.min(most),
+                    max_output: rules.max_output.min(limit),
                     written: None,
                 }
             })
-            .chain(reached.cloned())
+            .chain(visible.cloned())
             .collect()
     }
 }

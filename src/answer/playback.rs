@@ -1,11 +1,14 @@
-//! A reading of a recording, live or stored, as an OpenAI client wants it.
+//! Playback of a recording, live or stored, in OpenAI's API.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use futures_util::stream::FusedStream;
+use tokio_stream::Stream;
 
 use super::{
     failure::Failure,
@@ -13,87 +16,42 @@ use super::{
 };
 use crate::domain::{
     anthropic,
-    exchange::{Cost, UnixMillis},
+    exchange::{AnsweredBy, Cost, UnixMillis},
     openai,
     recording::Segment,
     translate::{self, Bill, Chunks, Form},
 };
 
-/// Who pays for what is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payer {
-    /// This call.
-    ThisCall,
-    /// An earlier one.
-    AnEarlierCall,
-}
-
-impl Payer {
-    const fn bill(self, cost: Cost) -> Bill {
-        match self {
-            Self::ThisCall => Bill::Paid(cost),
-            Self::AnEarlierCall => Bill::Free { saved: cost },
-        }
-    }
-}
-
-/// The chunks of an answer, as they come.
+/// Stream of an answer's chunks. Each item has the chunks of everything recorded since the last one.
 #[derive(Debug)]
-pub struct Stream {
+pub struct ChunkStream {
     reader: Reader,
     chunks: Chunks,
-    payer: Payer,
+    answered_by: AnsweredBy,
     status_line: Option<String>,
-    unseen: Vec<Arc<Segment>>,
+    unread: Vec<Arc<Segment>>,
     ended: bool,
 }
 
-impl Stream {
-    /// Reads from the beginning. The status line, if there is one, comes with the first chunks.
+impl ChunkStream {
+    /// Plays a recording from its beginning. The status line, if any, comes with the first chunks.
     pub const fn new(
         reader: Reader,
         chunks: Chunks,
-        payer: Payer,
+        answered_by: AnsweredBy,
         status_line: Option<String>,
     ) -> Self {
-        Self { reader, chunks, payer, status_line, unseen: Vec::new(), ended: false }
-    }
-
-    /// The chunks of all that has come since the last time, in one piece; `None` after the end.
-    pub fn poll_chunks(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        while !self.ended {
-            let Poll::Ready(end) = self.reader.poll_read(context, &mut self.unseen) else {
-                return Poll::Pending;
-            };
-            let size: usize = self.unseen.iter().map(|segment| segment.bytes().len()).sum();
-            let mut out = Vec::with_capacity(size + size / 2 + 1024);
-            out.extend(self.status_line.take().into_iter().flat_map(String::into_bytes));
-            if let Err(error) = self.write(end, &mut out) {
-                Chunks::fail(error, &mut out);
-                self.ended = true;
-            }
-            self.unseen.clear();
-            // A read may have brought nothing that an OpenAI client would see.
-            if !out.is_empty() {
-                return Poll::Ready(Some(Bytes::from(out)));
-            }
-        }
-        Poll::Ready(None)
-    }
-
-    /// Whether the last chunk has been given.
-    pub const fn is_ended(&self) -> bool {
-        self.ended
+        Self { reader, chunks, answered_by, status_line, unread: Vec::new(), ended: false }
     }
 
     fn write(&mut self, end: Option<End>, out: &mut Vec<u8>) -> Result<(), openai::Error> {
-        for event in self.unseen.iter().flat_map(|segment| segment.events()) {
+        for event in self.unread.iter().flat_map(|segment| segment.events()) {
             self.chunks.translate(event, out).map_err(|error| Failure::from(error).openai())?;
         }
         match end {
             None => return Ok(()),
-            Some(End::Whole(totals)) => {
-                let finished = self.chunks.finish(self.payer.bill(totals.cost), out);
+            Some(End::Complete(totals)) => {
+                let finished = self.chunks.finish(bill(self.answered_by, totals.cost), out);
                 finished.map_err(|error| Failure::from(error).openai())?;
             }
             Some(End::Failed(failure, _)) => return Err(failure.openai()),
@@ -103,19 +61,57 @@ impl Stream {
     }
 }
 
-/// The whole answer, once it is there.
+impl Stream for ChunkStream {
+    type Item = Bytes;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let this = self.get_mut();
+        while !this.ended {
+            let Poll::Ready(end) = this.reader.poll_read(context, &mut this.unread) else {
+                return Poll::Pending;
+            };
+            let size: usize = this.unread.iter().map(|segment| segment.bytes().len()).sum();
+            let mut out = Vec::with_capacity(size + size / 2 + 1024);
+            out.extend(this.status_line.take().into_iter().flat_map(String::into_bytes));
+            if let Err(error) = this.write(end, &mut out) {
+                Chunks::fail(error, &mut out);
+                this.ended = true;
+            }
+            this.unread.clear();
+            // Some events have no chunks.
+            if !out.is_empty() {
+                return Poll::Ready(Some(Bytes::from(out)));
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// Ends a response body together with the last item.
+impl FusedStream for ChunkStream {
+    fn is_terminated(&self) -> bool {
+        self.ended
+    }
+}
+
+/// Waits for the end of a recording and returns the completion.
 pub async fn completion(
     mut reader: Reader,
     id: String,
     created: UnixMillis,
-    payer: Payer,
+    answered_by: AnsweredBy,
     form: &Form,
 ) -> Result<openai::Completion, Arc<Failure>> {
-    match reader.whole().await {
+    match reader.ended().await {
         (_, End::Failed(failure, _)) => Err(failure),
-        (recording, End::Whole(totals)) => {
+        (recording, End::Complete(totals)) => {
             let message = anthropic::fold(&recording).map_err(Failure::from)?;
-            Ok(translate::completion(message, payer.bill(totals.cost), id, created.seconds(), form))
+            let bill = bill(answered_by, totals.cost);
+            Ok(translate::completion(message, bill, id, created.seconds(), form))
         }
     }
+}
+
+const fn bill(answered_by: AnsweredBy, cost: Cost) -> Bill {
+    if answered_by.is_reuse() { Bill::Free { saved: cost } } else { Bill::Paid(cost) }
 }

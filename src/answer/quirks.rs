@@ -1,38 +1,38 @@
-//! What models have refused while this process lives, so that each refusal costs one request and not every one.
+//! Remedies that models needed since this process started, so that each refusal costs one request and not every one.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::{BTreeSet, HashMap};
+
+use parking_lot::Mutex;
 
 use crate::domain::{
     anthropic,
     translate::{Note, Remedy},
 };
 
-/// By model, what has to be done to its requests.
+/// Remedies for the requests to each model.
 #[derive(Debug, Default)]
 pub(super) struct ModelQuirks(Mutex<HashMap<String, BTreeSet<Remedy>>>);
 
-/// So many models are remembered: their names come from clients.
-const MOST_MODELS: usize = 256;
+/// Limit on remembered models, whose names come from clients.
+const MAX_MODELS: usize = 256;
 
 impl ModelQuirks {
-    /// Remembers what made a model accept a request.
+    /// Remembers a remedy that made a model accept a request.
     pub(super) fn remember(&self, model: &str, remedy: Remedy) {
-        let mut quirks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if quirks.len() < MOST_MODELS || quirks.contains_key(model) {
+        let mut quirks = self.0.lock();
+        if quirks.len() < MAX_MODELS || quirks.contains_key(model) {
             quirks.entry(model.to_owned()).or_default().insert(remedy);
         }
     }
 
-    /// The request as its model will accept it, with what was done to it; `None` if it is fine as it is.
+    /// Applies the remedies for the request's model. Returns the changed request and its notes, or `None` if nothing
+    /// changed.
     pub(super) fn apply(
         &self,
         request: &anthropic::Request,
     ) -> Option<(anthropic::Request, Vec<Note>)> {
-        // A copy, so that nobody waits while a long request is changed.
-        let remedies = self.of(&request.model)?;
+        // A copy, so that the lock is not held while a long request is changed.
+        let remedies = self.0.lock().get(&request.model).cloned()?;
         let mut changed = None;
         let mut notes = Vec::new();
         for remedy in remedies {
@@ -45,9 +45,5 @@ impl ModelQuirks {
             }
         }
         changed.map(|changed| (changed, notes))
-    }
-
-    fn of(&self, model: &str) -> Option<BTreeSet<Remedy>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
     }
 }

@@ -1,4 +1,4 @@
-//! Earlier answers, recalled from the ledger because a request names them (design §8).
+//! Earlier answers that a request names, recalled from the ledger (design §8).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,13 +13,12 @@ use crate::domain::{
     translate::{Original, Originals},
 };
 
-/// How many bytes of recordings are remembered as what they were read as. A long loop of tools names all its answers in
-/// every round.
+/// The most bytes of recordings whose parsed form is remembered. A long tool loop names all its answers in every round.
 const MOST_BYTES: usize = 16 << 20;
-/// What an answer takes beside its recording, roughly.
+/// The rough size of a remembered answer without its recording.
 const OVERHEAD: usize = 1024;
 
-/// Answers that were recalled before. First in, first out.
+/// Answers that were recalled before, or have just been given. First in, first out.
 #[derive(Debug, Default)]
 pub(super) struct Recalled(Mutex<Remembered>);
 
@@ -30,7 +29,7 @@ struct Remembered {
     order: VecDeque<Name>,
 }
 
-/// An answer's name, and the scope in which it was given.
+/// The scope of an answer, and a name of it.
 type Name = (String, AnswerRef);
 
 impl Recalled {
@@ -58,8 +57,8 @@ impl Recalled {
 }
 
 impl Answers {
-    /// The answers that a history names, within the scope in which they were given. A ledger that cannot be
-    /// read is no reason not to answer: the history is then sent as the client tells it.
+    /// The answers that a history names, within their scope. If the ledger cannot be read, there are none: the history is
+    /// then sent as the client has it.
     pub(super) async fn originals(&self, names: Vec<AnswerRef>, scope: &str) -> Originals {
         let mut originals = Originals::new();
         if let Some(replay) = self.upstream.replay() {
@@ -89,7 +88,7 @@ impl Answers {
             Ok(found) => found,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "cannot look into the ledger for earlier answers");
+                tracing::error!(error, "cannot read earlier answers from the ledger");
                 return originals;
             }
         };
@@ -103,14 +102,14 @@ impl Answers {
         originals
     }
 
-    /// Remembers an answer that has just been given under all the names that the next turn may call it by.
-    pub(super) fn remember(&self, scope: &str, names: Vec<AnswerRef>, whole: &Recording) {
-        if names.is_empty() || whole.len() > MOST_BYTES {
+    /// Remembers an answer that has just been given, under every name that the next turn may call it by.
+    pub(super) fn remember(&self, scope: &str, names: Vec<AnswerRef>, recording: &Recording) {
+        if names.is_empty() || recording.len() > MOST_BYTES {
             return;
         }
-        let Some(original) = original(whole) else { return };
-        // The names share it, and go one after the other.
-        let size = whole.len() / names.len() + OVERHEAD;
+        let Some(original) = original(recording) else { return };
+        // The names share the answer, and are forgotten one by one.
+        let size = recording.len() / names.len() + OVERHEAD;
         for name in names {
             self.recalled.insert((scope.to_owned(), name), Arc::clone(&original), size);
         }

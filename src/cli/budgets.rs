@@ -1,13 +1,13 @@
-//! `reprise budgets`: what is spent of each.
+//! `reprise budgets`: the budgets and what is spent of them.
 
 use std::{io::Write, process::ExitCode};
 
 use clap::Args;
 
-use super::print;
+use super::{console, run::block_on};
 use crate::{
     answer,
-    config::{Config, Env, GlobalFlags},
+    config::{Config, Env, Flags},
     domain::{
         budget::Spending,
         catalog::{Catalog, day_of},
@@ -26,15 +26,15 @@ pub(super) struct Arguments {
 
 pub(super) fn run(
     arguments: &Arguments,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let (url, budgets) = Config::budgets(global, env)?;
+    let config = Config::load(flags, env)?;
+    let (url, budgets) = (config.ledger()?, config.budgets.clone());
     let now = answer::now();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let books = runtime.block_on(async {
-        let ledger = match Reader::open(&url).await {
+    let books = block_on(async {
+        let ledger = match Reader::open(url).await {
             // Nobody has spent anything yet.
             Err(store::Error::Missing { .. } | store::Error::NoTables) => {
                 return Ok(Spending::new(budgets, now));
@@ -42,9 +42,9 @@ pub(super) fn run(
             ledger => ledger?,
         };
         let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, day_of(now));
-        report::books(&ledger, budgets, &catalog, now).await
+        report::spending(&ledger, budgets, &catalog, now).await
     })?;
     let list = BudgetList::of(&books);
-    print::report(&list, arguments.json, out)?;
+    console::report(&list, arguments.json, out)?;
     Ok(ExitCode::SUCCESS)
 }

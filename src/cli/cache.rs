@@ -1,6 +1,6 @@
-//! `reprise cache`: what the ledger may no longer answer.
+//! `reprise cache`: invalidates answers in the ledger.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -9,10 +9,10 @@ use serde_json::json;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::operator;
+use super::{operator, run::block_on};
 use crate::{
     answer,
-    config::{Config, Env, GlobalFlags, Operator},
+    config::{self, Config, Env, Flags},
     domain::{
         cache::KeyPrefix,
         exchange::{OwnerId, UnixMillis},
@@ -20,35 +20,35 @@ use crate::{
     store::{self, Clearing, Ledger, Options, Reader},
 };
 
-/// How long a server, or the ledger, may take.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// Longest wait for the ledger.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Never serve these answers again; what was said and what it cost stays
+    /// Never serve these answers again; their bodies and costs stay
     Clear(Clear),
 }
 
 /// The arguments of `reprise cache clear`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without a filter all answers are cleared; of several, all must fit. A server that uses the \
-    ledger is asked to do it: at the address of its settings, as the same machine or with REPRISE_ADMIN_KEY."
+    after_help = "Without a filter all answers are cleared; with several, those that match all. If a server uses \
+    the ledger, it clears them: at the address of its settings, from the same machine or with REPRISE_ADMIN_KEY."
 )]
 pub(super) struct Clear {
-    /// Those given in this chat, as Open WebUI names it
+    /// Answers in this chat, by its id in Open WebUI
     #[arg(long, value_name = "CHAT")]
     session: Option<String>,
-    /// Those of this model
+    /// Answers of this model
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Those that are older, as 90s, 2h or 30d
-    #[arg(long, value_name = "TIME")]
-    older_than: Option<String>,
-    /// Those under this key, or under all that begin so; `Cache-Status` names it
+    /// Answers older than this, as 90s, 2h or 30d
+    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    older_than: Option<Duration>,
+    /// Answers with this key, or this beginning of it, from `Cache-Status`
     #[arg(long, value_name = "KEY")]
     key: Option<KeyPrefix>,
-    /// Only say how many it would be
+    /// Report how many it would be, and clear nothing
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -63,29 +63,23 @@ struct Cleared {
 
 pub(super) fn run(
     command: Command,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let Command::Clear(Clear { session, model, older_than, key, dry_run, json }) = command;
-    let ended_before = older_than
-        .map(|age| {
-            let age = crate::config::time(&age).with_context(|| {
-                format!("--older-than: {age:?} is not a time such as 90s, 2h or 30d")
-            })?;
-            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            anyhow::Ok(UnixMillis(answer::now().0.saturating_sub(age)))
-        })
-        .transpose()?;
-    let what = Clearing { session, model, ended_before, key };
-    let settings = Config::operator(global, env)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let cleared = runtime.block_on(async {
-        // A ledger that is not there is said to be missing, and not made.
-        let reader = Reader::open(&settings.database_url).await;
+    let ended_before = older_than.map(|age| {
+        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        UnixMillis(answer::now().0.saturating_sub(age))
+    });
+    let filter = Clearing { session, model, ended_before, key };
+    let config = Config::load(flags, env)?;
+    let cleared = block_on(async {
+        // A missing ledger is an error, and is not created.
+        let reader = Reader::open(config.ledger()?).await;
         match reader {
-            Ok(reader) if dry_run => Ok(reader.count(&what).await?),
-            Ok(_) | Err(store::Error::Older { .. }) => clear(what, &settings).await,
+            Ok(reader) if dry_run => Ok(reader.count(&filter).await?),
+            Ok(_) | Err(store::Error::Older { .. }) => clear(filter, &config).await,
             Err(error) => Err(error.into()),
         }
     })?;
@@ -98,30 +92,28 @@ pub(super) fn run(
             0 => writeln!(out, "no answers to clear")?,
             _ if dry_run => writeln!(out, "{cleared} {answers} would be cleared")?,
             _ => {
-                writeln!(
-                    out,
-                    "{cleared} {answers} cleared: asked again, they are asked of Claude"
-                )?;
+                writeln!(out, "{cleared} {answers} cleared; repeats are sent to Claude")?;
             }
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Through the server that uses the ledger, or else with our own hands.
-async fn clear(what: Clearing, settings: &Operator) -> anyhow::Result<u64> {
-    let options = Options { wait: PATIENCE, ..Options::new(&settings.database_url) };
+/// Clears answers, through the server that uses the ledger if there is one.
+async fn clear(filter: Clearing, config: &Config) -> anyhow::Result<u64> {
+    let options = Options { wait: TIMEOUT, ..Options::new(config.ledger()?) };
     let tasks = TaskTracker::new();
     let owner = OwnerId::new(Uuid::now_v7());
     match Ledger::open(&options, owner, answer::now(), &tasks).await {
         Ok(ledger) => {
-            let cleared = ledger.clear(what).await;
-            ledger.close(PATIENCE).await;
+            let cleared = ledger.clear(filter).await;
+            ledger.close(TIMEOUT).await;
             cleared.context("the ledger cannot be written")
         }
         Err(store::Error::InUse { owner, .. }) => {
-            let told: Cleared = operator::ask("/cache/clear", &what, owner, settings).await?;
-            Ok(told.cleared)
+            let Cleared { cleared } =
+                operator::post("/cache/clear", &filter, owner, config).await?;
+            Ok(cleared)
         }
         Err(error) => Err(error.into()),
     }

@@ -1,13 +1,13 @@
-//! `reprise config`: the settings in force, and where each came from.
+//! `reprise config`: the settings in force and their sources.
 
 use std::{fmt, io::Write, process::ExitCode};
 
 use clap::Args;
 use serde::Serialize;
 
-use super::print;
+use super::console;
 use crate::{
-    config::{Config, Effective, Env, Flags, GlobalFlags},
+    config::{Config, Env, FlagArgs, Flags, Serving, Setting},
     report::columns,
 };
 
@@ -18,35 +18,36 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    flags: Flags,
+    serving: FlagArgs<Serving>,
 }
 
 pub(super) fn run(
-    arguments: &Arguments,
-    global: &GlobalFlags,
+    arguments: Arguments,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let settings = Settings { settings: Config::effective(&arguments.flags, global, env)? };
-    print::report(&settings, arguments.json, out)?;
+    let settings =
+        Settings { settings: Config::settings(&arguments.serving.flags.and(flags.clone()), env)? };
+    console::report(&settings, arguments.json, out)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the command says.
+/// The report of the command.
 #[derive(Serialize)]
 struct Settings {
-    settings: Vec<Effective>,
+    settings: Vec<Setting>,
 }
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.settings.iter().map(|setting| {
-            let Effective { name, value, secret, set, source, .. } = setting;
+            let Setting { name, value, secret, set, source, .. } = setting;
             let value = match (secret, set) {
                 (true, true) => "(given, never shown)".to_owned(),
                 _ => value.clone().unwrap_or_else(|| "–".to_owned()),
             };
-            [(*name).to_owned(), value, source.clone().unwrap_or_else(|| "default".to_owned())]
+            [name.clone(), value, source.clone().unwrap_or_else(|| "default".to_owned())]
         });
         columns(f, &lines.collect::<Vec<_>>())
     }

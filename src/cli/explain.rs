@@ -1,4 +1,4 @@
-//! `reprise explain`: what would become of a request, without sending it; or why the ledger did not answer one.
+//! `reprise explain`: explains a request without sending it, or why the ledger did not answer one.
 
 use std::{
     fs,
@@ -11,14 +11,16 @@ use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
 
-use super::print;
+use super::{console, run::block_on};
 use crate::{
-    config::{Config, Env, GlobalFlags, Offline},
+    config::{Config, Env, Flags},
     domain::{
-        cache::{KeyHolder, KeyPrefix},
+        cache::{KeyHolder, KeyPrefix, bounded},
         catalog::Catalog,
+        openai,
+        prepare::{self, Caller},
     },
-    report::{Asked, Caller, Explanation, Why},
+    report::{Explanation, KeyReport},
     store::Reader,
     upstream,
 };
@@ -26,77 +28,69 @@ use crate::{
 /// The arguments of `reprise explain`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The body of a POST /v1/chat/completions; - reads it from standard input
+    /// Body of a POST /v1/chat/completions; - reads it from standard input
     #[arg(value_name = "FILE", required_unless_present = "key")]
     request: Option<PathBuf>,
-    /// Instead, tell why an answer did not come from the ledger: its key, or the beginning of it, from `Cache-Status`
+    /// Instead, explain why an answer did not come from the ledger, by its key in `Cache-Status` or the beginning of it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["request", "open_webui", "task"])]
     key: Option<KeyPrefix>,
-    /// Take it for a call of Open WebUI: a chat, or a background task if it looks like one
+    /// Treat it as a call of Open WebUI: a chat, or a background task if its prompt is one's
     #[arg(long)]
     open_webui: bool,
-    /// Take it for a background task of Open WebUI, such as a title
+    /// Treat it as a background task of Open WebUI, such as a title
     #[arg(long, conflicts_with = "open_webui")]
     task: bool,
-    /// The user whom the headers of the connection would state: whose answers are repeated
+    /// User that the headers of the connection would state
     #[arg(long, value_name = "ID", conflicts_with = "key")]
     user: Option<String>,
-    /// The chat that they would state
+    /// Chat that the headers of the connection would state
     #[arg(long, value_name = "ID", conflicts_with = "key")]
     chat: Option<String>,
-    /// Print JSON instead of text, with long strings whole
+    /// Print JSON instead of text, with long strings in full
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(
     arguments: &Arguments,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     if let Some(key) = &arguments.key {
-        return why(key, arguments.json, global, env, out);
+        return why(key, arguments.json, flags, env, out);
     }
-    let settings = Config::offline(global, env)?;
-    let Offline { client_key, aliases, anthropic_base_url, sharing, vouched, task_model, .. } =
-        &settings;
+    let config = Config::load(flags, env)?;
+    let Config { client_key, aliases, anthropic_base_url, cache, task_model, .. } = &config;
     let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
-    let caller = match arguments {
-        Arguments { task: true, .. } => Caller::Task,
-        Arguments { open_webui: true, .. } => Caller::OpenWebUi,
-        Arguments { .. } => Caller::Any,
+    let caller = Caller {
+        open_webui: arguments.open_webui,
+        user: arguments.user.as_deref().map(bounded),
+        vouched: config.vouched(),
+        chat: arguments.chat.as_deref().map(bounded),
+        task: arguments.task.then(String::new),
+        ..Caller::new(holder)
     };
-    let catalog = &Catalog::builtin();
-    let upstream = &upstream::bare(anthropic_base_url);
-    let task_model = task_model.as_deref();
-    let (sharing, vouched) = (*sharing, *vouched);
-    let (user, chat) = (arguments.user.as_deref(), arguments.chat.as_deref());
-    let asked = Asked {
-        catalog,
+    let context = prepare::Context {
+        catalog: &Catalog::builtin(),
         aliases,
-        holder: &holder,
-        caller,
-        upstream,
-        task_model,
-        sharing,
-        vouched,
-        user,
-        chat,
+        task_model: task_model.as_deref(),
+        policy: cache,
+        upstream: &upstream::api_root(anthropic_base_url),
     };
     let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
-    let explained = Explanation::of(&read(request)?, &asked);
+    let explained = Explanation::of(read(request)?, &caller, &context);
     if arguments.json {
         match &explained {
-            Ok(explanation) => print::json(explanation, out)?,
-            Err(refused) => print::json(&refused.body(), out)?,
+            Ok(explanation) => console::json(explanation, out)?,
+            Err(error) => console::json(&openai::ErrorBody { error: error.openai() }, out)?,
         }
         return Ok(if explained.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     match explained {
         Ok(explanation) => write!(out, "{explanation}")?,
-        Err(refused) => {
-            let error = refused.body().error;
+        Err(error) => {
+            let error = error.openai();
             let named = |name: &str, value: Option<String>| {
                 value.map(|value| format!("\n  {name}: {value}")).unwrap_or_default()
             };
@@ -107,21 +101,20 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was asked under a key, and what was nearest before.
+/// Reports why the ledger did not answer under a key.
 fn why(
     key: &KeyPrefix,
     json: bool,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let url = Config::ledger(global, env)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let why = runtime.block_on(async {
-        let ledger = Reader::open(&url).await?;
-        anyhow::Ok(Why::of(&ledger, key).await?)
+    let config = Config::load(flags, env)?;
+    let why = block_on(async {
+        let ledger = Reader::open(config.ledger()?).await?;
+        anyhow::Ok(KeyReport::of(&ledger, key).await?)
     })?;
-    print::report(&why, json, out)?;
+    console::report(&why, json, out)?;
     Ok(ExitCode::SUCCESS)
 }
 

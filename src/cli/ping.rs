@@ -1,4 +1,4 @@
-//! `reprise ping`: for the health check of a container that has no curl.
+//! `reprise ping`: health check for a container without curl.
 
 use std::{
     io::{Read, Write},
@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::Context;
 
-use crate::config::{Config, Env, GlobalFlags};
+use crate::config::{Config, Env, Flags};
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub(super) fn run(global: &GlobalFlags, env: Env<'_>) -> anyhow::Result<ExitCode> {
-    let address = Config::local_address(global, env)?;
+pub(super) fn run(flags: &Flags, env: Env<'_>) -> anyhow::Result<ExitCode> {
+    let address = Config::load(flags, env)?.local_address();
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
         .with_context(|| format!("no server answers on {address}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;

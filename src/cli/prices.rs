@@ -1,4 +1,4 @@
-//! `reprise prices`: what the models cost, and prices of one's own.
+//! `reprise prices`: the prices of models, and imports of others.
 
 use std::{
     fs,
@@ -10,18 +10,17 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
-use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::print;
+use super::{console, run::block_on};
 use crate::{
-    config::{Config, Env, GlobalFlags},
+    config::{Config, Env, Flags},
     domain::{
         catalog::{Catalog, day_of},
         exchange::{OwnerId, UnixMillis},
         price::{self, Imported, Omission, Price},
     },
-    report::{PriceList, counted, prices::Which},
+    report::{PriceList, counted, prices::PriceFilter},
     store::{self, Reader, prices},
 };
 
@@ -30,7 +29,7 @@ use crate::{
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Show prices that do not hold any more, too
+    /// Include prices that are no longer valid
     #[arg(long)]
     all: bool,
     /// Print JSON instead of a table
@@ -40,7 +39,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Keep prices in the ledger, over those that the program knows
+    /// Import prices into the ledger; they override the built-in ones
     Import {
         /// A list of prices.
         #[arg(
@@ -48,68 +47,69 @@ enum Command {
             help = "LiteLLM's model_prices_and_context_window.json, or our own TOML"
         )]
         file: PathBuf,
-        /// The day from which on prices without a day hold [default: today]
+        /// First day of prices that have none; by default today
         #[arg(long, value_name = "DAY")]
         since: Option<Date>,
     },
-    /// Forget all prices that were imported
+    /// Delete all imported prices
     Reset,
 }
 
 pub(super) fn run(
     arguments: &Arguments,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let url = Config::ledger(global, env)?;
+    let config = Config::load(flags, env)?;
+    let url = config.ledger()?;
     let today = day_of(UnixMillis(jiff::Timestamp::now().as_millisecond()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match &arguments.command {
         Some(Command::Import { file, since }) => {
             let Imported { prices, left_out } = read(file, since.unwrap_or(today))?;
-            let catalog = Catalog::builtin().with_prices(&imported(&runtime, &url)?, today);
+            let catalog = Catalog::builtin().with_prices(&imported(url)?, today);
             let all = prices.len();
             let prices: Vec<Price> =
                 prices.into_iter().filter(|price| !catalog.knows(price)).collect();
             let known = (all - prices.len()) as u64;
             if !prices.is_empty() {
                 let owner = OwnerId::new(Uuid::now_v7());
-                runtime.block_on(prices::import(&url, owner, &prices))?;
+                block_on(prices::import(url, owner, &prices))?;
             }
             let new = counted(prices.len() as u64, "price");
-            writeln!(out, "Imported {new} from {}; {known} held already.", file.display())?;
+            writeln!(out, "Imported {new} from {}; {known} known already.", file.display())?;
             for Omission { model, field } in left_out {
                 writeln!(out, "Left out {model}: no {field}.")?;
             }
             if !prices.is_empty() {
                 let models: Vec<&str> = prices.iter().map(|price| &*price.model).collect();
                 writeln!(out, "New: {}.", models.join(", "))?;
-                writeln!(out, "Reports use them now, a running server from its next start on.")?;
+                writeln!(out, "Reports use them now; a running server from its next start.")?;
             }
         }
         Some(Command::Reset) => {
-            runtime.block_on(prices::forget(&url))?;
-            writeln!(out, "Forgot what was imported; the prices of this program hold again.")?;
+            block_on(prices::forget(url))?;
+            writeln!(out, "Deleted the imported prices; the built-in ones apply again.")?;
         }
         None => {
-            let imported = imported(&runtime, &url)?;
+            let imported = imported(url)?;
             let catalog = Catalog::builtin().with_prices(&imported, today);
-            let which = if arguments.all { Which::All } else { Which::Current };
+            let which = if arguments.all { PriceFilter::All } else { PriceFilter::Current };
             let list = PriceList::of(&catalog, &imported, which, today);
-            print::report(&list, arguments.json, out)?;
+            console::report(&list, arguments.json, out)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was imported before; nothing, where there is no ledger yet.
-fn imported(runtime: &Runtime, url: &str) -> Result<Vec<Price>, store::Error> {
-    let read = async { Reader::open(url).await?.prices().await };
-    match runtime.block_on(read) {
-        Err(store::Error::Missing { .. } | store::Error::NoTables) => Ok(Vec::new()),
-        found => found,
-    }
+/// The prices imported so far; none without a ledger.
+fn imported(url: &str) -> anyhow::Result<Vec<Price>> {
+    block_on(async {
+        match Reader::open(url).await {
+            Err(store::Error::Missing { .. } | store::Error::NoTables) => Ok(Vec::new()),
+            ledger => ledger?.prices().await,
+        }
+    })
 }
 
 fn read(file: &Path, since: Date) -> anyhow::Result<Imported> {

@@ -1,20 +1,19 @@
-//! `reprise prune`: deletes what is too old or too large.
+//! `reprise prune`: deletes old entries of the ledger, or shrinks it.
 
-use std::{fmt, io::Write, ops::ControlFlow, process::ExitCode, time::Duration};
+use std::{io::Write, ops::ControlFlow, process::ExitCode, time::Duration};
 
 use anyhow::bail;
 use clap::{ArgGroup, Args};
-use serde::Serialize;
 use uuid::Uuid;
 
-use super::{operator, print};
+use super::{console, operator, run::block_on};
 use crate::{
-    config::{self, Config, Env, GlobalFlags},
+    config::{self, Config, Env, Flags},
     domain::exchange::{OwnerId, UnixMillis},
-    report::counted,
+    report::PruneReport,
     store::{
         self, Reader,
-        prune::{self, Limits, Pruned, Whose},
+        prune::{self, Limits, Whose},
     },
 };
 
@@ -23,22 +22,22 @@ use crate::{
 #[command(group = ArgGroup::new("what").required(true).multiple(true)
     .args(["keep_bodies", "keep_totals", "max_size", "user", "chat"]))]
 pub(super) struct Arguments {
-    /// Delete what was said longer ago, as 90d or 12h; what it cost stays
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// Delete bodies of requests and answers older than this, as 90d or 12h; costs stay; 0 deletes all
+    #[arg(long, value_name = "TIME", value_parser = config::duration_or_zero)]
     keep_bodies: Option<Duration>,
-    /// Delete everything that is older; it is not counted any more
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// Delete everything older than this, costs included
+    #[arg(long, value_name = "TIME", value_parser = config::duration_or_zero)]
     keep_totals: Option<Duration>,
-    /// Delete the oldest bodies until the ledger is no larger, as 2GiB
-    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["user", "chat"])]
+    /// Delete the oldest bodies while the ledger is larger than this, as 2GiB
+    #[arg(long, value_name = "SIZE", value_parser = config::size, conflicts_with_all = ["user", "chat"])]
     max_size: Option<u64>,
-    /// Only of this user; without a time all that was said
+    /// Delete only entries of this user; without an age all bodies
     #[arg(long, value_name = "ID")]
     user: Option<String>,
-    /// Only of this chat; without a time all that was said
+    /// Delete only entries of this chat; without an age all bodies
     #[arg(long, value_name = "ID", conflicts_with = "user")]
     chat: Option<String>,
-    /// Say what would be deleted, and delete nothing
+    /// Report what would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -48,34 +47,34 @@ pub(super) struct Arguments {
 
 pub(super) fn run(
     arguments: &Arguments,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let limits = limits(arguments);
     if arguments.dry_run && limits.max_bytes.is_some() {
         bail!(
-            "--dry-run cannot say what --max-size would delete: how small the file gets shows only when it is done"
+            "--dry-run cannot tell what --max-size would delete: the size of the file is known only afterwards"
         );
     }
-    let settings = Config::operator(global, env)?;
-    let url = &settings.database_url;
+    let config = Config::load(flags, env)?;
+    let url = config.ledger()?;
     let now = UnixMillis(jiff::Timestamp::now().as_millisecond());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let pruned = runtime.block_on(async {
+    let pruned = block_on(async {
         if arguments.dry_run {
             return Ok(Reader::open(url).await?.would_prune(&limits, now).await?);
         }
         let owner = OwnerId::new(Uuid::now_v7());
         match prune::run(url, owner, &limits, now, &mut |_| ControlFlow::Continue(())).await {
             Err(store::Error::InUse { owner, .. }) => {
-                operator::ask("/prune", &limits, owner, &settings).await
+                operator::post("/prune", &limits, owner, &config).await
             }
             pruned => Ok(pruned?),
         }
     })?;
-    let told = Told { dry_run: arguments.dry_run, limits: &limits, pruned };
-    print::report(&told, arguments.json, out)?;
+    let dry_run = arguments.dry_run;
+    let report = PruneReport { dry_run, max_bytes: limits.max_bytes, pruned };
+    console::report(&report, arguments.json, out)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -86,98 +85,8 @@ fn limits(arguments: &Arguments) -> Limits {
         (None, Some(chat)) => Whose::Chat(chat.clone()),
         (None, None) => Whose::Everyone,
     };
-    // A name alone means all that was said under it; without one, a limit was given.
-    let is_name_alone = keep_bodies.is_none() && keep_totals.is_none() && max_size.is_none();
-    let keep_bodies = if is_name_alone { Some(Duration::ZERO) } else { *keep_bodies };
+    // A user or chat without a limit means all of their bodies.
+    let without_limit = keep_bodies.is_none() && keep_totals.is_none() && max_size.is_none();
+    let keep_bodies = if without_limit { Some(Duration::ZERO) } else { *keep_bodies };
     Limits { whose, keep_bodies, keep_totals: *keep_totals, max_bytes: *max_size }
-}
-
-/// What the command says.
-#[derive(Serialize)]
-struct Told<'a> {
-    dry_run: bool,
-    #[serde(skip)]
-    limits: &'a Limits,
-    #[serde(flatten)]
-    pruned: Pruned,
-}
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Pruned {
-            bodies,
-            requests,
-            exchanges,
-            calls,
-            messages,
-            frames,
-            blobs,
-            bytes_before,
-            bytes_after,
-        } = self.pruned;
-        if bodies + requests + exchanges + calls + messages + frames + blobs == 0
-            && bytes_before == bytes_after
-        {
-            return writeln!(f, "Nothing is older or larger than that.");
-        }
-        writeln!(f, "{}", if self.dry_run { "Would delete" } else { "Deleted" })?;
-        let lines = [
-            (
-                calls + exchanges,
-                "totals",
-                format!("{}, {}", counted(calls, "call"), counted(exchanges, "exchange")),
-            ),
-            (
-                bodies + requests,
-                "bodies",
-                format!(
-                    "{}, {} as the client sent it",
-                    counted(bodies, "exchange"),
-                    counted(requests, "call"),
-                ),
-            ),
-            (
-                messages + frames + blobs,
-                "unused",
-                format!(
-                    "{}, {}, {}",
-                    counted(messages, "message"),
-                    counted(frames, "frame"),
-                    counted(blobs, "long text"),
-                ),
-            ),
-        ];
-        for (count, name, line) in lines {
-            if count > 0 {
-                writeln!(f, "  {name:<8}{line}")?;
-            }
-        }
-        let (before, after) = (mebibytes(bytes_before), mebibytes(bytes_after));
-        let about = if self.dry_run { "about " } else { "" };
-        writeln!(f, "  {:<8}{before} before, {about}{after} after", "size")?;
-        if let Some(most) = self.limits.max_bytes.filter(|&most| bytes_after > most) {
-            let most = mebibytes(most);
-            writeln!(
-                f,
-                "No bodies are left; what is larger than {most} are totals (--keep-totals)."
-            )?;
-        }
-        Ok(())
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    // `0s` is all that there is.
-    let time = if matches!(text, "0" | "0s") { Some(Duration::ZERO) } else { config::time(text) };
-    time.ok_or_else(|| "give a time such as 90d, 12h or 0s".to_owned())
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let size = config::size(text).and_then(|size| u64::try_from(size).ok());
-    size.ok_or_else(|| "give a size such as 500MiB or 2GiB".to_owned())
 }

@@ -1,43 +1,52 @@
-//! `reprise replay`: fixtures answer, without a key and without a network.
+//! `reprise replay`: a server that answers from fixtures, without a key and without a network.
 
 use std::{fmt, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{Console, fixtures::counted, secrets::scrubber, serve};
+use super::{
+    Console,
+    fixtures::counted,
+    run::{block_on_server, shutdown_signal},
+    secrets::scrubber,
+};
 use crate::{
-    config::{Config, Env, Flags, GlobalFlags, ReplayFlags},
-    domain::cassette::Status,
+    config::{Config, Env, FlagArgs, Flags, Replaying, Serving},
+    domain::cassette::PlayerStatus,
     server::Server,
 };
 
-/// What is replayed, and how.
+/// The arguments of `reprise replay`.
 #[derive(Debug, Args)]
-#[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
 pub(super) struct Arguments {
-    /// Fixture files, and folders with all that is in them [env: REPRISE_FIXTURES] [default: fixtures]
-    #[arg(value_name = "PATH")]
-    fixtures: Vec<PathBuf>,
+    /// Fixture files, and folders of them.
+    #[arg(
+        value_name = "PATH",
+        help = "Fixture files, and folders of them [env: REPRISE_FIXTURES] [default: fixtures]"
+    )]
+    paths: Vec<PathBuf>,
     #[command(flatten)]
-    replay: ReplayFlags,
+    replaying: FlagArgs<Replaying>,
     #[command(flatten)]
-    flags: Flags,
+    serving: FlagArgs<Serving>,
 }
 
 pub(super) fn run(
-    arguments: &Arguments,
-    global: &GlobalFlags,
+    arguments: Arguments,
+    flags: &Flags,
     env: Env<'_>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
-    let Arguments { fixtures, replay, flags } = arguments;
-    serve::with(Config::load_replay(fixtures, replay, flags, global, env)?, console)
+    let Arguments { paths, replaying, serving } = arguments;
+    let flags = replaying.flags.and(serving.flags).and(flags.clone());
+    let config = Config::load_replay(&paths, &flags, env)?;
+    block_on_server(config, async |config| serve(config, console).await)
 }
 
-/// Serves fixtures until it is told to stop, and says how that went.
+/// Serves fixtures until the signal to stop, and prints a summary.
 pub(super) async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
-    let shutdown = serve::told_to_stop()?;
-    let (strict, asks_key) = (config.replay.strict, config.client_key.is_some());
+    let shutdown = shutdown_signal()?;
+    let (strict, requires_key) = (config.replay.strict, config.client_key.is_some());
     let scrubber = scrubber(config.client_key.as_ref(), &config.scrub);
     let server = Server::start_replay(config, scrubber).await?;
     let address = server.address()?.to_string();
@@ -46,7 +55,7 @@ pub(super) async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::
     let fixtures = replay.status().fixtures.len();
     tracing::info!(address, fixtures, "replaying");
     if console.interactive {
-        write!(console.out, "{}", Welcome { address, fixtures, asks_key })?;
+        write!(console.out, "{}", Banner { address, fixtures, requires_key })?;
     } else {
         // For a program that started this one with `--port 0`.
         writeln!(console.out, "http://{address}/v1")?;
@@ -54,48 +63,46 @@ pub(super) async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::
     console.out.flush()?;
     server.run(shutdown).await;
     let (status, missed) = (replay.status(), replay.missed());
-    let went_well = status.misses == 0 && status.fixtures.iter().all(|line| line.given > 0);
+    let complete = status.misses == 0 && status.fixtures.iter().all(|line| line.given > 0);
     write!(console.out, "{}", Summary { status, missed })?;
-    Ok(if strict && !went_well { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if strict && !complete { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What a person reads first.
-struct Welcome {
+/// Startup banner.
+struct Banner {
     address: String,
     fixtures: usize,
-    asks_key: bool,
+    requires_key: bool,
 }
 
-impl fmt::Display for Welcome {
+impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, fixtures, asks_key } = self;
-        let key = if *asks_key { "the key you gave Reprise (REPRISE_API_KEY)" } else { "anything" };
+        let Self { address, fixtures, requires_key } = self;
+        let key =
+            if *requires_key { "the key you gave Reprise (REPRISE_API_KEY)" } else { "anything" };
         let version = env!("CARGO_PKG_VERSION");
         let fixtures = counted(*fixtures, "fixture");
         writeln!(f, "\nReprise {version} replays {fixtures} on http://{address}/v1")?;
-        writeln!(
-            f,
-            "  No key and no network are needed: what is not among the fixtures is a 404."
-        )?;
+        writeln!(f, "  No key and no network are needed: a request without a fixture is a 404.")?;
         writeln!(f, "  Key       {key}")?;
-        writeln!(f, "  Status    http://{address}/replay\n")
+        writeln!(f, "  PlayerStatus    http://{address}/replay\n")
     }
 }
 
-/// How a replay went.
+/// Summary of a replay.
 struct Summary {
-    status: Status,
+    status: PlayerStatus,
     missed: Vec<String>,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status: Status { fixtures, misses, .. }, missed } = self;
+        let Self { status: PlayerStatus { fixtures, misses, .. }, missed } = self;
         let given = fixtures.iter().filter(|line| line.given > 0).count();
-        let vain = counted(usize::try_from(*misses).unwrap_or(usize::MAX), "request");
+        let missed_count = counted(usize::try_from(*misses).unwrap_or(usize::MAX), "request");
         writeln!(
             f,
-            "{given} of {} were given; {vain} found none",
+            "{given} of {} were given; {missed_count} found none",
             counted(fixtures.len(), "fixture")
         )?;
         for miss in missed {

@@ -1,5 +1,5 @@
-//! What must not be in a fixture: the values of this process's variables that are named as secrets are, the key that
-//! clients must show, and what the operator's own rules find.
+//! Secrets that must not be in a fixture: variables of this process whose names are those of secrets, the key that
+//! clients must send, and matches of the operator's rules.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -8,7 +8,7 @@ use crate::{
     domain::cassette::{Rule, Scrubber, Secret},
 };
 
-/// A scrubber that knows the secrets of this process, and the rules in its settings.
+/// Scrubber for the secrets of this process and the rules in its settings.
 pub(super) fn scrubber(client_key: Option<&SecretString>, rules: &[Rule]) -> Scrubber {
     let mut secrets = process_secrets();
     if let Some(key) = client_key {

@@ -1,44 +1,48 @@
-//! `reprise sessions`: the ledger read as chats.
+//! `reprise sessions`: the chats in the ledger.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use jiff::Zoned;
 
-use super::{Console, fixtures, print, since};
+use super::{
+    Console,
+    console::{self, Progress},
+    fixtures,
+    run::block_on,
+};
 use crate::{
-    answer::now,
-    config::{Config, Env, GlobalFlags},
+    config::{Config, Env, Flags},
     domain::exchange::UnixMillis,
-    report::{Session, Sessions},
+    report::{
+        Session, Sessions,
+        stats::{Period, TimeSpec},
+    },
     store::{Reader, SessionRow},
 };
 
-/// So many sessions are listed.
+/// Default number of sessions in a list.
 const LISTED: usize = 20;
 
-/// What to do with sessions.
+/// The commands of `reprise sessions`.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List the newest sessions
     List {
-        /// How many; 0 for all
+        /// Number of sessions; 0 for all
         #[arg(long, value_name = "N", default_value_t = LISTED)]
         last: usize,
-        /// Only those with calls since then, as 2h, 7d or 2026-11-20
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
+        /// Sessions with calls since then, as 2h, 7d (the beginning of that day) or 2026-11-20
+        #[arg(long, value_name = "WHEN")]
+        since: Option<TimeSpec>,
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
     },
-    /// Show a session with all that was said
+    /// Show all messages of a session
     Show {
-        /// The session, or the beginning of its id
+        /// Id of the session, or its beginning
         id: String,
         /// Print JSON instead of text
         #[arg(long)]
@@ -47,9 +51,9 @@ pub(super) enum Command {
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
     },
-    /// List the sessions in which something is said
+    /// List the sessions that contain a text
     Search {
-        /// What is said, in whatever case
+        /// Text to search for, ignoring case
         text: String,
         /// Print JSON instead of a table
         #[arg(long)]
@@ -62,39 +66,38 @@ pub(super) enum Command {
 /// The arguments of `reprise sessions export`.
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// The session, or the beginning of its id
+    /// Id of the session, or its beginning
     id: String,
-    /// The folder that gets a folder for the session
+    /// Folder in which the folder of the session is made
     #[arg(long, value_name = "DIR", default_value = "fixtures")]
     into: PathBuf,
-    /// Write over files that differ, and although CI is set
+    /// Overwrite files that differ, even if CI is set
     #[arg(long)]
     force: bool,
 }
 
 pub(super) fn run(
     command: &Command,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     if let Command::Export(Export { id, into, force }) = command {
         let arguments = fixtures::export::Arguments::of_session(id, into, *force);
-        return fixtures::export::run(&arguments, global, env, console);
+        return fixtures::export::run(&arguments, flags, env, console);
     }
-    let url = Config::ledger(global, env)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let ledger = Reader::open(&url).await?;
-        tell(command, &ledger, console.out).await
+    let config = Config::load(flags, env)?;
+    block_on(async {
+        let ledger = Reader::open(config.ledger()?).await?;
+        print(command, &ledger, console.out).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn tell(command: &Command, ledger: &Reader, out: &mut dyn Write) -> anyhow::Result<()> {
+async fn print(command: &Command, ledger: &Reader, out: &mut dyn Write) -> anyhow::Result<()> {
     let (sessions, json) = match command {
         Command::List { last, since, json } => {
-            let since = since.as_deref().map(|text| since::moment(text, now())).transpose()?;
+            let since = since.as_ref().map(start).transpose()?;
             let rows = ledger.sessions(since.unwrap_or_default()).await?;
             let most = if *last == 0 { usize::MAX } else { *last };
             (Sessions::of(ledger, &rows, most).await?, *json)
@@ -110,28 +113,33 @@ async fn tell(command: &Command, ledger: &Reader, out: &mut dyn Write) -> anyhow
             return if *markdown {
                 Ok(write!(out, "{}", session.markdown())?)
             } else {
-                print::report(&session, *json, out)
+                console::report(&session, *json, out)
             };
         }
         Command::Export(_) => return Ok(()),
     };
-    print::report(&sessions, json, out)
+    console::report(&sessions, json, out)
 }
 
-/// The session with this id, or the only one whose id begins so.
+/// The beginning of the period since `when`, in the time zone of this machine.
+pub(super) fn start(when: &TimeSpec) -> anyhow::Result<UnixMillis> {
+    Ok(Period::new(Some(when), None, &Zoned::now())?.span.start)
+}
+
+/// The session with this id, or the only one whose id begins with it.
 pub(super) fn find<'a>(rows: &'a [SessionRow], id: &str) -> anyhow::Result<&'a SessionRow> {
     if let Some(row) = rows.iter().find(|row| row.id == id) {
         return Ok(row);
     }
-    let mut beginning = rows.iter().filter(|row| !id.is_empty() && row.id.starts_with(id));
-    match (beginning.next(), beginning.count()) {
+    let mut matching = rows.iter().filter(|row| !id.is_empty() && row.id.starts_with(id));
+    match (matching.next(), matching.count()) {
         (Some(row), 0) => Ok(row),
-        (Some(_), more) => bail!("{} sessions begin with {id:?}: say more of the id", more + 1),
+        (Some(_), more) => bail!("{} sessions begin with {id:?}: give more of the id", more + 1),
         (None, _) => bail!("there is no session {id:?}; `reprise sessions list` shows them"),
     }
 }
 
-/// The sessions in which somebody says this.
+/// The sessions that contain the text.
 pub(super) async fn search(
     ledger: &Reader,
     rows: Vec<SessionRow>,
@@ -147,43 +155,4 @@ pub(super) async fn search(
         progress.step();
     }
     Ok(found)
-}
-
-/// A line on a terminal that says how far long work is.
-pub(super) struct Progress {
-    what: &'static str,
-    of_what: &'static str,
-    done: usize,
-    of: usize,
-    shows: bool,
-}
-
-/// Less is done before anybody could read how much.
-const WORTH_TELLING: usize = 50;
-
-impl Progress {
-    pub(super) fn new(what: &'static str, of: usize) -> Self {
-        Self::of(what, "sessions", of, WORTH_TELLING)
-    }
-
-    /// For other things than sessions, if there are at least `least` of them.
-    pub(super) fn of(what: &'static str, of_what: &'static str, of: usize, least: usize) -> Self {
-        Self { what, of_what, done: 0, of, shows: of >= least && io::stderr().is_terminal() }
-    }
-
-    pub(super) fn step(&mut self) {
-        self.done += 1;
-        if self.shows {
-            let Self { what, of_what, done, of, .. } = self;
-            let _ = write!(io::stderr(), "\r{what} {done} of {of} {of_what}");
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shows {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }

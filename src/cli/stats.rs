@@ -1,4 +1,4 @@
-//! `reprise stats`: what was asked, what it cost, what was saved.
+//! `reprise stats`: usage, costs and savings.
 
 use std::{io::Write, process::ExitCode};
 
@@ -6,14 +6,14 @@ use anyhow::Context;
 use clap::{Args, builder::PossibleValue};
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-use super::print;
+use super::{console, run::block_on};
 use crate::{
-    config::{Config, Env, GlobalFlags},
+    config::{self, Config, Env, Flags},
     domain::catalog::{Catalog, day_of},
     domain::exchange::UnixMillis,
     report::{
         Stats,
-        stats::{By, NoTime, Period, Repriced, TOP, When},
+        stats::{GroupBy, InvalidTime, Period, Repriced, TOP, TimeSpec},
     },
     store::{self, Reader},
 };
@@ -21,32 +21,32 @@ use crate::{
 /// The arguments of `reprise stats`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// From when on: 7d (that day's beginning), 12h, today, yesterday, 2026-10, 2026-10-01 or 2026-10-01T12:30
+    /// Start of the period: 7d (the beginning of that day), 12h, today, yesterday, 2026-10, 2026-10-01 or 2026-10-01T12:30
     #[arg(long, value_name = "WHEN")]
-    since: Option<When>,
-    /// Until when, that day or month included
+    since: Option<TimeSpec>,
+    /// End of the period, that day or month included
     #[arg(long, value_name = "WHEN")]
-    until: Option<When>,
-    /// Where days begin, as Europe/Berlin [default: this machine's]
-    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    until: Option<TimeSpec>,
+    /// Time zone of days, as Europe/Berlin; by default that of this machine
+    #[arg(long, value_name = "ZONE", value_parser = config::time_zone)]
     timezone: Option<TimeZone>,
-    /// By what to tell calls apart; several with commas
-    #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "model")]
-    by: Vec<By>,
-    /// Reckon what was paid anew at today's prices
+    /// Fields to group by, comma-separated
+    #[arg(long, value_name = "FIELD", value_delimiter = ',', default_value = "model")]
+    by: Vec<GroupBy>,
+    /// Recompute costs at today's prices
     #[arg(long)]
     reprice: bool,
-    /// Show so many groups in a table
+    /// Maximum number of groups in a table
     #[arg(long, value_name = "COUNT", default_value_t = TOP)]
     top: usize,
     #[command(flatten)]
-    form: Form,
+    format: Format,
 }
 
-/// How the report is printed.
+/// Output format of the report.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-struct Form {
+struct Format {
     /// Print JSON instead of a table, with every number
     #[arg(long)]
     json: bool,
@@ -58,7 +58,7 @@ struct Form {
     markdown: bool,
 }
 
-impl clap::ValueEnum for By {
+impl clap::ValueEnum for GroupBy {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
     }
@@ -70,40 +70,35 @@ impl clap::ValueEnum for By {
 
 pub(super) fn run(
     arguments: &Arguments,
-    global: &GlobalFlags,
+    flags: &Flags,
     env: Env<'_>,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let url = Config::ledger(global, env)?;
+    let config = Config::load(flags, env)?;
+    let url = config.ledger()?;
     let zone = arguments.timezone.clone().unwrap_or_else(TimeZone::system);
     let now = Zoned::new(Timestamp::now(), zone);
     let period = Period::new(arguments.since.as_ref(), arguments.until.as_ref(), &now);
-    let period = period.map_err(|NoTime| NoTime).context("--since and --until")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let ledger = Reader::open(&url).await?;
+    let period = period.map_err(|InvalidTime| InvalidTime).context("--since and --until")?;
+    block_on(async {
+        let ledger = Reader::open(url).await?;
         let today = day_of(UnixMillis(now.timestamp().as_millisecond()));
         let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, today);
         if arguments.reprice {
             let repriced = Repriced::of(&ledger, &catalog, &period, &arguments.by, today).await?;
-            return print::report(&repriced, arguments.form.json, out);
+            return console::report(&repriced, arguments.format.json, out);
         }
         // A ledger that cannot be written is reported on all the same, only slower.
-        if let Err(error) = store::roll_up(&url, &catalog, store::WORTH_SUMMING_UP).await {
-            tracing::debug!(%error, "no sums could be written");
+        if let Err(error) = store::roll_up(url, &catalog, store::WORTH_SUMMING_UP).await {
+            tracing::debug!(%error, "cannot write roll-ups");
         }
         let stats = Stats::of(&ledger, &catalog, &period, &arguments.by).await?;
         let stats = stats.with_top(arguments.top);
-        match arguments.form {
-            Form { csv: true, .. } => Ok(write!(out, "{}", stats.csv())?),
-            Form { markdown: true, .. } => Ok(write!(out, "{}", stats.markdown())?),
-            Form { json, .. } => print::report(&stats, json, out),
+        match arguments.format {
+            Format { csv: true, .. } => Ok(write!(out, "{}", stats.csv())?),
+            Format { markdown: true, .. } => Ok(write!(out, "{}", stats.markdown())?),
+            Format { json, .. } => console::report(&stats, json, out),
         }
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name)
-        .map_err(|_| "give a name such as Europe/Berlin, Asia/Kolkata or UTC".to_owned())
 }

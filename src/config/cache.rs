@@ -1,69 +1,96 @@
-//! The settings that say what the ledger may answer.
+//! The settings of answers from the ledger.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use clap::{ArgMatches, Args, Command, FromArgMatches, error::Error};
 
 use super::{
-    Error,
-    layers::{Layers, time},
+    flags::heading,
+    parsers::{DurationOrOff, Expected, duration, duration_or_off, word},
 };
 use crate::domain::{
     cache::{Policy, Reuse, Sharing, bounded},
     task,
 };
 
-/// How long an answer may be served, unless the operator says otherwise.
-const TTL: Duration = Duration::from_hours(30 * 24);
-
-pub(super) fn policy(layers: &Layers) -> Result<Policy, Error> {
-    let reuse = layers.read_as("cache", "`off`, `tasks` or `all`", |word| match word {
-        "off" => Some(Reuse::Off),
-        "tasks" => Some(Reuse::Tasks),
-        "all" => Some(Reuse::All),
-        _ => None,
-    })?;
-    let sharing = layers.read_as("cache_scope", "`user` or `shared`", |word| match word {
-        "user" => Some(Sharing::User),
-        "shared" => Some(Sharing::Shared),
-        _ => None,
-    })?;
-    let task_ttl = layers.read_as("task_ttl", TASK_TTL, task_ttl)?;
-    let web_ttl =
-        layers.read_as("web_ttl", "a time such as 90s, 2h or 30d, or `off`", time_or_off)?;
-    let no_store_users =
-        layers.read_as("no_store_users", "a list of ids, with commas", |list| {
-            let ids = list.split(',').map(str::trim).filter(|id| !id.is_empty());
-            Some(ids.map(bounded).collect())
-        })?;
-    Ok(Policy {
-        reuse: reuse.unwrap_or(Reuse::All),
-        sharing: sharing.unwrap_or(Sharing::User),
-        ttl: layers.time("cache_ttl")?.unwrap_or(TTL),
-        task_ttl: task_ttl.unwrap_or_default(),
-        web_ttl: web_ttl.flatten(),
-        no_store_users: no_store_users.unwrap_or_default(),
-    })
+/// Declarations of the settings that make a [`Policy`].
+#[derive(Args)]
+#[command(next_help_heading = heading::CACHE)]
+struct CacheSettings {
+    /// Calls that may be answered from the ledger
+    #[arg(id = "cache", long, value_name = "CALLS", default_value = "all", value_parser = word::<Reuse>())]
+    reuse: Reuse,
+    /// Callers among whom answers are shared: each user has its own, or all with the same key share them
+    #[arg(id = "cache_scope", long = "cache-scope", value_name = "SCOPE", default_value = "user", value_parser = word::<Sharing>())]
+    sharing: Sharing,
+    /// Longest time for which an answer in the ledger is served
+    #[arg(id = "cache_ttl", long = "cache-ttl", value_name = "TIME", default_value = "30d", value_parser = duration)]
+    ttl: Duration,
+    /// The same for single tasks, as title=90d,query=1h,autocomplete=off
+    #[arg(
+        long,
+        value_name = "TASK=TIME,...",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = task_ttl
+    )]
+    task_ttl: BTreeMap<&'static str, Option<Duration>>,
+    /// The same for answers that may depend on the web: tools that Anthropic runs, URLs
+    #[arg(long, value_name = "TIME", default_value = "off", value_parser = duration_or_off)]
+    web_ttl: DurationOrOff,
+    /// Users of whose calls only totals are kept, as a comma-separated list of ids
+    #[arg(
+        long,
+        value_name = "ID,...",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = ids
+    )]
+    no_store_users: BTreeSet<String>,
 }
 
-/// What is said of a list that cannot be read.
-const TASK_TTL: &str = "a list such as title=90d,query=1h,autocomplete=off, of Open WebUI's tasks: title, tags, \
-     follow_up, query, image_prompt, autocomplete, emoji, moa_response, function_calling, memory_review, \
-     context_compaction";
+impl Args for Policy {
+    fn augment_args(command: Command) -> Command {
+        CacheSettings::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        CacheSettings::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for Policy {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let CacheSettings { reuse, sharing, ttl, task_ttl, web_ttl, no_store_users } =
+            CacheSettings::from_arg_matches(matches)?;
+        Ok(Self { reuse, sharing, ttl, task_ttl, web_ttl: web_ttl.0, no_store_users })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
 
 /// `title=90d,query=off`.
-fn task_ttl(list: &str) -> Option<BTreeMap<&'static str, Option<Duration>>> {
+fn task_ttl(list: &str) -> Result<BTreeMap<&'static str, Option<Duration>>, Expected> {
     let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    entries
-        .map(|entry| {
-            let (name, ttl) = entry.split_once('=')?;
-            Some((task::named(name.trim())?, time_or_off(ttl.trim())?))
-        })
-        .collect()
+    let entry = |entry: &str| {
+        let (name, ttl) = entry.split_once('=')?;
+        Some((task::named(name.trim())?, duration_or_off(ttl).ok()?.0))
+    };
+    entries.map(entry).collect::<Option<_>>().ok_or(Expected(
+        "a list such as title=90d,query=1h,autocomplete=off, of Open WebUI's tasks: title, tags, follow_up, query, \
+         image_prompt, autocomplete, emoji, moa_response, function_calling, memory_review, context_compaction",
+    ))
 }
 
-/// A time; `Some(None)`: never.
-#[expect(clippy::option_option, reason = "not readable, off, and a time are three things")]
-fn time_or_off(text: &str) -> Option<Option<Duration>> {
-    if text == "off" { Some(None) } else { time(text).map(Some) }
+#[expect(clippy::unnecessary_wraps, reason = "a value parser of clap")]
+fn ids(list: &str) -> Result<BTreeSet<String>, Expected> {
+    Ok(list.split(',').map(str::trim).filter(|id| !id.is_empty()).map(bounded).collect())
 }
 
 #[cfg(test)]
@@ -76,7 +103,7 @@ mod tests {
         assert_eq!(ttl["title_generation"], Some(Duration::from_hours(90 * 24)));
         assert_eq!(ttl["query_generation"], None);
         for wrong in ["titel=1h", "title", "title=soon", "title=0s"] {
-            assert!(task_ttl(wrong).is_none(), "{wrong}");
+            assert!(task_ttl(wrong).is_err(), "{wrong}");
         }
     }
 }

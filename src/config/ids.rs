@@ -1,28 +1,28 @@
-//! Which headers say who asks.
+//! Request headers that identify the caller.
 
 use std::str::FromStr;
 
 use http::HeaderName;
 
-use super::{Error, layers::Layers};
+use super::parsers::Expected;
 
-/// The headers that carry each id; the first that says something counts (`reference/open-webui.md` §3).
+/// Request headers that carry each id; the first non-empty one counts (`reference/open-webui.md` §3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdHeaders {
-    /// Open WebUI's word for a background call.
+    /// Name of Open WebUI's background task.
     pub task: Vec<HeaderName>,
-    /// The chat.
+    /// Chat.
     pub chat: Vec<HeaderName>,
-    /// The message that is answered into.
+    /// Message that the answer becomes.
     pub message: Vec<HeaderName>,
-    /// The user's message that is answered.
+    /// User's message that is answered.
     pub user_message: Vec<HeaderName>,
-    /// The user.
+    /// User.
     pub user: Vec<HeaderName>,
 }
 
 impl Default for IdHeaders {
-    /// Those of the line for the connection's header box, and Open WebUI's own.
+    /// The headers of `HEADER_BOX`, and those that Open WebUI sends itself.
     fn default() -> Self {
         let named =
             |names: &[&'static str]| names.iter().copied().map(HeaderName::from_static).collect();
@@ -36,13 +36,13 @@ impl Default for IdHeaders {
     }
 }
 
-pub(super) fn id_headers(layers: &Layers) -> Result<IdHeaders, Error> {
-    let expected =
-        "a list such as chat=X-Chat,user=X-User, of task, chat, message, user-message and user";
-    Ok(layers.read_as("id_headers", expected, read)?.unwrap_or_default())
+/// `chat=X-Chat,user=X-User`. A header replaces the default ones of its id.
+pub(super) fn id_headers(list: &str) -> Result<IdHeaders, Expected> {
+    read(list).ok_or(Expected(
+        "a list such as chat=X-Chat,user=X-User, of task, chat, message, user-message and user",
+    ))
 }
 
-/// `chat=X-Chat,user=X-User`. A header that is named replaces those that carry the id by default.
 fn read(list: &str) -> Option<IdHeaders> {
     let mut headers = IdHeaders::default();
     for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {

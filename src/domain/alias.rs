@@ -1,6 +1,6 @@
-//! Aliases: models with settings of their own, which the operator names and clients choose as if they were models.
+//! Aliases: models with settings of their own, which the operator defines and clients choose like models.
 //!
-//! Here is what they are and which can be used; what becomes of a request for one is `translate`'s.
+//! This file defines and validates them; `translate` applies them to requests.
 
 use std::num::NonZeroU32;
 
@@ -15,29 +15,29 @@ const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alias {
-    /// What clients name it by.
+    /// The id that clients use.
     pub id: String,
-    /// For people.
+    /// The display name.
     #[serde(default)]
     pub name: Option<String>,
     /// The model behind it.
     pub model: String,
-    /// How hard it thinks where a request says nothing: a word of OpenAI's `reasoning_effort`.
+    /// Default effort: a value of OpenAI's `reasoning_effort`.
     #[serde(default)]
     pub effort: Option<String>,
-    /// The most tokens of an answer, and as many as it may have where a request says nothing.
+    /// Maximum number of output tokens, which is also the default.
     #[serde(default)]
     pub max_tokens: Option<NonZeroU32>,
-    /// Instructions that stand before those of the client.
+    /// Instructions that precede those of the client.
     #[serde(default)]
     pub system: Option<String>,
-    /// Whether it searches the web although a request does not ask for it.
+    /// Whether it may search the web even if a request does not enable that.
     #[serde(default)]
     pub web_search: bool,
 }
 
 impl Alias {
-    /// What people see.
+    /// The name shown to people.
     pub fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.id)
     }
@@ -47,10 +47,10 @@ impl Alias {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Aliases(Vec<Alias>);
 
-/// Why aliases cannot be used.
+/// The reason that aliases cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A text that must say something says nothing.
+    /// A text is blank.
     #[error("the {field} of the alias number {number} is blank: {remedy}")]
     Blank {
         /// Which text.
@@ -60,13 +60,13 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
-    /// Two of one id.
+    /// Two aliases have the same id.
     #[error("two aliases are named {id:?}: rename one")]
     Twice {
         /// The id.
         id: String,
     },
-    /// The id of a model.
+    /// An alias has the id of a model.
     #[error(
         "the alias {id:?} is named as a model of Claude's, which could not be reached: rename it"
     )]
@@ -74,7 +74,7 @@ pub enum Error {
         /// The id.
         id: String,
     },
-    /// An alias of an alias.
+    /// An alias refers to another alias.
     #[error("the alias {id:?} stands for the alias {behind:?}: name the model behind that one")]
     Chain {
         /// The id.
@@ -82,7 +82,7 @@ pub enum Error {
         /// The other's.
         behind: String,
     },
-    /// An effort that nobody knows.
+    /// An effort is unknown.
     #[error(
         "the effort of the alias {id:?} must be none, minimal, low, medium, high, xhigh or max"
     )]

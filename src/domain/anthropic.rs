@@ -5,6 +5,7 @@ mod assemble;
 mod canonical;
 mod event;
 mod fold;
+mod headers;
 mod native;
 mod request;
 mod summary;
@@ -14,15 +15,16 @@ mod usage;
 pub use assemble::assemble;
 pub use canonical::CanonicalRequest;
 pub use event::{
-    Block as BlockStart, Citation, Delta, Error, ErrorBody, Event, MessageDelta, MessageStart,
-    ParseError, Stop, StopDetails, StreamError, parse, whole_input,
+    BlockStart, Citation, Delta, Error, ErrorBody, Event, MessageDelta, MessageStart, ParseError,
+    Stop, StopDetails, StreamError, parse, whole_input,
 };
-pub use fold::{Block, Kind as BlockKind, Message, fold};
+pub use fold::{Block, BlockKind, Message, fold};
+pub use headers::ApiHeaders;
 pub use native::{Native, NativeError};
 pub use request::{
-    BlockBinding, Breakpoint, ClientTool, ContentBlock, Display, Effort, Format,
-    Message as RequestMessage, Metadata, OutputConfig, Place, PrefixMismatch, Request, Role,
-    Source, Thinking, Tool, ToolChoice, Ttl, UserLocation, Version, WebSearch,
+    BlockBinding, BlockPosition, Breakpoint, ClientTool, ContentBlock, Display, Effort, Format,
+    Metadata, OutputConfig, PrefixMismatch, Request, RequestMessage, Role, Source, Thinking, Tool,
+    ToolChoice, Ttl, UserLocation, Version, WebSearch, is_blank, is_blank_char,
 };
 pub use summary::StreamSummary;
 pub use unfold::unfold;

@@ -1,152 +1,154 @@
-//! Budgets: what may be spent in a day or a month, by everyone or by a user, and whether Claude may still be asked.
+//! Budgets: limits on the spending of a day or a month, for all calls together or for a user.
 //!
-//! Money is counted as the ledger counts it: by when a call came in. So what was spent is read from the ledger at the
-//! start and kept up to date from then on ([`Spending`]), and both come to the same.
+//! Spending counts by the time at which a call came in, as in the ledger. [`Spending`] is read from the ledger at the start
+//! and updated from then on, and both agree.
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
 use jiff::{Timestamp, ToSpan, civil::Time, tz::TimeZone};
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 
 use super::{
     exchange::{Cost, NanoDollars, UnixMillis},
     totals::Totals,
 };
 
-/// Who asks is warned from this part of the limit on, unless the budget says otherwise.
+/// Default fraction of the limit from which callers are warned.
 const WARN_AT: f64 = 0.8;
-/// More than the ledger could count.
-const LARGEST: f64 = 1e9;
+/// Maximum limit, in US dollars.
+const MAX_LIMIT: f64 = 1e9;
 
-/// All budgets, and where their days begin.
+/// All budgets, with their time zone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budgets {
     /// In the operator's order.
     pub list: Vec<Budget>,
-    /// Where days and months begin.
+    /// The time zone in which days and months begin.
     pub zone: TimeZone,
 }
 
 impl Default for Budgets {
-    /// None.
+    /// No budgets.
     fn default() -> Self {
         Self { list: Vec::new(), zone: TimeZone::UTC }
     }
 }
 
-/// What may be spent.
+/// A limit on spending.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "BudgetSetting")]
 pub struct Budget {
-    /// So much; Claude is not asked once that is spent.
+    /// The limit; no request goes upstream once it is spent.
     pub limit: NanoDollars,
-    /// In this time.
-    pub per: Per,
-    /// By whom.
-    pub whose: Whose,
-    /// From here on who asks is warned.
+    /// The period after which spending starts again from zero.
+    pub per: Period,
+    /// The callers to which it applies.
+    pub owner: BudgetOwner,
+    /// Spending from which callers are warned.
     pub warn_from: NanoDollars,
 }
 
-/// How long a budget lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Per {
+/// The period of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Period {
     /// From midnight to midnight.
     Day,
     /// From the first of a month to the next.
     Month,
 }
 
-/// Whose money it is.
+/// The callers to which a budget applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose {
+pub enum BudgetOwner {
     /// All calls together.
     Everyone,
-    /// One user's.
+    /// One user.
     User(String),
-    /// Each user has as much; calls that name no user share.
+    /// Each user separately; calls that name no user share one budget.
     EachUser,
 }
 
-/// A budget as the settings file has it.
+/// A budget as written in the settings file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct BudgetSetting {
     limit: f64,
-    per: Per,
+    per: Period,
     user: Option<String>,
     warn_at: Option<f64>,
 }
 
-/// What is no budget.
+/// The reason that a budget setting is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum NoBudget {
-    #[error("a budget's limit is an amount in dollars, such as 20 or 0.5")]
+enum InvalidBudget {
+    #[error("a budget's limit must be an amount in dollars, such as 20 or 0.5")]
     Limit,
-    #[error("a budget's warn_at is a part of its limit, such as 0.8; 1 is no warning")]
+    #[error("a budget's warn_at must be a fraction of its limit, such as 0.8; 1 means no warning")]
     WarnAt,
-    #[error("a budget's user is an id, or \"*\" for each; leave it out for all together")]
+    #[error("a budget's user must be an id, or \"*\" for each user; leave it out for all together")]
     User,
 }
 
-impl TryFrom<Written> for Budget {
-    type Error = NoBudget;
+impl TryFrom<BudgetSetting> for Budget {
+    type Error = InvalidBudget;
 
-    fn try_from(written: Written) -> Result<Self, NoBudget> {
-        let Written { limit, per, user, warn_at } = written;
-        let limit = Some(limit).filter(|limit| *limit > 0.0 && *limit <= LARGEST);
-        let limit = limit.ok_or(NoBudget::Limit)?;
+    fn try_from(setting: BudgetSetting) -> Result<Self, InvalidBudget> {
+        let BudgetSetting { limit, per, user, warn_at } = setting;
+        let limit = Some(limit).filter(|limit| *limit > 0.0 && *limit <= MAX_LIMIT);
+        let limit = limit.ok_or(InvalidBudget::Limit)?;
         let warn_at = warn_at.unwrap_or(WARN_AT);
         let warn_at = Some(warn_at).filter(|part| *part > 0.0 && *part <= 1.0);
-        let warn_from = limit * warn_at.ok_or(NoBudget::WarnAt)?;
-        let whose = match user.as_deref().map(str::trim) {
-            None => Whose::Everyone,
-            Some("") => return Err(NoBudget::User),
-            Some("*") => Whose::EachUser,
-            // As ids are kept, so that it is found again.
-            Some(user) => Whose::User(super::cache::bounded(user)),
+        let warn_from = limit * warn_at.ok_or(InvalidBudget::WarnAt)?;
+        let owner = match user.as_deref().map(str::trim) {
+            None => BudgetOwner::Everyone,
+            Some("") => return Err(InvalidBudget::User),
+            Some("*") => BudgetOwner::EachUser,
+            // As ids are stored, so that it matches.
+            Some(user) => BudgetOwner::User(super::cache::bounded(user)),
         };
-        Ok(Self { limit: nano(limit), per, whose, warn_from: nano(warn_from) })
+        Ok(Self {
+            limit: NanoDollars::from_dollars(limit),
+            per,
+            owner,
+            warn_from: NanoDollars::from_dollars(warn_from),
+        })
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "bounded by `LARGEST`")]
-fn nano(dollars: f64) -> NanoDollars {
-    NanoDollars((dollars * 1e9).round() as i64)
 }
 
 impl fmt::Display for Budget {
     /// `$2.00 a day for each user`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", dollars(self.limit), self.per)?;
-        match &self.whose {
-            Whose::Everyone => Ok(()),
-            Whose::User(user) => write!(f, " for {user}"),
-            Whose::EachUser => write!(f, " for each user"),
+        write!(f, "{:#} a {}", self.limit, self.per)?;
+        match &self.owner {
+            BudgetOwner::Everyone => Ok(()),
+            BudgetOwner::User(user) => write!(f, " for {user}"),
+            BudgetOwner::EachUser => write!(f, " for each user"),
         }
     }
 }
 
 impl Budget {
-    fn is_about(&self, user: Option<&str>) -> bool {
-        match &self.whose {
-            Whose::Everyone | Whose::EachUser => true,
-            Whose::User(name) => user == Some(name),
+    fn applies_to(&self, user: Option<&str>) -> bool {
+        match &self.owner {
+            BudgetOwner::Everyone | BudgetOwner::EachUser => true,
+            BudgetOwner::User(name) => user == Some(name),
         }
     }
 
-    /// Under which name of this budget a user's money is counted.
+    /// The account of this budget to which a user's spending is added.
     fn account<'a>(&self, user: Option<&'a str>) -> &'a str {
-        match self.whose {
-            Whose::Everyone | Whose::User(_) => "",
-            Whose::EachUser => user.unwrap_or_default(),
+        match self.owner {
+            BudgetOwner::Everyone | BudgetOwner::User(_) => "",
+            BudgetOwner::EachUser => user.unwrap_or_default(),
         }
     }
 }
 
-impl Per {
-    /// The day or month of a moment.
+impl Period {
+    /// The day or month that contains a moment.
     fn span(self, at: UnixMillis, zone: &TimeZone) -> Range<UnixMillis> {
         let span = || {
             let day = zone.to_datetime(Timestamp::from_millisecond(at.0).ok()?).date();
@@ -160,37 +162,20 @@ impl Per {
             };
             Some(begins(first)?..begins(first.checked_add(length).ok()?)?)
         };
-        // The last days of the calendar have no end.
+        // The last days of the calendar have no end in this type.
         span().unwrap_or(UnixMillis(i64::MIN)..UnixMillis(i64::MAX))
     }
 }
 
-impl Per {
-    /// The word in settings and reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Month => "month",
-        }
-    }
-}
-
-impl fmt::Display for Per {
-    /// `a day`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a {}", self.as_str())
-    }
-}
-
-/// What was spent, as far as it is known.
+/// An amount of spending, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Spent {
-    /// The sum of all costs that are known.
+    /// Sum of the known costs.
     #[serde(rename = "nano_dollars")]
     pub amount: NanoDollars,
-    /// How many of them are lower bounds.
+    /// Number of costs that are lower bounds.
     pub at_least: u64,
-    /// How many calls have no known cost.
+    /// Number of calls without a known cost.
     pub unpriced: u64,
 }
 
@@ -218,20 +203,20 @@ impl Spent {
     }
 }
 
-/// How a budget stands for somebody.
+/// The state of a budget for one account.
 #[derive(Debug, Clone)]
-pub struct Standing<'a> {
+pub struct BudgetStatus<'a> {
     /// The budget.
     pub budget: &'a Budget,
-    /// Whose account; `None`: all together, or those who name nobody.
+    /// The user; `None` for all calls together, or for calls that name no user.
     pub user: Option<&'a str>,
-    /// What was spent of it.
+    /// Spending in the current period.
     pub spent: Spent,
-    /// From when until when.
+    /// The current period.
     pub span: Range<UnixMillis>,
 }
 
-impl Standing<'_> {
+impl BudgetStatus<'_> {
     fn is_spent(&self) -> bool {
         self.spent.amount >= self.budget.limit
     }
@@ -240,136 +225,110 @@ impl Standing<'_> {
         self.spent.amount >= self.budget.warn_from
     }
 
-    /// Which part of the limit is spent.
-    pub fn part(&self) -> f64 {
+    /// Fraction of the limit that is spent.
+    pub fn fraction(&self) -> f64 {
         self.spent.amount.dollars() / self.budget.limit.dollars()
     }
 
-    fn notice(&self, zone: &TimeZone) -> Notice {
-        Notice {
+    fn notice(&self, zone: &TimeZone) -> BudgetNotice {
+        BudgetNotice {
             limit: self.budget.limit,
             per: self.budget.per,
-            personal: self.budget.whose != Whose::Everyone,
+            personal: self.budget.owner != BudgetOwner::Everyone,
             spent: self.spent,
-            until: moment(self.span.end, zone),
+            until: format_time(self.span.end, zone),
         }
     }
 }
 
-/// Whether a model has a price.
+/// Whether the price of a model is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priced {
-    /// It has.
+    /// It is known.
     Yes,
-    /// It has not: what it costs could not be counted.
+    /// It is not, so that its cost could not be counted.
     No,
 }
 
-/// Whether Claude may be asked, by `standings` of all budgets that are about the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict<T> {
-    /// It may.
-    Fine,
-    /// It may, and this budget is nearly spent.
-    Warn(T),
-    /// It may not: this budget is spent.
-    Spent(T),
-    /// It may not: there is a budget, and no price.
-    Unpriced,
-}
-
-/// Decides whether Claude may be asked. Of several budgets that are spent the one is named that lasts longest.
-pub fn decide<'a, 'b>(standings: &'b [Standing<'a>], priced: Priced) -> Verdict<&'b Standing<'a>> {
-    let spent = standings.iter().filter(|standing| standing.is_spent());
-    if let Some(longest) = spent.max_by_key(|standing| standing.span.end) {
-        return Verdict::Spent(longest);
-    }
-    if priced == Priced::No && !standings.is_empty() {
-        return Verdict::Unpriced;
-    }
-    let nearly = standings.iter().filter(|standing| standing.is_nearly_spent());
-    nearly.max_by(|a, b| a.part().total_cmp(&b.part())).map_or(Verdict::Fine, Verdict::Warn)
-}
-
-/// What is said of a budget to whom it is about.
+/// A message about a budget to the caller to which it applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// Its limit.
+pub struct BudgetNotice {
+    /// The limit.
     pub limit: NanoDollars,
-    /// Its time.
-    pub per: Per,
-    /// Whether it is the user's own.
+    /// The period.
+    pub per: Period,
+    /// Whether it is the user's own budget.
     pub personal: bool,
-    /// What was spent of it.
+    /// Spending in the current period.
     pub spent: Spent,
-    /// When it begins again.
+    /// The start of the next period.
     pub until: String,
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for BudgetNotice {
     /// `your budget of $5.00 a day`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whose = if self.personal { "your" } else { "the" };
-        write!(f, "{whose} budget of {} {}", dollars(self.limit), self.per)
+        write!(f, "{whose} budget of {:#} a {}", self.limit, self.per)
     }
 }
 
-/// Why Claude is not asked.
+/// The reason that no request may go upstream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The money is spent.
+    /// A budget is spent.
     #[error(
-        "{notice} is spent ({}): nothing more is asked of Claude before {}; what the ledger has is answered all the same",
-        dollars(notice.spent.amount),
+        "{notice} is spent ({:#}): no request goes to Claude before {}; answers in the ledger are still served",
+        notice.spent.amount,
         notice.until
     )]
     Spent {
-        /// Of which budget.
-        notice: Notice,
+        /// The budget.
+        notice: BudgetNotice,
     },
-    /// What it costs could not be counted.
+    /// The model has no price, so that its cost could not be counted.
     #[error(
-        "there is a budget, and no price is known for {model}: choose another model, or let the operator tell its price \
-         with `reprise prices import`"
+        "there is a budget, and no price is known for {model}: choose another model, or have the operator add its \
+         price with `reprise prices import`"
     )]
     Unpriced {
-        /// What was asked.
+        /// The model.
         model: String,
     },
 }
 
-/// What is spent of each budget in its present day or month.
+/// Spending of each budget in its current day or month.
 #[derive(Debug)]
 pub struct Spending {
-    pages: Vec<Page>,
+    usages: Vec<BudgetUsage>,
     zone: TimeZone,
 }
 
 #[derive(Debug)]
-struct Page {
+struct BudgetUsage {
     budget: Budget,
     span: Range<UnixMillis>,
     /// By account.
     spent: BTreeMap<String, Spent>,
 }
 
-impl Page {
-    /// Begins anew when its time is over.
-    fn turn(&mut self, at: UnixMillis, zone: &TimeZone) {
+impl BudgetUsage {
+    /// Starts the next period when the current one is over.
+    fn advance(&mut self, at: UnixMillis, zone: &TimeZone) {
         if at >= self.span.end {
             self.span = self.budget.per.span(at, zone);
             self.spent.clear();
         }
     }
 
-    fn standing<'a>(&'a self, user: Option<&'a str>) -> Standing<'a> {
+    fn status<'a>(&'a self, user: Option<&'a str>) -> BudgetStatus<'a> {
         let account = self.budget.account(user);
-        Standing {
+        BudgetStatus {
             budget: &self.budget,
-            user: match &self.budget.whose {
-                Whose::Everyone => None,
-                Whose::User(name) => Some(name),
-                Whose::EachUser => Some(account).filter(|name| !name.is_empty()),
+            user: match &self.budget.owner {
+                BudgetOwner::Everyone => None,
+                BudgetOwner::User(name) => Some(name),
+                BudgetOwner::EachUser => Some(account).filter(|name| !name.is_empty()),
             },
             spent: self.spent.get(account).copied().unwrap_or_default(),
             span: self.span.clone(),
@@ -378,94 +337,89 @@ impl Page {
 }
 
 impl Default for Spending {
-    /// Without a budget.
+    /// Spending without budgets.
     fn default() -> Self {
         Self::new(Budgets::default(), UnixMillis(0))
     }
 }
 
 impl Spending {
-    /// Those of `budgets` at this moment, with nothing spent.
+    /// These budgets with nothing spent.
     pub fn new(budgets: Budgets, now: UnixMillis) -> Self {
         let Budgets { list, zone } = budgets;
-        let page = |budget: Budget| {
+        let usage = |budget: Budget| {
             let span = budget.per.span(now, &zone);
-            Page { budget, span, spent: BTreeMap::new() }
+            BudgetUsage { budget, span, spent: BTreeMap::new() }
         };
-        Self { pages: list.into_iter().map(page).collect(), zone }
+        Self { usages: list.into_iter().map(usage).collect(), zone }
     }
 
-    /// The first moment that counts; `None`: there are no budgets.
+    /// The earliest start of a current period; `None` without budgets.
     pub fn since(&self) -> Option<UnixMillis> {
-        self.pages.iter().map(|page| page.span.start).min()
+        self.usages.iter().map(|usage| usage.span.start).min()
     }
 
-    /// Counts what a call of `user` cost that came in `at` this moment. One of another day is of no matter.
-    pub fn pay(&mut self, at: UnixMillis, user: Option<&str>, more: Spent) {
-        for page in self.pages.iter_mut().filter(|page| page.budget.is_about(user)) {
-            page.turn(at, &self.zone);
-            if at < page.span.start {
+    /// Adds the cost of a user's call that came in `at` this time. Calls before the current period are ignored.
+    pub fn record(&mut self, at: UnixMillis, user: Option<&str>, more: Spent) {
+        for usage in self.usages.iter_mut().filter(|usage| usage.budget.applies_to(user)) {
+            usage.advance(at, &self.zone);
+            if at < usage.span.start {
                 continue;
             }
-            let account = page.budget.account(user);
-            match page.spent.get_mut(account) {
+            let account = usage.budget.account(user);
+            match usage.spent.get_mut(account) {
                 Some(spent) => spent.add(more),
-                None => _ = page.spent.insert(account.to_owned(), more),
+                None => _ = usage.spent.insert(account.to_owned(), more),
             }
         }
     }
 
-    /// Whether Claude may be asked for a call of `user`; if it is to be told, how much is spent.
-    pub fn admit(
+    /// Checks whether a user's call may go upstream. Of several spent budgets, the error names the one with the
+    /// latest end. Returns a notice if a budget is nearly spent.
+    pub fn check(
         &mut self,
         at: UnixMillis,
         user: Option<&str>,
         model: &str,
         priced: Priced,
-    ) -> Result<Option<Notice>, Refusal> {
-        self.pages.iter_mut().for_each(|page| page.turn(at, &self.zone));
-        let about = self.pages.iter().filter(|page| page.budget.is_about(user));
-        let standings: Vec<Standing<'_>> = about.map(|page| page.standing(user)).collect();
-        match decide(&standings, priced) {
-            Verdict::Fine => Ok(None),
-            Verdict::Warn(standing) => Ok(Some(standing.notice(&self.zone))),
-            Verdict::Spent(standing) => Err(Refusal::Spent { notice: standing.notice(&self.zone) }),
-            Verdict::Unpriced => Err(Refusal::Unpriced { model: model.to_owned() }),
+    ) -> Result<Option<BudgetNotice>, Refusal> {
+        self.usages.iter_mut().for_each(|usage| usage.advance(at, &self.zone));
+        let about = self.usages.iter().filter(|usage| usage.budget.applies_to(user));
+        let statuses: Vec<BudgetStatus<'_>> = about.map(|usage| usage.status(user)).collect();
+        let spent = statuses.iter().filter(|status| status.is_spent());
+        if let Some(longest) = spent.max_by_key(|status| status.span.end) {
+            return Err(Refusal::Spent { notice: longest.notice(&self.zone) });
         }
+        if priced == Priced::No && !statuses.is_empty() {
+            return Err(Refusal::Unpriced { model: model.to_owned() });
+        }
+        let nearly = statuses.iter().filter(|status| status.is_nearly_spent());
+        let nearest = nearly.max_by(|a, b| a.fraction().total_cmp(&b.fraction()));
+        Ok(nearest.map(|status| status.notice(&self.zone)))
     }
 
-    /// All budgets, in the operator's order; where each user has one, the user who spent most first.
-    pub fn standings(&self) -> impl Iterator<Item = Standing<'_>> {
-        self.pages.iter().flat_map(|page| {
-            let mut standings: Vec<Standing<'_>> = match page.budget.whose {
-                Whose::Everyone | Whose::User(_) => vec![page.standing(None)],
-                Whose::EachUser => {
-                    page.spent.keys().map(|user| page.standing(Some(user))).collect()
+    /// The state of all budgets, in the operator's order; if each user has one, the user who spent most comes first.
+    pub fn statuses(&self) -> impl Iterator<Item = BudgetStatus<'_>> {
+        self.usages.iter().flat_map(|usage| {
+            let mut statuses: Vec<BudgetStatus<'_>> = match usage.budget.owner {
+                BudgetOwner::Everyone | BudgetOwner::User(_) => vec![usage.status(None)],
+                BudgetOwner::EachUser => {
+                    usage.spent.keys().map(|user| usage.status(Some(user))).collect()
                 }
             };
-            standings.sort_by_key(|standing| std::cmp::Reverse(standing.spent.amount));
-            standings
+            statuses.sort_by_key(|status| std::cmp::Reverse(status.spent.amount));
+            statuses
         })
     }
 
-    /// A moment where the budgets' days begin, for people.
-    pub fn moment(&self, at: UnixMillis) -> String {
-        moment(at, &self.zone)
+    /// A time in the budgets' time zone, for people.
+    pub fn format_time(&self, at: UnixMillis) -> String {
+        format_time(at, &self.zone)
     }
 }
 
-fn moment(at: UnixMillis, zone: &TimeZone) -> String {
+fn format_time(at: UnixMillis, zone: &TimeZone) -> String {
     let Ok(at) = Timestamp::from_millisecond(at.0) else { return "the end of days".to_owned() };
     let name = zone.iana_name().unwrap_or("local time");
     format!("{} ({name})", zone.to_datetime(at).strftime("%Y-%m-%d %H:%M"))
-}
-
-/// In cents, or with as many digits as it takes.
-pub fn dollars(amount: NanoDollars) -> String {
-    let dollars = amount.dollars();
-    match amount.0.abs() {
-        cents if cents % 10_000_000 == 0 => format!("${dollars:.2}"),
-        ..100_000 => format!("${dollars:.9}").trim_end_matches('0').to_owned(),
-        _ => format!("${dollars:.4}"),
-    }
 }

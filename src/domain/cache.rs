@@ -1,7 +1,6 @@
-//! The cache: under which key an answer is kept, among whom it is shared, and who may answer a call.
+//! The cache: the keys of answers, the scopes that share them, and the decision who answers a call.
 //!
-//! Decisions as data: facts in, verdict out ([`decide`]). The rules are those of HTTP caching (RFC 9111) where it has
-//! any.
+//! Decisions are data: facts in, verdict out ([`decide`]). The rules are those of HTTP caching (RFC 9111) where it has any.
 
 mod decision;
 mod directives;
@@ -11,34 +10,38 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{anthropic, chain::Hash, exchange::ExchangeId};
+use super::{
+    anthropic::{self, ApiHeaders},
+    chain::Hash,
+    exchange::ExchangeId,
+};
 
 pub use self::{
     decision::{
         CallKind, Facts, Freshness, Keep, PriorAsk, Reason, TITLE, Verdict, decide,
         depends_on_ledger,
     },
-    directives::Directives,
+    directives::CacheDirectives,
     policy::{Policy, Reuse, Sharing},
 };
 
-/// Part of every key: raised when the translation or the canonical form changes what a key means.
+/// Version of the keys: raised when the translation or the canonical form changes the meaning of a key.
 const KEY_VERSION: &str = "reprise key 3";
 
-/// Longer ids are kept as their hash.
-const LONGEST_ID: usize = 256;
+/// Length in bytes above which an id is stored as its hash.
+const MAX_ID_LENGTH: usize = 256;
 
-/// The name under which an answer is found again.
+/// The key of a request, under which its answer is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey(Hash);
 
 impl CacheKey {
-    /// What stands in the ledger for the key of an exchange of which nothing is kept.
+    /// The placeholder in the ledger for the key of an exchange without bodies.
     pub fn of_nothing(exchange: ExchangeId) -> Self {
         Self(Hash::of("nothing kept", &[exchange.to_string().as_bytes()]))
     }
 
-    /// What a chat claims besides the key of a request: to be answered this message of the user's by this model.
+    /// A second key that a chat claims: an answer to this user message by this model.
     pub fn of_message(user_message: &str, model: &str) -> Self {
         Self(Hash::of("user's message", &[user_message.as_bytes(), model.as_bytes()]))
     }
@@ -60,15 +63,15 @@ impl fmt::Display for CacheKey {
     }
 }
 
-/// The beginning of a key, as people copy it: hexadecimal digits.
+/// A prefix of a key, in hexadecimal digits, as people copy it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct KeyPrefix(String);
 
-/// A text that no key begins with.
+/// A text that is not the prefix of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key has up to 64 hexadecimal digits, and at least the first 4 are needed")]
-pub struct NoKey;
+pub struct InvalidKey;
 
 impl KeyPrefix {
     /// The digits, in lower case.
@@ -78,7 +81,7 @@ impl KeyPrefix {
 }
 
 impl KeyPrefix {
-    /// The first and the last key that begin so.
+    /// The first and the last key with this prefix.
     pub fn range(&self) -> ([u8; 32], [u8; 32]) {
         let filled = |digit: &str| {
             let mut bytes = [0; 32];
@@ -91,30 +94,30 @@ impl KeyPrefix {
 }
 
 impl TryFrom<String> for KeyPrefix {
-    type Error = NoKey;
+    type Error = InvalidKey;
 
-    fn try_from(digits: String) -> Result<Self, NoKey> {
+    fn try_from(digits: String) -> Result<Self, InvalidKey> {
         let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_key = (4..=64).contains(&digits.len()) && are_digits;
-        if is_key { Ok(Self(digits.to_ascii_lowercase())) } else { Err(NoKey) }
+        if is_key { Ok(Self(digits.to_ascii_lowercase())) } else { Err(InvalidKey) }
     }
 }
 
 impl FromStr for KeyPrefix {
-    type Err = NoKey;
+    type Err = InvalidKey;
 
-    /// Also as it stands in `Cache-Status`, in quotes.
-    fn from_str(text: &str) -> Result<Self, NoKey> {
+    /// Parses a prefix, with or without the quotes of `Cache-Status`.
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
         text.trim().trim_matches('"').to_owned().try_into()
     }
 }
 
-/// Whose key an upstream call or a client runs under, without the key: 16 hexadecimal digits of its SHA-256.
+/// The holder of a client key: 16 hexadecimal digits of the key's SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyHolder(String);
 
 impl KeyHolder {
-    /// The holder of `key`. The key cannot be read from it; but one that is short enough to guess can be tested.
+    /// The holder of `key`. The key cannot be recovered from it, but a guess can be tested.
     pub fn of(key: &str) -> Self {
         let mut digits = Hash::of("reprise key holder", &[key.as_bytes()]).to_string();
         digits.truncate(16);
@@ -127,32 +130,34 @@ impl KeyHolder {
     }
 }
 
-/// Among whom an answer is shared: never more widely than the holders of one key.
+/// The callers among whom an answer is shared: at most the holders of one client key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// Every request with this key.
     Client(KeyHolder),
-    /// One user of a client that says who asks.
+    /// One user, as stated by the client.
     User(KeyHolder, String),
-    /// One user whom nobody vouches for, where users are signed: apart from the signed one of that name.
+    /// One user without a signature where users are signed: separate from the signed user of that name.
     Unsigned(KeyHolder, String),
-    /// One chat of a client that does not say who asks.
+    /// One chat of a client that states no user.
     Chat(KeyHolder, String),
 }
 
 impl Scope {
-    /// Among whom the answer to a call is shared: the user's own, where one is stated; else the chat's, where one is;
-    /// else all that show the same key. `sharing` is the operator's word.
+    /// The scope of a call: its user if one is stated, else its chat if one is stated, else all holders of the client key.
+    /// `sharing` is the operator's setting.
     pub fn of(
         sharing: Sharing,
         holder: KeyHolder,
-        user: Option<(&str, Vouched)>,
+        user: Option<(&str, IdentityProof)>,
         chat: Option<&str>,
     ) -> Self {
         match (sharing, user, chat) {
             (Sharing::Shared, ..) | (Sharing::User, None, None) => Self::Client(holder),
-            (Sharing::User, Some((user, Vouched::Yes)), _) => Self::User(holder, user.to_owned()),
-            (Sharing::User, Some((user, Vouched::No)), _) => {
+            (Sharing::User, Some((user, IdentityProof::Verified)), _) => {
+                Self::User(holder, user.to_owned())
+            }
+            (Sharing::User, Some((user, IdentityProof::Unverified)), _) => {
                 Self::Unsigned(holder, user.to_owned())
             }
             (Sharing::User, None, Some(chat)) => Self::Chat(holder, chat.to_owned()),
@@ -160,13 +165,13 @@ impl Scope {
     }
 }
 
-/// Whether somebody who may know vouches for a user's name.
+/// Whether the identity of a user is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Vouched {
-    /// A signature, or the client key alone where the operator asks for no signatures.
-    Yes,
-    /// Nobody, where the operator asks for signatures.
-    No,
+pub enum IdentityProof {
+    /// By a signature, or by the client key alone if the operator requires no signatures.
+    Verified,
+    /// Not signed, although the operator requires signatures.
+    Unverified,
 }
 
 impl fmt::Display for Scope {
@@ -180,22 +185,22 @@ impl fmt::Display for Scope {
     }
 }
 
-/// An id as it is kept. One that is too long is kept as its hash: it still tells its user from others.
+/// An id as it is stored: a long one is replaced by its hash, which still identifies it.
 pub fn bounded(id: &str) -> String {
-    if id.len() <= LONGEST_ID {
+    if id.len() <= MAX_ID_LENGTH {
         id.to_owned()
     } else {
         Hash::of("long id", &[id.as_bytes()]).to_string()
     }
 }
 
-/// The key of a request in a scope: everything that can change the answer, and who may see it. `upstream` is whom it is
-/// asked of: a simulator's answers are not Claude's.
-pub fn key(scope: &Scope, upstream: &str, version: &str, betas: &str, digest: &Hash) -> CacheKey {
-    let scope = scope.to_string();
-    let texts = [&*scope, upstream, version, betas].map(str::as_bytes);
-    let [scope, upstream, version, betas] = texts;
-    CacheKey(Hash::of(KEY_VERSION, &[scope, upstream, version, betas, digest.as_bytes()]))
+/// The key of a request in a scope: everything that can change the answer, and who may see it. `upstream` is the address
+/// that it goes to: a simulator's answers are not Claude's.
+pub fn key(scope: &Scope, upstream: &str, headers: &ApiHeaders, digest: &Hash) -> CacheKey {
+    let (scope, features) = (scope.to_string(), headers.features());
+    let texts = [&*scope, upstream, headers.version(), &*features].map(str::as_bytes);
+    let [scope, upstream, version, features] = texts;
+    CacheKey(Hash::of(KEY_VERSION, &[scope, upstream, version, features, digest.as_bytes()]))
 }
 
 /// Whether an answer to this request may rest on more than the request: what is behind a URL can change, and so can

@@ -1,9 +1,8 @@
-//! Fixtures: one exchange in one readable file, and a stage that plays them.
+//! Fixtures: one exchange in one readable file, and the player that answers requests from them.
 //!
-//! A [`Cassette`] is such a file in memory: what the client asked, what went upstream, what came back. The bytes of its
-//! events are the truth; the summary is there for the reader and is checked. `read` and `layout` are the two directions
-//! of the format, `scrub` keeps secrets out of it, `stage` finds the fixture that answers a request, and `miss` says why
-//! none does.
+//! A [`Cassette`] is such a file in memory: the client's request, the upstream request and the response. The bytes of its
+//! events are authoritative; the summary is derived from them and checked. `read` parses the file and `layout` renders it,
+//! `scrub` removes secrets, `player` selects the fixture that answers a request, and `miss` reports why none does.
 
 mod event;
 mod layout;
@@ -21,24 +20,24 @@ use self::tree::Tree;
 pub use self::{
     event::Event,
     layout::{Blob, Rendered, blob_name},
-    miss::{Miss, Near, Why},
+    miss::{Miss, MissReason, NearMiss},
     patterns::is_secret_name,
-    player::{AtTheEnd, Entry, Line, Match, Player, Status},
-    read::{Finding, Reading, read},
-    scrub::{Place, Rule, RuleError, Scrubber, Secret},
-    shape::{Change, Shape},
+    player::{FixtureStatus, LoadedFixture, Match, Player, PlayerStatus, WhenExhausted},
+    read::{FileFinding, read},
+    scrub::{RemainingSecret, Rule, RuleError, Scrubber, Secret},
+    shape::{Shape, ShapeChange},
 };
 use super::{
-    anthropic::Native,
+    anthropic::{ApiHeaders, Native},
     chain::{Chain, Hash},
-    diff::{Diff, Difference, Kind},
+    diff::{Diff, Difference, DifferenceKind},
     exchange::{Api, Micros},
     recording::{Recorder, Recording},
 };
 
-/// The version of the format: raised when older files would be misread.
+/// Version of the file format: raised when older files would be misread.
 pub const SCHEMA: u64 = 1;
-/// What upstream may refuse by name, so that it is left out.
+/// Parameters that upstream may refuse by name, so that they are left out.
 const REFUSABLE: [&str; 9] = [
     "thinking",
     "thinking.block_binding",
@@ -50,36 +49,36 @@ const REFUSABLE: [&str; 9] = [
     "service_tier",
     "metadata",
 ];
-/// A part of every match key: raised when what it covers changes.
+/// Version of the match key: raised when the key covers something else.
 const KEY_VERSION: &str = "reprise fixture 1";
-/// What of a response's head is worth keeping: what SDKs read (`reference/record-replay.md` §3).
+/// Response headers that are recorded: those that SDKs read (`reference/record-replay.md` §3).
 const HEADERS: [&str; 4] = ["request-id", "retry-after", "retry-after-ms", "x-should-retry"];
-/// And families of such headers.
+/// Prefixes of response headers that are recorded.
 const HEADER_FAMILIES: [&str; 1] = ["anthropic-ratelimit-"];
 
-/// One exchange.
+/// One recorded exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cassette {
-    /// The day, `YYYY-MM-DD`.
+    /// The day of the recording, `YYYY-MM-DD`.
     pub recorded: Option<String>,
-    /// What the client asked; `None` where an answer is continued, or the fixture is for requests as they go upstream.
-    pub client: Option<Client>,
-    /// What went upstream; `None` in fixtures written by hand: what the client's request is translated to.
+    /// The client's request; `None` if an answer is continued, or if the fixture is for upstream requests only.
+    pub client: Option<RecordedCall>,
+    /// The upstream request; `None` in fixtures written by hand, where the client's request is translated instead.
     pub upstream: Option<RecordedRequest>,
-    /// What happens when this was given and is the last of the answers to its request; `None`: as for all.
-    pub at_the_end: Option<AtTheEnd>,
-    /// What came back.
+    /// The policy once this was given as the last answer to its request; `None`: the player's.
+    pub when_exhausted: Option<WhenExhausted>,
+    /// The response.
     pub response: Response,
 }
 
 /// A client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
+pub struct RecordedCall {
     /// The dialect.
-    pub door: Api,
-    /// The program, as the ledger names it.
+    pub api: Api,
+    /// The client program, as the ledger names it.
     pub program: Option<String>,
-    /// Open WebUI's word for a background call.
+    /// Open WebUI's name of the background task.
     pub task: Option<String>,
     /// JSON.
     pub body: String,
@@ -88,35 +87,33 @@ pub struct Client {
 /// A request as it went upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRequest {
-    /// `anthropic-version`.
-    pub version: String,
-    /// `anthropic-beta`.
-    pub betas: Vec<String>,
+    /// Its version and betas.
+    pub headers: ApiHeaders,
     /// JSON, without what does not change the answer.
     pub body: String,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// HTTP's.
+    /// The HTTP status.
     pub status: u16,
-    /// Those that are kept, in the order of their names.
+    /// The recorded headers, sorted by name.
     pub headers: Vec<(String, String)>,
-    /// How long the first byte is kept back, in milliseconds, besides what the events say.
+    /// Delay before the first byte, in milliseconds, in addition to the times of the events.
     pub delay: u64,
-    /// Its body.
-    pub said: Said,
-    /// The connection breaks after so many events.
+    /// The body.
+    pub body: ResponseBody,
+    /// Number of events after which the connection breaks.
     pub cut_after: Option<usize>,
 }
 
 /// The body of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
-    /// A stream.
+pub enum ResponseBody {
+    /// A stream of events.
     Events(Vec<Event>),
-    /// A message, written by hand, as JSON: it is streamed by one rule (`anthropic::unfold`).
+    /// A message written by hand, as JSON; `anthropic::unfold` turns it into a stream.
     Message(String),
     /// An error, as JSON.
     Error(String),
@@ -124,20 +121,14 @@ pub enum Said {
 
 impl RecordedRequest {
     /// A request as the ledger keeps it. `None` where its texts are not what they should be.
-    pub fn of(chain: &Chain, version: String, mut betas: Vec<String>) -> Option<Self> {
-        betas.sort_unstable();
-        betas.dedup();
-        Some(Self { version, betas, body: body(chain)? })
+    pub fn of(chain: &Chain, headers: &ApiHeaders) -> Option<Self> {
+        Some(Self { headers: headers.normalized(), body: body(chain)? })
     }
 
-    /// A request as it would go upstream now: its headers, `betas` joined by commas, and its body.
-    pub fn sent(version: &str, betas: &str, body: &[u8]) -> Self {
-        let betas = betas.split(',').map(str::trim).filter(|beta| !beta.is_empty());
-        let mut betas: Vec<String> = betas.map(str::to_owned).collect();
-        betas.sort_unstable();
-        betas.dedup();
+    /// A request as it is sent.
+    pub fn sent(headers: &ApiHeaders, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body).into_owned();
-        Self { version: version.to_owned(), betas, body }
+        Self { headers: headers.normalized(), body }
     }
 
     /// Under which key it is found: everything that can change the answer, scrubbed as files are. Key order, white
@@ -145,30 +136,28 @@ impl RecordedRequest {
     pub fn key(&self, scrubber: &Scrubber) -> Option<Hash> {
         let body = scrubber.json(&self.body)?;
         let native = Native::parse(body.as_bytes()).ok()?;
-        let mut betas = self.betas.clone();
-        betas.sort_unstable();
-        betas.dedup();
-        let betas = betas.join(",");
-        let parts = [self.version.as_bytes(), betas.as_bytes(), native.digest.as_bytes()];
+        let betas = self.headers.betas().join(",");
+        let version = self.headers.version().as_bytes();
+        let parts = [version, betas.as_bytes(), native.digest.as_bytes()];
         Some(Hash::of(KEY_VERSION, &parts))
     }
 }
 
 impl RecordedRequest {
-    /// What differs between this request and another in what a key covers.
+    /// Differences between two requests in the parts that a key covers.
     pub fn differences(&self, other: &Self, scrubber: &Scrubber) -> Diff {
-        miss::changes(self, other, scrubber)
+        miss::differences(self, other, scrubber)
     }
 
-    /// What the translation of today, `now`, has changed of this request, as it was recorded. That upstream refused a part
-    /// by name and got the rest (`translate::heal`) is no such change: only what may be refused is missing then.
-    pub fn changed(&self, now: &Self, scrubber: &Scrubber) -> Option<Diff> {
-        if self.key(scrubber) == now.key(scrubber) {
+    /// Differences between this recorded request and today's translation of it. Parameters that upstream refused when it
+    /// was recorded (`translate::heal`) do not count.
+    pub fn changed(&self, translated: &Self, scrubber: &Scrubber) -> Option<Diff> {
+        if self.key(scrubber) == translated.key(scrubber) {
             return None;
         }
-        let diff = self.differences(now, scrubber);
+        let diff = self.differences(translated, scrubber);
         let was_refused = |difference: &Difference| {
-            matches!(difference.kind, Kind::OnlyRight { .. })
+            matches!(difference.kind, DifferenceKind::OnlyRight { .. })
                 && REFUSABLE.contains(&&*difference.path)
         };
         let healed = diff.more == 0 && !diff.is_empty() && diff.differences.iter().all(was_refused);
@@ -196,60 +185,60 @@ pub fn body(chain: &Chain) -> Option<String> {
 }
 
 impl Response {
-    /// A stream as it was recorded.
+    /// The response of a recorded stream.
     pub fn of(recording: &Recording, status: u16) -> Self {
         Self {
             status,
             headers: Vec::new(),
             delay: 0,
-            said: Said::Events(event::of_recording(recording)),
+            body: ResponseBody::Events(event::of_recording(recording)),
             cut_after: None,
         }
     }
 
-    /// The events that are played, with when they come; none for an error before the first byte. A message is streamed;
-    /// what comes after a cut is left out. `model` stands in a message that names none.
+    /// The events to play; none for an error before the first byte. A message is turned into a stream, and events after
+    /// a cut are left out. `model` is the model of a message that names none.
     pub fn events(&self, model: &str) -> Vec<Event> {
-        let mut events = match &self.said {
-            Said::Events(events) => events.clone(),
-            Said::Message(message) => event::of_message(message, model),
-            Said::Error(_) => Vec::new(),
+        let mut events = match &self.body {
+            ResponseBody::Events(events) => events.clone(),
+            ResponseBody::Message(message) => event::of_message(message, model),
+            ResponseBody::Error(_) => Vec::new(),
         };
         events.truncate(self.cut_after.unwrap_or(usize::MAX));
         events
     }
 
-    /// Whether it ends as an answer ends: with `message_stop`, an error, or a cut that was asked for.
+    /// Whether it ends as intended: with `message_stop`, an error, or an explicit cut.
     pub fn is_complete(&self) -> bool {
-        match &self.said {
-            Said::Events(events) => self.cut_after.is_some() || event::end(events),
-            Said::Message(_) | Said::Error(_) => true,
+        match &self.body {
+            ResponseBody::Events(events) => self.cut_after.is_some() || event::has_end(events),
+            ResponseBody::Message(_) | ResponseBody::Error(_) => true,
         }
     }
 
-    /// What it says, a line a block: for the reader of the file.
+    /// A summary for the reader of the file, one line for each block.
     pub fn summary(&self) -> Vec<String> {
         summary::of(self)
     }
 }
 
 impl Cassette {
-    /// The model that is asked.
+    /// The requested model.
     pub fn model(&self) -> String {
-        let body = self.upstream.as_ref().map(|asked| &asked.body);
+        let body = self.upstream.as_ref().map(|request| &request.body);
         let body = body.or(self.client.as_ref().map(|client| &client.body));
         let tree = body.and_then(|body| Tree::parse(body).ok());
         let model = tree.as_ref().and_then(|tree| tree.get("model")?.text());
         model.unwrap_or_default().into_owned()
     }
 
-    /// What the person asked last, as far as it is text: what the file is named for.
-    pub fn question(&self) -> Option<String> {
+    /// The last text of the user, for which the file is named.
+    pub fn last_user_text(&self) -> Option<String> {
         let body = self.client.as_ref().map(|client| &client.body);
-        question(body.or(self.upstream.as_ref().map(|asked| &asked.body))?)
+        last_user_text(body.or(self.upstream.as_ref().map(|request| &request.body))?)
     }
 
-    /// What came back as a recording: what playback reads.
+    /// The response as a recording, for playback.
     pub fn recording(&self) -> Recording {
         let (mut recorder, mut recording) = (Recorder::default(), Recording::default());
         for event in self.response.events(&self.model()) {
@@ -263,13 +252,13 @@ impl Cassette {
     }
 }
 
-/// The last thing that a user says in a request of either dialect, as far as it is text.
-pub fn question(body: &str) -> Option<String> {
-    summary::question(&Tree::parse(body).ok()?)
+/// The last text of the user in a request of either dialect.
+pub fn last_user_text(body: &str) -> Option<String> {
+    summary::last_user_text(&Tree::parse(body).ok()?)
 }
 
-/// Whether a header of a response is kept.
-pub fn keeps_header(name: &str) -> bool {
+/// Whether a response header is recorded.
+pub fn is_recorded_header(name: &str) -> bool {
     HEADERS.contains(&name) || HEADER_FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
@@ -283,7 +272,7 @@ mod tests {
             br#"{"model":"m","max_tokens":5,"system":[{"type":"text","text":"\u00e9"}]}"#.to_vec(),
             [br#"{"role":"user","content":[{"type":"text","text":"Hi"}]}"#.to_vec()],
         );
-        let asked = RecordedRequest::of(&chain, "2026-10-21".to_owned(), Vec::new()).unwrap();
+        let asked = RecordedRequest::of(&chain, &ApiHeaders::default()).unwrap();
         assert_eq!(
             asked.body,
             r#"{"model":"m","max_tokens":5,"system":[{"type":"text","text":"é"}],"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]}"#
@@ -297,7 +286,7 @@ mod tests {
         };
         let scrubber = Scrubber::default();
         assert_eq!(asked.key(&scrubber), dressed.key(&scrubber));
-        let sent = RecordedRequest::sent("2026-10-21", "", dressed.body.as_bytes());
+        let sent = RecordedRequest::sent(&ApiHeaders::default(), dressed.body.as_bytes());
         assert_eq!(asked.key(&scrubber), sent.key(&scrubber));
         let healed =
             RecordedRequest { body: asked.body.replace(",\"max_tokens\":5", ""), ..asked.clone() };
@@ -309,8 +298,9 @@ mod tests {
         };
         assert!(asked.changed(&now, &scrubber).is_none(), "it was refused, and left out");
         assert!(now.changed(&asked, &scrubber).is_some(), "it is not asked for any more");
-        let other = RecordedRequest::sent("2026-10-21", "b, a,b", dressed.body.as_bytes());
-        assert_eq!(other.betas, ["a", "b"]);
+        let headers = ApiHeaders::new("2026-10-21", ["b, a,b"]);
+        let other = RecordedRequest::sent(&headers, dressed.body.as_bytes());
+        assert_eq!(other.headers.wire_betas(), "a,b");
         assert_ne!(asked.key(&scrubber), other.key(&scrubber));
     }
 }

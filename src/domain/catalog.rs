@@ -1,7 +1,7 @@
-//! What each Claude model accepts and costs. Data (`catalog.json`), never lists of names in code.
+//! The catalog: parameters and prices of each Claude model, from data (`catalog.json`) and never from names in code.
 //!
-//! Source: `reference/claude-models.json`. Models that the file does not know get the rules of the newest
-//! generation, because a new model is stricter than an old one and a dropped parameter hurts less than a 400.
+//! Source: `reference/claude-models.json`. Unknown models get the rules of the newest generation, because a new model is
+//! stricter than an old one, and a dropped parameter hurts less than a refused request.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub use super::price::Terms;
 use super::{
     anthropic::Effort,
     exchange::{Cost, NanoDollars, Tokens, UnixMillis},
-    price::{Dated, PicoDollars, Price},
+    price::{DatedPrice, PicoDollars, Price},
 };
 
 /// All models, by id and alias.
@@ -27,7 +27,7 @@ pub struct Catalog {
     search_price: PicoDollars,
 }
 
-/// What one model accepts and costs.
+/// The parameters and prices of one model.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is one independent fact of the model, as in the data file"
@@ -73,7 +73,7 @@ pub struct Model {
     pub web_search: Option<String>,
     /// From each day on, the oldest first; none: unpriced.
     #[serde(default)]
-    pub prices: Vec<Dated>,
+    pub prices: Vec<DatedPrice>,
 }
 
 #[derive(Deserialize)]
@@ -84,9 +84,9 @@ struct File {
     models: Vec<Model>,
 }
 
-/// What Anthropic's model list says of a model that is live (§5): enough to serve one that the file does not know.
+/// A model in Anthropic's live list: enough to serve one that the catalog does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Live {
+pub struct LiveModel {
     /// The id.
     pub id: String,
     /// For people.
@@ -97,21 +97,21 @@ pub struct Live {
     pub max_output: Option<u32>,
 }
 
-/// What an exchange was found to cost.
+/// The recorded cost of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bill {
     /// The model that answered.
     pub model: String,
-    /// As upstream counted them.
+    /// The tokens, as counted upstream.
     pub tokens: Tokens,
-    /// What they cost.
+    /// The cost.
     pub cost: Cost,
-    /// The day whose prices those were.
+    /// The day whose prices were applied.
     pub priced_on: Option<Date>,
 }
 
 impl Catalog {
-    /// The catalog that this version was built with.
+    /// The built-in catalog of this version.
     pub fn builtin() -> Self {
         let file: File = serde_json::from_str(include_str!("catalog.json"))
             .expect("the built-in catalog is tested");
@@ -153,7 +153,7 @@ impl Catalog {
 
     /// The same catalog with limits as Anthropic's live list gives them, and with the models that only it knows.
     #[must_use]
-    pub fn with_live(&self, live: &[Live]) -> Self {
+    pub fn with_live(&self, live: &[LiveModel]) -> Self {
         let mut models = self.models.clone();
         for seen in live {
             let at = self.index.get(&seen.id).copied().unwrap_or_else(|| {
@@ -234,8 +234,8 @@ impl Catalog {
         day.min(self.prices_as_of)
     }
 
-    /// What `model` costs on `day`; `None`: unpriced.
-    pub fn price_on(&self, model: &str, day: Date) -> Option<&Dated> {
+    /// The price of a model on a day; `None`: unpriced.
+    pub fn price_on(&self, model: &str, day: Date) -> Option<&DatedPrice> {
         self.get(model)?.prices.iter().rev().find(|dated| dated.since <= day)
     }
 
@@ -246,7 +246,7 @@ impl Catalog {
         })
     }
 
-    /// What `tokens` of a finished answer by `model` cost at the newest prices that hold.
+    /// The cost of a finished answer's tokens at the newest prices.
     pub fn cost(&self, model: &str, tokens: &Tokens, terms: Terms) -> Cost {
         self.cost_on(model, tokens, terms, self.prices_as_of)
     }
@@ -260,8 +260,8 @@ impl Catalog {
         })
     }
 
-    /// What an exchange would have cost at the prices of `day`. The terms are those at which its bill comes out right;
-    /// `None` if there are none, or no price at all.
+    /// The cost of an exchange at the prices of another day, at the terms that explain its recorded cost; `None` if no
+    /// terms do, or if there is no price.
     pub fn repriced(&self, bill: &Bill, day: Date) -> Option<Cost> {
         let Bill { model, tokens, cost, priced_on } = bill;
         if *tokens == Tokens::default() {
@@ -281,7 +281,7 @@ impl Catalog {
         }
     }
 
-    /// What the prompt cache saved an answer of that day, writes taken off; `None`: unpriced.
+    /// Net savings of an answer by the prompt cache at the prices of a day; `None`: unpriced.
     pub fn cache_saving_on(&self, model: &str, tokens: &Tokens, day: Date) -> Option<NanoDollars> {
         self.price_on(model, day).map(|dated| dated.cache_saving(tokens))
     }
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_live_list_corrects_limits_and_adds_models() {
-        let live = |id: &str, max_output| Live {
+        let live = |id: &str, max_output| LiveModel {
             id: id.to_owned(),
             name: "New".to_owned(),
             context_window: None,

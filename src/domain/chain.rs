@@ -1,14 +1,15 @@
 //! Requests as hash chains: a frame (all but the messages) and a chain of nodes (the messages).
 //!
-//! A chat of N turns shares all but its newest nodes with the turn before, so it takes O(N) space in the ledger,
-//! and the tree of a session (edits, regenerations) is there to read in `parent`. A node's hash covers its
-//! ancestors: the presence of a node implies theirs.
+//! A chat of N turns shares all but its newest nodes with the previous turn, so it takes O(N) space in the ledger, and
+//! `parent` gives the tree of a session (edits, regenerations). A node's hash covers its ancestors: the presence of a
+//! node implies theirs.
 
 use std::fmt;
 
-use memchr::memchr2;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
+
+use super::json::string_end;
 
 /// A SHA-256 hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +27,7 @@ impl Hash {
         Self(hasher.finalize().into())
     }
 
-    /// A hash read back from the ledger.
+    /// A hash from its bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -75,7 +76,7 @@ pub struct Node {
     pub body: Vec<u8>,
 }
 
-/// A request in two parts that repeat apart from each other.
+/// A request in two parts that are stored independently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     /// Everything but the messages: model, system, tools, parameters.
@@ -102,7 +103,7 @@ impl Chain {
         self.nodes.last().map(|node| node.hash)
     }
 
-    /// How much memory the texts take.
+    /// Size of all texts in bytes.
     pub fn bytes(&self) -> usize {
         self.frame.body.len() + self.nodes.iter().map(|node| node.body.len()).sum::<usize>()
     }
@@ -116,7 +117,7 @@ pub const LONG_STRING: usize = 4096;
 pub struct Cut<'a> {
     /// The text without the insides of its long strings (their quotes stay).
     pub rest: Vec<u8>,
-    /// What was taken out: where in `rest` it belongs, and the string as it was escaped.
+    /// The strings, as they were escaped, with their offsets in `rest`.
     pub pieces: Vec<(usize, &'a [u8])>,
 }
 
@@ -137,17 +138,6 @@ pub fn cut(json: &[u8]) -> Cut<'_> {
     }
     cut.rest.extend_from_slice(&json[copied..]);
     cut
-}
-
-/// Where the string that opened before `at` has its closing quote (the end of the text, if it has none).
-fn string_end(json: &[u8], mut at: usize) -> usize {
-    loop {
-        match memchr2(b'"', b'\\', &json[at.min(json.len())..]) {
-            None => return json.len(),
-            Some(found) if json[at + found] == b'"' => return at + found,
-            Some(found) => at += found + 2,
-        }
-    }
 }
 
 /// Puts back what [`cut`] took out.

@@ -1,8 +1,7 @@
-//! Where two JSON documents differ, as data: for a request that missed its fixture or its key.
+//! Differences between two JSON documents, as data: for a request that missed its fixture or its key.
 //!
-//! A person with a prompt of 50 kB wants to know which word changed, so paths name the place as the document is written
-//! (`messages[2].content[0].text`) and long strings are shown around their first difference only. The left document is
-//! what was expected, the right one what came.
+//! Paths are written as in `messages[2].content[0].text`, and long strings are shown around their first difference, so that
+//! the one changed word in a prompt of 50 kB is found. The left document is the expected one, the right one the actual.
 
 mod likeness;
 
@@ -13,17 +12,17 @@ use serde_json::{Map, Value};
 
 pub use self::likeness::Fingerprint;
 
-/// So many characters are shown before the first difference of two strings.
+/// Number of characters shown before the first difference of two strings.
 const BEFORE: usize = 24;
-/// So many are shown from it on, and of a value that stands alone.
+/// Number of characters shown from the difference on, and of other values.
 const SHOWN: usize = 60;
 
-/// Where two documents differ, in the order of the left one.
+/// The differences between two documents, in the order of the left one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diff {
-    /// As many as were asked for.
+    /// The first differences, up to the requested number.
     pub differences: Vec<Difference>,
-    /// How many there are besides.
+    /// Number of further differences.
     pub more: usize,
 }
 
@@ -32,15 +31,15 @@ pub struct Diff {
 pub struct Difference {
     /// The place, as `messages[2].content[0].text`; empty for the documents themselves.
     pub path: String,
-    /// What differs there.
+    /// The difference.
     #[serde(flatten)]
-    pub kind: Kind,
+    pub kind: DifferenceKind,
 }
 
-/// How two documents differ in one place. Values are shown as JSON, shortened.
+/// The kind of a difference. Values are JSON, shortened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Kind {
+pub enum DifferenceKind {
     /// The right one has nothing there.
     OnlyLeft {
         /// What the left one has.
@@ -76,9 +75,9 @@ pub enum Kind {
     },
 }
 
-/// Compares two documents and tells at most `most` of their differences.
+/// Compares two documents, and lists at most `most` differences.
 pub fn diff(left: &Value, right: &Value, most: usize) -> Diff {
-    let mut found = Found { diff: Diff { differences: Vec::new(), more: 0 }, most };
+    let mut found = DiffBuilder { diff: Diff { differences: Vec::new(), more: 0 }, most };
     found.compare(&mut String::new(), left, right);
     found.diff
 }
@@ -95,14 +94,14 @@ impl Diff {
     }
 }
 
-/// What was found so far.
-struct Found {
+/// The differences found so far.
+struct DiffBuilder {
     diff: Diff,
     most: usize,
 }
 
-impl Found {
-    fn add(&mut self, path: &str, kind: impl FnOnce() -> Kind) {
+impl DiffBuilder {
+    fn add(&mut self, path: &str, kind: impl FnOnce() -> DifferenceKind) {
         if self.diff.differences.len() < self.most {
             self.diff.differences.push(Difference { path: path.to_owned(), kind: kind() });
         } else {
@@ -120,10 +119,10 @@ impl Found {
             }
             (left, right) if left == right => {}
             (left, right) if kind_of(left) == kind_of(right) => {
-                self.add(path, || Kind::Value { left: shown(left), right: shown(right) });
+                self.add(path, || DifferenceKind::Value { left: shown(left), right: shown(right) });
             }
             (left, right) => {
-                self.add(path, || Kind::Type { left: shown(left), right: shown(right) });
+                self.add(path, || DifferenceKind::Type { left: shown(left), right: shown(right) });
             }
         }
     }
@@ -135,14 +134,14 @@ impl Found {
         right: &Map<String, Value>,
     ) {
         for (name, value) in left {
-            within(path, &Step::Field(name), |path| match right.get(name) {
+            within(path, &PathStep::Field(name), |path| match right.get(name) {
                 Some(other) => self.compare(path, value, other),
-                None => self.add(path, || Kind::OnlyLeft { left: shown(value) }),
+                None => self.add(path, || DifferenceKind::OnlyLeft { left: shown(value) }),
             });
         }
         for (name, value) in right.iter().filter(|(name, _)| !left.contains_key(*name)) {
-            within(path, &Step::Field(name), |path| {
-                self.add(path, || Kind::OnlyRight { right: shown(value) });
+            within(path, &PathStep::Field(name), |path| {
+                self.add(path, || DifferenceKind::OnlyRight { right: shown(value) });
             });
         }
     }
@@ -161,10 +160,14 @@ impl Found {
         let ends = alike.min(left.len().min(right.len()) - same);
         let (left, right) = (&left[..left.len() - ends], &right[..right.len() - ends]);
         for at in same..left.len().max(right.len()) {
-            within(path, &Step::Item(at), |path| match (left.get(at), right.get(at)) {
+            within(path, &PathStep::Item(at), |path| match (left.get(at), right.get(at)) {
                 (Some(left), Some(right)) => self.compare(path, left, right),
-                (Some(left), None) => self.add(path, || Kind::OnlyLeft { left: shown(left) }),
-                (None, Some(right)) => self.add(path, || Kind::OnlyRight { right: shown(right) }),
+                (Some(left), None) => {
+                    self.add(path, || DifferenceKind::OnlyLeft { left: shown(left) });
+                }
+                (None, Some(right)) => {
+                    self.add(path, || DifferenceKind::OnlyRight { right: shown(right) });
+                }
                 (None, None) => {}
             });
         }
@@ -173,29 +176,29 @@ impl Found {
 
 /// One step down a path.
 #[derive(Debug)]
-pub(in crate::domain) enum Step<'a> {
+pub(in crate::domain) enum PathStep<'a> {
     /// Into a field.
     Field(&'a str),
     /// Into an item.
     Item(usize),
 }
 
-/// Does something one step further down `path`.
+/// Calls a function with `path` extended by one step.
 pub(in crate::domain) fn within<T>(
     path: &mut String,
-    step: &Step<'_>,
+    step: &PathStep<'_>,
     act: impl FnOnce(&mut String) -> T,
 ) -> T {
     let length = path.len();
     match step {
-        Step::Item(at) => path.extend(["[", &at.to_string(), "]"]),
-        Step::Field(name) if is_plain(name) => {
+        PathStep::Item(at) => path.extend(["[", &at.to_string(), "]"]),
+        PathStep::Field(name) if is_plain(name) => {
             if length > 0 {
                 path.push('.');
             }
             *path += name;
         }
-        Step::Field(name) => path.extend(["[", &Value::from(*name).to_string(), "]"]),
+        PathStep::Field(name) => path.extend(["[", &Value::from(*name).to_string(), "]"]),
     }
     let done = act(path);
     path.truncate(length);
@@ -219,11 +222,11 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn texts(left: &str, right: &str) -> Kind {
+fn texts(left: &str, right: &str) -> DifferenceKind {
     let same = left.chars().zip(right.chars()).take_while(|(left, right)| left == right);
     let (at, bytes) =
         same.fold((0, 0), |(count, bytes), (same, _)| (count + 1, bytes + same.len_utf8()));
-    Kind::Text { at, left: around(left, bytes), right: around(right, bytes) }
+    DifferenceKind::Text { at, left: around(left, bytes), right: around(right, bytes) }
 }
 
 /// What stands in a text around the byte `at`, in quotes.
@@ -264,15 +267,15 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = if self.path.is_empty() { "the whole document" } else { &self.path };
         write!(f, "{place}")?;
-        if let Kind::Text { at, .. } = &self.kind {
+        if let DifferenceKind::Text { at, .. } = &self.kind {
             write!(f, ": differs from character {at} on")?;
         }
         match &self.kind {
-            Kind::OnlyLeft { left } => write!(f, "\n  - {left}"),
-            Kind::OnlyRight { right } => write!(f, "\n  + {right}"),
-            Kind::Type { left, right }
-            | Kind::Value { left, right }
-            | Kind::Text { left, right, .. } => {
+            DifferenceKind::OnlyLeft { left } => write!(f, "\n  - {left}"),
+            DifferenceKind::OnlyRight { right } => write!(f, "\n  + {right}"),
+            DifferenceKind::Type { left, right }
+            | DifferenceKind::Value { left, right }
+            | DifferenceKind::Text { left, right, .. } => {
                 write!(f, "\n  - {left}\n  + {right}")
             }
         }

@@ -1,12 +1,16 @@
-//! What an exchange and a call are made of: ids, times, money, tokens, outcomes.
+//! The parts of an exchange and of a call: ids, times, money, tokens, outcomes.
 //!
-//! Units are types here, so that no bare `i64` crosses a module border.
+//! Units are types, so that no bare `i64` crosses a module border.
+
+mod money;
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, FromRepr, IntoStaticStr};
 use uuid::Uuid;
 
+pub use self::money::{Cost, NanoDollars, thousands};
 use super::chain::Hash;
 
 /// Defines an id: a UUIDv7, so that ids sort by the time they were made.
@@ -18,7 +22,7 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Wraps a UUID that the caller made (ids and clocks come in as arguments).
+            /// An id from a UUID of the caller's (ids and clocks enter as arguments).
             pub const fn new(id: Uuid) -> Self {
                 Self(id)
             }
@@ -95,66 +99,6 @@ impl From<Duration> for Micros {
     }
 }
 
-/// Money: billionths of a US dollar.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-#[serde(transparent)]
-pub struct NanoDollars(pub i64);
-
-impl NanoDollars {
-    /// US dollars, for JSON that clients add up; the ledger keeps the integer.
-    #[expect(clippy::cast_precision_loss, reason = "exact up to nine million dollars")]
-    pub fn dollars(self) -> f64 {
-        self.0 as f64 / 1e9
-    }
-}
-
-/// What an exchange cost. A sum of costs is only exact when every part is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cost {
-    /// All that was billed is known and priced.
-    Exact(NanoDollars),
-    /// The exchange ended early: Anthropic billed this much or more.
-    AtLeast(NanoDollars),
-    /// The catalog has no price for the model.
-    Unpriced,
-}
-
-impl Cost {
-    /// The known amount, if there is one.
-    pub const fn amount(self) -> Option<NanoDollars> {
-        match self {
-            Self::Exact(amount) | Self::AtLeast(amount) => Some(amount),
-            Self::Unpriced => None,
-        }
-    }
-
-    /// Both together. What is unpriced makes the sum a lower bound, unless nothing is known of either.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        let sum = |a: NanoDollars, b: NanoDollars| NanoDollars(a.0.saturating_add(b.0));
-        match (self, other) {
-            (Self::Exact(a), Self::Exact(b)) => Self::Exact(sum(a, b)),
-            (Self::Exact(a) | Self::AtLeast(a), Self::Exact(b) | Self::AtLeast(b)) => {
-                Self::AtLeast(sum(a, b))
-            }
-            (Self::Unpriced, Self::Unpriced) => Self::Unpriced,
-            (known, Self::Unpriced) | (Self::Unpriced, known) => known.at_least(),
-        }
-    }
-
-    /// The same amount as a lower bound: what is known of an exchange that was stopped, cut or lost.
-    #[must_use]
-    pub const fn at_least(self) -> Self {
-        match self {
-            Self::Exact(amount) | Self::AtLeast(amount) => Self::AtLeast(amount),
-            Self::Unpriced => Self::Unpriced,
-        }
-    }
-}
-
 /// Tokens as Anthropic counts them, raw (`reference/anthropic-api.md` §2 `usage`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -201,108 +145,130 @@ impl std::ops::AddAssign for Tokens {
     }
 }
 
-/// What a later turn may name of an answer, so that the answer is found again (design §8).
+/// A name by which a later turn refers to an answer, so that the answer is found again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnswerRef(String);
 
 impl AnswerRef {
-    /// The id of a call of a tool.
+    /// A tool call, by its id.
     pub fn call(id: &str) -> Self {
         Self(format!("call {id}"))
     }
 
-    /// The signature of thinking, or redacted thinking itself: long, so its hash stands for it.
+    /// Thinking, by its signature, or redacted thinking by itself: a hash, since both are long.
     pub fn signature(signature: &str) -> Self {
         let mut digits = Hash::of("signature", &[signature.as_bytes()]).to_string();
         digits.truncate(32);
         Self(format!("signature {digits}"))
     }
 
-    /// The text in the ledger.
+    /// The text that the ledger stores.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Defines an enum of words that stand in the ledger and in reports.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $word)] $variant,)+
-        }
-
-        impl $name {
-            /// The word in the ledger, in logs and in reports.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-
-            /// All there are, in the order in which they are told.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// Reads the word back.
-            pub fn from_word(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == word)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-    };
+/// How an exchange ended.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Outcome {
+    /// `message_stop` arrived.
+    Complete,
+    /// Upstream refused, or sent an error in mid-stream.
+    Failed,
+    /// The stream ended without `message_stop`.
+    Cut,
+    /// The last reader left, or Reprise was shut down.
+    Stopped,
+    /// The process that sent the request died.
+    Lost,
 }
 
-words! {
-    /// How an exchange ended.
-    Outcome {
-        /// `message_stop` arrived.
-        Complete = "complete",
-        /// Upstream refused, or sent an error in mid-stream.
-        Failed = "failed",
-        /// The stream ended without `message_stop`.
-        Cut = "cut",
-        /// The last reader left, or Reprise was shut down.
-        Stopped = "stopped",
-        /// The process that asked died.
-        Lost = "lost",
-    }
-}
-
-words! {
-    /// How a call was answered, in the words of HTTP caching (RFC 9111, RFC 9211).
-    AnsweredBy {
-        /// From the ledger.
-        Hit = "hit",
-        /// By Claude: the ledger had no answer.
-        Miss = "miss",
-        /// By joining a running exchange.
-        Collapsed = "collapsed",
-        /// By Claude, although the ledger may have had an answer.
-        Refresh = "refresh",
-        /// By Claude, without a look at what the ledger has: it may not answer such calls, or may keep nothing of them.
-        Bypass = "bypass",
-        /// From a fixture.
-        Replay = "replay",
-    }
+/// How a call was answered, in the words of HTTP caching (RFC 9111, RFC 9211).
+///
+/// Roll-ups store the discriminant, so a new variant goes to the end.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    FromRepr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+#[repr(u8)]
+pub enum AnsweredBy {
+    /// From the ledger.
+    Hit,
+    /// By Claude: the ledger had no answer.
+    Miss,
+    /// By joining a running exchange.
+    Collapsed,
+    /// By Claude, although the ledger may have had an answer.
+    Refresh,
+    /// By Claude, without a lookup: the ledger may not answer such calls, or may keep nothing of them.
+    Bypass,
+    /// From a fixture.
+    Replay,
 }
 
 impl AnsweredBy {
-    /// Whether Claude was asked for this call, so that its tokens were paid for.
+    /// Whether the call went upstream, so that its tokens were paid for.
     pub const fn asks(self) -> bool {
         matches!(self, Self::Miss | Self::Refresh | Self::Bypass)
     }
+
+    /// Whether the call reuses the answer to an earlier call, so that it costs nothing.
+    pub const fn is_reuse(self) -> bool {
+        matches!(self, Self::Hit | Self::Collapsed)
+    }
 }
 
-words! {
-    /// The dialect a client spoke.
-    Api {
-        /// OpenAI chat completions.
-        Chat = "chat",
-        /// Anthropic Messages.
-        Messages = "messages",
-    }
+/// The dialect that a client speaks.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Api {
+    /// OpenAI chat completions.
+    Chat,
+    /// Anthropic Messages.
+    Messages,
 }

@@ -1,19 +1,19 @@
-//! How durations are distributed, in few bytes: buckets that grow with the duration.
+//! Histograms of durations, in few bytes: the width of the buckets grows with the duration.
 //!
 //! A power of two has 32 buckets, so a quantile is at most 1.6 % off. Histograms can be added, quantiles can't: that is
 //! why sums by hour keep these.
 
 use super::exchange::Micros;
 
-/// Counts by bucket; only buckets that are not empty.
+/// Counts of durations, by bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Histogram {
-    /// Bucket and count, by bucket.
+    /// Non-empty buckets with their counts, sorted.
     counts: Vec<(u16, u64)>,
 }
 
 impl Histogram {
-    /// Counts one duration. A negative one counts as none.
+    /// Counts one duration; a negative one counts as zero.
     pub fn record(&mut self, time: Micros) {
         self.add(bucket(u64::try_from(time.0).unwrap_or(0)), 1);
     }
@@ -26,29 +26,29 @@ impl Histogram {
         }
     }
 
-    /// Counts all of another.
+    /// Adds another histogram.
     pub fn merge(&mut self, other: &Self) {
         for &(bucket, count) in &other.counts {
             self.add(bucket, count);
         }
     }
 
-    /// Forgets everything, and keeps its memory for the next.
+    /// Removes all counts, and keeps the memory.
     pub fn clear(&mut self) {
         self.counts.clear();
     }
 
-    /// The buckets that are not empty, by duration, with their counts.
+    /// The non-empty buckets with their counts, sorted by duration.
     pub fn buckets(&self) -> &[(u16, u64)] {
         &self.counts
     }
 
-    /// How many durations were counted.
+    /// Number of durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().map(|(_, count)| count).sum()
     }
 
-    /// The duration that `percent` of all do not exceed, by the nearest rank; `None`: nothing was counted.
+    /// The percentile by nearest rank; `None` if nothing was counted.
     pub fn percentile(&self, percent: u64) -> Option<Micros> {
         let rank = (self.count() * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -59,16 +59,16 @@ impl Histogram {
     }
 }
 
-/// Buckets of one power of two, as a power of two.
+/// Binary logarithm of the number of buckets for each power of two.
 const BITS: u32 = 5;
 
-/// Where a duration is counted: exactly below 64 µs, by its six highest bits from there on.
+/// The bucket of a duration: exact below 64 µs, by its six highest bits above.
 fn bucket(micros: u64) -> u16 {
     let shift = micros.checked_ilog2().unwrap_or(0).saturating_sub(BITS);
     u16::try_from((u64::from(shift) << BITS) + (micros >> shift)).expect("at most 58 × 32 + 63")
 }
 
-/// The middle of a bucket.
+/// The middle of a bucket, in microseconds.
 fn middle(bucket: u16) -> u64 {
     let bucket = u64::from(bucket);
     let shift = (bucket >> BITS).saturating_sub(1);

@@ -1,13 +1,18 @@
 //! JSON strings that are passed on as they are written.
 
+mod canonical;
+
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
+use memchr::memchr2;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
     ser::Error as _,
 };
 use serde_json::{Value, value::RawValue};
+
+pub use self::canonical::canonical;
 
 /// The inside of a JSON string, escapes included. Joining two of them joins the strings: also where one ends with
 /// half of a surrogate pair and the next begins with the other half.
@@ -41,12 +46,12 @@ impl JsonString {
         &self.0
     }
 
-    /// Whether there is nothing but white space in it.
+    /// True for an empty string and for white space alone.
     pub fn is_blank(&self) -> bool {
         self.0.is_empty() || self.decode().is_some_and(|text| text.trim().is_empty())
     }
 
-    /// Whether the string is empty.
+    /// True for an empty string.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -76,12 +81,12 @@ impl Serialize for JsonString {
 pub struct Raw(Box<RawValue>);
 
 impl Raw {
-    /// Keeps a value.
+    /// Copies a value.
     pub fn new(value: &RawValue) -> Self {
         Self(value.to_owned())
     }
 
-    /// Writes a value.
+    /// Serializes a value.
     ///
     /// # Panics
     ///
@@ -90,12 +95,12 @@ impl Raw {
         Self(serde_json::value::to_raw_value(value).expect("our own types are JSON"))
     }
 
-    /// Checks and keeps a text.
+    /// Parses a text.
     pub fn parse(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str::<&RawValue>(text).map(Self::new)
     }
 
-    /// Keeps a text, exactly as it is, if it is an object that can be read.
+    /// Keeps a text exactly as it is, if it is an object that can be read.
     pub fn object(text: &str) -> Option<Self> {
         serde_json::from_str::<serde_json::Map<String, Value>>(text).ok()?;
         Self::parse(text).ok()
@@ -106,7 +111,7 @@ impl Raw {
         self.0.get()
     }
 
-    /// The value as it is read.
+    /// The raw value.
     pub fn value(&self) -> &RawValue {
         &self.0
     }
@@ -147,7 +152,7 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// Takes a field out, however often it stands there, and gives the one that counts.
+    /// Removes a field with all its duplicates, and returns the last one, which counts.
     pub fn remove(&mut self, name: &str) -> Option<Raw> {
         let (_, value) = self.0.extract_if(.., |(field, _)| field == name).last()?;
         Some(Raw(value.into_owned()))
@@ -156,9 +161,9 @@ impl<'a> Object<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<'a>(PhantomData<&'a ()>);
+        struct ObjectVisitor<'a>(PhantomData<&'a ()>);
 
-        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+        impl<'de: 'a, 'a> Visitor<'de> for ObjectVisitor<'a> {
             type Value = Object<'a>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,7 +182,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
             }
         }
 
-        deserializer.deserialize_map(Fields(PhantomData))
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }
 
@@ -197,57 +202,14 @@ pub fn kind(object: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Typed<'_>>(object).ok().map(|typed| typed.kind)
 }
 
-/// The same JSON with the keys of all objects sorted, no white space, and strings escaped alike: what two texts that
-/// mean the same have in common. Numbers stay as they are written: two that differ beyond the precision of a double are
-/// two. Text that is no JSON stays as it is.
-pub fn canonical(json: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len());
-    match serde_json::from_slice::<&RawValue>(json) {
-        Ok(value) => write_canonical(value.get(), DEEPEST, &mut out),
-        Err(_) => out.extend_from_slice(json),
-    }
-    out
-}
-
-/// What is nested more deeply is taken as it is written: each level is read again.
-const DEEPEST: usize = 32;
-
-fn write_canonical(json: &str, depth: usize, out: &mut Vec<u8>) {
-    let json = json.trim();
-    let as_written = |out: &mut Vec<u8>| out.extend_from_slice(json.as_bytes());
-    match json.as_bytes().first() {
-        Some(b'{') if depth > 0 => {
-            let Ok(Object(mut fields)) = Object::parse(json) else { return as_written(out) };
-            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-            out.push(b'{');
-            for (at, (name, value)) in fields.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                out.extend_from_slice(Raw::of(&**name).get().as_bytes());
-                out.push(b':');
-                write_canonical(value.get(), depth - 1, out);
-            }
-            out.push(b'}');
+/// Offset of the closing quote of the string whose inside begins at `at`; the end of the text, if it has none.
+pub fn string_end(json: &[u8], mut at: usize) -> usize {
+    loop {
+        match memchr2(b'"', b'\\', &json[at.min(json.len())..]) {
+            None => return json.len(),
+            Some(found) if json[at + found] == b'"' => return at + found,
+            Some(found) => at += found + 2,
         }
-        Some(b'[') if depth > 0 => {
-            let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json) else {
-                return as_written(out);
-            };
-            out.push(b'[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                write_canonical(item.get(), depth - 1, out);
-            }
-            out.push(b']');
-        }
-        Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(json) {
-            Ok(text) => out.extend_from_slice(Raw::of(&*text).get().as_bytes()),
-            Err(_) => as_written(out),
-        },
-        _ => as_written(out),
     }
 }
 

@@ -1,31 +1,28 @@
-//! What Open WebUI wants to hear besides OpenAI's dialect (`reference/open-webui.md` §3, §6).
+//! Open WebUI's extensions of OpenAI's dialect (`reference/open-webui.md` §3, §6).
 
 use serde_json::json;
 
 use super::{
-    budget::{self, Notice},
+    budget::BudgetNotice,
     exchange::{Cost, NanoDollars},
 };
 
-/// What goes into the header box of its connection, so that chats, messages, tasks and users can be told apart.
+/// The custom headers for Open WebUI's connection, which tell chats, messages, tasks and users apart.
 pub const HEADER_BOX: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}"}"#;
 
-/// How much of what a person sees the ledger answers.
+/// The part of a visible answer that the ledger gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// The whole answer.
     Answer,
-    /// One step of several: tools are called before or after it, and the others may have been asked.
+    /// One step of several, with tool calls before or after it.
     Step,
 }
 
-/// An event of a stream that it shows above the answer and keeps: that the ledger answered, and what that saved.
+/// A stream event that Open WebUI shows above the answer and keeps: the ledger gave the answer, and saved its cost.
 pub fn status_line(share: Share, saved: Cost) -> String {
     let saved = match saved.amount() {
-        Some(NanoDollars(1..)) => {
-            let at_least = if matches!(saved, Cost::AtLeast(_)) { "≥ " } else { "" };
-            format!(" · saved {at_least}{}", dollars(saved))
-        }
+        Some(NanoDollars(1..)) => format!(" · saved {saved:#}"),
         _ => String::new(),
     };
     let answered = match share {
@@ -35,12 +32,11 @@ pub fn status_line(share: Share, saved: Cost) -> String {
     event(&format!("{answered}{saved}"))
 }
 
-/// The same for a budget that is nearly spent.
-pub fn budget_line(notice: &Notice) -> String {
-    let Notice { limit, per, personal, spent, until: _ } = notice;
+/// A status line for a budget that is nearly spent.
+pub fn budget_line(notice: &BudgetNotice) -> String {
+    let BudgetNotice { limit, per, personal, spent, until: _ } = notice;
     let whose = if *personal { "Your budget" } else { "Budget" };
-    let (spent, limit) = (budget::dollars(spent.amount), budget::dollars(*limit));
-    event(&format!("{whose}: {spent} of {limit} {per} spent"))
+    event(&format!("{whose}: {:#} of {limit:#} a {per} spent", spent.amount))
 }
 
 fn event(description: &str) -> String {
@@ -48,35 +44,25 @@ fn event(description: &str) -> String {
     format!("data: {}\n\n", json!({ "event": { "type": "status", "data": data } }))
 }
 
-/// With four decimals; below a hundredth of a cent with as many as it takes for two digits.
-fn dollars(cost: Cost) -> String {
-    let amount = cost.amount().unwrap_or_default().dollars();
-    let decimals =
-        [4, 5, 6, 7, 8].into_iter().find(|decimals| amount * 10_f64.powi(*decimals) >= 9.5);
-    let decimals = if amount < 0.001 { decimals.unwrap_or(9) } else { 4 };
-    let text = format!("${amount:.*}", usize::try_from(decimals).unwrap_or(9));
-    if decimals > 4 { text.trim_end_matches('0').to_owned() } else { text }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told(nano_dollars: i64) -> String {
+    fn line(nano_dollars: i64) -> String {
         status_line(Share::Answer, Cost::Exact(NanoDollars(nano_dollars)))
     }
 
     #[test]
     fn what_was_saved_is_told_and_never_as_nothing() {
         assert_eq!(
-            told(12_345_678),
+            line(12_345_678),
             "data: {\"event\":{\"type\":\"status\",\"data\":{\"description\":\"Answered from the ledger · saved $0.0123\",\"done\":true}}}\n\n"
         );
-        assert!(told(47_000).contains("saved $0.000047\""));
-        assert!(told(0).contains("ledger\""));
-        assert!(told(75_390).contains("saved $0.000075\""));
-        assert!(told(122_850).contains("saved $0.00012\""));
-        assert!(told(1).contains("saved $0.000000001\""));
+        assert!(line(47_000).contains("saved $0.000047\""));
+        assert!(line(0).contains("ledger\""));
+        assert!(line(75_390).contains("saved $0.000075\""));
+        assert!(line(122_850).contains("saved $0.00012\""));
+        assert!(line(1).contains("saved $0.000000001\""));
         let bound = status_line(Share::Answer, Cost::AtLeast(NanoDollars(12_345_678)));
         assert!(bound.contains("saved ≥ $0.0123\""), "{bound}");
         let step = status_line(Share::Step, Cost::Unpriced);

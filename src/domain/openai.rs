@@ -20,9 +20,8 @@ pub use parse::ParseError;
 pub use raw::chain;
 pub use request::{Request, ResponseFormat, Stop, StreamOptions};
 pub use response::{
-    Annotation, Called, Choice, Completion, CompletionTokensDetails, CustomCall as AnswerCustom,
-    Error, ErrorBody, FinishReason, FunctionCall as AnswerFunction, Message as Answer,
-    PromptTokensDetails, REDACTED_FORMAT, ReasoningDetail, THINKING_FORMAT,
-    ToolCall as AnswerToolCall, UrlCitation, Usage,
+    Annotation, Called, Choice, Completion, CompletionTokensDetails, Error, ErrorBody,
+    FinishReason, PromptTokensDetails, REDACTED_FORMAT, ReasoningDetail, ResponseCustomCall,
+    ResponseFunctionCall, ResponseMessage, ResponseToolCall, THINKING_FORMAT, UrlCitation, Usage,
 };
 pub use tool::{AllowedTools, CustomTool, Function, NamedTool, Tool, ToolChoice};

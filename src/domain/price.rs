@@ -1,6 +1,6 @@
-//! What tokens cost, and from which day on: prices change, and what was paid stays paid at the price of its day.
+//! Dated prices of tokens: a cost is computed at the prices of its day and does not change later.
 //!
-//! Source of the rules: `claude-models.json`, `_meta.rules`. Everything is counted in integers and rounded once.
+//! Source of the rules: `claude-models.json`, `_meta.rules`. Amounts are integers and rounded once.
 
 mod import;
 
@@ -12,10 +12,10 @@ use super::exchange::{NanoDollars, Tokens};
 
 /// The prices of a model from a day on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dated {
+pub struct DatedPrice {
     /// The first day, in UTC.
     pub since: Date,
-    /// Of a request as it usually is.
+    /// The usual prices.
     #[serde(flatten)]
     pub prices: Prices,
     /// Other prices for requests with long prompts.
@@ -28,9 +28,9 @@ pub struct Dated {
 pub struct Price {
     /// Anthropic's id.
     pub model: String,
-    /// What it costs, and from when on.
+    /// Its prices and their first day.
     #[serde(flatten)]
-    pub dated: Dated,
+    pub dated: DatedPrice,
 }
 
 /// Dollars per million tokens, which is to say millionths of a dollar per token.
@@ -63,7 +63,7 @@ pub struct LongPrompt {
 #[serde(try_from = "f64")]
 pub struct PicoDollars(i64);
 
-/// On which terms tokens were billed (`claude-models.json`, `_meta.rules.multipliers` and `refusal`).
+/// Terms on which tokens are billed (`claude-models.json`, `_meta.rules.multipliers` and `refusal`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Terms {
     /// `speed: fast` costs twice as much.
@@ -85,33 +85,33 @@ impl Terms {
     }
 }
 
-/// A price that is none.
+/// A number that is not a valid price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a price is a number of dollars per million tokens, from 0 to a million")]
-pub struct NoPrice;
+#[error("a price must be a number of dollars per million tokens, from 0 to a million")]
+pub struct InvalidPrice;
 
 impl TryFrom<f64> for PicoDollars {
-    type Error = NoPrice;
+    type Error = InvalidPrice;
 
-    /// From a price as people write it: dollars per million tokens.
+    /// A price from dollars per million tokens.
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-    fn try_from(dollars_per_million: f64) -> Result<Self, NoPrice> {
+    fn try_from(dollars_per_million: f64) -> Result<Self, InvalidPrice> {
         if !(0.0..=1e6).contains(&dollars_per_million) {
-            return Err(NoPrice);
+            return Err(InvalidPrice);
         }
         Ok(Self((dollars_per_million * 1e6).round() as i64))
     }
 }
 
 impl Serialize for PicoDollars {
-    /// As people write it, for reports.
+    /// Serializes dollars per million tokens.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(self.dollars_per_million())
     }
 }
 
 impl PicoDollars {
-    /// A price as the ledger keeps it.
+    /// A price from the ledger's integer.
     pub const fn new(picos: i64) -> Self {
         Self(picos)
     }
@@ -121,14 +121,14 @@ impl PicoDollars {
         self.0
     }
 
-    /// The price as people write it.
+    /// The price in dollars per million tokens.
     #[expect(clippy::cast_precision_loss, reason = "exact up to nine billion dollars")]
     pub fn dollars_per_million(self) -> f64 {
         self.0 as f64 / 1e6
     }
 }
 
-impl Dated {
+impl DatedPrice {
     /// The prices of a request with `prompt` tokens.
     pub fn band(&self, prompt: u64) -> &Prices {
         match &self.long_prompt {
@@ -137,7 +137,7 @@ impl Dated {
         }
     }
 
-    /// What `tokens` cost, rounded once, to the nearest nano-dollar; `search` is the price of one web search.
+    /// The cost of tokens, rounded once to the nearest nano-dollar; `search` is the price of one web search.
     pub fn cost(&self, tokens: &Tokens, terms: Terms, search: PicoDollars) -> NanoDollars {
         let prices = self.band(tokens.prompt());
         let Tokens {
@@ -165,8 +165,8 @@ impl Dated {
         rounded(tenth_picos, 10_000)
     }
 
-    /// What the prompt cache saved: what the cached part of the prompt would have cost as plain input, less what it
-    /// did cost. Negative where more was written than was read again.
+    /// Savings by the prompt cache: the cost of the cached tokens as plain input, less their actual cost. Negative if
+    /// more was written than was read again.
     pub fn cache_saving(&self, tokens: &Tokens) -> NanoDollars {
         let prices = self.band(tokens.prompt());
         let saved = |count: u64, price: PicoDollars| {
@@ -179,7 +179,7 @@ impl Dated {
     }
 }
 
-/// To the nearest whole; a half goes up.
+/// Rounds to the nearest whole; halves are rounded up.
 fn rounded(amount: i128, unit: i128) -> NanoDollars {
     NanoDollars(i64::try_from((amount + unit / 2).div_euclid(unit)).unwrap_or(i64::MAX))
 }

@@ -6,15 +6,15 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use super::{exchange::Micros, sse};
+use super::{exchange::Micros, sse, varint};
 
-/// What one read of the network completed: whole events that came at the same moment.
+/// Whole events that one read of the network completed.
 #[derive(Debug, Clone)]
 pub struct Segment {
     bytes: Bytes,
-    /// Where each event ends, counted from the start of this segment.
+    /// Offset of the end of each event in this segment.
     ends: Vec<usize>,
     /// Since the request was sent.
     at: Micros,
@@ -37,7 +37,7 @@ impl Segment {
         &self.bytes
     }
 
-    /// Parts the first `count` events from the others. A side without events is `None`.
+    /// Splits off the first `count` events. A side without events is `None`.
     pub fn split(self, count: usize) -> (Option<Self>, Option<Self>) {
         if count == 0 {
             return (None, Some(self));
@@ -60,12 +60,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Takes bytes in; nothing is cut yet, so that all that one read brought becomes one segment.
+    /// Appends bytes. [`Self::cut`] is separate, so that one read becomes one segment.
     pub fn push(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
     }
 
-    /// The whole events that have come since the last cut.
+    /// The whole events since the last cut.
     pub fn cut(&mut self, at: Micros) -> Option<Segment> {
         // A blank line may straddle what was scanned, so the last three bytes are looked at again.
         let from = self.scanned.saturating_sub(3);
@@ -84,7 +84,7 @@ impl Recorder {
     }
 }
 
-/// A whole recording, or the beginning of one.
+/// A recording, complete or still growing.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
     segments: Vec<Arc<Segment>>,
@@ -92,7 +92,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Appends what came next.
+    /// Appends a segment.
     pub fn append(&mut self, segment: Arc<Segment>) {
         self.len += segment.bytes.len();
         self.segments.push(segment);
@@ -108,12 +108,12 @@ impl Recording {
         self.segments.iter().flat_map(|segment| segment.events())
     }
 
-    /// How many bytes were recorded.
+    /// Number of recorded bytes.
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing was recorded.
+    /// True if nothing was recorded.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -125,29 +125,32 @@ impl Recording {
         let mut before = 0;
         for segment in &self.segments {
             for event in segment.events() {
-                put_varint(&mut out, event.len() as u64);
-                put_varint(&mut out, u64::try_from(segment.at.0 - before).unwrap_or(0));
+                varint::put(&mut out, event.len() as u64);
+                varint::put(&mut out, u64::try_from(segment.at.0 - before).unwrap_or(0));
                 before = before.max(segment.at.0);
             }
         }
-        put_varint(&mut out, 0);
+        varint::put(&mut out, 0);
         for segment in &self.segments {
-            out.put_slice(&segment.bytes);
+            out.extend_from_slice(&segment.bytes);
         }
         out
     }
 
-    /// Reads [`Recording::encode`]'s form back. Events that came together are one segment again.
+    /// Reads the form that [`Recording::encode`] writes. Events that came together are one segment again.
     pub fn decode(mut encoded: Bytes) -> Result<Self, DecodeError> {
         let mut recording = Self::default();
         let mut groups: Vec<(Micros, Vec<usize>)> = Vec::new();
         let mut at = 0_i64;
+        let mut rest = &*encoded;
         loop {
-            let len = usize::try_from(take_varint(&mut encoded)?).map_err(|_| DecodeError)?;
+            let len = varint::take(&mut rest).and_then(|len| usize::try_from(len).ok());
+            let len = len.ok_or(DecodeError)?;
             if len == 0 {
                 break;
             }
-            let later = i64::try_from(take_varint(&mut encoded)?).map_err(|_| DecodeError)?;
+            let later = varint::take(&mut rest).and_then(|later| i64::try_from(later).ok());
+            let later = later.ok_or(DecodeError)?;
             at = at.checked_add(later).ok_or(DecodeError)?;
             match groups.last_mut() {
                 Some((moment, ends)) if later == 0 && moment.0 == at => {
@@ -158,6 +161,7 @@ impl Recording {
                 _ => groups.push((Micros(at), vec![len])),
             }
         }
+        let mut encoded = encoded.split_off(encoded.len() - rest.len());
         for (at, ends) in groups {
             let len = ends.last().copied().unwrap_or(0);
             if len > encoded.len() {
@@ -165,40 +169,14 @@ impl Recording {
             }
             recording.append(Arc::new(Segment { bytes: encoded.split_to(len), ends, at }));
         }
-        if encoded.has_remaining() { Err(DecodeError) } else { Ok(recording) }
+        if encoded.is_empty() { Ok(recording) } else { Err(DecodeError) }
     }
 }
 
-/// The bytes are no recording: the ledger was damaged, or written by something else.
+/// Bytes that are not a recording: the ledger was damaged, or written by another program.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored recording is damaged")]
 pub struct DecodeError;
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            return out.push(low);
-        }
-        out.push(low | 0x80);
-    }
-}
-
-fn take_varint(bytes: &mut Bytes) -> Result<u64, DecodeError> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        if bytes.is_empty() {
-            return Err(DecodeError);
-        }
-        let byte = bytes.get_u8();
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err(DecodeError)
-}
 
 #[cfg(test)]
 mod tests {

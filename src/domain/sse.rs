@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter};
 
-/// Where events end in `bytes`, blank line included, looking for line ends from `from` on.
+/// Offsets at which events end in `bytes`, after their blank lines, from `from` on.
 pub fn event_ends(bytes: &[u8], from: usize) -> impl Iterator<Item = usize> + '_ {
     memchr_iter(b'\n', &bytes[from..]).filter_map(move |at| {
         let at = from + at;
@@ -28,7 +28,7 @@ pub struct Event<'a> {
     pub data: Cow<'a, [u8]>,
 }
 
-/// Takes the lines of one event apart. Comments and unknown fields are ignored, as the specification asks.
+/// Parses the lines of one event. Comments and unknown fields are ignored, as the specification requires.
 pub fn parse(event: &[u8]) -> Event<'_> {
     let mut name: &[u8] = b"";
     let mut data: Option<Cow<'_, [u8]>> = None;

@@ -1,12 +1,12 @@
-//! Open WebUI's background calls, told by what they say. Its header box names each (`X-OWUI-Task`); without it nothing
-//! but the prompt tells a title from a chat (`reference/open-webui.md` §3, §4).
+//! Recognition of Open WebUI's background tasks by their prompts, for connections without the header `X-OWUI-Task`
+//! (`reference/open-webui.md` §3, §4).
 //!
-//! A prompt that an administrator rewrote is not recognised, and then is answered as any chat: dearer, not wrong.
+//! A prompt that an administrator rewrote is not recognized, and is answered like a chat: more expensive, but not wrong.
 
 use super::openai::{Content, Message, Request, Role};
 
-/// How the calls of one task begin.
-struct Prompt {
+/// The prompt by which a task is recognized.
+struct TaskPrompt {
     /// Open WebUI's word for it.
     task: &'static str,
     /// The beginning of the instructions, where it sends any.
@@ -16,21 +16,21 @@ struct Prompt {
     streams: Streams,
 }
 
-/// Whether the answer may be asked for as a stream.
+/// The ways in which Open WebUI asks for the answer.
 #[derive(PartialEq, Eq)]
 enum Streams {
     Never,
-    /// As the chat does that it belongs to.
+    /// As the chat to which it belongs.
     Maybe,
 }
 
-/// A task whose only message begins so, and which is not streamed.
-const fn begins(task: &'static str, user: &'static str) -> Prompt {
-    Prompt { task, system: None, user, streams: Streams::Never }
+/// The prompt of a task with one message and without a stream.
+const fn begins(task: &'static str, user: &'static str) -> TaskPrompt {
+    TaskPrompt { task, system: None, user, streams: Streams::Never }
 }
 
-/// All that Open WebUI has. Whole first lines: a question about a document begins with `### Task:`, too.
-const PROMPTS: &[Prompt] = &[
+/// The prompts of all tasks: whole first lines, because a question about a document also begins with `### Task:`.
+const PROMPTS: &[TaskPrompt] = &[
     begins("title_generation", "### Task:\nGenerate a concise title summarizing the chat history."),
     begins(
         "tags_generation",
@@ -57,19 +57,19 @@ const PROMPTS: &[Prompt] = &[
         "emoji_generation",
         "Your task is to reflect the speaker's likely facial expression through a fitting emoji.",
     ),
-    Prompt {
+    TaskPrompt {
         task: "moa_response_generation",
         system: None,
         user: "You have been provided with a set of responses from various models to the latest user query:",
         streams: Streams::Maybe,
     },
-    Prompt {
+    TaskPrompt {
         task: "function_calling",
         system: Some("Available Tools: ["),
         user: "History:\n",
         streams: Streams::Never,
     },
-    Prompt {
+    TaskPrompt {
         task: "memory_review",
         system: Some("You are Open WebUI's private memory reviewer."),
         user: "Review the completed conversation turn",
@@ -94,7 +94,7 @@ pub fn recognise(request: &Request) -> Option<&'static str> {
         _ => return None,
     };
     let streams = request.stream.unwrap_or(false);
-    let fits = |prompt: &&Prompt| {
+    let fits = |prompt: &&TaskPrompt| {
         user.starts_with(prompt.user)
             && (!streams || prompt.streams == Streams::Maybe)
             && match (prompt.system, system) {
@@ -107,7 +107,7 @@ pub fn recognise(request: &Request) -> Option<&'static str> {
     PROMPTS.iter().find(fits).map(|prompt| prompt.task)
 }
 
-/// What a message of this role says, if it is text alone.
+/// The text of a message of this role; `None` for content in parts.
 fn text(message: &Message, role: Role) -> Option<&str> {
     match &message.content {
         Some(Content::Text(text)) if message.role == role => Some(text.trim_start()),
@@ -151,17 +151,17 @@ mod tests {
             body[field] = value;
             task(&body)
         };
-        let said = |role: &str, content: Value| json!({"role": role, "content": content});
+        let message = |role: &str, content: Value| json!({"role": role, "content": content});
         assert_eq!(with("stream", json!(true)), None);
         assert_eq!(with("tools", json!([{"function": {"name": "clock"}}])), None);
         assert_eq!(with("tools", json!([])), Some("title_generation"));
         let parts = json!([{"type": "text", "text": TITLE}]);
-        assert_eq!(with("messages", json!([said("user", parts)])), None);
-        let system = said("system", json!("Be kind."));
-        let instructed = json!([system, said("user", json!(TITLE))]);
+        assert_eq!(with("messages", json!([message("user", parts)])), None);
+        let system = message("system", json!("Be kind."));
+        let instructed = json!([system, message("user", json!(TITLE))]);
         assert_eq!(with("messages", instructed), Some("title_generation"), "a model's own");
-        let user = said("user", json!(TITLE));
-        let assistant = said("assistant", json!("Sure."));
+        let user = message("user", json!(TITLE));
+        let assistant = message("assistant", json!("Sure."));
         assert_eq!(with("messages", json!([user, assistant, user])), None);
         assert_eq!(with("messages", json!([])), None);
     }

@@ -1,4 +1,4 @@
-//! What calls come to when they are added up, and by what they can be told apart.
+//! Sums of calls, and the keys by which they are grouped.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,12 @@ use super::{
     histogram::Histogram,
 };
 
-/// What calls are told apart by, besides time.
+/// The key by which calls are grouped, besides time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key<'a> {
     /// The model that answered, else the one that was asked.
     pub model: Cow<'a, str>,
-    /// These four as the client stated them.
+    /// The user, as stated by the client, like the next three fields.
     pub user: Option<Cow<'a, str>>,
     /// The chat.
     pub chat: Option<Cow<'a, str>>,
@@ -22,12 +22,12 @@ pub struct Key<'a> {
     pub client: Option<Cow<'a, str>>,
     /// How it was answered.
     pub answered_by: AnsweredBy,
-    /// Why it got no whole answer; `None`: it got one, or the user pressed Stop.
+    /// The error; `None` if the answer was complete, or if the user pressed Stop.
     pub error: Option<Cow<'a, str>>,
 }
 
 impl Key<'_> {
-    /// The same, for keeping.
+    /// An owned copy.
     pub fn into_owned(self) -> Key<'static> {
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         Key {
@@ -42,35 +42,35 @@ impl Key<'_> {
     }
 }
 
-/// Calls of one kind, added up.
+/// Sums of the calls of one group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// How many.
+    /// Number of calls.
     pub calls: u64,
-    /// Of the answers, whoever paid for them.
+    /// Tokens of the answers, including those that cost nothing.
     pub tokens: Tokens,
-    /// All costs that are known.
+    /// Sum of the known costs.
     pub cost: NanoDollars,
-    /// How many of those costs are lower bounds.
+    /// Number of costs that are lower bounds.
     pub at_least: u64,
-    /// How many calls have no known cost.
+    /// Number of calls without a known cost.
     pub unpriced: u64,
-    /// What those that were answered without asking would have cost, as far as it is known.
+    /// Known cost of the answers that were served without an upstream request.
     pub saved: NanoDollars,
-    /// Of how many of them it is not known.
+    /// Number of such answers without a known cost.
     pub saved_unpriced: u64,
-    /// What Anthropic's prompt cache saved: reads cost less than plain input, writes more.
+    /// Net savings by Anthropic's prompt cache: reads cost less than plain input, writes more.
     pub cache_saved: NanoDollars,
-    /// How many calls used the prompt cache at unknown prices.
+    /// Number of calls that used the prompt cache at unknown prices.
     pub cache_unpriced: u64,
-    /// Until the first bytes of the answer.
+    /// Time to the first bytes of the answer.
     pub ttft: Histogram,
-    /// Until its last bytes.
+    /// Time to its last bytes.
     pub total: Histogram,
 }
 
 impl Totals {
-    /// Adds all of another.
+    /// Adds other sums.
     pub fn add(&mut self, more: &Self) {
         self.calls += more.calls;
         self.tokens += more.tokens;

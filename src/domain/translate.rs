@@ -1,16 +1,18 @@
-//! The one place that sees both dialects.
+//! Translation between the two dialects. Only this module and `prepare` know both.
 
-mod again;
 mod alias;
+mod annotations;
 mod caching;
-mod cited;
 mod completion;
+mod context;
 mod error;
 mod fence;
 mod form;
 mod format;
+mod headers;
 mod heal;
 mod history;
+mod instructions;
 mod media;
 mod messages;
 mod note;
@@ -19,19 +21,19 @@ mod request;
 mod schema;
 mod search;
 mod stream;
-mod strict;
 mod thinking;
 mod tools;
 mod usage;
 
-pub use again::{Again, again, head_of};
 pub use alias::route;
 pub use completion::completion;
+pub use context::{Context, Occasion, Original, Originals};
 pub use error::error;
 pub use form::Form;
+pub use headers::headers_of;
 pub use heal::{Healed, Remedy, heal};
-pub use history::{refs, said};
-pub use note::{Error, FileFault, ImageFault, Note};
-pub use request::{Context, Occasion, Original, Originals, Translated, request};
+pub use history::{content_blocks, refs};
+pub use note::{Error, MediaFault, Note};
+pub use request::{Translated, request};
 pub use stream::{Chunks, WithUsage};
 pub use usage::{Bill, finish_reason, usage};

@@ -1,4 +1,4 @@
-//! The report of `reprise budgets`: what is spent of each, by the ledger.
+//! The report of `reprise budgets`: the spending of each budget.
 
 use std::fmt;
 
@@ -7,64 +7,64 @@ use serde::Serialize;
 use super::{columns::columns, numbers::percent};
 use crate::{
     domain::{
-        budget::{self, Budgets, Per, Spending, Spent, Standing, Whose},
+        budget::{BudgetOwner, BudgetStatus, Budgets, Period, Spending, Spent},
         catalog::Catalog,
         exchange::{NanoDollars, UnixMillis},
     },
     store::{self, Reader},
 };
 
-/// The books of `budgets` at this moment, with what the ledger says was spent.
-pub async fn books(
+/// Computes the current spending of `budgets` from the ledger.
+pub async fn spending(
     ledger: &Reader,
     budgets: Budgets,
     catalog: &Catalog,
     now: UnixMillis,
 ) -> Result<Spending, store::Error> {
-    let mut books = Spending::new(budgets, now);
-    if let Some(since) = books.since() {
+    let mut spending = Spending::new(budgets, now);
+    if let Some(since) = spending.since() {
         let span = since..UnixMillis(i64::MAX);
         ledger
             .calls(span, catalog, |at, key, totals| {
-                // What a clock that was wrong dates into the future counts now.
-                books.pay(at.min(now), key.user.as_deref(), Spent::from(totals));
+                // A call dated in the future by a wrong clock counts as of now.
+                spending.record(at.min(now), key.user.as_deref(), Spent::from(totals));
             })
             .await?;
     }
-    Ok(books)
+    Ok(spending)
 }
 
-/// How the budgets stand.
+/// The state of all budgets.
 #[derive(Debug, Serialize)]
 pub struct BudgetList {
-    /// In the operator's order.
-    pub budgets: Vec<Line>,
+    /// The budgets, in the order of the settings file.
+    pub budgets: Vec<BudgetRow>,
 }
 
-/// One budget; where each user has one, one user's.
+/// The state of one budget; of a budget for each user, that of one user.
 #[derive(Debug, Serialize)]
-pub struct Line {
+pub struct BudgetRow {
     /// `everyone`, `user` or `each_user`.
     pub whose: &'static str,
-    /// Which user; `None`: all together, or those who name nobody.
+    /// The user; `None`: everyone, or callers without a user.
     pub user: Option<String>,
-    /// The time that it is for.
-    pub per: Per,
-    /// In US dollars.
+    /// The period.
+    pub per: Period,
+    /// The limit in US dollars.
     pub limit: f64,
-    /// What was spent, in US dollars, as far as it is known.
+    /// The known spending in US dollars.
     pub spent: f64,
-    /// How many of the costs are lower bounds.
+    /// Number of costs that are lower bounds.
     pub at_least: u64,
-    /// How many calls have no known cost.
+    /// Number of calls without a known cost.
     pub unpriced: u64,
-    /// By how much calls that ran when it was spent went over the limit, in US dollars.
+    /// The amount over the limit in US dollars, from calls that ran when it was reached.
     pub over: f64,
     /// `fine`, `warn` or `spent`.
     pub state: &'static str,
-    /// When it began, in unix milliseconds.
+    /// The begin of the period, in unix milliseconds.
     pub from: UnixMillis,
-    /// When it begins again, in unix milliseconds.
+    /// The end of the period, in unix milliseconds.
     pub until: UnixMillis,
     #[serde(skip)]
     words: [String; 6],
@@ -73,38 +73,38 @@ pub struct Line {
 }
 
 impl BudgetList {
-    /// What stands in `books`.
-    pub fn of(books: &Spending) -> Self {
-        Self { budgets: books.standings().map(|standing| line(&standing, books)).collect() }
+    /// Builds the list from `spending`.
+    pub fn of(spending: &Spending) -> Self {
+        Self { budgets: spending.statuses().map(|status| line(&status, spending)).collect() }
     }
 }
 
-fn line(standing: &Standing<'_>, books: &Spending) -> Line {
-    let Standing { budget, user, spent, span } = standing;
+fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
+    let BudgetStatus { budget, user, spent, span } = status;
     let over = NanoDollars((spent.amount.0 - budget.limit.0).max(0));
     let state = match spent.amount {
         amount if amount >= budget.limit => "spent",
         amount if amount >= budget.warn_from => "warn",
         _ => "fine",
     };
-    let whose = match budget.whose {
-        Whose::Everyone => "everyone",
-        Whose::User(_) => "user",
-        Whose::EachUser => "each_user",
+    let whose = match budget.owner {
+        BudgetOwner::Everyone => "everyone",
+        BudgetOwner::User(_) => "user",
+        BudgetOwner::EachUser => "each_user",
     };
-    let name = match (&budget.whose, user) {
-        (Whose::Everyone, _) => "everyone".to_owned(),
+    let name = match (&budget.owner, user) {
+        (BudgetOwner::Everyone, _) => "everyone".to_owned(),
         (_, Some(user)) => (*user).to_owned(),
         (_, None) => "–".to_owned(),
     };
     let bound = if spent.at_least > 0 { "≥ " } else { "" };
     let more = if spent.unpriced > 0 { " +?" } else { "" };
     let told = match state {
-        "spent" if over.0 > 0 => format!("spent, {} over", budget::dollars(over)),
+        "spent" if over.0 > 0 => format!("spent, {over:#} over"),
         state => state.to_owned(),
     };
-    let part = percent((standing.part() * 100.0).floor() / 100.0);
-    Line {
+    let part = percent((status.fraction() * 100.0).floor() / 100.0);
+    BudgetRow {
         whose,
         user: user.map(str::to_owned),
         per: budget.per,
@@ -118,11 +118,11 @@ fn line(standing: &Standing<'_>, books: &Spending) -> Line {
         until: span.end,
         words: [
             name,
-            format!("{} {}", budget::dollars(budget.limit), budget.per),
-            format!("{bound}{}{more}", budget::dollars(spent.amount)),
+            format!("{:#} a {}", budget.limit, budget.per),
+            format!("{bound}{:#}{more}", spent.amount),
             part,
             told,
-            books.moment(span.end),
+            spending.format_time(span.end),
         ],
         has_no_bound: spent.unpriced > 0,
     }

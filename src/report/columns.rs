@@ -1,8 +1,8 @@
-//! Lines in columns, for short lists that are no table.
+//! Aligned columns for short lists without headings or rules.
 
 use std::fmt;
 
-/// Writes each line with its columns under those of the others. The last may be as long as it likes.
+/// Writes lines with aligned columns. The last column has no limit.
 pub fn columns<const N: usize>(f: &mut fmt::Formatter<'_>, lines: &[[String; N]]) -> fmt::Result {
     let width = |column: usize| {
         lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What was found in an examination, and what to do about it.
+//! The report of `reprise doctor`: the checks, their results and advice.
 
 use std::fmt;
 
@@ -8,80 +8,87 @@ use super::columns::columns;
 
 /// The report of `reprise doctor`.
 #[derive(Debug, Default, Serialize)]
-pub struct Examination {
-    /// In the order in which things were looked at.
-    pub findings: Vec<Finding>,
+pub struct Diagnosis {
+    /// The checks, in the order in which they ran.
+    #[serde(rename = "findings")]
+    pub checks: Vec<Check>,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What was looked at.
+pub struct Check {
+    /// The subject of the check.
     pub what: &'static str,
-    /// How it is.
-    pub state: Health,
-    /// What was found.
+    /// The status.
+    pub state: CheckStatus,
+    /// The observation.
     pub found: String,
-    /// What to do about it.
+    /// The recommended action.
     pub advice: Option<String>,
 }
 
-/// How something is.
+/// The status of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Health {
-    /// Well.
+pub enum CheckStatus {
+    /// In order.
     Ok,
-    /// It works, and could be better.
+    /// Working, with room for improvement.
     Note,
-    /// It does not work, or is dangerous.
+    /// Broken or dangerous.
     Wrong,
 }
 
-impl Examination {
-    /// Something is well.
+impl Diagnosis {
+    /// Adds a check that passed.
     pub fn ok(&mut self, what: &'static str, found: impl Into<String>) {
-        self.add(what, Health::Ok, found.into(), None);
+        self.add(what, CheckStatus::Ok, found.into(), None);
     }
 
-    /// Something could be better.
+    /// Adds a check with a recommendation.
     pub fn note(
         &mut self,
         what: &'static str,
         found: impl Into<String>,
         advice: impl Into<String>,
     ) {
-        self.add(what, Health::Note, found.into(), Some(advice.into()));
+        self.add(what, CheckStatus::Note, found.into(), Some(advice.into()));
     }
 
-    /// Something is wrong.
+    /// Adds a check that failed.
     pub fn wrong(
         &mut self,
         what: &'static str,
         found: impl Into<String>,
         advice: impl Into<String>,
     ) {
-        self.add(what, Health::Wrong, found.into(), Some(advice.into()));
+        self.add(what, CheckStatus::Wrong, found.into(), Some(advice.into()));
     }
 
-    /// Whether nothing is wrong.
+    /// Returns true if no check failed.
     pub fn is_well(&self) -> bool {
-        self.findings.iter().all(|finding| finding.state != Health::Wrong)
+        self.checks.iter().all(|finding| finding.state != CheckStatus::Wrong)
     }
 
-    fn add(&mut self, what: &'static str, state: Health, found: String, advice: Option<String>) {
-        self.findings.push(Finding { what, state, found, advice });
+    fn add(
+        &mut self,
+        what: &'static str,
+        state: CheckStatus,
+        found: String,
+        advice: Option<String>,
+    ) {
+        self.checks.push(Check { what, state, found, advice });
     }
 }
 
-impl fmt::Display for Examination {
+impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
-        for Finding { what, state, found, advice } in &self.findings {
+        for Check { what, state, found, advice } in &self.checks {
             let word = match state {
-                Health::Ok => "ok",
-                Health::Note => "note",
-                Health::Wrong => "WRONG",
+                CheckStatus::Ok => "ok",
+                CheckStatus::Note => "note",
+                CheckStatus::Wrong => "WRONG",
             };
             lines.push([(*what).to_owned(), word.to_owned(), found.clone()]);
             lines.extend(
@@ -89,8 +96,8 @@ impl fmt::Display for Examination {
             );
         }
         columns(f, &lines)?;
-        let count = |health| self.findings.iter().filter(|found| found.state == health).count();
-        match (count(Health::Wrong), count(Health::Note)) {
+        let count = |health| self.checks.iter().filter(|found| found.state == health).count();
+        match (count(CheckStatus::Wrong), count(CheckStatus::Note)) {
             (0, 0) => writeln!(f, "\nAll is well."),
             (0, notes) => writeln!(f, "\nNothing is wrong; {notes} could be better."),
             (wrong, _) => writeln!(f, "\n{wrong} wrong."),

@@ -1,4 +1,4 @@
-//! What would become of a request: its translation, without anything being sent.
+//! A request explained: its translation, key and estimated cost, without anything being sent.
 
 use std::fmt;
 
@@ -7,220 +7,122 @@ use serde_json::Value;
 
 use super::numbers::{dollars, thousands};
 use crate::domain::{
-    alias::Aliases,
-    anthropic::{self, CanonicalRequest},
-    cache::{self, KeyHolder, Scope, Sharing, Vouched},
+    cache::{Scope, Sharing},
     catalog::{Catalog, Terms},
     exchange::{NanoDollars, Tokens},
-    openai, task,
-    translate::{self, Context, Note, Occasion, Originals, Translated},
+    prepare::{Caller, ClientRequest, Context, ParsedRequest, PrepareError, PreparedRequest},
+    translate::{Note, Originals},
 };
 
-/// Longer strings are shortened for the eye, in characters.
+/// The length from which strings are shortened in the text report, in characters.
 const LONGEST: usize = 200;
-/// So much of them is shown, in characters.
+/// The shown part of a shortened string, in characters.
 const SHOWN: usize = 80;
-/// A token is about so many bytes of English or JSON.
+/// The rough size of a token in bytes of English or JSON.
 const BYTES_PER_TOKEN: usize = 4;
-/// A picture is at most about so many tokens: upstream makes larger ones smaller.
+/// The rough most tokens of a picture: upstream scales larger ones down.
 const PICTURE_TOKENS: usize = 1_600;
 
 /// The report of `reprise explain`.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
-    /// Open WebUI's word for the background call that it is, if it is one and says which.
-    pub task: Option<&'static str>,
+    /// Open WebUI's word for the background task, if the request is recognised as one.
+    pub task: Option<String>,
     /// The `anthropic-version` header.
-    pub version: &'static str,
+    pub version: String,
     /// The values of the `anthropic-beta` header.
-    pub betas: Vec<&'static str>,
+    pub betas: Vec<String>,
     /// The body of `POST /v1/messages`.
     pub upstream: Value,
-    /// Everything that was dropped or changed.
+    /// Notes of everything that was dropped or changed.
     pub notes: Vec<Note>,
-    /// Under which key its answer is found again.
+    /// The cache key.
     pub key: String,
-    /// Among whom, as the ledger writes it.
+    /// The scope, as the ledger writes it.
     pub scope: String,
-    /// What it may cost.
+    /// The estimated cost.
     pub estimate: Estimate,
     #[serde(skip)]
-    shared: Shared,
+    audience: Audience,
 }
 
-/// Tokens and money before the fact, without prompt caching.
+/// Tokens and cost before the fact, without prompt caching.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Tokens of the prompt, by its bytes.
+    /// The tokens of the prompt, from its bytes.
     pub prompt_tokens: u64,
-    /// Documents, and pictures that are not in the request: not in `prompt_tokens`.
+    /// The number of documents, and of pictures outside the request, which `prompt_tokens` does not count.
     pub uncounted: usize,
-    /// US dollars; `None`: unpriced.
+    /// The cost of the prompt in US dollars; `None`: unpriced.
     pub prompt_cost: Option<f64>,
     /// The most tokens that the answer may have.
     pub most_output_tokens: u64,
-    /// US dollars for as many; `None`: unpriced.
+    /// The cost of so long an answer in US dollars; `None`: unpriced.
     pub most_output_cost: Option<f64>,
-    /// US dollars for each search, if the model may search.
+    /// The cost of each search in US dollars, if the model may search.
     pub search_cost: Option<f64>,
-    /// The day whose prices these are, `YYYY-MM-DD`.
+    /// The day of the prices, `YYYY-MM-DD`.
     pub prices_as_of: String,
 }
 
-/// Among whom an answer is shared, in words.
+/// The callers who share an answer, for people.
 #[derive(Debug, Clone, Copy)]
-enum Shared {
-    /// All that show a key, as the operator said.
-    All,
-    /// All that show a key and name nobody.
-    Client,
+enum Audience {
+    /// All who show the client key, by the operator's choice.
+    Everyone,
+    /// All who show the client key and state neither user nor chat.
+    Anonymous,
     /// One user.
     User,
     /// One chat.
     Chat,
 }
 
-/// Whose request it is taken for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
-    /// Any client.
-    Any,
-    /// Open WebUI, in a chat, or in a background call if it looks like one.
-    OpenWebUi,
-    /// Open WebUI, in a background call.
-    Task,
-}
-
-/// What is known of a request besides its body.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// What each model accepts and costs.
-    pub catalog: &'a Catalog,
-    /// What the operator named.
-    pub aliases: &'a Aliases,
-    /// Whose client key it comes under.
-    pub holder: &'a KeyHolder,
-    /// Who asks.
-    pub caller: Caller,
-    /// Whom it is asked of.
-    pub upstream: &'a str,
-    /// What background calls are asked of; `None`: what each asks for.
-    pub task_model: Option<&'a str>,
-    /// Among whom answers are shared.
-    pub sharing: Sharing,
-    /// Whether a user is vouched for.
-    pub vouched: Vouched,
-    /// The user whom the headers of the call state; else the one whom the request names.
-    pub user: Option<&'a str>,
-    /// The chat that they state.
-    pub chat: Option<&'a str>,
-}
-
-/// Why a client would be refused.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// The request cannot be read.
-    #[error(transparent)]
-    Unreadable(#[from] openai::ParseError),
-    /// The request cannot be translated.
-    #[error(transparent)]
-    Untranslatable(#[from] translate::Error),
-}
-
-impl Refused {
-    /// What the client would be told.
-    pub fn body(&self) -> openai::ErrorBody {
-        let (param, code) = match self {
-            Self::Unreadable(cause) => (cause.param(), None),
-            Self::Untranslatable(cause) => (Some(cause.param()), Some(cause.code())),
-        };
-        openai::ErrorBody {
-            error: openai::Error {
-                message: self.to_string(),
-                kind: "invalid_request_error",
-                param: param.map(str::to_owned),
-                code: code.map(str::to_owned),
-            },
-        }
-    }
-}
-
 impl Explanation {
-    /// Translates and keys a request as a server does, with an empty ledger.
-    pub fn of(body: &[u8], asked: &Asked<'_>) -> Result<Self, Refused> {
-        let Asked {
-            catalog,
-            aliases,
-            holder,
-            caller,
-            upstream: base,
-            task_model,
-            sharing,
-            vouched,
-            user,
-            chat,
-        } = *asked;
-        let mut request = openai::Request::parse(body)?;
-        let task = (caller != Caller::Any).then(|| task::recognise(&request)).flatten();
-        let occasion = match caller {
-            Caller::Any => Occasion::Plain,
-            Caller::OpenWebUi if task.is_none() => Occasion::Chat,
-            Caller::OpenWebUi | Caller::Task => Occasion::Task,
+    /// Prepares a chat completion as a server does, with an empty ledger.
+    pub fn of(body: Vec<u8>, caller: &Caller, context: &Context<'_>) -> Result<Self, PrepareError> {
+        let parsed = ParsedRequest::parse(ClientRequest::Chat(body.into()), caller, context)?;
+        let prepared = parsed.prepare(caller, context, &Originals::new())?;
+        let PreparedRequest { upstream: request, key, scope, task, .. } = prepared;
+        let audience = match (&scope, context.policy.sharing) {
+            (Scope::Client(_), Sharing::Shared) => Audience::Everyone,
+            (Scope::Client(_), Sharing::User) => Audience::Anonymous,
+            (Scope::User(..) | Scope::Unsigned(..), _) => Audience::User,
+            (Scope::Chat(..), _) => Audience::Chat,
         };
-        let routed = match (occasion, task_model) {
-            (Occasion::Task, Some(_)) => {
-                translate::route(&mut request, task.unwrap_or_default(), task_model)
-            }
-            _ => None,
-        };
-        let originals = Originals::new();
-        let context = Context { catalog, aliases, occasion, originals: &originals };
-        let Translated { request: translated, version, betas, mut notes, .. } =
-            translate::request(&request, &context)?;
-        notes.extend(routed);
-        let user = user.or(request.end_user().map(|(_, user)| user)).map(cache::bounded);
-        let chat = chat.map(cache::bounded);
-        let user = user.as_deref().map(|user| (user, vouched));
-        let scope = Scope::of(sharing, holder.clone(), user, chat.as_deref());
-        let shared = match (&scope, sharing) {
-            (Scope::Client(_), Sharing::Shared) => Shared::All,
-            (Scope::Client(_), Sharing::User) => Shared::Client,
-            (Scope::User(..) | Scope::Unsigned(..), _) => Shared::User,
-            (Scope::Chat(..), _) => Shared::Chat,
-        };
-        let texts = CanonicalRequest::of(&translated);
-        let version = version.as_str();
-        let key = cache::key(&scope, base, version, &betas.join(","), &texts.digest);
-        let upstream = serde_json::from_slice(&texts.body()).unwrap_or_default();
+        let headers = request.headers();
+        let upstream = serde_json::from_slice(&request.body()).unwrap_or_default();
         Ok(Self {
-            task,
-            version,
-            betas,
-            notes,
+            task: task.filter(|task| !task.is_empty()),
+            version: headers.version().to_owned(),
+            betas: headers.betas().into_iter().map(str::to_owned).collect(),
+            notes: request.notes().to_vec(),
             key: key.to_string(),
             scope: scope.to_string(),
-            estimate: estimate(&upstream, &translated, catalog),
+            estimate: estimate(&upstream, request.model(), context.catalog),
             upstream,
-            shared,
+            audience,
         })
     }
 }
 
-fn estimate(body: &Value, request: &anthropic::Request, catalog: &Catalog) -> Estimate {
+fn estimate(body: &Value, model: &str, catalog: &Catalog) -> Estimate {
     let mut media = Media::default();
     let fields = ["system", "tools", "messages"].into_iter().filter_map(|name| body.get(name));
     let bytes: usize = fields.map(|field| media.bytes(field)).sum();
     let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let prompt_tokens = whole(bytes.div_ceil(BYTES_PER_TOKEN) + media.pictures * PICTURE_TOKENS);
-    let most_output_tokens = u64::from(request.max_tokens);
-    let price = |tokens: &Tokens| catalog.cost(&request.model, tokens, Terms::default()).amount();
+    let most_output_tokens = body["max_tokens"].as_u64().unwrap_or_default();
+    let price = |tokens: &Tokens| catalog.cost(model, tokens, Terms::default()).amount();
     let prompt = Tokens { input: prompt_tokens, ..Tokens::default() };
     let prompt_cost = price(&prompt);
-    // Together with the prompt, because a long one makes the answer dearer, too.
+    // Together with the prompt, because a long prompt raises the price of the answer too.
     let both = price(&Tokens { output: most_output_tokens, ..prompt });
     let most_output_cost =
         both.zip(prompt_cost).map(|(both, prompt)| NanoDollars(both.0.saturating_sub(prompt.0)));
-    let searches = request.tools.iter().any(|tool| matches!(tool, anthropic::Tool::WebSearch(_)));
+    let is_search =
+        |tool: &Value| tool["type"].as_str().is_some_and(|kind| kind.starts_with("web_search"));
+    let searches = body["tools"].as_array().is_some_and(|tools| tools.iter().any(is_search));
     let search_cost =
         if searches { price(&Tokens { searches: 1, ..Tokens::default() }) } else { None };
     Estimate {
@@ -234,7 +136,7 @@ fn estimate(body: &Value, request: &anthropic::Request, catalog: &Catalog) -> Es
     }
 }
 
-/// What is in a prompt besides text.
+/// The parts of a prompt that are no text.
 #[derive(Debug, Default)]
 struct Media {
     pictures: usize,
@@ -242,7 +144,8 @@ struct Media {
 }
 
 impl Media {
-    /// How many bytes of text are in `value`. The words of the dialect are not: upstream has tokens of its own for them.
+    /// Counts the bytes of text in `value`. The keywords of the dialect do not count: upstream has tokens of its own for
+    /// them.
     fn bytes(&mut self, value: &Value) -> usize {
         let fields = match value {
             Value::Object(fields) => fields,
@@ -250,9 +153,9 @@ impl Media {
             Value::String(text) => return text.len(),
             Value::Null | Value::Bool(_) | Value::Number(_) => return 0,
         };
-        let says = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
-        match says("type") {
-            "base64" if says("media_type").starts_with("image/") => {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        match text("type") {
+            "base64" if text("media_type").starts_with("image/") => {
                 self.pictures += 1;
                 0
             }
@@ -273,7 +176,7 @@ impl Media {
     }
 }
 
-/// The same with its long strings shortened, for the eye.
+/// The value with its long strings shortened.
 fn shortened(value: &Value) -> Value {
     match value {
         Value::String(text) => {
@@ -295,7 +198,8 @@ fn shortened(value: &Value) -> Value {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { task, version, betas, upstream, notes, key, scope: _, estimate, shared } = self;
+        let Self { task, version, betas, upstream, notes, key, scope: _, estimate, audience } =
+            self;
         writeln!(f, "POST /v1/messages")?;
         writeln!(f, "anthropic-version: {version}")?;
         if !betas.is_empty() {
@@ -303,7 +207,7 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "\n{:#}\n", shortened(upstream))?;
         if let Some(task) = task {
-            writeln!(f, "task    {task}, by the look of it")?;
+            writeln!(f, "task    {task}, recognised by its prompt")?;
         }
         if notes.is_empty() {
             writeln!(f, "notes   none: nothing is dropped or changed")?;
@@ -314,13 +218,15 @@ impl fmt::Display for Explanation {
             writeln!(f, "{heading:7} {field}{colon}{what}")?;
         }
         writeln!(f, "key     {key}")?;
-        let shared = match shared {
-            Shared::All => "all calls under the same client key",
-            Shared::Client => "all calls under the same client key that name no user and no chat",
-            Shared::User => "the calls of that user",
-            Shared::Chat => "the calls of that chat, because no user is stated",
+        let audience = match audience {
+            Audience::Everyone => "all calls under the same client key",
+            Audience::Anonymous => {
+                "all calls under the same client key that name no user and no chat"
+            }
+            Audience::User => "the calls of that user",
+            Audience::Chat => "the calls of that chat, because no user is stated",
         };
-        writeln!(f, "        shared by {shared}")?;
+        writeln!(f, "        shared by {audience}")?;
         write!(f, "{estimate}")
     }
 }

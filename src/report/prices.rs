@@ -1,4 +1,4 @@
-//! What the models cost, and since when.
+//! The report of `reprise prices`: prices by model and date.
 
 use std::fmt;
 
@@ -14,38 +14,38 @@ use crate::domain::{
 /// The report of `reprise prices`.
 #[derive(Debug, Serialize)]
 pub struct PriceList {
-    /// The newest day whose prices are known.
+    /// The date of the newest known prices.
     pub prices_as_of: String,
-    /// Dollars for one web search.
+    /// The price of one web search, in US dollars.
     pub web_search: f64,
-    /// Each price of each model.
-    pub prices: Vec<Line>,
+    /// The prices of all models.
+    pub prices: Vec<PriceRow>,
 }
 
 /// One price of a model.
 #[derive(Debug, Serialize)]
-pub struct Line {
+pub struct PriceRow {
     /// The price, in dollars per million tokens.
     #[serde(flatten)]
     pub price: Price,
-    /// The first day on which it does not hold any more; `None`: another is not known yet.
+    /// The first day on which the price is no longer valid; `None`: still open.
     pub until: Option<Date>,
-    /// Whether it was imported.
+    /// True for an imported price.
     pub imported: bool,
 }
 
-/// Which prices to list.
+/// Selection of prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// Those that hold, or will.
+pub enum PriceFilter {
+    /// Current and future prices.
     Current,
-    /// Those that held before, too.
+    /// Past prices, too.
     All,
 }
 
 impl PriceList {
-    /// All prices of `catalog`, of which `imported` are not the program's own.
-    pub fn of(catalog: &Catalog, imported: &[Price], which: Which, today: Date) -> Self {
+    /// Builds the list from `catalog`; `imported` are the prices in it that are not built in.
+    pub fn of(catalog: &Catalog, imported: &[Price], which: PriceFilter, today: Date) -> Self {
         let mut prices = Vec::new();
         for model in catalog.models() {
             let mut until = None;
@@ -56,10 +56,12 @@ impl PriceList {
                     own.dated == *dated
                         && catalog.get(&own.model).is_some_and(|own| own.id == model.id)
                 });
-                Line { price, until, imported }
+                PriceRow { price, until, imported }
             }));
         }
-        prices.retain(|line| which == Which::All || line.until.is_none_or(|until| until > today));
+        prices.retain(|line| {
+            which == PriceFilter::All || line.until.is_none_or(|until| until > today)
+        });
         Self {
             prices_as_of: catalog.priced_on(today).to_string(),
             web_search: catalog.search_price().dollars_per_million() / 1e6,
@@ -75,7 +77,7 @@ impl fmt::Display for PriceList {
         table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─')));
         let headings = ["input", "output", "write 5m", "write 1h", "read"].map(right);
         table.set_header(["model", "since"].map(Cell::new).into_iter().chain(headings));
-        for Line { price: Price { model, dated }, until, imported } in &self.prices {
+        for PriceRow { price: Price { model, dated }, until, imported } in &self.prices {
             let mark = if *imported { " *" } else { "" };
             let since = match until {
                 Some(until) => format!("{} to {until}{mark}", dated.since),
@@ -114,7 +116,7 @@ fn columns(prices: &Prices) -> [String; 5] {
     [input, output, cache_write_5m, cache_write_1h, cache_read].map(dollars)
 }
 
-/// With cents, and with more digits where it has them.
+/// Formats a price with cents, and with more digits if it has them.
 fn dollars(price: PicoDollars) -> String {
     let text = format!("{:.6}", price.dollars_per_million());
     let trimmed = text.trim_end_matches('0');

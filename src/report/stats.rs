@@ -1,4 +1,4 @@
-//! What was asked, what it cost, what was saved: by day, model, user, chat, task, and so on.
+//! The report of `reprise stats`: calls, cost and savings by day, model, user, chat, task and so on.
 
 mod group;
 mod layout;
@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use self::{
-    group::By,
-    period::{NoTime, Period, When},
+    group::GroupBy,
+    period::{InvalidTime, Period, TimeSpec},
     reprice::Repriced,
     sums::{Money, Numbers, Saved, Times},
 };
@@ -22,54 +22,54 @@ use crate::{
     store::{self, Reader},
 };
 
-/// So many groups are shown in tables; the other forms have them all.
+/// Default number of groups in tables. CSV and JSON have all of them.
 pub const TOP: usize = 200;
 
 /// The report of `reprise stats`. Displays as a table for a terminal.
 #[derive(Debug, Serialize)]
 pub struct Stats {
-    /// By what the calls are told apart.
+    /// The dimensions of the groups.
     #[serde(skip)]
-    by: Vec<By>,
-    /// So many groups are shown in tables.
+    by: Vec<GroupBy>,
+    /// Number of groups in tables.
     #[serde(skip)]
     top: usize,
-    /// When the calls came in, in words; `None`: at any time.
+    /// The period in words; `None`: no limit.
     pub period: Option<String>,
-    /// What came in before this day is not counted any more, because it was pruned.
+    /// The day before which calls were pruned and are not counted.
     pub pruned_before: Option<String>,
-    /// Each group: in the order of time, or the dearest first.
+    /// The groups, in the order of time or by descending cost.
     pub groups: Vec<Group>,
-    /// All of them together.
+    /// The total of all groups.
     pub total: Numbers,
 }
 
-/// Calls of one kind.
+/// A group of calls.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Group {
-    /// What they have in common; `None`: the client did not say.
+    /// The value of each dimension; `None`: not stated by the client.
     pub of: BTreeMap<&'static str, Option<String>>,
-    /// The same, in the order of the question.
+    /// The same values, in the requested order.
     #[serde(skip)]
     names: Vec<Option<String>>,
-    /// What they come to.
+    /// The figures of the group.
     #[serde(flatten)]
     pub numbers: Numbers,
 }
 
 impl Stats {
-    /// Shows so many groups in tables, instead of [`TOP`].
+    /// Sets the number of groups in tables; the default is [`TOP`].
     #[must_use]
     pub fn with_top(self, top: usize) -> Self {
         Self { top, ..self }
     }
 
-    /// Reads the calls of `period`. `catalog` says what the prompt cache saved.
+    /// Reads the calls of `period` and computes the report. `catalog` prices the savings of the prompt cache.
     pub async fn of(
         ledger: &Reader,
         catalog: &Catalog,
         period: &Period,
-        by: &[By],
+        by: &[GroupBy],
     ) -> Result<Self, store::Error> {
         let mut groups = Groups::<Sums>::new(by, period.zone.clone());
         let mut total = Sums::default();
@@ -96,7 +96,7 @@ impl Stats {
     }
 }
 
-/// What a group has in common.
-fn of(by: &[By], names: &[Option<String>]) -> BTreeMap<&'static str, Option<String>> {
+/// The value of each dimension, by its name.
+fn of(by: &[GroupBy], names: &[Option<String>]) -> BTreeMap<&'static str, Option<String>> {
     by.iter().map(|by| by.as_str()).zip(names.iter().cloned()).collect()
 }

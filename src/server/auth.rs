@@ -1,40 +1,62 @@
-//! Who may ask, and with whose Anthropic key.
+//! Authentication of clients and operators, and the Anthropic key that a request is sent upstream with.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use http::{HeaderMap, header};
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::{HeaderMap, header, request::Parts};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::error::Rejection;
+use super::{App, error::Rejection};
 use crate::domain::cache::KeyHolder;
 
-/// What Anthropic's keys begin with.
-const ANTHROPIC_KEY: &str = "sk-ant-";
+/// Prefix of Anthropic's keys.
+const ANTHROPIC_KEY_PREFIX: &str = "sk-ant-";
 
-/// The keys that the operator set.
+/// The keys that the operator configured.
 #[derive(Debug)]
 pub(super) struct Auth {
-    /// What clients must show; `None`: anyone who can connect may ask.
+    /// The key that clients must send; `None`: anyone who can connect may send requests.
     client: Option<SecretString>,
-    /// What upstream is asked with; `None`: clients bring their own.
+    /// The key that requests are sent upstream with; `None`: clients bring their own.
     anthropic: Option<SecretString>,
-    /// What operators must show; `None`: to be on this machine.
+    /// The key that operators must send; `None`: operators must be on this machine.
     admin: Option<SecretString>,
 }
 
-/// What a caller may do.
+/// The credentials of an authenticated client.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    /// Whose key the call came under.
+    /// The holder of the key that the request came with.
     pub holder: KeyHolder,
-    /// What to ask upstream with, if there is anything.
+    /// The key to send the request upstream with, if there is one.
     pub anthropic: Option<SecretString>,
 }
 
+/// Proof that a request comes from an operator.
+#[derive(Debug)]
+pub(super) struct OperatorAuth;
+
+impl FromRequestParts<Arc<App>> for Credentials {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
+        app.auth.check(&parts.headers)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for OperatorAuth {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
+        let ConnectInfo(peer) = parts.extensions.get().ok_or(Rejection::NotLocal)?;
+        app.auth.check_operator(&parts.headers, *peer).map(|()| Self)
+    }
+}
+
 impl Auth {
-    /// Clients show `client`, operators `admin`; upstream is asked with `anthropic`.
+    /// Clients send `client`, operators `admin`; requests go upstream with `anthropic`.
     pub(super) const fn new(
         client: Option<SecretString>,
         anthropic: Option<SecretString>,
@@ -43,58 +65,55 @@ impl Auth {
         Self { client, anthropic, admin }
     }
 
-    /// Checks that a request comes from an operator: with the admin key, or, where there is none, from this machine and
-    /// for this machine, with the clients' key where there is one. A page of another site that a browser here has open
-    /// is not that; who comes through a proxy that runs here and says nothing of it looks like this machine, and needs
-    /// the key.
+    /// Checks that a request comes from an operator: with the admin key, or, without one, from this machine and to this
+    /// machine, with the client key if there is one. A page of another site in a local browser is not an operator. A
+    /// local proxy that adds no forwarding headers looks like this machine; behind one, an admin key is needed.
     pub(super) fn check_operator(
         &self,
         headers: &HeaderMap,
         peer: SocketAddr,
     ) -> Result<(), Rejection> {
-        let shows = |key: &SecretString| {
-            let shown = [bearer(headers), text(headers, "x-api-key")];
-            shown.into_iter().flatten().any(|shown| same(shown, key.expose_secret()))
-        };
+        let has_key =
+            |key: &SecretString| sent_keys(headers).any(|sent| same(sent, key.expose_secret()));
         if let Some(admin) = &self.admin {
-            return if shows(admin) { Ok(()) } else { Err(Rejection::WrongAdminKey) };
+            return if has_key(admin) { Ok(()) } else { Err(Rejection::WrongAdminKey) };
         }
         let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
         let is_forwarded = forwarded.iter().any(|name| headers.contains_key(*name));
         let host = text(headers, "host").is_some_and(|host| is_local(&format!("http://{host}")));
         let origin = text(headers, "origin").is_none_or(is_local);
         let is_here = peer.ip().to_canonical().is_loopback() && !is_forwarded && host && origin;
-        if is_here && self.client.as_ref().is_none_or(shows) {
+        if is_here && self.client.as_ref().is_none_or(has_key) {
             Ok(())
         } else {
             Err(Rejection::NotLocal)
         }
     }
 
-    /// Checks what a request shows, as a bearer token or as `x-api-key`.
+    /// Checks the key of a client, sent as a bearer token or as `x-api-key`.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<Credentials, Rejection> {
-        let shown = [bearer(headers), text(headers, "x-api-key")];
-        let shown = || shown.iter().copied().flatten();
+        let sent = || sent_keys(headers);
         if let Some(client) = &self.client {
             let client = client.expose_secret();
-            if shown().next().is_none() {
+            if sent().next().is_none() {
                 return Err(Rejection::NoClientKey);
             }
-            if !shown().any(|key| same(key, client)) {
+            if !sent().any(|key| same(key, client)) {
                 return Err(Rejection::WrongClientKey);
             }
-            let own = shown().find(|key| key.starts_with(ANTHROPIC_KEY) && !same(key, client));
+            let own =
+                sent().find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX) && !same(key, client));
             return Ok(self.credentials(client, own));
         }
         // Any page that a browser has open can send requests to this machine, and no key would stop it.
         if let Some(origin) = text(headers, "origin").filter(|origin| !is_local(origin)) {
             return Err(Rejection::ForeignOrigin(origin.to_owned()));
         }
-        let own = shown().find(|key| key.starts_with(ANTHROPIC_KEY));
-        Ok(self.credentials(shown().next().unwrap_or_default(), own))
+        let own = sent().find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX));
+        Ok(self.credentials(sent().next().unwrap_or_default(), own))
     }
 
-    /// The operator's key goes before the client's own; whose key pays decides who shares answers.
+    /// The operator's key takes precedence over the client's own; the key that pays decides who shares answers.
     fn credentials(&self, client: &str, own: Option<&str>) -> Credentials {
         match (&self.anthropic, own) {
             (Some(key), _) => {
@@ -108,12 +127,12 @@ impl Auth {
     }
 }
 
-/// Compares digests in constant time, so that neither the time nor the length tells anything of the key.
-fn same(shown: &str, expected: &str) -> bool {
-    Sha256::digest(shown).ct_eq(&Sha256::digest(expected)).into()
+/// Compares digests in constant time, so that neither the time nor the length reveals anything of the key.
+fn same(sent: &str, expected: &str) -> bool {
+    Sha256::digest(sent).ct_eq(&Sha256::digest(expected)).into()
 }
 
-/// Whether a page was served by this machine.
+/// Tells whether an origin is this machine.
 fn is_local(origin: &str) -> bool {
     url::Url::parse(origin).is_ok_and(|url| match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -121,6 +140,11 @@ fn is_local(origin: &str) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     })
+}
+
+/// The keys that a request carries: the bearer token, then `x-api-key`.
+fn sent_keys(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    [bearer(headers), text(headers, "x-api-key")].into_iter().flatten()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

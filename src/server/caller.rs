@@ -1,144 +1,178 @@
-//! Who asks, read from the headers of a request.
+//! The caller of a request, read from its headers: the API, the client program, the user, the chat.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::extract::FromRequestParts;
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{auth::Credentials, error::Rejection};
+use super::{App, auth::Credentials, error::Rejection};
 use crate::{
-    answer::Caller,
+    answer::Access,
     config::IdHeaders,
-    domain::cache::{Directives, Vouched, bounded},
+    domain::{
+        cache::{CacheDirectives, IdentityProof, bounded},
+        exchange::Api,
+        prepare::Caller,
+    },
 };
 
-/// Where Open WebUI puts the user that it signs (`reference/open-webui.md` §3).
+/// The header of Open WebUI's signed user (`reference/open-webui.md` §3).
 const USER_JWT: &str = "x-openwebui-user-jwt";
-/// Which fixtures may answer, in a replay.
+/// The fixtures that may answer, in a replay.
 pub(super) const SCENARIO: &str = "x-reprise-scenario";
-/// How far Open WebUI's clock may be off, in seconds.
-const LEEWAY: u64 = 60;
+/// Largest accepted difference between Open WebUI's clock and ours, in seconds.
+const CLOCK_LEEWAY: u64 = 60;
 
-/// How callers say who they are.
-pub(super) struct Callers {
+/// Reads callers from the headers of requests.
+pub(super) struct CallerReader {
     headers: IdHeaders,
-    /// What users are signed with; `None`: they are not.
-    signed: Option<(DecodingKey, Validation)>,
-    /// Whether it was said that they are signed all the same.
-    told_of_signatures: AtomicBool,
-    /// Whether it was said that a template was not filled in.
-    told_of_templates: AtomicBool,
+    /// Verifies signed users; `None`: users are not signed.
+    jwt: Option<(DecodingKey, Validation)>,
+    /// Set once the log has a warning about signed users that cannot be verified.
+    warned_of_signatures: AtomicBool,
+    /// Set once the log has a warning about a template that was not filled in.
+    warned_of_templates: AtomicBool,
 }
 
-impl std::fmt::Debug for Callers {
-    /// Without the secret.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Callers").field("headers", &self.headers).finish_non_exhaustive()
+impl fmt::Debug for CallerReader {
+    /// Leaves out the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallerReader").field("headers", &self.headers).finish_non_exhaustive()
     }
 }
 
-/// What is asked of Open WebUI's token.
-#[derive(Deserialize)]
-struct Claims {
-    sub: String,
+/// The API by the path, where only one API has it; else by the header that every Anthropic client sends.
+impl<S: Send + Sync> FromRequestParts<S> for Api {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(match parts.uri.path() {
+            path if path.starts_with("/v1/messages") => Self::Messages,
+            path if path.starts_with("/v1/chat") => Self::Chat,
+            _ if parts.headers.contains_key("anthropic-version") => Self::Messages,
+            _ => Self::Chat,
+        })
+    }
 }
 
-impl Callers {
-    /// They say it in these headers; `secret` is what Open WebUI signs its users with.
+/// The caller of a request, with its access to upstream.
+pub(super) struct Authenticated(pub Caller, pub Access);
+
+impl FromRequestParts<Arc<App>> for Authenticated {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
+        let credentials = Credentials::from_request_parts(parts, app).await?;
+        app.callers.read(&parts.headers, credentials)
+    }
+}
+
+impl CallerReader {
+    /// Reads ids from `headers`; `secret` is the one that Open WebUI signs its users with.
     pub(super) fn new(headers: IdHeaders, secret: Option<&SecretString>) -> Self {
-        let signed = secret.map(|secret| {
+        let jwt = secret.map(|secret| {
             let mut validation = Validation::new(Algorithm::HS256);
             validation.set_issuer(&["open-webui"]);
             validation.set_required_spec_claims(&["exp", "iss", "sub"]);
             validation.validate_nbf = true;
-            validation.leeway = LEEWAY;
+            validation.leeway = CLOCK_LEEWAY;
             (DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation)
         });
-        Self {
-            headers,
-            signed,
-            told_of_signatures: AtomicBool::new(false),
-            told_of_templates: AtomicBool::new(false),
-        }
+        let (warned_of_signatures, warned_of_templates) = Default::default();
+        Self { headers, jwt, warned_of_signatures, warned_of_templates }
     }
 
-    /// Reads who asks. The ids are those of the connection's header box (Open WebUI fills in `{{CHAT_ID}}` and the
+    /// Reads the caller. The ids are those of the connection's header box (Open WebUI fills in `{{CHAT_ID}}` and the
     /// like, `reference/open-webui.md` §3) and of its user-info setting; ids that it could not fill in arrive empty.
-    pub(super) fn asker(
+    fn read(
         &self,
         headers: &HeaderMap,
         credentials: Credentials,
-    ) -> Result<Caller, Rejection> {
+    ) -> Result<Authenticated, Rejection> {
         let Credentials { holder, anthropic } = credentials;
         let key = anthropic.ok_or(Rejection::NoAnthropicKey)?;
         let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
         let (user, vouched) = self.user(headers)?;
         let agent = self.id(headers, &[header::USER_AGENT]);
-        let open_webui = self.names_open_webui(headers)
+        let open_webui = self.has_open_webui_headers(headers)
             || agent.as_deref().is_some_and(|agent| agent.contains("aiohttp/"));
-        let in_chat = self.raw(headers, chat);
-        let temporary = in_chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"));
-        Ok(Caller {
-            key,
+        let chat = self.unbounded_id(headers, chat);
+        let temporary = chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"));
+        let caller = Caller {
             holder,
             client: if open_webui { Some("open-webui".to_owned()) } else { agent },
             open_webui,
             user,
             vouched,
-            chat: in_chat.as_deref().map(bounded),
+            chat: chat.as_deref().map(bounded),
             temporary,
             message: self.id(headers, message),
             user_message: self.id(headers, user_message),
             task: self.id(headers, task),
             directives: directives(headers),
-            scenario: self.id(headers, &[HeaderName::from_static(SCENARIO)]),
-        })
+        };
+        let scenario = self.id(headers, &[HeaderName::from_static(SCENARIO)]);
+        Ok(Authenticated(caller, Access { key, scenario }))
     }
 
-    /// The user, and whether somebody vouches for the name: a signature, where the operator asks for signatures.
-    fn user(&self, headers: &HeaderMap) -> Result<(Option<String>, Vouched), Rejection> {
+    /// The user, and whether the name is vouched for: by a signature, where the operator requires signatures.
+    fn user(&self, headers: &HeaderMap) -> Result<(Option<String>, IdentityProof), Rejection> {
+        #[derive(Deserialize)]
+        struct Claims {
+            sub: String,
+        }
         let stated = self.id(headers, &self.headers.user);
-        let Some((secret, validation)) = &self.signed else {
+        let Some((secret, validation)) = &self.jwt else {
             if stated.is_none()
                 && headers.contains_key(USER_JWT)
-                && !self.told_of_signatures.swap(true, Relaxed)
+                && !self.warned_of_signatures.swap(true, Relaxed)
             {
                 tracing::warn!(
-                    "Open WebUI signs its users, and Reprise cannot read that: without users no answer is repeated in \
-                     another chat; give its FORWARD_USER_INFO_HEADER_JWT_SECRET as --user-jwt-secret or \
+                    "Open WebUI signs its users, and Reprise cannot verify them: without users no answer is repeated \
+                     in another chat; give Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET as --user-jwt-secret or \
                      REPRISE_USER_JWT_SECRET"
                 );
             }
-            return Ok((stated, Vouched::Yes));
+            return Ok((stated, IdentityProof::Verified));
         };
-        let Some(token) = headers.get(USER_JWT) else { return Ok((stated, Vouched::No)) };
+        let Some(token) = headers.get(USER_JWT) else {
+            return Ok((stated, IdentityProof::Unverified));
+        };
         let claims = jsonwebtoken::decode::<Claims>(token.as_bytes(), secret, validation);
         let user = claims.map_err(|_| Rejection::UserNotSigned)?.claims.sub;
         let user = Some(user).filter(|user| !user.trim().is_empty());
-        Ok((Some(bounded(&user.ok_or(Rejection::UserNotSigned)?)), Vouched::Yes))
+        Ok((Some(bounded(&user.ok_or(Rejection::UserNotSigned)?)), IdentityProof::Verified))
     }
 
-    /// A header that only Open WebUI has, or that tells chats apart. A user alone may be anybody's.
-    fn names_open_webui(&self, headers: &HeaderMap) -> bool {
+    /// Finds a header that only Open WebUI sends, or an id of a chat. The id of a user may come from any client.
+    fn has_open_webui_headers(&self, headers: &HeaderMap) -> bool {
         let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
-        let mut named = [task, chat, message, user_message].into_iter().flatten();
-        named.any(|name| headers.contains_key(name))
+        let mut names = [task, chat, message, user_message].into_iter().flatten();
+        names.any(|name| headers.contains_key(name))
             || headers.keys().any(|name| name.as_str().starts_with("x-openwebui-"))
     }
 
-    /// The first of the headers that says something.
+    /// The first of these headers that is not empty.
     fn id(&self, headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
-        self.raw(headers, names).map(|id| bounded(&id))
+        self.unbounded_id(headers, names).map(|id| bounded(&id))
     }
 
-    /// The same, however long. A template that was not filled in says nothing: taken for an id, it would be everybody's.
-    fn raw(&self, headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
+    /// The same at any length. A template that was not filled in is no id: all users would share it.
+    fn unbounded_id(&self, headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
         names.iter().find_map(|name| {
             let value = text(headers.get(name)?);
             if value.contains("{{") {
-                if !self.told_of_templates.swap(true, Relaxed) {
+                if !self.warned_of_templates.swap(true, Relaxed) {
                     tracing::warn!(
                         header = %name,
                         value,
@@ -152,8 +186,8 @@ impl Callers {
     }
 }
 
-/// A header's value. Ids need not be plain text: each byte that is no UTF-8 is a character of its own (latin-1), so that
-/// no two ids become one.
+/// The value of a header. Ids need not be UTF-8: without it each byte is one character (latin-1), so that different ids
+/// stay different.
 fn text(value: &HeaderValue) -> String {
     let bytes = value.as_bytes();
     let text = match std::str::from_utf8(bytes) {
@@ -163,8 +197,8 @@ fn text(value: &HeaderValue) -> String {
     text.trim().to_owned()
 }
 
-fn directives(headers: &HeaderMap) -> Directives {
+fn directives(headers: &HeaderMap) -> CacheDirectives {
     let values =
         headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    Directives::parse(&values.collect::<Vec<_>>().join(","))
+    CacheDirectives::parse(&values.collect::<Vec<_>>().join(","))
 }

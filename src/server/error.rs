@@ -1,21 +1,21 @@
-//! Errors as HTTP: status, JSON in the client's dialect, `retry-after`. Everything is matched exhaustively, here and nowhere else.
-
-mod native;
+//! Rejected requests, and errors as HTTP responses in the form of the client's API.
 
 use std::{sync::Arc, time::SystemTime};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::{chat::FIXTURE, dialect::Dialect, limits};
+use super::headers;
 use crate::{
-    answer::{Error, Failure},
-    domain::{anthropic::StreamError, budget::Refusal, exchange::Api, openai},
-    store,
-    upstream::{self, Head},
+    answer::{Error, ErrorForm, Failure},
+    domain::exchange::Api,
+    store, upstream,
 };
 
-/// Why a request is turned away.
+/// Seconds until a prune that did not start is worth another try.
+const PRUNE_RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+
+/// The reason why a request is rejected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
     #[error(
@@ -38,8 +38,8 @@ pub(super) enum Rejection {
     )]
     NoAnthropicKey,
     #[error(
-        "a page of {0} may not ask: anybody's page could spend your money; start Reprise with a key that clients must \
-         show (--api-key or REPRISE_API_KEY)"
+        "pages of {0} are not allowed to send requests, because any page could then spend your money; start Reprise \
+         with a key that clients must send (--api-key or REPRISE_API_KEY)"
     )]
     ForeignOrigin(String),
     #[error(
@@ -52,115 +52,65 @@ pub(super) enum Rejection {
     )]
     WrongAdminKey,
     #[error(
-        "this is for operators: ask from the machine itself, with the clients' key where there is one, or start Reprise \
-         with a key for operators (--admin-key or REPRISE_ADMIN_KEY)"
+        "this is for operators: send the request from the machine itself, with the client key if there is one, or \
+         start Reprise with a key for operators (--admin-key or REPRISE_ADMIN_KEY)"
     )]
     NotLocal,
-    #[error("pruning failed half way; what is left can be pruned again: {0}")]
+    #[error("pruning failed part way; prune again to delete the rest: {0}")]
     NotPruned(#[source] store::Error),
-    #[error("this server writes to another ledger than the one that is meant")]
+    #[error("a prune is already running, and this one did not start; try again when it has ended")]
+    PruneRunning,
+    #[error("the ledger cannot be written now, and nothing was pruned; try again later")]
+    PruneNotStarted,
+    #[error("this server writes to a different ledger than the one that was named")]
     AnotherLedger,
-    #[error("the request is not understood: {0}")]
-    Misunderstood(String),
-    #[error("the ledger cannot be written now; what was asked is done when it can be")]
+    #[error("the request cannot be parsed: {0}")]
+    InvalidBody(String),
+    #[error("the ledger cannot be written now; the command is queued and runs when it can be")]
     LedgerLate,
     #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
     LargeBody { limit: usize },
     #[error("the request body did not arrive in time")]
     SlowBody,
-    #[error("the request body broke off")]
+    #[error("the request body ended early")]
     BrokenBody,
-    #[error("no such model: {0} (GET /v1/models lists those there are)")]
+    #[error("no such model: {0} (GET /v1/models lists the models that exist)")]
     NoSuchModel(String),
-    #[error("a bug in Reprise: the call was given up, the server goes on")]
+    #[error("a bug in Reprise: the request was given up, the server keeps running")]
     Panicked,
     #[error(transparent)]
     Answer(#[from] Error),
 }
 
 impl Rejection {
-    fn status(&self, dialect: Dialect) -> StatusCode {
+    /// The error that the client reads.
+    fn form(&self) -> ErrorForm<'_> {
+        let invalid = |status, code| ErrorForm::invalid_request(status, code, self.to_string());
+        let server_error = |status, code| ErrorForm::server_error(status, code, self.to_string());
         match self {
-            Self::NoSuchPath(_) | Self::NoSuchModel(_) => StatusCode::NOT_FOUND,
-            Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoClientKey
-            | Self::WrongClientKey
-            | Self::NoAnthropicKey
-            | Self::UserNotSigned
-            | Self::WrongAdminKey => StatusCode::UNAUTHORIZED,
-            Self::ForeignOrigin(_) | Self::NotLocal => StatusCode::FORBIDDEN,
-            Self::LedgerLate => StatusCode::SERVICE_UNAVAILABLE,
-            Self::AnotherLedger => StatusCode::CONFLICT,
-            Self::LargeBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::BrokenBody
-            | Self::Misunderstood(_)
-            | Self::Answer(Error::Unreadable(_) | Error::Misspoken(_) | Error::Untranslatable(_)) => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::Panicked | Self::NotPruned(_) | Self::Answer(Error::Panicked(_)) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-            Self::Answer(Error::Failed(failure)) => match dialect {
-                Dialect::OpenAi => status(failure),
-                Dialect::Anthropic => native::status(failure),
-            },
-        }
-    }
-
-    fn openai(&self) -> openai::Error {
-        let error = |kind, param: Option<&str>, code: Option<&str>| openai::Error {
-            message: self.to_string(),
-            kind,
-            param: param.map(str::to_owned),
-            code: code.map(str::to_owned),
-        };
-        let invalid = |param, code| error("invalid_request_error", param, code);
-        match self {
-            Self::NoSuchPath(_) => invalid(None, Some("unknown_url")),
-            Self::WrongMethod(_) => invalid(None, Some("method_not_supported")),
+            Self::NoSuchPath(_) => invalid(404, Some("unknown_url")),
+            Self::WrongMethod(_) => invalid(405, Some("method_not_supported")),
             Self::NoClientKey | Self::WrongClientKey | Self::NoAnthropicKey => {
-                invalid(None, Some("invalid_api_key"))
+                invalid(401, Some("invalid_api_key"))
             }
-            Self::WrongAdminKey => invalid(None, Some("invalid_admin_key")),
-            Self::NotLocal => invalid(None, Some("not_an_operator")),
-            Self::AnotherLedger => invalid(None, Some("another_ledger")),
-            Self::LedgerLate => error("server_error", None, Some("ledger_late")),
-            Self::NotPruned(_) => error("server_error", None, Some("not_pruned")),
-            Self::ForeignOrigin(_) => invalid(None, Some("foreign_origin")),
+            Self::WrongAdminKey => invalid(401, Some("invalid_admin_key")),
             Self::UserNotSigned => {
-                invalid(Some("X-OpenWebUI-User-Jwt"), Some("invalid_user_signature"))
+                invalid(401, Some("invalid_user_signature")).with_param("X-OpenWebUI-User-Jwt")
             }
-            Self::LargeBody { .. } => invalid(None, Some("request_too_large")),
-            Self::SlowBody
-            | Self::BrokenBody
-            | Self::Misunderstood(_)
-            | Self::Answer(Error::Misspoken(_)) => invalid(None, None),
-            Self::NoSuchModel(_) => invalid(Some("model"), Some("model_not_found")),
-            Self::Panicked | Self::Answer(Error::Panicked(_)) => error("server_error", None, None),
-            Self::Answer(Error::Unreadable(cause)) => invalid(cause.param(), None),
-            Self::Answer(Error::Untranslatable(cause)) => {
-                invalid(Some(cause.param()), Some(cause.code()))
-            }
-            Self::Answer(Error::Failed(failure)) => failure.openai(),
+            Self::ForeignOrigin(_) => invalid(403, Some("foreign_origin")),
+            Self::NotLocal => invalid(403, Some("not_an_operator")),
+            Self::NoSuchModel(_) => invalid(404, Some("model_not_found")).with_param("model"),
+            Self::SlowBody => invalid(408, None),
+            Self::PruneRunning => invalid(409, Some("prune_running")),
+            Self::AnotherLedger => invalid(409, Some("another_ledger")),
+            Self::LargeBody { .. } => invalid(413, Some("request_too_large")),
+            Self::BrokenBody | Self::InvalidBody(_) => invalid(400, None),
+            Self::NotPruned(_) => server_error(500, Some("not_pruned")),
+            Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
+            Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
+            Self::Answer(Error::Prepare(cause)) => ErrorForm::new(400, cause.openai()),
+            Self::Answer(Error::Failed(failure)) => failure.form(),
         }
-    }
-
-    /// What upstream said of the failure, for the client's SDK and for support.
-    fn refused(&self) -> Option<&Head> {
-        match self.failure()? {
-            Failure::Upstream(upstream::Error::Refused { head, .. }) => Some(head),
-            _ => None,
-        }
-    }
-
-    fn is_replay_miss(&self) -> bool {
-        matches!(
-            self.failure(),
-            Some(Failure::Upstream(
-                upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted
-            ))
-        )
     }
 
     fn failure(&self) -> Option<&Failure> {
@@ -168,6 +118,33 @@ impl Rejection {
             Self::Answer(Error::Failed(failure)) => Some(failure),
             _ => None,
         }
+    }
+
+    fn respond(&self, api: Api) -> Response {
+        let form = self.form();
+        let status = form.status(api);
+        // A request that went upstream has its line in the log already.
+        if matches!(self.failure(), None | Some(Failure::NotCached(_) | Failure::Budget(_))) {
+            // A string is escaped: text of the client cannot look like another line of the log.
+            tracing::info!(status, error = self.to_string(), "request rejected");
+        }
+        let is_permanent = form.is_permanent();
+        let content_type = [(header::CONTENT_TYPE, "application/json")];
+        let mut response = (content_type, form.body(api)).into_response();
+        *response.status_mut() =
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        if let Some(Failure::Upstream(upstream::Error::Refused { head, .. })) = self.failure() {
+            headers::forward(api, head, SystemTime::now(), headers);
+        }
+        if let Self::PruneRunning | Self::PruneNotStarted = self {
+            headers.insert(header::RETRY_AFTER, PRUNE_RETRY_AFTER);
+        }
+        if is_permanent {
+            let name = HeaderName::from_static("x-should-retry");
+            headers.insert(name, HeaderValue::from_static("false"));
+        }
+        response
     }
 }
 
@@ -177,7 +154,8 @@ impl From<Arc<Failure>> for Rejection {
     }
 }
 
-/// As a mark on an empty response: only who knows the request knows the dialect. [`spoken`] fills it in.
+/// An empty response with the rejection as an extension: the API of the client is not known here.
+/// [`render_rejection`] writes the body.
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -186,84 +164,10 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// The response as the client can read it: a rejection in its dialect, anything else as it is.
-pub(super) fn render_rejection(response: Response, dialect: Dialect) -> Response {
+/// Renders a rejection for a client of `api`; any other response stays as it is.
+pub(super) fn render_rejection(response: Response, api: Api) -> Response {
     match response.extensions().get::<Arc<Rejection>>() {
-        Some(rejection) => rejection.respond(dialect),
+        Some(rejection) => rejection.respond(api),
         None => response,
-    }
-}
-
-impl Rejection {
-    fn respond(&self, dialect: Dialect) -> Response {
-        let status = self.status(dialect);
-        // What came from upstream has its line already, with the call.
-        let not_cached = matches!(self.failure(), Some(Failure::NotCached(_)));
-        let no_money = matches!(self.failure(), Some(Failure::Budget(_)));
-        if self.failure().is_none() || not_cached || no_money {
-            // As a string it is escaped: what a client wrote cannot look like a line of the log.
-            tracing::info!(status = status.as_u16(), error = self.to_string(), "call turned away");
-        }
-        let error = self.openai();
-        let quota = error.code.as_deref() == Some("insufficient_quota");
-        let body = match dialect {
-            Dialect::OpenAi => serde_json::to_vec(&openai::ErrorBody { error }).unwrap_or_default(),
-            Dialect::Anthropic => native::body(self, status),
-        };
-        let mut response =
-            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
-        let headers = response.headers_mut();
-        if let Some(head) = self.refused() {
-            let fixture = head.fixture.as_ref().and_then(|name| HeaderValue::try_from(name).ok());
-            headers.extend(fixture.map(|fixture| (HeaderName::from_static(FIXTURE), fixture)));
-            limits::tell(dialect, head, SystemTime::now(), headers);
-        }
-        // A spent limit stays spent however often it is asked, and neither the ledger nor a replay has more the next moment.
-        if quota || not_cached || self.is_replay_miss() {
-            headers.insert(
-                HeaderName::from_static("x-should-retry"),
-                HeaderValue::from_static("false"),
-            );
-        }
-        response
-    }
-}
-
-/// The status of a failed call as the client of this door gets it.
-pub(super) fn status_at(door: Api, failure: &Failure) -> StatusCode {
-    match door {
-        Api::Chat => status(failure),
-        Api::Messages => native::status(failure),
-    }
-}
-
-/// The status of a failed call (`reference/anthropic-api.md` §9.4). Anthropic's own is kept where it means the same
-/// to an OpenAI client; 401 and 403 are, too: every SDK has a class for them, and the message says whose key it was.
-fn status(failure: &Failure) -> StatusCode {
-    match failure {
-        Failure::Upstream(upstream::Error::Refused { status, .. }) => match *status {
-            529 => StatusCode::SERVICE_UNAVAILABLE,
-            500 | 504 => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY),
-            400..500 => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST),
-            _ => StatusCode::BAD_GATEWAY,
-        },
-        Failure::Stream(StreamError::Upstream(body)) => match body.error.kind.as_str() {
-            "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
-            "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
-            "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
-            "invalid_request_error" => StatusCode::BAD_REQUEST,
-            _ => StatusCode::BAD_GATEWAY,
-        },
-        Failure::Upstream(upstream::Error::Silent(_)) | Failure::NotCached(_) => {
-            StatusCode::GATEWAY_TIMEOUT
-        }
-        // No SDK asks again after it.
-        Failure::Upstream(upstream::Error::NotRecorded { .. } | upstream::Error::NotCounted) => {
-            StatusCode::NOT_FOUND
-        }
-        Failure::Upstream(_) | Failure::Stream(_) | Failure::TooLarge => StatusCode::BAD_GATEWAY,
-        Failure::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-        Failure::Budget(Refusal::Spent { .. }) => StatusCode::TOO_MANY_REQUESTS,
-        Failure::Budget(Refusal::Unpriced { .. }) => StatusCode::BAD_REQUEST,
     }
 }

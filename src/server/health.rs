@@ -1,43 +1,33 @@
-//! Whether Reprise lives, and whether it can work.
+//! Liveness and readiness.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::{StatusCode, header};
-use serde::Serialize;
-use serde_json::json;
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use serde_json::{Value, json};
 
 use super::App;
 
-/// Alive: this process answers.
-pub(super) async fn alive() -> Response {
-    json(
-        StatusCode::OK,
-        &json!({ "status": "ok", "name": "reprise", "version": env!("CARGO_PKG_VERSION") }),
-    )
+/// Liveness: this process answers.
+pub(super) async fn alive() -> Json<Value> {
+    Json(json!({ "status": "ok", "name": "reprise", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// Ready: the ledger can be written. Answers go on when it cannot, so that nothing Claude said is lost to the user.
-pub(super) async fn ready(State(app): State<App>) -> Response {
-    let ledger = app.0.answers.ledger().state();
-    let (status, word) = if ledger.writable {
+/// Readiness: the ledger can be written. Requests are answered even if it cannot, so that users lose no answer of
+/// Claude.
+pub(super) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
+    let (ledger, upstream) = (app.answers.ledger().state(), app.answers.upstream());
+    let (code, status) = if ledger.writable {
         (StatusCode::OK, "ready")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written")
     };
-    let upstream = app.0.answers.upstream();
-    let upstream = json!({ "url": upstream.base(), "reachable": upstream.reachable() });
-    let mode = if app.0.answers.upstream().replay().is_some() { "replay" } else { "live" };
-    let running = app.0.answers.load();
-    json(
-        status,
-        &json!({ "status": word, "mode": mode, "upstream": upstream, "running": running, "ledger": ledger }),
-    )
-}
-
-/// A JSON response.
-pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
-    let body = serde_json::to_vec(value).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    let body = json!({
+        "status": status,
+        "mode": if upstream.replay().is_some() { "replay" } else { "live" },
+        "upstream": { "url": upstream.base(), "reachable": upstream.reachable() },
+        "running": app.answers.load(),
+        "ledger": ledger,
+    });
+    (code, Json(body))
 }

@@ -1,120 +1,73 @@
-//! The native door: `POST /v1/messages` and `POST /v1/messages/count_tokens`, passed on byte for byte.
+//! `POST /v1/messages` and `POST /v1/messages/count_tokens`: Anthropic's Messages API, passed through byte for byte.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    body::Body,
-    extract::{Request, State},
-    response::Response,
+    extract::{FromRequestParts, State},
+    response::{IntoResponse, Response},
 };
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use http_body::Frame;
+use http::{HeaderName, header, request::Parts};
 
 use super::{
     App,
-    chat::{headers, read, streaming},
-    dialect::Dialect,
+    body::{LimitedBody, SseBody},
+    caller::Authenticated,
     error::Rejection,
+    headers,
 };
 use crate::{
-    answer::{self, Answer, ApiHeaders, Ask, Error, Events},
-    upstream::Counted,
+    answer::{self, Answer, EventStream},
+    domain::{anthropic::ApiHeaders, exchange::Api, prepare::ClientRequest},
+    upstream::TokenCount,
 };
 
-/// What is spoken by a client that does not say: the version before there was another.
-const UNSAID_VERSION: &str = "2023-06-01";
-/// Headers that say more about who asks (`reference/anthropic-api.md` §1).
-const PASSED_ON: [&str; 2] = ["anthropic-user-profile-id", "anthropic-workspace-id"];
+/// The `anthropic-version` of a client that sends none.
+const DEFAULT_VERSION: &str = "2023-06-01";
+/// Headers that are passed through besides version and betas (`reference/anthropic-api.md` §1).
+const PASSED_THROUGH: [&str; 2] = ["anthropic-user-profile-id", "anthropic-workspace-id"];
+
+/// The content type of JSON that is passed through as bytes.
+const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
 
 /// Answers a message, streamed or whole.
 pub(super) async fn create(
-    State(app): State<App>,
-    request: Request,
+    State(app): State<Arc<App>>,
+    Authenticated(caller, access): Authenticated,
+    api_headers: ApiHeaders,
+    LimitedBody(body): LimitedBody,
 ) -> Result<Response, Rejection> {
-    let app = &app.0;
-    let credentials = app.auth.check(request.headers())?;
-    let asker = app.callers.asker(request.headers(), credentials)?;
-    let spoken = spoken(request.headers());
-    let body = read(request.into_body(), app.largest_body).await?;
-    let answer = app.answers.answer(Ask::Messages(body, spoken), asker).await?;
-    respond(answer).await
+    let answer =
+        app.answers.answer(ClientRequest::Messages(body, api_headers), caller, access).await?;
+    let headers = headers::of_answer(Api::Messages, &answer);
+    let Answer { reader, stream, .. } = answer;
+    if stream.is_none() {
+        return Ok(([JSON], headers, answer::message(reader).await?).into_response());
+    }
+    Ok((headers, SseBody(EventStream::new(reader))).into_response())
 }
 
 /// Counts the tokens of a request, which upstream does.
 pub(super) async fn count_tokens(
-    State(app): State<App>,
-    request: Request,
+    State(app): State<Arc<App>>,
+    Authenticated(_, access): Authenticated,
+    api_headers: ApiHeaders,
+    LimitedBody(body): LimitedBody,
 ) -> Result<Response, Rejection> {
-    let app = &app.0;
-    let credentials = app.auth.check(request.headers())?;
-    let asker = app.callers.asker(request.headers(), credentials)?;
-    let spoken = spoken(request.headers());
-    let body = read(request.into_body(), app.largest_body).await?;
-    let Counted { body, request_id } = app.answers.count_tokens(body, spoken, &asker).await?;
-    let mut response = Response::new(Body::from(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(id) = request_id.and_then(|id| HeaderValue::try_from(id).ok()) {
-        headers.insert(HeaderName::from_static("request-id"), id);
-    }
-    Ok(response)
+    let TokenCount { body, request_id } =
+        app.answers.count_tokens(body, api_headers, access).await?;
+    let request_id = request_id.map(|id| [("request-id", id)]);
+    Ok(([JSON], request_id, body).into_response())
 }
 
-async fn respond(answer: Answer) -> Result<Response, Rejection> {
-    let mut headers = headers(&answer, Dialect::Anthropic);
-    let Answer { reader, stream, .. } = answer;
-    let body = if stream.is_some() {
-        streaming(&mut headers);
-        Body::new(Frames(Events::new(reader)))
-    } else {
-        let message = answer::message(reader).await.map_err(Error::Failed)?;
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Body::from(message)
-    };
-    let mut response = Response::new(body);
-    *response.headers_mut() = headers;
-    Ok(response)
-}
+impl<S: Send + Sync> FromRequestParts<S> for ApiHeaders {
+    type Rejection = Infallible;
 
-fn spoken(headers: &HeaderMap) -> ApiHeaders {
-    let version = headers.get("anthropic-version").and_then(|version| version.to_str().ok());
-    let betas: Vec<&str> = headers
-        .get_all("anthropic-beta")
-        .iter()
-        .filter_map(|betas| betas.to_str().ok())
-        .filter(|betas| !betas.is_empty())
-        .collect();
-    let others = PASSED_ON.iter().filter_map(|name| {
-        let value = headers.get(*name)?.to_str().ok()?;
-        Some((*name, value.to_owned()))
-    });
-    ApiHeaders {
-        version: version.unwrap_or(UNSAID_VERSION).to_owned(),
-        betas: betas.join(","),
-        others: others.collect(),
-    }
-}
-
-/// The events as a body: a frame for each wake-up, and the end at once after the last.
-struct Frames(Events);
-
-impl http_body::Body for Frames {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_bytes(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_ended()
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let betas = parts.headers.get_all("anthropic-beta").iter();
+        let betas = betas.filter_map(|betas| betas.to_str().ok());
+        let others = PASSED_THROUGH.iter().filter_map(|name| Some((*name, text(name)?.to_owned())));
+        Ok(Self::new(text("anthropic-version").unwrap_or(DEFAULT_VERSION), betas)
+            .with_others(others.collect()))
     }
 }

@@ -1,20 +1,25 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
+use std::sync::Arc;
+
 use axum::{
-    extract::{Path, RawQuery, State},
-    response::Response,
+    Json,
+    extract::{Path, Query, State, rejection::QueryRejection},
+    response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{App, dialect::Dialect, error::Rejection, health::json};
+use super::{App, auth::Credentials, error::Rejection};
 use crate::{
     answer::Listed,
-    domain::json::{Object, Raw},
+    domain::{
+        exchange::Api,
+        json::{Object, Raw},
+    },
 };
 
-/// OpenAI's model object (`reference/anthropic-api.md` §8.3), with what Open WebUI and others also read.
+/// OpenAI's model object (`reference/anthropic-api.md` §8.3), with fields that Open WebUI and others also read.
 #[derive(Serialize)]
 struct Model<'a> {
     id: &'a str,
@@ -41,8 +46,8 @@ impl<'a> From<&'a Listed> for Model<'a> {
     }
 }
 
-/// Anthropic's model object (§5): what it says itself, else what is known.
-fn native(listed: &Listed) -> Raw {
+/// Anthropic's model object (§5): its own where it listed one, else from the catalog.
+fn anthropic_model(listed: &Listed) -> Raw {
     let Listed { id, name, created, context_window, max_output, written } = listed;
     if let Some(written) = written {
         return written.clone();
@@ -63,36 +68,15 @@ fn native(listed: &Listed) -> Raw {
     Raw::of(&model)
 }
 
-/// A page of Anthropic's list (§5). Without `limit` it is the whole list: nobody needs to ask twice.
-fn page(list: &[Listed], query: &str) -> Response {
-    let asked = |name: &str| {
-        let mut fields = url::form_urlencoded::parse(query.as_bytes());
-        fields.find_map(|(field, value)| (field == name).then(|| value.into_owned()))
-    };
-    let place = |id: Option<String>| id.and_then(|id| list.iter().position(|model| model.id == id));
-    let limit = asked("limit").and_then(|limit| limit.parse().ok()).unwrap_or(list.len()).max(1);
-    let (data, has_more) = match (place(asked("after_id")), place(asked("before_id"))) {
-        (None, Some(before)) => {
-            let start = before.saturating_sub(limit);
-            (&list[start..before], start > 0)
-        }
-        (after, _) => {
-            let rest = &list[after.map_or(0, |after| after + 1)..];
-            (&rest[..rest.len().min(limit)], rest.len() > limit)
-        }
-    };
-    let id = |model: Option<&Listed>| model.map(|model| model.id.clone());
-    json(
-        StatusCode::OK,
-        &Page {
-            data: data.iter().map(native).collect(),
-            has_more,
-            first_id: id(data.first()),
-            last_id: id(data.last()),
-        },
-    )
+/// The query of Anthropic's list (§5).
+#[derive(Deserialize, Default)]
+pub(super) struct PageQuery {
+    limit: Option<String>,
+    after_id: Option<String>,
+    before_id: Option<String>,
 }
 
+/// A page of Anthropic's list (§5).
 #[derive(Serialize)]
 struct Page {
     data: Vec<Raw>,
@@ -101,45 +85,69 @@ struct Page {
     last_id: Option<String>,
 }
 
-/// All models.
-pub(super) async fn list(
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Rejection> {
-    let credentials = app.0.auth.check(&headers)?;
-    let (models, holder, key) =
-        (&app.0.models, &credentials.holder, credentials.anthropic.as_ref());
-    match Dialect::of_headers(&headers) {
-        Dialect::Anthropic => {
-            let list = models.anthropics(holder, key).await;
-            Ok(page(&list, &query.unwrap_or_default()))
-        }
-        Dialect::OpenAi => {
-            let list = models.list(holder, key).await;
-            let data: Vec<Model<'_>> = list.iter().map(Model::from).collect();
-            Ok(json(StatusCode::OK, &json!({ "object": "list", "data": data })))
+impl Page {
+    /// The page that `query` asks for. Without a limit it is the whole list, so that no client needs a second request.
+    fn of(models: &[Listed], query: PageQuery) -> Self {
+        let PageQuery { limit, after_id, before_id } = query;
+        let position =
+            |id: Option<String>| id.and_then(|id| models.iter().position(|model| model.id == id));
+        let limit = limit.and_then(|limit| limit.parse().ok()).unwrap_or(models.len()).max(1);
+        let (models, has_more) = match (position(after_id), position(before_id)) {
+            (None, Some(before)) => {
+                let start = before.saturating_sub(limit);
+                (&models[start..before], start > 0)
+            }
+            (after, _) => {
+                let rest = &models[after.map_or(0, |after| after + 1)..];
+                (&rest[..rest.len().min(limit)], rest.len() > limit)
+            }
+        };
+        let id = |model: Option<&Listed>| model.map(|model| model.id.clone());
+        Self {
+            data: models.iter().map(anthropic_model).collect(),
+            has_more,
+            first_id: id(models.first()),
+            last_id: id(models.last()),
         }
     }
 }
 
-/// One model.
+/// Lists all models.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    api: Api,
+    Credentials { holder, anthropic }: Credentials,
+    query: Result<Query<PageQuery>, QueryRejection>,
+) -> Response {
+    match api {
+        Api::Messages => {
+            let models = app.models.anthropics(&holder, anthropic.as_ref()).await;
+            let Query(query) = query.unwrap_or_default();
+            Json(Page::of(&models, query)).into_response()
+        }
+        Api::Chat => {
+            let models = app.models.list(&holder, anthropic.as_ref()).await;
+            let data: Vec<Model<'_>> = models.iter().map(Model::from).collect();
+            Json(json!({ "object": "list", "data": data })).into_response()
+        }
+    }
+}
+
+/// Shows one model.
 pub(super) async fn one(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
+    api: Api,
+    Credentials { holder, anthropic }: Credentials,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Rejection> {
-    let credentials = app.0.auth.check(&headers)?;
-    let (models, holder, key) =
-        (&app.0.models, &credentials.holder, credentials.anthropic.as_ref());
-    let dialect = Dialect::of_headers(&headers);
-    let found = match dialect {
-        Dialect::Anthropic => models.find_anthropics(&id, holder, key).await,
-        Dialect::OpenAi => models.find(&id, holder, key).await,
+    let (models, key) = (&app.models, anthropic.as_ref());
+    let found = match api {
+        Api::Messages => models.find_anthropics(&id, &holder, key).await,
+        Api::Chat => models.find(&id, &holder, key).await,
     };
-    let listed = found.ok_or(Rejection::NoSuchModel(id))?;
-    Ok(match dialect {
-        Dialect::Anthropic => json(StatusCode::OK, &native(&listed)),
-        Dialect::OpenAi => json(StatusCode::OK, &Model::from(&listed)),
+    let model = found.ok_or(Rejection::NoSuchModel(id))?;
+    Ok(match api {
+        Api::Messages => Json(anthropic_model(&model)).into_response(),
+        Api::Chat => Json(Model::from(&model)).into_response(),
     })
 }

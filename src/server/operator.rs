@@ -1,86 +1,92 @@
-//! What operators may ask of a running server.
+//! Commands of operators to a running server.
+
+use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
-    response::Response,
+    Json, RequestExt,
+    extract::{FromRequest, Request, State},
 };
-use http::StatusCode;
+use http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{App, Inner, accept::Peer, caller::SCENARIO, chat::read, error::Rejection, health};
+use super::{App, auth::OperatorAuth, body::LimitedBody, caller::SCENARIO, error::Rejection};
 use crate::{
     answer,
-    store::{Clearing, prune::Limits},
+    domain::cassette::PlayerStatus,
+    store::{
+        self, Clearing,
+        prune::{Limits, Pruned},
+    },
     upstream::Replay,
 };
 
-/// `POST /cache/clear`: answers are never served again, neither from the ledger nor from memory.
-pub(super) async fn clear_cache(
-    State(app): State<App>,
-    request: Request,
-) -> Result<Response, Rejection> {
-    let app = &app.0;
-    let what: Clearing = asked(app, request).await?;
-    tracing::info!(?what, "clearing answers");
-    let cleared = app.answers.ledger().clear(what).await.ok_or(Rejection::LedgerLate)?;
-    Ok(health::json(StatusCode::OK, &json!({ "cleared": cleared })))
-}
+/// The arguments of an operator's command to the ledger of this server.
+pub(super) struct LedgerCommand<T>(T);
 
-/// `POST /prune`: lets go of what is too old or too large, while others write.
-pub(super) async fn prune(State(app): State<App>, request: Request) -> Result<Response, Rejection> {
-    let app = &app.0;
-    let limits: Limits = asked(app, request).await?;
-    tracing::info!(?limits, "pruning");
-    let pruned = app.answers.ledger().prune(&limits, answer::now()).await;
-    let pruned = pruned.map_err(Rejection::NotPruned)?.ok_or(Rejection::LedgerLate)?;
-    Ok(health::json(StatusCode::OK, &pruned))
-}
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for LedgerCommand<T> {
+    type Rejection = Rejection;
 
-/// What an operator asks of this ledger and no other.
-async fn asked<T: DeserializeOwned>(app: &Inner, request: Request) -> Result<T, Rejection> {
-    admit(app, &request)?;
-    let owner = app.answers.ledger().owner().to_string();
-    let meant = request.headers().get("x-reprise-owner");
-    if meant.is_some_and(|meant| meant.as_bytes() != owner.as_bytes()) {
-        return Err(Rejection::AnotherLedger);
+    async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Self, Rejection> {
+        request.extract_parts_with_state::<OperatorAuth, _>(app).await?;
+        let owner = app.answers.ledger().owner().to_string();
+        let named = request.headers().get("x-reprise-owner");
+        if named.is_some_and(|named| named.as_bytes() != owner.as_bytes()) {
+            return Err(Rejection::AnotherLedger);
+        }
+        let LimitedBody(body) = request.extract_with_state(app).await?;
+        let arguments = serde_json::from_slice(if body.is_empty() { b"{}" } else { &body });
+        arguments.map(Self).map_err(|error| Rejection::InvalidBody(error.to_string()))
     }
-    let body = read(request.into_body(), app.largest_body).await?;
-    serde_json::from_slice(if body.is_empty() { b"{}" } else { &body })
-        .map_err(|error| Rejection::Misunderstood(error.to_string()))
 }
 
-/// `GET /replay`: which fixtures were given, and how often none was found.
+/// `POST /cache/clear`: makes stored answers unservable, in the ledger and in memory.
+pub(super) async fn clear_cache(
+    State(app): State<Arc<App>>,
+    LedgerCommand(clearing): LedgerCommand<Clearing>,
+) -> Result<Json<Value>, Rejection> {
+    tracing::info!(?clearing, "clearing answers");
+    let cleared = app.answers.ledger().clear(clearing).await.ok_or(Rejection::LedgerLate)?;
+    Ok(Json(json!({ "cleared": cleared })))
+}
+
+/// `POST /prune`: deletes what is too old or too large, while others write. One prune runs at a time.
+pub(super) async fn prune(
+    State(app): State<Arc<App>>,
+    LedgerCommand(limits): LedgerCommand<Limits>,
+) -> Result<Json<Pruned>, Rejection> {
+    tracing::info!(?limits, "pruning");
+    match app.answers.ledger().prune(&limits, answer::now()).await {
+        Ok(Some(pruned)) => Ok(Json(pruned)),
+        Ok(None) => Err(Rejection::PruneNotStarted),
+        Err(store::Error::PruneRunning) => Err(Rejection::PruneRunning),
+        Err(error) => Err(Rejection::NotPruned(error)),
+    }
+}
+
+/// `GET /replay`: the fixtures that were played, and the number of misses.
 pub(super) async fn replay(
-    State(app): State<App>,
-    request: Request,
-) -> Result<Response, Rejection> {
-    let app = &app.0;
-    admit(app, &request)?;
-    Ok(health::json(StatusCode::OK, &stage(app, &request)?.status()))
+    State(app): State<Arc<App>>,
+    _: OperatorAuth,
+    uri: Uri,
+) -> Result<Json<PlayerStatus>, Rejection> {
+    Ok(Json(running_replay(&app, &uri)?.status()))
 }
 
-/// `POST /replay/reset`: begins again; with `X-Reprise-Scenario`, only in that scenario.
+/// `POST /replay/reset`: starts the replay again; with `X-Reprise-Scenario`, only that scenario.
 pub(super) async fn reset_replay(
-    State(app): State<App>,
-    request: Request,
-) -> Result<Response, Rejection> {
-    let app = &app.0;
-    admit(app, &request)?;
-    let scenario = request.headers().get(SCENARIO).and_then(|name| name.to_str().ok());
-    let replay = stage(app, &request)?;
+    State(app): State<Arc<App>>,
+    _: OperatorAuth,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<PlayerStatus>, Rejection> {
+    let replay = running_replay(&app, &uri)?;
+    let scenario = headers.get(SCENARIO).and_then(|name| name.to_str().ok());
     replay.reset(scenario.filter(|name| !name.is_empty()));
-    Ok(health::json(StatusCode::OK, &replay.status()))
+    Ok(Json(replay.status()))
 }
 
-/// Lets operators in, and nobody else.
-fn admit(app: &Inner, request: &Request) -> Result<(), Rejection> {
-    let peer = request.extensions().get::<Peer>().ok_or(Rejection::NotLocal)?.0;
-    app.auth.check_operator(request.headers(), peer)
-}
-
-/// A live server has no such path.
-fn stage<'a>(app: &'a Inner, request: &Request) -> Result<&'a Replay, Rejection> {
-    let path = || Rejection::NoSuchPath(request.uri().path().to_owned());
-    app.answers.upstream().replay().ok_or_else(path)
+/// The replay. A live server does not have the paths of one.
+fn running_replay<'a>(app: &'a App, uri: &Uri) -> Result<&'a Replay, Rejection> {
+    app.answers.upstream().replay().ok_or_else(|| Rejection::NoSuchPath(uri.path().to_owned()))
 }

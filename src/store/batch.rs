@@ -8,9 +8,12 @@ use super::{
     chain::{Bodies, Packed},
     columns::cost_word,
     invalidate::Clear,
-    record::{CallRow, Opening, Sealing},
+    record::{CallRecord, Opening, Sealing},
 };
-use crate::domain::exchange::{AnswerRef, Cost, ExchangeId, OwnerId};
+use crate::domain::{
+    anthropic::ApiHeaders,
+    exchange::{AnswerRef, Cost, ExchangeId, OwnerId},
+};
 
 /// Memory that an operation takes beside its bodies, roughly.
 const OVERHEAD: usize = 1024;
@@ -76,7 +79,7 @@ pub(super) struct Seal {
 /// A call, with its client's request.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) row: CallRow,
+    pub(super) record: CallRecord,
     pub(super) client: Packed,
 }
 
@@ -121,7 +124,7 @@ impl Op {
         match self {
             Self::Open(open) => ("opening", open.opening.exchange.to_string()),
             Self::Seal(seal) => ("sealing", seal.opening.exchange.to_string()),
-            Self::Call(call) => ("call", call.row.facts.id.to_string()),
+            Self::Call(call) => ("call", call.record.id.to_string()),
             Self::Clear(_) => ("clearing", String::new()),
             Self::Mark => ("mark", String::new()),
         }
@@ -290,26 +293,26 @@ async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Resul
         servable: sealing.servable && recording.is_some(),
         breakpoints: opening.breakpoints.as_deref(),
         recording: recording.as_deref(),
-        version: opening.head.as_ref().map(|(version, _)| &**version),
-        betas: opening.head.as_ref().map(|(_, betas)| &**betas),
+        version: opening.head.as_ref().map(ApiHeaders::version),
+        betas: opening.head.as_ref().map(ApiHeaders::wire_betas),
     });
     Ok(())
 }
 
 async fn insert_calls(conn: &mut SqliteConnection, calls: &[&Call]) -> Result<(), sqlx::Error> {
-    insert!(conn, call, calls, "", |Call { row: call, client }| {
-        id: call.facts.id,
+    insert!(conn, call, calls, "", |Call { record: call, client }| {
+        id: call.id,
         exchange: call.exchange,
-        at: call.facts.at,
-        answered_by: call.facts.answered_by,
-        door: call.facts.door,
-        stream: call.facts.stream,
-        user_id: call.facts.user.as_deref(),
-        chat_id: call.facts.chat.as_deref(),
-        message_id: call.facts.message.as_deref(),
-        user_message_id: call.facts.user_message.as_deref(),
-        task: call.facts.task.as_deref(),
-        client: call.facts.client.as_deref(),
+        at: call.at,
+        answered_by: call.answered_by,
+        door: call.door,
+        stream: call.stream,
+        user_id: call.user.as_deref(),
+        chat_id: call.chat.as_deref(),
+        message_id: call.message.as_deref(),
+        user_message_id: call.user_message.as_deref(),
+        task: call.task.as_deref(),
+        client: call.client.as_deref(),
         status: call.status.map(i64::from),
         outcome: call.outcome,
         ttft_us: call.ttft,
@@ -325,7 +328,7 @@ async fn insert_calls(conn: &mut SqliteConnection, calls: &[&Call]) -> Result<()
         cost: call.cost.amount(),
         cost_is: cost_word(call.cost),
         saved: call.saved.amount().unwrap_or_default(),
-        notes: call.facts.notes.as_deref(),
+        notes: call.notes.as_deref(),
         client_frame: client.frame,
         client_head: client.head,
         key: call.key,

@@ -81,9 +81,9 @@ decode!(<'r> ExchangeId, CallId, OwnerId; &'r str: |text| Ok(text.parse()?));
 encode!(Hash, CacheKey; [u8]: |hash| hash.as_bytes()[..]);
 decode!(<'r> Hash, CacheKey; &'r [u8]: |bytes| Ok(Self::from_bytes(bytes.try_into()?)));
 
-encode!(Outcome, AnsweredBy, Api; str: |word| *word.as_str());
+encode!(Outcome, AnsweredBy, Api; str: |word| *word.into_str());
 decode!(<'r> Outcome, AnsweredBy, Api; &'r str:
-    |word| Self::from_word(word).ok_or_else(|| format!("the word {word:?} is unknown").into()));
+    |word| word.parse().map_err(|_| format!("the word {word:?} is unknown").into()));
 
 encode!(AnswerRef; str: |name| *name.as_str());
 

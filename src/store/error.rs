@@ -85,6 +85,9 @@ pub enum Error {
     /// A change failed; the ledger is as it was before.
     #[error("the ledger could not be changed")]
     Write(#[source] sqlx::Error),
+    /// The ledger is being pruned, and one prune runs at a time.
+    #[error("a prune is already running")]
+    PruneRunning,
     /// A column has a value that this program never writes.
     #[error("the ledger is damaged in {column}")]
     Damaged {

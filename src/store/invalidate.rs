@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Error, Ledger, Reader, batch::Op, hot::Hot};
+use super::{Error, Reader, hot::Hot};
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
 /// Selection of answers to clear: all given conditions must hold; without any, all answers are selected.
@@ -33,9 +33,10 @@ pub struct Clearing {
 /// A clearing that is queued for the writer.
 #[derive(Debug)]
 pub(super) struct Clear {
-    what: Clearing,
-    cleared: Arc<AtomicU64>,
-    hot: Arc<Mutex<Hot>>,
+    pub(super) clearing: Clearing,
+    /// The number of cleared answers, once it is committed.
+    pub(super) cleared: Arc<AtomicU64>,
+    pub(super) hot: Arc<Mutex<Hot>>,
 }
 
 impl Clearing {
@@ -65,7 +66,7 @@ impl Clear {
     /// Clears inside the transaction that `conn` is in.
     pub(super) async fn run(&self, conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let mut query = QueryBuilder::new("update exchange set servable = false");
-        self.what.conditions(&mut query);
+        self.clearing.conditions(&mut query);
         let done = query.build().execute(conn).await?;
         self.cleared.store(done.rows_affected(), Relaxed);
         Ok(())
@@ -74,18 +75,6 @@ impl Clear {
     /// Called after the commit: empties the memory, too. Answers that were sealed before are not taken in after this.
     pub(super) fn committed(&self) {
         self.hot.lock().forget();
-    }
-}
-
-impl Ledger {
-    /// Clears answers, committed ones and those in memory, and returns their number. An answer that is still being
-    /// given is not among them. `None`: the ledger cannot be written now; the clearing stays queued.
-    pub async fn clear(&self, what: Clearing) -> Option<u64> {
-        let cleared = Arc::new(AtomicU64::new(0));
-        let hot = Arc::clone(&self.hot);
-        let op = Op::Clear(Clear { what, cleared: Arc::clone(&cleared), hot });
-        let done = self.commit(op, self.shared.packing_token()).await;
-        (done == super::Durable::Committed).then(|| cleared.load(Relaxed))
     }
 }
 

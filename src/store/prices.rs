@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{
     exchange::OwnerId,
-    price::{Dated, LongPrompt, Price, Prices},
+    price::{DatedPrice, LongPrompt, Price, Prices},
 };
 
 /// Time that an import waits for the writer.
@@ -31,7 +31,7 @@ impl Reader {
                     dated.long_prompt = Some(LongPrompt { above, prices: own });
                 }
                 _ => {
-                    let dated = Dated { since, prices: own, long_prompt: None };
+                    let dated = DatedPrice { since, prices: own, long_prompt: None };
                     prices.push(Price { model, dated });
                 }
             }

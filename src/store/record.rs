@@ -1,10 +1,11 @@
-//! What goes into the ledger: an exchange's opening and sealing, and calls.
+//! Records of the ledger: an exchange's opening and sealing, and calls.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    anthropic::ApiHeaders,
     cache::CacheKey,
     chain::Chain,
     exchange::{
@@ -31,32 +32,33 @@ pub struct Opening {
     pub continues: Option<ExchangeId>,
     /// Where prompt caching is asked for, as JSON.
     pub breakpoints: Option<String>,
-    /// `anthropic-version`, and `anthropic-beta` joined by commas; `None` where nobody knows any more.
-    pub head: Option<(String, String)>,
+    /// The headers of the request; `None` where they are not known any more.
+    pub head: Option<ApiHeaders>,
     /// The request that goes upstream; `None` where no bodies may be kept.
     pub chain: Option<Arc<Chain>>,
-    /// The call that this exchange answers first.
-    pub call: CallFacts,
+    /// The call that this exchange answers first, as it was begun.
+    pub call: CallRecord,
 }
 
 impl Opening {
     /// What waits in the queue: the bodies are packed apart and counted, and must not be held twice.
     pub(super) fn without_bodies(&self) -> Self {
-        let call = CallFacts { client_chain: None, ..self.call.clone() };
+        let call = CallRecord { client_chain: None, ..self.call.clone() };
         Self { chain: None, call, ..self.clone() }
     }
 }
 
-/// What is known of a call when it comes in.
+/// A call: begun when it comes in, finished when its answer ends. A call that is never finished is lost, and its record
+/// says so from the beginning.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CallFacts {
+pub struct CallRecord {
     /// Made by the caller.
     pub id: CallId,
-    /// When it came in.
+    /// Time of arrival.
     pub at: UnixMillis,
-    /// How it is answered.
+    /// Source of the answer.
     pub answered_by: AnsweredBy,
-    /// The dialect that the client spoke.
+    /// The API that the client used.
     pub door: Api,
     /// Whether the client asked for a stream.
     pub stream: bool,
@@ -68,15 +70,104 @@ pub struct CallFacts {
     pub message: Option<String>,
     /// The user's message that is being answered.
     pub user_message: Option<String>,
-    /// The client's word for a background call.
+    /// Open WebUI's name for a background call.
     pub task: Option<String>,
-    /// The program that asked.
+    /// The client program.
     pub client: Option<String>,
-    /// What the translation dropped or changed, as JSON.
+    /// Parts of the request that the translation dropped or changed, as JSON.
     pub notes: Option<String>,
-    /// What the client really sent; `None` where no bodies may be kept.
+    /// The request as the client sent it; `None` where no bodies may be kept.
     #[serde(skip)]
     pub client_chain: Option<Arc<Chain>>,
+    /// Key of the request.
+    #[serde(skip, default = "no_key")]
+    pub key: CacheKey,
+    /// The exchange that answers; an answer that paused ends with another than it began with.
+    #[serde(skip)]
+    pub exchange: Option<ExchangeId>,
+    /// The model: as requested, and in the end as upstream named it.
+    #[serde(skip)]
+    pub model: String,
+    /// HTTP status of our response, if the client got one.
+    #[serde(skip)]
+    pub status: Option<u16>,
+    /// Outcome of the exchange that answers.
+    #[serde(skip, default = "lost")]
+    pub outcome: Outcome,
+    /// Kind of the error, in Anthropic's words or ours.
+    #[serde(skip)]
+    pub error_kind: Option<String>,
+    /// Time until the first bytes of the answer.
+    #[serde(skip)]
+    pub ttft: Option<Micros>,
+    /// Time until the last bytes of the answer; `None` if nobody saw them.
+    #[serde(skip)]
+    pub total: Option<Micros>,
+    /// Tokens of the answer, of all its exchanges.
+    #[serde(skip)]
+    pub tokens: Tokens,
+    /// Cost of this call: of all its exchanges.
+    #[serde(skip, default = "unknown_cost")]
+    pub cost: Cost,
+    /// Cost that the call would have had without an earlier one.
+    #[serde(skip, default = "free")]
+    pub saved: Cost,
+}
+
+/// Stands until the exchange's key is read beside the call.
+const fn no_key() -> CacheKey {
+    CacheKey::from_bytes([0; 32])
+}
+
+const fn lost() -> Outcome {
+    Outcome::Lost
+}
+
+const fn unknown_cost() -> Cost {
+    Cost::AtLeast(NanoDollars(0))
+}
+
+const fn free() -> Cost {
+    Cost::Exact(NanoDollars(0))
+}
+
+impl CallRecord {
+    /// A call of which nothing else is known.
+    pub fn new(
+        id: CallId,
+        at: UnixMillis,
+        answered_by: AnsweredBy,
+        door: Api,
+        key: CacheKey,
+        model: String,
+    ) -> Self {
+        Self {
+            id,
+            at,
+            answered_by,
+            door,
+            stream: false,
+            user: None,
+            chat: None,
+            message: None,
+            user_message: None,
+            task: None,
+            client: None,
+            notes: None,
+            client_chain: None,
+            key,
+            exchange: None,
+            model,
+            status: None,
+            outcome: lost(),
+            error_kind: None,
+            ttft: None,
+            total: None,
+            tokens: Tokens::default(),
+            cost: unknown_cost(),
+            saved: free(),
+        }
+    }
 }
 
 /// How an exchange ended. With its [`Opening`] it makes the exchange's row and the row of its call.
@@ -114,76 +205,28 @@ pub struct Sealing {
     pub recording: Option<Arc<Recording>>,
     /// Tool-call ids and signatures in the answer.
     pub refs: Vec<AnswerRef>,
-    /// How the call ended with it; `None` where another exchange goes on with the answer.
-    pub call: Option<CallEnd>,
+    /// The call, finished with this exchange; `None` where another exchange continues the answer.
+    pub call: Option<CallRecord>,
 }
 
-/// How a call ended whose last exchange this is. It may have needed several.
-#[derive(Debug, Clone)]
-pub struct CallEnd {
-    /// The HTTP status of our response to the client, if it got one.
-    pub status: Option<u16>,
-    /// Until the first bytes of the answer.
-    pub ttft: Option<Micros>,
-    /// Until its last bytes; `None` where nobody saw the end.
-    pub total: Option<Micros>,
-    /// Of all its exchanges.
-    pub tokens: Tokens,
-    /// Of all its exchanges.
-    pub cost: Cost,
-    /// What was dropped or changed in all, as JSON, where that is more than was known when the call came in.
-    pub notes: Option<String>,
-}
-
-/// A call that had no exchange of its own: a hit, or one that joined.
-#[derive(Debug, Clone)]
-pub struct CallRow {
-    /// What was known when it came in.
-    pub facts: CallFacts,
-    /// What it asked for.
-    pub key: CacheKey,
-    /// The exchange that answered it.
-    pub exchange: Option<ExchangeId>,
-    /// The HTTP status of our response.
-    pub status: Option<u16>,
-    /// How the exchange ended that answered it.
-    pub outcome: Outcome,
-    /// What kind of error, in Anthropic's word or ours.
-    pub error_kind: Option<String>,
-    /// Until the first bytes of the answer.
-    pub ttft: Option<Micros>,
-    /// Until its last bytes.
-    pub total: Option<Micros>,
-    /// The model that answered.
-    pub model: String,
-    /// The answer's tokens.
-    pub tokens: Tokens,
-    /// What this call cost.
-    pub cost: Cost,
-    /// What it would have cost.
-    pub saved: Cost,
-}
-
-impl CallRow {
-    /// The call that ends with an exchange; `None` where another exchange goes on with the answer.
-    pub(super) fn sealed(opening: &Opening, sealing: &Sealing) -> Option<Self> {
-        let CallEnd { status, ttft, total, tokens, cost, notes } = sealing.call.as_ref()?;
-        let facts = &opening.call;
-        let notes = notes.as_ref().or(facts.notes.as_ref()).cloned();
-        Some(Self {
-            facts: CallFacts { notes, client_chain: None, ..facts.clone() },
+impl Sealing {
+    /// Finishes the call of `opening` with this exchange, which alone answers it.
+    #[must_use]
+    pub fn with_call_of(self, opening: &Opening) -> Self {
+        let call = CallRecord {
             key: opening.key,
             exchange: Some(opening.exchange),
-            status: *status,
-            outcome: sealing.outcome,
-            error_kind: sealing.error_kind.clone(),
-            ttft: *ttft,
-            total: *total,
-            model: sealing.model_served.as_ref().unwrap_or(&opening.model).clone(),
-            tokens: *tokens,
-            cost: *cost,
-            saved: Cost::Exact(NanoDollars(0)),
-        })
+            model: self.model_served.as_ref().unwrap_or(&opening.model).clone(),
+            status: self.status,
+            outcome: self.outcome,
+            error_kind: self.error_kind.clone(),
+            ttft: self.ttft,
+            total: self.total,
+            tokens: self.tokens,
+            cost: self.cost,
+            ..opening.call.clone()
+        };
+        Self { call: Some(call), ..self }
     }
 }
 

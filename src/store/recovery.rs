@@ -14,7 +14,7 @@ use super::{
     batch::{self, Call, Op, Seal},
     chain::{Bodies, Packed},
     read::answer_parts,
-    record::{CallEnd, CallFacts, CallRow, Opening, Sealing},
+    record::{CallRecord, Opening, Sealing},
     sqlite,
 };
 use crate::domain::{
@@ -28,9 +28,9 @@ use crate::domain::{
 
 /// The column `running.call`: the call that the exchange answers.
 #[derive(Serialize, Deserialize)]
-struct RunningCall<F> {
+struct RunningCall<C> {
     #[serde(flatten)]
-    facts: F,
+    call: C,
     client_frame: Option<Hash>,
     client_head: Option<Hash>,
 }
@@ -50,8 +50,8 @@ struct RunningRow {
 }
 
 /// The column `running.call` for a call.
-pub(super) fn call_json(facts: &CallFacts, client: &Packed) -> String {
-    let call = RunningCall { facts, client_frame: client.frame, client_head: client.head };
+pub(super) fn call_json(call: &CallRecord, client: &Packed) -> String {
+    let call = RunningCall { call, client_frame: client.frame, client_head: client.head };
     serde_json::to_string(&call).expect("our own types have string keys and finite numbers")
 }
 
@@ -113,10 +113,8 @@ async fn end_calls(
             tokens += part.tokens;
             cost = cost.plus(part.cost);
         }
-        sealing.call =
-            Some(CallEnd { status: None, ttft: None, total: None, tokens, cost, notes: None });
-        *call = CallRow::sealed(opening, sealing)
-            .map(|row| Call { row, client: std::mem::take(client) });
+        let record = CallRecord { tokens, cost, ..opening.call.clone() };
+        *call = Some(Call { record, client: std::mem::take(client) });
     }
     Ok(())
 }
@@ -133,10 +131,14 @@ struct Part {
 /// The sealing of a lost exchange, and its client's request.
 fn seal(row: RunningRow, now: UnixMillis) -> (Seal, Packed) {
     let RunningRow { exchange, opened_at, key, scope, model, continues, frame, head, call } = row;
-    let (facts, client) = read_call(&call).unwrap_or_else(|error| {
+    let (begun, client) = read_call(&call).unwrap_or_else(|error| {
         warn!(%exchange, %error, "the call of a lost exchange cannot be read");
-        (unknown(exchange, opened_at), Packed::default())
+        // It still counts.
+        let (id, by) = (CallId::new(exchange.uuid()), AnsweredBy::Miss);
+        let begun = CallRecord::new(id, opened_at, by, Api::Chat, key, model.clone());
+        (begun, Packed::default())
     });
+    let call = CallRecord { key, exchange: Some(exchange), model: model.clone(), ..begun };
     let opening = Opening {
         exchange,
         key,
@@ -147,7 +149,7 @@ fn seal(row: RunningRow, now: UnixMillis) -> (Seal, Packed) {
         breakpoints: None,
         head: None,
         chain: None,
-        call: facts,
+        call,
     };
     let sealing = Sealing {
         outcome: Outcome::Lost,
@@ -173,29 +175,10 @@ fn seal(row: RunningRow, now: UnixMillis) -> (Seal, Packed) {
     (seal, client)
 }
 
-fn read_call(json: &str) -> Result<(CallFacts, Packed), serde_json::Error> {
-    let RunningCall { facts, client_frame, client_head } = serde_json::from_str(json)?;
+fn read_call(json: &str) -> Result<(CallRecord, Packed), serde_json::Error> {
+    let RunningCall { call, client_frame, client_head } = serde_json::from_str(json)?;
     let client = Packed { frame: client_frame, head: client_head, bodies: Bodies::default() };
-    Ok((facts, client))
-}
-
-/// A call of which only the exchange is known: it still counts.
-fn unknown(exchange: ExchangeId, at: UnixMillis) -> CallFacts {
-    CallFacts {
-        id: CallId::new(exchange.uuid()),
-        at,
-        answered_by: AnsweredBy::Miss,
-        door: Api::Chat,
-        stream: false,
-        user: None,
-        chat: None,
-        message: None,
-        user_message: None,
-        task: None,
-        client: None,
-        notes: None,
-        client_chain: None,
-    }
+    Ok((call, client))
 }
 
 #[cfg(test)]
@@ -206,7 +189,10 @@ mod tests {
 
     #[test]
     fn who_asked_survives_the_column() {
-        let mut call = unknown(ExchangeId::new(Uuid::from_u128(7)), UnixMillis(5));
+        let id = CallId::new(Uuid::from_u128(7));
+        let key = CacheKey::from_bytes([7; 32]);
+        let (by, model) = (AnsweredBy::Miss, "claude".to_owned());
+        let mut call = CallRecord::new(id, UnixMillis(5), by, Api::Chat, key, model);
         call.user = Some("ann".to_owned());
         call.task = Some("title_generation".to_owned());
         let head = Hash::of("node", &[]);

@@ -8,6 +8,7 @@ use sqlx::FromRow;
 
 use super::{Error, Reader, read::answer_parts};
 use crate::domain::{
+    anthropic::ApiHeaders,
     chain::Hash,
     exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, UnixMillis},
     recording::Recording,
@@ -91,9 +92,10 @@ impl ExchangeRow {
         self.frame.map(|frame| (frame, self.head))
     }
 
-    /// `anthropic-version`, and `anthropic-beta` joined by commas; `None` where they are unknown.
-    pub fn headers(&self) -> Option<(&str, &str)> {
-        self.version.as_deref().zip(self.betas.as_deref())
+    /// The headers of the request; `None` where they are not known any more.
+    pub fn headers(&self) -> Option<ApiHeaders> {
+        let (version, betas) = self.version.as_ref().zip(self.betas.as_ref())?;
+        Some(ApiHeaders::new(version, [betas]))
     }
 }
 

@@ -1,91 +1,96 @@
-//! Why upstream gave no answer, and whether asking again is of use.
+//! Errors of upstream, and the decision whether to retry.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    pin::pin,
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderMap;
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
+use tokio_stream::StreamExt;
 
 use super::Head;
 use crate::domain::{anthropic, cassette::Miss};
 
-/// A longer `retry-after` is the client's to wait for.
-const LONGEST_WAIT: Duration = Duration::from_secs(3);
-/// The first pause; it doubles.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// More of an error's body is not read.
-const LARGEST_ERROR: usize = 256 * 1024;
+/// Longest `retry-after` that is waited for here; a longer one is passed to the client.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);
+/// Delay of the first retry. It doubles with each attempt.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// Largest part of an error's body that is read.
+const ERROR_BODY_LIMIT: usize = 256 * 1024;
 
-/// Why there is no answer.
+/// The reason why upstream gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection came about.
+    /// No connection could be made.
     #[error("cannot connect to Anthropic")]
     Connect(#[source] reqwest::Error),
-    /// Nothing came for too long.
-    #[error("nothing came from Anthropic for {} s", .0.as_secs())]
-    Silent(Duration),
+    /// No bytes arrived for this long.
+    #[error("Anthropic sent nothing for {} s", .0.as_secs())]
+    IdleTimeout(Duration),
     /// The connection broke.
     #[error("the connection to Anthropic broke")]
     Broken(#[source] reqwest::Error),
-    /// Anthropic answered with an error.
+    /// Anthropic answered with an error status.
     #[error("Anthropic refused with status {status}: {}", .body.error.message)]
     Refused {
-        /// Its status.
+        /// The HTTP status.
         status: u16,
-        /// Its explanation.
+        /// Anthropic's explanation.
         body: Box<anthropic::ErrorBody>,
-        /// What else its head says.
+        /// The headers.
         head: Box<Head>,
     },
-    /// A success that is no event stream: something else answers at this address.
-    #[error("what answers at the upstream address is not the Messages API")]
+    /// The response is successful, but no event stream: another service answers at this address.
+    #[error("the service at the upstream address is not the Messages API")]
     NotAStream,
     /// A replay has no fixture for the request.
     #[error("{miss}\nto record it, send it through a live Reprise, and then: {command}")]
     NotRecorded {
-        /// Why not, and what is nearest.
+        /// The reason, and the nearest fixture.
         miss: Box<Miss>,
-        /// What puts it among the fixtures.
+        /// The command that adds the request to the fixtures.
         command: String,
     },
-    /// A replay does not know how many tokens a request has.
-    #[error("a replay counts no tokens: fixtures have none of that")]
+    /// A replay cannot count tokens.
+    #[error("a replay cannot count tokens: fixtures do not contain such counts")]
     NotCounted,
-    /// The model list is not what it should be.
-    #[error("the model list from upstream cannot be read")]
+    /// The list of models has an unknown form.
+    #[error("the list of models from upstream cannot be read")]
     UnreadableModels(#[source] serde_json::Error),
 }
 
-/// An error, and what upstream said about trying again.
-pub(super) struct Failed {
+/// The error of one attempt, with what upstream said about retries.
+pub(super) struct FailedAttempt {
     pub(super) error: Error,
     should_retry: Option<bool>,
     retry_after: Option<Duration>,
 }
 
-impl From<Error> for Failed {
+impl From<Error> for FailedAttempt {
     fn from(error: Error) -> Self {
         Self { error, should_retry: None, retry_after: None }
     }
 }
 
-impl Failed {
-    /// How long to wait before asking again; `None` when asking again is no use, or not ours to do.
-    pub(super) fn retry(&self, attempt: u32) -> Option<Duration> {
-        let backoff = FIRST_WAIT * 2_u32.pow(attempt - 1);
+impl FailedAttempt {
+    /// The delay before the next attempt; `None` if a retry is no use, or up to the client.
+    pub(super) fn retry_delay(&self, attempt: u32) -> Option<Duration> {
+        let backoff = FIRST_RETRY_DELAY * 2_u32.pow(attempt - 1);
         match &self.error {
-            // A pooled connection may have been stale: a fresh one is tried at once.
+            // A pooled connection may have been stale: a new one is tried at once.
             Error::Broken(_) if attempt == 1 => Some(Duration::ZERO),
             Error::Connect(_) | Error::Broken(_) => Some(backoff),
             Error::Refused { status, .. } => {
-                // Without a word about when, a 429 can be a spent limit, which stays spent.
-                let worth = matches!(status, 408 | 409 | 500..)
+                // A 429 without retry-after may be a spent limit, which stays spent.
+                let is_transient = matches!(status, 408 | 409 | 500..)
                     || (*status == 429 && self.retry_after.is_some());
                 let wait = self.retry_after.unwrap_or(backoff);
-                (self.should_retry.unwrap_or(worth) && wait <= LONGEST_WAIT).then_some(wait)
+                (self.should_retry.unwrap_or(is_transient) && wait <= MAX_RETRY_DELAY)
+                    .then_some(wait)
             }
-            Error::Silent(_)
+            Error::IdleTimeout(_)
             | Error::NotAStream
             | Error::NotRecorded { .. }
             | Error::NotCounted
@@ -94,40 +99,45 @@ impl Failed {
     }
 }
 
+/// Tells a failed connection from one that broke.
 pub(super) fn classify(error: reqwest::Error) -> Error {
     let error = error.without_url();
     if error.is_connect() { Error::Connect(error) } else { Error::Broken(error) }
 }
 
-/// The error that a response tells. `key` is what was sent: should a gateway repeat it, it goes no further.
-pub(super) async fn refused(mut response: Response, key: &SecretString, idle: Duration) -> Failed {
+/// Reads an error response. `key` is the one that was sent: it is removed, should a gateway repeat it.
+pub(super) async fn read_error(
+    response: Response,
+    key: &SecretString,
+    idle: Duration,
+) -> FailedAttempt {
     let status = response.status().as_u16();
     let headers = response.headers();
-    let wait =
-        text(headers, "retry-after-ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
-    let wait = wait.or_else(|| {
-        text(headers, "retry-after").and_then(|value| parse_retry_after(&value, SystemTime::now()))
-    });
-    let should_retry = text(headers, "x-should-retry").map(|word| word == "true");
+    let retry_after = header_text(headers, "retry-after-ms")
+        .and_then(|ms| ms.parse().ok())
+        .map(Duration::from_millis)
+        .or_else(|| parse_retry_after(&header_text(headers, "retry-after")?, SystemTime::now()));
+    let should_retry = header_text(headers, "x-should-retry").map(|word| word == "true");
     let head = Box::new(Head::of(headers));
     let mut bytes = Vec::new();
-    while let Ok(Ok(Some(more))) = tokio::time::timeout(idle, response.chunk()).await {
-        let room = LARGEST_ERROR - bytes.len();
-        bytes.extend_from_slice(&more[..more.len().min(room)]);
-        if bytes.len() == LARGEST_ERROR {
-            break;
-        }
+    let mut chunks = pin!(response.bytes_stream().timeout(idle));
+    while bytes.len() < ERROR_BODY_LIMIT
+        && let Some(Ok(Ok(chunk))) = chunks.next().await
+    {
+        bytes.extend_from_slice(&chunk);
     }
+    bytes.truncate(ERROR_BODY_LIMIT);
     let mut body = error_body(&bytes, status);
     body.written = body.written.map(|written| written.replace(key.expose_secret(), "[key]"));
     if body.error.message.contains(key.expose_secret()) {
         body.error.message = body.error.message.replace(key.expose_secret(), "[key]");
     }
     let error = Error::Refused { status, body: Box::new(body), head };
-    Failed { error, should_retry, retry_after: wait }
+    FailedAttempt { error, should_retry, retry_after }
 }
 
-/// The body of an error. 413s come from Anthropic's edge and may be no Anthropic JSON; gateways answer in HTML.
+/// Parses the body of an error response. A 413 comes from Anthropic's edge, and a gateway may answer in HTML: without
+/// Anthropic's JSON the error is made up from the status.
 pub(super) fn error_body(bytes: &[u8], status: u16) -> anthropic::ErrorBody {
     let written = String::from_utf8_lossy(bytes);
     match serde_json::from_str::<anthropic::ErrorBody>(&written) {
@@ -144,12 +154,12 @@ pub(super) fn error_body(bytes: &[u8], status: u16) -> anthropic::ErrorBody {
     }
 }
 
-/// A header's text.
-pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+/// The value of a header, if it is text.
+pub(super) fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-/// Seconds or an HTTP date (RFC 9110 §10.2.3).
+/// Parses `retry-after`: seconds or an HTTP date (RFC 9110 §10.2.3).
 fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok();
@@ -176,20 +186,20 @@ mod tests {
     }
 
     #[test]
-    fn what_may_work_the_next_time_is_asked_again() {
-        let refused = |status, should_retry, retry_after| Failed {
+    fn transient_errors_are_retried() {
+        let refused = |status, should_retry, retry_after| FailedAttempt {
             error: Error::Refused { status, body: Box::default(), head: Box::default() },
             should_retry,
             retry_after,
         };
         let second = Some(Duration::from_secs(1));
-        assert_eq!(refused(529, None, None).retry(1), Some(FIRST_WAIT));
-        assert_eq!(refused(529, None, None).retry(2), Some(FIRST_WAIT * 2));
-        assert_eq!(refused(529, Some(false), None).retry(1), None);
-        assert_eq!(refused(429, None, second).retry(1), second);
-        assert_eq!(refused(429, None, None).retry(1), None);
-        assert_eq!(refused(429, None, Some(Duration::from_mins(1))).retry(1), None);
-        assert_eq!(refused(400, None, None).retry(1), None);
-        assert_eq!(refused(400, Some(true), None).retry(1), Some(FIRST_WAIT));
+        assert_eq!(refused(529, None, None).retry_delay(1), Some(FIRST_RETRY_DELAY));
+        assert_eq!(refused(529, None, None).retry_delay(2), Some(FIRST_RETRY_DELAY * 2));
+        assert_eq!(refused(529, Some(false), None).retry_delay(1), None);
+        assert_eq!(refused(429, None, second).retry_delay(1), second);
+        assert_eq!(refused(429, None, None).retry_delay(1), None);
+        assert_eq!(refused(429, None, Some(Duration::from_mins(1))).retry_delay(1), None);
+        assert_eq!(refused(400, None, None).retry_delay(1), None);
+        assert_eq!(refused(400, Some(true), None).retry_delay(1), Some(FIRST_RETRY_DELAY));
     }
 }

@@ -1,18 +1,15 @@
-//! The Messages API over HTTP: send, stream, retry before the first byte.
+//! The Messages API over HTTP: send, retry until a response begins, stream.
 //!
-//! No total timeout: an answer may take long, but it may not be silent for long (Anthropic sends pings while Claude
-//! thinks).
+//! There is no total timeout: an answer may take long, but it may not be silent for long (Anthropic sends pings while
+//! Claude thinks).
 
-use std::{
-    pin::Pin,
-    sync::{Mutex, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::{ops::ControlFlow, pin::Pin, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use reqwest::{Client, Response};
+use parking_lot::Mutex;
+use reqwest::Client;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,131 +17,139 @@ use tokio::time::{Instant, Sleep};
 use url::Url;
 
 use super::{
-    Body, Counted, Error, Head, Incoming, Model, More, Outgoing, Unanswered,
-    error::{Failed, classify, refused, text},
+    Body, Error, Head, Model, Request, Response, SendError, TokenCount,
+    error::{FailedAttempt, classify, header_text, read_error},
 };
 use crate::domain::{anthropic, json::Raw, recording::Recorder};
 
-/// How often a request is sent at most. The pauses are short, because a client waits.
-const ATTEMPTS: u32 = 3;
-/// Pieces of a body that are gathered at once: more than one read of a socket brings.
-const MOST_PIECES: usize = 512;
-/// Pages of the model list, of a thousand each.
-const MOST_PAGES: usize = 20;
+/// Most attempts to send a request. The delays are short, because a client waits.
+const MAX_ATTEMPTS: u32 = 3;
+/// Most chunks of a body that are read at once: more than one read of a socket brings.
+const MAX_CHUNKS: usize = 512;
+/// Most pages of the list of models that are read, of a thousand models each.
+const MAX_PAGES: usize = 20;
 
-/// Anthropic, or something that speaks like it.
+/// A client of Anthropic, or of a gateway with the same API.
 #[derive(Debug)]
 pub struct Http {
     pooled: Client,
-    /// Never reuses a connection: for the retry after a pooled one turned out to be stale.
-    fresh: OnceLock<Client>,
+    /// Never reuses a connection: for retries after a pooled connection turned out to be stale.
+    unpooled: OnceLock<Client>,
     base: String,
     idle: Duration,
-    /// Whether the last try found somebody there; `None` before the first.
+    /// Whether the last attempt got a response; `None` before the first.
     reachable: Mutex<Option<bool>>,
 }
 
-/// The body of a response, as it comes.
+/// The body of a response.
 #[derive(Debug)]
-pub(super) struct Stream {
-    response: Response,
-    /// What a read found after the bytes that it brought.
-    after: Option<Result<More, Error>>,
-    /// How long upstream may be silent.
+pub(super) struct HttpBody {
+    response: reqwest::Response,
+    /// The end that the last read found after its bytes.
+    end: Option<Result<(), Error>>,
+    /// Longest silence of upstream.
     idle: Duration,
-    /// When it last was not.
-    heard: Instant,
-    alarm: Pin<Box<Sleep>>,
+    /// Time of the last bytes.
+    last_read: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
-/// The address of an API, with or without `/v1`, as [`Upstream::base`](super::Upstream::base) tells it.
-pub fn bare(base: &Url) -> String {
+/// The URL of an API without `/v1`, as [`Upstream::base`](super::Upstream::base) gives it.
+pub fn api_root(base: &Url) -> String {
     base.as_str().trim_end_matches('/').trim_end_matches("/v1").to_owned()
 }
 
 impl Http {
-    /// A client for the API at `base`; nothing is sent yet. `idle` bounds each wait for bytes.
+    /// Sets up a client for the API at `base`, and sends nothing yet. `idle` bounds each wait for bytes.
     ///
     /// # Errors
     ///
-    /// When the machine has no CA certificates.
+    /// Fails if the machine has no CA certificates.
     pub fn new(base: &Url, idle: Duration) -> reqwest::Result<Self> {
-        let base = bare(base);
+        let base = api_root(base);
         let pooled = builder().pool_idle_timeout(Duration::from_secs(90)).build()?;
-        Ok(Self { pooled, fresh: OnceLock::new(), base, idle, reachable: Mutex::default() })
+        Ok(Self { pooled, unpooled: OnceLock::new(), base, idle, reachable: Mutex::default() })
     }
 
-    /// Where requests go.
+    /// The URL that requests go to.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// Whether the last request found somebody there, whatever they answered; `None` before the first.
+    /// Returns whether the last request got any response; `None` before the first.
     pub fn reachable(&self) -> Option<bool> {
-        *self.reachable.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.reachable.lock()
     }
 
-    /// Sends a message request and waits for the answer to begin. Retries what may work the next time
+    /// Sends a request for a message, and waits for the head of the response. Retries transient errors
     /// (`reference/anthropic-api.md` §4): nothing of an answer has been seen yet.
-    pub async fn send(&self, outgoing: &Outgoing) -> Result<Incoming, Unanswered> {
+    pub async fn send(&self, request: &Request) -> Result<Response, SendError> {
         let mut attempt = 1;
         let mut client = &self.pooled;
         let mut broken_before = false;
         loop {
-            let error = match self.send_once(client, outgoing).await {
-                Ok(incoming) => return Ok(Incoming { broken_before, ..incoming }),
-                Err(error) => error,
+            let failed = match self.send_once(client, request).await {
+                Ok(response) => return Ok(Response { broken_before, ..response }),
+                Err(failed) => failed,
             };
-            let Some(wait) = error.retry(attempt).filter(|_| attempt < ATTEMPTS) else {
-                return Err(Unanswered { error: error.error, broken_before });
-            };
+            let delay = failed.retry_delay(attempt).filter(|_| attempt < MAX_ATTEMPTS);
+            let error = failed.error;
+            let Some(delay) = delay else { return Err(SendError { error, broken_before }) };
             tracing::warn!(
                 attempt,
-                wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                error = &error.error as &dyn std::error::Error,
-                "asking upstream again"
+                delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+                error = &error as &dyn std::error::Error,
+                "retrying the request to upstream"
             );
-            if matches!(error.error, Error::Broken(_)) {
+            if matches!(error, Error::Broken(_)) {
                 broken_before = true;
-                client = self.fresh();
+                client = self.unpooled();
             }
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(delay).await;
             attempt += 1;
         }
     }
 
-    fn fresh(&self) -> &Client {
-        self.fresh.get_or_init(|| {
+    fn unpooled(&self) -> &Client {
+        self.unpooled.get_or_init(|| {
             let built = builder().pool_max_idle_per_host(0).build();
             built.unwrap_or_else(|_| self.pooled.clone())
         })
     }
 
-    /// Asks how many tokens a request has. Once: nobody waits for it as for an answer, and every SDK asks again.
-    pub async fn count_tokens(&self, outgoing: &Outgoing) -> Result<Counted, Error> {
-        let request = post(&self.pooled, &self.base, "/v1/messages/count_tokens", outgoing);
-        let response = self.dial(request).await?;
+    /// Counts the tokens of a request. One attempt only: every SDK retries by itself.
+    pub async fn count_tokens(&self, request: &Request) -> Result<TokenCount, Error> {
+        let response =
+            self.execute(self.post(&self.pooled, "/v1/messages/count_tokens", request)).await?;
         if !response.status().is_success() {
-            return Err(refused(response, &outgoing.key, self.idle).await.error);
+            return Err(read_error(response, &request.key, self.idle).await.error);
         }
-        let request_id = text(response.headers(), "request-id");
-        Ok(Counted { body: self.in_time(response.bytes()).await?, request_id })
+        let request_id = header_text(response.headers(), "request-id");
+        Ok(TokenCount { body: self.with_timeout(response.bytes()).await?, request_id })
     }
 
-    async fn send_once(&self, client: &Client, outgoing: &Outgoing) -> Result<Incoming, Failed> {
-        let request = post(client, &self.base, "/v1/messages", outgoing);
-        let response = self.dial(request).await?;
+    async fn send_once(
+        &self,
+        client: &Client,
+        request: &Request,
+    ) -> Result<Response, FailedAttempt> {
+        let response = self.execute(self.post(client, "/v1/messages", request)).await?;
         if !response.status().is_success() {
-            return Err(refused(response, &outgoing.key, self.idle).await);
+            return Err(read_error(response, &request.key, self.idle).await);
         }
-        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+        let content_type = header_text(response.headers(), header::CONTENT_TYPE.as_str());
+        if !content_type.is_some_and(|content_type| content_type.starts_with("text/event-stream")) {
             return Err(Error::NotAStream.into());
         }
-        Ok(incoming(response, self.idle))
+        Ok(Response {
+            head: Head::of(response.headers()),
+            status: response.status().as_u16(),
+            broken_before: false,
+            body: Body::Http(HttpBody::new(response, self.idle)),
+        })
     }
 
-    /// All models that Anthropic lists for `key`, newest first.
+    /// Lists the models that `key` can use, newest first.
     pub async fn models(&self, key: &SecretString) -> Result<Vec<Model>, Error> {
         #[derive(Deserialize)]
         struct Page {
@@ -155,7 +160,7 @@ impl Http {
         }
         let mut models: Vec<Model> = Vec::new();
         let mut after = None;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let mut url = format!("{}/v1/models?limit=1000", self.base);
             if let Some(after) = after {
                 url.push_str("&after_id=");
@@ -165,11 +170,11 @@ impl Http {
                 .pooled
                 .get(url)
                 .headers(api_headers(anthropic::Version::default().as_str(), key));
-            let response = self.dial(request).await?;
+            let response = self.execute(request).await?;
             if !response.status().is_success() {
-                return Err(refused(response, key, self.idle).await.error);
+                return Err(read_error(response, key, self.idle).await.error);
             }
-            let bytes = self.in_time(response.bytes()).await?;
+            let bytes = self.with_timeout(response.bytes()).await?;
             let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
             for entry in page.data {
                 let model: Model =
@@ -184,85 +189,94 @@ impl Http {
         Ok(models)
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = reqwest::Result<T>>) -> Result<T, Error> {
+    async fn with_timeout<T>(
+        &self,
+        work: impl Future<Output = reqwest::Result<T>>,
+    ) -> Result<T, Error> {
         match tokio::time::timeout(self.idle, work).await {
-            Ok(done) => done.map_err(classify),
-            Err(_) => Err(Error::Silent(self.idle)),
+            Ok(result) => result.map_err(classify),
+            Err(_) => Err(Error::IdleTimeout(self.idle)),
         }
     }
 
-    async fn dial(&self, request: reqwest::RequestBuilder) -> Result<Response, Error> {
-        let sent = self.in_time(request.send()).await;
-        *self.reachable.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent.is_ok());
-        sent
+    async fn execute(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
+        let response = self.with_timeout(request.send()).await;
+        *self.reachable.lock() = Some(response.is_ok());
+        response
     }
-}
 
-fn incoming(response: Response, idle: Duration) -> Incoming {
-    Incoming {
-        head: Head::of(response.headers()),
-        status: response.status().as_u16(),
-        broken_before: false,
-        body: Body::Http(Stream {
-            response,
-            after: None,
-            idle,
-            heard: Instant::now(),
-            alarm: Box::pin(tokio::time::sleep(idle)),
-        }),
-    }
-}
-
-impl Stream {
-    /// Waits for bytes and gives all that are there to `recorder`.
-    pub(super) async fn read(&mut self, recorder: &mut Recorder) -> Result<More, Error> {
-        if let Some(after) = self.after.take() {
-            return after;
+    fn post(&self, client: &Client, path: &str, request: &Request) -> reqwest::RequestBuilder {
+        let Request { body, headers: api, key, scenario: _ } = request;
+        let mut headers = api_headers(api.version(), key);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if !api.wire_betas().is_empty()
+            && let Ok(betas) = HeaderValue::from_str(api.wire_betas())
+        {
+            headers.insert(HeaderName::from_static("anthropic-beta"), betas);
         }
-        match self.wait().await? {
+        headers.extend(api.others().iter().filter_map(|(name, value)| {
+            Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
+        }));
+        client.post(format!("{}{path}", self.base)).headers(headers).body(body.clone())
+    }
+}
+
+impl HttpBody {
+    fn new(response: reqwest::Response, idle: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep(idle));
+        Self { response, end: None, idle, last_read: Instant::now(), timer }
+    }
+
+    /// Waits for bytes, and gives all that have arrived to `recorder`. Breaks at the end of the body.
+    pub(super) async fn read(&mut self, recorder: &mut Recorder) -> Result<ControlFlow<()>, Error> {
+        if let Some(end) = self.end.take() {
+            return end.map(ControlFlow::Break);
+        }
+        match self.next_chunk().await? {
             Some(bytes) => recorder.push(&bytes),
-            None => return Ok(More::No),
+            None => return Ok(ControlFlow::Break(())),
         }
-        // The connection's task hands over one piece at a time and needs a turn to hand over the next: what one read
-        // of the socket brought is gathered here, so that it goes to the client in one write.
-        for _ in 0..MOST_PIECES {
+        // The task of the connection hands over one chunk at a time, and needs a turn to hand over the next. All that
+        // one read of the socket brought is collected here, so that it goes to the client in one write.
+        for _ in 0..MAX_CHUNKS {
             tokio::task::yield_now().await;
             match self.response.chunk().now_or_never() {
                 Some(Ok(Some(bytes))) => recorder.push(&bytes),
                 Some(Ok(None)) => {
-                    self.after = Some(Ok(More::No));
+                    self.end = Some(Ok(()));
                     break;
                 }
                 Some(Err(error)) => {
-                    self.after = Some(Err(classify(error)));
+                    self.end = Some(Err(classify(error)));
                     break;
                 }
                 None => break,
             }
         }
-        self.heard = Instant::now();
-        Ok(More::Yes)
+        self.last_read = Instant::now();
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// The next piece. The alarm is not set anew for each, which would cost more than reading it: when it rings, it is
-    /// put off by what has been heard since.
-    async fn wait(&mut self) -> Result<Option<Bytes>, Error> {
+    /// Waits for the next chunk. The timer is not reset for each chunk, which would cost more than reading it: when it
+    /// fires, it is set to the end of the silence that is allowed since the last read.
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             tokio::select! {
                 biased;
-                piece = self.response.chunk() => return piece.map_err(classify),
-                () = &mut self.alarm => {
-                    let silent_at = self.heard + self.idle;
-                    if silent_at <= Instant::now() {
-                        return Err(Error::Silent(self.idle));
+                chunk = self.response.chunk() => return chunk.map_err(classify),
+                () = &mut self.timer => {
+                    let deadline = self.last_read + self.idle;
+                    if deadline <= Instant::now() {
+                        return Err(Error::IdleTimeout(self.idle));
                     }
-                    self.alarm.as_mut().reset(silent_at);
+                    self.timer.as_mut().reset(deadline);
                 }
             }
         }
     }
 }
 
+/// Settings of every HTTP client for upstream.
 pub(super) fn builder() -> reqwest::ClientBuilder {
     Client::builder()
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
@@ -271,27 +285,13 @@ pub(super) fn builder() -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
 }
 
-fn post(client: &Client, base: &str, path: &str, outgoing: &Outgoing) -> reqwest::RequestBuilder {
-    let mut headers = api_headers(&outgoing.version, &outgoing.key);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if !outgoing.betas.is_empty()
-        && let Ok(betas) = HeaderValue::from_str(&outgoing.betas)
-    {
-        headers.insert(HeaderName::from_static("anthropic-beta"), betas);
-    }
-    let others = outgoing.others.iter();
-    headers.extend(others.filter_map(|(name, value)| {
-        Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
-    }));
-    client.post(format!("{base}{path}")).headers(headers).body(outgoing.body.clone())
-}
-
+/// The headers that every request to the API needs.
 pub(super) fn api_headers(version: &str, key: &SecretString) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Ok(version) = HeaderValue::from_str(version) {
         headers.insert(HeaderName::from_static("anthropic-version"), version);
     }
-    // A key that cannot stand in a header cannot be right: upstream will say that there is none.
+    // A key that is no valid header value cannot be right: upstream will answer that there is none.
     if let Ok(mut key) = HeaderValue::from_str(key.expose_secret()) {
         key.set_sensitive(true);
         headers.insert(HeaderName::from_static("x-api-key"), key);

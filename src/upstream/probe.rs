@@ -1,4 +1,4 @@
-//! Whether anybody is there upstream, and takes the key: for a look, not for answers.
+//! Probe of upstream: whether it can be reached and accepts the key.
 
 use std::time::Duration;
 
@@ -8,51 +8,51 @@ use url::Url;
 
 use super::{
     error::{Error, classify},
-    http::{api_headers, bare, builder},
+    http::{api_headers, api_root, builder},
 };
 use crate::domain::{anthropic, exchange::UnixMillis};
 
-/// A look is not worth a longer wait.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Timeout of the probe.
+const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What was seen of upstream.
+/// The result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// What it says.
-    pub welcome: Welcome,
-    /// The time there.
+pub struct ProbeResult {
+    /// The kind of response.
+    pub outcome: ProbeOutcome,
+    /// The clock of upstream.
     pub date: Option<UnixMillis>,
 }
 
-/// What upstream says to who asks.
+/// The kind of response to a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Welcome {
-    /// It takes the key.
+pub enum ProbeOutcome {
+    /// Upstream accepts the key.
     Accepted,
-    /// It does not take the key, or misses one.
-    WrongKey,
-    /// It has trouble of its own, with this status.
-    Trouble(u16),
-    /// It is not Anthropic's API that answers there, with this status.
-    Stranger(u16),
+    /// Upstream rejects the key, or requires one.
+    KeyRejected,
+    /// Upstream is overloaded or fails, with this status.
+    Unavailable(u16),
+    /// Another service answers at the address, with this status.
+    NotAnthropic(u16),
 }
 
-/// Asks for one model, with `key` or without: either costs nothing.
-pub async fn probe(base: &Url, key: Option<&SecretString>) -> Result<Seen, Error> {
-    let client = builder().timeout(PATIENCE).build().map_err(classify)?;
-    let mut request = client.get(format!("{}/v1/models?limit=1", bare(base)));
+/// Requests a list of one model, which costs nothing, with `key` or without.
+pub async fn probe(base: &Url, key: Option<&SecretString>) -> Result<ProbeResult, Error> {
+    let client = builder().timeout(TIMEOUT).build().map_err(classify)?;
+    let mut request = client.get(format!("{}/v1/models?limit=1", api_root(base)));
     if let Some(key) = key {
         request = request.headers(api_headers(anthropic::Version::default().as_str(), key));
     }
     let response = request.send().await.map_err(classify)?;
     let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
     let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
-    Ok(Seen {
-        welcome: match response.status().as_u16() {
-            200..300 => Welcome::Accepted,
-            401 | 403 => Welcome::WrongKey,
-            status @ (429 | 500..) => Welcome::Trouble(status),
-            status => Welcome::Stranger(status),
+    Ok(ProbeResult {
+        outcome: match response.status().as_u16() {
+            200..300 => ProbeOutcome::Accepted,
+            401 | 403 => ProbeOutcome::KeyRejected,
+            status @ (429 | 500..) => ProbeOutcome::Unavailable(status),
+            status => ProbeOutcome::NotAnthropic(status),
         },
         date: date.map(|date| UnixMillis(date.timestamp().as_millisecond())),
     })

@@ -11,7 +11,7 @@ use reprise::{
             Tokens, UnixMillis,
         },
     },
-    store::{CallEnd, CallFacts, CallRow, Durable, Ledger, Opening, Options, Sealing},
+    store::{CallRecord, Durable, Ledger, Opening, Options, Sealing},
 };
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -82,19 +82,15 @@ impl Books {
         for (n, line) in (1..).zip(lines) {
             match line.paid {
                 Paid::Now(cost) => self.ask(n, line, cost).await,
-                Paid::Before(saved) => self.0.record(CallRow {
-                    facts: facts(n, AnsweredBy::Hit),
-                    key: key(n),
-                    exchange: None,
+                Paid::Before(saved) => self.0.record(CallRecord {
                     status: Some(line.status),
                     outcome: line.outcome,
                     ttft: Some(Micros(100)),
                     total: Some(Micros(200)),
-                    model: line.model.to_owned(),
                     tokens: line.tokens,
                     cost: Cost::Exact(NanoDollars(0)),
                     saved: Cost::Exact(saved),
-                    error_kind: None,
+                    ..call(n, AnsweredBy::Hit, line.model)
                 }),
             }
         }
@@ -111,7 +107,7 @@ impl Books {
             breakpoints: None,
             head: None,
             chain: None,
-            call: facts(n, AnsweredBy::Miss),
+            call: call(n, AnsweredBy::Miss, line.model),
         });
         let sealing = Sealing {
             outcome: line.outcome,
@@ -130,15 +126,9 @@ impl Books {
             servable: false,
             recording: None,
             refs: Vec::new(),
-            call: Some(CallEnd {
-                status: Some(line.status),
-                ttft: Some(Micros(1_000)),
-                total: Some(Micros(2_000)),
-                tokens: line.tokens,
-                cost,
-                notes: None,
-            }),
+            call: None,
         };
+        let sealing = sealing.with_call_of(&opening);
         assert_eq!(self.0.open_exchange(&opening).await, Durable::Committed);
         assert_eq!(self.0.seal(&opening, sealing).await, Durable::Committed);
     }
@@ -153,20 +143,8 @@ fn key(n: u128) -> CacheKey {
     CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes())
 }
 
-fn facts(n: u128, answered_by: AnsweredBy) -> CallFacts {
-    CallFacts {
-        id: CallId::new(Uuid::from_u128(n)),
-        at: NOW,
-        answered_by,
-        door: Api::Chat,
-        stream: true,
-        user: None,
-        chat: None,
-        message: None,
-        user_message: None,
-        task: None,
-        client: None,
-        notes: None,
-        client_chain: None,
-    }
+fn call(n: u128, answered_by: AnsweredBy, model: &str) -> CallRecord {
+    let id = CallId::new(Uuid::from_u128(n));
+    let begun = CallRecord::new(id, NOW, answered_by, Api::Chat, key(n), model.to_owned());
+    CallRecord { stream: true, ..begun }
 }

@@ -1,9 +1,10 @@
 //! Recorded exchanges as fixtures: each file reads back as what it was, byte for byte, and hides no secret.
 
 use reprise::domain::cassette::{
-    Cassette, Client, RecordedRequest, Response, Said, Scrubber, blob_name, keeps_header, read,
+    Cassette, RecordedCall, RecordedRequest, Response, ResponseBody, Scrubber, blob_name,
+    is_recorded_header, read,
 };
-use reprise::domain::{exchange::Api, recording::Recording};
+use reprise::domain::{anthropic::ApiHeaders, exchange::Api, recording::Recording};
 use serde_json::Value;
 
 use super::{lines, say, streams::record};
@@ -17,28 +18,28 @@ fn cassette(exchange: &Value) -> Option<Cassette> {
     let response = match exchange["response_sse"].as_str() {
         Some(sse) => Response::of(&record(&[sse.as_bytes()]), status),
         None if exchange["response_json"]["type"] == "message" => Response {
-            said: Said::Message(exchange["response_json"].to_string()),
+            body: ResponseBody::Message(exchange["response_json"].to_string()),
             ..Response::of(&Recording::default(), status)
         },
         None => Response {
-            said: Said::Error(exchange["response_json"].to_string()),
+            body: ResponseBody::Error(exchange["response_json"].to_string()),
             ..Response::of(&Recording::default(), status)
         },
     };
     let mut headers: Vec<(String, String)> = exchange["response_headers"]
         .as_object()?
         .iter()
-        .filter(|(name, _)| keeps_header(name))
+        .filter(|(name, _)| is_recorded_header(name))
         .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
         .collect();
     headers.sort();
-    let client = Client { door: Api::Messages, program: None, task: None, body: body.clone() };
-    let asked = RecordedRequest { version: "2023-06-01".to_owned(), betas: Vec::new(), body };
+    let client = RecordedCall { api: Api::Messages, program: None, task: None, body: body.clone() };
+    let asked = RecordedRequest { headers: ApiHeaders::new("2023-06-01", [""; 0]), body };
     Some(Cassette {
         recorded: Some("2026-11-25".to_owned()),
         client: Some(client),
         upstream: Some(asked),
-        at_the_end: None,
+        when_exhausted: None,
         response: Response { headers, ..response },
     })
 }
@@ -49,15 +50,15 @@ fn a_recorded_exchange_is_a_file_and_the_same_exchange_again() {
     for exchange in lines("anthropic-exchanges.jsonl") {
         let name = exchange["id"].as_str().unwrap();
         let Some(mut cassette) = cassette(&exchange) else { continue };
-        let places = Scrubber::default().cassette(&mut cassette);
-        assert_eq!(places, [], "{name}");
+        let remaining = Scrubber::default().cassette(&mut cassette);
+        assert_eq!(remaining, [], "{name}");
         let rendered = cassette.render();
         let blob = |wanted: &str| {
             rendered.blobs.iter().find(|blob| blob.name == wanted).map(|blob| blob.bytes.clone())
         };
-        let reading = read(&rendered.text, &blob);
-        assert_eq!(reading.findings, [], "{name}");
-        let again = reading.cassette.unwrap();
+        let (again, findings) = read(&rendered.text, &blob);
+        assert_eq!(findings, [], "{name}");
+        let again = again.unwrap();
         assert_eq!(again, cassette, "{name}");
         assert_eq!(again.render(), rendered, "{name}");
         assert!(

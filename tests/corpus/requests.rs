@@ -35,13 +35,7 @@ pub(crate) fn translated(
 fn key(translated: &Translated) -> CacheKey {
     let scope = Scope::User(KeyHolder::of("sk-client"), "user-1".to_owned());
     let digest = CanonicalRequest::of(&translated.request).digest;
-    cache::key(
-        &scope,
-        "https://api.anthropic.com",
-        translated.version.as_str(),
-        &translated.betas.join(","),
-        &digest,
-    )
+    cache::key(&scope, "https://api.anthropic.com", &translated.headers, &digest)
 }
 
 /// Every body of the file that is for this door, for each of the models.

@@ -104,6 +104,36 @@ impl Source {
         found
     }
 
+    /// The module that the file is, from the root of the crate.
+    pub(crate) fn module(&self) -> Vec<String> {
+        let module = self.file.trim_start_matches("src/").trim_end_matches(".rs");
+        let mut path = vec!["crate".to_owned()];
+        if !matches!(module, "lib" | "main") {
+            path.extend(module.split('/').map(str::to_owned));
+        }
+        path
+    }
+
+    /// Keyword, name and line of every item that the file defines, also inside functions and `impl` blocks.
+    pub(crate) fn items(&self) -> Vec<(usize, String, String)> {
+        const KEYWORDS: &[&str] =
+            &["fn", "struct", "enum", "union", "trait", "type", "const", "static", "macro_rules"];
+        let mut items = Vec::new();
+        let tokens = self.tokens();
+        for (at, (line, token)) in tokens.iter().enumerate() {
+            let Token::Name(keyword) = token else { continue };
+            let rest = tokens[at + 1..].iter().map(|(_, token)| token);
+            // The `!` of `macro_rules! name`.
+            let name = rest.skip_while(|token| keyword == "macro_rules" && **token == Token::Other);
+            if let (true, Some(Token::Name(name))) =
+                (KEYWORDS.contains(&keyword.as_str()), name.into_iter().next())
+            {
+                items.push((*line, keyword.clone(), name.clone()));
+            }
+        }
+        items
+    }
+
     fn tokens(&self) -> Vec<(usize, Token)> {
         let mut tokens: Vec<(usize, Token)> = Vec::new();
         let (mut line, mut before) = (1, ' ');
@@ -133,11 +163,7 @@ impl Source {
 
     /// `self` and `super` mean what they mean in this file.
     fn resolve(&self, path: Vec<String>) -> Vec<String> {
-        let module = self.file.trim_start_matches("src/").trim_end_matches(".rs");
-        let mut base: Vec<String> = vec!["crate".to_owned()];
-        if !matches!(module, "lib" | "main") {
-            base.extend(module.split('/').map(str::to_owned));
-        }
+        let mut base = self.module();
         let mut rest = path.into_iter().peekable();
         if !matches!(rest.peek().map(String::as_str), Some("self" | "super")) {
             return rest.collect();

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    chats::of,
+    proxy::chats::of,
     support::{
         app::{CHAT, MODEL, Setup, ask, ask_whole, with},
         binary::command,
@@ -60,8 +60,7 @@ async fn a_spent_budget_is_told_in_both_dialects_and_survives_a_restart() {
     let line = r#"data: {"event":{"type":"status","data":{"description":"Budget: $0.10 of $0.20 a day spent","done":true}}}"#;
     assert!(told.starts_with(line), "{told}");
 
-    let sentence =
-        "the budget of $0.20 a day is spent ($0.20): nothing more is asked of Claude before ";
+    let sentence = "the budget of $0.20 a day is spent ($0.20): no request goes to Claude before ";
     let is_told = async |client: &Client| {
         let (status, body) = refused(client, CHAT, &ask("three")).await;
         assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);

@@ -4,7 +4,7 @@ use reprise::domain::exchange::AnsweredBy;
 use serde_json::{Value, json};
 
 use crate::{
-    streaming::{assembled, without_ids},
+    proxy::streaming::{assembled, without_ids},
     support::{
         app::{App, CHAT, MODEL, Setup, ask, ask_whole, with},
         client::{Client, Reply},
@@ -351,8 +351,8 @@ async fn of_a_user_whom_the_operator_wants_forgotten_only_totals_are_kept() {
     upstream.always(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
     let app = Setup::of(&upstream).set("REPRISE_NO_STORE_USERS", "ann, eve").start().await;
     let how = async |user: &str| {
-        let reply = crate::chats::of(&app, user, "c1", "m1").post(CHAT, &ask("a secret")).await;
-        let how = crate::chats::status(&reply);
+        let reply = super::chats::of(&app, user, "c1", "m1").post(CHAT, &ask("a secret")).await;
+        let how = super::chats::status(&reply);
         reply.text().await;
         how
     };

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    streaming::without_ids,
+    proxy::streaming::without_ids,
     support::{
         app::{App, CHAT, MODEL, Setup, ask, with},
         client::{Client, Reply},

@@ -4,8 +4,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    chats::{TITLE, asks_task, of, status, task_of},
-    streaming::without_ids,
+    proxy::{
+        chats::{TITLE, asks_task, of, status, task_of},
+        streaming::without_ids,
+    },
     support::{
         app::{App, CHAT, MODEL, ask, ask_whole, with},
         client::Reply,

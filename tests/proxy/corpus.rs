@@ -2,19 +2,18 @@
 //! texts, tools, thinking and usage, streamed and whole, through both doors. Needs `REPRISE_CORPUS`, as `tests/corpus.rs`
 //! does.
 
-#[path = "../corpus/streams.rs"]
-#[expect(dead_code, reason = "what of it plays an answer is enough here")]
-mod streams;
-
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    app::{App, CHAT, MODEL, ask, with},
-    client::Reply,
-    script::Script,
-    upstream::Upstream,
+use crate::{
+    corpus::streams,
+    support::{
+        app::{App, CHAT, MODEL, ask, with},
+        client::Reply,
+        script::Script,
+        upstream::Upstream,
+    },
 };
 
 const MESSAGES: &str = "/v1/messages";

@@ -1,11 +1,11 @@
 //! What an operator does beside a running server, with the program's own commands.
 
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, process::Output};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, pin::pin, process::Output};
 
 use serde_json::{Value, json};
 
 use crate::{
-    chats::{of, status},
+    proxy::chats::{of, status},
     support::{
         app::{App, CHAT, MODEL, Setup, ask, with},
         binary::command,
@@ -110,6 +110,34 @@ async fn a_running_server_prunes_what_a_person_asks_it_to() {
     let again = run(&setup, &app, &["prune", "--user", "ann", "--json"]).await;
     let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
     assert_eq!(again["bodies"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prune_while_another_runs_is_refused_with_the_reason() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = start(&setup, &upstream).await;
+    how(&app, &ask("hi")).await;
+    let prune = async || run(&setup, &app, &["prune", "--keep-bodies", "0s"]).await;
+    // Holds up the prune that comes first.
+    let lock = app.ledger().lock().await;
+    let (mut one, mut other) = (pin!(prune()), pin!(prune()));
+    let (refused, running) = tokio::select! {
+        refused = &mut one => (refused, other),
+        refused = &mut other => (refused, one),
+    };
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{told}");
+    assert!(told.contains("a prune is already running, and this one did not start"), "{told}");
+    let again = app.client().post("/prune", &json!({ "whose": "everyone" })).await;
+    assert_eq!((again.status.as_u16(), again.header("retry-after")), (409, Some("10")));
+    assert_eq!(again.json().await["error"]["code"], "prune_running");
+    lock.release().await;
+    let pruned = running.await;
+    assert!(pruned.status.success(), "{}", String::from_utf8_lossy(&pruned.stderr));
+    assert!(String::from_utf8_lossy(&pruned.stdout).starts_with("Deleted\n"));
+    assert!(app.ledger().bodies().await.is_empty());
+    assert!(prune().await.status.success(), "the next one runs");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -218,10 +246,10 @@ async fn the_doctor_finds_what_is_well_and_what_is_not() {
     upstream.models_by(dated(&now));
     let (well, found) = findings(&setup, &app, &["--online"]).await;
     assert!(well, "{found:#?}");
-    assert_eq!(found["key"], "ok: is given, and looks like one");
-    assert!(found["upstream"].ends_with("takes the key"), "{found:#?}");
+    assert_eq!(found["key"], "ok: is set and well-formed");
+    assert!(found["upstream"].ends_with("accepts the key"), "{found:#?}");
     assert_eq!(found["clock"], "ok: within 60 s of upstream's");
-    assert!(found["ledger"].ends_with(", whole"), "{found:#?}");
+    assert!(found["ledger"].ends_with(", intact"), "{found:#?}");
     assert_eq!(found["permissions"], "ok: only the owner can read the ledger");
     let ids = "ok: 1 call in 7 days, 0 of them tasks; with a chat 1, with a message or task 1, with a user 1";
     assert_eq!(found["open webui"], ids);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    streaming::assembled,
+    proxy::streaming::assembled,
     support::{
         app::{App, CHAT, MODEL, ask, ask_whole, with},
         script::Script,

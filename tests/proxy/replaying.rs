@@ -6,9 +6,11 @@ use reprise::testing::Replay;
 use serde_json::{Value, json};
 
 use crate::{
-    chats::{TITLE, asks_task, of, task_of},
-    corpus,
-    paused::{found, pausing},
+    proxy::{
+        chats::{TITLE, asks_task, of, task_of},
+        corpus,
+        paused::{found, pausing},
+    },
     support::{
         app::{CHAT, MODEL, Setup, ask, ask_whole, with},
         binary::command,
@@ -194,7 +196,7 @@ async fn a_miss_is_a_404_that_says_what_is_nearest_and_nobody_asks_again() {
     let error = miss.json().await["error"].clone();
     assert_eq!(error["type"], "not_found_error");
     assert!(
-        error["message"].as_str().expect("a message").starts_with("no fixture is like"),
+        error["message"].as_str().expect("a message").starts_with("no fixture is similar"),
         "{error}"
     );
     let models = client(&replay).get("/v1/models").await.json().await;

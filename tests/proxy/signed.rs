@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
 use crate::{
-    chats::status,
+    proxy::chats::status,
     support::{
         app::{App, CHAT, MODEL, Setup, ask},
         client::Client,

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use reprise::{
-    config::{Config, Flags, GlobalFlags, ReplayFlags},
+    config::{Config, Flags},
     domain::cassette::Scrubber,
     server::Server,
 };
@@ -49,10 +49,9 @@ async fn staged(files: &[(&str, Value)], settings: &[(&str, &str)]) -> Staged {
         let found = settings.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).to_owned())
     };
-    let flags = Flags { port: Some("0".to_owned()), ..Flags::default() };
-    let (replay, global) = (ReplayFlags::default(), GlobalFlags::in_memory());
+    let flags = Flags::default().with("port", "0");
     let paths = [folder.path().to_owned()];
-    let config = Config::load_replay(&paths, &replay, &flags, &global, &env).expect("settings");
+    let config = Config::load_replay(&paths, &flags, &env).expect("settings");
     let server = Server::start_replay(config, Scrubber::default()).await.expect("a server");
     let client = Client::new(&format!("http://{}", server.address().expect("an address")));
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -181,7 +180,7 @@ async fn a_header_chooses_the_scenario_and_each_is_begun_again_by_itself() {
     assert_eq!(asked(&within("storm"), "Hi").await, "storm");
     assert!(asked(&within("storm"), "Hi").await.starts_with("all answers"));
     assert_eq!(asked(&within("calm"), "Hi").await, "calm");
-    assert!(asked(&within("none"), "Hi").await.starts_with("no fixture is like"));
+    assert!(asked(&within("none"), "Hi").await.starts_with("no fixture is similar"));
     let status = within("storm").send("POST", "/replay/reset", b"").await.json().await;
     let given: Vec<u64> = status["fixtures"]
         .as_array()
@@ -202,7 +201,7 @@ async fn the_kinds_of_a_miss_are_told_apart() {
     )
     .await;
     let differs = asked(&stage.client, "What is the weather in Paris tonight?").await;
-    assert!(differs.starts_with("no fixture is the same as this request"), "{differs}");
+    assert!(differs.starts_with("no fixture matches this request"), "{differs}");
     assert!(differs.contains("tonight"), "{differs}");
     assert_eq!(asked(&stage.client, "What is the weather in Paris today?").await, "Fine");
     let used_up = asked(&stage.client, "What is the weather in Paris today?").await;
@@ -213,7 +212,7 @@ async fn the_kinds_of_a_miss_are_told_apart() {
     let nothing = nothing.post("/v1/messages", &native).await;
     assert_eq!((nothing.status.as_u16(), nothing.header("x-should-retry")), (404, Some("false")));
     let told = nothing.json().await["error"]["message"].as_str().expect("a message").to_owned();
-    assert!(told.starts_with("no fixture is like this request"), "{told}");
+    assert!(told.starts_with("no fixture is similar to this request"), "{told}");
     let status = stage.client.get("/replay").await.json().await;
     assert_eq!(status["misses"], 3);
 }
@@ -366,7 +365,7 @@ mod process {
                 "2 of 2 fixtures were given; 0 requests found none\n",
             ),
             (&["Hi"], "true", 1, "unused "),
-            (&["Hi", "There", "Nothing"], "true", 1, "miss   no fixture is "),
+            (&["Hi", "There", "Nothing"], "true", 1, "miss   no fixture "),
             (&["Hi", "Nothing"], "false", 0, "1 of 2 fixtures were given; 1 request found none\n"),
         ] {
             let mut command = command(&setup);

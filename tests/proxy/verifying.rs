@@ -60,8 +60,8 @@ async fn another_text_is_the_same_and_another_shape_is_not() {
     let told = stdout(&same);
     assert!(same.status.success(), "{told}{}", String::from_utf8_lossy(&same.stderr));
     assert!(told.contains("same       fixtures/1.json\n"), "{told}");
-    assert!(told.contains("not asked  fixtures/2.json: "), "{told}");
-    assert!(told.ends_with("2 have the same shape, 0 have not, 1 were not asked\n"), "{told}");
+    assert!(told.contains("not sent   fixtures/2.json: "), "{told}");
+    assert!(told.ends_with("2 have the same shape, 0 do not, 1 were not sent\n"), "{told}");
 
     upstream.push(says("max_tokens"));
     upstream

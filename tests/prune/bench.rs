@@ -21,10 +21,10 @@ use reprise::{
     },
     report::{
         Stats,
-        stats::{By, Period},
+        stats::{GroupBy, Period},
     },
     store::{
-        self, CallEnd, CallFacts, CallRow, Durable, Ledger, Opening, Options, Reader, Sealing,
+        self, CallRecord, Durable, Ledger, Opening, Options, Reader, Sealing,
         prune::{self, Limits, Pruned, Step, Whose},
     },
 };
@@ -82,21 +82,14 @@ pub(crate) fn facts(
     user: &str,
     answered_by: AnsweredBy,
     chain: Arc<Chain>,
-) -> CallFacts {
-    CallFacts {
-        id: CallId::new(Uuid::from_u128(n)),
-        at: UnixMillis(at),
-        answered_by,
-        door: Api::Chat,
+) -> CallRecord {
+    let (id, model) = (CallId::new(Uuid::from_u128(n)), "claude-opus-5-5".to_owned());
+    CallRecord {
         stream: true,
         user: Some(user.to_owned()),
         chat: Some(format!("chat of {user}")),
-        message: None,
-        user_message: None,
-        task: None,
-        client: None,
-        notes: None,
         client_chain: Some(chain),
+        ..CallRecord::new(id, UnixMillis(at), answered_by, Api::Chat, key(n), model)
     }
 }
 
@@ -142,7 +135,10 @@ impl Bench {
                 let at = FIRST + i64::from(day) * DAY + 3_600_000;
                 let opening = Arc::new(opening(n, at, user, 1 + u64::from(day)));
                 assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
-                assert_eq!(ledger.seal(&opening, sealing(n, at + 1_000)).await, Durable::Committed);
+                assert_eq!(
+                    ledger.seal(&opening, sealing(n, &opening, at + 1_000)).await,
+                    Durable::Committed
+                );
                 ledger.record(repeat(n + 1_000, at + 60_000, user, n));
             }
         }
@@ -190,7 +186,8 @@ impl Bench {
         let reader = Reader::open(&self.url()).await.unwrap();
         let period = Period::ever(TimeZone::UTC);
         let catalog = Catalog::builtin();
-        let stats = Stats::of(&reader, &catalog, &period, &[By::Day, By::User]).await.unwrap();
+        let stats =
+            Stats::of(&reader, &catalog, &period, &[GroupBy::Day, GroupBy::User]).await.unwrap();
         let names = |of: &std::collections::BTreeMap<&str, Option<String>>| {
             format!("{} {}", of["day"].as_deref().unwrap(), of["user"].as_deref().unwrap())
         };
@@ -266,7 +263,13 @@ impl Bench {
     }
 }
 
-pub(crate) fn sealing(n: u128, ended_at: i64) -> Sealing {
+/// The sealing of an exchange, and with it of its call.
+pub(crate) fn sealing(n: u128, opening: &Opening, ended_at: i64) -> Sealing {
+    part(n, ended_at).with_call_of(opening)
+}
+
+/// The sealing of an exchange whose call goes on.
+pub(crate) fn part(n: u128, ended_at: i64) -> Sealing {
     let cost = Cost::Exact(NanoDollars(1_000));
     let time = Some(Micros(1_000_000));
     Sealing {
@@ -286,31 +289,22 @@ pub(crate) fn sealing(n: u128, ended_at: i64) -> Sealing {
         servable: true,
         recording: Some(recording(n)),
         refs: vec![AnswerRef::call(&format!("call {n}"))],
-        call: Some(CallEnd {
-            status: Some(200),
-            ttft: time,
-            total: time,
-            tokens: TOKENS,
-            cost,
-            notes: None,
-        }),
+        call: None,
     }
 }
 
 /// A call of `user` that the exchange `of` answered.
-pub(crate) fn repeat(n: u128, at: i64, user: &str, of: u128) -> CallRow {
-    CallRow {
-        facts: facts(n, at, user, AnsweredBy::Hit, chat(user, 1)),
+pub(crate) fn repeat(n: u128, at: i64, user: &str, of: u128) -> CallRecord {
+    CallRecord {
         key: key(of),
         exchange: Some(ExchangeId::new(Uuid::from_u128(of))),
         status: Some(200),
         outcome: Outcome::Complete,
         ttft: Some(Micros(10)),
         total: Some(Micros(20)),
-        model: "claude-opus-5-5".to_owned(),
         tokens: TOKENS,
         cost: Cost::Exact(NanoDollars(0)),
         saved: Cost::Exact(NanoDollars(1_000)),
-        error_kind: None,
+        ..facts(n, at, user, AnsweredBy::Hit, chat(user, 1))
     }
 }

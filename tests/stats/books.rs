@@ -10,13 +10,13 @@ use reprise::{
         chain::Hash,
         exchange::{Api, CallId, Cost, ExchangeId, Micros, NanoDollars, OwnerId, UnixMillis},
     },
-    store::{CallEnd, CallFacts, CallRow, Durable, Ledger, Opening, Options, Sealing},
+    store::{CallRecord, Durable, Ledger, Opening, Options, Sealing},
 };
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::traffic::Event;
+use super::traffic::Event;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -63,40 +63,30 @@ impl Books {
 }
 
 async fn write(ledger: &Ledger, n: u128, event: &Event) {
-    let facts = CallFacts {
-        id: CallId::new(Uuid::from_u128(n)),
-        at: event.at,
-        answered_by: event.answered_by,
-        door: Api::Chat,
+    let (ttft, total) = (Some(Micros(event.ttft_us)), Some(Micros(event.total_us)));
+    let key = CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes());
+    let (id, model) = (CallId::new(Uuid::from_u128(n)), event.model.to_owned());
+    let call = CallRecord {
         stream: true,
         user: event.user.clone(),
         chat: event.chat.clone(),
-        message: None,
-        user_message: None,
         task: event.task.map(str::to_owned),
         client: Some(event.client.to_owned()),
-        notes: None,
-        client_chain: None,
+        ..CallRecord::new(id, event.at, event.answered_by, Api::Chat, key, model)
     };
-    let (ttft, total) = (Some(Micros(event.ttft_us)), Some(Micros(event.total_us)));
-    let key = CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes());
     if !event.answered_by.asks() {
-        return ledger.record(CallRow {
-            facts,
-            key,
-            exchange: None,
+        return ledger.record(CallRecord {
             status: event.status,
             outcome: event.outcome,
             ttft,
             total,
-            model: event.model.to_owned(),
             tokens: event.tokens,
             cost: event.cost,
             saved: match event.saved {
                 0 => Cost::Unpriced,
                 saved => Cost::Exact(NanoDollars(saved)),
             },
-            error_kind: None,
+            ..call
         });
     }
     let opening = Arc::new(Opening {
@@ -109,7 +99,7 @@ async fn write(ledger: &Ledger, n: u128, event: &Event) {
         breakpoints: None,
         head: None,
         chain: None,
-        call: facts,
+        call,
     });
     let sealing = Sealing {
         outcome: event.outcome,
@@ -128,15 +118,9 @@ async fn write(ledger: &Ledger, n: u128, event: &Event) {
         servable: false,
         recording: None,
         refs: Vec::new(),
-        call: Some(CallEnd {
-            status: event.status,
-            ttft,
-            total,
-            tokens: event.tokens,
-            cost: event.cost,
-            notes: None,
-        }),
+        call: None,
     };
+    let sealing = sealing.with_call_of(&opening);
     let (opened, sealed) =
         tokio::join!(ledger.open_exchange(&opening), ledger.seal(&opening, sealing));
     assert_eq!((opened, sealed), (Durable::Committed, Durable::Committed));

@@ -2,7 +2,7 @@
 
 use reprise::domain::{
     alias::Aliases,
-    anthropic::{Breakpoint, Place, Ttl},
+    anthropic::{BlockPosition, Breakpoint, Ttl},
     catalog::Catalog,
     openai,
     translate::{self, Context, Occasion, Originals},
@@ -24,9 +24,9 @@ fn marks(occasion: Occasion, mut body: Value) -> String {
 
 fn told(Breakpoint { at, ttl }: &Breakpoint) -> String {
     let at = match at {
-        Place::Tool(at) => format!("tool {at}"),
-        Place::System(at) => format!("system {at}"),
-        Place::Message { message, block } => format!("message {message}/{block}"),
+        BlockPosition::Tool(at) => format!("tool {at}"),
+        BlockPosition::System(at) => format!("system {at}"),
+        BlockPosition::Message { message, block } => format!("message {message}/{block}"),
     };
     if *ttl == Ttl::OneHour { at + " 1h" } else { at }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use reprise::domain::{
-    anthropic::CanonicalRequest,
+    anthropic::{ApiHeaders, CanonicalRequest},
     cache::{self, CacheKey, KeyHolder, Scope},
     catalog::Catalog,
     json, openai,
@@ -71,8 +71,7 @@ fn key_of_text(body: &str) -> CacheKey {
     let request = openai::Request::parse(body.as_bytes()).unwrap();
     let translated = plain(&request, &Catalog::builtin()).unwrap();
     let digest = CanonicalRequest::of(&translated.request).digest;
-    let betas = translated.betas.join(",");
-    cache::key(&scope(), UPSTREAM, translated.version.as_str(), &betas, &digest)
+    cache::key(&scope(), UPSTREAM, &translated.headers, &digest)
 }
 
 /// The full request with one value replaced, or added.
@@ -296,7 +295,10 @@ fn scope_upstream_version_and_betas_are_in_the_key() {
     let digest = CanonicalRequest::of(&translated(&full()).request).digest;
     let holder = || KeyHolder::of("sk-client");
     let (new, old) = ("2026-10-21", "2023-06-01");
-    let key = |scope: &Scope, version, betas| cache::key(scope, UPSTREAM, version, betas, &digest);
+    let at = |upstream: &str, scope: &Scope, version: &str, betas: &str| {
+        cache::key(scope, upstream, &ApiHeaders::new(version, [betas]), &digest)
+    };
+    let key = |scope: &Scope, version, betas| at(UPSTREAM, scope, version, betas);
     let keys = [
         key(&scope(), old, ""),
         key(&scope(), new, ""),
@@ -307,7 +309,7 @@ fn scope_upstream_version_and_betas_are_in_the_key() {
         key(&Scope::Client(holder()), old, ""),
         key(&Scope::Client(KeyHolder::of("sk-other")), old, ""),
         key(&Scope::Unsigned(holder(), "user-1".to_owned()), old, ""),
-        cache::key(&scope(), "http://127.0.0.1:9100", old, "", &digest),
+        at("http://127.0.0.1:9100", &scope(), old, ""),
     ];
     let different: std::collections::HashSet<_> = keys.iter().collect();
     assert_eq!(different.len(), keys.len());

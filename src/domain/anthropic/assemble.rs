@@ -14,8 +14,8 @@ use crate::domain::{
 /// put in its place (§3: usage is cumulative, it replaces and never adds).
 pub fn assemble(recording: &Recording) -> Result<Vec<u8>, StreamError> {
     let folded = fold(recording)?;
-    let mut message = Fields::default();
-    let mut usage = Fields::default();
+    let mut message = MergedObject::default();
+    let mut usage = MergedObject::default();
     for event in recording.events() {
         let event = sse::parse(event);
         let Ok(text) = std::str::from_utf8(&event.data) else { continue };
@@ -44,9 +44,9 @@ pub fn assemble(recording: &Recording) -> Result<Vec<u8>, StreamError> {
 
 /// The fields of an object that several events tell, in the order in which they were first told.
 #[derive(Debug, Default)]
-struct Fields(Vec<(String, Raw)>);
+struct MergedObject(Vec<(String, Raw)>);
 
-impl Fields {
+impl MergedObject {
     fn get(&self, name: &str) -> Option<&RawValue> {
         self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.value())
     }
@@ -71,7 +71,7 @@ impl Fields {
     }
 }
 
-impl Serialize for Fields {
+impl Serialize for MergedObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }

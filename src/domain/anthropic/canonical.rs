@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::request::{Breakpoint, ContentBlock, Message, Place, Request, Ttl};
+use super::request::{BlockPosition, Breakpoint, ContentBlock, Request, RequestMessage, Ttl};
 use crate::domain::{
     chain::{Chain, Hash},
     json::canonical,
@@ -14,20 +14,20 @@ use crate::domain::{
 /// A request in a frame (all but the messages) and a chain of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanonicalRequest {
-    /// What is kept: each text as it goes upstream, but for what does not change the answer.
+    /// The texts as they go upstream, without the fields that do not change the answer.
     pub chain: Chain,
-    /// The same for all requests that mean the same, whatever the order of keys in schemas and arguments.
+    /// Equal for all requests of one meaning, whatever the order of keys in schemas and arguments.
     pub digest: Hash,
-    /// Where `cache_control` goes, in the order of the texts.
-    marks: Vec<Mark>,
+    /// Blocks that get `cache_control`, in the order of the texts.
+    marks: Vec<BreakpointOffset>,
     /// `metadata`, as JSON.
     metadata: Option<Vec<u8>>,
 }
 
 /// A block that ends a part of the prompt to be cached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Mark {
-    /// Which message; `None`: the frame.
+struct BreakpointOffset {
+    /// The position of the message; `None` for the frame.
     node: Option<usize>,
     /// The offset of the block's closing brace.
     at: usize,
@@ -56,20 +56,24 @@ impl CanonicalRequest {
             breakpoints,
         } = request;
         let mut marks = Vec::new();
-        let mut frame = Fields(b"{".to_vec());
+        let mut frame = ObjectWriter(b"{".to_vec());
         frame.put("model", model);
         frame.put("max_tokens", max_tokens);
         frame.put_some("thinking", thinking.as_ref());
         frame.put_some("output_config", Some(output_config).filter(|config| !config.is_default()));
         if !system.is_empty() {
             frame.name("system");
-            let ttl = |at| ttl(breakpoints, Place::System(at));
-            list(system, &mut frame.0, ttl, |at, ttl| marks.push(Mark { node: None, at, ttl }));
+            let ttl = |at| ttl(breakpoints, BlockPosition::System(at));
+            list(system, &mut frame.0, ttl, |at, ttl| {
+                marks.push(BreakpointOffset { node: None, at, ttl });
+            });
         }
         if !tools.is_empty() {
             frame.name("tools");
-            let ttl = |at| ttl(breakpoints, Place::Tool(at));
-            list(tools, &mut frame.0, ttl, |at, ttl| marks.push(Mark { node: None, at, ttl }));
+            let ttl = |at| ttl(breakpoints, BlockPosition::Tool(at));
+            list(tools, &mut frame.0, ttl, |at, ttl| {
+                marks.push(BreakpointOffset { node: None, at, ttl });
+            });
         }
         frame.put_some("tool_choice", tool_choice.as_ref());
         frame.put_some("stop_sequences", Some(stop_sequences).filter(|texts| !texts.is_empty()));
@@ -79,12 +83,12 @@ impl CanonicalRequest {
         frame.put_some("service_tier", service_tier.as_ref());
         let nodes: Vec<Vec<u8>> = (0..)
             .zip(messages)
-            .map(|(node, Message { role, content })| {
-                let mut text = Fields(b"{".to_vec());
+            .map(|(node, RequestMessage { role, content })| {
+                let mut text = ObjectWriter(b"{".to_vec());
                 text.put("role", role);
                 text.name("content");
-                let ttl = |block| ttl(breakpoints, Place::Message { message: node, block });
-                let mark = |at, ttl| marks.push(Mark { node: Some(node), at, ttl });
+                let ttl = |block| ttl(breakpoints, BlockPosition::Message { message: node, block });
+                let mark = |at, ttl| marks.push(BreakpointOffset { node: Some(node), at, ttl });
                 list(content, &mut text.0, ttl, mark);
                 text.end()
             })
@@ -131,9 +135,9 @@ impl CanonicalRequest {
 }
 
 /// The fields of an object while they are written.
-struct Fields(Vec<u8>);
+struct ObjectWriter(Vec<u8>);
 
-impl Fields {
+impl ObjectWriter {
     fn name(&mut self, name: &str) {
         if self.0.len() > 1 {
             self.0.push(b',');
@@ -180,7 +184,7 @@ fn list<T: Serialize>(
     out.push(b']');
 }
 
-fn ttl(breakpoints: &[Breakpoint], place: Place) -> Option<Ttl> {
+fn ttl(breakpoints: &[Breakpoint], place: BlockPosition) -> Option<Ttl> {
     breakpoints.iter().find(|breakpoint| breakpoint.at == place).map(|breakpoint| breakpoint.ttl)
 }
 

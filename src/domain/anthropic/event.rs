@@ -1,14 +1,17 @@
-//! What comes back: the events of a stream (`reference/anthropic-api.md` §3).
+//! The events of a stream (`reference/anthropic-api.md` §3).
 //!
-//! Deltas borrow the JSON text of their strings: a string means the same in both dialects, so it travels from
-//! upstream to the client without being decoded and encoded again. Every enum that is read from upstream has an arm
-//! for what is not known yet.
+//! Deltas borrow the JSON text of their strings. A string means the same in both dialects, so it is copied from upstream
+//! to the client without being decoded and encoded again. Every enum that is read from upstream has a variant for
+//! unknown values.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::usage::{Usage, or_default};
-use crate::domain::{json::inside, sse};
+use crate::domain::{
+    json::{inside, kind},
+    sse,
+};
 
 /// One event.
 #[derive(Debug)]
@@ -20,29 +23,29 @@ pub enum Event<'a> {
         /// Its position in the finished answer.
         index: usize,
         /// Its kind and what it has already.
-        block: Block,
-        /// The same as it was written.
+        block: BlockStart,
+        /// The block as it was written.
         raw: &'a RawValue,
     },
     /// A content block goes on.
     BlockDelta {
-        /// Which one.
+        /// The position of the block.
         index: usize,
-        /// What is added.
+        /// The addition.
         delta: Delta<'a>,
     },
     /// A content block is whole.
     BlockStop {
-        /// Which one.
+        /// The position of the block.
         index: usize,
     },
     /// The answer's end is near: why it stops, and what it used.
     MessageDelta(MessageDelta),
     /// The answer is whole.
     MessageStop,
-    /// Nothing but a sign of life.
+    /// A keep-alive.
     Ping,
-    /// The answer ends here, unfinished.
+    /// The answer failed.
     Error(ErrorBody),
     /// An event of a later version.
     Unknown,
@@ -66,7 +69,7 @@ pub struct MessageStart<'a> {
 
 impl MessageStart<'_> {
     /// The blocks that came with the beginning.
-    pub fn blocks(&self) -> impl Iterator<Item = Result<(Block, &RawValue), ParseError>> {
+    pub fn blocks(&self) -> impl Iterator<Item = Result<(BlockStart, &RawValue), ParseError>> {
         self.content.iter().map(|raw| Ok((serde_json::from_str(raw.get())?, *raw)))
     }
 }
@@ -74,7 +77,7 @@ impl MessageStart<'_> {
 /// The beginning of a content block.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Block {
+pub enum BlockStart {
     /// Text for the reader.
     Text {
         /// Mostly empty here.
@@ -124,20 +127,20 @@ pub fn whole_input(block: &RawValue) -> Option<&RawValue> {
     (input.get().starts_with('{') && input.get().contains(':')).then_some(input)
 }
 
-/// What a text stands on (§2 "Citations"), as far as it is shown: only pages of the web have an address.
+/// A source of a text (§2 "Citations"). Only pages on the web have a URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Citation {
-    /// Of the page.
+    /// The address of a page on the web.
     pub url: Option<String>,
-    /// Of the page.
+    /// The title of the page.
     pub title: Option<String>,
 }
 
 /// An addition to a content block. The values are JSON strings, quotes and escapes included.
 #[derive(Debug, Clone, Copy)]
 pub enum Delta<'a> {
-    /// More text.
+    /// Adds text.
     Text(&'a RawValue),
     /// More thinking.
     Thinking(&'a RawValue),
@@ -145,14 +148,14 @@ pub enum Delta<'a> {
     Json(&'a RawValue),
     /// The proof that the thinking is Anthropic's.
     Signature(&'a RawValue),
-    /// What the text stands on: an object, not a string.
+    /// A source of the text: an object, not a string.
     Citation(&'a RawValue),
     /// Anything else, as it was written.
     Unknown(&'a RawValue),
 }
 
 impl Delta<'_> {
-    /// Whether it adds to what a reader sees.
+    /// True if the delta adds visible content.
     pub fn says_something(&self) -> bool {
         match self {
             Self::Text(text) | Self::Thinking(text) | Self::Json(text) => !inside(text).is_empty(),
@@ -164,7 +167,7 @@ impl Delta<'_> {
 /// `message_delta`.
 #[derive(Debug, Default, Deserialize)]
 pub struct MessageDelta {
-    /// Why the answer stops.
+    /// The reason why the answer ends.
     #[serde(default, deserialize_with = "or_default")]
     pub delta: Stop,
     /// Replaces what `message_start` said, where given; never adds to it.
@@ -172,7 +175,7 @@ pub struct MessageDelta {
     pub usage: Usage,
 }
 
-/// Why an answer stops.
+/// The reason why an answer ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Stop {
@@ -183,12 +186,12 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Whether Anthropic's own tools took long, and the answer is to be continued.
+    /// True if the answer paused for Anthropic's own tools and is to be continued.
     pub fn is_pause(&self) -> bool {
         self.stop_reason.as_deref() == Some("pause_turn")
     }
 
-    /// Takes over what a later event says, if it says why.
+    /// Replaces the reason by that of a later event, if it has one.
     pub fn update(&mut self, later: Self) {
         if later.stop_reason.is_some() {
             *self = later;
@@ -200,7 +203,7 @@ impl Stop {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct StopDetails {
-    /// For people.
+    /// A message for people.
     pub explanation: Option<String>,
     /// `cyber`, `bio`, …
     pub category: Option<String>,
@@ -209,7 +212,7 @@ pub struct StopDetails {
 /// `{"type": "error", "error": {…}}`, in mid-stream or as the body of an HTTP error (§4).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct ErrorBody {
-    /// What happened.
+    /// The error.
     pub error: Error,
     /// Anthropic's id of the request.
     #[serde(default)]
@@ -219,14 +222,14 @@ pub struct ErrorBody {
     pub written: Option<String>,
 }
 
-/// What happened.
+/// The error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Error {
     /// `invalid_request_error`, `overloaded_error`, …
     #[serde(rename = "type")]
     pub kind: String,
-    /// For people.
+    /// A message for people.
     pub message: String,
     /// A machine code, for some errors.
     pub details: Option<ErrorDetails>,
@@ -240,19 +243,19 @@ pub struct ErrorDetails {
     pub error_code: Option<String>,
 }
 
-/// Why a stream is no whole answer.
+/// The reason why a stream is not a complete answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// Upstream said that it failed.
+    /// An error event.
     #[error("Anthropic failed while answering: {}", .0.error.message)]
     Upstream(Box<ErrorBody>),
     /// The stream ended before `message_stop`.
     #[error("the connection to Anthropic broke before the answer was whole")]
     Cut,
-    /// An event came at a moment when it means nothing.
+    /// An event at a position where it is not allowed.
     #[error("Anthropic sent its events out of order")]
     OutOfOrder,
-    /// An event is not what its name promises.
+    /// An event whose data cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ParseError),
 }
@@ -264,19 +267,14 @@ pub struct ParseError(#[from] serde_json::Error);
 
 /// Reads one event. Without an `event:` field, the data's own `type` says what it is.
 pub fn parse<'a>(event: &'a sse::Event<'_>) -> Result<Event<'a>, ParseError> {
-    #[derive(Deserialize)]
-    struct Typed<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: &'a str,
-    }
     if event.data.is_empty() {
         return Ok(Event::Unknown);
     }
     let data = &*event.data;
     match event.name {
-        b"" => match serde_json::from_slice::<Typed<'_>>(data) {
-            Ok(typed) => parse_as(typed.kind.as_bytes(), data),
-            Err(_) => Ok(Event::Unknown),
+        b"" => match std::str::from_utf8(data).ok().and_then(kind) {
+            Some(kind) => parse_as(kind.as_bytes(), data),
+            None => Ok(Event::Unknown),
         },
         name => parse_as(name, data),
     }

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::event::{
-    Block as Start, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, parse,
+    BlockStart, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, parse,
     whole_input,
 };
 use super::usage::Usage;
@@ -15,40 +15,40 @@ use crate::domain::{
     sse,
 };
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug, Default)]
 pub struct Message {
     /// The model that answered.
     pub model: String,
     /// In order, those of unknown kinds too.
     pub content: Vec<Block>,
-    /// Why it stopped.
+    /// The reason why the answer ended.
     pub stop: Stop,
-    /// What it used since it was last continued.
+    /// Usage since the last pause.
     pub usage: Usage,
-    /// What it used before.
+    /// Tokens before the last pause.
     pub earlier: Tokens,
 }
 
 /// A content block, whole. As JSON it is Anthropic's, with all the fields that it came with.
 #[derive(Debug, Clone)]
 pub struct Block {
-    /// What is read of it.
-    pub kind: Kind,
+    /// The fields that are read.
+    pub kind: BlockKind,
     /// As it began.
     start: Raw,
-    /// What deltas of unknown kinds added, by the field that it was added to.
+    /// Text of deltas of unknown kinds, by field.
     added: Vec<(String, JsonString)>,
 }
 
-/// What is read of a content block.
+/// The fields of a content block that are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum BlockKind {
     /// Text for the reader.
     Text {
         /// The text.
         text: JsonString,
-        /// What it stands on.
+        /// Citations.
         citations: Citations,
     },
     /// Thinking, or a summary of it.
@@ -74,22 +74,22 @@ pub enum Kind {
     },
     /// Anything else: a tool that Anthropic runs, its results, kinds of a later version.
     Other {
-        /// What deltas added to its input, if any did.
+        /// Input that came in deltas.
         input: JsonString,
     },
 }
 
-/// What a text stands on.
+/// Citations of a text.
 #[derive(Debug, Clone, Default)]
 pub struct Citations(Vec<Raw>);
 
 impl Citations {
-    /// Whether it stands on nothing but itself.
+    /// True if there are no citations.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Those that can be read.
+    /// The citations that can be read.
     pub fn iter(&self) -> impl Iterator<Item = Citation> {
         self.0.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok())
     }
@@ -169,34 +169,39 @@ impl Message {
 }
 
 impl Block {
-    fn begin(start: Start, raw: &RawValue) -> Self {
+    fn begin(start: BlockStart, raw: &RawValue) -> Self {
         let kind = match start {
-            Start::Text { text, citations: _ } => {
-                Kind::Text { text: JsonString::new(&text), citations: citations(raw) }
+            BlockStart::Text { text, citations: _ } => {
+                BlockKind::Text { text: JsonString::new(&text), citations: citations(raw) }
             }
-            Start::Thinking { thinking, signature } => Kind::Thinking {
+            BlockStart::Thinking { thinking, signature } => BlockKind::Thinking {
                 thinking: JsonString::new(&thinking),
                 signature: JsonString::new(&signature),
             },
-            Start::RedactedThinking { data } => Kind::RedactedThinking { data },
-            Start::ToolUse { id, name } => {
+            BlockStart::RedactedThinking { data } => BlockKind::RedactedThinking { data },
+            BlockStart::ToolUse { id, name } => {
                 let given = whole_input(raw).map(|input| JsonString::new(input.get()));
-                Kind::ToolUse { id, name, arguments: given.unwrap_or_default() }
+                BlockKind::ToolUse { id, name, arguments: given.unwrap_or_default() }
             }
-            Start::ServerToolUse | Start::Unknown => Kind::Other { input: JsonString::default() },
+            BlockStart::ServerToolUse | BlockStart::Unknown => {
+                BlockKind::Other { input: JsonString::default() }
+            }
         };
         Self { kind, start: Raw::new(raw), added: Vec::new() }
     }
 
     fn push(&mut self, delta: Delta<'_>) {
         match (&mut self.kind, delta) {
-            (Kind::Text { text, .. }, Delta::Text(more)) => text.push(more),
-            (Kind::Text { citations, .. }, Delta::Citation(more)) => {
+            (BlockKind::Text { text, .. }, Delta::Text(more)) => text.push(more),
+            (BlockKind::Text { citations, .. }, Delta::Citation(more)) => {
                 citations.0.push(Raw::new(more));
             }
-            (Kind::Thinking { thinking, .. }, Delta::Thinking(more)) => thinking.push(more),
-            (Kind::Thinking { signature, .. }, Delta::Signature(more)) => signature.push(more),
-            (Kind::ToolUse { arguments: input, .. } | Kind::Other { input }, Delta::Json(more)) => {
+            (BlockKind::Thinking { thinking, .. }, Delta::Thinking(more)) => thinking.push(more),
+            (BlockKind::Thinking { signature, .. }, Delta::Signature(more)) => signature.push(more),
+            (
+                BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input },
+                Delta::Json(more),
+            ) => {
                 input.push(more);
             }
             (_, Delta::Unknown(delta)) => self.add(delta),
@@ -204,7 +209,7 @@ impl Block {
         }
     }
 
-    /// What a delta of a later version says is taken as all known ones are to be taken: a string goes on with the
+    /// Adds a delta of an unknown kind, as all known ones are added: a string continues the
     /// field of its name.
     fn add(&mut self, delta: &RawValue) {
         let fields = Object::parse(delta.get()).unwrap_or_default();
@@ -221,7 +226,7 @@ impl Block {
     }
 
     fn end(mut self) -> Self {
-        if let Kind::ToolUse { arguments, .. } = &mut self.kind
+        if let BlockKind::ToolUse { arguments, .. } = &mut self.kind
             && arguments.is_empty()
         {
             *arguments = JsonString::new("{}");
@@ -252,18 +257,18 @@ impl Serialize for Block {
             block.set(name, Raw::of(&text));
         }
         match &self.kind {
-            Kind::Text { text, citations } => {
+            BlockKind::Text { text, citations } => {
                 block.set("text", Raw::of(text));
                 if !citations.0.is_empty() {
                     block.set("citations", Raw::of(&citations.0));
                 }
             }
-            Kind::Thinking { thinking, signature } => {
+            BlockKind::Thinking { thinking, signature } => {
                 block.set("thinking", Raw::of(thinking));
                 block.set("signature", Raw::of(signature));
             }
-            Kind::RedactedThinking { .. } => {}
-            Kind::ToolUse { arguments: input, .. } | Kind::Other { input } => {
+            BlockKind::RedactedThinking { .. } => {}
+            BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input } => {
                 // One that was cut short is no object, and Anthropic takes nothing else.
                 if let Some(input) = input.decode()
                     && serde_json::from_str::<Map<String, Value>>(&input).is_ok()

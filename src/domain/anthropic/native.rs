@@ -14,43 +14,43 @@ use crate::domain::{
     json::{Object, Raw},
 };
 
-/// How deep blocks stand in blocks: a picture in a document in what a tool said. No request can make us go deeper.
+/// Maximum depth of blocks in blocks, such as an image in a document in a tool result.
 const DEEPEST: usize = 4;
-/// What does not change an answer: whether it is streamed, who asks, what is cached.
+/// Fields outside the frame: the messages, and what does not change an answer.
 const NOT_IN_THE_FRAME: [&str; 4] = ["messages", "stream", "metadata", "cache_control"];
-/// What makes an answer depend on something that is kept elsewhere and can change.
+/// Fields that make an answer depend on state elsewhere.
 const STATE_ELSEWHERE: [&str; 3] = ["container", "mcp_servers", "thread"];
 
 /// Tools with schemas of Anthropic's that clients run themselves, by what their versions begin with (§1.5): they are
 /// as repeatable as the client's own. The others are run by Anthropic, or not known yet.
 const RUN_BY_THE_CLIENT: [&str; 5] = ["bash_", "text_editor_", "memory_", "computer_", "browser_"];
 
-/// A native request, read as far as needed.
+/// A native request, and the fields that are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Native {
     /// The model asked.
     pub model: String,
-    /// Whether the client wants a stream.
+    /// True if the client asked for a stream.
     pub stream: bool,
     /// `metadata.user_id`.
     pub user: Option<String>,
-    /// What goes upstream: the client's own bytes, if they ask for a stream.
+    /// The body for upstream: the client's own bytes, if they ask for a stream.
     pub body: Vec<u8>,
-    /// What is kept: the texts as they were written, but for what does not change the answer.
+    /// The texts as they were written, without the fields that do not change the answer.
     pub chain: Chain,
-    /// The same for all requests that mean the same.
+    /// Equal for all requests of one meaning.
     pub digest: Hash,
-    /// Whether the answer may rest on more than the request: what is behind a URL can change, and so can the web.
+    /// True if the answer can depend on more than the request: the content of a URL can change, and so can the web.
     pub reaches_out: bool,
 }
 
-/// Why a body is no native request. Worded as Anthropic words it, where it has a wording.
+/// The reason why a body is not a native request, in Anthropic's words where Anthropic has words for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NativeError {
     /// Nothing, or broken off, or malformed.
     #[error("the request body is not valid JSON: {0}")]
     NotJson(String),
-    /// A list or a scalar.
+    /// An array or a scalar.
     #[error("the request body must be a JSON object with `model`, `max_tokens` and `messages`")]
     NotAnObject,
     /// A field that there must be.
@@ -59,15 +59,15 @@ pub enum NativeError {
     /// A field of another type.
     #[error("{field}: Input should be a valid {expected}")]
     WrongType {
-        /// Which.
+        /// The name of the field.
         field: &'static str,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
     },
     /// A field that stands there twice, of which nobody knows which counts.
     #[error("a field of the request body is given twice")]
     Twice,
-    /// A request that only warms the prompt cache: Anthropic does not stream it, and Reprise asks for streams only.
+    /// A request that only warms the prompt cache, which cannot be streamed.
     #[error(
         "max_tokens: 0 (warming the prompt cache) cannot be asked through Reprise, which streams every answer: send 1"
     )]
@@ -149,7 +149,7 @@ fn user(metadata: &RawValue) -> Option<String> {
     Some(user).filter(|user| !user.is_empty())
 }
 
-/// A list with its objects changed; `None` for what is no list.
+/// A list with each item changed; `None` for any other value.
 fn each(list: &RawValue, change: impl Fn(&RawValue) -> Raw) -> Option<Raw> {
     let items: Vec<&RawValue> = serde_json::from_str(list.get()).ok()?;
     Some(Raw::of(&items.into_iter().map(change).collect::<Vec<_>>()))
@@ -204,7 +204,7 @@ fn reaches_out(fields: &Object<'_>, messages: &[Raw]) -> bool {
         || messages.iter().any(cites_urls)
 }
 
-/// Whether a list of blocks has one whose source is a URL, or may have one too deep to look for.
+/// True if a list of blocks contains a source that is a URL, or is nested too deeply to tell.
 fn has_url(content: &RawValue, depth: usize) -> bool {
     let within = |content: Option<&RawValue>| {
         content.is_some_and(|content| {
@@ -301,17 +301,20 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_as_anthropic_names_it() {
-        let told = |body: &str| Native::parse(body.as_bytes()).unwrap_err().to_string();
-        assert_eq!(told(r#"{"messages":[]}"#), "model: Field required");
-        assert_eq!(told(r#"{"model":1,"messages":[]}"#), "model: Input should be a valid string");
-        assert_eq!(told(r#"{"model":"m","messages":1}"#), "messages: Input should be a valid list");
-        assert_eq!(told("[]"), NativeError::NotAnObject.to_string());
+        let error = |body: &str| Native::parse(body.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error(r#"{"messages":[]}"#), "model: Field required");
+        assert_eq!(error(r#"{"model":1,"messages":[]}"#), "model: Input should be a valid string");
         assert_eq!(
-            told(r#"{"model":"m","model":"n","messages":[]}"#),
+            error(r#"{"model":"m","messages":1}"#),
+            "messages: Input should be a valid list"
+        );
+        assert_eq!(error("[]"), NativeError::NotAnObject.to_string());
+        assert_eq!(
+            error(r#"{"model":"m","model":"n","messages":[]}"#),
             NativeError::Twice.to_string()
         );
-        assert!(told("").starts_with("the request body is not valid JSON: EOF"));
+        assert!(error("").starts_with("the request body is not valid JSON: EOF"));
         let warm_up = r#"{"model":"m","max_tokens":0,"messages":[]}"#;
-        assert_eq!(told(warm_up), NativeError::WarmUp.to_string());
+        assert_eq!(error(warm_up), NativeError::WarmUp.to_string());
     }
 }

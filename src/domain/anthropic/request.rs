@@ -1,29 +1,29 @@
-//! What goes upstream (`reference/anthropic-api.md` §1).
+//! Requests that go upstream (`reference/anthropic-api.md` §1).
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::json::Raw;
+use crate::domain::json::{self, Raw};
 
-/// A request as it was translated. [`super::CanonicalRequest`] makes of it what is hashed, kept and sent; `stream` is always true
-/// and stands on the wire only.
+/// A translated request. [`super::CanonicalRequest`] is its form for hashing, storing and sending; `stream` is always
+/// true and is added on the wire.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
     /// The model's id.
     pub model: String,
     /// Required upstream; includes thinking.
     pub max_tokens: u32,
-    /// Whether and how to think; `None`: as the model does by itself.
+    /// The thinking mode; `None` for the model's default.
     pub thinking: Option<Thinking>,
-    /// How much effort to make, and the form of the answer.
+    /// Effort, and format of the answer.
     pub output_config: OutputConfig,
     /// Text blocks.
     pub system: Vec<ContentBlock>,
     /// Oldest first.
-    pub messages: Vec<Message>,
-    /// What the model may call.
+    pub messages: Vec<RequestMessage>,
+    /// Tools that the model may call.
     pub tools: Vec<Tool>,
-    /// Which of them it may or must call.
+    /// The tools that the model may or must call.
     pub tool_choice: Option<ToolChoice>,
     /// Never blank.
     pub stop_sequences: Vec<String>,
@@ -31,13 +31,13 @@ pub struct Request {
     pub temperature: Option<f64>,
     /// 0 to 1, never beside `temperature`.
     pub top_p: Option<f64>,
-    /// Where the model samples at all.
+    /// Only for models that sample.
     pub top_k: Option<u64>,
     /// `auto` or `standard_only`.
     pub service_tier: Option<&'static str>,
-    /// Who asks; does not change the answer.
+    /// The end user; does not change the answer.
     pub metadata: Option<Metadata>,
-    /// Where to cache the prompt; does not change the answer. At most four, in the order of the prompt.
+    /// Breakpoints for prompt caching, which do not change the answer. At most four, in the order of the prompt.
     pub breakpoints: Vec<Breakpoint>,
 }
 
@@ -54,9 +54,9 @@ pub struct Metadata {
 pub enum Thinking {
     /// As much as the question needs.
     Adaptive {
-        /// What is shown of it.
+        /// The part that is shown.
         display: Display,
-        /// What becomes of blocks that do not fit the conversation any more.
+        /// The treatment of blocks that no longer fit the conversation.
         #[serde(skip_serializing_if = "Option::is_none")]
         block_binding: Option<BlockBinding>,
     },
@@ -64,9 +64,9 @@ pub enum Thinking {
     Enabled {
         /// Tokens: at least 1024, less than `max_tokens`.
         budget_tokens: u32,
-        /// What is shown of it.
+        /// The part that is shown.
         display: Display,
-        /// What becomes of blocks that do not fit the conversation any more.
+        /// The treatment of blocks that no longer fit the conversation.
         #[serde(skip_serializing_if = "Option::is_none")]
         block_binding: Option<BlockBinding>,
     },
@@ -89,7 +89,7 @@ pub enum Display {
 /// `thinking.block_binding`; needs the beta `thinking-binding-controls-2026-08-01`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BlockBinding {
-    /// What to do with a block whose conversation has changed.
+    /// The treatment of a block whose conversation has changed.
     pub prefix_mismatch_behavior: PrefixMismatch,
 }
 
@@ -113,7 +113,7 @@ pub struct OutputConfig {
 }
 
 impl OutputConfig {
-    /// Whether it says nothing.
+    /// True if all fields are unset.
     pub const fn is_default(&self) -> bool {
         self.effort.is_none() && self.format.is_none()
     }
@@ -143,7 +143,7 @@ pub enum Format {
     },
 }
 
-/// Who speaks.
+/// The speaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -157,10 +157,10 @@ pub enum Role {
 
 /// One turn, or a part of one: consecutive messages of one role are combined upstream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Message {
-    /// Who speaks.
+pub struct RequestMessage {
+    /// The speaker.
     pub role: Role,
-    /// What is said.
+    /// The content.
     pub content: Vec<ContentBlock>,
 }
 
@@ -173,27 +173,27 @@ pub enum ContentBlock {
         /// The text.
         text: String,
     },
-    /// A picture.
+    /// An image.
     Image {
-        /// Where its bytes are.
+        /// The source of its bytes.
         source: Source,
     },
     /// A PDF or a text.
     Document {
-        /// Where it is.
+        /// The source of its bytes.
         source: Source,
         /// Its name.
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<String>,
     },
-    /// What Claude thought in an earlier turn.
+    /// Thinking of an earlier turn.
     Thinking {
         /// The summary that was shown.
         thinking: String,
         /// Anthropic's proof that it is theirs.
         signature: String,
     },
-    /// What Claude thought and nobody may see.
+    /// Redacted thinking.
     RedactedThinking {
         /// Encrypted.
         data: String,
@@ -207,19 +207,19 @@ pub enum ContentBlock {
         /// Always an object, as it was written.
         input: Raw,
     },
-    /// What the tool answered, at the start of the user turn after it.
+    /// The result of a call, at the start of the next user turn.
     ToolResult {
         /// The call.
         tool_use_id: String,
         /// Text, images and documents.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         content: Vec<ContentBlock>,
-        /// Whether the tool failed.
+        /// True if the tool failed.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
-    /// No block: where a client marked the block before it for prompt caching, while the messages are put together.
-    /// No finished request has it; then the marks are its `breakpoints`.
+    /// Not a block: a client's breakpoint after the block before it, while the messages are put together.
+    /// In a finished request it has become one of `breakpoints`.
     #[serde(skip)]
     CacheMark(Ttl),
     /// A block of an earlier answer, exactly as it came.
@@ -233,19 +233,41 @@ impl ContentBlock {
         Self::Text { text: text.into() }
     }
 
-    /// Whether the order of keys in it is somebody else's.
+    /// True for thinking, shown or redacted.
+    pub fn is_thinking(&self) -> bool {
+        match self {
+            Self::Thinking { .. } | Self::RedactedThinking { .. } => true,
+            Self::Original(raw) => {
+                let kind = json::kind(raw.get());
+                matches!(kind.as_deref(), Some("thinking" | "redacted_thinking"))
+            }
+            _ => false,
+        }
+    }
+
+    /// True if the order of keys in the block is not ours.
     pub(super) fn is_free_form(&self) -> bool {
         matches!(self, Self::ToolUse { .. } | Self::Original(_))
     }
 }
 
-/// Where the bytes of a picture or a document are.
+/// True for a text that Anthropic refuses, because it is empty or only white space.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(is_blank_char)
+}
+
+/// True for white space by Unicode, and for the separators that Python also counts as such.
+pub fn is_blank_char(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
+}
+
+/// The location of an image or a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Source {
     /// In the request.
     Base64 {
-        /// What the bytes are, not what the client said: `image/jpeg`, `image/png`, `image/gif`, `image/webp` or
+        /// The type of the bytes, whatever the client declared: `image/jpeg`, `image/png`, `image/gif`, `image/webp` or
         /// `application/pdf`.
         media_type: &'static str,
         /// Standard base64 without line breaks.
@@ -263,7 +285,7 @@ pub enum Source {
         /// http or https.
         url: String,
     },
-    /// It was uploaded to Anthropic's Files API.
+    /// A file in Anthropic's Files API.
     File {
         /// `file_…`.
         file_id: String,
@@ -274,9 +296,9 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Tool {
-    /// The client runs it.
+    /// A tool that the client runs.
     Client(ClientTool),
-    /// Anthropic runs it.
+    /// A tool that Anthropic runs.
     WebSearch(WebSearch),
 }
 
@@ -295,12 +317,12 @@ impl Tool {
 pub struct ClientTool {
     /// `^[a-zA-Z0-9_-]{1,64}$`.
     pub name: String,
-    /// What it is for.
+    /// A description for the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// A JSON schema whose `type` is `object`, with its keys in the client's order.
     pub input_schema: Value,
-    /// Whether the arguments are held to the schema, which must then be within the subset of §1.4.
+    /// Enforces the schema, which must then be within the subset of §1.4.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
 }
@@ -313,7 +335,7 @@ pub struct WebSearch {
     pub version: String,
     /// Always `web_search`.
     pub name: &'static str,
-    /// How many searches an answer may make.
+    /// Maximum number of searches.
     pub max_uses: u32,
     /// Roughly where the user is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -338,7 +360,7 @@ pub struct UserLocation {
     pub timezone: Option<String>,
 }
 
-/// Which tools may or must be called (§1.5).
+/// The tools that may or must be called (§1.5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToolChoice {
@@ -370,7 +392,7 @@ pub enum ToolChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Breakpoint {
     /// The block.
-    pub at: Place,
+    pub at: BlockPosition,
     /// For how long.
     pub ttl: Ttl,
 }
@@ -378,21 +400,21 @@ pub struct Breakpoint {
 /// A block of a request. Ordered as the prompt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum BlockPosition {
     /// A tool's definition.
     Tool(usize),
     /// A block of the system prompt.
     System(usize),
     /// A block of a message.
     Message {
-        /// Which message.
+        /// The position of the message.
         message: usize,
-        /// Which of its blocks.
+        /// The position of the block in the message.
         block: usize,
     },
 }
 
-/// How long a part of a prompt stays cached upstream.
+/// The lifetime of a cached part of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Ttl {
     /// The default.

@@ -1,8 +1,8 @@
-//! What the ledger wants to know of an answer, and whether it is one: an event that no reader could make sense of must
-//! not be sealed as part of a whole answer, or every repeat would fail on it.
+//! A summary of a stream for the ledger. It also checks the stream: an event that no reader can parse must not be sealed
+//! as part of a complete answer, or every repeat would fail on it.
 
 use super::{
-    event::{Block, Delta, ErrorBody, Event, Stop, StreamError, parse},
+    event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse},
     usage::Usage,
 };
 use crate::domain::{
@@ -12,13 +12,13 @@ use crate::domain::{
     sse,
 };
 
-/// Counts along while an answer comes in.
+/// A running summary of an incoming answer.
 #[derive(Debug, Default)]
 pub struct StreamSummary {
     model: Option<String>,
     stop: Stop,
     usage: Usage,
-    said: Said,
+    content: ContentSeen,
     used_server_tools: bool,
     error: Option<ErrorBody>,
     ended: bool,
@@ -27,34 +27,34 @@ pub struct StreamSummary {
     signatures: Vec<(usize, JsonString)>,
 }
 
-/// What has been said so far, from nothing to an answer.
+/// The content seen so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Said {
+enum ContentSeen {
     #[default]
     Nothing,
-    /// Something, which is billed; but thinking alone is no answer.
+    /// Something that is billed, such as thinking.
     Something,
-    /// Text, or a call.
+    /// Text or a call.
     Answer,
 }
 
 impl StreamSummary {
-    fn says(&mut self, said: Said) {
-        self.said = self.said.max(said);
+    fn see(&mut self, content: ContentSeen) {
+        self.content = self.content.max(content);
     }
 
-    /// Reads one event, with its blank line. Once there is content, a delta that is framed as Anthropic frames
-    /// them says nothing that is counted, and most events are deltas: it is passed over.
+    /// Reads one event, with its blank line. Most events are deltas, and after the first content they add nothing to the
+    /// summary: those that [`known_delta`] recognizes are then skipped.
     pub fn read(&mut self, event: &[u8]) -> Result<(), StreamError> {
-        match framed_delta(event) {
-            Some(Framed::Text) if self.said == Said::Answer => return Ok(()),
-            Some(Framed::Other) if self.said > Said::Nothing => return Ok(()),
+        match known_delta(event) {
+            Some(DeltaKind::Text) if self.content == ContentSeen::Answer => return Ok(()),
+            Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => return Ok(()),
             _ => {}
         }
         match parse(&sse::parse(event))? {
             Event::Ping | Event::Unknown => {}
             Event::Error(error) => self.error = Some(error),
-            // The first, and only the first, is the beginning.
+            // There is one `message_start`.
             Event::MessageStart(_) if self.model.is_some() => return Err(StreamError::OutOfOrder),
             Event::MessageStart(start) => {
                 for (index, block) in start.blocks().enumerate() {
@@ -73,14 +73,14 @@ impl StreamSummary {
             Event::MessageStop => self.ended = true,
             Event::BlockDelta { index, delta } => {
                 if delta.says_something() {
-                    self.says(Said::Something);
+                    self.see(ContentSeen::Something);
                 }
                 match delta {
                     Delta::Text(text) => {
-                        let mut said = JsonString::default();
-                        said.push(text);
-                        if !said.is_blank() {
-                            self.says(Said::Answer);
+                        let mut more = JsonString::default();
+                        more.push(text);
+                        if !more.is_blank() {
+                            self.see(ContentSeen::Answer);
                         }
                     }
                     Delta::Signature(more) => {
@@ -97,25 +97,25 @@ impl StreamSummary {
         Ok(())
     }
 
-    fn begin(&mut self, index: usize, block: &Block) {
-        self.says(match block {
-            Block::Text { text, .. } if text.is_empty() => Said::Nothing,
-            Block::Text { text, .. } if !text.trim().is_empty() => Said::Answer,
-            Block::Thinking { thinking, .. } if thinking.is_empty() => Said::Nothing,
-            Block::ToolUse { .. } => Said::Answer,
-            _ => Said::Something,
+    fn begin(&mut self, index: usize, block: &BlockStart) {
+        self.see(match block {
+            BlockStart::Text { text, .. } if text.is_empty() => ContentSeen::Nothing,
+            BlockStart::Text { text, .. } if !text.trim().is_empty() => ContentSeen::Answer,
+            BlockStart::Thinking { thinking, .. } if thinking.is_empty() => ContentSeen::Nothing,
+            BlockStart::ToolUse { .. } => ContentSeen::Answer,
+            _ => ContentSeen::Something,
         });
         match block {
-            Block::ToolUse { id, .. } => {
+            BlockStart::ToolUse { id, .. } => {
                 self.refs.push(AnswerRef::call(id));
             }
-            Block::Thinking { signature, .. } => {
+            BlockStart::Thinking { signature, .. } => {
                 self.signatures.push((index, JsonString::new(signature)));
             }
-            Block::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
-            Block::Text { .. } | Block::ServerToolUse | Block::Unknown => {}
+            BlockStart::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
+            BlockStart::Text { .. } | BlockStart::ServerToolUse | BlockStart::Unknown => {}
         }
-        self.used_server_tools |= matches!(block, Block::ServerToolUse);
+        self.used_server_tools |= matches!(block, BlockStart::ServerToolUse);
     }
 
     /// The model that answered, once it began to.
@@ -123,17 +123,17 @@ impl StreamSummary {
         self.model.as_deref().filter(|model| !model.is_empty())
     }
 
-    /// Whether an answer began.
+    /// True once the answer began.
     pub const fn began(&self) -> bool {
         self.model.is_some()
     }
 
-    /// Whether it stopped only to be continued.
+    /// True if the answer paused and is to be continued.
     pub fn is_paused(&self) -> bool {
         self.stop.is_pause()
     }
 
-    /// Why it stopped, in Anthropic's words.
+    /// Anthropic's `stop_reason`.
     pub fn stop_reason(&self) -> Option<&str> {
         self.stop.stop_reason.as_deref()
     }
@@ -143,7 +143,7 @@ impl StreamSummary {
         self.error.as_ref()
     }
 
-    /// Whether `message_stop` came. A stream that ends without it was cut, although SDKs accept it silently.
+    /// True after `message_stop`. A stream that ends without it was cut, although SDKs accept it silently.
     pub const fn ended(&self) -> bool {
         self.ended
     }
@@ -159,16 +159,16 @@ impl StreamSummary {
             fast: self.usage.speed.as_deref() == Some("fast"),
             us_only: self.usage.inference_geo.as_deref() == Some("us"),
             // A refusal is billed only when something had been said (`claude-models.json`, `_meta.rules.refusal`).
-            free: self.stop_reason() == Some("refusal") && self.said == Said::Nothing,
+            free: self.stop_reason() == Some("refusal") && self.content == ContentSeen::Nothing,
         }
     }
 
-    /// Whether more is billed than the tokens say.
+    /// True if more is billed than the tokens account for.
     pub fn costs_more(&self) -> bool {
         self.usage.leaves_out()
     }
 
-    /// What the next turn may name of this answer.
+    /// References by which a later request can name this answer.
     pub fn take_refs(&mut self) -> Vec<AnswerRef> {
         let signatures = std::mem::take(&mut self.signatures);
         let signatures = signatures.iter().filter(|(_, signature)| !signature.is_empty());
@@ -178,41 +178,41 @@ impl StreamSummary {
         refs
     }
 
-    /// Whether the answer may be served again (design §5): as [`Self::is_good`], and of Claude's own.
+    /// True if the answer may be served again (design §5): it is [`Self::is_good`], and no server tool was used.
     pub fn is_servable(&self) -> bool {
         self.is_good() && !self.used_server_tools
     }
 
-    /// Whether it is whole, with something said, and ended because it was done. It may rest on what Anthropic's own
-    /// tools found.
+    /// True for a complete answer with content that ended by itself. It may have used Anthropic's own
+    /// tools.
     pub fn is_good(&self) -> bool {
         self.ended
             && self.error.is_none()
-            && self.said == Said::Answer
+            && self.content == ContentSeen::Answer
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
     }
 }
 
-/// A delta that can be passed over.
-enum Framed {
-    /// Of text.
+/// A delta that can be skipped.
+enum DeltaKind {
+    /// Text.
     Text,
-    /// Of thinking, or of what a tool is called with.
+    /// Thinking, or the input of a tool.
     Other,
 }
 
-/// Whether these are the bytes of a delta of text, thinking or input from its name to its closing brace; what is
-/// between is not looked at.
-fn framed_delta(event: &[u8]) -> Option<Framed> {
+/// Recognizes a delta of text, thinking or input by its first and last bytes. The bytes
+/// between are not read.
+fn known_delta(event: &[u8]) -> Option<DeltaKind> {
     const FRAME: &[u8] =
         b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
     let rest = event.strip_prefix(FRAME)?;
     let index = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let delta = rest[index..].strip_prefix(b",\"delta\":{\"type\":\"")?;
     let framed = if delta.starts_with(b"text_delta\"") {
-        Framed::Text
+        DeltaKind::Text
     } else if delta.starts_with(b"thinking_delta\"") || delta.starts_with(b"input_json_delta\"") {
-        Framed::Other
+        DeltaKind::Other
     } else {
         return None;
     };
@@ -227,7 +227,7 @@ mod tests {
     const TEXT: &str = r#"{"type":"text","text":""}"#;
 
     /// An answer of these blocks, each with its deltas.
-    fn tally(blocks: &[(&str, &[&str])]) -> StreamSummary {
+    fn summary(blocks: &[(&str, &[&str])]) -> StreamSummary {
         let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
         let mut events = vec![event(
             "message_start",
@@ -247,11 +247,11 @@ mod tests {
         let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}"#;
         events.push(event("message_delta", stop));
         events.push(event("message_stop", r#"{"type":"message_stop"}"#));
-        let mut tally = StreamSummary::default();
+        let mut summary = StreamSummary::default();
         for event in events {
-            tally.read(event.as_bytes()).unwrap();
+            summary.read(event.as_bytes()).unwrap();
         }
-        tally
+        summary
     }
 
     #[test]
@@ -259,17 +259,17 @@ mod tests {
         let thought = r#"{"type":"thinking_delta","thinking":"Hm"}"#;
         let redacted = r#"{"type":"redacted_thinking","data":"x"}"#;
         let blank = r#"{"type":"text_delta","text":" \n"}"#;
-        let said = r#"{"type":"text_delta","text":"Yes"}"#;
+        let answer = r#"{"type":"text_delta","text":"Yes"}"#;
         for (servable, blocks) in [
             (false, vec![(THINKING, &[thought][..])]),
             (false, vec![(redacted, &[][..])]),
             (false, vec![(THINKING, &[thought][..]), (TEXT, &[blank, blank][..])]),
-            (true, vec![(THINKING, &[thought][..]), (TEXT, &[blank, said, blank][..])]),
+            (true, vec![(THINKING, &[thought][..]), (TEXT, &[blank, answer, blank][..])]),
             (true, vec![(r#"{"type":"tool_use","id":"t","name":"f"}"#, &[][..])]),
         ] {
-            let tally = tally(&blocks);
-            assert_eq!(tally.is_servable(), servable, "{blocks:?}");
-            assert!(tally.said > Said::Nothing, "all of it is billed: {blocks:?}");
+            let summary = summary(&blocks);
+            assert_eq!(summary.is_servable(), servable, "{blocks:?}");
+            assert!(summary.content > ContentSeen::Nothing, "all of it is billed: {blocks:?}");
         }
     }
 
@@ -282,8 +282,8 @@ mod tests {
             r#"{"signature":"QB\u003d","type":"signature_delta"}"#,
         ];
         let whole = r#"{"type":"thinking","thinking":"","signature":"whole"}"#;
-        let mut tally = tally(&[(THINKING, &pieces), (THINKING, &[thought]), (whole, &[])]);
+        let mut summary = summary(&[(THINKING, &pieces), (THINKING, &[thought]), (whole, &[])]);
         let named = ["Eq/QB=", "whole"].map(AnswerRef::signature);
-        assert_eq!(tally.take_refs(), named);
+        assert_eq!(summary.take_refs(), named);
     }
 }

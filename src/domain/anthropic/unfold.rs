@@ -50,9 +50,9 @@ fn unfold_block(index: usize, block: &Value, events: &mut Vec<Vec<u8>>) {
     let mut begin = block.clone();
     let mut deltas = Vec::new();
     for (name, kind, field) in FILLED {
-        if let Some(Value::String(said)) = block.get(name) {
+        if let Some(Value::String(content_text)) = block.get(name) {
             begin[name] = json!("");
-            deltas.push(json!({"type": kind, field: said}));
+            deltas.push(json!({"type": kind, field: content_text}));
         }
     }
     if block["type"] == "tool_use" {

@@ -1,4 +1,4 @@
-//! What an answer used, as far as it is known at one moment (`reference/anthropic-api.md` §2).
+//! The usage of an answer, as one event reports it (`reference/anthropic-api.md` §2).
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub struct Usage {
     pub iterations: Option<Value>,
 }
 
-/// How long what was written to the prompt cache is kept.
+/// Tokens written to the prompt cache, by lifetime.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct CacheCreation {
@@ -33,7 +33,7 @@ pub struct CacheCreation {
     pub ephemeral_1h_input_tokens: u64,
 }
 
-/// What `output_tokens` consists of.
+/// Details of `output_tokens`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct OutputTokensDetails {
@@ -50,7 +50,7 @@ pub struct ServerToolUse {
 }
 
 impl Usage {
-    /// Takes over what a later event says: its fields replace, they never add.
+    /// Takes over the fields of a later event: they replace, and never add.
     pub fn update(&mut self, later: Self) {
         let Self {
             input_tokens,
@@ -96,7 +96,7 @@ impl Usage {
         }
     }
 
-    /// Whether more is billed than the counters say: attempts of a kind that the counters leave out, or code that ran
+    /// True if more is billed than the counters contain: attempts of other kinds, or code execution
     /// (`claude-models.json`, `_meta.rules.iterations` and `code_execution`).
     pub fn leaves_out(&self) -> bool {
         let attempts = self.iterations.as_ref().and_then(Value::as_array);

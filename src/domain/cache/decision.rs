@@ -1,90 +1,90 @@
-//! Who may answer a call (design §5): facts in, verdict with its reason out.
+//! Decision on the source of an answer (design §5): facts in, verdict with its reason out.
 //!
-//! The rows of the design's table stand here in its order; the first that fits decides. `tests/decisions.rs` holds
-//! each of them, and each pair that could contradict.
+//! The rows of the design's table stand here in its order, and the first that applies decides. `tests/decisions.rs`
+//! checks each of them, and each pair that could contradict.
 
 use std::time::Duration;
 
-use super::{Directives, Policy, Reuse};
+use super::{CacheDirectives, Policy, Reuse};
 use crate::domain::exchange::{AnsweredBy, UnixMillis};
 
-/// What is known of a call when its source is chosen.
+/// Facts about a call on which the decision rests.
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent fact of the call")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts<'a> {
-    /// When it came in.
+    /// Arrival of the call.
     pub at: UnixMillis,
-    /// What it says of caching.
-    pub directives: Directives,
-    /// What kind of call it is.
-    pub caller: CallKind<'a>,
-    /// Whether it belongs to a chat of which nothing is kept.
+    /// Its `Cache-Control` directives.
+    pub directives: CacheDirectives,
+    /// Its kind.
+    pub kind: CallKind<'a>,
+    /// Whether it belongs to a temporary chat, of which nothing is kept.
     pub temporary: bool,
-    /// Whether the operator wants nothing kept of its user ([`Policy::forgets`]).
+    /// Whether the operator keeps nothing of its user ([`Policy::forgets`]).
     pub forgotten_user: bool,
-    /// Whether its answer may rest on more than the request ([`super::reaches_out`]).
+    /// Whether its answer may depend on more than the request ([`super::reaches_out`]).
     pub reaches_out: bool,
-    /// Whether an exchange is running that it could join: the same key and, for a chat, the same message.
+    /// Whether an exchange is in flight that it could join: the same key and, for a chat, the same message.
     pub running: bool,
-    /// When the newest servable answer to its key was whole, if there is one.
+    /// End of the newest servable answer to its key.
     pub stored: Option<UnixMillis>,
 }
 
-/// What kind of call it is, as far as that decides who may answer.
+/// Kind of a call, as far as the decision depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallKind<'a> {
-    /// A client that tells no chats apart: the same request means the same answer.
+    /// A call of a client that has no chats: the same request means the same answer.
     Plain,
-    /// A chat of Open WebUI whose connection does not say which: a repeat may be a *Regenerate*.
+    /// A chat of Open WebUI that does not send its id: a repeat may be a *Regenerate*.
     Nameless,
     /// One of Open WebUI's background calls.
     Task {
-        /// Its word for it.
+        /// Open WebUI's name for it.
         name: &'a str,
-        /// Whether the same chat has asked for this key before.
+        /// Whether the chat has asked for this key before.
         again: bool,
     },
-    /// A chat that says which one it is.
+    /// A chat that sends its id.
     Chat(PriorAsk),
 }
 
-/// Whether a chat has asked for a key before, and to answer into which message.
+/// Earlier calls of a chat for a key, by the message that they answer into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PriorAsk {
-    /// It has not.
+    /// There were none.
     #[default]
     Never,
-    /// Only into the same message, which got a whole answer: the client sends again what it did not receive.
+    /// All were for the same message, which has a whole answer: the client repeats a call whose answer it did not get.
     SameMessage,
-    /// Only into the same message, which got no whole answer, or it is not known what it got: a person pressed Stop and
-    /// then *Continue*.
+    /// All were for the same message, which has no whole answer as far as is known: a person pressed Stop and then
+    /// *Continue*.
     Unanswered,
-    /// Into another message, or into one that is not known.
+    /// At least one was for another message, or for an unknown one.
     OtherMessage,
 }
 
 impl PriorAsk {
-    /// What earlier calls mean for one that answers into message `now`: the message of each, and whether it got a whole
-    /// answer.
+    /// Compares a call that answers into message `now` with earlier ones: the message of each, and whether it got a
+    /// whole answer.
     pub fn of<'a>(
         now: Option<&str>,
         earlier: impl IntoIterator<Item = (Option<&'a str>, bool)>,
     ) -> Self {
-        earlier.into_iter().fold(Self::Never, |asked, (earlier, is_whole)| {
+        earlier.into_iter().fold(Self::Never, |prior, (earlier, is_whole)| {
             if now.is_none() || now != earlier {
                 return Self::OtherMessage;
             }
-            match asked {
+            match prior {
                 Self::Never | Self::SameMessage | Self::Unanswered if is_whole => Self::SameMessage,
                 Self::Never => Self::Unanswered,
-                asked => asked,
+                prior => prior,
             }
         })
     }
 
-    /// Together with what the ledger knows, which also knows what came of it.
+    /// Adds the calls that the ledger knows. It also knows which of them were answered.
     #[must_use]
-    pub const fn and_in_ledger(self, ledger: Self) -> Self {
+    pub const fn with_ledger(self, ledger: Self) -> Self {
         match (self, ledger) {
             (Self::OtherMessage, _) | (_, Self::OtherMessage) => Self::OtherMessage,
             (_, Self::SameMessage) | (Self::SameMessage, _) => Self::SameMessage,
@@ -94,76 +94,76 @@ impl PriorAsk {
     }
 }
 
-/// Who answers.
+/// Decision on the source of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The ledger, with its newest answer.
+    /// Serve the newest answer of the ledger.
     Hit(Freshness),
-    /// The exchange that is running.
+    /// Join the exchange in flight.
     Join,
-    /// Claude.
+    /// Ask Claude.
     Ask {
-        /// Why not another.
+        /// The reason why no other source answers.
         reason: Reason,
-        /// What of the answer is kept.
+        /// The part of the exchange to keep.
         keep: Keep,
     },
-    /// Nobody: only the ledger may, and cannot.
+    /// Refuse: only the ledger may answer, and it does not for this reason.
     Refuse(Reason),
 }
 
-/// How old an answer is, and how much longer it may be served.
+/// Age of a stored answer, and the time left to serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freshness {
-    /// Since it was whole.
+    /// Time since the answer ended.
     pub age: Duration,
-    /// Until it is too old.
+    /// Time until it is too old.
     pub ttl: Duration,
 }
 
-/// What is kept of an answer that Claude gives.
+/// The part of an exchange that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keep {
-    /// Totals; nothing that was said.
+    /// Totals only, no bodies.
     Totals,
-    /// What was said, but not for repeats.
+    /// The bodies, but not to answer repeats.
     Recording,
-    /// What was said, for repeats if it turns out well.
+    /// The bodies, to answer repeats if the answer is servable.
     Answer,
 }
 
-/// Why Claude is asked.
+/// The reason why Claude is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// `Cache-Control: no-store`.
     NoStore,
     /// A temporary chat.
     Temporary,
-    /// The operator wants nothing kept of this user (`--no-store-users`).
+    /// The operator keeps nothing of this user (`--no-store-users`).
     UserNoStore,
     /// `Cache-Control: no-cache`.
     NoCache,
-    /// The operator lets the ledger answer no such calls (`--cache`).
+    /// The operator does not let the ledger answer such calls (`--cache`).
     Off,
-    /// The same chat has asked for the same before: a person pressed *Regenerate*, or Stop and then *Continue*, edited
-    /// and sent the same, opened two columns, or asked for another title.
+    /// The chat has asked for the same before: a person pressed *Regenerate*, or Stop and then *Continue*, edited a
+    /// message into itself, opened two columns, or asked for another title.
     AskedBefore,
-    /// Open WebUI does not say which chat it is.
+    /// Open WebUI does not send the id of the chat.
     NoChatId,
-    /// The operator gives such answers no time (`--task-ttl`, `--web-ttl`).
+    /// The operator has set no time to live for such answers (`--task-ttl`, `--web-ttl`).
     NoTtl,
-    /// There is no servable answer to this key.
+    /// The ledger has no servable answer to this key.
     Nothing,
-    /// The newest answer is older than the operator lets it become (`--cache-ttl`).
+    /// The newest answer is older than the operator's limit (`--cache-ttl`).
     Stale,
     /// `Cache-Control: max-age`: the newest answer is too old for this client.
     MaxAge,
-    /// `Cache-Control: min-fresh`: the newest answer will be too old too soon for this client.
+    /// `Cache-Control: min-fresh`: the newest answer becomes too old too soon for this client.
     MinFresh,
 }
 
 impl Reason {
-    /// The word for it in `Cache-Status`, in logs and in reports.
+    /// The name in `Cache-Status`, in logs and in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoStore => "no-store",
@@ -181,7 +181,7 @@ impl Reason {
         }
     }
 
-    /// How a call is answered that is asked for this reason.
+    /// The source in the record of a call that Claude is asked for.
     pub const fn answered_by(self) -> AnsweredBy {
         match self {
             Self::NoStore | Self::Temporary | Self::UserNoStore | Self::Off | Self::NoTtl => {
@@ -195,22 +195,23 @@ impl Reason {
     }
 }
 
-/// Chooses who answers a call.
+/// Decides on the source of the answer to a call.
 pub fn decide(facts: &Facts<'_>, policy: &Policy) -> Verdict {
-    match source(facts, policy) {
+    match verdict(facts, policy) {
         Verdict::Ask { reason, .. } if facts.directives.only_if_cached => Verdict::Refuse(reason),
         verdict => verdict,
     }
 }
 
-/// Whether it makes a difference what the ledger has: whether it is worth looking.
+/// Returns whether the verdict depends on the ledger, so that it has to be read.
 pub fn depends_on_ledger(facts: &Facts<'_>, policy: &Policy) -> bool {
-    let found = |stored| decide(&Facts { stored, ..*facts }, policy);
-    found(None) != found(Some(facts.at))
+    let with = |stored| decide(&Facts { stored, ..*facts }, policy);
+    with(None) != with(Some(facts.at))
 }
 
-fn source(facts: &Facts<'_>, policy: &Policy) -> Verdict {
-    let Facts { at, directives, caller, temporary, forgotten_user, reaches_out, running, stored } =
+/// The verdict without `only-if-cached`, which turns a question to Claude into a refusal.
+fn verdict(facts: &Facts<'_>, policy: &Policy) -> Verdict {
+    let Facts { at, directives, kind, temporary, forgotten_user, reaches_out, running, stored } =
         *facts;
     let keep = if policy.keeps(reaches_out) { Keep::Answer } else { Keep::Recording };
     let ask = |reason| Verdict::Ask { reason, keep };
@@ -226,16 +227,16 @@ fn source(facts: &Facts<'_>, policy: &Policy) -> Verdict {
     if directives.no_cache {
         return ask(Reason::NoCache);
     }
-    let is_task = matches!(caller, CallKind::Task { .. });
+    let is_task = matches!(kind, CallKind::Task { .. });
     if policy.reuse == Reuse::Off || policy.reuse == Reuse::Tasks && !is_task {
         return ask(Reason::Off);
     }
-    // Who wants the ledger or nothing gets what it has, also where others would be answered anew.
+    // A client that wants the ledger or nothing gets what it has, even where others would get a new answer.
     if !directives.only_if_cached {
-        match caller {
+        match kind {
             CallKind::Chat(PriorAsk::OtherMessage) => return ask(Reason::AskedBefore),
             CallKind::Nameless => return ask(Reason::NoChatId),
-            // Also a title that is asked for again: what is running is newer than any that was seen.
+            // Also a title that is asked for again: the one in flight is newer than any that was shown.
             CallKind::Plain | CallKind::Task { .. } | CallKind::Chat(_) if running => {
                 return Verdict::Join;
             }
@@ -246,11 +247,11 @@ fn source(facts: &Facts<'_>, policy: &Policy) -> Verdict {
             CallKind::Plain | CallKind::Task { .. } | CallKind::Chat(_) => {}
         }
     }
-    let task = if let CallKind::Task { name, .. } = caller { Some(name) } else { None };
-    let Some(longest) = policy.ttl(task, reaches_out) else { return ask(Reason::NoTtl) };
+    let task = if let CallKind::Task { name, .. } = kind { Some(name) } else { None };
+    let Some(limit) = policy.ttl(task, reaches_out) else { return ask(Reason::NoTtl) };
     let Some(stored) = stored else { return ask(Reason::Nothing) };
     let age = at.since(stored);
-    let Some(ttl) = longest.checked_sub(age).filter(|ttl| !ttl.is_zero()) else {
+    let Some(ttl) = limit.checked_sub(age).filter(|ttl| !ttl.is_zero()) else {
         return ask(Reason::Stale);
     };
     if directives.max_age.is_some_and(|most| age >= Duration::from_secs(most)) {
@@ -262,5 +263,5 @@ fn source(facts: &Facts<'_>, policy: &Policy) -> Verdict {
     Verdict::Hit(Freshness { age, ttl })
 }
 
-/// Open WebUI's word for the task that a person can ask for again (✨).
+/// Open WebUI's name for the task that a person can repeat (✨).
 pub const TITLE: &str = "title_generation";

@@ -1,22 +1,22 @@
-//! What a request says of caching.
+//! The cache directives of a request.
 
-/// What a request says in `Cache-Control` (RFC 9111 §5.2.1).
+/// The directives of a request's `Cache-Control` header (RFC 9111 §5.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Directives {
-    /// Ask, and keep no bodies.
+pub struct CacheDirectives {
+    /// Send the request upstream, and store no bodies.
     pub no_store: bool,
-    /// Ask, and keep the answer.
+    /// Send the request upstream, and store the answer.
     pub no_cache: bool,
-    /// Do not ask.
+    /// Do not send the request upstream.
     pub only_if_cached: bool,
-    /// Nothing that is this many seconds old, or older.
+    /// Age in seconds from which an answer is too old.
     pub max_age: Option<u64>,
-    /// Nothing that may be served for less than this many seconds more.
+    /// Minimum remaining lifetime of an answer, in seconds.
     pub min_fresh: Option<u64>,
 }
 
-impl Directives {
-    /// Reads the header's value. What is not known is ignored, as the RFC asks.
+impl CacheDirectives {
+    /// Parses the header's value. Unknown directives are ignored, as the RFC requires.
     pub fn parse(value: &str) -> Self {
         let mut directives = Self::default();
         for directive in value.split(',').map(str::trim) {
@@ -34,7 +34,7 @@ impl Directives {
     }
 }
 
-/// Seconds, quoted or not. More than fit are as many as fit (RFC 9111 §1.2.2).
+/// A number of seconds, quoted or not; one that is too large saturates (RFC 9111 §1.2.2).
 fn seconds(argument: &str) -> Option<u64> {
     let digits = argument.trim().trim_matches('"');
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -47,10 +47,10 @@ mod tests {
 
     #[test]
     fn directives_are_read_in_any_case_and_order_and_unknown_ones_ignored() {
-        let read = Directives::parse;
+        let read = CacheDirectives::parse;
         let all =
             read(r#" No-Store, max-age="60" ,no-transform,ONLY-IF-CACHED, no-cache, min-fresh=5"#);
-        let expected = Directives {
+        let expected = CacheDirectives {
             no_store: true,
             no_cache: true,
             only_if_cached: true,
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(all, expected);
         assert_eq!(read("max-age=99999999999999999999").max_age, Some(u64::MAX));
         for nonsense in ["", "max-age", "max-age=-1", "max-age=soon", "private, max-stale"] {
-            assert_eq!(read(nonsense), Directives::default(), "{nonsense}");
+            assert_eq!(read(nonsense), CacheDirectives::default(), "{nonsense}");
         }
     }
 }

@@ -1,31 +1,34 @@
-//! What the operator lets the ledger answer.
+//! The operator's policy for answers from the ledger.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-/// What may be answered from the ledger, among whom, and for how long.
+use strum::{EnumString, VariantNames};
+
+/// The calls that the ledger may answer, the sharing of answers, and their lifetimes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Which calls.
+    /// The calls that the ledger may answer.
     pub reuse: Reuse,
-    /// Among whom answers are shared.
+    /// The callers among whom answers are shared.
     pub sharing: Sharing,
-    /// How long an answer may be served.
+    /// Lifetime of an answer.
     pub ttl: Duration,
-    /// The same for single tasks, by Open WebUI's word; `None`: never.
+    /// Lifetime of answers to single tasks, by Open WebUI's name; `None`: they are never served.
     pub task_ttl: BTreeMap<&'static str, Option<Duration>>,
-    /// The same for answers that may rest on the web; `None`: never.
+    /// Lifetime of answers that may depend on the web; `None`: they are never served.
     pub web_ttl: Option<Duration>,
-    /// Users of whose calls nothing is kept but totals.
+    /// Users of whose calls only totals are stored.
     pub no_store_users: BTreeSet<String>,
 }
 
-/// Which calls may be answered from the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The calls that the ledger may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reuse {
-    /// None. Answers are recorded all the same.
+    /// None; answers are still recorded.
     Off,
     /// Open WebUI's background calls.
     Tasks,
@@ -33,17 +36,18 @@ pub enum Reuse {
     All,
 }
 
-/// Among whom answers are shared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The callers among whom answers are shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Sharing {
-    /// Each user has its own.
+    /// Each user separately.
     User,
-    /// All who show the same client key.
+    /// All holders of the same client key.
     Shared,
 }
 
 impl Policy {
-    /// How long an answer to such a call may be served; `None`: never. What may rest on the web has a time of its own.
+    /// Lifetime of an answer to such a call; `None`: it is never served. Answers that may depend on the web have their own.
     pub fn ttl(&self, task: Option<&str>, reaches_out: bool) -> Option<Duration> {
         match task.and_then(|task| self.task_ttl.get(task)) {
             _ if reaches_out => self.web_ttl,
@@ -52,12 +56,12 @@ impl Policy {
         }
     }
 
-    /// Whether nothing that this user says may be kept.
+    /// Whether no bodies of this user's calls may be stored.
     pub fn forgets(&self, user: Option<&str>) -> bool {
         user.is_some_and(|user| self.no_store_users.contains(user))
     }
 
-    /// Whether such an answer may be kept for repeats at all.
+    /// Whether such an answer may be stored for repeats.
     pub const fn keeps(&self, reaches_out: bool) -> bool {
         !reaches_out || self.web_ttl.is_some()
     }

@@ -1,8 +1,8 @@
-//! The events of a response in a file: one a line, as `[ms, "name", data]`.
+//! The events of a response in a file: one on each line, as `[ms, "name", data]`.
 //!
-//! `data` stands in the file as the JSON that it is, byte for byte: a person reads it without a layer of escapes, and
-//! padding is kept. An event that Anthropic would not frame so (CRLF, comments, data in several lines, no JSON) is a
-//! string of all its bytes; one that is not UTF-8 is `{"base64": …}`.
+//! `data` is written verbatim, so that it is readable without a layer of escapes and padding is preserved. An event that
+//! Anthropic would not frame like this (CRLF, comments, data in several lines, no JSON) is a string of all its bytes; one
+//! that is not UTF-8 is `{"base64": …}`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -10,16 +10,16 @@ use serde_json::Value;
 use super::tree::{Tree, encode};
 use crate::domain::{anthropic, recording::Recording, sse};
 
-/// An answer that took less than this from its first event to its last, in milliseconds, is taken to have come at once,
-/// without a wait before it: nobody would see the difference, and two recordings of it are then the same file.
+/// Duration of a recording, in milliseconds, below which all its times are set to zero, so that two recordings of one
+/// answer give the same file.
 const AT_ONCE: u64 = 1000;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When it came, in milliseconds since the request was sent.
+    /// Time of arrival, in milliseconds since the request was sent.
     pub at: u64,
-    /// All its bytes, with its blank line.
+    /// Its bytes, including the blank line.
     pub bytes: Vec<u8>,
 }
 
@@ -38,15 +38,15 @@ pub(super) fn of_recording(recording: &Recording) -> Vec<Event> {
     events
 }
 
-/// A message that was written by hand, as it would have been streamed. What it leaves out is put in.
+/// The stream of a message that was written by hand; omitted fields get defaults.
 pub(super) fn of_message(message: &str, model: &str) -> Vec<Event> {
     let message: Value = serde_json::from_str(message).unwrap_or_default();
     let events = anthropic::unfold(&message, model).into_iter();
     events.map(|bytes| Event { at: 0, bytes }).collect()
 }
 
-/// Whether the last event is an end.
-pub(super) fn end(events: &[Event]) -> bool {
+/// Whether the events contain an end.
+pub(super) fn has_end(events: &[Event]) -> bool {
     events.iter().rev().any(|event| {
         let event = sse::parse(&event.bytes);
         matches!(
@@ -56,7 +56,7 @@ pub(super) fn end(events: &[Event]) -> bool {
     })
 }
 
-/// An event's name and data, if it is framed as Anthropic frames it and its data is JSON in one line.
+/// The name and data of an event that is framed as Anthropic does, with JSON data on one line.
 pub(super) fn framed(bytes: &[u8]) -> Option<(&str, &str)> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (name, data) = text.strip_prefix("event: ")?.split_once("\ndata: ")?;
@@ -72,7 +72,7 @@ pub(super) fn frame(name: &str, data: &str) -> Vec<u8> {
 }
 
 impl Event {
-    /// The line in the file.
+    /// The event as a line of the file.
     pub(super) fn line(&self) -> String {
         let Self { at, bytes } = self;
         match (framed(bytes), std::str::from_utf8(bytes)) {
@@ -84,31 +84,34 @@ impl Event {
         }
     }
 
-    /// Reads such a line; `text` is the file that `tree` was read from.
+    /// Parses such a line; `text` is the file that `tree` was parsed from.
     pub(super) fn read(tree: &Tree<'_>, text: &str) -> Result<Self, &'static str> {
-        const SHAPE: &str = "an event is [ms, \"name\", data], or [ms, \"its bytes as a text\"]";
+        const SHAPE: &str =
+            "an event must be [ms, \"name\", data], or [ms, \"its bytes as a text\"]";
         let (at, rest) = tree.items().and_then(<[_]>::split_first).ok_or(SHAPE)?;
         let at =
-            at.number().ok_or("the first item of an event is when it came, in milliseconds")?;
+            at.number().ok_or("the first item of an event must be its time in milliseconds")?;
         let bytes = match rest {
             [name, data] => {
                 let name = name.text().ok_or(SHAPE)?;
                 let data = &text[data.at..data.end];
                 let framed = frame(&name, data);
                 if self::framed(&framed) != Some((&name, data)) {
-                    return Err("the data of an event stands in one line");
+                    return Err("the data of an event must be on one line");
                 }
                 framed
             }
             [whole] => match (&whole.text(), whole.get("base64").and_then(Tree::text)) {
                 (Some(text), _) => text.as_bytes().to_vec(),
-                (None, Some(coded)) => STANDARD.decode(&*coded).map_err(|_| "this is no base64")?,
+                (None, Some(coded)) => {
+                    STANDARD.decode(&*coded).map_err(|_| "this is not base64")?
+                }
                 (None, None) => return Err(SHAPE),
             },
             _ => return Err(SHAPE),
         };
         if sse::event_ends(&bytes, 0).collect::<Vec<_>>() != [bytes.len()] {
-            return Err("an event ends with a blank line, and has no other");
+            return Err("an event must end with a blank line, and have no other");
         }
         Ok(Self { at, bytes })
     }

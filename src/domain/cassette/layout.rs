@@ -1,78 +1,79 @@
-//! A cassette as the text of its file: for a reviewer first, and always the same.
+//! Rendering of a cassette as the text of its file: made for reviewers, and deterministic.
 //!
-//! Keys stand in one order, requests are indented, an event is a line, line ends are LF. What would bury the rest (a
-//! picture, a prompt of many pages) is kept beside the file, under its hash: a picture as the picture it is, a text as
-//! a text.
+//! Keys have a fixed order, requests are indented, each event is one line, lines end with LF. Long content (an image, a
+//! prompt of many pages) is stored in a blob beside the file, named by its hash.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Cassette, Client, Response, SCHEMA, Said,
+    Cassette, RecordedCall, Response, ResponseBody, SCHEMA,
     tree::{Node, Tree, encode},
 };
+use crate::domain::media_type;
 
-/// Longer texts are kept beside the file, in bytes.
+/// Length in bytes above which a text is stored in a blob.
 const LONG: usize = 2048;
-/// What fits into so many columns is not broken into lines.
+/// Number of columns that a value may take on one line.
 const WIDTH: usize = 100;
-/// How the names of texts end that are kept beside the file.
+/// File extension of text blobs.
 const TEXT: &str = "txt";
-/// What stands in the place of a text that is kept beside the file begins so.
+/// Prefix of a reference to a blob.
 const MARK: &str = "blob:";
 
-/// The text of a file, and what is kept beside it.
+/// The text of a file, and its blobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// The file.
+    /// The text.
     pub text: String,
-    /// Without doubles, in the order of their places.
+    /// The blobs, each once, in the order of their references.
     pub blobs: Vec<Blob>,
 }
 
-/// A text or a picture that is kept beside the file.
+/// Long content that is stored beside the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
-    /// The SHA-256 of its bytes, and what it is: `0a1b….png`.
+    /// Its file name, the SHA-256 of its bytes with an extension: `0a1b….png`.
     pub name: String,
-    /// The content of its file.
+    /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
 impl Cassette {
-    /// The text of the file.
+    /// Renders the file.
     pub fn render(&self) -> Rendered {
-        let Self { recorded, client, upstream, at_the_end, response } = self;
+        let Self { recorded, client, upstream, when_exhausted, response } = self;
         let mut blobs = Vec::new();
-        let mut file = Fields::new(0);
+        let mut file = ObjectWriter::new(0);
         file.put("schema", &SCHEMA.to_string());
         if let Some(day) = recorded {
             file.put("recorded", &encode(day));
         }
-        if let Some(Client { door, program, task, body }) = client {
-            let mut fields = Fields::new(2);
-            fields.put("door", &encode(door.as_str()));
+        if let Some(RecordedCall { api, program, task, body }) = client {
+            let mut fields = ObjectWriter::new(2);
+            fields.put("door", &encode(api.into_str()));
             if let Some(program) = program {
                 fields.put("program", &encode(program));
             }
             if let Some(task) = task {
                 fields.put("task", &encode(task));
             }
-            fields.put("body", &document(body, 4, &mut blobs));
+            fields.put("body", &format_json(body, 4, &mut blobs));
             file.put("client", &fields.end());
         }
-        if let Some(asked) = upstream {
-            let mut fields = Fields::new(2);
-            fields.put("version", &encode(&asked.version));
-            let betas: Vec<String> = asked.betas.iter().map(|beta| encode(beta)).collect();
+        if let Some(request) = upstream {
+            let mut fields = ObjectWriter::new(2);
+            fields.put("version", &encode(request.headers.version()));
+            let betas = request.headers.betas();
+            let betas: Vec<String> = betas.into_iter().map(encode).collect();
             if !betas.is_empty() {
                 fields.put("betas", &format!("[{}]", betas.join(", ")));
             }
-            fields.put("body", &document(&asked.body, 4, &mut blobs));
+            fields.put("body", &format_json(&request.body, 4, &mut blobs));
             file.put("upstream", &fields.end());
         }
-        if let Some(policy) = at_the_end {
-            file.put("at_the_end", &encode(policy.name()));
+        if let Some(policy) = when_exhausted {
+            file.put("at_the_end", &encode(policy.into_str()));
         }
         file.put("response", &render_response(response, &mut blobs));
         Rendered { text: file.end() + "\n", blobs }
@@ -80,11 +81,11 @@ impl Cassette {
 }
 
 fn render_response(response: &Response, blobs: &mut Vec<Blob>) -> String {
-    let Response { status, headers, delay, said, cut_after } = response;
-    let mut fields = Fields::new(2);
+    let Response { status, headers, delay, body, cut_after } = response;
+    let mut fields = ObjectWriter::new(2);
     fields.put("status", &status.to_string());
     if !headers.is_empty() {
-        let mut lines = Fields::new(4);
+        let mut lines = ObjectWriter::new(4);
         for (name, value) in headers {
             lines.put(name, &encode(value));
         }
@@ -95,24 +96,24 @@ fn render_response(response: &Response, blobs: &mut Vec<Blob>) -> String {
     }
     let lines = response.summary().into_iter().map(|line| encode(&line));
     fields.put("summary", &list(lines, 4));
-    match said {
-        Said::Events(events) => {
+    match body {
+        ResponseBody::Events(events) => {
             fields.put("events", &list(events.iter().map(super::Event::line), 4));
         }
-        Said::Message(message) => fields.put("message", &document(message, 4, blobs)),
-        // As it was written: its bytes are what the client gets.
-        Said::Error(error) => fields.put("error", error),
+        ResponseBody::Message(message) => fields.put("message", &format_json(message, 4, blobs)),
+        // Verbatim: the client gets these bytes.
+        ResponseBody::Error(error) => fields.put("error", error),
     }
     if let Some(events) = cut_after {
         fields.put("cut_after", &events.to_string());
     }
-    if let Said::Events(_) = said {
+    if let ResponseBody::Events(_) = body {
         fields.put("complete", &response.is_complete().to_string());
     }
     fields.end()
 }
 
-/// A list with an item a line.
+/// A list with one item on each line.
 fn list(items: impl Iterator<Item = String>, indent: usize) -> String {
     let items: Vec<String> = items.map(|item| format!("{:indent$}  {item}", "")).collect();
     if items.is_empty() {
@@ -121,14 +122,14 @@ fn list(items: impl Iterator<Item = String>, indent: usize) -> String {
     format!("[\n{}\n{:indent$}]", items.join(",\n"), "")
 }
 
-/// The fields of an object, a line each, while they are written.
-struct Fields {
+/// Writer of an object with one field on each line.
+struct ObjectWriter {
     indent: usize,
     text: String,
 }
 
-impl Fields {
-    /// Of an object whose closing brace stands `indent` columns from the left.
+impl ObjectWriter {
+    /// A writer of an object whose closing brace is indented by `indent` columns.
     fn new(indent: usize) -> Self {
         Self { indent, text: "{".to_owned() }
     }
@@ -145,17 +146,17 @@ impl Fields {
     }
 }
 
-/// JSON laid out for reading, its long texts kept beside it.
-fn document(json: &str, indent: usize, blobs: &mut Vec<Blob>) -> String {
-    // What was read or translated is JSON; a text that is none would be found when the file is read.
+/// Formats JSON for reading, and moves its long texts to blobs.
+fn format_json(json: &str, indent: usize, blobs: &mut Vec<Blob>) -> String {
+    // Text that is not JSON is reported when the file is read.
     let Ok(mut tree) = Tree::parse(json) else { return json.to_owned() };
-    tree.map(&mut String::new(), &mut |_, text| move_out(text, blobs));
+    tree.map(&mut String::new(), &mut |_, text| extract_blob(text, blobs));
     let mut out = String::new();
     lay_out(&tree, indent, 0, &mut out);
     out
 }
 
-/// `used` columns of the line are taken by the name before.
+/// Writes a value; the field's name takes `used` columns of the line.
 fn lay_out(tree: &Tree<'_>, indent: usize, used: usize, out: &mut String) {
     let mut line = String::new();
     tree.write(&mut line, " ", " ");
@@ -193,9 +194,9 @@ fn end_lines(indent: usize, bracket: char, out: &mut String) {
     out.push(bracket);
 }
 
-/// What stands in the place of a text that is kept beside the file; `None`: it stays. A text that looks as if it were
-/// kept elsewhere is, so that none is mistaken.
-fn move_out(text: &str, blobs: &mut Vec<Blob>) -> Option<String> {
+/// Moves a long text to a blob and returns the reference to it; `None` if the text stays. A text that looks like a
+/// reference is moved too, so that it is not mistaken for one.
+fn extract_blob(text: &str, blobs: &mut Vec<Blob>) -> Option<String> {
     let (head, body) = match text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"))
     {
         Some((kind, body)) => (format!("data:{kind};base64,"), body),
@@ -204,7 +205,7 @@ fn move_out(text: &str, blobs: &mut Vec<Blob>) -> Option<String> {
     if text.len() <= LONG && blob_name(body).is_none() {
         return None;
     }
-    // A picture is kept as one, if its base64 is as everybody writes it.
+    // Base64 is stored decoded if encoding it gives the same text again.
     let decoded = if body.len() > LONG { STANDARD.decode(body).ok() } else { None };
     let (head, blob) = match decoded {
         Some(bytes) => (head, blob(bytes, None)),
@@ -218,22 +219,20 @@ fn move_out(text: &str, blobs: &mut Vec<Blob>) -> Option<String> {
 }
 
 fn blob(bytes: Vec<u8>, kind: Option<&'static str>) -> Blob {
-    let kind = kind.unwrap_or_else(|| sniffed(&bytes));
+    let kind = kind.unwrap_or_else(|| extension(&bytes));
     Blob { name: format!("{}.{kind}", hex::encode(Sha256::digest(&bytes))), bytes }
 }
 
-/// What a file is, by how it begins.
-fn sniffed(bytes: &[u8]) -> &'static str {
-    const KINDS: [(&[u8], &str); 4] =
-        [(b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF8", "gif"), (b"%PDF-", "pdf")];
-    match KINDS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        Some((_, kind)) => kind,
-        None if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") => "webp",
+/// The extension for a file, by its first bytes.
+fn extension(bytes: &[u8]) -> &'static str {
+    match media_type::sniff(bytes) {
+        Some("image/jpeg") => "jpg",
+        Some(media_type) => media_type.rsplit('/').next().unwrap_or(media_type),
         None => "bin",
     }
 }
 
-/// The name of the blob that a text stands for, if it stands for one.
+/// The name of the blob that a text refers to, if it is a reference.
 pub fn blob_name(text: &str) -> Option<&str> {
     let name = text.strip_prefix(MARK)?.split(' ').next()?;
     let (hash, kind) = name.split_once('.')?;
@@ -241,9 +240,8 @@ pub fn blob_name(text: &str) -> Option<&str> {
     (is_hash && kind.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(name)
 }
 
-/// The text that was moved out, from what stands in its place; `None`: it is itself. `Err`: the blob that is missing,
-/// or is not what its name says.
-pub(super) fn move_in(
+/// The text that a reference stands for; `None` if it is no reference. Fails if the blob is missing or was changed.
+pub(super) fn resolve_blob(
     text: &str,
     blobs: &dyn Fn(&str) -> Option<Vec<u8>>,
 ) -> Option<Result<String, String>> {
@@ -256,18 +254,20 @@ pub(super) fn move_in(
     let fits = |bytes: &[u8]| name.starts_with(&hex::encode(Sha256::digest(bytes)));
     let Some(mut bytes) = blobs(name) else {
         return Some(Err(format!(
-            "the blob {name} is missing: it belongs into the folder blobs beside the file"
+            "the blob {name} is missing: it belongs in the folder blobs beside the file"
         )));
     };
     if !fits(&bytes) {
-        // A checkout that writes CRLF.
+        // A checkout may have converted line ends to CRLF.
         bytes = String::from_utf8(bytes).unwrap_or_default().replace("\r\n", "\n").into_bytes();
     }
     if !fits(&bytes) {
-        return Some(Err(format!("the blob {name} was changed: its name is its SHA-256")));
+        return Some(Err(format!(
+            "the blob {name} was changed: its name is no longer its SHA-256"
+        )));
     }
     Some(if name.split('.').next_back() == Some(TEXT) {
-        String::from_utf8(bytes).map_err(|_| format!("the blob {name} is no text"))
+        String::from_utf8(bytes).map_err(|_| format!("the blob {name} is not UTF-8 text"))
     } else {
         Ok(head + &STANDARD.encode(bytes))
     })

@@ -1,65 +1,93 @@
-//! Why no fixture answers a request, as data: nothing is like it, something differs, or all was given.
+//! Misses: the reason that no fixture answers a request, with the nearest fixtures and what differs.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{RecordedRequest, Scrubber, player::Slot};
+use super::{RecordedRequest, Scrubber};
 use crate::domain::{
     chain::Hash,
     diff::{Diff, Fingerprint, diff},
 };
 
-/// So many of the nearest are shown.
-const NEAREST: usize = 3;
-/// What has less in common is not like it at all.
-const LEAST_LIKENESS: f64 = 0.3;
-/// Beside the nearest, what is less alike by more than this is noise.
-const WORTH_SHOWING: f64 = 0.75;
-/// So many differences are told of each.
-const MOST_DIFFERENCES: usize = 8;
+/// Number of near misses that are reported.
+const MAX_NEAREST: usize = 3;
+/// Likeness below which a fixture is not worth reporting.
+const MIN_LIKENESS: f64 = 0.3;
+/// Fraction of the best likeness below which another near miss is noise.
+const MIN_RELATIVE_LIKENESS: f64 = 0.75;
+/// Number of differences that are reported for each near miss.
+const MAX_DIFFERENCES: usize = 8;
 
 /// A request that no fixture answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Miss {
-    /// Its key, if it has one.
+    /// The request's key; `None` if the request cannot be read.
     pub key: Option<String>,
-    /// Why.
-    pub why: Why,
+    /// The reason.
+    #[serde(rename = "why")]
+    pub reason: MissReason,
 }
 
-/// Why no fixture answers.
+/// The reason that no fixture answers a request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
-pub enum Why {
-    /// None has much in common with it.
+pub enum MissReason {
+    /// No fixture has much in common with the request.
     NothingLike,
-    /// Some have.
+    /// Some fixtures are similar.
     Differs {
-        /// The nearest first.
-        nearest: Vec<Near>,
+        /// The similar fixtures, nearest first.
+        nearest: Vec<NearMiss>,
     },
-    /// Some are the same, and all of them were given.
+    /// Some fixtures are equal, and all of them were given.
     UsedUp {
         /// Their files.
         files: Vec<String>,
     },
 }
 
-/// A fixture that is much like a request.
+/// A fixture that is similar to a request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Near {
-    /// Its file.
+pub struct NearMiss {
+    /// Path of its file.
     pub file: String,
-    /// From 0.0 to 1.0.
+    /// Likeness, from 0.0 to 1.0.
     pub likeness: f64,
-    /// Left: the fixture's request.
+    /// Differences: the fixture's request is on the left.
     pub diff: Diff,
 }
 
+/// A fixture that a request is compared with.
+pub(super) struct Candidate<'a> {
+    pub(super) file: &'a str,
+    pub(super) request: &'a RecordedRequest,
+    pub(super) fingerprint: &'a Fingerprint,
+    pub(super) is_unused: bool,
+}
+
 impl Miss {
-    /// The command that records what is missing; `into` is the folder of the fixtures.
+    /// The miss of a request; `exhausted` lists the files that are equal to it.
+    pub(super) fn new(
+        key: Option<Hash>,
+        request: &RecordedRequest,
+        exhausted: Vec<String>,
+        candidates: Vec<Candidate<'_>>,
+        scrubber: &Scrubber,
+    ) -> Self {
+        let reason = if exhausted.is_empty() {
+            match nearest(request, candidates, scrubber) {
+                nearest if nearest.is_empty() => MissReason::NothingLike,
+                nearest => MissReason::Differs { nearest },
+            }
+        } else {
+            MissReason::UsedUp { files: exhausted }
+        };
+        Self { key: key.map(|key| key.to_string()), reason }
+    }
+
+    /// The command that records the missing fixture into the folder `into`.
     pub fn command(into: &str) -> String {
         format!("reprise fixtures export --last 1 --into {into}")
     }
@@ -67,17 +95,17 @@ impl Miss {
 
 impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.why {
-            Why::NothingLike => write!(f, "no fixture is like this request"),
-            Why::UsedUp { files } => {
+        match &self.reason {
+            MissReason::NothingLike => write!(f, "no fixture is similar to this request"),
+            MissReason::UsedUp { files } => {
                 write!(f, "all answers to this request were given: {}", files.join(", "))
             }
-            Why::Differs { nearest } => {
+            MissReason::Differs { nearest } => {
                 write!(
                     f,
-                    "no fixture is the same as this request; the nearest (-) and the request (+) differ:"
+                    "no fixture matches this request; the nearest (-) and the request (+) differ:"
                 )?;
-                for Near { file, likeness, diff } in nearest {
+                for NearMiss { file, likeness, diff } in nearest {
                     let percent = (likeness * 100.0).floor();
                     write!(f, "\n{file} ({percent} % alike)")?;
                     for line in diff.to_string().lines() {
@@ -90,79 +118,72 @@ impl fmt::Display for Miss {
     }
 }
 
-pub(super) fn miss(
-    key: Option<Hash>,
-    asked: &RecordedRequest,
-    used_up: Vec<String>,
-    actors: &[&Slot],
+/// The candidates most similar to a request, nearest first.
+fn nearest(
+    request: &RecordedRequest,
+    mut candidates: Vec<Candidate<'_>>,
     scrubber: &Scrubber,
-) -> Miss {
-    let key = key.map(|key| key.to_string());
-    if !used_up.is_empty() {
-        return Miss { key, why: Why::UsedUp { files: used_up } };
+) -> Vec<NearMiss> {
+    let document = document(request, scrubber);
+    let fingerprint = Fingerprint::of(&document);
+    // A fixture that was given has met its request already: it is worth naming only if no unused one is left.
+    if candidates.iter().any(|candidate| candidate.is_unused) {
+        candidates.retain(|candidate| candidate.is_unused);
     }
-    let document = document(asked, scrubber);
-    let print = Fingerprint::of(&document);
-    // What was given is expected to be given; only if nothing else is left is it worth naming.
-    let unused: Vec<&&Slot> = actors.iter().filter(|actor| actor.is_unused()).collect();
-    let candidates = if unused.is_empty() { actors.iter().collect() } else { unused };
-    let mut near: Vec<(f64, &&Slot)> = candidates
+    let mut near: Vec<(f64, Candidate<'_>)> = candidates
         .into_iter()
-        .map(|actor| (print.likeness(&actor.print), actor))
-        .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
+        .map(|candidate| (fingerprint.likeness(candidate.fingerprint), candidate))
+        .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
         .collect();
     near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let best = near.first().map_or(0.0, |(best, _)| *best);
-    near.retain(|(likeness, _)| *likeness >= best * WORTH_SHOWING);
-    let nearest: Vec<Near> = near
-        .into_iter()
-        .take(NEAREST)
-        .filter_map(|(likeness, actor)| {
-            let theirs = actor.entry.cassette.upstream.as_ref().or(actor.entry.now.as_ref())?;
-            let diff = diff(&self::document(theirs, scrubber), &document, MOST_DIFFERENCES);
-            Some(Near { file: actor.entry.file.clone(), likeness, diff })
+    near.into_iter()
+        .take_while(|(likeness, _)| *likeness >= best * MIN_RELATIVE_LIKENESS)
+        .take(MAX_NEAREST)
+        .map(|(likeness, Candidate { file, request, .. })| {
+            let diff = diff(&self::document(request, scrubber), &document, MAX_DIFFERENCES);
+            NearMiss { file: file.to_owned(), likeness, diff }
         })
-        .collect();
-    let why = if nearest.is_empty() { Why::NothingLike } else { Why::Differs { nearest } };
-    Miss { key, why }
+        .collect()
 }
 
-/// What differs between a request as it was recorded and as it is translated now.
-pub(super) fn changes(
-    before: &RecordedRequest,
-    after: &RecordedRequest,
+/// Differences between two requests in the parts that a key covers.
+pub(super) fn differences(
+    left: &RecordedRequest,
+    right: &RecordedRequest,
     scrubber: &Scrubber,
 ) -> Diff {
-    diff(&document(before, scrubber), &document(after, scrubber), MOST_DIFFERENCES)
+    diff(&document(left, scrubber), &document(right, scrubber), MAX_DIFFERENCES)
 }
 
-/// What a key covers of a request, as one document.
-pub(super) fn document(asked: &RecordedRequest, scrubber: &Scrubber) -> Value {
-    let body = scrubber.json(&asked.body).unwrap_or_default();
+/// The parts of a request that its key covers, as one document.
+pub(super) fn document(request: &RecordedRequest, scrubber: &Scrubber) -> Value {
+    let body = scrubber.json(&request.body).unwrap_or_default();
     let mut document: Value = serde_json::from_str(&body).unwrap_or_default();
-    bare(&mut document);
+    strip_cache_control(&mut document);
     if let Value::Object(fields) = &mut document {
         for name in ["stream", "metadata"] {
             fields.shift_remove(name);
         }
-        fields.insert("anthropic-version".to_owned(), json!(asked.version));
-        if !asked.betas.is_empty() {
-            fields.insert("anthropic-beta".to_owned(), json!(asked.betas));
+        fields.insert("anthropic-version".to_owned(), json!(request.headers.version()));
+        let betas = request.headers.betas();
+        if !betas.is_empty() {
+            fields.insert("anthropic-beta".to_owned(), json!(betas));
         }
     }
     document
 }
 
-/// Takes `cache_control` out, but for what the model said itself.
-fn bare(value: &mut Value) {
+/// Removes `cache_control`, except inside the model's own output and tool schemas.
+fn strip_cache_control(value: &mut Value) {
     match value {
-        Value::Array(items) => items.iter_mut().for_each(bare),
+        Value::Array(items) => items.iter_mut().for_each(strip_cache_control),
         Value::Object(fields) => {
             fields.shift_remove("cache_control");
             let inner = fields
                 .iter_mut()
                 .filter(|(name, _)| !["input", "input_schema"].contains(&name.as_str()));
-            inner.for_each(|(_, value)| bare(value));
+            inner.for_each(|(_, value)| strip_cache_control(value));
         }
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! What secrets look like.
+//! Patterns of well-known secrets.
 
 use std::sync::LazyLock;
 
@@ -16,16 +16,16 @@ macro_rules! pattern {
         }
     };
 }
-/// One form of secret.
+/// The pattern of one kind of secret.
 pub(super) struct Pattern {
-    /// What it is, in the placeholder.
+    /// The kind, as named in the placeholder.
     pub(super) name: &'static str,
     form: LazyLock<Regex>,
-    /// What else must be true of the match.
+    /// Additional condition on a match.
     fits: fn(&str) -> bool,
 }
 
-/// Compiled once: a constant that takes a moment to make.
+/// All patterns, each compiled on first use.
 pub(super) static PATTERNS: [Pattern; 13] = [
     pattern!(
         "private-key",
@@ -33,7 +33,7 @@ pub(super) static PATTERNS: [Pattern; 13] = [
     ),
     pattern!("anthropic-key", r"\bsk-ant-[A-Za-z0-9_-]{8,}"),
     pattern!("openai-key", r"\bsk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{16,}"),
-    pattern!("key", r"\bsk-[A-Za-z0-9_-]{20,}", is_mixed),
+    pattern!("key", r"\bsk-[A-Za-z0-9_-]{20,}", has_digit),
     pattern!("github-token", r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{40,})"),
     pattern!("aws-key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
     pattern!(
@@ -43,9 +43,9 @@ pub(super) static PATTERNS: [Pattern; 13] = [
     pattern!("slack-token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
     pattern!("jwt", r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
     pattern!("bearer-token", r"(?i)\b(?P<keep>bearer(?:\s|%20|\+)+)[A-Za-z0-9._~+/=-]{16,}"),
-    pattern!("organization", r"\b(?:org-[A-Za-z0-9]{20,}|org_[A-Za-z0-9]{16,})", is_mixed),
+    pattern!("organization", r"\b(?:org-[A-Za-z0-9]{20,}|org_[A-Za-z0-9]{16,})", has_digit),
     pattern!("workspace", r"\bwrkspc_[A-Za-z0-9]{8,}"),
-    // A UUID in the same breath as the word: error texts name the organisation so.
+    // Error texts name an organization by a UUID next to the word.
     pattern!(
         "organization",
         r"(?i)(?P<keep>\b(?:organi[sz]ation|org|workspace)[a-z_ -]{0,12}[^0-9A-Za-z]{0,8})[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
@@ -53,12 +53,12 @@ pub(super) static PATTERNS: [Pattern; 13] = [
 ];
 
 impl Pattern {
-    /// The first that is found in a text.
+    /// Whether a text has a match.
     pub(super) fn is_in(&self, text: &str) -> bool {
         self.form.find_iter(text).any(|found| (self.fits)(found.as_str()))
     }
 
-    /// The text with a placeholder in the place of each.
+    /// Replaces all matches by a placeholder.
     pub(super) fn replace(&self, text: &str, placeholder: &str) -> String {
         let replaced = self.form.replace_all(text, |found: &Captures<'_>| {
             if (self.fits)(&found[0]) {
@@ -72,16 +72,17 @@ impl Pattern {
     }
 }
 
-/// Whether there is a digit in it: words with hyphens have none.
-fn is_mixed(text: &str) -> bool {
+/// Whether a match has a digit, which hyphenated words do not.
+fn has_digit(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a variable's name says that its value is a secret.
+/// Whether the name of a variable suggests that its value is a secret.
 pub fn is_secret_name(name: &str) -> bool {
-    const SECRET: [&str; 8] =
+    const SECRET_WORDS: [&str; 8] =
         ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "PRIVATE"];
-    const ABOUT: [&str; 6] = ["_PATH", "_FILE", "_DIR", "_URL", "_NAME", "_ID"];
+    const HARMLESS_SUFFIXES: [&str; 6] = ["_PATH", "_FILE", "_DIR", "_URL", "_NAME", "_ID"];
     let name = name.to_ascii_uppercase();
-    SECRET.iter().any(|word| name.contains(word)) && !ABOUT.iter().any(|end| name.ends_with(end))
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+        && !HARMLESS_SUFFIXES.iter().any(|end| name.ends_with(end))
 }

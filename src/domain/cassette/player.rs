@@ -1,237 +1,226 @@
-//! The stage: which fixture answers which request, and in which order.
+//! Selection of the fixture that answers a request, and the order in which equal requests are answered.
 //!
-//! Plain data: whoever shares it puts it behind a lock, and requests that come at the same time take their turns in the
-//! order in which they get it.
+//! A [`Player`] is plain data: its owner puts it behind a lock, and concurrent requests are served in the order in which
+//! they take the lock.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::{Cassette, Miss, RecordedRequest, Scrubber, miss};
+use super::{
+    Cassette, Miss, RecordedRequest, Scrubber,
+    miss::{self, Candidate},
+};
 use crate::domain::{
     chain::Hash,
     diff::{Diff, Fingerprint},
 };
 
-/// A fixture with its place.
+/// A fixture and its location.
 #[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its file, as it is to be shown.
+pub struct LoadedFixture {
+    /// Path of its file, as shown to people.
     pub file: String,
-    /// The folder that it is in, from where fixtures are read; empty for none.
+    /// Its folder, relative to the folder that is loaded; empty for the folder itself.
     pub scenario: String,
-    /// What is in it.
+    /// Its content.
     pub cassette: Cassette,
-    /// The client's request as it is translated now; `None` where there is none, or it cannot be.
-    pub now: Option<RecordedRequest>,
+    /// The client's request as it is translated now; `None` if there is none, or if it cannot be translated.
+    pub translated: Option<RecordedRequest>,
 }
 
-/// What happens when all answers to a request have been given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+/// The policy once every answer to a request has been given.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, EnumString, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
-pub enum AtTheEnd {
-    /// The last one is given again.
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum WhenExhausted {
+    /// The last answer is given again.
     #[default]
     Last,
-    /// There is none.
+    /// The request is a miss.
     Error,
-    /// They begin again.
+    /// The answers start again from the first.
     Cycle,
 }
 
-impl AtTheEnd {
-    /// The policy of that name.
-    pub fn of(name: &str) -> Option<Self> {
-        match name {
-            "last" => Some(Self::Last),
-            "error" => Some(Self::Error),
-            "cycle" => Some(Self::Cycle),
-            _ => None,
-        }
-    }
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Last => "last",
-            Self::Error => "error",
-            Self::Cycle => "cycle",
-        }
-    }
-}
-
-/// All fixtures, and which of them were given.
+/// All fixtures, with how often each was given.
 #[derive(Debug)]
 pub struct Player {
     scrubber: Scrubber,
-    at_the_end: AtTheEnd,
-    actors: Vec<Slot>,
-    /// Which fixtures answer a key, in the order of their files.
+    when_exhausted: WhenExhausted,
+    slots: Vec<Slot>,
+    /// Indexes of the slots that answer a key, in the order of their files.
     by_key: HashMap<Hash, Vec<usize>>,
     misses: u64,
 }
 
-/// A fixture on the stage.
+/// A fixture and the state of its replay.
 #[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) entry: Entry,
-    pub(super) print: Fingerprint,
-    /// What the recorded request and the translation of today differ in.
+struct Slot {
+    fixture: LoadedFixture,
+    fingerprint: Fingerprint,
+    /// Difference between the recorded request and today's translation.
     changed: Option<Diff>,
     given: u64,
 }
 
-/// A fixture that answers.
+/// A fixture that answers a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Match<'a> {
-    /// Which one.
-    pub entry: &'a Entry,
-    /// The how-manieth of the answers to this request, counted from one.
-    pub number: usize,
-    /// How many there are.
-    pub of: usize,
-    /// What the translation of today has changed in the request, if it has.
+    /// The fixture.
+    pub fixture: &'a LoadedFixture,
+    /// One-based position among the answers to this request.
+    pub position: usize,
+    /// Number of answers to this request.
+    pub total: usize,
+    /// Difference that today's translation makes to the request, if any.
     pub changed: Option<&'a Diff>,
 }
 
-/// How a stage is, for people and programs.
+/// State of a replay, as reported to people and programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// Every fixture, in the order of its file.
-    pub fixtures: Vec<Line>,
-    /// Requests that found none.
+pub struct PlayerStatus {
+    /// Every fixture, in the order of the files.
+    pub fixtures: Vec<FixtureStatus>,
+    /// Number of requests that no fixture answered.
     pub misses: u64,
-    /// What happens when all answers have been given.
-    pub at_the_end: AtTheEnd,
+    /// The policy once every answer to a request has been given.
+    #[serde(rename = "at_the_end")]
+    pub when_exhausted: WhenExhausted,
 }
 
-/// How one fixture is.
+/// State of one fixture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Line {
-    /// Its file.
+pub struct FixtureStatus {
+    /// Path of its file.
     pub file: String,
-    /// How often it was given.
+    /// Number of times it was given.
     pub given: u64,
-    /// Whether it can answer: a recording without its end cannot.
+    /// Whether it can answer: an incomplete recording cannot.
     pub plays: bool,
-    /// What the translation of today has changed in its request.
+    /// Difference that today's translation makes to its request, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub translator_changed: Option<Diff>,
 }
 
 impl Player {
-    /// Puts fixtures on the stage, in the order in which they are to be given.
-    pub fn new(entries: Vec<Entry>, scrubber: Scrubber, at_the_end: AtTheEnd) -> Self {
-        let mut stage =
-            Self { scrubber, at_the_end, actors: Vec::new(), by_key: HashMap::new(), misses: 0 };
-        for entry in entries {
-            stage.add(entry);
+    /// A player of these fixtures, which are given in this order.
+    pub fn new(
+        fixtures: Vec<LoadedFixture>,
+        scrubber: Scrubber,
+        when_exhausted: WhenExhausted,
+    ) -> Self {
+        let (slots, by_key) = (Vec::with_capacity(fixtures.len()), HashMap::new());
+        let mut player = Self { scrubber, when_exhausted, slots, by_key, misses: 0 };
+        for fixture in fixtures {
+            player.add(fixture);
         }
-        stage
+        player
     }
 
-    fn add(&mut self, entry: Entry) {
-        let at = self.actors.len();
-        let key =
-            |asked: Option<&RecordedRequest>| asked.and_then(|asked| asked.key(&self.scrubber));
-        let (then, now) = (key(entry.cassette.upstream.as_ref()), key(entry.now.as_ref()));
-        let changed = match (&entry.cassette.upstream, &entry.now) {
-            (Some(then), Some(now)) => then.changed(now, &self.scrubber),
+    fn add(&mut self, fixture: LoadedFixture) {
+        let (recorded, translated) = (&fixture.cassette.upstream, &fixture.translated);
+        let key = |request: &Option<RecordedRequest>| request.as_ref()?.key(&self.scrubber);
+        let (recorded_key, translated_key) = (key(recorded), key(translated));
+        let changed = match (recorded, translated) {
+            (Some(recorded), Some(translated)) => recorded.changed(translated, &self.scrubber),
             _ => None,
         };
-        if entry.cassette.response.is_complete() {
-            // Found under both: a better translator must not make every fixture useless.
-            for key in [then, now.filter(|now| then != Some(*now))].into_iter().flatten() {
-                self.by_key.entry(key).or_default().push(at);
+        if fixture.cassette.response.is_complete() {
+            // Found under both keys: a change of the translator must not make every fixture useless.
+            let translated_key = translated_key.filter(|key| recorded_key != Some(*key));
+            for key in recorded_key.into_iter().chain(translated_key) {
+                self.by_key.entry(key).or_default().push(self.slots.len());
             }
         }
-        let asked = entry.cassette.upstream.as_ref().or(entry.now.as_ref());
-        let print = asked.map(|asked| Fingerprint::of(&miss::document(asked, &self.scrubber)));
-        let print = print.unwrap_or_default();
-        self.actors.push(Slot { entry, print, changed, given: 0 });
+        let fingerprint = fixture
+            .request()
+            .map(|request| Fingerprint::of(&miss::document(request, &self.scrubber)))
+            .unwrap_or_default();
+        self.slots.push(Slot { fixture, fingerprint, changed, given: 0 });
     }
 
-    /// The fixture that answers a request: the first of its answers that was not given yet. With a scenario, only
-    /// fixtures of that folder answer.
+    /// Takes the fixture that answers a request: the first of its answers that was not given yet. A scenario restricts
+    /// the answers to the fixtures of that folder.
     pub fn answer(
         &mut self,
-        asked: &RecordedRequest,
+        request: &RecordedRequest,
         scenario: Option<&str>,
     ) -> Result<Match<'_>, Miss> {
-        let key = asked.key(&self.scrubber);
-        let plays = |at: &usize| self.actors[*at].entry.is_in(scenario);
-        let all = key.and_then(|key| self.by_key.get(&key)).into_iter().flatten();
-        let all: Vec<usize> = all.copied().filter(plays).collect();
-        let least = all.iter().map(|at| self.actors[*at].given).min();
-        let unused = all.iter().position(|at| self.actors[*at].given == 0);
-        // The last of them says what comes after it.
-        let own = all.last().and_then(|at| self.actors[*at].entry.cassette.at_the_end);
-        let number = match (unused, own.unwrap_or(self.at_the_end)) {
-            (Some(number), _) => Some(number),
-            (None, AtTheEnd::Last) => all.len().checked_sub(1),
-            (None, AtTheEnd::Error) => None,
-            (None, AtTheEnd::Cycle) => {
-                all.iter().position(|at| Some(self.actors[*at].given) == least)
-            }
+        let key = request.key(&self.scrubber);
+        let in_scenario = |at: &usize| self.slots[*at].fixture.is_in(scenario);
+        let answers = key.and_then(|key| self.by_key.get(&key)).into_iter().flatten();
+        let answers: Vec<usize> = answers.copied().filter(in_scenario).collect();
+        let fewest = answers.iter().map(|at| self.slots[*at].given).min();
+        let with_count = |count| answers.iter().position(|at| Some(self.slots[*at].given) == count);
+        // The last answer may have a policy of its own.
+        let own = answers.last().and_then(|at| self.slots[*at].fixture.cassette.when_exhausted);
+        let position = match (with_count(Some(0)), own.unwrap_or(self.when_exhausted)) {
+            (Some(unused), _) => Some(unused),
+            (None, WhenExhausted::Last) => answers.len().checked_sub(1),
+            (None, WhenExhausted::Error) => None,
+            (None, WhenExhausted::Cycle) => with_count(fewest),
         };
-        let Some(number) = number else {
+        let Some(position) = position else {
             self.misses += 1;
-            let used_up = all.iter().map(|at| self.actors[*at].entry.file.clone()).collect();
-            let actors: Vec<&Slot> =
-                (0..self.actors.len()).filter(plays).map(|at| &self.actors[at]).collect();
-            return Err(miss::miss(key, asked, used_up, &actors, &self.scrubber));
+            let exhausted = answers.iter().map(|at| self.slots[*at].fixture.file.clone()).collect();
+            let slots = self.slots.iter().filter(|slot| slot.fixture.is_in(scenario));
+            let candidates = slots.filter_map(Slot::candidate).collect();
+            return Err(Miss::new(key, request, exhausted, candidates, &self.scrubber));
         };
-        let at = all[number];
-        self.actors[at].given += 1;
-        let Slot { entry, changed, .. } = &self.actors[at];
-        let is_changed = changed.is_some()
-            && key != entry.cassette.upstream.as_ref().and_then(|asked| asked.key(&self.scrubber));
+        let slot = &mut self.slots[answers[position]];
+        slot.given += 1;
+        let is_recorded =
+            || key == slot.fixture.cassette.upstream.as_ref().and_then(|it| it.key(&self.scrubber));
         Ok(Match {
-            entry,
-            number: number + 1,
-            of: all.len(),
-            changed: changed.as_ref().filter(|_| is_changed),
+            fixture: &slot.fixture,
+            position: position + 1,
+            total: answers.len(),
+            changed: slot.changed.as_ref().filter(|_| !is_recorded()),
         })
     }
 
-    /// Begins again, in one scenario or in all.
+    /// Starts again from the first answers, in one scenario or in all.
     pub fn reset(&mut self, scenario: Option<&str>) {
         if scenario.is_none() {
             self.misses = 0;
         }
-        for actor in self.actors.iter_mut().filter(|actor| actor.entry.is_in(scenario)) {
-            actor.given = 0;
+        for slot in self.slots.iter_mut().filter(|slot| slot.fixture.is_in(scenario)) {
+            slot.given = 0;
         }
     }
 
-    /// How it is.
-    pub fn status(&self) -> Status {
-        let line = |actor: &Slot| Line {
-            file: actor.entry.file.clone(),
-            given: actor.given,
-            plays: actor.entry.cassette.response.is_complete(),
-            translator_changed: actor.changed.clone(),
+    /// State of the replay.
+    pub fn status(&self) -> PlayerStatus {
+        let fixture = |slot: &Slot| FixtureStatus {
+            file: slot.fixture.file.clone(),
+            given: slot.given,
+            plays: slot.fixture.cassette.response.is_complete(),
+            translator_changed: slot.changed.clone(),
         };
-        Status {
-            fixtures: self.actors.iter().map(line).collect(),
+        PlayerStatus {
+            fixtures: self.slots.iter().map(fixture).collect(),
             misses: self.misses,
-            at_the_end: self.at_the_end,
+            when_exhausted: self.when_exhausted,
         }
     }
 
-    /// The fixtures that were never given.
-    pub fn unused(&self) -> impl Iterator<Item = &Entry> {
-        self.actors.iter().filter(|actor| actor.given == 0).map(|actor| &actor.entry)
-    }
-
-    /// All of them.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.actors.iter().map(|actor| &actor.entry)
+    /// All fixtures, in the order of their files.
+    pub fn fixtures(&self) -> impl Iterator<Item = &LoadedFixture> {
+        self.slots.iter().map(|slot| &slot.fixture)
     }
 }
 
-impl Entry {
-    /// Whether it is in this folder, or in one within it; all are, where none is named.
+impl LoadedFixture {
+    /// The request that it answers: the recorded one, else today's translation.
+    fn request(&self) -> Option<&RecordedRequest> {
+        self.cassette.upstream.as_ref().or(self.translated.as_ref())
+    }
+
+    /// Whether it is in this folder or below it; always true without a scenario.
     fn is_in(&self, scenario: Option<&str>) -> bool {
         scenario.is_none_or(|wanted| {
             let rest = self.scenario.strip_prefix(wanted);
@@ -241,8 +230,13 @@ impl Entry {
 }
 
 impl Slot {
-    pub(super) const fn is_unused(&self) -> bool {
-        self.given == 0
+    fn candidate(&self) -> Option<Candidate<'_>> {
+        Some(Candidate {
+            file: &self.fixture.file,
+            request: self.fixture.request()?,
+            fingerprint: &self.fingerprint,
+            is_unused: self.given == 0,
+        })
     }
 }
 

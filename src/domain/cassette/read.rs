@@ -1,71 +1,73 @@
-//! The text of a file as a cassette, and everything that is wrong with it, by its line.
+//! Parsing of a fixture file: its cassette, and findings with their lines.
 
 use super::{
-    AtTheEnd, Cassette, Client, Event, RecordedRequest, Response, SCHEMA, Said, keeps_header,
-    layout::move_in,
+    Cassette, Event, RecordedCall, RecordedRequest, Response, ResponseBody, SCHEMA,
+    is_recorded_header,
+    layout::resolve_blob,
     tree::{Tree, encode, line_at},
 };
-use crate::domain::exchange::Api;
+use crate::domain::{
+    anthropic::{ApiHeaders, Version},
+    exchange::Api,
+};
 
-/// What a file was read as.
-#[derive(Debug, Clone)]
-pub struct Reading {
-    /// `None`: it can not be played.
-    pub cassette: Option<Cassette>,
-    /// What is wrong, in the order in which it was found.
-    pub findings: Vec<Finding>,
-}
-
-/// Something wrong with a file.
+/// A problem in a fixture file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Finding {
-    /// Counted from one.
+pub struct FileFinding {
+    /// One-based line.
     pub line: usize,
-    /// What is wrong, and what to do.
+    /// The problem and its remedy.
     pub what: String,
-    /// Whether the file can be played all the same.
+    /// Whether the file can be played in spite of it.
     pub harmless: bool,
 }
 
-/// Reads a file. `blobs` has what is kept beside it.
-pub fn read(text: &str, blobs: &dyn Fn(&str) -> Option<Vec<u8>>) -> Reading {
+/// Parses a file; `blobs` reads a blob by its name. There is no cassette if a finding is not harmless.
+pub fn read(
+    text: &str,
+    blobs: &dyn Fn(&str) -> Option<Vec<u8>>,
+) -> (Option<Cassette>, Vec<FileFinding>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut file = File { text, blobs, findings: Vec::new() };
+    let mut parser = FileParser { text, blobs, findings: Vec::new() };
     let cassette = match Tree::parse(text) {
-        Ok(tree) => file.cassette(&tree),
+        Ok(tree) => parser.cassette(&tree),
         Err(error) => {
-            file.findings.push(Finding { line: error.line, what: error.why, harmless: false });
+            parser.findings.push(FileFinding {
+                line: error.line,
+                what: error.reason,
+                harmless: false,
+            });
             None
         }
     };
-    let fatal = file.findings.iter().any(|finding| !finding.harmless);
-    Reading { cassette: cassette.filter(|_| !fatal), findings: file.findings }
+    let fatal = parser.findings.iter().any(|finding| !finding.harmless);
+    (cassette.filter(|_| !fatal), parser.findings)
 }
 
-struct File<'a> {
+struct FileParser<'a> {
     text: &'a str,
     blobs: &'a dyn Fn(&str) -> Option<Vec<u8>>,
-    findings: Vec<Finding>,
+    findings: Vec<FileFinding>,
 }
 
-impl File<'_> {
-    fn wrong(&mut self, at: &Tree<'_>, what: impl Into<String>) {
+impl FileParser<'_> {
+    fn error(&mut self, at: &Tree<'_>, what: impl Into<String>) {
         let line = line_at(self.text, at.at);
-        self.findings.push(Finding { line, what: what.into(), harmless: false });
+        self.findings.push(FileFinding { line, what: what.into(), harmless: false });
     }
 
-    fn odd(&mut self, at: &Tree<'_>, what: impl Into<String>) {
+    fn warn(&mut self, at: &Tree<'_>, what: impl Into<String>) {
         let line = line_at(self.text, at.at);
-        self.findings.push(Finding { line, what: what.into(), harmless: true });
+        self.findings.push(FileFinding { line, what: what.into(), harmless: true });
     }
 
-    /// Names that are not known are misspelt ones.
-    fn known(&mut self, object: &Tree<'_>, place: &str, names: &[&str]) {
+    /// Reports fields with unknown names, which are mostly misspelt.
+    fn check_names(&mut self, object: &Tree<'_>, place: &str, names: &[&str]) {
         for (name, value) in object.fields() {
             let name = super::tree::decode(name);
             if !names.contains(&&*name) {
                 let what = format!("{place} has no field {name:?}; it has {}", names.join(", "));
-                self.wrong(value, what);
+                self.error(value, what);
             }
         }
     }
@@ -75,104 +77,97 @@ impl File<'_> {
             Some((_, Some(SCHEMA))) => {}
             Some((at, found)) => {
                 let newer = found.is_some_and(|found| found > SCHEMA);
-                let what = if newer { "is of a newer version of reprise" } else { "is not known" };
-                self.wrong(at, format!("the schema {what}; this one reads {SCHEMA}"));
+                let what = if newer { "belongs to a newer version" } else { "is unknown" };
+                self.error(at, format!("the schema {what}; this version reads {SCHEMA}"));
                 return None;
             }
             None => {
-                self.wrong(tree, format!("this is no fixture: it has no \"schema\": {SCHEMA}"));
+                self.error(tree, format!("this is not a fixture: it has no \"schema\": {SCHEMA}"));
                 return None;
             }
         }
-        self.known(
+        self.check_names(
             tree,
             "a fixture",
             &["schema", "recorded", "client", "upstream", "at_the_end", "response"],
         );
         let client = tree.get("client").and_then(|client| self.client(client));
-        let upstream = tree.get("upstream").and_then(|asked| self.asked(asked));
+        let upstream = tree.get("upstream").and_then(|request| self.upstream(request));
         if tree.get("client").is_none() && tree.get("upstream").is_none() {
-            self.wrong(
+            self.error(
                 tree,
-                "there must be a client or an upstream request, or nothing is answered",
+                "a fixture needs a client or an upstream request, or it answers nothing",
             );
         }
         let Some(response) = tree.get("response") else {
-            self.wrong(tree, "there must be a response");
+            self.error(tree, "a fixture needs a response");
             return None;
         };
         let response = self.response(response)?;
-        let recorded = self.word(tree, "recorded");
-        let at_the_end = match self.word(tree, "at_the_end") {
-            None => None,
-            Some(word) => {
-                let policy = AtTheEnd::of(&word);
-                if policy.is_none() {
-                    let at = tree.get("at_the_end").unwrap_or(tree);
-                    self.wrong(at, "at_the_end is \"last\", \"error\" or \"cycle\"");
-                }
-                policy
-            }
-        };
-        Some(Cassette { recorded, client, upstream, at_the_end, response })
+        let recorded = self.text(tree, "recorded");
+        let policy = self.text(tree, "at_the_end").map(|word| word.parse());
+        if let (Some(Err(_)), Some(at)) = (&policy, tree.get("at_the_end")) {
+            self.error(at, "at_the_end must be \"last\", \"error\" or \"cycle\"");
+        }
+        let when_exhausted = policy.and_then(Result::ok);
+        Some(Cassette { recorded, client, upstream, when_exhausted, response })
     }
 
-    /// A field that is a text, if it is there.
-    fn word(&mut self, tree: &Tree<'_>, name: &str) -> Option<String> {
+    /// The value of a text field, if it is present.
+    fn text(&mut self, tree: &Tree<'_>, name: &str) -> Option<String> {
         let value = tree.get(name)?;
         let text = value.text().map(std::borrow::Cow::into_owned);
         if text.is_none() {
-            self.wrong(value, format!("{name} is a text"));
+            self.error(value, format!("{name} must be a text"));
         }
         text
     }
 
-    fn client(&mut self, tree: &Tree<'_>) -> Option<Client> {
-        self.known(tree, "client", &["door", "program", "task", "body"]);
-        let door = match self.word(tree, "door").as_deref() {
-            None | Some("chat") => Api::Chat,
-            Some("messages") => Api::Messages,
-            Some(_) => {
-                self.wrong(tree.get("door")?, "the door is \"chat\" or \"messages\"");
-                return None;
-            }
+    fn client(&mut self, tree: &Tree<'_>) -> Option<RecordedCall> {
+        self.check_names(tree, "client", &["door", "program", "task", "body"]);
+        let Ok(api) = self.text(tree, "door").map_or(Ok(Api::Chat), |word| word.parse()) else {
+            self.error(tree.get("door")?, "the door must be \"chat\" or \"messages\"");
+            return None;
         };
-        let (program, task) = (self.word(tree, "program"), self.word(tree, "task"));
-        Some(Client { door, program, task, body: self.body(tree, "client")? })
+        let (program, task) = (self.text(tree, "program"), self.text(tree, "task"));
+        Some(RecordedCall { api, program, task, body: self.body(tree, "client")? })
     }
 
-    fn asked(&mut self, tree: &Tree<'_>) -> Option<RecordedRequest> {
-        self.known(tree, "upstream", &["version", "betas", "body"]);
-        let version = self.word(tree, "version");
-        let version = version
-            .unwrap_or_else(|| crate::domain::anthropic::Version::default().as_str().to_owned());
+    fn upstream(&mut self, tree: &Tree<'_>) -> Option<RecordedRequest> {
+        self.check_names(tree, "upstream", &["version", "betas", "body"]);
+        let version = self.text(tree, "version");
+        let version = version.unwrap_or_else(|| Version::default().as_str().to_owned());
         let mut betas = Vec::new();
         for beta in tree.get("betas").and_then(Tree::items).unwrap_or_default() {
             match beta.text() {
                 Some(beta) => betas.push(beta.into_owned()),
-                None => self.wrong(beta, "a beta is a text"),
+                None => self.error(beta, "a beta must be a text"),
             }
         }
-        Some(RecordedRequest { version, betas, body: self.body(tree, "upstream")? })
+        let headers = ApiHeaders::new(version, betas).normalized();
+        Some(RecordedRequest { headers, body: self.body(tree, "upstream")? })
     }
 
-    /// The object `body`, with what is kept beside the file put in.
+    /// The object `body`, with its blobs inserted.
     fn body(&mut self, tree: &Tree<'_>, place: &str) -> Option<String> {
         let Some(body) = tree.get("body") else {
-            self.wrong(tree, format!("{place} has no body"));
+            self.error(tree, format!("{place} has no body"));
             return None;
         };
         if body.get("messages").and_then(Tree::items).is_none() {
-            self.wrong(body, format!("the body of {place} is an object with a list of messages"));
+            self.error(
+                body,
+                format!("the body of {place} must be an object with a list of messages"),
+            );
             return None;
         }
-        self.whole(body)
+        self.insert_blobs(body)
     }
 
-    fn whole(&mut self, tree: &Tree<'_>) -> Option<String> {
+    fn insert_blobs(&mut self, tree: &Tree<'_>) -> Option<String> {
         let mut missing = None;
         let mut filled = tree.clone();
-        filled.map(&mut String::new(), &mut |_, text| match move_in(text, self.blobs)? {
+        filled.map(&mut String::new(), &mut |_, text| match resolve_blob(text, self.blobs)? {
             Ok(text) => Some(text),
             Err(what) => {
                 missing.get_or_insert(what);
@@ -180,7 +175,7 @@ impl File<'_> {
             }
         });
         if let Some(what) = missing {
-            self.wrong(tree, what);
+            self.error(tree, what);
             return None;
         }
         Some(filled.compact())
@@ -198,13 +193,13 @@ impl File<'_> {
             "cut_after",
             "complete",
         ];
-        self.known(tree, "response", &NAMES);
-        let said = self.said(tree)?;
-        let number = |file: &mut Self, name: &str| {
+        self.check_names(tree, "response", &NAMES);
+        let body = self.response_body(tree)?;
+        let number = |parser: &mut Self, name: &str| {
             let value = tree.get(name)?;
             let number = value.number();
             if number.is_none() {
-                file.wrong(value, format!("{name} is a whole number"));
+                parser.error(value, format!("{name} must be a whole number"));
             }
             number
         };
@@ -212,110 +207,114 @@ impl File<'_> {
         for (name, value) in tree.get("headers").map(Tree::fields).unwrap_or_default() {
             let name = super::tree::decode(name).to_ascii_lowercase();
             match value.text() {
-                Some(text) if keeps_header(&name) => headers.push((name, text.into_owned())),
+                Some(text) if is_recorded_header(&name) => headers.push((name, text.into_owned())),
                 Some(_) => {
-                    self.odd(value, format!("no client reads the header {name}; it is left out"));
+                    self.warn(value, format!("no client reads the header {name}; it is ignored"));
                 }
-                None => self.wrong(value, "a header is a text"),
+                None => self.error(value, "a header must be a text"),
             }
         }
         headers.sort();
-        let status = match (number(self, "status"), &said) {
-            (None, Said::Events(_) | Said::Message(_)) => Some(OK),
-            (None, Said::Error(_)) => None,
-            (Some(status), said) => {
-                let fits = if matches!(said, Said::Error(_)) {
-                    status >= ERRORS
-                } else {
-                    status == u64::from(OK)
-                };
+        let status = match (number(self, "status"), &body) {
+            (None, ResponseBody::Events(_) | ResponseBody::Message(_)) => Some(OK),
+            (None, ResponseBody::Error(_)) => None,
+            (Some(status), body) => {
+                let is_error = matches!(body, ResponseBody::Error(_));
+                let fits = if is_error { status >= ERRORS } else { status == u64::from(OK) };
                 if fits { u16::try_from(status).ok() } else { None }
             }
         };
         let Some(status) = status else {
             let at = tree.get("status").unwrap_or(tree);
-            self.wrong(at, "a stream or a message has the status of success, an error has its own");
+            self.error(
+                at,
+                "a stream or a message needs the status of success, an error one of its own",
+            );
             return None;
         };
         let response = Response {
             status,
             headers,
             delay: number(self, "delay").unwrap_or(0),
-            said,
+            body,
             cut_after: number(self, "cut_after").and_then(|count| usize::try_from(count).ok()),
         };
         self.check(tree, &response);
         Some(response)
     }
 
-    fn said(&mut self, tree: &Tree<'_>) -> Option<Said> {
+    fn response_body(&mut self, tree: &Tree<'_>) -> Option<ResponseBody> {
         match (tree.get("events"), tree.get("message"), tree.get("error")) {
             (Some(events), None, None) => {
                 let Some(items) = events.items() else {
-                    self.wrong(events, "events is a list");
+                    self.error(events, "events must be a list");
                     return None;
                 };
-                let mut said = Vec::new();
+                let mut events = Vec::new();
                 for item in items {
                     match Event::read(item, self.text) {
-                        Ok(event) => said.push(event),
-                        Err(what) => self.wrong(item, what),
+                        Ok(event) => events.push(event),
+                        Err(what) => self.error(item, what),
                     }
                 }
-                Some(Said::Events(said))
+                Some(ResponseBody::Events(events))
             }
             (None, Some(message), None) => {
                 if message.get("content").is_none() {
-                    self.wrong(message, "a message has content: a text, or a list of blocks");
+                    self.error(message, "a message needs content: a text, or a list of blocks");
                     return None;
                 }
-                self.whole(message).map(Said::Message)
+                self.insert_blobs(message).map(ResponseBody::Message)
             }
             (None, None, Some(error)) => {
-                Some(Said::Error(self.text[error.at..error.end].replace(['\n', '\r'], " ")))
+                Some(ResponseBody::Error(self.text[error.at..error.end].replace(['\n', '\r'], " ")))
             }
             _ => {
-                self.wrong(tree, "a response has either events, or a message, or an error");
+                self.error(tree, "a response needs exactly one of events, message and error");
                 None
             }
         }
     }
 
-    /// What stands in the file for its reader must be true, and what is played must be readable.
+    /// Checks that the response can be played, and that its derived fields are right.
     fn check(&mut self, tree: &Tree<'_>, response: &Response) {
         let summary = response.summary();
         let unreadable = summary.iter().find(|line| line.starts_with("unreadable: "));
         let is_unreadable = unreadable.is_some();
         if let Some(line) = unreadable {
             let at = tree.get("events").or(tree.get("message")).unwrap_or(tree);
-            self.wrong(at, format!("the answer is {line}"));
+            self.error(at, format!("the answer is {line}"));
         }
-        if let Some(written) = tree.get("summary").filter(|_| !is_unreadable) {
-            let lines = written.items().unwrap_or_default();
+        if let Some(summary_field) = tree.get("summary").filter(|_| !is_unreadable) {
+            let lines = summary_field.items().unwrap_or_default();
             let is_true = |(line, derived): &(&Tree<'_>, &String)| {
                 line.text().is_some_and(|line| line == derived.as_str())
             };
             let same = lines.iter().zip(&summary).take_while(is_true).count();
             if same < lines.len().max(summary.len()) {
-                let says = summary.get(same).map_or("nothing more".to_owned(), |line| encode(line));
+                let derived =
+                    summary.get(same).map_or("nothing more".to_owned(), |line| encode(line));
                 let what = format!(
-                    "the summary is not what the answer says, which is: {says}. One of the two was edited: \
-                     `reprise fixtures fmt` makes the summary anew; to change the answer, put a \"message\" in the \
-                     place of its events"
+                    "the summary differs from the answer, which says: {derived}. One of the two was edited: \
+                     `reprise fixtures fmt` derives the summary again; to change the answer, replace its events by a \
+                     \"message\""
                 );
-                self.odd(lines.get(same).unwrap_or(written), what);
+                self.warn(lines.get(same).unwrap_or(summary_field), what);
             }
         }
         if let Some(complete) = tree.get("complete")
-            && complete.truth() != Some(response.is_complete())
+            && complete.bool() != Some(response.is_complete())
         {
             let is = if response.is_complete() { "has an end" } else { "has no message_stop" };
-            self.odd(complete, format!("the answer {is}: `reprise fixtures fmt` says so"));
+            self.warn(
+                complete,
+                format!("the answer {is}: `reprise fixtures fmt` corrects this field"),
+            );
         }
     }
 }
 
-/// The status of a response that has begun to answer.
+/// Status of a stream or a message.
 const OK: u16 = 200;
-/// Errors have at least this status.
+/// Lowest status of an error.
 const ERRORS: u64 = 400;

@@ -1,88 +1,73 @@
-//! Fixtures against the translation of today.
+//! A fixture's request by the translation of today, and its answer for the history of later requests.
 
 use std::sync::Arc;
 
-use super::{Cassette, Client, RecordedRequest, Response};
+use super::{Cassette, RecordedCall, RecordedRequest, Response};
 use crate::domain::{
-    alias::Aliases,
-    anthropic::{self, Native, StreamSummary},
-    catalog::Catalog,
+    anthropic::{self, StreamSummary},
+    cache::KeyHolder,
     exchange::Api,
-    translate::{self, Context, Occasion, Original, Originals},
+    prepare::{Caller, ClientRequest, Context, ParsedRequest, PrepareError, PreparedRequest},
+    translate::{Original, Originals},
 };
 
-impl Client {
-    /// What the request is for, as the server understood it.
-    pub fn occasion(&self) -> Occasion {
-        match (&self.task, self.program.as_deref()) {
-            (Some(_), _) => Occasion::Task,
-            (None, Some("open-webui")) => Occasion::Chat,
-            (None, _) => Occasion::Plain,
-        }
-    }
-
-    /// What the request goes upstream as, by the translation of today. `None` where it cannot be translated.
-    pub fn asks(
-        &self,
-        catalog: &Catalog,
-        aliases: &Aliases,
-        task_model: Option<&str>,
-        originals: &Originals,
-    ) -> Option<RecordedRequest> {
-        match self.door {
-            Api::Chat => {
-                let occasion = self.occasion();
-                let context = Context { catalog, aliases, occasion, originals };
-                let route = self.task.as_deref().map(|task| (task, task_model));
-                let translate::Again { version, betas, texts, .. } =
-                    translate::again(self.body.as_bytes(), route, &context)?;
-                let betas = betas.into_iter().map(str::to_owned).collect();
-                RecordedRequest::of(&texts.chain, version.to_owned(), betas)
-            }
-            Api::Messages => {
-                let native = Native::parse(self.body.as_bytes()).ok()?;
-                RecordedRequest::of(
-                    &native.chain,
-                    anthropic::Version::default().as_str().to_owned(),
-                    Vec::new(),
-                )
-            }
+impl RecordedCall {
+    /// The caller that the fixture has recorded, with the client key of `holder`.
+    pub fn caller(&self, holder: KeyHolder) -> Caller {
+        Caller {
+            client: self.program.clone(),
+            open_webui: self.program.as_deref() == Some("open-webui"),
+            task: self.task.clone(),
+            ..Caller::new(holder)
         }
     }
 }
 
 impl Cassette {
-    /// The request that its answer is found by: as it was recorded, else as the client's is translated now. Whoever
-    /// speaks Anthropic's dialect says the version and the betas itself.
-    pub fn asked_now(
+    /// The client's request, prepared as a server does now; `None` where the fixture has none. A native client states
+    /// its own headers, which stand in the recorded request.
+    pub fn prepare(
         &self,
-        catalog: &Catalog,
-        aliases: &Aliases,
-        task_model: Option<&str>,
+        caller: &Caller,
+        context: &Context<'_>,
         originals: &Originals,
-    ) -> Option<RecordedRequest> {
-        let now = self.client.as_ref()?.asks(catalog, aliases, task_model, originals)?;
-        match (&self.client, &self.upstream) {
-            (Some(Client { door: Api::Messages, .. }), Some(then)) => Some(RecordedRequest {
-                version: then.version.clone(),
-                betas: then.betas.clone(),
-                ..now
-            }),
-            _ => Some(now),
-        }
+    ) -> Option<Result<PreparedRequest, PrepareError>> {
+        let RecordedCall { api, body, .. } = self.client.as_ref()?;
+        let body = body.clone().into_bytes().into();
+        let request = match api {
+            Api::Chat => ClientRequest::Chat(body),
+            Api::Messages => {
+                let headers = self.upstream.as_ref().map(|recorded| recorded.headers.clone());
+                ClientRequest::Messages(body, headers.unwrap_or_default())
+            }
+        };
+        let parsed = ParsedRequest::parse(request, caller, context);
+        Some(parsed.and_then(|parsed| parsed.prepare(caller, context, originals)))
     }
 
-    /// The answer under all the names that a later request may call it by (design §8).
+    /// The client's request as it goes upstream now; `None` where there is none, or it cannot be prepared.
+    pub fn current_request(
+        &self,
+        context: &Context<'_>,
+        originals: &Originals,
+    ) -> Option<RecordedRequest> {
+        // The key is not used, so any holder does.
+        let caller = self.client.as_ref()?.caller(KeyHolder::of(""));
+        let PreparedRequest { upstream, .. } = self.prepare(&caller, context, originals)?.ok()?;
+        RecordedRequest::of(upstream.chain(), upstream.headers())
+    }
+
+    /// The answer under every name that a later request may call it by (design §8).
     pub fn originals(&self) -> Originals {
         let recording = self.recording();
-        let mut tally = StreamSummary::default();
-        let read = recording.events().try_for_each(|event| tally.read(event));
+        let mut summary = StreamSummary::default();
+        let read = recording.events().try_for_each(|event| summary.read(event));
         let message = anthropic::fold(&recording);
         let (Ok(()), Ok(anthropic::Message { model, content, .. })) = (read, message) else {
             return Originals::new();
         };
         let original = Arc::new(Original { model, blocks: content });
-        tally.take_refs().into_iter().map(|name| (name, Arc::clone(&original))).collect()
+        summary.take_refs().into_iter().map(|name| (name, Arc::clone(&original))).collect()
     }
 }
 
@@ -91,7 +76,7 @@ impl Response {
     pub fn error(status: u16, kind: &str, message: &str) -> Self {
         let body =
             serde_json::json!({"type": "error", "error": {"type": kind, "message": message}});
-        let said = super::Said::Error(body.to_string());
-        Self { status, headers: Vec::new(), delay: 0, said, cut_after: None }
+        let body = super::ResponseBody::Error(body.to_string());
+        Self { status, headers: Vec::new(), delay: 0, body, cut_after: None }
     }
 }

@@ -1,11 +1,11 @@
-//! No secret leaves the ledger in a fixture.
+//! Removal of secrets from fixtures.
 //!
-//! The same function serves the writer of a file and the matcher, so that a request with a secret in it still finds its
-//! fixture. Placeholders say what was there and nothing of it, and scrubbing what is scrubbed changes nothing. What
-//! cannot be taken out without breaking what is around it (in a picture, a signature, a text that comes in pieces) is
-//! named, and then nothing is written.
+//! The writer of files and the matcher of requests use the same function, so that a request with a secret still finds its
+//! fixture. A placeholder names the kind of secret and nothing of its value, and scrubbing is idempotent. A secret that
+//! cannot be removed without breaking its surroundings (in an image or a signature) is reported, and the fixture is not
+//! written.
 
-mod pieces;
+mod deltas;
 
 use base64::{
     Engine,
@@ -14,80 +14,80 @@ use base64::{
 use regex::Regex;
 
 use super::{
-    Cassette, Said,
+    Cassette, ResponseBody,
     event::{frame, framed},
     patterns::PATTERNS,
     tree::{Tree, encode},
 };
 use crate::domain::anthropic::{self, BlockKind};
 
-/// A shorter value is too likely to be a word.
+/// Length below which a value is likely to be an ordinary word.
 const SHORTEST: usize = 8;
-/// Base64 that is shorter may be taken out whole: a header, a field. What is longer is content.
+/// Length up to which base64 is replaced as a whole, as in a header; longer base64 is content.
 const SHORT_BASE64: usize = 1024;
-/// Base64 is looked for in runs of at least so many characters.
+/// Length from which a run of characters is decoded as base64.
 const LEAST_BASE64: usize = 24;
-/// A rule of the operator's that never comes to rest is not followed further.
+/// Maximum number of passes, for operators' rules that never settle.
 const MOST_PASSES: usize = 8;
-/// What only Anthropic can make: changed, it is worth nothing.
+/// Fields that only Anthropic can produce: a change makes them invalid.
 const SEALED: [&str; 3] = ["signature", "encrypted_content", "encrypted_index"];
 
-/// The value of a variable whose name says that it is secret.
+/// The value of an environment variable with a secret's name.
 #[derive(Debug, Clone)]
 pub struct Secret {
     placeholder: String,
-    /// In all the forms in which it may stand in a text, the longest first.
+    /// All encodings in which it may occur in a text, longest first.
     forms: Vec<String>,
 }
 
-/// A rule of the operator's: what is found is replaced.
+/// An operator's rule: matches of the pattern are replaced.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pattern: Regex,
-    with: String,
+    replacement: String,
 }
 
-/// Why a rule cannot be used.
+/// The reason that a rule cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleError {
-    /// Its pattern is none.
-    #[error("{pattern:?} is no regular expression")]
+    /// The pattern does not compile.
+    #[error("{pattern:?} is not a regular expression")]
     Pattern {
-        /// As it was written.
+        /// The pattern.
         pattern: String,
-        /// Why not.
+        /// The syntax error.
         source: Box<regex::Error>,
     },
-    /// What it puts in would be replaced again.
+    /// The pattern matches its own replacement.
     #[error(
-        "the pattern {pattern:?} finds its own replacement {with:?}: scrubbing twice would change the file"
+        "the pattern {pattern:?} matches its own replacement {replacement:?}: scrubbing twice would change the file"
     )]
     Endless {
-        /// As it was written.
+        /// The pattern.
         pattern: String,
-        /// As it was written.
-        with: String,
+        /// The replacement.
+        replacement: String,
     },
 }
 
-/// Takes secrets out.
+/// Replaces secrets by placeholders.
 #[derive(Debug, Clone, Default)]
 pub struct Scrubber {
     secrets: Vec<Secret>,
     rules: Vec<Rule>,
 }
 
-/// A secret that cannot be taken out.
+/// A secret that cannot be removed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Place {
-    /// As `upstream.body.messages[0].content[1].source.data`.
+pub struct RemainingSecret {
+    /// Its path, such as `upstream.body.messages[0].content[1].source.data`.
     pub path: String,
-    /// What it is, never what it says.
+    /// The kind of secret, never its value.
     pub what: String,
 }
 
 impl Secret {
-    /// The value of the variable `name`; `None` where it is too short to be told from a word.
+    /// The value of the variable `name`; `None` if it is too short to tell from an ordinary word.
     pub fn new(name: &str, value: &str) -> Option<Self> {
         let value = value.trim();
         let placeholder = format!("[redacted:{name}]");
@@ -98,12 +98,12 @@ impl Secret {
         let mut forms = vec![
             value.to_owned(),
             quoted[1..quoted.len() - 1].to_owned(),
-            percent(value, false),
-            percent(value, true),
+            percent_encode(value, false),
+            percent_encode(value, true),
         ];
         for offset in 0..3 {
-            forms.push(in_base64(value, offset));
-            forms.push(in_base64(value, offset).replace('+', "-").replace('/', "_"));
+            forms.push(base64_core(value, offset));
+            forms.push(base64_core(value, offset).replace('+', "-").replace('/', "_"));
         }
         forms.retain(|form| form.len() >= SHORTEST);
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
@@ -112,8 +112,8 @@ impl Secret {
     }
 }
 
-/// A value as it stands in a URL.
-fn percent(value: &str, plus: bool) -> String {
+/// A value as encoded in a URL.
+fn percent_encode(value: &str, plus: bool) -> String {
     let mut out = String::new();
     for byte in value.bytes() {
         match byte {
@@ -126,48 +126,50 @@ fn percent(value: &str, plus: bool) -> String {
     out
 }
 
-/// What of the base64 of a text is the same whatever stands around the value, which begins `offset` bytes after a
-/// multiple of three.
-fn in_base64(value: &str, offset: usize) -> String {
+/// The part of the base64 of a text that depends only on the value, which begins `offset` bytes after a multiple of
+/// three.
+fn base64_core(value: &str, offset: usize) -> String {
     let mut bytes = vec![0; offset];
     bytes.extend_from_slice(value.as_bytes());
     let coded = STANDARD.encode(&bytes);
-    // Characters that also hold bits of a neighbour are left out.
+    // Characters that share bits with a neighbour are left out.
     let begin = (offset * 8).div_ceil(6);
     let end = bytes.len() * 8 / 6;
     coded.get(begin..end).unwrap_or_default().to_owned()
 }
 
 impl Rule {
-    /// A rule; `with` may name groups of the pattern, as `$1`.
-    pub fn new(pattern: &str, with: &str) -> Result<Self, RuleError> {
+    /// A rule; the replacement may refer to groups of the pattern, as in `$1`.
+    pub fn new(pattern: &str, replacement: &str) -> Result<Self, RuleError> {
         let compiled = Regex::new(pattern).map_err(|error| RuleError::Pattern {
             pattern: pattern.to_owned(),
             source: Box::new(error),
         })?;
-        if !with.contains('$') && compiled.replace_all(with, with) != with {
-            let (pattern, with) = (pattern.to_owned(), with.to_owned());
-            return Err(RuleError::Endless { pattern, with });
+        if !replacement.contains('$')
+            && compiled.replace_all(replacement, replacement) != replacement
+        {
+            let (pattern, replacement) = (pattern.to_owned(), replacement.to_owned());
+            return Err(RuleError::Endless { pattern, replacement });
         }
-        Ok(Self { pattern: compiled, with: with.to_owned() })
+        Ok(Self { pattern: compiled, replacement: replacement.to_owned() })
     }
 }
 
 impl Scrubber {
-    /// For these secrets, and by the operator's rules besides our own.
+    /// A scrubber of these secrets, with the operator's rules in addition to the built-in patterns.
     pub fn new(secrets: Vec<Secret>, rules: Vec<Rule>) -> Self {
         Self { secrets, rules }
     }
 
-    /// A text without secrets; `None` if it has none.
+    /// The text without its secrets; `None` if there are none.
     pub fn text(&self, text: &str) -> Option<String> {
         let mut scrubbed = text.to_owned();
-        // What is taken out may uncover what its neighbour is.
+        // A replacement can reveal another match.
         for _ in 0..MOST_PASSES {
             let before = scrubbed;
-            scrubbed = self.plain(&before);
+            scrubbed = self.replace_plain(&before);
             for (run, decoded) in base64_runs(&scrubbed.clone()) {
-                if run.len() <= SHORT_BASE64 && self.finds(&decoded).is_some() {
+                if run.len() <= SHORT_BASE64 && self.find_plain(&decoded).is_some() {
                     scrubbed = scrubbed.replace(run, "[redacted:base64]");
                 }
             }
@@ -178,31 +180,31 @@ impl Scrubber {
         (scrubbed != text).then_some(scrubbed)
     }
 
-    /// JSON without secrets in its texts, in one line; `None` if it is no JSON.
+    /// JSON without secrets in its texts, in one line; `None` if it is not JSON.
     pub fn json(&self, json: &str) -> Option<String> {
         let mut tree = Tree::parse(json).ok()?;
         self.tree(&mut tree);
         Some(tree.compact())
     }
 
-    /// Takes the secrets out of a cassette, and names those that it cannot take out.
-    pub fn cassette(&self, cassette: &mut Cassette) -> Vec<Place> {
-        let Cassette { recorded: _, client, upstream, at_the_end: _, response } = cassette;
-        let mut places = Vec::new();
+    /// Removes the secrets from a cassette, and returns those that it cannot remove.
+    pub fn cassette(&self, cassette: &mut Cassette) -> Vec<RemainingSecret> {
+        let Cassette { recorded: _, client, upstream, when_exhausted: _, response } = cassette;
+        let mut remaining = Vec::new();
         let bodies = [
             ("client.body", client.as_mut().map(|client| &mut client.body)),
-            ("upstream.body", upstream.as_mut().map(|asked| &mut asked.body)),
+            ("upstream.body", upstream.as_mut().map(|request| &mut request.body)),
         ];
-        let (said, key) = match &mut response.said {
-            Said::Events(_) => (None, "response.events"),
-            Said::Message(body) => (Some(body), "response.message"),
-            Said::Error(body) => (Some(body), "response.error"),
+        let (response_body, key) = match &mut response.body {
+            ResponseBody::Events(_) => (None, "response.events"),
+            ResponseBody::Message(body) => (Some(body), "response.message"),
+            ResponseBody::Error(body) => (Some(body), "response.error"),
         };
-        for (path, body) in bodies.into_iter().chain([(key, said)]) {
+        for (path, body) in bodies.into_iter().chain([(key, response_body)]) {
             let Some(body) = body else { continue };
             let Ok(mut tree) = Tree::parse(body) else { continue };
             let changed = self.tree(&mut tree).then(|| tree.compact());
-            self.left(&mut tree, path, &mut places);
+            self.report(&mut tree, path, &mut remaining);
             if let Some(changed) = changed {
                 *body = changed;
             }
@@ -212,22 +214,22 @@ impl Scrubber {
                 *value = scrubbed;
             }
         }
-        if let Said::Events(events) = &mut response.said {
-            self.join_pieces(events);
+        if let ResponseBody::Events(events) = &mut response.body {
+            self.scrub_deltas(events);
             for (at, event) in events.iter_mut().enumerate() {
-                self.event(at, &mut event.bytes, &mut places);
+                self.event(at, &mut event.bytes, &mut remaining);
             }
-            self.pieces(cassette, &mut places);
+            self.report_blocks(cassette, &mut remaining);
         }
-        places
+        remaining
     }
 
-    fn event(&self, at: usize, bytes: &mut Vec<u8>, places: &mut Vec<Place>) {
+    fn event(&self, at: usize, bytes: &mut Vec<u8>, remaining: &mut Vec<RemainingSecret>) {
         let path = format!("response.events[{at}]");
         let Some((name, data)) = framed(bytes) else {
             let text = String::from_utf8_lossy(bytes);
-            if let Some(what) = self.finds(&text) {
-                places.push(Place { path, what });
+            if let Some(what) = self.find_plain(&text) {
+                remaining.push(RemainingSecret { path, what });
             }
             return;
         };
@@ -239,22 +241,23 @@ impl Scrubber {
                 None => return,
             };
         }
-        self.left(&mut tree.clone(), &path, places);
+        self.report(&mut tree, &path, remaining);
     }
 
-    /// Names secrets that are only there when the pieces of a block are put together.
-    fn pieces(&self, cassette: &Cassette, places: &mut Vec<Place>) {
+    /// Reports secrets that span several events of a block.
+    fn report_blocks(&self, cassette: &Cassette, remaining: &mut Vec<RemainingSecret>) {
         let Ok(message) = anthropic::fold(&cassette.recording()) else { return };
         for (at, block) in message.content.iter().enumerate() {
-            let said = match &block.kind {
+            let text = match &block.kind {
                 BlockKind::Text { text, .. } => text,
                 BlockKind::Thinking { thinking, .. } => thinking,
                 BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input } => input,
                 BlockKind::RedactedThinking { .. } => continue,
             };
-            if let Some(what) = said.decode().and_then(|text| self.finds(&text)) {
-                let what = format!("{what}, in pieces that several events bring");
-                places.push(Place { path: format!("response.events: block {at}"), what });
+            if let Some(what) = text.decode().and_then(|text| self.find_plain(&text)) {
+                let what = format!("{what}, spread over several events");
+                let path = format!("response.events: block {at}");
+                remaining.push(RemainingSecret { path, what });
             }
         }
     }
@@ -269,27 +272,27 @@ impl Scrubber {
         changed
     }
 
-    /// Names what is still there.
-    fn left(&self, tree: &mut Tree<'_>, root: &str, places: &mut Vec<Place>) {
+    /// Reports the secrets that are left.
+    fn report(&self, tree: &mut Tree<'_>, root: &str, remaining: &mut Vec<RemainingSecret>) {
         tree.map(&mut String::new(), &mut |path, text| {
-            let deep = || {
+            let in_base64 = || {
                 base64_runs(text).into_iter().find_map(|(_, decoded)| {
-                    self.finds(&decoded).map(|what| format!("{what}, in base64"))
+                    self.find_plain(&decoded).map(|what| format!("{what}, in base64"))
                 })
             };
-            if let Some(what) = self.finds(text).or_else(deep) {
+            if let Some(what) = self.find_plain(text).or_else(in_base64) {
                 let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
-                let place = Place { path: format!("{root}{dot}{path}"), what };
-                if !places.contains(&place) {
-                    places.push(place);
+                let secret = RemainingSecret { path: format!("{root}{dot}{path}"), what };
+                if !remaining.contains(&secret) {
+                    remaining.push(secret);
                 }
             }
             None
         });
     }
 
-    /// What secret is in a text that is not coded.
-    fn finds(&self, text: &str) -> Option<String> {
+    /// The kind of secret that a text has in plain form, if any.
+    fn find_plain(&self, text: &str) -> Option<String> {
         let secret = self
             .secrets
             .iter()
@@ -305,7 +308,7 @@ impl Scrubber {
         })
     }
 
-    fn plain(&self, text: &str) -> String {
+    fn replace_plain(&self, text: &str) -> String {
         let mut scrubbed = text.to_owned();
         for Secret { placeholder, forms } in &self.secrets {
             for form in forms.iter().filter(|form| text.contains(form.as_str())) {
@@ -317,14 +320,14 @@ impl Scrubber {
                 scrubbed = pattern.replace(&scrubbed, &format!("[redacted:{}]", pattern.name));
             }
         }
-        for Rule { pattern, with } in &self.rules {
-            scrubbed = pattern.replace_all(&scrubbed, with.as_str()).into_owned();
+        for Rule { pattern, replacement } in &self.rules {
+            scrubbed = pattern.replace_all(&scrubbed, replacement.as_str()).into_owned();
         }
         scrubbed
     }
 }
 
-/// Whether a text must stay what it is: a signature, or the bytes of a picture.
+/// Whether a text must not change: a signature, or the bytes of an image.
 fn is_sealed(path: &str, text: &str) -> bool {
     let name = path.rsplit(['.', ']']).next().unwrap_or(path);
     let is_base64 = |text: &str| {
@@ -336,7 +339,7 @@ fn is_sealed(path: &str, text: &str) -> bool {
         || (text.starts_with("data:") && text.contains(";base64,"))
 }
 
-/// Runs of characters that are base64, with what they say if it is text.
+/// Runs of base64 characters, with what they decode to.
 fn base64_runs(text: &str) -> Vec<(&str, String)> {
     const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -350,7 +353,7 @@ fn base64_runs(text: &str) -> Vec<(&str, String)> {
         } else {
             &base64::alphabet::STANDARD
         };
-        // A last character alone holds no byte.
+        // A single last character encodes no byte.
         let coded = &coded[..coded.len() - usize::from(coded.len() % 4 == 1)];
         let decoded = GeneralPurpose::new(alphabet, LENIENT).decode(coded).ok()?;
         Some((run, String::from_utf8_lossy(&decoded).into_owned()))

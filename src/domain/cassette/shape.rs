@@ -1,58 +1,58 @@
-//! The shape of an answer: what stays the same when the same is asked again, and what a client relies on.
+//! The shape of an answer: the parts that clients rely on, which are equal each time a request is sent.
 //!
-//! Its status, the headers, the order of its events, why it stopped, and which fields it has with which types. Not its
-//! texts, ids, times and counts: those are another matter each time.
+//! A shape has the status, the header names, the order of the events, the stop reason, and the fields with their types. It
+//! has no texts, ids, times and counts, since these differ each time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Response, Said};
+use super::{Response, ResponseBody};
 use crate::domain::sse;
 
-/// An event that comes whenever it likes.
+/// Name of an event that comes at any time.
 const PING: &str = "ping";
-/// Groups of so many events that come again and again are one: begin, go on, end.
+/// Maximum length of a repeated group of events that counts once: start, delta, stop.
 const LONGEST_GROUP: usize = 3;
-/// What a tool is given, and what the model found, is the model's own.
+/// Fields whose content is up to the model: tool arguments and search results.
 const FREE: [&str; 2] = ["input", "content"];
 
-/// What stays the same.
+/// The shape of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     status: u16,
-    /// Anthropic's name for the error.
+    /// Anthropic's error type.
     error: Option<String>,
     headers: BTreeSet<String>,
     events: Vec<String>,
-    stop: Option<String>,
+    stop_reason: Option<String>,
     fields: BTreeMap<String, BTreeSet<&'static str>>,
 }
 
-/// What two shapes differ in.
+/// A difference between two shapes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// Whether a client could trip over it.
+pub struct ShapeChange {
+    /// Whether it can break a client.
     pub breaks: bool,
-    /// What it is, as `content_block_delta(text_delta).delta.text`.
+    /// Its path, such as `content_block_delta(text_delta).delta.text`.
     pub at: String,
-    /// What became of it.
+    /// The change.
     pub what: String,
 }
 
 impl Shape {
-    /// The shape of a response; `model` stands in a message that names none.
+    /// The shape of a response; `model` is the model of a message that names none.
     pub fn of(response: &Response, model: &str) -> Self {
         let mut shape = Self {
             status: response.status,
             error: None,
             headers: response.headers.iter().map(|(name, _)| name.clone()).collect(),
             events: Vec::new(),
-            stop: None,
+            stop_reason: None,
             fields: BTreeMap::new(),
         };
-        if let Said::Error(body) = &response.said {
+        if let ResponseBody::Error(body) = &response.body {
             let body: Value = serde_json::from_str(body).unwrap_or_default();
             shape.error = body.pointer("/error/type").and_then(Value::as_str).map(str::to_owned);
             shape.walk("error", &body);
@@ -73,8 +73,8 @@ impl Shape {
         let kind = data.pointer("/delta/type").or_else(|| data.pointer("/content_block/type"));
         let kind = kind.and_then(Value::as_str);
         let place = kind.map_or_else(|| name.clone(), |kind| format!("{name}({kind})"));
-        if let Some(stop) = data.pointer("/delta/stop_reason").and_then(Value::as_str) {
-            self.stop = Some(stop.to_owned());
+        if let Some(reason) = data.pointer("/delta/stop_reason").and_then(Value::as_str) {
+            self.stop_reason = Some(reason.to_owned());
         }
         self.walk(&place, data);
         self.events.push(name);
@@ -107,43 +107,43 @@ impl Shape {
         self.fields.entry(place.to_owned()).or_default().insert(kind);
     }
 
-    /// Whether it is that of an answer that begins and then fails.
-    pub fn fails_on_the_way(&self) -> bool {
+    /// Whether the answer begins and then fails.
+    pub fn fails_midway(&self) -> bool {
         self.events.iter().any(|name| name == "error")
     }
 
-    /// What became of this shape. What is missing or has changed breaks; what is new does not.
-    pub fn changes(&self, now: &Self) -> Vec<Change> {
+    /// Changes from this shape to another. Missing or changed parts break clients; new ones do not.
+    pub fn changes(&self, now: &Self) -> Vec<ShapeChange> {
         let mut changes = Vec::new();
         let mut add = |breaks, at: &str, what: String| {
-            changes.push(Change { breaks, at: at.to_owned(), what });
+            changes.push(ShapeChange { breaks, at: at.to_owned(), what });
         };
         if self.status != now.status {
             let why = now.error.as_ref().map(|kind| format!(" ({kind})")).unwrap_or_default();
             add(true, "status", format!("was {}, is {}{why}", self.status, now.status));
-            // The rest follows from that.
+            // All other differences follow from this one.
             return changes;
         }
-        if self.stop != now.stop {
-            let word = |stop: &Option<String>| stop.clone().unwrap_or_else(|| "nothing".to_owned());
-            let what = format!("was {}, is {}", word(&self.stop), word(&now.stop));
+        if self.stop_reason != now.stop_reason {
+            let word = |reason: &Option<String>| reason.clone().unwrap_or("nothing".to_owned());
+            let what = format!("was {}, is {}", word(&self.stop_reason), word(&now.stop_reason));
             add(true, "stop_reason", what);
         }
         if self.events != now.events {
             let what = format!("were {}, are {}", self.events.join(" "), now.events.join(" "));
             add(true, "events", what);
         }
-        // Those that are new are of no interest: the ledger keeps few of them, and fixtures have what it kept.
+        // New headers do not count: a fixture has only those few that are recorded.
         for name in self.headers.difference(&now.headers) {
             add(true, &format!("headers.{name}"), "is missing".to_owned());
         }
         for (at, before) in &self.fields {
             match now.fields.get(at) {
-                // What is told of is named once: not each field within.
+                // The outermost missing field stands for those inside it.
                 None if parent(at).is_none_or(|parent| now.fields.contains_key(parent)) => {
                     add(true, at, "is missing".to_owned());
                 }
-                Some(after) if !alike(before, after) => {
+                Some(after) if !compatible(before, after) => {
                     add(true, at, format!("was {}, is {}", listed(before), listed(after)));
                 }
                 _ => {}
@@ -159,13 +159,13 @@ impl Shape {
     }
 }
 
-/// The path of what a field is in; `None` for an event itself.
+/// The path of a field's parent; `None` for an event.
 fn parent(path: &str) -> Option<&str> {
     path.strip_suffix("[]").or_else(|| path.rsplit_once('.').map(|(parent, _)| parent))
 }
 
-/// Whether one of the types is as it was. Nothing may stand in the place of anything.
-fn alike(before: &BTreeSet<&str>, after: &BTreeSet<&str>) -> bool {
+/// Whether the types are compatible: one is common, or one side is always null.
+fn compatible(before: &BTreeSet<&str>, after: &BTreeSet<&str>) -> bool {
     let is_nothing = |kinds: &BTreeSet<&str>| kinds.iter().all(|kind| *kind == "null");
     is_nothing(before) || is_nothing(after) || !before.is_disjoint(after)
 }
@@ -174,7 +174,7 @@ fn listed(kinds: &BTreeSet<&str>) -> String {
     kinds.iter().copied().collect::<Vec<_>>().join(" or ")
 }
 
-/// The names without repetitions: how often a part comes is no part of the shape.
+/// The names without repetitions, since the number of parts is no part of the shape.
 fn collapsed(mut names: Vec<String>) -> Vec<String> {
     for length in 1..=LONGEST_GROUP {
         let mut at = 0;
@@ -196,29 +196,32 @@ mod tests {
     use super::*;
 
     fn response(message: &Value) -> Response {
-        let said = Said::Message(message.to_string());
-        Response { status: 200, headers: Vec::new(), delay: 0, said, cut_after: None }
+        let body = ResponseBody::Message(message.to_string());
+        Response { status: 200, headers: Vec::new(), delay: 0, body, cut_after: None }
     }
 
-    fn told(before: &Response, after: &Response) -> Vec<String> {
+    fn changes(before: &Response, after: &Response) -> Vec<String> {
         let changes = Shape::of(before, "m").changes(&Shape::of(after, "m"));
-        changes.iter().map(|Change { breaks, at, what }| format!("{breaks} {at} {what}")).collect()
+        changes
+            .iter()
+            .map(|ShapeChange { breaks, at, what }| format!("{breaks} {at} {what}"))
+            .collect()
     }
 
     #[test]
     fn another_text_of_another_length_in_other_pieces_has_the_same_shape() {
         let short = json!({"content": "Hi", "usage": {"input_tokens": 1, "output_tokens": 1}});
         let long = json!({"content": "A long answer. ".repeat(99), "usage": {"input_tokens": 7, "output_tokens": 900}});
-        assert_eq!(told(&response(&short), &response(&long)), [""; 0]);
+        assert_eq!(changes(&response(&short), &response(&long)), [""; 0]);
         let more = json!({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
             "usage": {"input_tokens": 1, "output_tokens": 1}});
-        assert_eq!(told(&response(&short), &response(&more)), [""; 0]);
+        assert_eq!(changes(&response(&short), &response(&more)), [""; 0]);
     }
 
     #[test]
     fn what_is_missing_breaks_and_what_is_new_does_not() {
         let plain = response(&json!({"content": "Hi"}));
-        let Said::Message(message) = &plain.said else { unreachable!() };
+        let ResponseBody::Message(message) = &plain.body else { unreachable!() };
         let mut events = super::super::event::of_message(message, "m");
         let change = |events: &mut Vec<super::super::Event>, from: &str, to: &str| {
             for event in events {
@@ -228,9 +231,9 @@ mod tests {
         };
         change(&mut events, r#""text":"Hi""#, r#""text":["Hi"],"more":{"a":1}"#);
         change(&mut events, r#""role":"assistant","#, "");
-        let after = Response { said: Said::Events(events), ..plain.clone() };
+        let after = Response { body: ResponseBody::Events(events), ..plain.clone() };
         assert_eq!(
-            told(&plain, &after),
+            changes(&plain, &after),
             [
                 "true content_block_delta(text_delta).delta.text was a text, is a list",
                 "true message_start.message.role is missing",
@@ -239,8 +242,8 @@ mod tests {
             ]
         );
         let stopped = response(&json!({"content": "Hi", "stop_reason": "max_tokens"}));
-        assert_eq!(told(&plain, &stopped), ["true stop_reason was end_turn, is max_tokens"]);
+        assert_eq!(changes(&plain, &stopped), ["true stop_reason was end_turn, is max_tokens"]);
         let refused = Response::error(404, "not_found_error", "no such model");
-        assert_eq!(told(&plain, &refused), ["true status was 200, is 404 (not_found_error)"]);
+        assert_eq!(changes(&plain, &refused), ["true status was 200, is 404 (not_found_error)"]);
     }
 }

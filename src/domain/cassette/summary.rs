@@ -1,6 +1,6 @@
-//! What a response says, for the reader of its file: derived, and checked when the file is read.
+//! The summary of a response for the reader of its file: derived from the events, and checked when the file is read.
 
-use super::{Response, Said, event, tree::Tree};
+use super::{Response, ResponseBody, event, tree::Tree};
 use crate::domain::{
     anthropic::{self, BlockKind, StreamError, fold},
     exchange::Micros,
@@ -8,19 +8,19 @@ use crate::domain::{
     recording::{Recorder, Recording},
 };
 
-/// Longer texts are shortened, in characters.
+/// Length in characters to which texts are shortened.
 const LONGEST: usize = 600;
 
-/// A line for each block, one for why it stopped and one for what it used.
+/// One line for each block, one for the stop reason, one for the usage.
 pub(super) fn of(response: &Response) -> Vec<String> {
-    let events = match &response.said {
-        Said::Error(body) => {
+    let events = match &response.body {
+        ResponseBody::Error(body) => {
             let error =
                 serde_json::from_str::<anthropic::ErrorBody>(body).unwrap_or_default().error;
             return vec![format!("error {} {}: {}", response.status, error.kind, error.message)];
         }
-        Said::Events(events) => events.clone(),
-        Said::Message(message) => event::of_message(message, ""),
+        ResponseBody::Events(events) => events.clone(),
+        ResponseBody::Message(message) => event::of_message(message, ""),
     };
     let mut recording = Recording::default();
     let mut recorder = Recorder::default();
@@ -95,13 +95,15 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The last thing that a user says in a request of either dialect, as far as it is text.
-pub(super) fn question(request: &Tree<'_>) -> Option<String> {
+/// The last text of the user in a request of either dialect.
+pub(super) fn last_user_text(request: &Tree<'_>) -> Option<String> {
     let messages = request.get("messages")?.items()?;
-    let said = messages.iter().rev().filter(|message| {
+    let from_user = messages.iter().rev().filter(|message| {
         message.get("role").and_then(Tree::text).is_some_and(|role| role == "user")
     });
-    said.filter_map(|message| text(message.get("content")?)).find(|text| !text.trim().is_empty())
+    from_user
+        .filter_map(|message| text(message.get("content")?))
+        .find(|text| !text.trim().is_empty())
 }
 
 fn text(content: &Tree<'_>) -> Option<String> {

@@ -1,24 +1,24 @@
-//! JSON with every token as it was written and where it stands: what a fixture file is read into.
+//! A JSON syntax tree that preserves the text and the position of every token.
 //!
-//! A finding must name its line, an event's bytes must stay what they are, and a number must not go through a double.
-//! None of that survives a `serde_json::Value`.
+//! Findings need lines, events must keep their bytes, and numbers must not go through a double. A `serde_json::Value`
+//! preserves none of that.
 
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::domain::diff::{Step, within};
+use crate::domain::diff::{PathStep, within};
 
-/// What is nested more deeply is refused, as `serde_json` refuses it.
-const DEEPEST: usize = 120;
+/// Maximum nesting depth, close to that of `serde_json`.
+const MAX_DEPTH: usize = 120;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Tree<'a> {
-    /// Where it begins, in bytes.
+    /// Byte offset of its start.
     pub(super) at: usize,
-    /// Where it ends.
+    /// Byte offset of its end.
     pub(super) end: usize,
     pub(super) node: Node<'a>,
 }
@@ -35,27 +35,27 @@ pub(super) enum Node<'a> {
     Object(Vec<(Cow<'a, str>, Tree<'a>)>),
 }
 
-/// Why a text is no JSON.
+/// The reason that a text is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NotJson {
-    /// Counted from one.
+pub(super) struct JsonError {
+    /// One-based line.
     pub(super) line: usize,
-    pub(super) why: String,
+    pub(super) reason: String,
 }
 
 impl<'a> Tree<'a> {
-    /// Reads a document.
-    pub(super) fn parse(text: &'a str) -> Result<Self, NotJson> {
-        // What follows trusts the text: all checks are done by those who do nothing else.
+    /// Parses a document.
+    pub(super) fn parse(text: &'a str) -> Result<Self, JsonError> {
+        // The parser below relies on this check.
         if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
-            let why = error.to_string();
-            let why = why.split(" at line ").next().unwrap_or(&why).to_owned();
-            return Err(NotJson { line: error.line().max(1), why });
+            let reason = error.to_string();
+            let reason = reason.split(" at line ").next().unwrap_or(&reason).to_owned();
+            return Err(JsonError { line: error.line().max(1), reason });
         }
-        let mut source = Source { text, at: 0 };
-        source.value(0).ok_or_else(|| NotJson {
-            line: line_at(text, source.at),
-            why: format!("it is nested more than {DEEPEST} levels deep"),
+        let mut parser = Parser { text, at: 0 };
+        parser.value(0).ok_or_else(|| JsonError {
+            line: line_at(text, parser.at),
+            reason: format!("it is nested more than {MAX_DEPTH} levels deep"),
         })
     }
 
@@ -79,24 +79,24 @@ impl<'a> Tree<'a> {
         if let Node::Text(literal) = &self.node { Some(decode(literal)) } else { None }
     }
 
-    /// A whole number that is not negative.
+    /// A non-negative integer.
     pub(super) fn number(&self) -> Option<u64> {
         if let Node::Scalar(number) = &self.node { number.parse().ok() } else { None }
     }
 
     /// `true` or `false`.
-    pub(super) fn truth(&self) -> Option<bool> {
+    pub(super) fn bool(&self) -> Option<bool> {
         if let Node::Scalar(word) = &self.node { word.parse().ok() } else { None }
     }
 
-    /// The same in one line, without white space.
+    /// The value on one line, without white space.
     pub(super) fn compact(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, "", "");
         out
     }
 
-    /// Appends the value in one line, with `colon` and `comma` written so: `:` or `: `.
+    /// Appends the value on one line, with this white space after colons and commas.
     pub(super) fn write(&self, out: &mut String, after_colon: &str, after_comma: &str) {
         match &self.node {
             Node::Text(token) | Node::Scalar(token) => out.push_str(token),
@@ -124,8 +124,8 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Puts another text in the place of each one for which `change` has one; `path` is where the value is. Names are
-    /// texts, too: each is at the place of its value.
+    /// Replaces each text for which `change` returns another; `path` is the path of this value. Field names are texts as
+    /// well, with the path of the object.
     pub(super) fn map(
         &mut self,
         path: &mut String,
@@ -136,20 +136,20 @@ impl<'a> Tree<'a> {
             Node::Text(literal) => map_literal(literal, path, change),
             Node::List(items) => {
                 for (at, item) in items.iter_mut().enumerate() {
-                    within(path, &Step::Item(at), |path| item.map(path, change));
+                    within(path, &PathStep::Item(at), |path| item.map(path, change));
                 }
             }
             Node::Object(fields) => {
                 for (name, value) in fields {
                     let field = decode(name).into_owned();
                     map_literal(name, path, change);
-                    within(path, &Step::Field(&field), |path| value.map(path, change));
+                    within(path, &PathStep::Field(&field), |path| value.map(path, change));
                 }
             }
         }
     }
 
-    /// Writes all texts alike, so that a person can read what a program had escaped.
+    /// Removes unnecessary escapes from all texts.
     pub(super) fn unescape(&mut self) {
         match &mut self.node {
             Node::Scalar(_) => {}
@@ -183,7 +183,7 @@ fn unescape(literal: &mut Cow<'_, str>) {
     }
 }
 
-/// A string literal's text. Half of a surrogate pair, which is no text, stays as it is written.
+/// The text of a string literal. A literal with a lone surrogate, which has no text, stays as written.
 pub(super) fn decode(literal: &str) -> Cow<'_, str> {
     let inside = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
     if inside.contains('\\') {
@@ -199,26 +199,26 @@ pub(super) fn encode(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The line of a place in a text, counted from one.
+/// The one-based line of a byte offset.
 pub(super) fn line_at(text: &str, at: usize) -> usize {
     let before = &text.as_bytes()[..at.min(text.len())];
     memchr::memchr_iter(b'\n', before).count() + 1
 }
 
-/// A text that is JSON, and how far it was read.
-struct Source<'a> {
+/// Parser of a text that is known to be JSON.
+struct Parser<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Source<'a> {
+impl<'a> Parser<'a> {
     fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
         self.at += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Passes over a comma or a colon, if there is one.
+    /// Skips a comma or a colon, if there is one.
     fn separator(&mut self) {
         if matches!(self.peek(), Some(b',' | b':')) {
             self.at += 1;
@@ -229,7 +229,7 @@ impl<'a> Source<'a> {
         let first = self.peek()?;
         let at = self.at;
         let node = match first {
-            b'{' | b'[' if depth >= DEEPEST => return None,
+            b'{' | b'[' if depth >= MAX_DEPTH => return None,
             b'"' => Node::Text(Cow::Borrowed(self.literal())),
             b'[' => {
                 self.at += 1;
@@ -294,7 +294,7 @@ mod tests {
         let list = tree.get("a").unwrap();
         assert_eq!(list.items().unwrap()[3].text().unwrap(), "é\"");
         assert_eq!(&text[list.at..list.end], r#"[1.50, 1e400, -0 , "\u00e9\"" ,{ }]"#);
-        assert_eq!(tree.get("b").unwrap().truth(), Some(true));
+        assert_eq!(tree.get("b").unwrap().bool(), Some(true));
     }
 
     #[test]
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(Tree::parse("{\n\"a\": 1\n\"b\"}").unwrap_err().line, 3);
         assert_eq!(Tree::parse("").unwrap_err().line, 1);
         let deep = format!("\n{}{}", "[".repeat(125), "]".repeat(125));
-        assert!(Tree::parse(&deep).unwrap_err().why.contains("120 levels"));
+        assert!(Tree::parse(&deep).unwrap_err().reason.contains("120 levels"));
     }
 
     #[test]

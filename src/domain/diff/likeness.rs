@@ -1,18 +1,18 @@
-//! How much alike two documents are, told from fingerprints: of a thousand fixtures only the nearest few are worth a
+//! Likeness of documents, computed from fingerprints: of a thousand fixtures, only the nearest few are worth a full
 //! comparison.
 
 use serde_json::Value;
 
-use super::{Step, within};
+use super::{PathStep, within};
 use crate::domain::chain::Hash;
 
-/// What a document consists of: a hash of each word of its texts, and of each other value, with where it stands. Texts
-/// in lists do not tell where, so that a message more or less leaves the others alike.
+/// Hashes of the words and other values of a document, each with its path. Paths have no list indexes, so that one message
+/// more or less leaves the others alike.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fingerprint(Vec<u64>);
 
 impl Fingerprint {
-    /// Of a document.
+    /// The fingerprint of a document.
     pub fn of(document: &Value) -> Self {
         let mut parts = Vec::new();
         take(document, &mut String::new(), &mut parts);
@@ -45,12 +45,12 @@ fn take(value: &Value, path: &mut String, parts: &mut Vec<u64>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                within(path, &Step::Field(name), |path| take(value, path, parts));
+                within(path, &PathStep::Field(name), |path| take(value, path, parts));
             }
         }
         Value::Array(items) => {
             for item in items {
-                within(path, &Step::Field("[]"), |path| take(item, path, parts));
+                within(path, &PathStep::Field("[]"), |path| take(item, path, parts));
             }
         }
         Value::String(text) => {

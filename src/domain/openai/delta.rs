@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::response::{Annotation, FunctionCall, ReasoningDetail, ToolCall};
+use super::response::{Annotation, ReasoningDetail, ResponseFunctionCall, ResponseToolCall};
 
 /// Thinking.
 #[derive(Debug, Serialize)]
@@ -11,7 +11,7 @@ pub struct ReasoningDelta<'a> {
     pub reasoning_details: [&'a ReasoningDetail; 1],
 }
 
-/// What the text stands on.
+/// Sources of the text.
 #[derive(Debug, Serialize)]
 pub struct AnnotationsDelta {
     /// In order.
@@ -22,18 +22,18 @@ pub struct AnnotationsDelta {
 #[derive(Debug, Serialize)]
 pub struct FunctionCallDelta {
     /// Its name.
-    pub function_call: FunctionCall,
+    pub function_call: ResponseFunctionCall,
 }
 
 /// A call begins.
 #[derive(Debug, Serialize)]
 pub struct ToolCallsDelta {
-    tool_calls: [Indexed<ToolCall>; 1],
+    tool_calls: [Indexed<ResponseToolCall>; 1],
 }
 
 impl ToolCallsDelta {
     /// The call number `index`.
-    pub fn of(index: usize, call: ToolCall) -> Self {
+    pub fn of(index: usize, call: ResponseToolCall) -> Self {
         Self { tool_calls: [Indexed { index, more: call }] }
     }
 }
@@ -45,7 +45,7 @@ pub struct CustomInputDelta {
 }
 
 impl CustomInputDelta {
-    /// Of the call number `index`.
+    /// The input of the call number `index`.
     pub fn of(index: usize, input: String) -> Self {
         Self { tool_calls: [Indexed { index, more: Custom { custom: Input { input } } }] }
     }

@@ -1,4 +1,4 @@
-//! The messages of a request (`reference/anthropic-api.md` §8.2), as they were sent.
+//! The messages of a client's request (`reference/anthropic-api.md` §8.2).
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,21 +9,21 @@ use super::text_or::{TextOr, deserialize_text_or};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(expecting = "a message, which is an object with `role` and `content`")]
 pub struct Message {
-    /// Who speaks.
+    /// The speaker.
     pub role: Role,
-    /// What is said.
+    /// The content.
     #[serde(default)]
     pub content: Option<Content>,
-    /// Of the speaker, or of the function that answers.
+    /// The name of the speaker, or of the function that answers.
     #[serde(default)]
     pub name: Option<String>,
-    /// What the assistant called.
+    /// Calls of the assistant.
     #[serde(default)]
     pub tool_calls: Option<Vec<ToolCall>>,
-    /// Which call a `tool` message answers.
+    /// The call that a `tool` message answers.
     #[serde(default)]
     pub tool_call_id: Option<String>,
-    /// What the assistant said instead of an answer.
+    /// A refusal of the assistant.
     #[serde(default)]
     pub refusal: Option<String>,
     /// The old form of `tool_calls`.
@@ -32,13 +32,13 @@ pub struct Message {
     /// Thinking, for the eye (§8.5).
     #[serde(default)]
     pub reasoning_content: Option<Value>,
-    /// The same, as other providers call it.
+    /// The same, under the name of other providers.
     #[serde(default)]
     pub reasoning: Option<Value>,
     /// Thinking with its signatures (§8.5).
     #[serde(default)]
     pub reasoning_details: Option<Value>,
-    /// The same, as other proxies call it.
+    /// The same, under the name of other proxies.
     #[serde(default)]
     pub thinking_blocks: Option<Value>,
     /// Citations of the answer.
@@ -52,7 +52,7 @@ pub struct Message {
     pub cache_control: Option<Value>,
 }
 
-/// Who speaks.
+/// The speaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -70,16 +70,16 @@ pub enum Role {
     Function,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     /// One text.
     Text(String),
-    /// Texts, pictures and more.
+    /// Texts, images and more.
     Parts(Vec<Part>),
 }
 
-/// A piece of a message. Flat, so that an error names the whole path.
+/// A content part. Flat, so that an error names the whole path.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(expecting = "a content part, which is an object with `type`")]
 pub struct Part {
@@ -87,22 +87,22 @@ pub struct Part {
     /// send.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Of a `text` part.
+    /// Content of a `text` part.
     #[serde(default)]
     pub text: Option<String>,
-    /// Of an `image_url` part.
+    /// Content of an `image_url` part.
     #[serde(default)]
     pub image_url: Option<ImageUrl>,
-    /// Of a `refusal` part.
+    /// Content of a `refusal` part.
     #[serde(default)]
     pub refusal: Option<String>,
-    /// Of a `file` part.
+    /// Content of a `file` part.
     #[serde(default)]
     pub file: Option<File>,
-    /// Of Anthropic's `image` and `document`.
+    /// Content of Anthropic's `image` and `document` parts.
     #[serde(default)]
     pub source: Option<Source>,
-    /// Of Anthropic's `document`.
+    /// The title of Anthropic's `document` part.
     #[serde(default)]
     pub title: Option<String>,
     /// OpenAI's mark for prompt caching.
@@ -113,12 +113,12 @@ pub struct Part {
     pub cache_control: Option<Value>,
 }
 
-/// A picture: an object with `url`, or the URL alone.
+/// An image: an object with `url`, or the URL alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageUrl {
     /// `data:`, http or https.
     pub url: String,
-    /// How closely to look: `auto`, `low`, `high`, `original`.
+    /// The resolution: `auto`, `low`, `high`, `original`.
     pub detail: Option<String>,
 }
 
@@ -128,7 +128,7 @@ pub struct ImageUrl {
 pub struct File {
     /// A `data:` URL or base64 alone; some clients send an https URL.
     pub file_data: Option<String>,
-    /// Of an upload.
+    /// The id of an upload.
     pub file_id: Option<String>,
     /// Its name.
     pub filename: Option<String>,
@@ -141,13 +141,13 @@ pub struct Source {
     /// `base64`, `url`, `text`, `file`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What the bytes are said to be.
+    /// The declared media type.
     pub media_type: Option<String>,
-    /// Of `base64` and `text`.
+    /// Only for `base64` and `text`.
     pub data: Option<String>,
-    /// Of `url`.
+    /// Only for `url`.
     pub url: Option<String>,
-    /// Of `file`.
+    /// Only for `file`.
     pub file_id: Option<String>,
 }
 
@@ -155,16 +155,16 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(expecting = "a tool call, which is an object with `id` and `function`")]
 pub struct ToolCall {
-    /// What the result refers to.
+    /// The id that the result refers to.
     #[serde(default)]
     pub id: Option<String>,
     /// `function`, `custom`.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
-    /// What was called.
+    /// The function.
     #[serde(default)]
     pub function: Option<FunctionCall>,
-    /// What was called, if it is a custom tool.
+    /// The custom tool.
     #[serde(default)]
     pub custom: Option<CustomCall>,
 }
@@ -175,12 +175,12 @@ pub struct ToolCall {
 pub struct CustomCall {
     /// The tool.
     pub name: String,
-    /// What it was given.
+    /// The input.
     #[serde(default)]
     pub input: Option<String>,
 }
 
-/// What was called, and with what.
+/// A function and its arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(expecting = "an object with `name` and `arguments`")]
 pub struct FunctionCall {

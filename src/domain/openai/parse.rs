@@ -1,27 +1,26 @@
-//! From the bytes of a body to a request, or to the place where it is wrong. Apart from the types, because telling
-//! people what is wrong takes more care than reading what is right.
+//! Parsing of a body, with errors that name the place and the problem.
 
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
 use super::Request;
 
-/// Why a body is no request.
+/// The reason why a body is not a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// Nothing was sent.
+    /// An empty body.
     #[error("the request body is empty: send a JSON object with `model` and `messages`")]
     Empty,
-    /// It is broken off or malformed.
+    /// Truncated or malformed JSON.
     #[error("the request body is not valid JSON: {reason}")]
     NotJson {
-        /// What, and at which line and column.
+        /// The error with its line and column.
         reason: String,
     },
-    /// It is JSON, but a list or a scalar.
+    /// JSON, but an array or a scalar.
     #[error("the request body must be a JSON object with `model` and `messages`, not {found}")]
     NotAnObject {
-        /// What it is.
+        /// The type that was found.
         found: &'static str,
     },
     /// A value has the wrong type, or lacks a part.
@@ -29,7 +28,7 @@ pub enum ParseError {
     WrongShape {
         /// The path to it, as `messages[0].role`.
         param: String,
-        /// What was found and what is expected.
+        /// The value found and the value expected.
         reason: String,
     },
 }

@@ -11,9 +11,9 @@ use crate::domain::chain::Chain;
 /// in alphabetical order. `None` if it is no object with a list of messages.
 pub fn chain(body: &[u8]) -> Option<Chain> {
     #[derive(Deserialize)]
-    struct Fields<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, &'a RawValue>);
+    struct SortedObject<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, &'a RawValue>);
 
-    let mut fields = serde_json::from_slice::<Fields<'_>>(body).ok()?.0;
+    let mut fields = serde_json::from_slice::<SortedObject<'_>>(body).ok()?.0;
     let messages: Vec<&RawValue> = serde_json::from_str(fields.remove("messages")?.get()).ok()?;
     let frame = serde_json::to_vec(&fields).ok()?;
     Some(Chain::new(frame, messages.into_iter().map(|message| message.get().as_bytes().to_vec())))

@@ -1,6 +1,6 @@
-//! What an OpenAI client sends (`reference/anthropic-api.md` §8.1, §8.2), as it was sent: types are checked here,
-//! meaning is not. Lenient where clients in the wild are sloppy, so that only a request that nobody could
-//! understand is refused here, and then with the path to the place.
+//! Requests that an OpenAI client sends (`reference/anthropic-api.md` §8.1, §8.2). Types are checked here, meaning is
+//! not. Parsing is lenient where clients are sloppy: only a request that cannot be understood is refused, with the path
+//! to the place.
 
 use std::collections::BTreeMap;
 
@@ -23,9 +23,9 @@ pub struct Request {
     /// Oldest first; empty if missing.
     #[serde(deserialize_with = "null_is_default")]
     pub messages: Vec<Message>,
-    /// Whether the client wants chunks.
+    /// Asks for a stream of chunks.
     pub stream: Option<bool>,
-    /// Whether it wants a last chunk with the usage.
+    /// Asks for a last chunk with usage.
     pub stream_options: Option<StreamOptions>,
     /// The old name of the limit. A whole number, which some clients write as `100.0`.
     pub max_tokens: Option<f64>,
@@ -35,33 +35,33 @@ pub struct Request {
     pub temperature: Option<f64>,
     /// 0 to 1.
     pub top_p: Option<f64>,
-    /// Where to stop.
+    /// Stop sequences.
     pub stop: Option<Stop>,
-    /// How many answers.
+    /// Number of answers.
     pub n: Option<i64>,
-    /// What the model may call.
+    /// Tools that the model may call.
     pub tools: Option<Vec<Tool>>,
-    /// What it may or must call.
+    /// The tools that it may or must call.
     pub tool_choice: Option<ToolChoice>,
-    /// Whether it may call several at once.
+    /// Allows several calls in one answer.
     pub parallel_tool_calls: Option<bool>,
     /// Text, JSON, or JSON of a schema.
     pub response_format: Option<ResponseFormat>,
-    /// How hard to think.
+    /// The effort of thinking.
     pub reasoning_effort: Option<String>,
     /// `auto`, `default`, `flex`, `scale`, `priority`, `fast`.
     pub service_tier: Option<String>,
-    /// Who asks; the deprecated name.
+    /// The end user; deprecated.
     pub user: Option<String>,
-    /// Who asks.
+    /// The end user.
     pub safety_identifier: Option<String>,
     /// `text`, `audio`.
     pub modalities: Option<Vec<String>>,
-    /// How an answer in sound should be.
+    /// Options for an answer in audio.
     pub audio: Option<Value>,
-    /// Whether to tell the probabilities of tokens.
+    /// Asks for the probabilities of tokens.
     pub logprobs: Option<bool>,
-    /// Of how many tokens.
+    /// The number of tokens with probabilities.
     pub top_logprobs: Option<f64>,
     /// Search the web.
     pub web_search_options: Option<Value>,
@@ -69,19 +69,19 @@ pub struct Request {
     pub functions: Option<Vec<Function>>,
     /// The old form of `tool_choice`.
     pub function_call: Option<ToolChoice>,
-    /// No counterpart at Anthropic.
+    /// Has no counterpart at Anthropic.
     pub frequency_penalty: Option<f64>,
-    /// No counterpart at Anthropic.
+    /// Has no counterpart at Anthropic.
     pub presence_penalty: Option<f64>,
-    /// No counterpart at Anthropic.
+    /// Has no counterpart at Anthropic.
     pub logit_bias: Option<Value>,
-    /// No counterpart at Anthropic.
+    /// Has no counterpart at Anthropic.
     pub seed: Option<Value>,
-    /// No counterpart at Anthropic.
+    /// Has no counterpart at Anthropic.
     pub store: Option<Value>,
     /// Labels for OpenAI's dashboard.
     pub metadata: Option<Value>,
-    /// What the answer will probably be.
+    /// The predicted answer.
     pub prediction: Option<Value>,
     /// `low`, `medium`, `high`.
     pub verbosity: Option<String>,
@@ -91,7 +91,7 @@ pub struct Request {
     pub prompt_cache_options: Option<Value>,
     /// Prompt caching as OpenAI does it.
     pub prompt_cache_retention: Option<Value>,
-    /// No counterpart at Anthropic.
+    /// Has no counterpart at Anthropic.
     pub moderation: Option<Value>,
     /// Everything else: `top_k`, `min_p`, `num_ctx`, …
     #[serde(flatten)]
@@ -99,7 +99,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Who asks, as the body says it: `safety_identifier` is the newer word for `user`. With the field's name.
+    /// The end user that the body names, and the name of the field: `safety_identifier`, or the older `user`.
     pub fn end_user(&self) -> Option<(&'static str, &str)> {
         let fields = [("safety_identifier", &self.safety_identifier), ("user", &self.user)];
         let mut given = fields.into_iter().filter_map(|(field, id)| Some((field, id.as_deref()?)));
@@ -111,7 +111,7 @@ impl Request {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct StreamOptions {
-    /// Whether the last chunk before `[DONE]` has the usage.
+    /// Asks for usage in the last chunk before `[DONE]`.
     pub include_usage: Option<bool>,
 }
 
@@ -122,12 +122,12 @@ pub struct ResponseFormat {
     /// `text`, `json_object`, `json_schema`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Of `json_schema`.
+    /// Only for `json_schema`.
     #[serde(default)]
     pub json_schema: Option<Value>,
 }
 
-/// Where to stop: one text or several.
+/// Stop sequences: one text or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop(pub Vec<String>);
 

@@ -1,10 +1,10 @@
-//! What a client gets (`reference/anthropic-api.md` §8.3, §8.4).
+//! Responses that a client gets (`reference/anthropic-api.md` §8.3, §8.4).
 
 use serde::Serialize;
 
 use crate::domain::json::JsonString;
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug, Serialize)]
 pub struct Completion {
     /// The call's own id, also of an answer from the ledger.
@@ -17,7 +17,7 @@ pub struct Completion {
     pub model: String,
     /// Always one.
     pub choices: [Choice; 1],
-    /// What it used and cost.
+    /// Tokens and cost.
     pub usage: Usage,
     /// `default` or `priority`, where upstream said so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,22 +29,22 @@ pub struct Completion {
 pub struct Choice {
     /// Always 0.
     pub index: u32,
-    /// What was said.
-    pub message: Message,
+    /// The message.
+    pub message: ResponseMessage,
     /// Never given by Anthropic.
     pub logprobs: Option<()>,
-    /// Why it stopped.
+    /// The reason why the answer ended.
     pub finish_reason: FinishReason,
 }
 
-/// What was said.
+/// The message.
 #[derive(Debug, Serialize)]
-pub struct Message {
+pub struct ResponseMessage {
     /// Always `assistant`.
     pub role: &'static str,
     /// Null when there are only tool calls.
     pub content: Option<JsonString>,
-    /// Why Claude would not answer.
+    /// The explanation of a refusal.
     pub refusal: Option<String>,
     /// Thinking for the eye (§8.5).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,15 +52,15 @@ pub struct Message {
     /// Thinking with its signatures, for the next turn (§8.5).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasoning_details: Vec<ReasoningDetail>,
-    /// What the text stands on.
+    /// Sources of the text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<Annotation>,
     /// In order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<ToolCall>,
+    pub tool_calls: Vec<ResponseToolCall>,
     /// The first call, for a client that knows no tools.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub function_call: Option<FunctionCall>,
+    pub function_call: Option<ResponseFunctionCall>,
 }
 
 /// A block of thinking, as OpenRouter and Open WebUI have it. Those with the same `index` are parts of one block.
@@ -84,7 +84,7 @@ pub const THINKING_FORMAT: &str = "anthropic-claude-v1";
 pub const REDACTED_FORMAT: &str = "reprise-redacted-v1";
 
 impl ReasoningDetail {
-    /// A whole block of thinking.
+    /// A complete block of thinking.
     pub fn text(text: JsonString, signature: JsonString, index: usize) -> Self {
         let signature = Some(signature).filter(|signature| !signature.is_empty());
         Self { text: Some(text), signature, ..Self::new("reasoning.text", THINKING_FORMAT, index) }
@@ -106,7 +106,7 @@ impl ReasoningDetail {
     }
 }
 
-/// What a part of a text stands on.
+/// A source of a part of the text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Annotation {
     /// Always `url_citation`.
@@ -116,7 +116,7 @@ pub struct Annotation {
     pub url_citation: UrlCitation,
 }
 
-/// A page of the web, and the part of the text that stands on it, in code points.
+/// A page on the web, and the range of the text that cites it, in code points.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UrlCitation {
     /// The first.
@@ -131,52 +131,52 @@ pub struct UrlCitation {
 
 /// A call of one of the client's tools.
 #[derive(Debug, Serialize)]
-pub struct ToolCall {
+pub struct ResponseToolCall {
     /// Echoed in the message that answers it.
     pub id: String,
-    /// What was called, with what.
+    /// The name and the input.
     #[serde(flatten)]
     pub called: Called,
 }
 
-/// What was called, with what.
+/// The name and the input.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Called {
     /// A function, with an object.
     Function {
-        /// Which one, with what.
-        function: FunctionCall,
+        /// The name and the input.
+        function: ResponseFunctionCall,
     },
     /// A custom tool, with a text.
     Custom {
-        /// Which one, with what.
-        custom: CustomCall,
+        /// The name and the input.
+        custom: ResponseCustomCall,
     },
 }
 
 /// A custom tool's call.
 #[derive(Debug, Serialize)]
-pub struct CustomCall {
+pub struct ResponseCustomCall {
     /// The tool.
     pub name: String,
-    /// What it is given.
+    /// The input.
     pub input: String,
 }
 
-impl ToolCall {
+impl ResponseToolCall {
     /// A call of a function.
     pub fn function(id: String, name: String, arguments: JsonString) -> Self {
-        Self { id, called: Called::Function { function: FunctionCall { name, arguments } } }
+        Self { id, called: Called::Function { function: ResponseFunctionCall { name, arguments } } }
     }
 
     /// A call of a custom tool.
     pub fn custom(id: String, name: String, input: String) -> Self {
-        Self { id, called: Called::Custom { custom: CustomCall { name, input } } }
+        Self { id, called: Called::Custom { custom: ResponseCustomCall { name, input } } }
     }
 
     /// The call as it was told before there were tools.
-    pub fn into_function(self) -> Option<FunctionCall> {
+    pub fn into_function(self) -> Option<ResponseFunctionCall> {
         match self.called {
             Called::Function { function } => Some(function),
             Called::Custom { .. } => None,
@@ -184,45 +184,32 @@ impl ToolCall {
     }
 }
 
-/// Which function, with what.
+/// A function and its arguments.
 #[derive(Debug, Serialize)]
-pub struct FunctionCall {
+pub struct ResponseFunctionCall {
     /// The function.
     pub name: String,
     /// JSON in a string.
     pub arguments: JsonString,
 }
 
-/// Why an answer stopped, in OpenAI's words.
+/// OpenAI's `finish_reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// It was done, or met a stop sequence.
+    /// The answer ended by itself or at a stop sequence.
     Stop,
-    /// It met a limit.
+    /// The answer reached a limit.
     Length,
-    /// It calls functions.
+    /// The answer calls functions.
     ToolCalls,
-    /// It calls a function, in the old form.
+    /// The answer calls a function, in the deprecated form.
     FunctionCall,
     /// Claude refused.
     ContentFilter,
 }
 
-impl FinishReason {
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Length => "length",
-            Self::ToolCalls => "tool_calls",
-            Self::FunctionCall => "function_call",
-            Self::ContentFilter => "content_filter",
-        }
-    }
-}
-
-/// What an answer used and cost. Open WebUI shows every key and adds up `cost`.
+/// Tokens and cost of an answer. Open WebUI shows every key and adds up `cost`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Usage {
     /// The whole prompt, cached or not.
@@ -231,9 +218,9 @@ pub struct Usage {
     pub completion_tokens: u64,
     /// Their sum.
     pub total_tokens: u64,
-    /// Of the prompt.
+    /// Details of the prompt's tokens.
     pub prompt_tokens_details: PromptTokensDetails,
-    /// Of the answer.
+    /// Details of the answer's tokens.
     pub completion_tokens_details: CompletionTokensDetails,
     /// Anthropic's own word, which Open WebUI reads too.
     pub cache_creation_input_tokens: u64,
@@ -247,7 +234,7 @@ pub struct Usage {
     pub saved: Option<f64>,
 }
 
-/// Of the prompt.
+/// Details of the prompt's tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PromptTokensDetails {
     /// Read from the prompt cache.
@@ -256,7 +243,7 @@ pub struct PromptTokensDetails {
     pub cache_write_tokens: u64,
 }
 
-/// Of the answer.
+/// Details of the answer's tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CompletionTokensDetails {
     /// Thinking.
@@ -266,20 +253,20 @@ pub struct CompletionTokensDetails {
 /// `{"error": {…}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorBody {
-    /// What went wrong.
+    /// The error.
     pub error: Error,
 }
 
-/// What went wrong.
+/// The error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Error {
-    /// For people: what happened, why, what to do.
+    /// For people: the problem, its cause, and what to do.
     pub message: String,
     /// The kind of error.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The field of the request that is to blame.
+    /// The field at fault.
     pub param: Option<String>,
-    /// For programs.
+    /// A code for programs.
     pub code: Option<String>,
 }

@@ -11,7 +11,7 @@ use serde::{
     },
 };
 
-/// How to read such a type.
+/// A type that is read from a string or from another JSON value.
 pub(super) trait TextOr<'de>: Sized {
     type Other: Deserialize<'de>;
     const EXPECTED: &'static str;

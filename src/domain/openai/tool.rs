@@ -10,9 +10,9 @@ use super::text_or::{TextOr, deserialize_text_or};
 pub struct Tool {
     /// `function`, `custom`.
     pub kind: Option<String>,
-    /// Of a `function` tool.
+    /// The definition of a `function` tool.
     pub function: Option<Function>,
-    /// Of a `custom` tool.
+    /// The definition of a `custom` tool.
     pub custom: Option<CustomTool>,
     /// A function whose fields stand in the tool itself, as Anthropic writes it.
     pub flat: Option<Function>,
@@ -24,7 +24,7 @@ impl<'de> Deserialize<'de> for Tool {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(expecting = "a tool, which is an object with `type` and `function`")]
-        struct Fields {
+        struct ToolFields {
             #[serde(default, rename = "type")]
             kind: Option<String>,
             #[serde(default)]
@@ -42,8 +42,16 @@ impl<'de> Deserialize<'de> for Tool {
             #[serde(default)]
             cache_control: Option<Value>,
         }
-        let Fields { kind, function, custom, name, description, parameters, strict, cache_control } =
-            Fields::deserialize(deserializer)?;
+        let ToolFields {
+            kind,
+            function,
+            custom,
+            name,
+            description,
+            parameters,
+            strict,
+            cache_control,
+        } = ToolFields::deserialize(deserializer)?;
         let flat = name.map(|name| Function {
             name,
             description,
@@ -61,7 +69,7 @@ impl<'de> Deserialize<'de> for Tool {
 pub struct CustomTool {
     /// At most 64 characters.
     pub name: String,
-    /// What it is for.
+    /// A description for the model.
     #[serde(default)]
     pub description: Option<String>,
     /// Any text, or one that fits a grammar.
@@ -69,19 +77,19 @@ pub struct CustomTool {
     pub format: Option<Value>,
 }
 
-/// What can be called.
+/// A function that can be called.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(expecting = "an object with `name`, `description` and `parameters`")]
 pub struct Function {
     /// At most 64 characters.
     pub name: String,
-    /// What it is for.
+    /// A description for the model.
     #[serde(default)]
     pub description: Option<String>,
     /// A JSON schema.
     #[serde(default)]
     pub parameters: Option<Value>,
-    /// Whether arguments must fit the schema.
+    /// Requires arguments that fit the schema.
     #[serde(default)]
     pub strict: Option<bool>,
     /// Anthropic's mark for prompt caching, which some clients put here.
@@ -89,14 +97,14 @@ pub struct Function {
     pub cache_control: Option<Value>,
 }
 
-/// Which tools may or must be called: a word, or an object that names some.
+/// The tools that may or must be called: a word, or an object that names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolChoice {
     /// `none`, `auto`, `required`, `function`, `custom`, `allowed_tools`.
     pub kind: String,
     /// The tool that must be called.
     pub name: Option<String>,
-    /// Those that may be called.
+    /// The tools that may be called.
     pub allowed: Option<AllowedTools>,
     /// At most one call, as Anthropic says it.
     pub single: bool,
@@ -109,7 +117,7 @@ pub struct AllowedTools {
     /// `auto`, `required`.
     #[serde(default)]
     pub mode: Option<String>,
-    /// Which ones.
+    /// The tools.
     #[serde(default)]
     pub tools: Vec<NamedTool>,
 }

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Dated, LongPrompt, NoPrice, PicoDollars, Price, Prices};
+use super::{DatedPrice, InvalidPrice, LongPrompt, PicoDollars, Price, Prices};
 
 /// What an import found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,13 +86,13 @@ pub fn litellm(text: &str, since: Date) -> Result<Imported, ImportError> {
 }
 
 /// LiteLLM's fields for one model, or the first field that is wrong.
-fn dated(entry: &Value, since: Date) -> Result<Dated, String> {
+fn dated(entry: &Value, since: Date) -> Result<DatedPrice, String> {
     let prices = prices(entry, "")?;
     let Some((above, suffix)) = band(entry) else {
-        return Ok(Dated { since, prices, long_prompt: None });
+        return Ok(DatedPrice { since, prices, long_prompt: None });
     };
     let long_prompt = LongPrompt { above, prices: self::prices(entry, &suffix)? };
-    Ok(Dated { since, prices, long_prompt: Some(long_prompt) })
+    Ok(DatedPrice { since, prices, long_prompt: Some(long_prompt) })
 }
 
 /// Where a band of long prompts begins, and how its fields end: `_above_100k_tokens`.
@@ -109,9 +109,9 @@ fn prices(entry: &Value, suffix: &str) -> Result<Prices, String> {
     let price = |name: &str| {
         let field = format!("{name}{suffix}");
         let per_token = entry.get(&field).and_then(Value::as_f64);
-        let price: Result<PicoDollars, NoPrice> =
-            per_token.ok_or(NoPrice).and_then(|dollars| (dollars * 1e6).try_into());
-        price.map_err(|NoPrice| field)
+        let price: Result<PicoDollars, InvalidPrice> =
+            per_token.ok_or(InvalidPrice).and_then(|dollars| (dollars * 1e6).try_into());
+        price.map_err(|InvalidPrice| field)
     };
     Ok(Prices {
         input: price("input_cost_per_token")?,

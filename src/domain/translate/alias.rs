@@ -1,39 +1,32 @@
-//! A request for an alias as one for the model behind it. The alias says what the request leaves open, and bounds it;
-//! the rest of the translation knows nothing of aliases.
+//! Aliases: a request for an alias becomes one for its model. The alias sets what the request leaves open, and limits it;
+//! the rest of the translation does not know aliases.
 
 use std::borrow::Cow;
 
 use serde_json::json;
 
 use super::{
+    context::Occasion,
     note::{Note, Notes},
-    request::Occasion,
 };
 use crate::domain::{
     alias::{Alias, Aliases},
     openai,
 };
 
-/// A request with its alias's settings.
-#[derive(Debug)]
-pub(super) struct Applied<'a> {
-    /// For a model, not for an alias.
-    pub(super) request: Cow<'a, openai::Request>,
-    /// Stands before all instructions of the client. Apart from its messages, so that errors and notes number those
-    /// as the client does.
-    pub(super) system: Option<&'a str>,
-}
-
-/// Puts the alias that the request names, if it names one, into the request. A task wants a few words for the program
-/// itself, so it gets neither the alias's instructions nor its thinking and searching.
+/// Replaces an alias by its model and its settings. Returns the request and the alias's instructions, which go before
+/// those of the client. They are separate, so that errors and notes number messages as the client does.
+///
+/// A background task wants a few words for the program itself, so it gets neither the alias's instructions nor its
+/// effort and search.
 pub(super) fn apply<'a>(
     request: &'a openai::Request,
     aliases: &'a Aliases,
     occasion: Occasion,
     notes: &mut Notes,
-) -> Applied<'a> {
+) -> (Cow<'a, openai::Request>, Option<&'a str>) {
     let Some(alias) = aliases.get(&request.model) else {
-        return Applied { request: Cow::Borrowed(request), system: None };
+        return (Cow::Borrowed(request), None);
     };
     let Alias { id: _, name: _, model, effort, max_tokens, system, web_search } = alias;
     let mut request = request.clone();
@@ -46,7 +39,7 @@ pub(super) fn apply<'a>(
         if effort.is_some() || system.is_some() || *web_search {
             notes.add("model", "the alias's effort, instructions and search are not for tasks");
         }
-        return Applied { request: Cow::Owned(request), system: None };
+        return (Cow::Owned(request), None);
     }
     if let Some(effort) = effort
         && !says_how_to_think(&request)
@@ -61,20 +54,20 @@ pub(super) fn apply<'a>(
     if system.is_some() {
         notes.add("messages", "the alias's instructions are put before them");
     }
-    Applied { request: Cow::Owned(request), system: system.as_deref() }
+    (Cow::Owned(request), system.as_deref())
 }
 
-/// Asks a background task of `model`, which may be an alias, whatever the chat's model. But answers merged into one are
-/// for a person, who chose the model.
+/// Routes a background task to `model`, which may be an alias. Merged answers (MOA) keep their model, because they are
+/// for a person, who chose it.
 pub fn route(request: &mut openai::Request, task: &str, model: Option<&str>) -> Option<Note> {
     let model =
         model.filter(|model| *model != request.model && task != "moa_response_generation")?;
     model.clone_into(&mut request.model);
-    let what = format!("is {model}, which background tasks are asked of");
+    let what = format!("is {model}, the model for background tasks");
     Some(Note { field: "model".to_owned(), what })
 }
 
-/// Sets the limit where there is none, and lowers one that is above `most`.
+/// Sets the limit if there is none, and lowers it to `most`.
 fn limit(request: &mut openai::Request, most: u32, notes: &mut Notes) {
     let openai::Request { max_tokens, max_completion_tokens, .. } = request;
     if max_tokens.is_none() && max_completion_tokens.is_none() {
@@ -93,7 +86,7 @@ fn limit(request: &mut openai::Request, most: u32, notes: &mut Notes) {
     }
 }
 
-/// In any of the ways in which clients do (§9.1).
+/// True if the request sets thinking or effort in any of the ways that clients use (§9.1).
 fn says_how_to_think(request: &openai::Request) -> bool {
     let extra = |name| request.extra.get(name).is_some_and(|value| !value.is_null());
     let effort = request.extra.get("output_config").and_then(|config| config.get("effort"));
@@ -127,7 +120,7 @@ mod tests {
         body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let request = openai::Request::parse(body.to_string().as_bytes()).unwrap();
         let mut notes = Notes::default();
-        let Applied { request, system } = apply(&request, &aliases, occasion, &mut notes);
+        let (request, system) = apply(&request, &aliases, occasion, &mut notes);
         let notes =
             notes.into_vec().into_iter().map(|note| format!("{}: {}", note.field, note.what));
         (request.into_owned(), system.map(str::to_owned), notes.collect::<Vec<_>>().join("\n"))
@@ -152,10 +145,10 @@ mod tests {
 
     #[test]
     fn what_the_request_says_holds_within_the_alias_limit() {
-        let said = json!({
+        let fields = json!({
             "reasoning_effort": "low", "max_tokens": 100, "web_search_options": {"search_context_size": "low"}
         });
-        let (request, _, _) = applied(&said, Occasion::Plain);
+        let (request, _, _) = applied(&fields, Occasion::Plain);
         assert_eq!(request.reasoning_effort.as_deref(), Some("low"));
         assert_eq!((request.max_tokens, request.max_completion_tokens), (Some(100.0), None));
         assert_eq!(request.web_search_options, Some(json!({"search_context_size": "low"})));

@@ -1,87 +1,82 @@
-//! Where the prompt is to be cached upstream (`reference/anthropic-api.md` §1.7, §9.1). Clients of OpenAI need not ask
-//! for it, Anthropic's must: so it is asked for here, unless the client marks places itself.
+//! Breakpoints for prompt caching (`reference/anthropic-api.md` §1.7, §9.1). OpenAI caches prompts without being asked,
+//! Anthropic does not, so breakpoints are set here, unless the client sets its own.
 //!
-//! A mark pays if the next request begins with the same bytes up to it. So it stands on the last block that the next
-//! turn will still have, and the turn before is marked again, where the last request wrote what this one reads:
-//! Anthropic looks back from a mark over twenty blocks only, and a loop of tools may add more.
+//! A breakpoint pays off if the next request begins with the same bytes up to it. So the last breakpoint stands on the
+//! last block that the next turn will still have, and another where the previous request had its last: Anthropic looks
+//! back over twenty blocks only, and a loop of tool calls may add more.
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{messages::CONTINUE, note::Notes, request::Occasion};
+use super::{context::Occasion, instructions::CONTINUE, note::Notes};
 use crate::domain::{
-    anthropic::{Breakpoint, ContentBlock, Place, RequestMessage, Role, Source, Tool, Ttl},
+    anthropic::{
+        BlockPosition, Breakpoint, ContentBlock, Request, RequestMessage, Role, Source, Ttl,
+    },
     catalog::Model,
-    json::Raw,
     openai::{self, Part},
 };
 
-/// So many marks are allowed.
+/// Maximum number of breakpoints.
 const MOST: usize = 4;
-/// So many of them may stand on tools and instructions: each caches all that is before it.
+/// Maximum on tools and instructions together: each breakpoint caches everything before it.
 const MOST_OF_FRAME: usize = 2;
-/// The fewest bytes of text that a token may have, to be sure that a prompt is short.
+/// Lower bound for the bytes of text in a token.
 const BYTES_A_TOKEN: usize = 2;
 /// The beginning of the prompt into which Open WebUI puts what it found in files (`reference/open-webui.md` §2). In
 /// the next turn it takes it out again.
 const RETRIEVAL: &str = "### Task:\nRespond to the user query using the provided context";
 
-/// What there is to be cached.
-pub(super) struct Prompt<'a> {
-    pub(super) tools: &'a [Tool],
-    pub(super) system: &'a [ContentBlock],
-    pub(super) messages: &'a [RequestMessage],
-    /// Where the client wants it, in instructions and messages.
-    pub(super) marks: Vec<Breakpoint>,
-}
-
-/// Where the prompt is to be cached: at most four places, in the order of the prompt.
+/// The breakpoints of a translated request: at most four, in the order of the prompt. `marks` are the client's own, on
+/// instructions and messages.
 pub(super) fn breakpoints(
     request: &openai::Request,
-    prompt: &Prompt<'_>,
+    translated: &Request,
+    marks: Vec<Breakpoint>,
     rules: &Model,
     occasion: Occasion,
     notes: &mut Notes,
 ) -> Vec<Breakpoint> {
     let given = request.tools.as_deref().unwrap_or_default();
     // Tools are translated one to one; a search of the web comes after them.
-    let mut marks: Vec<Breakpoint> = (0..prompt.tools.len().min(given.len()))
-        .filter_map(|at| Some(Breakpoint { at: Place::Tool(at), ttl: of_tool(&given[at])? }))
+    let mut all: Vec<Breakpoint> = (0..translated.tools.len().min(given.len()))
+        .filter_map(|at| {
+            Some(Breakpoint { at: BlockPosition::Tool(at), ttl: of_tool(&given[at])? })
+        })
         .collect();
-    marks.extend(&prompt.marks);
-    if !marks.is_empty() {
-        return in_bounds(marks, notes);
+    all.extend(marks);
+    if !all.is_empty() {
+        return in_bounds(all, notes);
     }
     let options = request.prompt_cache_options.as_ref();
     let is_explicit = options.and_then(|options| options.get("mode")?.as_str()) == Some("explicit");
     let ttl = wanted_ttl(request, notes);
-    if is_explicit || occasion == Occasion::Task || is_short(prompt, rules) {
+    if is_explicit || occasion == Occasion::Task || is_short(translated, rules) {
         return Vec::new();
     }
-    places(prompt, occasion).into_iter().map(|at| Breakpoint { at, ttl }).collect()
+    positions(translated, occasion).into_iter().map(|at| Breakpoint { at, ttl }).collect()
 }
 
-/// Moves marks on when an instruction is put before the others.
+/// Shifts breakpoints on instructions by one.
 pub(super) fn move_on(marks: &mut [Breakpoint]) {
     for mark in marks {
-        if let Place::System(at) = &mut mark.at {
+        if let BlockPosition::System(at) = &mut mark.at {
             *at += 1;
         }
     }
 }
 
-/// The places to cache where the client says nothing.
-fn places(prompt: &Prompt<'_>, occasion: Occasion) -> Vec<Place> {
-    let Prompt { tools, system, messages, marks: _ } = *prompt;
-    let mut places = Vec::with_capacity(MOST);
-    places.extend(tools.len().checked_sub(1).map(Place::Tool));
-    places.extend(system.iter().rposition(is_cacheable).map(Place::System));
+/// The blocks to mark where the client marks none.
+fn positions(request: &Request, occasion: Occasion) -> Vec<BlockPosition> {
+    let Request { tools, system, messages, .. } = request;
+    let mut positions = Vec::with_capacity(MOST);
+    positions.extend(tools.len().checked_sub(1).map(BlockPosition::Tool));
+    positions.extend(system.iter().rposition(is_cacheable).map(BlockPosition::System));
     let is_of = |role| move |message: &RequestMessage| message.role == role;
     let goes_on = occasion == Occasion::Chat
         || !tools.is_empty()
         || messages.iter().any(is_of(Role::Assistant));
     if !goes_on {
-        return places;
+        return positions;
     }
     let last_user = messages.iter().rposition(is_of(Role::User));
     let last_stable = last_user.and_then(|last| match stability(&messages[last]) {
@@ -90,7 +85,7 @@ fn places(prompt: &Prompt<'_>, occasion: Occasion) -> Vec<Place> {
         // The answer before it will be longer by then.
         Stability::Vanishes => messages[..last].iter().rposition(is_of(Role::User)),
     });
-    let Some(last_stable) = last_stable else { return places };
+    let Some(last_stable) = last_stable else { return positions };
     // Where the request before this one ended: what the user said in a row counts as one.
     let before = messages[..=last_stable]
         .iter()
@@ -98,17 +93,17 @@ fn places(prompt: &Prompt<'_>, occasion: Occasion) -> Vec<Place> {
         .and_then(|answer| messages[..answer].iter().rposition(is_of(Role::User)));
     for message in before.into_iter().chain([last_stable]) {
         let block = messages[message].content.iter().rposition(is_cacheable);
-        places.extend(block.map(|block| Place::Message { message, block }));
+        positions.extend(block.map(|block| BlockPosition::Message { message, block }));
     }
-    places
+    positions
 }
 
-/// What becomes of a message in the next turn.
+/// The expected state of a message in the next turn.
 enum Stability {
     Stays,
-    /// It will say something else.
+    /// Its content will change.
     Changes,
-    /// It was put there for this turn alone.
+    /// It exists for this turn only.
     Vanishes,
 }
 
@@ -126,15 +121,15 @@ fn stability(message: &RequestMessage) -> Stability {
     }
 }
 
-/// Whether the whole prompt is surely shorter than what Anthropic caches.
-fn is_short(prompt: &Prompt<'_>, rules: &Model) -> bool {
+/// True if the prompt is certainly shorter than the minimum that Anthropic caches.
+fn is_short(request: &Request, rules: &Model) -> bool {
     let enough = usize::try_from(rules.min_cacheable_tokens)
         .unwrap_or(usize::MAX)
         .saturating_mul(BYTES_A_TOKEN);
-    let blocks = prompt.messages.iter().flat_map(|message| &message.content);
-    let texts = prompt.system.iter().chain(blocks).map(size);
+    let blocks = request.messages.iter().flat_map(|message| &message.content);
+    let texts = request.system.iter().chain(blocks).map(size);
     // Tools are only written where the texts do not suffice.
-    let sizes = texts.chain(prompt.tools.iter().map(json_size));
+    let sizes = texts.chain(request.tools.iter().map(json_size));
     let mut sum = 0_usize;
     for size in sizes {
         sum = sum.saturating_add(size);
@@ -145,9 +140,9 @@ fn is_short(prompt: &Prompt<'_>, rules: &Model) -> bool {
     true
 }
 
-/// Bytes of text, or as many as are worth its tokens at least.
+/// Size of a block in bytes of text.
 fn size(block: &ContentBlock) -> usize {
-    /// How many tokens a picture or a document has is not known here: enough.
+    /// The tokens of an image or a document are not known here; it counts as enough.
     const UNKNOWN: usize = usize::MAX;
     match block {
         ContentBlock::Text { text } => text.len(),
@@ -168,28 +163,12 @@ fn json_size<T: serde::Serialize>(value: &T) -> usize {
     serde_json::to_string(value).map_or(0, |text| text.len())
 }
 
-/// Whether Anthropic takes a mark on it: thinking may have none (§1.7).
+/// True for a block that may have a breakpoint; thinking may not (§1.7).
 fn is_cacheable(block: &ContentBlock) -> bool {
-    match block {
-        ContentBlock::Thinking { .. }
-        | ContentBlock::RedactedThinking { .. }
-        | ContentBlock::CacheMark(_) => false,
-        ContentBlock::Original(raw) => !is_thinking(raw),
-        _ => true,
-    }
+    !block.is_thinking() && !matches!(block, ContentBlock::CacheMark(_))
 }
 
-fn is_thinking(raw: &Raw) -> bool {
-    #[derive(Deserialize)]
-    struct Typed {
-        #[serde(rename = "type")]
-        kind: String,
-    }
-    serde_json::from_str::<Typed>(raw.get())
-        .is_ok_and(|Typed { kind }| matches!(kind.as_str(), "thinking" | "redacted_thinking"))
-}
-
-/// The client's mark on a part, in OpenAI's words or in Anthropic's.
+/// The client's mark on a part, in OpenAI's or in Anthropic's form.
 pub(super) fn of_part(part: &Part) -> Option<Ttl> {
     let explicit = part
         .prompt_cache_breakpoint
@@ -217,16 +196,16 @@ fn of_mark(mark: &Value) -> Ttl {
     mark.get("ttl").and_then(Value::as_str).map_or(Ttl::FiveMinutes, ttl)
 }
 
-/// How long the client wants the whole prompt cached.
+/// The lifetime that the client wants for the whole prompt.
 fn wanted_ttl(request: &openai::Request, notes: &mut Notes) -> Ttl {
     let options = request.prompt_cache_options.as_ref();
-    for (field, wanted) in [
+    for (field, requested) in [
         ("prompt_cache_options.ttl", options.and_then(|options| options.get("ttl"))),
         ("prompt_cache_retention", request.prompt_cache_retention.as_ref()),
     ] {
-        let wanted = wanted.and_then(Value::as_str).unwrap_or_default();
-        if ttl(wanted) == Ttl::OneHour {
-            if !matches!(wanted, "1h" | "60m") {
+        let requested = requested.and_then(Value::as_str).unwrap_or_default();
+        if ttl(requested) == Ttl::OneHour {
+            if !matches!(requested, "1h" | "60m") {
                 notes
                     .add(field, "is taken as one hour, because Anthropic knows 5 minutes and that");
             }
@@ -237,11 +216,11 @@ fn wanted_ttl(request: &openai::Request, notes: &mut Notes) -> Ttl {
 }
 
 /// Anthropic's time for one such as `30m` or `12h`: more than five minutes are an hour.
-fn ttl(wanted: &str) -> Ttl {
-    let seconds = wanted
+fn ttl(requested: &str) -> Ttl {
+    let seconds = requested
         .char_indices()
         .last()
-        .and_then(|(at, unit)| Some((wanted[..at].parse::<u64>().ok()?, unit)))
+        .and_then(|(at, unit)| Some((requested[..at].parse::<u64>().ok()?, unit)))
         .and_then(|(count, unit)| match unit {
             's' => Some(count),
             'm' => Some(count.saturating_mul(60)),
@@ -252,7 +231,7 @@ fn ttl(wanted: &str) -> Ttl {
     if seconds.is_some_and(|seconds| seconds > 300) { Ttl::OneHour } else { Ttl::FiveMinutes }
 }
 
-/// Puts a client's mark behind the blocks it came after, so that it stays with them wherever they go.
+/// Appends a client's mark after its blocks, so that it moves with them.
 pub(super) fn mark(
     role: openai::Role,
     ttl: Option<Ttl>,
@@ -269,17 +248,22 @@ pub(super) fn mark(
     }
 }
 
-/// Takes the client's marks out of instructions and messages again, and says on which blocks they stand.
+/// Removes the client's marks from instructions and messages, and returns them as breakpoints.
 pub(super) fn take_marks(
     system: &mut Vec<ContentBlock>,
     messages: &mut [RequestMessage],
     notes: &mut Notes,
 ) -> Vec<Breakpoint> {
     let mut marks = Vec::new();
-    take(system, &mut |block, ttl| marks.push(Breakpoint { at: Place::System(block), ttl }), notes);
+    take(
+        system,
+        &mut |block, ttl| marks.push(Breakpoint { at: BlockPosition::System(block), ttl }),
+        notes,
+    );
     for (message, RequestMessage { content, .. }) in messages.iter_mut().enumerate() {
-        let mut found =
-            |block, ttl| marks.push(Breakpoint { at: Place::Message { message, block }, ttl });
+        let mut found = |block, ttl| {
+            marks.push(Breakpoint { at: BlockPosition::Message { message, block }, ttl });
+        };
         take(content, &mut found, notes);
     }
     marks
@@ -334,7 +318,7 @@ fn take(content: &mut Vec<ContentBlock>, found: &mut dyn FnMut(usize, Ttl), note
     }
 }
 
-/// The client's marks as Anthropic takes them: at most four, and those of an hour before those of five minutes.
+/// The client's marks within Anthropic's limits: at most four, those of an hour before those of five minutes.
 fn in_bounds(mut marks: Vec<Breakpoint>, notes: &mut Notes) -> Vec<Breakpoint> {
     if marks.len() > MOST {
         let what = "Anthropic takes four marks for prompt caching: the last ones of tools and \
@@ -368,9 +352,9 @@ fn in_bounds(mut marks: Vec<Breakpoint>, notes: &mut Notes) -> Vec<Breakpoint> {
 }
 
 const fn is_tool(mark: &Breakpoint) -> bool {
-    matches!(mark.at, Place::Tool(_))
+    matches!(mark.at, BlockPosition::Tool(_))
 }
 
 const fn is_message(mark: &Breakpoint) -> bool {
-    matches!(mark.at, Place::Message { .. })
+    matches!(mark.at, BlockPosition::Message { .. })
 }

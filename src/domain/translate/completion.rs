@@ -1,7 +1,7 @@
-//! A whole answer for a client that does not stream.
+//! A complete answer for a client that does not stream.
 
 use super::{
-    cited::Cited,
+    annotations::AnnotationBuilder,
     fence::Unfence,
     form::{self, Form, ToolKind},
     usage::{Bill, finish_reason, refusal, service_tier, usage},
@@ -9,7 +9,7 @@ use super::{
 use crate::domain::{
     anthropic::{self, BlockKind},
     json::JsonString,
-    openai::{Annotation, Answer, AnswerToolCall, Choice, Completion, ReasoningDetail},
+    openai::{Annotation, Choice, Completion, ReasoningDetail, ResponseMessage, ResponseToolCall},
 };
 
 /// The completion that the message makes; `id` and `created` (Unix seconds) are the call's own.
@@ -24,8 +24,8 @@ pub fn completion(
     let finish_reason = finish_reason(&message.stop, form);
     let service_tier = service_tier(&message.usage);
     let refusal = refusal(message.stop);
-    let Told { text, pieces: _, cited, annotations, thinking, reasoning_details, calls } =
-        tell(message.content, form);
+    let RenderedBlocks { text, pieces: _, cited, annotations, thinking, reasoning_details, calls } =
+        render(message.content, form);
     let mut content = text.or_else(|| calls.is_empty().then(JsonString::default));
     if let (Some(refusal), form::Refusal::Text) = (&refusal, form.refusal) {
         let more = JsonString::new(&cited.refusal(refusal));
@@ -34,7 +34,7 @@ pub fn completion(
     let (tool_calls, function_call) = match form.calls {
         form::Calls::ToolCalls => (calls, None),
         form::Calls::FunctionCall => {
-            (Vec::new(), calls.into_iter().next().and_then(AnswerToolCall::into_function))
+            (Vec::new(), calls.into_iter().next().and_then(ResponseToolCall::into_function))
         }
     };
     Completion {
@@ -44,7 +44,7 @@ pub fn completion(
         model: message.model,
         choices: [Choice {
             index: 0,
-            message: Answer {
+            message: ResponseMessage {
                 role: "assistant",
                 content,
                 refusal,
@@ -62,21 +62,21 @@ pub fn completion(
     }
 }
 
-/// What a client is told of an answer's blocks.
+/// The content blocks of an answer as a client receives them.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct RenderedBlocks {
     text: Option<JsonString>,
     /// The text block by block.
     pieces: Vec<JsonString>,
-    cited: Cited,
+    cited: AnnotationBuilder,
     annotations: Vec<Annotation>,
     thinking: Option<JsonString>,
     reasoning_details: Vec<ReasoningDetail>,
-    pub(super) calls: Vec<AnswerToolCall>,
+    pub(super) calls: Vec<ResponseToolCall>,
 }
 
-impl Told {
-    /// All text, as the client was told it.
+impl RenderedBlocks {
+    /// All text, as the client received it.
     pub(super) fn whole(&self) -> String {
         self.text.as_ref().and_then(JsonString::decode).unwrap_or_default()
     }
@@ -90,44 +90,44 @@ impl Told {
     }
 }
 
-/// Tells a client of an answer's blocks.
-pub(super) fn tell(blocks: Vec<anthropic::Block>, form: &Form) -> Told {
-    let mut told = Told::default();
-    let mut fence = (form.text == form::Text::Unfenced).then(Unfence::default);
+/// Renders the blocks of an answer for a client.
+pub(super) fn render(blocks: Vec<anthropic::Block>, form: &Form) -> RenderedBlocks {
+    let mut rendered = RenderedBlocks::default();
+    let mut fence = (form.code_fence == form::CodeFence::Strip).then(Unfence::default);
     for block in blocks {
         match block.kind {
             BlockKind::Text { text, citations } => {
-                told.cited.begin();
+                rendered.cited.begin();
                 let shown = match &mut fence {
                     Some(fence) => unfenced(fence, &text),
                     None => text.clone(),
                 };
-                told.cited.grow(shown.inside());
-                citations.iter().for_each(|citation| told.cited.cite(citation));
-                told.annotations.append(&mut told.cited.take_annotations());
-                told.text.get_or_insert_default().push_string(&shown);
-                told.pieces.push(text);
+                rendered.cited.grow(shown.inside());
+                citations.iter().for_each(|citation| rendered.cited.cite(citation));
+                rendered.annotations.append(&mut rendered.cited.take_annotations());
+                rendered.text.get_or_insert_default().push_string(&shown);
+                rendered.pieces.push(text);
             }
             BlockKind::Thinking { thinking, signature } => {
-                let index = told.reasoning_details.len();
+                let index = rendered.reasoning_details.len();
                 if !thinking.is_empty() {
-                    told.thinking.get_or_insert_default().push_string(&thinking);
+                    rendered.thinking.get_or_insert_default().push_string(&thinking);
                 }
-                told.reasoning_details.push(ReasoningDetail::text(thinking, signature, index));
+                rendered.reasoning_details.push(ReasoningDetail::text(thinking, signature, index));
             }
             BlockKind::RedactedThinking { data } => {
-                let index = told.reasoning_details.len();
-                told.reasoning_details.push(ReasoningDetail::encrypted(data, index));
+                let index = rendered.reasoning_details.len();
+                rendered.reasoning_details.push(ReasoningDetail::encrypted(data, index));
             }
             BlockKind::ToolUse { id, name, arguments } => {
                 let tool = form.tools.get(&name);
                 let name = tool.map_or(name, |tool| tool.name.clone());
-                told.calls.push(match tool.map(|tool| tool.kind) {
+                rendered.calls.push(match tool.map(|tool| tool.kind) {
                     Some(ToolKind::Custom) => {
-                        AnswerToolCall::custom(id, name, form::custom_input(&arguments))
+                        ResponseToolCall::custom(id, name, form::custom_input(&arguments))
                     }
                     Some(ToolKind::Function) | None => {
-                        AnswerToolCall::function(id, name, arguments)
+                        ResponseToolCall::function(id, name, arguments)
                     }
                 });
             }
@@ -136,15 +136,15 @@ pub(super) fn tell(blocks: Vec<anthropic::Block>, form: &Form) -> Told {
     }
     if let Some(mut fence) = fence {
         let rest = JsonString::new(&fence.finish());
-        told.cited.grow(rest.inside());
-        if let Some(text) = &mut told.text {
+        rendered.cited.grow(rest.inside());
+        if let Some(text) = &mut rendered.text {
             text.push_string(&rest);
         }
     }
-    told
+    rendered
 }
 
-/// A text without its fence. One that cannot be decoded has half of a surrogate pair, and is told as it is.
+/// A text without its code fence. A text with half of a surrogate pair cannot be decoded, and stays as it is.
 fn unfenced(fence: &mut Unfence, text: &JsonString) -> JsonString {
     text.decode().map_or_else(|| text.clone(), |text| JsonString::new(&fence.push(&text)))
 }

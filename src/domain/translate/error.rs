@@ -2,8 +2,8 @@
 
 use crate::domain::{anthropic, openai};
 
-/// The same error for an OpenAI client. Anthropic's own explanation is kept; where the fault is with the key that
-/// Reprise uses, it says so, because the client's own key was fine.
+/// An error of Anthropic's for an OpenAI client. Anthropic's explanation is kept. An error about the key that
+/// Reprise uses says so, because the client's own key is not at fault.
 pub fn error(body: &anthropic::ErrorBody) -> openai::Error {
     let anthropic::Error { kind, message, details } = &body.error;
     let spent = details.as_ref().and_then(|details| details.error_code.as_deref())

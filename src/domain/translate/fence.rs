@@ -1,55 +1,55 @@
-//! JSON that was asked for in words may come in a Markdown code fence. A reader of JSON wants it without.
+//! Removal of the Markdown code fence in which Claude may put JSON.
 
-/// Takes a fence off a text that comes in pieces. A text without one passes unchanged.
+/// Removes a code fence from a text that comes in pieces. A text without one stays unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Unfence {
-    state: State,
-    /// What cannot be given away yet.
+    state: FenceState,
+    /// Text that may belong to a fence.
     held: String,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Whether there is a fence is not known yet.
+enum FenceState {
+    /// The text may still begin with a fence.
     #[default]
     Beginning,
-    /// There is one; what may be its end is held back.
+    /// Inside a fence; text that may be its end is held back.
     Fenced,
-    /// There is none.
+    /// The text has no fence.
     Bare,
-    /// There was one, and what comes after it is no part of the JSON.
+    /// After the fence; the rest is not part of the JSON.
     Over,
 }
 
 const FENCE: &str = "```";
 
 impl Unfence {
-    /// Takes a piece and gives what can be given.
+    /// Takes a piece of text, and returns the text that is certain.
     pub(super) fn push(&mut self, piece: &str) -> String {
         self.held.push_str(piece);
-        if self.state == State::Beginning {
+        if self.state == FenceState::Beginning {
             let text = self.held.trim_start();
             if text.starts_with(FENCE) {
                 // The fence's line, `json` and all, ends with the line.
                 let Some(line) = text.find('\n') else { return String::new() };
                 self.held = text[line + 1..].to_owned();
-                self.state = State::Fenced;
+                self.state = FenceState::Fenced;
             } else if FENCE.starts_with(text) {
                 return String::new();
             } else {
-                self.state = State::Bare;
+                self.state = FenceState::Bare;
             }
         }
         match self.state {
-            State::Beginning => String::new(),
-            State::Over => {
+            FenceState::Beginning => String::new(),
+            FenceState::Over => {
                 self.held.clear();
                 String::new()
             }
-            State::Bare => std::mem::take(&mut self.held),
-            State::Fenced => {
+            FenceState::Bare => std::mem::take(&mut self.held),
+            FenceState::Fenced => {
                 if let Some(end) = closing_line(&self.held) {
-                    self.state = State::Over;
+                    self.state = FenceState::Over;
                     self.held.truncate(end);
                     return std::mem::take(&mut self.held).trim_end().to_owned();
                 }
@@ -60,17 +60,17 @@ impl Unfence {
         }
     }
 
-    /// What is left when the text has ended.
+    /// Returns the rest at the end of the text.
     pub(super) fn finish(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
         match self.state {
-            State::Beginning | State::Bare => held,
-            State::Fenced | State::Over => String::new(),
+            FenceState::Beginning | FenceState::Bare => held,
+            FenceState::Fenced | FenceState::Over => String::new(),
         }
     }
 }
 
-/// Where a line begins that closes the fence. No line of JSON begins so: within its strings there are no line ends.
+/// Offset of the line that closes the fence. No line of JSON begins with one: JSON strings have no line breaks.
 fn closing_line(text: &str) -> Option<usize> {
     let mut at = 0;
     text.split_inclusive('\n').find_map(|line| {

@@ -1,4 +1,4 @@
-//! The form that a client wants its answer in: what its request says of the answer, and Claude is not told.
+//! The form in which a client wants its answer: the part of a request that Claude does not see.
 
 use std::collections::BTreeMap;
 
@@ -6,71 +6,71 @@ use serde_json::Value;
 
 use crate::domain::json::JsonString;
 
-/// How an answer is to be written for the client that asked. Two clients that share an answer may want it in two forms.
+/// The form in which a client wants its answer. Two clients that share a recording may want it in two forms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Form {
-    /// Tools that are not called by the client's own name, or not as functions; by their name upstream.
+    /// Tools that have another name upstream, or are not functions, by their name upstream.
     pub tools: BTreeMap<String, ToolForm>,
-    /// How calls are told.
+    /// The field for calls.
     pub calls: Calls,
-    /// How text is told.
-    pub text: Text,
-    /// How a refusal is told.
+    /// The treatment of a code fence around the text.
+    pub code_fence: CodeFence,
+    /// The place for a refusal.
     pub refusal: Refusal,
 }
 
-/// A tool as the client knows it.
+/// A tool as the client defined it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolForm {
     /// The client's name for it.
     pub name: String,
-    /// What kind of tool it is for the client.
+    /// The client's kind of tool.
     pub kind: ToolKind,
 }
 
-/// What kind of tool the client defined.
+/// The kind of tool that a client defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolKind {
     /// Its arguments are an object.
     Function,
-    /// Its input is a text, which is sent as the one property [`CUSTOM_INPUT`].
+    /// Its input is a text, which goes upstream as the one property [`CUSTOM_INPUT`].
     Custom,
 }
 
 /// The property that holds the input of a custom tool.
 pub(super) const CUSTOM_INPUT: &str = "input";
 
-/// How calls are told.
+/// The field for calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Calls {
-    /// In `tool_calls`.
+    /// `tool_calls`.
     #[default]
     ToolCalls,
-    /// In `function_call`, as it was before there were tools: the first one only.
+    /// The deprecated `function_call`: the first call only.
     FunctionCall,
 }
 
-/// How text is told.
+/// The treatment of a Markdown code fence around the text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Text {
-    /// As it comes.
+pub enum CodeFence {
+    /// Text is passed on unchanged.
     #[default]
-    AsItComes,
-    /// Without the code fence that Claude may put around JSON.
-    Unfenced,
+    Keep,
+    /// A fence that Claude puts around JSON is removed.
+    Strip,
 }
 
-/// How a refusal is told.
+/// The place for a refusal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Refusal {
-    /// In `refusal`.
+    /// The field `refusal`.
     #[default]
     Field,
-    /// As text too, for a client that shows nothing else.
+    /// The text as well, for a client that shows nothing else.
     Text,
 }
 
-/// The input of a custom tool, out of the arguments that hold it. Arguments that were cut short are told as they are.
+/// The input of a custom tool, from the arguments that hold it. Arguments that were cut short are returned as they are.
 pub(super) fn custom_input(arguments: &JsonString) -> String {
     let text = arguments.decode().unwrap_or_default();
     match serde_json::from_str::<Value>(&text) {

@@ -1,43 +1,46 @@
 //! `response_format`: text, JSON, or JSON that fits a schema (`reference/anthropic-api.md` §1.4, §9.1).
 //!
-//! Anthropic enforces schemas of a subset, and has no mode for JSON without a schema. What it does not enforce is
-//! asked for in words, and the code fence that such answers like to come in is taken off.
+//! Anthropic enforces a subset of JSON Schema, and has no mode for JSON without a schema. Anything else is asked for in
+//! words, and the code fence around such answers is removed.
 
 use serde_json::{Map, Value};
 
 use super::{
-    form,
+    form::CodeFence,
     note::{Error, Notes},
     schema::Allowance,
 };
 use crate::domain::{anthropic, openai};
 
-/// How an answer is to be formed.
+/// The format of an answer: enforced upstream, or asked for in words.
 #[derive(Debug, Default)]
-pub(super) struct Shape {
-    /// Enforced upstream.
+pub(super) struct AnswerFormat {
+    /// The format that Anthropic enforces.
     pub(super) format: Option<anthropic::Format>,
-    /// Belongs at the end of the instructions.
+    /// Goes to the end of the instructions.
     pub(super) instruction: Option<String>,
-    /// How the client is told the text.
-    pub(super) text: form::Text,
+    /// The treatment of the answer on its way back.
+    pub(super) code_fence: CodeFence,
 }
 
 const FIELD: &str = "response_format";
 const SCHEMA: &str = "response_format.json_schema.schema";
 
-/// What the request says of it.
-pub(super) fn shape(
+/// The format that the request asks for.
+pub(super) fn answer_format(
     request: &openai::Request,
     allowance: &mut Allowance,
     notes: &mut Notes,
-) -> Result<Shape, Error> {
-    let Some(given) = &request.response_format else { return Ok(Shape::default()) };
+) -> Result<AnswerFormat, Error> {
+    let Some(given) = &request.response_format else { return Ok(AnswerFormat::default()) };
     match given.kind.as_str() {
-        "text" => Ok(Shape::default()),
+        "text" => Ok(AnswerFormat::default()),
         "json_object" => {
-            notes.add(FIELD, "Claude has no mode for JSON without a schema; it is asked for JSON");
-            Ok(asked(OBJECT.to_owned()))
+            notes.add(
+                FIELD,
+                "Claude has no JSON mode without a schema; it is instructed to answer in JSON",
+            );
+            Ok(in_words_only(OBJECT.to_owned()))
         }
         "json_schema" => {
             let json_schema = match &given.json_schema {
@@ -66,17 +69,17 @@ const OBJECT: &str = "Answer with one JSON object and nothing else: no text arou
 /// Citations and formats exclude each other (§1.4).
 const CITED: &str = "answers of a web search carry citations";
 
-/// `hindrance`: why no schema could be enforced.
+/// The format for a schema; `hindrance` is a reason not to enforce it.
 fn of_schema(
     json_schema: &Map<String, Value>,
     hindrance: Option<&str>,
     allowance: &mut Allowance,
     notes: &mut Notes,
-) -> Result<Shape, Error> {
+) -> Result<AnswerFormat, Error> {
     let schema = match json_schema.get("schema") {
         None | Some(Value::Null) => {
-            notes.add(SCHEMA, "is missing; Claude is asked for any JSON object");
-            return Ok(asked(OBJECT.to_owned()));
+            notes.add(SCHEMA, "is missing; Claude is instructed to answer with any JSON object");
+            return Ok(in_words_only(OBJECT.to_owned()));
         }
         Some(Value::Object(schema)) => schema,
         Some(_) => {
@@ -90,20 +93,24 @@ fn of_schema(
     let hindrance = match hindrance {
         Some(hindrance) => hindrance.to_owned(),
         None => match allowance.format(&named) {
-            Ok(held) => {
-                held.changes().for_each(|what| notes.add(SCHEMA, what));
-                let format = Some(anthropic::Format::JsonSchema { schema: held.schema });
+            Ok(restricted) => {
+                restricted.changes().for_each(|what| notes.add(SCHEMA, what));
+                let format = Some(anthropic::Format::JsonSchema { schema: restricted.schema });
                 // Should Anthropic refuse the schema, it is sent as words.
-                return Ok(Shape { format, instruction: None, text: form::Text::Unfenced });
+                return Ok(AnswerFormat {
+                    format,
+                    instruction: None,
+                    code_fence: CodeFence::Strip,
+                });
             }
             Err(unsupported) => unsupported.to_string(),
         },
     };
-    notes.add(SCHEMA, format!("Claude is told it, but not held to it, because {hindrance}"));
-    Ok(asked(in_words(&named)))
+    notes.add(SCHEMA, format!("is sent as an instruction and not enforced, because {hindrance}"));
+    Ok(in_words_only(in_words(&named)))
 }
 
-/// Asks for an answer that cannot be held to its schema.
+/// Instruction for an answer whose schema is not enforced.
 pub(super) fn in_words(schema: &Value) -> String {
     format!(
         "Answer with one JSON value that fits the JSON schema below, and with nothing else: no \
@@ -114,16 +121,16 @@ pub(super) fn in_words(schema: &Value) -> String {
 /// The schema with the name and the description that stand beside it.
 fn named(schema: &Map<String, Value>, beside: &Map<String, Value>) -> Map<String, Value> {
     let mut named = schema.clone();
-    let said = |value: Option<&Value>| {
+    let non_blank = |value: Option<&Value>| {
         value.and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(str::to_owned)
     };
-    if said(named.get("title")).is_none()
-        && let Some(name) = said(beside.get("name"))
+    if non_blank(named.get("title")).is_none()
+        && let Some(name) = non_blank(beside.get("name"))
     {
         named.insert("title".to_owned(), Value::String(name));
     }
-    if let Some(description) = said(beside.get("description")) {
-        let both = match said(named.get("description")) {
+    if let Some(description) = non_blank(beside.get("description")) {
+        let both = match non_blank(named.get("description")) {
             Some(own) if own != description => format!("{description}\n\n{own}"),
             _ => description,
         };
@@ -132,6 +139,6 @@ fn named(schema: &Map<String, Value>, beside: &Map<String, Value>) -> Map<String
     named
 }
 
-fn asked(instruction: String) -> Shape {
-    Shape { format: None, instruction: Some(instruction), text: form::Text::Unfenced }
+fn in_words_only(instruction: String) -> AnswerFormat {
+    AnswerFormat { format: None, instruction: Some(instruction), code_fence: CodeFence::Strip }
 }

@@ -1,16 +1,16 @@
-//! When upstream refuses a part of a request by name, the request goes again without it.
+//! Healing: a request that upstream refused, without the part that the refusal names.
 //!
-//! The catalog knows what each model takes, as of its day. A model that has become stricter since must not cost the user
-//! an answer: what it refuses is left out, once, with a note, and remembered for that model while the process lives.
+//! The catalog knows what each model accepts, as of its date. A model that has become stricter must not cost the user an
+//! answer: the refused part is left out with a note, and remembered for that model while the process lives.
 
 use serde::Serialize;
 
-use super::{note::Note, thinking::is_thinking};
+use super::{instructions, note::Note};
 use crate::domain::anthropic::{
-    ContentBlock, Format, Place, Request, Role, Thinking, Tool, ToolChoice,
+    BlockPosition, ContentBlock, Format, Request, Role, Thinking, Tool, ToolChoice,
 };
 
-/// What is done to a request.
+/// A change that makes a refused request acceptable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remedy {
@@ -32,7 +32,7 @@ pub enum Remedy {
     Effort,
     /// With the schema of the answer as words.
     Format,
-    /// With tools whose arguments are not held to their schemas.
+    /// With tools whose schemas of tools are not enforced.
     Strict,
     /// Asked to call a tool, not forced to.
     ToolChoice,
@@ -46,22 +46,22 @@ pub enum Remedy {
     Metadata,
 }
 
-/// A request that may be accepted now.
+/// A request without the part that upstream refused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Healed {
     /// Without what was refused.
     pub request: Request,
-    /// What was done to it.
+    /// The remedy that was applied.
     pub remedy: Remedy,
-    /// Whether the model will refuse it the next time, too.
+    /// True if the model will refuse the same again.
     pub lasts: bool,
 }
 
-/// What a refusal says that is about the model, and not about one request.
+/// Words of refusals that concern the model, and not one request.
 const OF_THE_MODEL: &[&str] =
     &["not supported", "does not support", "is deprecated for", "Extra inputs are not permitted"];
 
-/// What the refusals of the API have in them (`reference/anthropic-api.md` §1), the more special before the more
+/// Words in the refusals of the API (`reference/anthropic-api.md` §1), the more specific before the more
 /// general.
 const SYMPTOMS: &[(&[&str], Remedy)] = &[
     (&["block_binding"], Remedy::BlockBinding),
@@ -108,28 +108,31 @@ pub fn heal(request: &Request, refusal: &str) -> Option<Healed> {
 }
 
 impl Remedy {
-    /// Whether it can be about a model: not what is wrong with one conversation or one schema.
+    /// True if the refusal can concern the model, and not one conversation or one schema.
     const fn can_last(self) -> bool {
         !matches!(self, Self::EarlierThinking | Self::Format | Self::Strict | Self::Metadata)
     }
 
-    /// What is said of it to the client.
+    /// The note for the client.
     pub fn note(self) -> Note {
         let (field, what) = match self {
             Self::Temperature => ("temperature", "is left out"),
             Self::TopP => ("top_p", "is left out"),
             Self::TopK => ("top_k", "is left out"),
             Self::Adaptive => ("reasoning_effort", "the model thinks without a budget"),
-            Self::Thinking => ("reasoning_effort", "thinking is left as the model does by itself"),
-            Self::BlockBinding => {
-                ("messages", "what becomes of earlier thinking that does not fit is left open")
-            }
+            Self::Thinking => ("reasoning_effort", "thinking is left to the model"),
+            Self::BlockBinding => (
+                "messages",
+                "the treatment of earlier thinking that does not fit is left to the API",
+            ),
             Self::EarlierThinking => ("messages", "thinking of earlier answers is left out"),
             Self::Effort => ("reasoning_effort", "the effort is left to the model"),
-            Self::Format => ("response_format", "the schema is sent as words and not enforced"),
-            Self::Strict => ("tools", "arguments are not held to their schemas"),
+            Self::Format => {
+                ("response_format", "the schema is sent as an instruction and not enforced")
+            }
+            Self::Strict => ("tools", "schemas of tools are not enforced"),
             Self::ToolChoice => ("tool_choice", "the model is asked to call a tool, not forced to"),
-            Self::Prefill => ("messages", "the model is asked to continue its last words"),
+            Self::Prefill => ("messages", "the model is asked to continue its last answer"),
             Self::SystemMessages => {
                 ("messages", "instructions in the middle are sent as text of the user")
             }
@@ -139,7 +142,7 @@ impl Remedy {
         Note { field: field.to_owned(), what: format!("{what}, because Anthropic refused it") }
     }
 
-    /// Does it.
+    /// Applies the remedy to a request.
     pub fn apply(self, request: &mut Request) {
         match self {
             Self::Temperature => request.temperature = None,
@@ -184,8 +187,8 @@ impl Remedy {
                 }
             }
             Self::ToolChoice => ask_for_call(request),
-            Self::Prefill => super::messages::ask_to_continue(&mut request.messages),
-            Self::SystemMessages => super::messages::tag_instructions(&mut request.messages),
+            Self::Prefill => instructions::ask_to_continue(&mut request.messages),
+            Self::SystemMessages => instructions::tag_instructions(&mut request.messages),
             Self::ServiceTier => request.service_tier = None,
             Self::Metadata => request.metadata = None,
         }
@@ -195,28 +198,28 @@ impl Remedy {
 fn ask_for_call(request: &mut Request) {
     let (instruction, single) = match &request.tool_choice {
         Some(ToolChoice::Any { disable_parallel_tool_use }) => {
-            (super::tools::CALL_ANY.to_owned(), *disable_parallel_tool_use)
+            (instructions::CALL_ANY.to_owned(), *disable_parallel_tool_use)
         }
         Some(ToolChoice::Tool { name, disable_parallel_tool_use }) => {
-            (super::tools::call_one(name), *disable_parallel_tool_use)
+            (instructions::call_one(name), *disable_parallel_tool_use)
         }
         None | Some(ToolChoice::Auto { .. } | ToolChoice::None) => return,
     };
     request.tool_choice = single.then_some(ToolChoice::Auto { disable_parallel_tool_use: true });
-    super::messages::append_to_last_user(&mut request.messages, instruction);
+    instructions::append_to_last_user(&mut request.messages, instruction);
 }
 
 fn leave_out_thinking(request: &mut Request) {
     let messages = &mut request.messages;
-    if !messages.iter().flat_map(|message| &message.content).any(is_thinking) {
+    if !messages.iter().flat_map(|message| &message.content).any(ContentBlock::is_thinking) {
         return;
     }
     for message in messages.iter_mut().filter(|message| message.role == Role::Assistant) {
-        message.content.retain(|block| !is_thinking(block));
+        message.content.retain(|block| !block.is_thinking());
     }
     messages.retain(|message| !message.content.is_empty());
     // Blocks are counted otherwise now.
-    request.breakpoints.retain(|mark| !matches!(mark.at, Place::Message { .. }));
+    request.breakpoints.retain(|mark| !matches!(mark.at, BlockPosition::Message { .. }));
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! Earlier answers as Claude gave them (design §8).
+//! Recorded answers put back into the history (design §8).
 //!
-//! OpenAI's messages cannot say how thinking, text and calls of tools alternated, nor what Anthropic's own tools found.
-//! Where the ledger has the answer, and telling it again gives just the turn that came in, its blocks are put back. An
-//! answer that somebody edited is sent as it was edited, with the thinking that the client kept.
+//! OpenAI's messages cannot express the order of thinking, text and tool calls, nor results of Anthropic's own tools. If
+//! the ledger has the answer, and rendering it again gives exactly the turn that came in, its original blocks are put
+//! back. An edited answer is sent as edited, with the thinking that the client kept.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{
-    completion::tell,
+    completion::render,
+    context::{Original, Originals},
     form::{CUSTOM_INPUT, Form},
     note::Notes,
-    request::{Original, Originals},
-    thinking::{Plan, is_thinking},
+    thinking::ThinkingPlan,
     tools,
 };
 use crate::domain::{
@@ -24,19 +24,19 @@ use crate::domain::{
     openai::{self, Content, REDACTED_FORMAT, THINKING_FORMAT},
 };
 
-/// What the turns of the assistant are compared with.
+/// Inputs for restoring earlier turns of the assistant.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct History<'a> {
     pub(super) originals: &'a Originals,
-    /// How the client is told of answers.
+    /// The form in which the client received answers.
     pub(super) form: &'a Form,
     pub(super) catalog: &'a Catalog,
     /// The model that is asked now: thinking means nothing to another.
     pub(super) model: &'a str,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a ThinkingPlan,
 }
 
-/// What a request names of earlier answers: by a call's id, or else by a signature.
+/// References to earlier answers in a request: the id of a call, or else a signature.
 pub fn refs(request: &openai::Request) -> Vec<AnswerRef> {
     let assistants =
         request.messages.iter().filter(|message| message.role == openai::Role::Assistant);
@@ -65,8 +65,8 @@ impl History<'_> {
         let same_model =
             self.catalog.rules(&original.model).id == self.catalog.rules(self.model).id;
         let keeps_thinking = same_model && self.plan.takes_blocks();
-        let mut restored = said(&original.blocks);
-        restored.retain(|block| keeps_thinking || !is_thinking(block));
+        let mut restored = content_blocks(&original.blocks);
+        restored.retain(|block| keeps_thinking || !block.is_thinking());
         Some(restored)
     }
 
@@ -89,8 +89,8 @@ impl History<'_> {
     }
 }
 
-/// What Claude said, as it is sent back: all of it, but for what Anthropic refuses although it has said so itself.
-pub fn said(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
+/// An answer's blocks as blocks of a request, except blank texts, which Anthropic sends and refuses.
+pub fn content_blocks(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
     let sent = blocks.iter().filter_map(|block| match &block.kind {
         BlockKind::Text { text, .. } if text.is_blank() => None,
         BlockKind::Text { text, citations } if citations.is_empty() => {
@@ -101,13 +101,14 @@ pub fn said(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
     sent.collect()
 }
 
-/// Whether the message says what Claude said and the client was told.
+/// True if the message is the answer as the client received it.
 fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
-    let told = tell(original.blocks.clone(), form);
+    let rendered = render(original.blocks.clone(), form);
     let text = text(message);
     // Open WebUI trims what it keeps, and may put the pieces on lines of their own.
-    let is_same_text =
-        [told.whole(), told.joined("\n")].iter().any(|told| told.trim() == text.trim());
+    let is_same_text = [rendered.whole(), rendered.joined("\n")]
+        .iter()
+        .any(|rendered| rendered.trim() == text.trim());
     let mut given = message.tool_calls.iter().flatten();
     let mut calls = original.blocks.iter().filter_map(|block| match &block.kind {
         BlockKind::ToolUse { id, name, arguments } => Some((id, name, arguments)),
@@ -122,7 +123,7 @@ fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
         && given.next().is_none()
 }
 
-/// Whether a call is that of the tool `name`, as it is called upstream. The client may have left its definition out.
+/// True if a call is one of the tool `name` (its name upstream) with these arguments. The tool need not be defined.
 fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString) -> bool {
     // Arguments that are no object cannot be put back: the original has lost them.
     let Some(arguments) = arguments.decode().filter(|text| Raw::object(text).is_some()) else {

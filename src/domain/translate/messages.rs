@@ -1,60 +1,53 @@
-//! The conversation: OpenAI's list of messages, which may come in any order, as Anthropic's, which may not
+//! The conversation: OpenAI's messages, which may come in any order, as Anthropic's, which may not
 //! (`reference/anthropic-api.md` §1.6, §9.1 "Messages").
 //!
-//! Between two turns of the assistant lies everything that was said to it. The results of its calls go first, then
-//! the rest in its order. Nothing is moved up to the front: what a longer history begins with stays the same bytes.
+//! Messages between two turns of the assistant are sorted: results of its calls come first, then the rest in its order.
+//! Nothing is moved to the front, so that a longer history begins with the same bytes.
 
 use super::{
     caching,
     history::History,
+    instructions::{ASSISTANT_OPENS, BEGIN, ask_to_continue, in_system_tags, user},
     media,
     note::{Error, Notes},
     tools,
 };
 use crate::domain::{
-    anthropic::{Breakpoint, ContentBlock, Format, RequestMessage, Role},
+    anthropic::{self, Breakpoint, ContentBlock, Format, RequestMessage, Role},
     catalog::Model,
     openai::{self, Content, Part},
 };
 
-/// Stands before a conversation that the assistant opens.
-const ASSISTANT_OPENS: &str = "(The assistant speaks first.)";
-/// Stands after instructions that nobody follows up.
-const BEGIN: &str = "Begin.";
-/// Stands after an answer that is to go on, on models that cannot go on by themselves.
-pub(super) const CONTINUE: &str =
-    "Continue exactly where you stopped. Repeat nothing and explain nothing.";
-
 /// Instructions and conversation.
 #[derive(Debug)]
-pub(super) struct Prompt {
+pub(super) struct Conversation {
     pub(super) system: Vec<ContentBlock>,
     /// Begins with the user; ends with the user or instructions, or with an answer to be continued.
     pub(super) messages: Vec<RequestMessage>,
-    /// Where the client wants it cached.
+    /// The client's own breakpoints.
     pub(super) marks: Vec<Breakpoint>,
 }
 
-/// The conversation as a model with these rules takes it, for an answer of this format.
-pub(super) fn prompt(
+/// Translates the conversation for a model with these rules and an answer of this format.
+pub(super) fn conversation(
     given: &[openai::Message],
     history: &History<'_>,
     rules: &Model,
     format: Option<&Format>,
     notes: &mut Notes,
-) -> Result<Prompt, Error> {
+) -> Result<Conversation, Error> {
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
     let mut system = Vec::new();
     for (at, message) in given[..leading].iter().enumerate() {
         system.extend(blocks(at, message, notes)?);
     }
-    let mut turns = Turns {
+    let mut turns = ConversationBuilder {
         rules,
         history,
         written: Vec::with_capacity(given.len() + 1 - leading),
         calls: Vec::new(),
         since: Vec::new(),
-        ids: tools::Ids::default(),
+        ids: tools::ToolUseIds::default(),
         notes,
     };
     for (at, message) in given.iter().enumerate().skip(leading) {
@@ -64,15 +57,17 @@ pub(super) fn prompt(
     let mut messages = turns.written;
     match messages.first().map(|message| message.role) {
         Some(Role::Assistant) => {
-            notes
-                .add("messages", "the assistant speaks first; a line of the user is put before it");
+            notes.add(
+                "messages",
+                "the assistant speaks first; a message of the user is put before it",
+            );
             messages.insert(0, user(vec![ContentBlock::text(ASSISTANT_OPENS)]));
         }
         Some(_) => {}
         None if leading == given.len() && !system.is_empty() => {
             notes.add(
                 "messages",
-                "there are only instructions; a line of the user is put after them",
+                "there are only instructions; a message of the user is put after them",
             );
             messages.push(user(vec![ContentBlock::text(BEGIN)]));
         }
@@ -81,20 +76,20 @@ pub(super) fn prompt(
     let marks = caching::take_marks(&mut system, &mut messages, notes);
     let prefill = rules.prefill && format.is_none() && !history.plan.is_on();
     end(&mut messages, prefill, notes);
-    Ok(Prompt { system, messages, marks })
+    Ok(Conversation { system, messages, marks })
 }
 
-/// Sees to it that the conversation ends as the model takes it.
+/// Adapts the end of the conversation to the model.
 fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
     let Some(RequestMessage { role: Role::Assistant, content }) = messages.last_mut() else {
         return;
     };
     if !prefill {
-        let what = "the model cannot go on from its own words here; it is asked to continue";
+        let what = "this model has no prefill; it is asked to continue its last answer";
         notes.add("messages", what);
         ask_to_continue(messages);
     } else if let Some(ContentBlock::Text { text }) = content.last_mut() {
-        let kept = text.trim_end_matches(is_blank_char).len();
+        let kept = text.trim_end_matches(anthropic::is_blank_char).len();
         if kept < text.len() {
             notes.add("messages", "white space at the end of the last answer is left out");
             text.truncate(kept);
@@ -102,20 +97,20 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
     }
 }
 
-/// The conversation so far.
-struct Turns<'a, 'n> {
+/// The conversation as far as it is translated.
+struct ConversationBuilder<'a, 'n> {
     rules: &'a Model,
     history: &'a History<'a>,
     written: Vec<RequestMessage>,
-    /// What the last turn of the assistant called.
-    calls: Vec<tools::Call<'a>>,
-    /// What was said to the assistant since, its calls' results aside; never empty blocks.
+    /// Calls of the assistant's last turn.
+    calls: Vec<tools::PendingCall<'a>>,
+    /// Messages since the assistant's last turn, except results of calls; never empty.
     since: Vec<(Role, Vec<ContentBlock>)>,
-    ids: tools::Ids,
+    ids: tools::ToolUseIds,
     notes: &'n mut Notes,
 }
 
-impl<'a> Turns<'a, '_> {
+impl<'a> ConversationBuilder<'a, '_> {
     fn take(&mut self, at: usize, message: &'a openai::Message) -> Result<(), Error> {
         if message.name.is_some() && message.role != openai::Role::Function {
             self.notes.once(|| format!("messages[{at}].name"), "names of speakers are left out");
@@ -159,7 +154,7 @@ impl<'a> Turns<'a, '_> {
         mut content: Vec<ContentBlock>,
     ) -> Result<(), Error> {
         leave_out_extras(at, message, self.notes);
-        if let Some(refusal) = message.refusal.as_ref().filter(|text| !is_blank(text)) {
+        if let Some(refusal) = message.refusal.as_ref().filter(|text| !anthropic::is_blank(text)) {
             content.push(ContentBlock::text(refusal));
         }
         let calls = message.tool_calls.as_deref().unwrap_or_default();
@@ -167,7 +162,7 @@ impl<'a> Turns<'a, '_> {
             self.notes.once(|| format!("messages[{at}]"), "a blank message is left out");
             return Ok(());
         }
-        if !self.since.is_empty() || self.calls.iter().any(tools::Call::is_answered) {
+        if !self.since.is_empty() || self.calls.iter().any(tools::PendingCall::is_answered) {
             self.close_gap();
         }
         let restored = self.history.restore(message);
@@ -204,7 +199,7 @@ impl<'a> Turns<'a, '_> {
         Ok(())
     }
 
-    /// Writes what was said since the last turn of the assistant.
+    /// Appends the results and messages since the last turn of the assistant.
     fn close_gap(&mut self) {
         let results = tools::results(&mut self.calls, self.notes);
         let has_results = !results.is_empty();
@@ -229,7 +224,7 @@ impl<'a> Turns<'a, '_> {
                 let what =
                     "instructions in the middle are sent as text of the user, in <system> tags";
                 self.notes.once(|| "messages".to_owned(), what);
-                self.written.push(user(content.into_iter().map(in_tags).collect()));
+                self.written.push(user(content.into_iter().map(in_system_tags).collect()));
                 continue;
             }
             match self.written.last_mut() {
@@ -242,54 +237,11 @@ impl<'a> Turns<'a, '_> {
     }
 }
 
-/// Asks the model to go on with its last words, if they are the last.
-pub(super) fn ask_to_continue(messages: &mut Vec<RequestMessage>) {
-    if messages.last().is_some_and(|message| message.role == Role::Assistant) {
-        messages.push(user(vec![ContentBlock::text(CONTINUE)]));
-    }
-}
-
-/// Turns instructions in the middle into words of the user.
-pub(super) fn tag_instructions(messages: &mut [RequestMessage]) {
-    for message in messages.iter_mut().filter(|message| message.role == Role::System) {
-        message.role = Role::User;
-        message.content = message.content.drain(..).map(in_tags).collect();
-    }
-}
-
-/// Adds to the last thing that the user said. Later instructions keep their place.
-pub(super) fn append_to_last_user(messages: &mut [RequestMessage], text: String) {
-    if let Some(message) = messages.iter_mut().rfind(|message| message.role == Role::User) {
-        message.content.push(ContentBlock::text(text));
-    }
-}
-
-fn user(content: Vec<ContentBlock>) -> RequestMessage {
-    RequestMessage { role: Role::User, content }
-}
-
-fn in_tags(block: ContentBlock) -> ContentBlock {
-    match block {
-        ContentBlock::Text { text } => ContentBlock::text(format!("<system>{text}</system>")),
-        other => other,
-    }
-}
-
 fn is_instruction(role: openai::Role) -> bool {
     matches!(role, openai::Role::System | openai::Role::Developer)
 }
 
-/// Anthropic refuses text blocks with nothing but white space in them.
-pub(super) fn is_blank(text: &str) -> bool {
-    text.chars().all(is_blank_char)
-}
-
-/// White space by Unicode, and the separators that Python also counts as such.
-fn is_blank_char(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
-}
-
-/// Notes what answers of ours and of other providers carry besides text and calls.
+/// Notes fields of earlier answers that are left out.
 fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
     let extras = [("annotations", &message.annotations), ("audio", &message.audio)];
     for (name, value) in extras {
@@ -303,7 +255,7 @@ fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
     }
 }
 
-/// What a message says, without what is blank.
+/// The blocks of a message, except blank ones.
 fn blocks(
     at: usize,
     message: &openai::Message,
@@ -312,7 +264,7 @@ fn blocks(
     let mut blocks = Vec::new();
     match &message.content {
         None => {}
-        Some(Content::Text(text)) if is_blank(text) => {}
+        Some(Content::Text(text)) if anthropic::is_blank(text) => {}
         Some(Content::Text(text)) => blocks.push(ContentBlock::text(text)),
         Some(Content::Parts(parts)) => {
             for (number, part) in parts.iter().enumerate() {
@@ -335,7 +287,7 @@ fn block(
     notes: &mut Notes,
 ) -> Result<Option<ContentBlock>, Error> {
     let text = |text: &Option<String>, field| match text {
-        Some(text) if is_blank(text) => Ok(None),
+        Some(text) if anthropic::is_blank(text) => Ok(None),
         Some(text) => Ok(Some(ContentBlock::text(text))),
         None => Err(Error::Missing { field: path(field) }),
     };

@@ -1,20 +1,20 @@
-//! What a translation says besides its result: notes, where it had to change something, and errors, where it cannot
-//! go on. Apart from the rules, so that all that people may read stands in one place.
+//! Notes about changes, and errors, of a translation. They stand apart from the rules, so that all texts for people are
+//! in one place.
 //!
-//! Neither repeats what a client wrote, except names: notes and errors are logged, bodies are not.
+//! Neither repeats the client's texts, except names: notes and errors are logged, bodies are not.
 
 use serde::Serialize;
 
 /// Something was dropped or changed on the way to Anthropic. Never silent: logged, and kept with the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
-    /// Where in the client's request, as `messages[0].content`.
+    /// The path in the client's request, such as `messages[0].content`.
     pub field: String,
-    /// What was done.
+    /// The change.
     pub what: String,
 }
 
-/// So many notes are kept of one translation.
+/// Maximum number of notes of one translation.
 const MOST_NOTES: usize = 100;
 
 /// The notes of one translation, in the order in which they arose.
@@ -22,7 +22,7 @@ const MOST_NOTES: usize = 100;
 pub(super) struct Notes(Vec<Note>);
 
 impl Notes {
-    /// Says that `what` was done to `field`.
+    /// Adds a note.
     pub(super) fn add(&mut self, field: impl Into<String>, what: impl Into<String>) {
         if self.0.len() >= MOST_NOTES {
             self.0.truncate(MOST_NOTES);
@@ -32,7 +32,7 @@ impl Notes {
         self.0.push(Note { field: field.into(), what: what.into() });
     }
 
-    /// Says so of the first place only: a long history has many.
+    /// Adds a note for the first place only: a long history has many.
     pub(super) fn once(&mut self, field: impl FnOnce() -> String, what: &str) {
         if !self.0.iter().any(|note| note.what == what) {
             self.add(field(), what);
@@ -44,7 +44,7 @@ impl Notes {
     }
 }
 
-/// Why a request cannot be translated. Always the client's to mend, so always a 400.
+/// The reason why a request cannot be translated. The client has to change the request, so it is always a 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No model is named.
@@ -64,7 +64,7 @@ pub enum Error {
     OutOfRange {
         /// The path to it.
         field: &'static str,
-        /// What it may be.
+        /// The allowed values.
         range: &'static str,
     },
     /// Claude has nothing of the kind.
@@ -72,26 +72,26 @@ pub enum Error {
     Impossible {
         /// The path to it.
         field: String,
-        /// What cannot be done, and what to do instead.
+        /// The reason, and what to do instead.
         reason: &'static str,
     },
-    /// A picture that cannot be sent on.
+    /// An image that cannot be sent.
     #[error("`{field}` {fault}")]
     Image {
         /// The path to its URL.
         field: String,
-        /// What is wrong with it.
-        fault: ImageFault,
+        /// The reason.
+        fault: MediaFault,
     },
-    /// A file that cannot be sent on.
+    /// A file that cannot be sent.
     #[error("`{field}` {fault}")]
     File {
         /// The path to its bytes, or to what stands for them.
         field: String,
-        /// What is wrong with it.
-        fault: FileFault,
+        /// The reason.
+        fault: MediaFault,
     },
-    /// A part of a message of a type that nobody knows.
+    /// A content part of an unknown type.
     #[error(
         "`{field}`: content parts of type `{kind}` are not supported; use `text`, `image_url` or `file`"
     )]
@@ -147,61 +147,48 @@ pub enum Error {
     UnknownChoice,
 }
 
-/// What is wrong with a picture.
+/// The reason why an image or a file cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ImageFault {
-    /// There is nothing in it.
-    #[error("is empty: send a data: or https: URL")]
+pub enum MediaFault {
+    /// Nothing, or a blank text.
+    #[error("is empty: send a base64 data URL or an https URL")]
     Empty,
-    /// No URL at all.
+    /// Neither bytes nor an id.
+    #[error("has no file: send `file_data`, a base64 data URL")]
+    Absent,
+    /// A text that is not a URL.
     #[error("is not a URL: send a data: or https: URL")]
     NotAUrl,
     /// `ftp:`, `file:`, …
     #[error("has a scheme that is not supported: send a data: or https: URL")]
     Scheme,
     /// A `data:` URL in another encoding.
-    #[error("is not a base64 data URL: write it as data:image/png;base64,…")]
+    #[error(
+        "is not a base64 data URL: write it as data:image/png;base64,… with the type of the file"
+    )]
     NotBase64,
-    /// The bytes cannot be decoded.
+    /// Base64 that cannot be decoded.
     #[error("is not valid base64: it may be cut off")]
     BadBase64,
-    /// BMP, TIFF, SVG, HEIC, …
-    #[error("is not a PNG, JPEG, GIF or WebP picture: convert it to one of these")]
-    Format,
-}
-
-/// What is wrong with a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FileFault {
-    /// There is nothing in it.
-    #[error("is empty: send the bytes of a file that has something in it")]
-    Empty,
-    /// Neither bytes nor an id.
-    #[error("has no file: send `file_data`, a base64 data URL")]
-    Absent,
-    /// An id that is not Anthropic's.
+    /// An id of another provider.
     #[error(
         "is not the id of a file at Anthropic, which begins with `file_`: send the bytes as `file_data`"
     )]
     Id,
-    /// `ftp:`, `file:`, …
-    #[error("has a scheme that is not supported: send a data: or https: URL")]
-    Scheme,
-    /// A `data:` URL in another encoding.
-    #[error("is not a base64 data URL: write it as data:application/pdf;base64,…")]
-    NotBase64,
-    /// The bytes cannot be decoded.
-    #[error("is not valid base64: it may be cut off")]
-    BadBase64,
-    /// A word processor's, an archive, …
+    /// BMP, TIFF, SVG, HEIC, … in place of an image.
+    #[error("is not a PNG, JPEG, GIF or WebP image: convert it to one of these")]
+    NotAnImage,
+    /// A word processor's file, an archive, …
     #[error(
-        "is neither a PDF, nor a text in UTF-8, nor a PNG, JPEG, GIF or WebP picture: convert it to one of these"
+        "is not a PDF, a UTF-8 text, or a PNG, JPEG, GIF or WebP image: convert it to one of these"
     )]
     Format,
-    /// A document where a picture must be, or the reverse.
-    #[error("is not what its part's type says: pictures are of type `image`, others `document`")]
+    /// A document in place of an image, or the reverse.
+    #[error(
+        "does not fit the type of its part: use `image` for images and `document` for other files"
+    )]
     OtherKind,
-    /// A source of another type.
+    /// An unknown type of source.
     #[error("is of a type that is not supported: use `base64`, `url`, `text` or `file`")]
     Source,
 }

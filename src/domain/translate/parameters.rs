@@ -6,11 +6,14 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{
-    messages,
     note::{Error, Notes},
-    thinking::{Limit, Plan},
+    thinking::{Limit, ThinkingPlan},
 };
-use crate::domain::{anthropic::Metadata, catalog::Model, openai};
+use crate::domain::{
+    anthropic::{self, Metadata},
+    catalog::Model,
+    openai,
+};
 
 /// The limit that the client set, or the model's. A large one costs nothing, since the answer is always streamed.
 pub(super) fn limit(
@@ -24,8 +27,7 @@ pub(super) fn limit(
         (None, Some(given)) => ("max_tokens", given),
         (Some(given), other) => {
             if other.is_some() && other != Some(given) {
-                notes
-                    .add("max_tokens", "is left out, because max_completion_tokens says otherwise");
+                notes.add("max_tokens", "is left out, because max_completion_tokens differs");
             }
             ("max_completion_tokens", given)
         }
@@ -43,7 +45,7 @@ pub(super) fn limit(
     Ok(Limit::Given(given as u32))
 }
 
-/// What is sampled, where the model samples at all.
+/// Sampling parameters, for models that sample.
 pub(super) struct Sampling {
     pub(super) temperature: Option<f64>,
     pub(super) top_p: Option<f64>,
@@ -54,7 +56,7 @@ pub(super) struct Sampling {
 /// out, so that saying them makes no difference, neither to the cache key nor to the version.
 pub(super) fn sampling(
     request: &openai::Request,
-    plan: &Plan,
+    plan: &ThinkingPlan,
     rules: &Model,
     notes: &mut Notes,
 ) -> Result<Sampling, Error> {
@@ -105,7 +107,7 @@ pub(super) fn sampling(
     Ok(Sampling { temperature: temperature.map(positive), top_p: top_p.map(positive), top_k })
 }
 
-/// Open WebUI sends it among the unknown fields. 0 and -1 mean "off" in other engines.
+/// `top_k`, which Open WebUI sends among the unknown fields. 0 and -1 mean "off" in other engines.
 fn top_k(given: Option<&Value>, notes: &mut Notes) -> Result<Option<u64>, Error> {
     let number = match given {
         None | Some(Value::Null) => return Ok(None),
@@ -122,12 +124,12 @@ fn top_k(given: Option<&Value>, notes: &mut Notes) -> Result<Option<u64>, Error>
     }
 }
 
-/// Anthropic refuses blank ones.
+/// Stop sequences, without blank ones, which Anthropic refuses, and without duplicates.
 pub(super) fn stop_sequences(given: Option<&openai::Stop>, notes: &mut Notes) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut kept: Vec<String> = Vec::new();
     for text in given.iter().flat_map(|stop| &stop.0) {
-        if messages::is_blank(text) {
+        if anthropic::is_blank(text) {
             notes.once(|| "stop".to_owned(), "a blank stop sequence is left out");
         } else if seen.insert(text) {
             kept.push(text.clone());
@@ -136,7 +138,7 @@ pub(super) fn stop_sequences(given: Option<&openai::Stop>, notes: &mut Notes) ->
     kept
 }
 
-/// `auto` is the default on both sides.
+/// Anthropic's service tier; `None` for `auto`, the default on both sides.
 pub(super) fn service_tier(given: Option<&str>, notes: &mut Notes) -> Option<&'static str> {
     match given {
         None | Some("auto") => None,
@@ -148,11 +150,11 @@ pub(super) fn service_tier(given: Option<&str>, notes: &mut Notes) -> Option<&'s
     }
 }
 
-/// Who asks, unless it tells who that is in person (§1.1 `metadata`).
+/// The end user, unless the id identifies a person (§1.1 `metadata`).
 pub(super) fn metadata(request: &openai::Request, notes: &mut Notes) -> Option<Metadata> {
     let (field, user_id) = request.end_user()?;
     if field != "user" && request.user.as_deref().is_some_and(|user| user != user_id) {
-        notes.add("user", "is left out, because safety_identifier says otherwise");
+        notes.add("user", "is left out, because safety_identifier differs");
     }
     let user_id = user_id.to_owned();
     if user_id.chars().count() > 256 {

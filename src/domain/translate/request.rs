@@ -1,95 +1,52 @@
-//! A request of OpenAI's dialect as one of Anthropic's (`reference/anthropic-api.md` §9.1). Pure and deterministic:
-//! the same request always gives the same bytes, which the cache, the ledger and prompt caching upstream live on.
+//! Translation of a request from OpenAI's dialect to Anthropic's (`reference/anthropic-api.md` §9.1). Pure and
+//! deterministic: the same request always gives the same bytes, on which cache keys, the ledger and prompt caching rely.
 //!
-//! Here is the order of things. Parameters are in `parameters`, how to think in `thinking`, the form of the answer in
-//! `format`, tools in `tools`, web search in `search`, the conversation in `messages`, its pictures and files in
-//! `media`, what the ledger knows of it in `history`, prompt caching in `caching`.
+//! This file has the order of the steps; the steps have files of their own.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
     alias, caching,
+    context::{Context, Occasion},
     form::{Calls, Form, Refusal},
     format,
     history::History,
-    messages,
+    instructions, messages,
     note::{Error, Note, Notes},
     parameters,
     schema::Allowance,
     search, thinking, tools,
 };
 use crate::domain::{
-    alias::Aliases,
-    anthropic::{self, ContentBlock, ToolChoice, Version},
-    catalog::Catalog,
-    exchange::AnswerRef,
+    anthropic::{self, ApiHeaders, ContentBlock, ToolChoice, Version},
     openai,
 };
 
-/// Longer names are nobody's, and would fill logs and rows.
+/// Maximum length of names in requests, logs and rows.
 const LONGEST_NAME: usize = 256;
-/// So many unknown fields are named.
+/// Maximum number of unknown fields that are named.
 const MOST_UNKNOWN: usize = 20;
 
-/// What goes upstream, and what had to be changed.
+/// A translated request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Translated {
-    /// The body.
+    /// The request body.
     pub request: Arc<anthropic::Request>,
-    /// The `anthropic-version` header.
-    pub version: Version,
-    /// The `anthropic-beta` header's values.
-    pub betas: Vec<&'static str>,
-    /// How the client wants its answer.
+    /// The headers that the request needs.
+    pub headers: ApiHeaders,
+    /// The form in which the client wants its answer.
     pub form: Form,
-    /// Everything that was dropped or changed.
+    /// Notes about everything that was dropped or changed.
     pub notes: Vec<Note>,
-}
-
-/// What is known of a request besides its body.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// What each model accepts.
-    pub catalog: &'a Catalog,
-    /// What the operator named.
-    pub aliases: &'a Aliases,
-    /// What it is asked for.
-    pub occasion: Occasion,
-    /// The answers that its history names, as they were.
-    pub originals: &'a Originals,
-}
-
-/// What a request is for, as far as it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
-    /// A person waits, in Open WebUI.
-    Chat,
-    /// Open WebUI asks by itself: a title, tags, follow-ups, …
-    Task,
-    /// Anything else.
-    Plain,
-}
-
-/// Earlier answers, by what a history may name of them.
-pub type Originals = HashMap<AnswerRef, Arc<Original>>;
-
-/// An earlier answer as Claude gave it.
-#[derive(Debug)]
-pub struct Original {
-    /// The model that gave it.
-    pub model: String,
-    /// All of it, in order.
-    pub blocks: Vec<anthropic::Block>,
 }
 
 /// Translates a request, by the rules that the catalog has for its model.
 pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Translated, Error> {
     let Context { catalog, aliases, occasion, originals } = context;
     let mut notes = Notes::default();
-    let alias::Applied { request, system: instructions } =
-        alias::apply(request, aliases, *occasion, &mut notes);
+    let (request, instructions) = alias::apply(request, aliases, *occasion, &mut notes);
     let request = &*request;
     let model = model(&request.model, &mut notes)?;
     let rules = catalog.rules(&model);
@@ -97,24 +54,23 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
     let limit = parameters::limit(request, catalog.get(&model), rules, &mut notes)?;
     let stop_sequences = parameters::stop_sequences(request.stop.as_ref(), &mut notes);
     let mut allowance = Allowance::default();
-    let format::Shape { format, instruction: shape, text } =
-        format::shape(request, &mut allowance, &mut notes)?;
+    let format::AnswerFormat { format, instruction: format_instruction, code_fence } =
+        format::answer_format(request, &mut allowance, &mut notes)?;
     let tools::Definitions { mut tools, forms } =
         tools::definitions(request, &mut allowance, &mut notes)?;
-    tools.extend(search::asked(request, &tools, rules, &mut notes));
-    let tools::Choice { choice: mut tool_choice, instruction } =
-        tools::choice(request, &tools, rules, &mut notes)?;
+    tools.extend(search::requested(request, &tools, rules, &mut notes));
+    let (mut tool_choice, instruction) = tools::choice(request, &tools, rules, &mut notes)?;
     let calls = if tools::is_old_form(request) { Calls::FunctionCall } else { Calls::ToolCalls };
     // Open WebUI shows no `refusal`.
     let refusal = if *occasion == Occasion::Chat { Refusal::Text } else { Refusal::Field };
-    let form = Form { text, tools: forms, calls, refusal };
+    let form = Form { code_fence, tools: forms, calls, refusal };
     let mut plan =
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
     let sampling = parameters::sampling(request, &plan, rules, &mut notes)?;
     let history = History { originals, form: &form, catalog, model: &model, plan: &plan };
-    let messages::Prompt { mut system, mut messages, mut marks } =
-        messages::prompt(&request.messages, &history, rules, format.as_ref(), &mut notes)?;
-    system.extend(shape.map(ContentBlock::text));
+    let messages::Conversation { mut system, messages, mut marks } =
+        messages::conversation(&request.messages, &history, rules, format.as_ref(), &mut notes)?;
+    system.extend(format_instruction.map(ContentBlock::text));
     if let Some(instructions) = instructions {
         system.insert(0, ContentBlock::text(instructions));
         caching::move_on(&mut marks);
@@ -123,45 +79,37 @@ pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Trans
         tools = tools::stubs(&messages, &mut notes);
         tool_choice = (!tools.is_empty()).then_some(ToolChoice::None);
     }
-    // Before anything is appended for this one turn: it will not be there in the next.
-    let breakpoints = caching::breakpoints(
-        request,
-        &caching::Prompt { tools: &tools, system: &system, messages: &messages, marks },
-        rules,
-        *occasion,
-        &mut notes,
-    );
+    let mut translated = anthropic::Request {
+        model: model.into_owned(),
+        system,
+        messages,
+        tools,
+        tool_choice,
+        stop_sequences,
+        ..anthropic::Request::default()
+    };
+    // Before the instruction for this turn is appended: the next turn will not have it.
+    translated.breakpoints =
+        caching::breakpoints(request, &translated, marks, rules, *occasion, &mut notes);
     let mut betas = Vec::new();
-    thinking::settle(&mut plan, &messages, &mut betas, &mut notes);
+    thinking::settle(&mut plan, &translated.messages, &mut betas, &mut notes);
+    translated.max_tokens = plan.max_tokens;
+    translated.thinking = plan.thinking;
+    translated.output_config = anthropic::OutputConfig { effort: plan.effort, format };
     if let Some(instruction) = instruction {
-        messages::append_to_last_user(&mut messages, instruction);
+        instructions::append_to_last_user(&mut translated.messages, instruction);
     }
-    let service_tier = parameters::service_tier(request.service_tier.as_deref(), &mut notes);
-    let metadata = parameters::metadata(request, &mut notes);
-    leave_out(request, &mut notes);
+    translated.service_tier = parameters::service_tier(request.service_tier.as_deref(), &mut notes);
+    translated.metadata = parameters::metadata(request, &mut notes);
+    note_left_out(request, &mut notes);
     let parameters::Sampling { temperature, top_p, top_k } = sampling;
     let samples = temperature.is_some() || top_p.is_some() || top_k.is_some();
+    let version = if samples { Version::V20230601 } else { Version::V20261021 };
+    let request = Arc::new(anthropic::Request { temperature, top_p, top_k, ..translated });
     Ok(Translated {
-        request: Arc::new(anthropic::Request {
-            model: model.into_owned(),
-            max_tokens: plan.max_tokens,
-            thinking: plan.thinking,
-            output_config: anthropic::OutputConfig { effort: plan.effort, format },
-            system,
-            messages,
-            tools,
-            tool_choice,
-            stop_sequences,
-            temperature,
-            top_p,
-            top_k,
-            service_tier,
-            metadata,
-            breakpoints,
-        }),
+        request,
         form,
-        version: if samples { Version::V20230601 } else { Version::V20261021 },
-        betas,
+        headers: ApiHeaders::new(version.as_str(), betas),
         notes: notes.into_vec(),
     })
 }
@@ -187,7 +135,7 @@ fn model<'a>(given: &'a str, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
     Ok(model)
 }
 
-/// What Claude cannot do at all. Dropping it would give the client something else than it asked for.
+/// Refuses parameters that Claude cannot honour. Dropping them would change what the client gets.
 fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
     let audio = || request.modalities.iter().flatten().any(|modality| modality != "text");
     let impossible = [
@@ -213,7 +161,7 @@ fn refuse_impossible(request: &openai::Request) -> Result<(), Error> {
 
 /// Notes what has no counterpart and does no harm. Takes the request apart with no `..`, so that a new field does not
 /// compile until someone has said what becomes of it.
-fn leave_out(request: &openai::Request, notes: &mut Notes) {
+fn note_left_out(request: &openai::Request, notes: &mut Notes) {
     let openai::Request {
         model: _,
         messages: _,
@@ -272,7 +220,7 @@ fn leave_out(request: &openai::Request, notes: &mut Notes) {
         ("moderation", says_something(moderation)),
     ];
     for (field, _) in harmless.into_iter().filter(|(_, given)| *given) {
-        notes.add(field, "is left out, because Claude has nothing like it");
+        notes.add(field, "is left out, because Claude has no counterpart");
     }
     // These are read above, out of the unknown ones.
     let known = ["top_k", "thinking", "reasoning", "output_config"];
@@ -280,7 +228,7 @@ fn leave_out(request: &openai::Request, notes: &mut Notes) {
         extra.iter().filter(|(field, value)| !value.is_null() && !known.contains(&&***field));
     for (field, _) in unknown.by_ref().take(MOST_UNKNOWN) {
         let name: String = field.chars().take(LONGEST_NAME).collect();
-        notes.add(name, "is left out, because it is not known");
+        notes.add(name, "is left out, because it is unknown");
     }
     if unknown.next().is_some() {
         notes.add("", "more unknown fields are left out");

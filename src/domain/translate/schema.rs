@@ -1,7 +1,7 @@
-//! JSON schemas as Anthropic can hold an answer to them (`reference/anthropic-api.md` §1.4): a subset of JSON Schema.
+//! JSON schemas within the subset that Anthropic enforces (`reference/anthropic-api.md` §1.4).
 //!
-//! What the subset lacks and only narrows a value (`minimum`, `maxLength`, …) is told in the description, as
-//! Anthropic's own SDKs do. What it cannot express at all is [`Unsupported`], and the caller says so.
+//! Keywords that only narrow a value (`minimum`, `maxLength`, …) and are not in the subset are moved to the description,
+//! as Anthropic's own SDKs do. A schema that the subset cannot express is [`Unsupported`], and the caller adds a note.
 
 mod merge;
 mod object;
@@ -13,32 +13,32 @@ use serde_json::{Map, Value, json};
 
 use self::references::References;
 
-/// A schema within the subset, and how much of a request's allowance it takes.
+/// A schema within the subset, and its use of the allowance.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Held {
+pub(super) struct RestrictedSchema {
     pub(super) schema: Value,
     /// Properties that need not be there.
     optional: usize,
     /// Places that take values of several types.
     unions: usize,
-    /// Whether some rules are only told.
-    told: bool,
-    /// Whether objects that took any property take only those that are named.
+    /// True if keywords were moved to descriptions.
+    described: bool,
+    /// True if an object that allowed any property was closed.
     closed: bool,
 }
 
-impl Held {
-    /// What to note of it.
+impl RestrictedSchema {
+    /// Texts of notes about the changes.
     pub(super) fn changes(&self) -> impl Iterator<Item = &'static str> {
-        let told = "keywords that Claude cannot be held to are told in the descriptions";
-        let closed = "objects get no properties but those that are named";
-        [(self.told, told), (self.closed, closed)]
+        let described = "keywords that cannot be enforced are moved to the descriptions";
+        let closed = "objects are restricted to the properties that are named";
+        [(self.described, described), (self.closed, closed)]
             .into_iter()
             .filter_map(|(changed, what)| changed.then_some(what))
     }
 }
 
-/// Why an answer cannot be held to a schema.
+/// The reason why a schema cannot be enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unsupported {
     #[error("it is recursive")]
@@ -71,16 +71,16 @@ pub(super) enum Unsupported {
     StrictTools,
 }
 
-/// Of all schemas of a request together (§1.4 "Limits").
+/// Limits for all schemas of a request together (§1.4 "Limits").
 const MOST_OPTIONAL: usize = 24;
 const MOST_UNIONS: usize = 16;
 const MOST_STRICT_TOOLS: usize = 20;
-/// Definitions that are written out where they are used can multiply; nobody's schema has so many places.
+/// Maximum number of positions: inlined definitions can multiply.
 const MOST_PLACES: usize = 5000;
-/// Keeps the stack small. Deeper schemas are not compiled upstream either.
+/// Maximum depth, which bounds the stack. Anthropic does not compile deeper schemas either.
 const DEEPEST: usize = 64;
 
-/// What the schemas of a request have used up of their common allowance.
+/// The common allowance of all schemas of a request, and its use so far.
 #[derive(Debug, Default)]
 pub(super) struct Allowance {
     optional: usize,
@@ -90,28 +90,29 @@ pub(super) struct Allowance {
 
 impl Allowance {
     /// The schema of the answer, which comes before those of tools.
-    pub(super) fn format(&mut self, schema: &Value) -> Result<Held, Unsupported> {
-        let held = hold(schema)?;
-        self.take(&held)?;
-        Ok(held)
+    pub(super) fn format(&mut self, schema: &Value) -> Result<RestrictedSchema, Unsupported> {
+        let restricted = restrict(schema)?;
+        self.take(&restricted)?;
+        Ok(restricted)
     }
 
     /// The parameters of a strict tool: an object, not a choice among several (§1.5).
-    pub(super) fn tool(&mut self, schema: &Value) -> Result<Held, Unsupported> {
-        let held = hold(schema)?;
-        if held.schema["type"] != "object" {
+    pub(super) fn tool(&mut self, schema: &Value) -> Result<RestrictedSchema, Unsupported> {
+        let restricted = restrict(schema)?;
+        if restricted.schema["type"] != "object" {
             return Err(Unsupported::Choice);
         }
         if self.tools == MOST_STRICT_TOOLS {
             return Err(Unsupported::StrictTools);
         }
-        self.take(&held)?;
+        self.take(&restricted)?;
         self.tools += 1;
-        Ok(held)
+        Ok(restricted)
     }
 
-    fn take(&mut self, held: &Held) -> Result<(), Unsupported> {
-        let (optional, unions) = (self.optional + held.optional, self.unions + held.unions);
+    fn take(&mut self, restricted: &RestrictedSchema) -> Result<(), Unsupported> {
+        let (optional, unions) =
+            (self.optional + restricted.optional, self.unions + restricted.unions);
         if optional > MOST_OPTIONAL {
             return Err(Unsupported::Optional);
         }
@@ -124,8 +125,8 @@ impl Allowance {
 }
 
 /// The schema within the subset; its keys keep their order.
-fn hold(schema: &Value) -> Result<Held, Unsupported> {
-    let mut walk = Walk {
+fn restrict(schema: &Value) -> Result<RestrictedSchema, Unsupported> {
+    let mut rewriter = Rewriter {
         references: References::of(schema),
         done: BTreeMap::new(),
         active: vec!["#".to_owned()],
@@ -133,28 +134,28 @@ fn hold(schema: &Value) -> Result<Held, Unsupported> {
         depth: 0,
         optional: 0,
         unions: 0,
-        told: false,
+        described: false,
         closed: false,
     };
     // A root that is only a reference is written out: tools need an object there.
     let mut root = match schema {
-        Value::Object(root) if root.contains_key("$ref") => walk.written_out(root)?,
-        other => walk.place(other)?,
+        Value::Object(root) if root.contains_key("$ref") => rewriter.written_out(root)?,
+        other => rewriter.place(other)?,
     };
     if let Some(root) = root.as_object_mut() {
         for list in references::LISTS {
-            let definitions = walk.references.in_order(list, &walk.done);
+            let definitions = rewriter.references.in_order(list, &rewriter.done);
             if !definitions.is_empty() {
                 root.insert(list.to_owned(), Value::Object(definitions));
             }
         }
     }
-    let Walk { optional, unions, told, closed, .. } = walk;
-    Ok(Held { schema: root, optional, unions, told, closed })
+    let Rewriter { optional, unions, described, closed, .. } = rewriter;
+    Ok(RestrictedSchema { schema: root, optional, unions, described, closed })
 }
 
-/// A schema while it is rewritten.
-struct Walk<'a> {
+/// The state of rewriting one schema.
+struct Rewriter<'a> {
     references: References<'a>,
     /// The definitions that are used, rewritten; by their pointer.
     done: BTreeMap<String, Value>,
@@ -164,13 +165,13 @@ struct Walk<'a> {
     depth: usize,
     optional: usize,
     unions: usize,
-    told: bool,
+    described: bool,
     closed: bool,
 }
 
 /// The types of JSON.
 const KINDS: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
-/// They say something of the schema, nothing of the value, and nobody misses them.
+/// Keywords about the schema, not the value; dropped.
 const SILENT: [&str; 9] = [
     "$schema",
     "$id",
@@ -182,7 +183,7 @@ const SILENT: [&str; 9] = [
     "discriminator",
     "unevaluatedProperties",
 ];
-/// They say something of the value, but rule nothing out.
+/// Keywords that describe the value without restricting it.
 const ANNOTATIONS: [&str; 8] = [
     "title",
     "description",
@@ -193,7 +194,7 @@ const ANNOTATIONS: [&str; 8] = [
     "readOnly",
     "writeOnly",
 ];
-/// Told in words, these would be misunderstood.
+/// Keywords that cannot be dropped or put into words.
 const REFUSED: [&str; 8] = [
     "not",
     "if",
@@ -205,8 +206,8 @@ const REFUSED: [&str; 8] = [
     "$recursiveRef",
 ];
 
-impl Walk<'_> {
-    /// A schema at any place.
+impl Rewriter<'_> {
+    /// Rewrites a schema at any position.
     fn place(&mut self, given: &Value) -> Result<Value, Unsupported> {
         let given = match given {
             Value::Object(given) => given,
@@ -230,7 +231,7 @@ impl Walk<'_> {
         Ok(json!({"$ref": pointer}))
     }
 
-    /// A schema with all that its own keywords refer to in it.
+    /// A schema with the targets of its own references inlined.
     fn written_out(&mut self, given: &Map<String, Value>) -> Result<Value, Unsupported> {
         self.places += 1;
         self.depth += 1;
@@ -334,22 +335,22 @@ impl Walk<'_> {
             any_of.push(null);
         }
         let mut place = Map::new();
-        let mut told = Vec::new();
+        let mut described = Vec::new();
         for (keyword, value) in annotations {
-            annotate(&mut place, keyword, value, &mut told);
+            annotate(&mut place, keyword, value, &mut described);
         }
         place.insert("anyOf".to_owned(), Value::Array(any_of));
-        Ok(self.tell(place, &told))
+        Ok(self.describe(place, &described))
     }
 
-    /// Adds what cannot be enforced to the description: `{minimum: 0, maximum: 9}`.
-    fn tell(&mut self, mut place: Map<String, Value>, told: &[String]) -> Value {
-        if !told.is_empty() {
-            self.told = true;
-            let told = format!("{{{}}}", told.join(", "));
+    /// Adds the keywords that cannot be enforced to the description: `{minimum: 0, maximum: 9}`.
+    fn describe(&mut self, mut place: Map<String, Value>, described: &[String]) -> Value {
+        if !described.is_empty() {
+            self.described = true;
+            let described = format!("{{{}}}", described.join(", "));
             let text = match place.get("description").and_then(Value::as_str) {
-                Some(given) => format!("{given}\n\n{told}"),
-                None => told,
+                Some(given) => format!("{given}\n\n{described}"),
+                None => described,
             };
             place.insert("description".to_owned(), Value::String(text));
         }
@@ -357,8 +358,13 @@ impl Walk<'_> {
     }
 }
 
-/// Puts an annotation where it belongs, or among what is told.
-fn annotate(place: &mut Map<String, Value>, keyword: String, value: Value, told: &mut Vec<String>) {
+/// Inserts an annotation, or adds it to `described`, the texts for the description.
+fn annotate(
+    place: &mut Map<String, Value>,
+    keyword: String,
+    value: Value,
+    described: &mut Vec<String>,
+) {
     match keyword.as_str() {
         "title" | "description" if value.is_string() => {
             place.insert(keyword, value);
@@ -367,6 +373,6 @@ fn annotate(place: &mut Map<String, Value>, keyword: String, value: Value, told:
             place.insert(keyword, value);
         }
         "description" | "title" => {}
-        _ => told.push(format!("{keyword}: {value}")),
+        _ => described.push(format!("{keyword}: {value}")),
     }
 }

@@ -1,5 +1,5 @@
-//! The search of the web: OpenAI's options as Anthropic's tool (`reference/anthropic-api.md` §1.5, §9.1).
-//! Anthropic searches by itself while it answers; the client only sees what the answer stands on.
+//! Web search: OpenAI's options as Anthropic's tool (`reference/anthropic-api.md` §1.5, §9.1). Anthropic searches while it
+//! answers; the client only sees the citations.
 
 use serde_json::{Map, Value};
 
@@ -14,8 +14,8 @@ use crate::domain::{
 const NAME: &str = "web_search";
 const FIELD: &str = "web_search_options";
 
-/// The search that the request asks for, unless one of the client's own `tools` has its name.
-pub(super) fn asked(
+/// The web search that the request asks for, unless one of the client's own `tools` has its name.
+pub(super) fn requested(
     request: &openai::Request,
     tools: &[Tool],
     rules: &Model,
@@ -32,7 +32,7 @@ pub(super) fn asked(
     tool(Some(options), rules, notes).map(Tool::WebSearch)
 }
 
-/// The newest search that the model takes, with OpenAI's options or by default.
+/// The newest web search of the model, with OpenAI's options or the defaults.
 pub(super) fn tool(options: Option<&Value>, rules: &Model, notes: &mut Notes) -> Option<WebSearch> {
     let Some(version) = &rules.web_search else {
         notes.add(FIELD, "is left out, because this model cannot search the web");
@@ -44,7 +44,7 @@ pub(super) fn tool(options: Option<&Value>, rules: &Model, notes: &mut Notes) ->
         None | Some(Some("medium")) => 5,
         Some(Some("high")) => 10,
         Some(_) => {
-            notes.add(format!("{FIELD}.search_context_size"), "is not known, medium is taken");
+            notes.add(format!("{FIELD}.search_context_size"), "is unknown; medium is used");
             5
         }
     };
@@ -52,12 +52,12 @@ pub(super) fn tool(options: Option<&Value>, rules: &Model, notes: &mut Notes) ->
     Some(WebSearch { version: version.clone(), name: NAME, max_uses, user_location })
 }
 
-/// Where the user is, if it says anything. The parts stand in `approximate`; some clients leave that layer out.
+/// The location of the user, unless it is empty. Its fields stand in `approximate`, which some clients leave out.
 fn location(given: &Value, notes: &mut Notes) -> Option<UserLocation> {
     let field = || format!("{FIELD}.user_location");
     let parts = given.get("approximate").unwrap_or(given);
     let Some(parts) = parts.as_object() else {
-        notes.add(field(), "is left out, because it is no object with `approximate`");
+        notes.add(field(), "is left out, because it is not an object with `approximate`");
         return None;
     };
     let country = text(parts, "country").filter(|code| {

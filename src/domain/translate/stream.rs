@@ -1,7 +1,7 @@
 //! The stream translator: Anthropic's events in, OpenAI's chunks out.
 //!
-//! A type that owns its state, because the same event means different things at different moments. Between upstream
-//! and client a text delta is copied once, as the JSON string it already is.
+//! It is a type that owns its state, because the same event means different things at different times. A text delta is
+//! copied as the JSON string that it already is.
 
 mod chunk;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use self::chunk::{Envelope, write_json};
 use super::{
-    cited::Cited,
+    annotations::AnnotationBuilder,
     fence::Unfence,
     form::{self, Form, ToolKind},
     usage::{Bill, finish_reason, refusal, service_tier, usage},
@@ -22,7 +22,7 @@ use crate::domain::{
     },
     exchange::Tokens,
     json::{JsonString, inside},
-    openai::{self, AnswerFunction, AnswerToolCall, ReasoningDetail},
+    openai::{self, ReasoningDetail, ResponseFunctionCall, ResponseToolCall},
     sse,
 };
 
@@ -33,10 +33,10 @@ pub struct Chunks {
     created: i64,
     usage: WithUsage,
     form: Arc<Form>,
-    state: State,
+    state: StreamState,
 }
 
-/// Whether the client asked for a chunk with usage (`stream_options.include_usage`).
+/// The client's choice of a chunk with usage (`stream_options.include_usage`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WithUsage {
     /// A last chunk with usage, and `"usage": null` in all others, as OpenAI does.
@@ -46,12 +46,12 @@ pub enum WithUsage {
 }
 
 #[derive(Debug)]
-enum State {
-    /// Nothing has come.
+enum StreamState {
+    /// Before `message_start`.
     Waiting,
-    /// `message_start` has come.
+    /// After `message_start`.
     Streaming(Box<Streaming>),
-    /// The end was written.
+    /// After the last chunk.
     Finished,
 }
 
@@ -60,23 +60,23 @@ struct Streaming {
     envelope: Envelope,
     form: Arc<Form>,
     usage: anthropic::Usage,
-    /// What the parts of the answer used that were continued.
+    /// Tokens of the parts before the last pause.
     earlier: Tokens,
     stop: anthropic::Stop,
-    calls: Vec<Call>,
-    /// Blocks of kinds that are not shown.
+    calls: Vec<StreamedCall>,
+    /// Positions of blocks that are not shown.
     hidden: Vec<usize>,
-    /// The last block of thinking, and how many there were.
+    /// Position of the last block of thinking, and its number.
     thinking: Option<(usize, usize)>,
-    text: Cited,
+    text: AnnotationBuilder,
     fence: Option<Unfence>,
-    /// `message_stop` has come.
+    /// True after `message_stop`.
     whole: bool,
 }
 
 /// A call of the client's tools. Their numbers are dense, as OpenAI's are; Anthropic counts all blocks.
 #[derive(Debug)]
-struct Call {
+struct StreamedCall {
     block: usize,
     has_arguments: bool,
     /// The input of a custom tool is told when it is whole: it is the text within the JSON.
@@ -89,7 +89,7 @@ const AT_THE_START: usize = usize::MAX;
 impl Chunks {
     /// `id` and `created` (Unix seconds) are the call's own and the same in all chunks.
     pub const fn new(id: String, created: i64, usage: WithUsage, form: Arc<Form>) -> Self {
-        Self { id, created, usage, form, state: State::Waiting }
+        Self { id, created, usage, form, state: StreamState::Waiting }
     }
 
     /// Translates one event, given with its blank line, and appends what it yields to `out`.
@@ -98,20 +98,20 @@ impl Chunks {
             (_, Event::Unknown) => {}
             (_, Event::Ping) => out.extend_from_slice(b": ping\n\n"),
             (_, Event::Error(error)) => return Err(StreamError::Upstream(Box::new(error))),
-            (State::Waiting, Event::MessageStart(start)) => {
+            (StreamState::Waiting, Event::MessageStart(start)) => {
                 let envelope = Envelope::new(&self.id, self.created, &start.model, self.usage);
                 let streaming = Streaming::begin(&start, envelope, Arc::clone(&self.form), out)?;
-                self.state = State::Streaming(Box::new(streaming));
+                self.state = StreamState::Streaming(Box::new(streaming));
             }
-            (State::Streaming(streaming), Event::MessageStart(start))
+            (StreamState::Streaming(streaming), Event::MessageStart(start))
                 if streaming.whole && streaming.stop.is_pause() =>
             {
                 streaming.go_on(&start, out)?;
             }
-            (State::Streaming(streaming), event) if !streaming.whole => {
+            (StreamState::Streaming(streaming), event) if !streaming.whole => {
                 streaming.translate(event, out)?;
             }
-            (State::Waiting | State::Streaming(_) | State::Finished, _) => {
+            (StreamState::Waiting | StreamState::Streaming(_) | StreamState::Finished, _) => {
                 return Err(StreamError::OutOfOrder);
             }
         }
@@ -120,8 +120,8 @@ impl Chunks {
 
     /// Writes the end: the finish chunk, usage if it was asked for, `[DONE]`. Only a whole answer has an end.
     pub fn finish(&mut self, bill: Bill, out: &mut Vec<u8>) -> Result<(), StreamError> {
-        match std::mem::replace(&mut self.state, State::Finished) {
-            State::Streaming(streaming) if streaming.whole => {
+        match std::mem::replace(&mut self.state, StreamState::Finished) {
+            StreamState::Streaming(streaming) if streaming.whole => {
                 streaming.finish(self.usage, bill, out);
             }
             _ => return Err(StreamError::Cut),
@@ -152,8 +152,8 @@ impl Streaming {
             calls: Vec::new(),
             hidden: Vec::new(),
             thinking: None,
-            text: Cited::default(),
-            fence: (form.text == form::Text::Unfenced).then(Unfence::default),
+            text: AnnotationBuilder::default(),
+            fence: (form.code_fence == form::CodeFence::Strip).then(Unfence::default),
             whole: false,
             form,
         };
@@ -163,7 +163,7 @@ impl Streaming {
         Ok(streaming)
     }
 
-    /// Goes on with the answer after a pause, as if there had been none.
+    /// Continues the answer after a pause, as if there had been none.
     fn go_on(&mut self, start: &MessageStart<'_>, out: &mut Vec<u8>) -> Result<(), ParseError> {
         self.earlier += self.usage.tokens();
         self.whole = false;
@@ -261,19 +261,19 @@ impl Streaming {
         match self.form.calls {
             form::Calls::FunctionCall if index > 0 => {}
             form::Calls::FunctionCall => {
-                let function_call = AnswerFunction { name, arguments };
+                let function_call = ResponseFunctionCall { name, arguments };
                 self.envelope.json(&openai::FunctionCallDelta { function_call }, out);
             }
             form::Calls::ToolCalls => {
                 let call = if is_custom {
-                    AnswerToolCall::custom(id, name, String::new())
+                    ResponseToolCall::custom(id, name, String::new())
                 } else {
-                    AnswerToolCall::function(id, name, arguments)
+                    ResponseToolCall::function(id, name, arguments)
                 };
                 self.envelope.json(&openai::ToolCallsDelta::of(index, call), out);
             }
         }
-        self.calls.push(Call { block, has_arguments, custom });
+        self.calls.push(StreamedCall { block, has_arguments, custom });
     }
 
     fn block_delta(&mut self, index: usize, delta: Delta<'_>, out: &mut Vec<u8>) {
@@ -343,7 +343,7 @@ impl Streaming {
         }
     }
 
-    /// Text for the reader, as a JSON string.
+    /// Writes text, given as a JSON string.
     fn say(&mut self, literal: &RawValue, out: &mut Vec<u8>) {
         let Some(fence) = &mut self.fence else {
             self.text.grow(inside(literal));
@@ -387,7 +387,7 @@ impl Streaming {
         let mut tokens = self.earlier;
         tokens += self.usage.tokens();
         let usage = (with_usage == WithUsage::Yes).then(|| usage(&tokens, bill));
-        self.envelope.finish(reason.as_str(), tier, usage.as_ref(), out);
+        self.envelope.finish(reason, tier, usage.as_ref(), out);
     }
 }
 

@@ -1,12 +1,12 @@
-//! Whether and how hard the model thinks (`reference/anthropic-api.md` §1.2, §1.3, §9.2). What a client asks for in any
-//! of the ways that clients have is turned into what the model takes; the catalog says what that is.
+//! Thinking and effort of a request (`reference/anthropic-api.md` §1.2, §1.3, §9.2): the settings that a client sends, in
+//! any form that clients use, as the settings that the model accepts according to the catalog.
 
-mod wanted;
+mod requested;
 
-use self::wanted::{How, Wanted, wanted};
+use self::requested::{ThinkingMode, ThinkingOptions, requested};
 use super::{
+    context::Occasion,
     note::{Error, Notes},
-    request::Occasion,
 };
 use crate::domain::{
     anthropic::{
@@ -19,43 +19,43 @@ use crate::domain::{
 
 /// The beta that lets a request say what becomes of thinking that does not fit any more (§1.2).
 pub(super) const BINDING_BETA: &str = "thinking-binding-controls-2026-08-01";
-/// No budget is smaller.
+/// Minimum budget.
 const LEAST_BUDGET: u32 = 1024;
-/// With a limit up to this, thinking that nobody asked for would leave little to answer with.
+/// Limit up to which unrequested thinking would leave too little for the answer.
 const SMALL_LIMIT: u32 = 2048;
-/// What a background call's limit is raised by on models that cannot but think.
+/// Increase of a background call's limit on models that always think.
 const ROOM_TO_THINK: u32 = 4096;
 
-/// What the model is told.
+/// The settings for thinking that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct ThinkingPlan {
     pub(super) thinking: Option<Thinking>,
     pub(super) effort: Option<Effort>,
     pub(super) max_tokens: u32,
 }
 
-impl Plan {
-    /// Whether thinking of earlier turns belongs into the request.
+impl ThinkingPlan {
+    /// True if the request may contain thinking of earlier turns.
     pub(super) fn takes_blocks(&self) -> bool {
         !matches!(self.thinking, None | Some(Thinking::Disabled))
     }
 
-    /// Whether the request turns thinking on by itself: then sampling and forced calls are excluded.
+    /// True if the request turns thinking on explicitly, which excludes sampling and forced calls.
     pub(super) fn is_on(&self) -> bool {
         matches!(self.thinking, Some(Thinking::Adaptive { .. } | Thinking::Enabled { .. }))
     }
 }
 
-/// A limit on the answer, and whether the client set it.
+/// The limit on the answer, by its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// By the client.
+    /// Set by the client.
     Given(u32),
     /// The model's own.
     Model(u32),
 }
 
-/// Decides how the model thinks.
+/// The plan for a request.
 pub(super) fn plan(
     request: &openai::Request,
     occasion: Occasion,
@@ -63,51 +63,53 @@ pub(super) fn plan(
     choice: Option<&ToolChoice>,
     rules: &Model,
     notes: &mut Notes,
-) -> Result<Plan, Error> {
-    let wanted = match (occasion, wanted(request, notes)?) {
-        (Occasion::Task, wanted) => {
-            if matches!(wanted, Wanted::On(_)) {
+) -> Result<ThinkingPlan, Error> {
+    let mode = match (occasion, requested(request, notes)?) {
+        (Occasion::Task, mode) => {
+            if matches!(mode, ThinkingMode::On(_)) {
                 notes.add("reasoning_effort", "is left out, because background calls do not think");
             }
-            Wanted::Off
+            ThinkingMode::Off
         }
-        (_, wanted) => wanted,
+        (_, mode) => mode,
     };
     let (Limit::Given(max_tokens) | Limit::Model(max_tokens)) = limit;
     let is_small = matches!(limit, Limit::Given(limit) if limit <= SMALL_LIMIT);
     let forced = matches!(choice, Some(ToolChoice::Any { .. } | ToolChoice::Tool { .. }));
-    let quiet = Plan { thinking: None, effort: None, max_tokens };
+    let quiet = ThinkingPlan { thinking: None, effort: None, max_tokens };
     let off = || off(rules, quiet);
-    let mut plan = match wanted {
-        Wanted::Unsaid if !rules.thinks_by_default => quiet,
-        Wanted::Unsaid if forced => {
+    let mut plan = match mode {
+        ThinkingMode::Unspecified if !rules.thinks_by_default => quiet,
+        ThinkingMode::Unspecified if forced => {
             notes.add(
                 "tool_choice",
-                "thinking is turned off, because a call that must be made excludes it",
+                "thinking is turned off, because a forced tool call excludes it",
             );
             off()
         }
-        Wanted::Unsaid if is_small => {
+        ThinkingMode::Unspecified if is_small => {
             let what = "thinking is turned off, or kept short where it cannot be, because it counts \
                         against so small a limit";
             notes.add("max_tokens", what);
             off()
         }
-        Wanted::Unsaid => Plan { thinking: Some(adaptive(Display::Summarized)), ..quiet },
-        Wanted::Off => {
+        ThinkingMode::Unspecified => {
+            ThinkingPlan { thinking: Some(adaptive(Display::Summarized)), ..quiet }
+        }
+        ThinkingMode::Off => {
             let plan = off();
             if let Some(what) = what_remains(plan, rules) {
                 notes.add("reasoning_effort", what);
             }
             plan
         }
-        Wanted::On(how) if forced => {
-            let what = "thinking is left out, because a call that must be made excludes it";
+        ThinkingMode::On(options) if forced => {
+            let what = "thinking is left out, because a forced tool call excludes it";
             notes.add("reasoning_effort", what);
-            // How hard to try is another matter.
-            Plan { effort: how.effort, ..off() }
+            // The effort is independent of thinking.
+            ThinkingPlan { effort: options.effort, ..off() }
         }
-        Wanted::On(how) => on(how, request, quiet, rules, notes),
+        ThinkingMode::On(options) => on(options, request, quiet, rules, notes),
     };
     if occasion == Occasion::Task
         && what_remains(plan, rules).is_some()
@@ -115,7 +117,7 @@ pub(super) fn plan(
         && matches!(limit, Limit::Given(_))
     {
         plan.max_tokens = max_tokens.saturating_add(ROOM_TO_THINK).min(rules.max_output);
-        let what = format!("is raised to {}, because this model cannot but think", plan.max_tokens);
+        let what = format!("is raised to {}, because this model always thinks", plan.max_tokens);
         notes.add("max_tokens", what);
     }
     plan.effort = plan.effort.and_then(|effort| nearest(effort, rules, notes));
@@ -126,9 +128,15 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-/// To think, in the mode that the model takes.
-fn on(how: How, request: &openai::Request, quiet: Plan, rules: &Model, notes: &mut Notes) -> Plan {
-    let How { effort, budget, manual, display } = how;
+/// A plan with thinking, in a mode that the model accepts.
+fn on(
+    options: ThinkingOptions,
+    request: &openai::Request,
+    quiet: ThinkingPlan,
+    rules: &Model,
+    notes: &mut Notes,
+) -> ThinkingPlan {
+    let ThinkingOptions { effort, budget, manual, display } = options;
     let manual = match (accepts(rules, "adaptive"), accepts(rules, "enabled")) {
         (false, true) => true,
         (true, true) => manual,
@@ -144,11 +152,11 @@ fn on(how: How, request: &openai::Request, quiet: Plan, rules: &Model, notes: &m
             notes.add("thinking.budget_tokens", what);
         }
         let effort = effort.or_else(|| budget.map(effort_of));
-        return Plan { thinking: Some(adaptive(display)), effort, ..quiet };
+        return ThinkingPlan { thinking: Some(adaptive(display)), effort, ..quiet };
     }
     let effort = effort.or_else(|| budget.is_none().then_some(Effort::High));
     let Some(budget_tokens) = fit(budget, effort, quiet.max_tokens) else {
-        let what = "thinking is left out, because max_tokens has no room for it";
+        let what = "thinking is left out, because max_tokens is too small for it";
         notes.add("reasoning_effort", what);
         return quiet;
     };
@@ -163,35 +171,37 @@ fn on(how: How, request: &openai::Request, quiet: Plan, rules: &Model, notes: &m
     }
     let thinking = Thinking::Enabled { budget_tokens, display, block_binding: None };
     let effort = effort.filter(|_| request.reasoning_effort.is_some());
-    Plan { thinking: Some(thinking), effort, ..quiet }
+    ThinkingPlan { thinking: Some(thinking), effort, ..quiet }
 }
 
-/// What a model thinks all the same that is told not to; `None` if it does not.
-fn what_remains(plan: Plan, rules: &Model) -> Option<&'static str> {
+/// A note about the thinking that a model does although it is turned off; `None` if it does none.
+fn what_remains(plan: ThinkingPlan, rules: &Model) -> Option<&'static str> {
     match plan.thinking {
-        Some(Thinking::BetweenTools) => {
-            Some("this model stops thinking but between calls of tools")
-        }
+        Some(Thinking::BetweenTools) => Some("this model then thinks only between tool calls"),
         None | Some(Thinking::Adaptive { .. }) if rules.thinks_by_default => {
-            Some("this model cannot but think; it is asked to think as little as it can")
+            Some("this model always thinks; it is asked to think as little as it can")
         }
         _ => None,
     }
 }
 
-/// Not to think, or as little as the model can.
-fn off(rules: &Model, quiet: Plan) -> Plan {
+/// A plan without thinking, or with as little as the model can do.
+fn off(rules: &Model, quiet: ThinkingPlan) -> ThinkingPlan {
     if !rules.thinks_by_default {
         quiet
     } else if accepts(rules, "disabled") {
-        Plan { thinking: Some(Thinking::Disabled), ..quiet }
+        ThinkingPlan { thinking: Some(Thinking::Disabled), ..quiet }
     } else if accepts(rules, "between_tools") {
-        Plan { thinking: Some(Thinking::BetweenTools), ..quiet }
+        ThinkingPlan { thinking: Some(Thinking::BetweenTools), ..quiet }
     } else if rules.forced_tools {
         // A forced call excludes thinking that is asked for, also where it cannot be turned off.
-        Plan { effort: Some(Effort::Low), ..quiet }
+        ThinkingPlan { effort: Some(Effort::Low), ..quiet }
     } else {
-        Plan { thinking: Some(adaptive(Display::Omitted)), effort: Some(Effort::Low), ..quiet }
+        ThinkingPlan {
+            thinking: Some(adaptive(Display::Omitted)),
+            effort: Some(Effort::Low),
+            ..quiet
+        }
     }
 }
 
@@ -208,7 +218,7 @@ fn fit(budget: Option<u32>, effort: Option<Effort>, max_tokens: u32) -> Option<u
     if max_tokens <= LEAST_BUDGET {
         return None;
     }
-    let wanted = budget.unwrap_or(match effort {
+    let tokens = budget.unwrap_or(match effort {
         Some(Effort::Low) => 2048,
         Some(Effort::Medium) => 8192,
         None | Some(Effort::High) => 16_384,
@@ -217,7 +227,7 @@ fn fit(budget: Option<u32>, effort: Option<Effort>, max_tokens: u32) -> Option<u
     });
     // What a client says itself may fill the limit; what is derived leaves a quarter of it.
     let most = if budget.is_some() { max_tokens - 1 } else { max_tokens / 4 * 3 };
-    Some(wanted.min(most).max(LEAST_BUDGET))
+    Some(tokens.min(most).max(LEAST_BUDGET))
 }
 
 /// The effort that a budget in tokens amounts to, for models that take no budget.
@@ -232,18 +242,18 @@ const fn effort_of(budget: u32) -> Effort {
 }
 
 /// The highest effort that the model takes and that is not above `wanted`, else its lowest.
-fn nearest(wanted: Effort, rules: &Model, notes: &mut Notes) -> Option<Effort> {
-    let below = rules.effort.iter().copied().filter(|effort| *effort <= wanted).max();
+fn nearest(requested: Effort, rules: &Model, notes: &mut Notes) -> Option<Effort> {
+    let below = rules.effort.iter().copied().filter(|effort| *effort <= requested).max();
     let nearest = below.or_else(|| rules.effort.iter().copied().min())?;
-    if nearest != wanted {
-        notes.add("reasoning_effort", "is lowered to what this model can do");
+    if nearest != requested {
+        notes.add("reasoning_effort", "is lowered to the highest that this model accepts");
     }
     Some(nearest)
 }
 
-/// Fits the plan to the conversation: what thinking of earlier turns there is decides what can be asked for.
+/// Adapts the plan to the conversation: the thinking of earlier turns limits the modes that can be used.
 pub(super) fn settle(
-    plan: &mut Plan,
+    plan: &mut ThinkingPlan,
     messages: &[RequestMessage],
     betas: &mut Vec<&'static str>,
     notes: &mut Notes,
@@ -256,7 +266,7 @@ pub(super) fn settle(
     }
     if let Some(Thinking::Adaptive { block_binding, .. } | Thinking::Enabled { block_binding, .. }) =
         &mut plan.thinking
-        && messages.iter().flat_map(|message| &message.content).any(is_thinking)
+        && messages.iter().flat_map(|message| &message.content).any(ContentBlock::is_thinking)
     {
         let drop = BlockBinding { prefix_mismatch_behavior: PrefixMismatch::DropBlock };
         *block_binding = Some(drop);
@@ -264,7 +274,7 @@ pub(super) fn settle(
     }
 }
 
-/// Whether the calls that are being answered were made without thinking: in the manual mode their turn must begin
+/// True if the turn whose calls are being answered has no thinking: in the manual mode the turn must begin
 /// with it (§1.6).
 fn lacks_thinking(messages: &[RequestMessage]) -> bool {
     let Some(at) = messages.iter().rposition(|message| message.role == Role::Assistant) else {
@@ -274,17 +284,5 @@ fn lacks_thinking(messages: &[RequestMessage]) -> bool {
         .iter()
         .flat_map(|message| &message.content)
         .any(|block| matches!(block, ContentBlock::ToolResult { .. }));
-    in_loop && !messages[at].content.first().is_some_and(is_thinking)
-}
-
-/// Whether a block is thinking, shown or not.
-pub(super) fn is_thinking(block: &ContentBlock) -> bool {
-    match block {
-        ContentBlock::Thinking { .. } | ContentBlock::RedactedThinking { .. } => true,
-        ContentBlock::Original(raw) => {
-            let kind = crate::domain::json::kind(raw.get());
-            matches!(kind.as_deref(), Some("thinking" | "redacted_thinking"))
-        }
-        _ => false,
-    }
+    in_loop && !messages[at].content.first().is_some_and(ContentBlock::is_thinking)
 }

@@ -1,4 +1,4 @@
-//! What an answer used and cost, and why it stopped (`reference/anthropic-api.md` §9.3).
+//! Usage, cost and finish reason of an answer (`reference/anthropic-api.md` §9.3).
 
 use super::form::{self, Form};
 use crate::domain::{
@@ -7,14 +7,14 @@ use crate::domain::{
     openai::{CompletionTokensDetails, FinishReason, PromptTokensDetails, Usage},
 };
 
-/// Who pays for an answer.
+/// The billing of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bill {
     /// This call caused it.
     Paid(Cost),
-    /// It was there already.
+    /// The answer came from the ledger.
     Free {
-        /// What it cost when it was asked.
+        /// The cost of the recorded answer.
         saved: Cost,
     },
 }
@@ -52,7 +52,7 @@ pub fn usage(tokens: &Tokens, bill: Bill) -> Usage {
     }
 }
 
-/// Why an answer stopped. Reasons of a later version read as a plain stop: the answer was whole.
+/// The reason why an answer ended. Unknown reasons count as a plain stop, because the answer was complete.
 pub fn finish_reason(stop: &anthropic::Stop, form: &Form) -> FinishReason {
     match stop.stop_reason.as_deref() {
         Some("max_tokens" | "model_context_window_exceeded" | "pause_turn" | "compaction") => {
@@ -65,14 +65,14 @@ pub fn finish_reason(stop: &anthropic::Stop, form: &Form) -> FinishReason {
     }
 }
 
-/// Why Claude would not answer.
+/// The explanation of a refusal.
 pub(super) fn refusal(stop: anthropic::Stop) -> Option<String> {
     if stop.stop_reason.as_deref() != Some("refusal") {
         return None;
     }
     let anthropic::StopDetails { explanation, category } = stop.stop_details.unwrap_or_default();
-    let said = explanation.filter(|text| !text.trim().is_empty());
-    Some(said.unwrap_or_else(|| match category {
+    let explanation = explanation.filter(|text| !text.trim().is_empty());
+    Some(explanation.unwrap_or_else(|| match category {
         Some(category) => format!("Claude declined to answer ({category})."),
         None => "Claude declined to answer.".to_owned(),
     }))

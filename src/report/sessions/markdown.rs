@@ -1,25 +1,25 @@
-//! A session as a document.
+//! A session as Markdown.
 
 use super::{Session, Turn};
 
 pub(super) fn of(session: &Session) -> String {
-    let Session { heading, turns } = session;
+    let Session { summary, turns } = session;
     let mut out = format!(
         "# {}\n\n{} UTC · {} calls · {}\n",
-        heading.title,
-        heading.began,
-        heading.calls,
-        heading.cost_in_words()
+        summary.title,
+        summary.began,
+        summary.calls,
+        summary.cost_in_words()
     );
     for turn in turns.iter().filter(|turn| turn.task.is_none()) {
-        out += &said(turn);
+        out += &section(turn);
     }
     let tasks: Vec<String> = turns
         .iter()
         .filter_map(|turn| {
             let task = turn.task.as_ref()?;
-            let said = turn.answer.as_deref().unwrap_or_default().trim().replace('\n', " ");
-            Some(format!("- {task} ({}): `{said}`\n", turn.bill()))
+            let answer = turn.answer.as_deref().unwrap_or_default().trim().replace('\n', " ");
+            Some(format!("- {task} ({}): `{answer}`\n", turn.bill()))
         })
         .collect();
     if !tasks.is_empty() {
@@ -29,7 +29,7 @@ pub(super) fn of(session: &Session) -> String {
     out
 }
 
-fn said(turn: &Turn) -> String {
+fn section(turn: &Turn) -> String {
     let branch = turn.branch_in_words().map(|branch| format!(" ({branch})")).unwrap_or_default();
     let mut out = format!("\n## {}{branch}\n\n", turn.number);
     let question = turn.question.as_deref().unwrap_or("(not kept, or no text)");

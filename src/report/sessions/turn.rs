@@ -1,4 +1,4 @@
-//! One call of a session: what was asked, what was answered, and where it branches off.
+//! One call of a session: the user message, the answer, and the branch it starts.
 
 use std::{collections::HashMap, fmt};
 
@@ -12,57 +12,56 @@ use crate::{
         chain::Hash,
         exchange::{AnsweredBy, Cost, ExchangeId, Outcome},
     },
-    report::numbers::dollars,
     store::{self, CallSummary, Reader, SessionRow},
 };
 
-/// Background calls are shown in a line of so many characters.
+/// Maximum length of the line of a background task, in characters.
 const LONGEST_ASIDE: usize = 88;
 
-/// One call.
+/// One call of a session.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Turn {
-    /// Counted from one.
+    /// One-based position in the session.
     pub number: usize,
-    /// When it came in, UTC.
+    /// The time of the request, UTC.
     pub at: String,
-    /// The client's word for a background call; `None`: a person asked.
+    /// The client's name of a background task; `None`: a chat request.
     pub task: Option<String>,
-    /// Where it branches off from what was asked before.
+    /// The branch that it starts.
     pub branch: Option<Branch>,
-    /// What was asked; `None` where it was not kept, or is no text.
+    /// The user message; `None`: not kept, or not text.
     pub question: Option<String>,
-    /// What was thought before the answer.
+    /// The thinking.
     pub thinking: Option<String>,
-    /// The answer's text; `None` where there is none.
+    /// The text of the answer; `None`: no text.
     pub answer: Option<String>,
-    /// The tools that it calls, as `name(arguments)`.
+    /// The tool calls, as `name(arguments)`.
     pub tools: Vec<String>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How it was answered.
+    /// The source of the answer.
     pub answered_by: AnsweredBy,
     /// The model.
     pub model: String,
-    /// What the call cost.
+    /// The cost of the call.
     pub cost: Cost,
-    /// What answered it.
+    /// The exchange with the answer.
     pub exchange: Option<ExchangeId>,
 }
 
-/// How a turn departs from one before.
+/// The relation of a turn to an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Branch {
-    /// The same was asked again.
+    /// The same request as that turn.
     Again(usize),
-    /// Another question was put in the place of that one.
+    /// Another message in the place of that turn's.
     Edited(usize),
 }
 
-/// What an answer says.
+/// The content of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct AnswerContent {
     pub(super) thinking: String,
     pub(super) text: String,
     pub(super) tools: Vec<String>,
@@ -70,13 +69,13 @@ pub(super) struct Said {
 
 pub(super) async fn turns(ledger: &Reader, row: &SessionRow) -> Result<Vec<Turn>, store::Error> {
     let mut turns = Vec::new();
-    let mut branches = Branches::default();
+    let mut branches = BranchTracker::default();
     for (number, call) in (1..).zip(&row.calls) {
         let line = match call.request() {
             Some((_, Some(head))) if call.task.is_none() => ledger.ancestry(head).await?,
             _ => Vec::new(),
         };
-        let said = answer(ledger, call).await?.unwrap_or_default();
+        let content = answer(ledger, call).await?.unwrap_or_default();
         let some = |text: String| Some(text).filter(|text| !text.trim().is_empty());
         turns.push(Turn {
             number,
@@ -84,9 +83,9 @@ pub(super) async fn turns(ledger: &Reader, row: &SessionRow) -> Result<Vec<Turn>
             task: call.task.clone(),
             branch: branches.of(number, &line),
             question: question(ledger, call).await?,
-            thinking: some(said.thinking),
-            answer: some(said.text),
-            tools: said.tools,
+            thinking: some(content.thinking),
+            answer: some(content.text),
+            tools: content.tools,
             outcome: call.outcome,
             answered_by: call.answered_by,
             model: call.model.clone(),
@@ -97,15 +96,15 @@ pub(super) async fn turns(ledger: &Reader, row: &SessionRow) -> Result<Vec<Turn>
     Ok(turns)
 }
 
-/// Which turn asked which messages.
+/// The turns seen so far, by their messages.
 #[derive(Debug, Default)]
-struct Branches {
+struct BranchTracker {
     by_head: HashMap<Hash, usize>,
-    /// By the message before, and how many there were.
+    /// By the previous message and the number of messages.
     by_parent: HashMap<(Option<Hash>, usize), usize>,
 }
 
-impl Branches {
+impl BranchTracker {
     fn of(&mut self, number: usize, line: &[Hash]) -> Option<Branch> {
         let (head, before) = line.split_last()?;
         let place = (before.last().copied(), line.len());
@@ -120,39 +119,39 @@ impl Branches {
     }
 }
 
-/// What a call asks, if it was kept and is text.
+/// The user message of a call; `None`: not kept, or not text.
 pub(super) async fn question(
     ledger: &Reader,
     call: &CallSummary,
 ) -> Result<Option<String>, store::Error> {
     let Some((frame, head)) = call.request() else { return Ok(None) };
     match ledger.load_chain(frame, head).await {
-        Ok(chain) => Ok(cassette::body(&chain).and_then(|body| cassette::question(&body))),
+        Ok(chain) => Ok(cassette::body(&chain).and_then(|body| cassette::last_user_text(&body))),
         Err(store::Error::NoBodies { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// What answered a call, with what was said before in the same answer.
+/// The content of the answer to a call, earlier parts of the same answer included.
 pub(super) async fn answer(
     ledger: &Reader,
     call: &CallSummary,
-) -> Result<Option<Said>, store::Error> {
+) -> Result<Option<AnswerContent>, store::Error> {
     let parts = match call.exchange {
         Some(id) => ledger.answer_parts(id).await?,
         None => Vec::new(),
     };
     let parts: Vec<_> = parts.into_iter().filter_map(|part| part.recording).collect();
-    let mut said = Said::default();
+    let mut content = AnswerContent::default();
     for recording in &parts {
-        // An answer that broke off is told as far as it is known to be one.
+        // A part that cannot be read is left out.
         let Ok(message) = anthropic::fold(recording) else { continue };
-        message.content.iter().for_each(|block| said.add(block));
+        message.content.iter().for_each(|block| content.add(block));
     }
-    Ok((!parts.is_empty()).then_some(said))
+    Ok((!parts.is_empty()).then_some(content))
 }
 
-impl Said {
+impl AnswerContent {
     fn add(&mut self, block: &anthropic::Block) {
         match &block.kind {
             BlockKind::Text { text, .. } => self.text += &text.decode().unwrap_or_default(),
@@ -168,13 +167,9 @@ impl Said {
 }
 
 impl Turn {
-    /// How it was answered and what it cost, in a line.
+    /// Model, source, outcome and cost in a line.
     pub(super) fn bill(&self) -> String {
-        let cost = match self.cost {
-            Cost::Exact(amount) => dollars(amount.dollars()),
-            Cost::AtLeast(amount) => format!("≥ {}", dollars(amount.dollars())),
-            Cost::Unpriced => "unpriced".to_owned(),
-        };
+        let cost = self.cost;
         let ended = match self.outcome {
             Outcome::Complete => String::new(),
             outcome => format!(" · {outcome}"),
@@ -182,7 +177,7 @@ impl Turn {
         format!("{} · {}{ended} · {cost}", self.model, self.answered_by)
     }
 
-    /// Where it branches off, in words.
+    /// The branch in words.
     pub(super) fn branch_in_words(&self) -> Option<String> {
         Some(match self.branch? {
             Branch::Again(first) => format!("{first} asked again"),
@@ -196,16 +191,16 @@ impl fmt::Display for Turn {
         let branch =
             self.branch_in_words().map(|branch| format!(" ({branch})")).unwrap_or_default();
         if let Some(task) = &self.task {
-            let said = shortened(self.answer.as_deref().unwrap_or("(nothing)"), LONGEST_ASIDE);
-            return write!(f, "{:>3}  {task} · {}\n     {said}", self.number, self.bill());
+            let answer = shortened(self.answer.as_deref().unwrap_or("(nothing)"), LONGEST_ASIDE);
+            return write!(f, "{:>3}  {task} · {}\n     {answer}", self.number, self.bill());
         }
         writeln!(f, "{:>3}  {}{branch}", self.number, self.bill())?;
-        let mut said =
+        let mut texts =
             vec![format!("> {}", self.question.as_deref().unwrap_or("(not kept, or no text)"))];
-        said.extend(self.answer.clone());
-        said.extend(self.tools.iter().map(|tool| format!("calls {tool}")));
+        texts.extend(self.answer.clone());
+        texts.extend(self.tools.iter().map(|tool| format!("calls {tool}")));
         let lines: Vec<String> =
-            said.iter().flat_map(|text| text.lines()).map(|line| format!("     {line}")).collect();
+            texts.iter().flat_map(|text| text.lines()).map(|line| format!("     {line}")).collect();
         let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
         write!(f, "{}", lines.join("\n"))
     }

@@ -1,4 +1,4 @@
-//! By what calls are told apart, and how the groups are named.
+//! The dimensions that calls are grouped by, and the groups.
 
 use std::collections::HashMap;
 
@@ -7,17 +7,17 @@ use serde::Serialize;
 
 use crate::domain::{exchange::UnixMillis, totals::Key};
 
-/// By what calls are told apart.
+/// A dimension that calls are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum By {
-    /// The day they came in on.
+pub enum GroupBy {
+    /// The day of the request.
     Day,
-    /// The week, named by its Monday.
+    /// The week of the request, named by its Monday.
     Week,
-    /// The month.
+    /// The month of the request.
     Month,
-    /// The model that answered.
+    /// The model.
     Model,
     /// The user.
     User,
@@ -25,14 +25,14 @@ pub enum By {
     Chat,
     /// The background task.
     Task,
-    /// The program that asked.
+    /// The client program.
     Client,
-    /// How they were answered.
+    /// The source of the answer.
     AnsweredBy,
 }
 
-impl By {
-    /// All there are, as they are told.
+impl GroupBy {
+    /// All dimensions, in the order of the help.
     pub const ALL: [Self; 9] = [
         Self::Day,
         Self::Week,
@@ -45,7 +45,7 @@ impl By {
         Self::AnsweredBy,
     ];
 
-    /// The word for it, in arguments and headings.
+    /// The name in arguments and headings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Day => "day",
@@ -60,32 +60,32 @@ impl By {
         }
     }
 
-    /// Whether its groups follow one another.
+    /// Returns true for dimensions of time, whose groups are in order.
     pub(super) const fn is_time(self) -> bool {
         matches!(self, Self::Day | Self::Week | Self::Month)
     }
 }
 
-/// Sums by group. Names are numbered, so that a million calls do not make a million texts.
+/// Sums by group. Names are interned, so that a million calls do not allocate a million strings.
 #[derive(Debug)]
 pub(super) struct Groups<S> {
-    by: Vec<By>,
+    by: Vec<GroupBy>,
     zone: TimeZone,
     names: Vec<Option<String>>,
     numbers: HashMap<String, usize>,
-    /// The names of the quarters of an hour that were seen, for each of `by`.
+    /// The names of each quarter of an hour, one for each dimension.
     times: HashMap<i64, Vec<usize>>,
     sums: HashMap<Vec<usize>, S>,
 }
 
-/// A group with the names that its calls have in common.
-pub(super) type Named<S> = (Vec<Option<String>>, S);
+/// The names of a group and its sums.
+pub(super) type NamedGroup<S> = (Vec<Option<String>>, S);
 
-/// A quarter of an hour: no time zone's day begins within one.
+/// A quarter of an hour, in milliseconds. In every time zone, days begin at the border of one.
 const QUARTER: i64 = 15 * 60 * 1000;
 
 impl<S: Default> Groups<S> {
-    pub(super) fn new(by: &[By], zone: TimeZone) -> Self {
+    pub(super) fn new(by: &[GroupBy], zone: TimeZone) -> Self {
         Self {
             by: by.to_vec(),
             zone,
@@ -96,28 +96,27 @@ impl<S: Default> Groups<S> {
         }
     }
 
-    /// The sums of the group to which calls belong that came in within a quarter of an hour of `at`.
+    /// The sums of the group for calls with `key` in the quarter of an hour of `at`.
     pub(super) fn of(&mut self, at: UnixMillis, key: &Key<'_>) -> &mut S {
         let mut group = self.times_of(at);
         for (place, name) in group.iter_mut().enumerate() {
             *name = match self.by[place] {
-                By::Day | By::Week | By::Month => *name,
-                By::Model => self.number(Some(&key.model)),
-                By::User => self.number(key.user.as_deref()),
-                By::Chat => self.number(key.chat.as_deref()),
-                By::Task => self.number(key.task.as_deref()),
-                By::Client => self.number(key.client.as_deref()),
-                By::AnsweredBy => self.number(Some(key.answered_by.as_str())),
+                GroupBy::Day | GroupBy::Week | GroupBy::Month => *name,
+                GroupBy::Model => self.number(Some(&key.model)),
+                GroupBy::User => self.number(key.user.as_deref()),
+                GroupBy::Chat => self.number(key.chat.as_deref()),
+                GroupBy::Task => self.number(key.task.as_deref()),
+                GroupBy::Client => self.number(key.client.as_deref()),
+                GroupBy::AnsweredBy => self.number(Some(key.answered_by.into_str())),
             };
         }
         self.sums.entry(group).or_default()
     }
 
-    /// The groups with their names: in the order of time, where they are told apart by time first; and by their
-    /// weight, the heaviest first.
-    pub(super) fn into_sorted<W: Ord>(self, weight: impl Fn(&S) -> W) -> Vec<Named<S>> {
+    /// The groups with their names: by leading dimensions of time, then by descending weight.
+    pub(super) fn into_sorted<W: Ord>(self, weight: impl Fn(&S) -> W) -> Vec<NamedGroup<S>> {
         let Self { by, names, sums, .. } = self;
-        let mut sorted: Vec<Named<S>> = sums
+        let mut sorted: Vec<NamedGroup<S>> = sums
             .into_iter()
             .map(|(group, sums)| (group.iter().map(|&name| names[name].clone()).collect(), sums))
             .collect();
@@ -139,7 +138,7 @@ impl<S: Default> Groups<S> {
         self.names.len() - 1
     }
 
-    /// The names of the day, the week and the month, at the places where they are asked for.
+    /// The names of the day, week and month, at the positions of these dimensions.
     fn times_of(&mut self, at: UnixMillis) -> Vec<usize> {
         if !self.by.iter().any(|by| by.is_time()) {
             return vec![0; self.by.len()];
@@ -152,13 +151,13 @@ impl<S: Default> Groups<S> {
         let day = self.zone.to_datetime(at).date();
         let times: Vec<usize> = (0..self.by.len())
             .map(|place| match self.by[place] {
-                By::Day => self.number(Some(&day.to_string())),
-                By::Week => {
+                GroupBy::Day => self.number(Some(&day.to_string())),
+                GroupBy::Week => {
                     let since = day.weekday().since(Weekday::Monday);
                     let monday = day.checked_sub(i64::from(since).days()).unwrap_or(day);
                     self.number(Some(&monday.to_string()))
                 }
-                By::Month => self.number(Some(&day.strftime("%Y-%m").to_string())),
+                GroupBy::Month => self.number(Some(&day.strftime("%Y-%m").to_string())),
                 _ => 0,
             })
             .collect();
@@ -176,7 +175,7 @@ mod tests {
     fn a_quarter_belongs_to_the_day_of_its_time_zone() {
         let named = |at: &str, zone: &str| {
             let at: Timestamp = at.parse().unwrap();
-            let by = [By::Day, By::Week, By::Month];
+            let by = [GroupBy::Day, GroupBy::Week, GroupBy::Month];
             let mut groups = Groups::<u64>::new(&by, TimeZone::get(zone).unwrap());
             let key = Key {
                 model: "m".into(),

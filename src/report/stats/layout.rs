@@ -1,4 +1,4 @@
-//! The report in three forms for people and their spreadsheets: a table for a terminal, Markdown, CSV.
+//! The formats of the report: table, Markdown and CSV.
 
 use std::fmt::{self, Write};
 
@@ -12,10 +12,10 @@ use crate::{
     report::numbers::{calls, percent, thousands, time, tokens},
 };
 
-/// Columns of a terminal that a table may take. Long names are broken rather than any number.
+/// Maximum width of a table, in columns. Long names wrap; numbers do not.
 const WIDTH: u16 = 100;
 
-/// How wide the longest bar may be, where there is room.
+/// Width of the longest bar, in columns.
 const BAR: std::ops::RangeInclusive<usize> = 4..=12;
 
 const HEADINGS: [&str; 8] =
@@ -42,7 +42,7 @@ impl fmt::Display for Stats {
 }
 
 impl Stats {
-    /// The lines of the table. Where there is room, a bar tells each share.
+    /// The lines of the table, with a bar for each share if there is room.
     fn table(&self) -> Vec<String> {
         let names = |names: &[Option<String>]| -> Vec<String> {
             names.iter().map(|name| name.as_deref().unwrap_or("–").to_owned()).collect()
@@ -87,13 +87,13 @@ impl Stats {
         }
         let mut lines: Vec<String> = table.lines().collect();
         if is_summed && self.groups.len() > 1 {
-            // The total is set apart as the heading is.
+            // A rule above the total, as below the heading.
             lines.insert(lines.len() - 1, lines[1].clone());
         }
         lines
     }
 
-    /// For a page of text: the same columns as in the terminal.
+    /// The report as Markdown, with the columns of the table.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         let names: Vec<&str> = self.by.iter().map(|by| by.as_str()).collect();
@@ -114,7 +114,7 @@ impl Stats {
         text
     }
 
-    /// For a spreadsheet: each number in a column of its own, money in dollars, times in milliseconds.
+    /// The report as CSV: one column per figure, money in dollars, times in milliseconds.
     pub fn csv(&self) -> String {
         let head = self.by.iter().map(|by| by.as_str()).chain(CSV.iter().map(|(name, _)| *name));
         let mut text = head.collect::<Vec<_>>().join(",") + "\n";
@@ -126,7 +126,7 @@ impl Stats {
         text
     }
 
-    /// What a person wants to see of many groups.
+    /// The groups that the table has.
     fn shown(&self) -> &[Group] {
         &self.groups[..self.groups.len().min(self.top)]
     }
@@ -175,7 +175,7 @@ impl Numbers {
         ]
     }
 
-    /// What was saved in all three ways.
+    /// The sum of the savings.
     fn saved_together(&self) -> Money {
         let ways = [self.saved.ledger, self.saved.collapsed, self.saved.prompt_cache];
         let known: Vec<i64> = ways.iter().filter_map(|way| way.nano_dollars).collect();
@@ -186,7 +186,7 @@ impl Numbers {
         Money::new(amount, of, 0, unpriced)
     }
 
-    /// What does not fit into a line of the table.
+    /// Writes the details that have no column in the table.
     fn details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = &self.tokens;
         let counts = [
@@ -226,7 +226,7 @@ impl Times {
     }
 }
 
-/// A line of several parts, which is broken between them where it would be too long.
+/// Writes a line of several parts, which wraps between parts.
 fn line(
     f: &mut fmt::Formatter<'_>,
     name: &str,
@@ -250,7 +250,7 @@ fn line(
     writeln!(f)
 }
 
-/// A bar in eighths of a column; that of the dearest takes all the room.
+/// Draws a bar in eighths of a column; the highest share takes all of `room`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -268,7 +268,7 @@ fn bar(share: f64, dearest: f64, room: usize) -> String {
     bar
 }
 
-/// A column of the CSV: its name and what stands in it.
+/// A column of the CSV: its name and its value.
 type Column = (&'static str, fn(&Numbers) -> String);
 
 const CSV: &[Column] = &[
@@ -307,7 +307,7 @@ impl Numbers {
     }
 }
 
-/// To the nano-dollar; empty where nothing is known.
+/// Formats an amount to the nano-dollar; empty if unknown.
 fn amount(money: &Money) -> String {
     money.nano_dollars.map_or_else(String::new, |nanos| {
         let mut text = String::new();

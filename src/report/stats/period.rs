@@ -1,4 +1,4 @@
-//! From when until when: `7d`, `yesterday`, `2026-10`, in the time zone of whoever asks.
+//! Periods from `--since` to `--until`: `7d`, `yesterday`, `2026-10`, in the time zone of the user.
 
 use std::{ops::Range, str::FromStr};
 
@@ -10,34 +10,34 @@ use jiff::{
 
 use crate::domain::exchange::UnixMillis;
 
-/// A moment or a day as a person names it.
+/// A point in time or a range of days, as written in an argument.
 #[derive(Debug, Clone)]
-pub enum When {
+pub enum TimeSpec {
     /// A whole day.
     Day(Date),
-    /// A whole day, so many days, weeks, months or years before today.
+    /// A whole day, at this distance before today.
     DayBefore(Span),
-    /// A whole month, by its first day.
+    /// A whole month, given by its first day.
     Month(Date),
-    /// A moment by the clock on the wall.
+    /// A local date and time.
     At(DateTime),
-    /// A moment with its own time zone.
+    /// A point in time with its own offset.
     Exactly(Timestamp),
-    /// So long ago.
+    /// A duration before now.
     Ago(Span),
 }
 
-/// What is no moment and no day.
+/// The error for an argument that is neither a point in time nor a day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "give a day or a time such as 7d, 12h, today, yesterday, 2026-10, 2026-10-01 or 2026-10-01T12:30"
 )]
-pub struct NoTime;
+pub struct InvalidTime;
 
-impl FromStr for When {
-    type Err = NoTime;
+impl FromStr for TimeSpec {
+    type Err = InvalidTime;
 
-    fn from_str(text: &str) -> Result<Self, NoTime> {
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
         let text = text.trim();
         if let Some(ago) = match text {
             "today" => Some(0),
@@ -75,13 +75,13 @@ impl FromStr for When {
                     span.get_hours() == 0 && span.get_minutes() == 0 && span.get_seconds() == 0;
                 Ok(if by_the_day && whole { Self::DayBefore(span) } else { Self::Ago(span) })
             }
-            _ => Err(NoTime),
+            _ => Err(InvalidTime),
         }
     }
 }
 
-impl When {
-    /// The moment, or from the day's beginning to its end.
+impl TimeSpec {
+    /// The range from the beginning of the day or month to its end; empty for a point in time.
     fn range(&self, now: &Zoned) -> Result<Range<Timestamp>, jiff::Error> {
         let zone = now.time_zone();
         let moment = |at: Timestamp| at..at;
@@ -100,21 +100,25 @@ impl When {
     }
 }
 
-/// What is reported on: from the beginning of `since` to the end of `until`.
+/// The period of a report: from the beginning of `since` to the end of `until`.
 #[derive(Debug, Clone)]
 pub struct Period {
-    /// The first moment and the first one after.
+    /// The range of time, without its end.
     pub span: Range<UnixMillis>,
-    /// Where days begin.
+    /// The time zone that days begin in.
     pub zone: TimeZone,
     since: Option<Zoned>,
     until: Option<Zoned>,
 }
 
 impl Period {
-    /// Without `since` from the beginning, without `until` until `now`, which also is where time is reckoned from.
-    pub fn new(since: Option<&When>, until: Option<&When>, now: &Zoned) -> Result<Self, NoTime> {
-        let range = |when: &When| when.range(now).map_err(|_| NoTime);
+    /// Builds a period; an argument that is missing sets no limit. `now` is the reference of relative times.
+    pub fn new(
+        since: Option<&TimeSpec>,
+        until: Option<&TimeSpec>,
+        now: &Zoned,
+    ) -> Result<Self, InvalidTime> {
+        let range = |when: &TimeSpec| when.range(now).map_err(|_| InvalidTime);
         let since = since.map(range).transpose()?.map(|range| range.start);
         let until = until.map(range).transpose()?.map(|range| range.end);
         let millis = |at: Timestamp| UnixMillis(at.as_millisecond());
@@ -127,19 +131,19 @@ impl Period {
         })
     }
 
-    /// All there is.
+    /// The period without limits.
     pub fn ever(zone: TimeZone) -> Self {
         Self { span: UnixMillis(0)..UnixMillis(i64::MAX), zone, since: None, until: None }
     }
 
-    /// The day of `counted_from`, if the period begins before it: nothing earlier is counted.
+    /// The day of `counted_from`, if the period begins before it; earlier calls are not counted.
     pub(super) fn pruned(&self, counted_from: UnixMillis) -> Option<String> {
         let at = Timestamp::from_millisecond(counted_from.0).ok()?;
         let day = self.zone.to_datetime(at).strftime("%Y-%m-%d %H:%M").to_string();
         (self.span.start < counted_from).then(|| day.trim_end_matches(" 00:00").to_owned())
     }
 
-    /// For the head of a report; `None`: all there is.
+    /// The period in words, for the head of a report; `None`: no limit.
     pub(super) fn in_words(&self) -> Option<String> {
         let named = |at: &Zoned, from: &str| {
             // A day that ends at midnight is named by itself, not by the next one.
@@ -203,7 +207,7 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for text in ["", "soon", "-7d", "2026-13-01", "2026-1", "7", "T"] {
-            assert_eq!(text.parse::<When>().unwrap_err(), NoTime, "{text:?}");
+            assert_eq!(text.parse::<TimeSpec>().unwrap_err(), InvalidTime, "{text:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What was paid, reckoned anew at the prices of a day.
+//! The report of `reprise stats --reprice`: past calls at the prices of a given day.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, LineStyle, Table, Table
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{By, Money, Period, group::Groups, of};
+use super::{GroupBy, Money, Period, group::Groups, of};
 use crate::{
     domain::{
         catalog::Catalog,
@@ -20,41 +20,41 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub struct Repriced {
     #[serde(skip)]
-    by: Vec<By>,
-    /// When the calls came in, in words; `None`: at any time.
+    by: Vec<GroupBy>,
+    /// The period in words; `None`: no limit.
     pub period: Option<String>,
-    /// At whose prices they are reckoned anew.
+    /// The date of the prices.
     pub prices_as_of: String,
-    /// Each group: in the order of time, or the dearest first.
+    /// The groups, in the order of time or by descending cost.
     pub groups: Vec<Group>,
-    /// All of them together.
+    /// The total of all groups.
     pub total: Comparison,
 }
 
-/// Calls of one kind.
+/// A group of calls.
 #[derive(Debug, Serialize)]
 pub struct Group {
-    /// What they have in common; `None`: the client did not say.
+    /// The value of each dimension; `None`: not stated by the client.
     pub of: BTreeMap<&'static str, Option<String>>,
     #[serde(skip)]
     names: Vec<Option<String>>,
-    /// What they cost, then and now.
+    /// The costs of the group.
     #[serde(flatten)]
     pub comparison: Comparison,
 }
 
-/// What calls cost, then and now.
+/// The recorded cost of calls and the cost at the new prices.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Calls that Claude was asked for.
+    /// Number of calls that went upstream.
     pub calls: u64,
-    /// What they cost.
+    /// The recorded cost.
     pub cost: Money,
-    /// What they would cost.
+    /// The cost at the new prices.
     pub repriced: Money,
-    /// How much more or less that is, of those calls that have both; US dollars.
+    /// The difference in US dollars, for calls with both costs.
     pub difference: f64,
-    /// Calls at terms that no price explains: reckoned at what they cost.
+    /// Number of calls whose terms match no price; they count with their recorded cost.
     pub unexplained: u64,
 }
 
@@ -109,12 +109,12 @@ impl Sums {
 }
 
 impl Repriced {
-    /// Reads the exchanges of `period` and reckons them at the prices that hold `today`.
+    /// Reads the exchanges of `period` and computes their cost at the prices of `today`.
     pub async fn of(
         ledger: &Reader,
         catalog: &Catalog,
         period: &Period,
-        by: &[By],
+        by: &[GroupBy],
         today: Date,
     ) -> Result<Self, store::Error> {
         let mut groups = Groups::<Sums>::new(by, period.zone.clone());

@@ -1,42 +1,39 @@
-//! The sums of a group: added up in integers, told in dollars.
+//! The sums of a group: integers while they are added up, dollars in the report.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 
-use crate::{
-    domain::{
-        exchange::{AnsweredBy, Micros, NanoDollars, Tokens},
-        histogram::Histogram,
-        totals::{Key, Totals},
-    },
-    report::numbers::{dollars, floor},
+use crate::domain::{
+    exchange::{AnsweredBy, Cost, Micros, NanoDollars, Tokens},
+    histogram::Histogram,
+    totals::{Key, Totals},
 };
 
-/// What the calls of a group come to.
+/// The running sums of a group.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     pub(super) calls: u64,
     errors: BTreeMap<String, u64>,
-    /// By how they were answered: of the six ways most groups know one or two.
+    /// Totals by source of the answer; most groups have one or two of the six.
     parts: Vec<(AnsweredBy, Totals)>,
 }
 
-/// Money of which not everything may be known.
+/// A sum of money, some parts of which may be unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Money {
-    /// US dollars, as far as they are known; `None` where nothing is, which is not the same as nothing.
+    /// The known amount in US dollars; `None`: unknown, which is not zero.
     pub dollars: Option<f64>,
-    /// The same, exactly.
+    /// The same amount in nano-dollars, which is exact.
     pub nano_dollars: Option<i64>,
-    /// Calls of which only a lower bound is in it: it is at least this much.
+    /// Number of calls that count with a lower bound.
     pub at_least: u64,
-    /// Calls without a known price: they are not in it.
+    /// Number of calls without a known price, which do not count.
     pub unpriced: u64,
 }
 
 impl Money {
-    /// The known part of `of` calls.
+    /// The known amount of `of` calls.
     pub(super) fn new(amount: NanoDollars, of: u64, at_least: u64, unpriced: u64) -> Self {
         let known = unpriced == 0 || unpriced < of;
         Self {
@@ -47,36 +44,38 @@ impl Money {
         }
     }
 
-    /// Never folds what is not known into a sum as if it were exact.
+    /// Formats the amount; lower bounds and unpriced calls are marked.
     pub(super) fn in_words(&self) -> String {
-        let Some(known) = self.dollars else { return "unpriced".to_owned() };
-        let (at_least, known) =
-            if self.at_least > 0 { ("≥ ", floor(known)) } else { ("", known) };
-        let unpriced = if self.unpriced > 0 { " +?" } else { "" };
-        format!("{at_least}{}{unpriced}", dollars(known))
+        let known = match self.nano_dollars.map(NanoDollars) {
+            None => Cost::Unpriced,
+            Some(known) if self.at_least > 0 => Cost::AtLeast(known),
+            Some(known) => Cost::Exact(known),
+        };
+        let unpriced = if self.nano_dollars.is_some() && self.unpriced > 0 { " +?" } else { "" };
+        format!("{known}{unpriced}")
     }
 }
 
-/// What was not spent, in the three ways there are.
+/// Savings, by cause.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Saved {
     /// By answers from the ledger.
     pub ledger: Money,
     /// By joining a running exchange.
     pub collapsed: Money,
-    /// By Anthropic's prompt cache: what reads spared, less what writes cost more than plain input. Negative where
-    /// more was written than was read again.
+    /// By Anthropic's prompt cache: savings of reads less the surcharge of writes. Negative where writes cost more
+    /// than reads saved.
     pub prompt_cache: Money,
 }
 
-/// How long answers took, in milliseconds.
+/// Percentiles of a duration, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Times {
-    /// Half of them took no longer.
+    /// The median.
     pub p50: f64,
-    /// 95 of a hundred took no longer.
+    /// The 95th percentile.
     pub p95: f64,
-    /// 99 of a hundred took no longer.
+    /// The 99th percentile.
     pub p99: f64,
 }
 
@@ -93,28 +92,28 @@ impl Times {
     }
 }
 
-/// The numbers of one group.
+/// The figures of a group.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Numbers {
-    /// All calls.
+    /// Number of calls.
     pub calls: u64,
-    /// How they were answered.
+    /// Number of calls by source of the answer.
     pub answered_by: BTreeMap<AnsweredBy, u64>,
-    /// Calls answered from the ledger, of all calls.
+    /// The fraction of calls answered from the ledger.
     pub hit_rate: f64,
-    /// Calls that got no whole answer, although nobody pressed Stop, by what went wrong.
+    /// Number of failed calls by kind of error; calls stopped by the client are not failed.
     pub errors: BTreeMap<String, u64>,
-    /// Tokens of the calls that Claude was asked for.
+    /// Tokens of the calls that went upstream.
     pub tokens: Tokens,
-    /// What the calls cost.
+    /// The cost of the calls.
     pub cost: Money,
-    /// Of all that is known to have been spent.
+    /// The fraction of the known total cost.
     pub share: f64,
-    /// What they did not cost.
+    /// The savings.
     pub saved: Saved,
-    /// Until the first bytes: of the calls that Claude was asked for, or of all if it never was.
+    /// Time to the first byte: of calls that went upstream, or of all if none did.
     pub ttft_ms: Option<Times>,
-    /// Until the last bytes, of the same calls.
+    /// Time to the last byte, of the same calls.
     pub total_ms: Option<Times>,
 }
 
@@ -133,7 +132,7 @@ impl Sums {
         }
     }
 
-    /// Those that were answered in some ways, together.
+    /// The sum of the totals of some sources.
     fn together(&self, which: impl Fn(AnsweredBy) -> bool) -> Cow<'_, Totals> {
         let mut parts = self.parts.iter().filter(|(answered_by, _)| which(*answered_by));
         let Some((_, first)) = parts.next() else { return Cow::Owned(Totals::default()) };
@@ -144,12 +143,12 @@ impl Sums {
         all
     }
 
-    /// All costs that are known.
+    /// The known cost.
     pub(super) fn cost(&self) -> NanoDollars {
         NanoDollars(self.parts.iter().map(|(_, part)| part.cost.0).sum())
     }
 
-    /// The numbers, where `spent` is what all groups cost together.
+    /// The figures; `spent` is the cost of all groups.
     #[expect(clippy::cast_precision_loss, reason = "for a share of it")]
     pub(super) fn numbers(&self, spent: NanoDollars) -> Numbers {
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };

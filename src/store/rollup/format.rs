@@ -9,6 +9,7 @@ use crate::domain::{
     exchange::{AnsweredBy, NanoDollars, Tokens},
     histogram::Histogram,
     totals::{Key, Totals},
+    varint::{put, take},
 };
 
 /// What the bytes begin with, so that a later version can write others.
@@ -47,7 +48,7 @@ impl Hour {
         put(&mut bytes, self.0.len() as u64);
         for ((quarter, key), totals) in &self.0 {
             bytes.push(*quarter);
-            bytes.push(u8::try_from(position(key.answered_by)).unwrap_or(u8::MAX));
+            bytes.push(key.answered_by as u8);
             for text in texts_of(key) {
                 put(&mut bytes, text.map_or(0, |text| texts[text]));
             }
@@ -82,7 +83,7 @@ pub(super) fn read(bytes: &[u8], mut visit: impl FnMut(u8, &Key<'_>, &Totals)) -
             task: text()?,
             client: text()?,
             error: text()?,
-            answered_by: *AnsweredBy::ALL.get(usize::from(answered_by))?,
+            answered_by: AnsweredBy::from_repr(answered_by)?,
         };
         take_totals(&mut rest, &mut totals)?;
         visit(quarter, &key, &totals);
@@ -100,11 +101,6 @@ fn texts_of<'a>(key: &'a Key<'_>) -> [Option<&'a str>; 6] {
         client.as_deref(),
         error.as_deref(),
     ]
-}
-
-/// Words are kept by their place, so a new one goes to the end of the list.
-fn position(answered_by: AnsweredBy) -> usize {
-    AnsweredBy::ALL.iter().position(|known| *known == answered_by).unwrap_or(usize::MAX)
 }
 
 fn put_totals(bytes: &mut Vec<u8>, totals: &Totals) {
@@ -182,28 +178,6 @@ fn take_histogram(rest: &mut &[u8], histogram: &mut Histogram) -> Option<()> {
         histogram.add(u16::try_from(take(rest)?).ok()?, take(rest)?);
     }
     Some(())
-}
-
-/// LEB128: seven bits a byte, the lowest first.
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(0x80 | (number & 0x7f) as u8);
-        number >>= 7;
-    }
-    bytes.push((number & 0x7f) as u8);
-}
-
-fn take(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, after) = rest.split_first()?;
-        *rest = after;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 /// Small numbers stay small, whatever their sign.

@@ -109,7 +109,7 @@ impl<'r> CallTotals<'r> {
     fn error(&self) -> Option<Cow<'r, str>> {
         let refused = self.status.filter(|&status| status >= 400);
         let ended = match self.outcome {
-            Outcome::Failed | Outcome::Cut | Outcome::Lost => Some(self.outcome.as_str()),
+            Outcome::Failed | Outcome::Cut | Outcome::Lost => Some(self.outcome.into_str()),
             Outcome::Complete | Outcome::Stopped => None,
         };
         match (self.error_kind, refused, ended) {
@@ -118,7 +118,7 @@ impl<'r> CallTotals<'r> {
             (None, Some(status), _) if self.outcome == Outcome::Complete => {
                 Some(format!("http {status}").into())
             }
-            (None, ..) => Some(self.outcome.as_str().into()),
+            (None, ..) => Some(self.outcome.into_str().into()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A file is read back as what it was, and what a hand breaks in it is found by its line.
+//! A rendered file reads back as the same cassette, and mistakes made by hand are found by their line.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
-    cassette::{Event, Finding, Reading, RecordedRequest, read},
+    anthropic::ApiHeaders,
+    cassette::{Event, FileFinding, RecordedRequest, WhenExhausted, read},
     exchange::Api,
 };
 
@@ -22,7 +23,7 @@ const STREAM: [&str; 6] = [
 
 fn cassette() -> Cassette {
     let system = "Be kind. ".repeat(300);
-    let picture = STANDARD.encode([b"\x89PNG\r\n", vec![7; 3000].as_slice()].concat());
+    let picture = STANDARD.encode([b"\x89PNG\r\n\x1a\n", vec![7; 3000].as_slice()].concat());
     let client = json!({"model": "claude-haiku-4-5", "stream": true, "messages": [
         {"role": "system", "content": system},
         {"role": "user", "content": [
@@ -47,29 +48,28 @@ fn cassette() -> Cassette {
     events.insert(1, Event { at: 12, bytes: b": odd\r\n\r\n".to_vec() });
     Cassette {
         recorded: Some("2026-11-25".to_owned()),
-        client: Some(Client {
-            door: Api::Chat,
+        client: Some(RecordedCall {
+            api: Api::Chat,
             program: Some("open-webui".to_owned()),
             task: None,
             body: client.to_string(),
         }),
         upstream: Some(RecordedRequest {
-            version: "2026-10-21".to_owned(),
-            betas: vec!["a".to_owned(), "b".to_owned()],
+            headers: ApiHeaders::new("2026-10-21", ["a", "b"]),
             body: upstream.to_string(),
         }),
-        at_the_end: Some(super::super::AtTheEnd::Cycle),
+        when_exhausted: Some(WhenExhausted::Cycle),
         response: Response {
             status: 200,
             headers: vec![("request-id".to_owned(), "req_1".to_owned())],
             delay: 0,
-            said: Said::Events(events),
+            body: ResponseBody::Events(events),
             cut_after: None,
         },
     }
 }
 
-fn read_back(text: &str, blobs: &[Blob]) -> Reading {
+fn read_back(text: &str, blobs: &[Blob]) -> (Option<Cassette>, Vec<FileFinding>) {
     let blobs: HashMap<&str, &[u8]> =
         blobs.iter().map(|blob| (blob.name.as_str(), blob.bytes.as_slice())).collect();
     read(text, &|name| blobs.get(name).map(|bytes| bytes.to_vec()))
@@ -82,7 +82,7 @@ fn a_file_is_laid_out_for_its_reader_and_reads_back_as_it_was() {
     insta::assert_snapshot!(text);
     let kinds: Vec<&str> = blobs.iter().map(|blob| blob.name.rsplit('.').next().unwrap()).collect();
     assert_eq!(kinds, ["txt", "png", "txt"], "the picture and the prompt are kept once");
-    let Reading { cassette: again, findings } = read_back(&text, &blobs);
+    let (again, findings) = read_back(&text, &blobs);
     assert_eq!(findings, []);
     assert_eq!(again.as_ref(), Some(&cassette));
     assert_eq!(again.unwrap().render().text, text);
@@ -98,19 +98,19 @@ fn a_checkout_with_other_line_ends_means_the_same() {
         }
     }
     let crlf = format!("\u{feff}{}", text.replace('\n', "\r\n"));
-    assert_eq!(read_back(&crlf, &blobs).cassette, Some(cassette()));
+    assert_eq!(read_back(&crlf, &blobs).0, Some(cassette()));
 }
 
 fn findings(change: impl Fn(&str) -> String) -> Vec<String> {
     let Rendered { text, blobs } = cassette().render();
     let changed = change(&text);
     assert_ne!(text, changed);
-    let told = |Finding { line, what, harmless }: Finding| {
-        let shown = changed.lines().nth(line - 1).unwrap().trim();
-        let shown: String = shown.chars().take(40).collect();
-        format!("{} {what}\n  at: {shown}", if harmless { "odd:" } else { "wrong:" })
+    let shown = |FileFinding { line, what, harmless }: FileFinding| {
+        let at = changed.lines().nth(line - 1).unwrap().trim();
+        let at: String = at.chars().take(40).collect();
+        format!("{} {what}\n  at: {at}", if harmless { "odd:" } else { "wrong:" })
     };
-    read_back(&changed, &blobs).findings.into_iter().map(told).collect()
+    read_back(&changed, &blobs).1.into_iter().map(shown).collect()
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn an_answer_is_written_by_hand_in_a_few_lines() {
         "client": {"body": {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}},
         "response": {"message": {"content": "Hello yourself."}}
     }"#;
-    let Reading { cassette, findings } = read_back(text, &[]);
+    let (cassette, findings) = read_back(text, &[]);
     assert_eq!(findings, []);
     let cassette = cassette.unwrap();
     assert_eq!(
@@ -155,7 +155,7 @@ fn an_answer_is_written_by_hand_in_a_few_lines() {
     );
     assert_eq!(cassette.recording().events().count(), 6);
     let formatted = cassette.render().text;
-    assert_eq!(read_back(&formatted, &[]).cassette, Some(cassette));
+    assert_eq!(read_back(&formatted, &[]).0, Some(cassette));
     insta::assert_snapshot!(formatted);
 }
 
@@ -165,7 +165,7 @@ fn faults_are_written_by_hand_too() {
         let text = format!(
             r#"{{"schema": 1, "upstream": {{"body": {{"model": "m", "messages": []}}}}, "response": {response}}}"#
         );
-        let Reading { cassette, findings } = read_back(&text, &[]);
+        let (cassette, findings) = read_back(&text, &[]);
         assert_eq!(findings, []);
         cassette.unwrap()
     };
@@ -219,12 +219,12 @@ proptest! {
         cassette.client.as_mut().unwrap().body = client.to_string();
         cassette.upstream.as_mut().unwrap().body = body.to_string();
         cassette.response.delay = delay;
-        if let Said::Events(events) = &mut cassette.response.said {
+        if let ResponseBody::Events(events) = &mut cassette.response.body {
             let odd = |data: &String| Event { at: 3, bytes: format!(": {data}\r\n\r\n").into_bytes() };
             events.extend(data.iter().map(odd));
         }
         let Rendered { text, blobs } = cassette.render();
-        let Reading { cassette: again, findings } = read_back(&text, &blobs);
+        let (again, findings) = read_back(&text, &blobs);
         prop_assert_eq!(findings, []);
         prop_assert_eq!(again.as_ref(), Some(&cassette));
         prop_assert_eq!(again.unwrap().render(), Rendered { text, blobs });

@@ -1,49 +1,50 @@
-//! Who answers, in which order, and why nobody does.
+//! Selection of fixtures, their order, and misses.
 
 use serde_json::json;
 
 use super::{
-    super::{AtTheEnd, Response, Said, Why},
+    super::{MissReason, Response, ResponseBody, WhenExhausted},
     *,
 };
+use crate::domain::anthropic::ApiHeaders;
 
-fn asked(text: &str) -> RecordedRequest {
+fn request(text: &str) -> RecordedRequest {
     let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]});
-    RecordedRequest { version: "2026-10-21".to_owned(), betas: Vec::new(), body: body.to_string() }
+    RecordedRequest { headers: ApiHeaders::default(), body: body.to_string() }
 }
 
-fn entry(file: &str, question: &str, answer: &str) -> Entry {
+fn fixture(file: &str, question: &str, answer: &str) -> LoadedFixture {
     let response = Response {
         status: 200,
         headers: Vec::new(),
         delay: 0,
-        said: Said::Message(json!({"content": answer}).to_string()),
+        body: ResponseBody::Message(json!({"content": answer}).to_string()),
         cut_after: None,
     };
     let cassette = Cassette {
         recorded: None,
         client: None,
-        upstream: Some(asked(question)),
-        at_the_end: None,
+        upstream: Some(request(question)),
+        when_exhausted: None,
         response,
     };
     let scenario = file.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-    Entry { file: file.to_owned(), scenario, cassette, now: None }
+    LoadedFixture { file: file.to_owned(), scenario, cassette, translated: None }
 }
 
-fn stage(at_the_end: AtTheEnd) -> Player {
-    let entries = vec![
-        entry("a/01.json", "Hi", "one"),
-        entry("a/02.json", "Hi", "two"),
-        entry("b/01.json", "Hi", "three"),
-        entry("b/02.json", "What is the weather in Paris today?", "rain"),
+fn player(when_exhausted: WhenExhausted) -> Player {
+    let fixtures = vec![
+        fixture("a/01.json", "Hi", "one"),
+        fixture("a/02.json", "Hi", "two"),
+        fixture("b/01.json", "Hi", "three"),
+        fixture("b/02.json", "What is the weather in Paris today?", "rain"),
     ];
-    Player::new(entries, Scrubber::default(), at_the_end)
+    Player::new(fixtures, Scrubber::default(), when_exhausted)
 }
 
-fn files(stage: &mut Player, question: &str, scenario: Option<&str>, times: usize) -> Vec<String> {
-    let answer = |_| match stage.answer(&asked(question), scenario) {
-        Ok(cue) => format!("{} {}/{}", cue.entry.file, cue.number, cue.of),
+fn files(player: &mut Player, question: &str, scenario: Option<&str>, times: usize) -> Vec<String> {
+    let answer = |_| match player.answer(&request(question), scenario) {
+        Ok(found) => format!("{} {}/{}", found.fixture.file, found.position, found.total),
         Err(miss) => miss.to_string(),
     };
     (0..times).map(answer).collect()
@@ -51,59 +52,66 @@ fn files(stage: &mut Player, question: &str, scenario: Option<&str>, times: usiz
 
 #[test]
 fn equal_requests_take_their_answers_in_order_and_then_by_the_policy() {
-    let given = files(&mut stage(AtTheEnd::Last), "Hi", None, 4);
+    let given = files(&mut player(WhenExhausted::Last), "Hi", None, 4);
     assert_eq!(given, ["a/01.json 1/3", "a/02.json 2/3", "b/01.json 3/3", "b/01.json 3/3"]);
-    let given = files(&mut stage(AtTheEnd::Cycle), "Hi", Some("a"), 4);
+    let given = files(&mut player(WhenExhausted::Cycle), "Hi", Some("a"), 4);
     assert_eq!(given, ["a/01.json 1/2", "a/02.json 2/2", "a/01.json 1/2", "a/02.json 2/2"]);
-    let given = files(&mut stage(AtTheEnd::Error), "Hi", Some("a"), 3);
+    let given = files(&mut player(WhenExhausted::Error), "Hi", Some("a"), 3);
     assert_eq!(given[2], "all answers to this request were given: a/01.json, a/02.json");
 }
 
 #[test]
 fn a_reset_begins_again_and_unused_fixtures_are_known() {
-    let mut stage = stage(AtTheEnd::Last);
-    files(&mut stage, "Hi", None, 2);
-    let unused: Vec<&str> = stage.unused().map(|entry| entry.file.as_str()).collect();
+    let mut player = player(WhenExhausted::Last);
+    files(&mut player, "Hi", None, 2);
+    let status = player.status();
+    let unused: Vec<&str> = status
+        .fixtures
+        .iter()
+        .filter(|fixture| fixture.given == 0)
+        .map(|fixture| fixture.file.as_str())
+        .collect();
     assert_eq!(unused, ["b/01.json", "b/02.json"]);
-    stage.reset(Some("a"));
-    assert_eq!(files(&mut stage, "Hi", None, 1), ["a/01.json 1/3"]);
-    assert_eq!(stage.status().fixtures[0].given, 1);
+    player.reset(Some("a"));
+    assert_eq!(files(&mut player, "Hi", None, 1), ["a/01.json 1/3"]);
+    assert_eq!(player.status().fixtures[0].given, 1);
 }
 
 #[test]
 fn a_miss_tells_what_is_nearest_and_where_it_differs() {
-    let mut stage = stage(AtTheEnd::Last);
-    let miss = stage.answer(&asked("What is the weather in London today?"), None).unwrap_err();
+    let mut player = player(WhenExhausted::Last);
+    let miss = player.answer(&request("What is the weather in London today?"), None).unwrap_err();
     assert_eq!(
         miss.to_string(),
-        "no fixture is the same as this request; the nearest (-) and the request (+) differ:\n\
+        "no fixture matches this request; the nearest (-) and the request (+) differ:\n\
          b/02.json (91 % alike)\n  messages[0].content[0].text: differs from character 23 on\n    \
          - \"What is the weather in Paris today?\"\n    + \"What is the weather in London today?\"\n"
             .trim_end()
     );
     let body = r#"{"model":"x","messages":[]}"#.to_owned();
-    let other = RecordedRequest { body, version: "1".to_owned(), betas: vec!["b".to_owned()] };
-    assert_eq!(stage.answer(&other, None).unwrap_err().why, Why::NothingLike);
-    assert_eq!(stage.status().misses, 2);
+    let other = RecordedRequest { body, headers: ApiHeaders::new("1", ["b"]) };
+    assert_eq!(player.answer(&other, None).unwrap_err().reason, MissReason::NothingLike);
+    assert_eq!(player.status().misses, 2);
 }
 
 #[test]
 fn a_changed_translation_answers_and_is_told() {
-    let mut one = entry("a/01.json", "Hi", "one");
-    one.now = Some(RecordedRequest { betas: vec!["new".to_owned()], ..asked("Hi") });
-    let now = one.now.clone().unwrap();
-    let mut stage = Player::new(vec![one], Scrubber::default(), AtTheEnd::Last);
-    assert!(stage.answer(&asked("Hi"), None).unwrap().changed.is_none());
-    let changed = stage.answer(&now, None).unwrap().changed.unwrap().to_string();
+    let mut one = fixture("a/01.json", "Hi", "one");
+    one.translated =
+        Some(RecordedRequest { headers: ApiHeaders::new("2026-10-21", ["new"]), ..request("Hi") });
+    let now = one.translated.clone().unwrap();
+    let mut player = Player::new(vec![one], Scrubber::default(), WhenExhausted::Last);
+    assert!(player.answer(&request("Hi"), None).unwrap().changed.is_none());
+    let changed = player.answer(&now, None).unwrap().changed.unwrap().to_string();
     assert_eq!(changed, "anthropic-beta\n  + [\"new\"]\n");
-    assert!(stage.status().fixtures[0].translator_changed.is_some());
+    assert!(player.status().fixtures[0].translator_changed.is_some());
 }
 
 #[test]
 fn a_recording_without_its_end_does_not_play() {
-    let mut torn = entry("a/01.json", "Hi", "one");
-    torn.cassette.response.said = Said::Events(Vec::new());
-    let mut stage = Player::new(vec![torn], Scrubber::default(), AtTheEnd::Last);
-    assert!(stage.answer(&asked("Hi"), None).is_err());
-    assert!(!stage.status().fixtures[0].plays);
+    let mut torn = fixture("a/01.json", "Hi", "one");
+    torn.cassette.response.body = ResponseBody::Events(Vec::new());
+    let mut player = Player::new(vec![torn], Scrubber::default(), WhenExhausted::Last);
+    assert!(player.answer(&request("Hi"), None).is_err());
+    assert!(!player.status().fixtures[0].plays);
 }

@@ -1,11 +1,11 @@
-//! What is taken out, what is left alone, and what is refused.
+//! Secrets that are removed, texts that are left alone, and secrets that cannot be removed.
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::cassette::{Client, Event, RecordedRequest, Response};
-use crate::domain::exchange::Api;
+use crate::domain::cassette::{Event, RecordedCall, RecordedRequest, Response};
+use crate::domain::{anthropic::ApiHeaders, exchange::Api};
 
 const KEY: &str = "sk-ant-api03-AbCdEf0123456789-xyzXYZ";
 
@@ -76,23 +76,22 @@ fn cassette(upstream: &str, events: &[&str]) -> Cassette {
     });
     Cassette {
         recorded: None,
-        client: Some(Client {
-            door: Api::Chat,
+        client: Some(RecordedCall {
+            api: Api::Chat,
             program: None,
             task: None,
             body: upstream.to_owned(),
         }),
         upstream: Some(RecordedRequest {
-            version: "2026-10-21".to_owned(),
-            betas: Vec::new(),
+            headers: ApiHeaders::default(),
             body: upstream.to_owned(),
         }),
-        at_the_end: None,
+        when_exhausted: None,
         response: Response {
             status: 200,
             headers: vec![("request-id".to_owned(), format!("req {KEY}"))],
             delay: 0,
-            said: Said::Events(events.collect()),
+            body: ResponseBody::Events(events.collect()),
             cut_after: None,
         },
     }
@@ -134,11 +133,11 @@ fn what_cannot_be_taken_out_is_named_by_its_place() {
     );
     let stop = r#"{"type":"message_stop"}"#;
     let events = [start, block, &piece("Hm"), &sealed, stop];
-    let places = scrubber().cassette(&mut cassette(&body, &events));
-    let told: Vec<String> =
-        places.iter().map(|place| format!("{}: {}", place.path, place.what)).collect();
+    let remaining = scrubber().cassette(&mut cassette(&body, &events));
+    let reported: Vec<String> =
+        remaining.iter().map(|secret| format!("{}: {}", secret.path, secret.what)).collect();
     assert_eq!(
-        told,
+        reported,
         [
             "client.body.messages[0].content[0].source.data: an anthropic key, in base64",
             "upstream.body.messages[0].content[0].source.data: an anthropic key, in base64",
@@ -154,7 +153,7 @@ fn delta(text: &str) -> String {
     )
 }
 
-fn said(cassette: &Cassette) -> Vec<String> {
+fn delta_texts(cassette: &Cassette) -> Vec<String> {
     let events = cassette.response.events("").into_iter();
     let text = |bytes: &[u8]| {
         let tree = Tree::parse(framed(bytes)?.1).ok()?;
@@ -172,7 +171,10 @@ fn a_secret_in_pieces_is_taken_out_of_each() {
     let deltas: Vec<&str> = deltas.iter().map(String::as_str).collect();
     let mut scrubbed = cassette("{}", &deltas);
     assert_eq!(scrubber().cassette(&mut scrubbed), []);
-    assert_eq!(said(&scrubbed), ["It ", "is [redacted:anthropic-key]", "", " and", " so on"]);
+    assert_eq!(
+        delta_texts(&scrubbed),
+        ["It ", "is [redacted:anthropic-key]", "", " and", " so on"]
+    );
 }
 
 proptest! {
@@ -187,8 +189,8 @@ proptest! {
         let deltas: Vec<&str> = deltas.iter().map(String::as_str).collect();
         let mut scrubbed = cassette("{}", &deltas);
         prop_assert_eq!(scrubber().cassette(&mut scrubbed), []);
-        prop_assert_eq!(said(&scrubbed).concat(), scrubber().text(&whole).unwrap());
-        prop_assert_eq!(said(&scrubbed).len(), deltas.len());
+        prop_assert_eq!(delta_texts(&scrubbed).concat(), scrubber().text(&whole).unwrap());
+        prop_assert_eq!(delta_texts(&scrubbed).len(), deltas.len());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Two schemas that a value must fit both, as one. Upstream each object is closed, so that no value would fit
-//! `allOf` of two objects as it stands.
+//! Merging of two schemas that a value must fit both. Upstream every object is closed, so no value would fit `allOf` of
+//! two objects.
 
 use serde_json::{Map, Value};
 
@@ -77,7 +77,7 @@ fn places(ours: &mut Value, theirs: Value) -> Result<(), Unsupported> {
     }
 }
 
-/// The types that both name; an integer is a number too.
+/// The types that both schemas allow; an integer is also a number.
 fn kinds(ours: &Value, theirs: &Value) -> Result<Value, Unsupported> {
     let read = |kinds: &Value| object::kinds(&Map::from_iter([("type".to_owned(), kinds.clone())]));
     let (ours, theirs) = (read(ours)?, read(theirs)?);
@@ -112,7 +112,7 @@ fn additional(ours: &mut Value, theirs: Value) -> Result<(), Unsupported> {
     }
 }
 
-/// The narrower of two bounds.
+/// Keeps the narrower of two bounds.
 fn bounds(keyword: &str, ours: &mut Value, theirs: Value) -> Result<(), Unsupported> {
     let lower = keyword.starts_with("min") || keyword == "exclusiveMinimum";
     let upper = keyword.starts_with("max") || keyword == "exclusiveMaximum";

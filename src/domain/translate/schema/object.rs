@@ -1,13 +1,13 @@
-//! Schemas of a value: its type, and what its type is held to.
+//! Schemas of a value: its types, and the keywords of each type.
 
 use serde_json::{Map, Value, json};
 
-use super::{KINDS, Unsupported, Walk, annotate};
+use super::{KINDS, Rewriter, Unsupported, annotate};
 
 /// The formats of strings that are enforced (§1.4).
 const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
-/// What each type's keywords are, for schemas that leave the type to be guessed.
+/// Keywords by type, for schemas without a type.
 const SIGNS: [(&str, &[&str]); 4] = [
     (
         "object",
@@ -26,8 +26,8 @@ const SIGNS: [(&str, &[&str]); 4] = [
     ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
 ];
 
-impl Walk<'_> {
-    /// A schema without references and choices.
+impl Rewriter<'_> {
+    /// Rewrites a schema without references and choices.
     pub(super) fn value(
         &mut self,
         mut flat: Map<String, Value>,
@@ -75,7 +75,7 @@ impl Walk<'_> {
             }
             _ => Vec::new(),
         };
-        let mut told = Vec::new();
+        let mut described = Vec::new();
         for (keyword, value) in flat {
             match (keyword.as_str(), value) {
                 ("type", _) => {}
@@ -96,7 +96,7 @@ impl Walk<'_> {
                 ("minItems", value) if is("array") => {
                     let count = value.as_f64().ok_or(Unsupported::Malformed)?;
                     if count > 1.0 {
-                        told.push(format!("{keyword}: {value}"));
+                        described.push(format!("{keyword}: {value}"));
                     }
                     place.insert(keyword, json!(u8::from(count >= 1.0)));
                 }
@@ -111,7 +111,7 @@ impl Walk<'_> {
                 ("enum" | "const", value) if literal => {
                     place.insert(keyword, value);
                 }
-                (_, value) => annotate(&mut place, keyword, value, &mut told),
+                (_, value) => annotate(&mut place, keyword, value, &mut described),
             }
         }
         if is("object") {
@@ -125,12 +125,12 @@ impl Walk<'_> {
             }
             place.insert("additionalProperties".to_owned(), json!(false));
         }
-        Ok(self.tell(place, &told))
+        Ok(self.describe(place, &described))
     }
 }
 
-/// Whether the values are listed. Lists are cut down to what the type allows; lists with arrays or objects in them
-/// are none that can be enforced.
+/// True for a schema that lists its values. The list is reduced to values of the schema's type; a list with arrays or
+/// objects cannot be enforced.
 fn literals(flat: &mut Map<String, Value>, nullable: bool) -> Result<bool, Unsupported> {
     let kinds = kinds(flat)?;
     let fits = |value: &Value| kinds.is_empty() || kinds.iter().any(|kind| is_of(value, kind));
@@ -184,7 +184,7 @@ fn is_of(value: &Value, kind: &str) -> bool {
     }
 }
 
-/// The types that are named.
+/// The types that a schema names.
 pub(super) fn kinds(flat: &Map<String, Value>) -> Result<Vec<&'static str>, Unsupported> {
     let given = match flat.get("type") {
         None => return Ok(Vec::new()),
@@ -203,7 +203,8 @@ pub(super) fn kinds(flat: &Map<String, Value>) -> Result<Vec<&'static str>, Unsu
     Ok(kinds)
 }
 
-/// Every object is closed upstream. One that names no property and is open would then be empty.
+/// Refuses objects that cannot be closed. Upstream every object is closed, and an open one without named properties
+/// would be empty.
 fn check_object(flat: &Map<String, Value>) -> Result<(), Unsupported> {
     let open = match flat.get("additionalProperties") {
         None => !flat.contains_key("properties"),
@@ -233,8 +234,8 @@ fn check_array(flat: &Map<String, Value>) -> Result<(), Unsupported> {
     if flat.contains_key("items") { Ok(()) } else { Err(Unsupported::Anything) }
 }
 
-/// Whether a pattern is one of those that are compiled upstream: no looking around, no references to groups, no
-/// bounds of words, no classes of Unicode, no long repetitions.
+/// True for a pattern that Anthropic compiles: no lookaround, no back-references, no
+/// word boundaries, no Unicode classes, no long repetitions.
 fn is_simple(pattern: &str) -> bool {
     let escaped = |c: char| pattern.contains(&format!("\\{c}"));
     let groups = pattern.match_indices("(?").all(|(at, _)| pattern[at..].starts_with("(?:"));

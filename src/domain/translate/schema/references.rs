@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Unsupported;
 
-/// Where a schema keeps what it refers to: the new name and the old one.
+/// Keywords that hold a schema's definitions: the current one and the old one.
 pub(super) const LISTS: [&str; 2] = ["$defs", "definitions"];
 
 /// The schema that references lead into.
@@ -18,13 +18,13 @@ impl<'a> References<'a> {
         Self(root)
     }
 
-    /// What `pointer` leads to.
+    /// The schema at `pointer`.
     pub(super) fn find(&self, pointer: &str) -> Result<&'a Value, Unsupported> {
         let inside = pointer.strip_prefix('#').ok_or(Unsupported::External)?;
         self.0.pointer(inside).ok_or(Unsupported::Dangling)
     }
 
-    /// Those definitions of a list that are in `done` (by pointer), in the list's order.
+    /// The definitions under the keyword `list` that are in `done` (by pointer), in their order.
     pub(super) fn in_order(
         &self,
         list: &str,

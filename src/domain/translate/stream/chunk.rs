@@ -1,13 +1,13 @@
-//! Chunks as bytes. Each is written straight into the buffer that goes to the client; what is the same in all of them
-//! is written once and copied.
+//! Chunks as bytes. Each is written into the client's buffer; the parts that all chunks share are written once and
+//! copied.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::WithUsage;
-use crate::domain::json::inside;
+use crate::domain::{json::inside, openai::FinishReason};
 
-/// What all chunks of an answer have around their deltas.
+/// The parts of a chunk around its delta, which are the same in all chunks of an answer.
 #[derive(Debug)]
 pub(super) struct Envelope {
     /// Everything before `choices`' first element.
@@ -94,15 +94,15 @@ impl Envelope {
     /// The chunk with the reason, and `usage` in one of its own, where it is wanted.
     pub(super) fn finish<T: Serialize>(
         &self,
-        reason: &str,
+        reason: FinishReason,
         service_tier: Option<&str>,
         usage: Option<&T>,
         out: &mut Vec<u8>,
     ) {
         out.extend_from_slice(&self.before);
-        out.extend_from_slice(br#"{"index":0,"delta":{},"finish_reason":""#);
-        out.extend_from_slice(reason.as_bytes());
-        out.extend_from_slice(b"\"}]");
+        out.extend_from_slice(br#"{"index":0,"delta":{},"finish_reason":"#);
+        write_json(&reason, out);
+        out.extend_from_slice(b"}]");
         if let Some(tier) = service_tier {
             out.extend_from_slice(br#","service_tier":"#);
             write_json(tier, out);

@@ -1,4 +1,4 @@
-//! Calls in a history, and the ids that tie results to them (`reference/anthropic-api.md` §1.6).
+//! Calls in a history, and the ids by which results name them (`reference/anthropic-api.md` §1.6).
 
 use std::collections::HashMap;
 
@@ -15,58 +15,58 @@ use crate::domain::{anthropic::ContentBlock, chain::Hash, json::Raw, openai};
 
 /// A call of the history that waits for its result.
 #[derive(Debug)]
-pub(in crate::domain::translate) struct Call<'a> {
-    given: Given<'a>,
+pub(in crate::domain::translate) struct PendingCall<'a> {
+    given: ResultKey<'a>,
     id: String,
-    /// Where it stands in the client's request.
+    /// The path to the call in the client's request.
     at: String,
     result: Option<Vec<ContentBlock>>,
 }
 
-/// By what its result will name it.
+/// The key by which a result names its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Given<'a> {
+enum ResultKey<'a> {
     Id(&'a str),
-    /// Of a function, in the old form.
+    /// The name of a function, in the deprecated form.
     Name(&'a str),
 }
 
-impl Call<'_> {
-    /// Whether it has another id than the client gave it.
+impl PendingCall<'_> {
+    /// True if the id differs from the client's.
     pub(in crate::domain::translate) fn is_renamed(&self) -> bool {
-        !matches!(self.given, Given::Id(given) if given == self.id)
+        !matches!(self.given, ResultKey::Id(given) if given == self.id)
     }
 
-    /// Whether its result came.
+    /// True if the call has a result.
     pub(in crate::domain::translate) fn is_answered(&self) -> bool {
         self.result.is_some()
     }
 }
 
-/// Gives `result` to the call with this id; `false` if no such call waits for one.
+/// Attaches `result` to the call with this id; `false` if no such call waits for a result.
 pub(in crate::domain::translate) fn answer(
-    calls: &mut [Call<'_>],
+    calls: &mut [PendingCall<'_>],
     id: &str,
     result: &mut Vec<ContentBlock>,
 ) -> bool {
-    give(calls, result, |given| given == Given::Id(id))
+    give(calls, result, |given| given == ResultKey::Id(id))
 }
 
-/// Gives `result` to the function of this name; if none of that name waits, to the one that waits longest, as there
-/// was only ever one.
+/// Attaches `result` to the call of this function; else to the oldest call that waits for a result, because there
+/// can be only one.
 pub(in crate::domain::translate) fn answer_function(
-    calls: &mut [Call<'_>],
+    calls: &mut [PendingCall<'_>],
     name: Option<&str>,
     result: &mut Vec<ContentBlock>,
 ) -> bool {
-    give(calls, result, |given| name.is_some_and(|name| given == Given::Name(name)))
-        || give(calls, result, |given| matches!(given, Given::Name(_)))
+    give(calls, result, |given| name.is_some_and(|name| given == ResultKey::Name(name)))
+        || give(calls, result, |given| matches!(given, ResultKey::Name(_)))
 }
 
 fn give(
-    calls: &mut [Call<'_>],
+    calls: &mut [PendingCall<'_>],
     result: &mut Vec<ContentBlock>,
-    is_meant: impl Fn(Given<'_>) -> bool,
+    is_meant: impl Fn(ResultKey<'_>) -> bool,
 ) -> bool {
     let mut waiting = calls.iter_mut().filter(|call| !call.is_answered());
     let meant = waiting.find(|call| is_meant(call.given));
@@ -75,15 +75,15 @@ fn give(
 
 /// The results of all calls of a turn, in the order of the calls: all must stand in the next message.
 pub(in crate::domain::translate) fn results(
-    calls: &mut Vec<Call<'_>>,
+    calls: &mut Vec<PendingCall<'_>>,
     notes: &mut Notes,
 ) -> Vec<ContentBlock> {
     calls
         .drain(..)
-        .map(|Call { id, at, result, .. }| {
+        .map(|PendingCall { id, at, result, .. }| {
             let is_error = result.is_none();
             let content = result.unwrap_or_else(|| {
-                notes.add(at, "has no result in the history; an error stands in for it");
+                notes.add(at, "has no result in the history; an error is sent in its place");
                 vec![ContentBlock::text("No result of this call was recorded.")]
             });
             ContentBlock::ToolResult { tool_use_id: id, content, is_error }
@@ -94,21 +94,21 @@ pub(in crate::domain::translate) fn results(
 /// The ids of a whole history, made such as Anthropic takes them. Depends on nothing but the calls up to each one,
 /// so that a longer history begins with the same bytes.
 #[derive(Debug, Default)]
-pub(in crate::domain::translate) struct Ids {
-    /// How often each id was asked for.
+pub(in crate::domain::translate) struct ToolUseIds {
+    /// Number of calls by id.
     copies: HashMap<String, usize>,
-    /// How many calls in the old form there were: these have no ids.
+    /// Number of calls in the deprecated form, which have no ids.
     functions: usize,
 }
 
-impl Ids {
+impl ToolUseIds {
     /// The call at `path` as a block, and as one that waits for its result.
     pub(in crate::domain::translate) fn call<'a>(
         &mut self,
         call: &'a openai::ToolCall,
         path: String,
         notes: &mut Notes,
-    ) -> Result<(ContentBlock, Call<'a>), Error> {
+    ) -> Result<(ContentBlock, PendingCall<'a>), Error> {
         let (name, input) = match (&call.custom, &call.function) {
             (Some(custom), _) => {
                 let name = name(&custom.name, || format!("{path}.custom.name"), notes);
@@ -130,21 +130,21 @@ impl Ids {
             notes.once(|| format!("{path}.id"), "the id is changed to one that Anthropic accepts");
         }
         let block = ContentBlock::ToolUse { id: id.clone(), name, input };
-        Ok((block, Call { given: Given::Id(given), id, at: path, result: None }))
+        Ok((block, PendingCall { given: ResultKey::Id(given), id, at: path, result: None }))
     }
 
-    /// The same of a call in the old form. Its id depends on nothing but how many of them there were before.
+    /// The block for a deprecated `function_call`. Its id depends only on the number of such calls before it.
     pub(in crate::domain::translate) fn function_call<'a>(
         &mut self,
         call: &'a openai::FunctionCall,
         path: String,
         notes: &mut Notes,
-    ) -> (ContentBlock, Call<'a>) {
+    ) -> (ContentBlock, PendingCall<'a>) {
         let (name, input) = called(call, &|field| format!("{path}.{field}"), notes);
         self.functions += 1;
         let id = self.claim(&format!("function_call_{}", self.functions));
         let block = ContentBlock::ToolUse { id: id.clone(), name, input };
-        (block, Call { given: Given::Name(&call.name), id, at: path, result: None })
+        (block, PendingCall { given: ResultKey::Name(&call.name), id, at: path, result: None })
     }
 
     fn claim(&mut self, given: &str) -> String {
@@ -178,7 +178,7 @@ fn called(
     notes: &mut Notes,
 ) -> (String, Raw) {
     let input = input(&function.arguments).unwrap_or_else(|text| {
-        let what = "is no JSON object; it is sent inside one, as INVALID_JSON";
+        let what = "is not a JSON object; it is sent inside one, as INVALID_JSON";
         notes.once(|| path("arguments"), what);
         Raw::of(&json!({"INVALID_JSON": text}))
     });

@@ -1,15 +1,15 @@
-//! Names of tools as Anthropic takes them (`reference/anthropic-api.md` §1.5).
+//! Names of tools as Anthropic accepts them (`reference/anthropic-api.md` §1.5).
 //!
-//! What a name becomes depends on nothing but the name, so that definitions, choices and calls of any turn agree, and
-//! a history keeps its bytes when other tools come and go.
+//! A changed name depends on the original name only, so that definitions, choices and calls of any turn agree, and a
+//! history keeps its bytes when other tools come and go.
 
 use crate::domain::chain::Hash;
 
-/// What OpenAI allows for a function's name, and Anthropic too.
+/// Maximum length of a name, at OpenAI and at Anthropic.
 pub(super) const LONGEST: usize = 64;
-/// So much of a name's hash tells it from all others.
+/// Number of hexadecimal digits that tell a changed name from all others.
 const HASH: usize = 8;
-/// What is noted of a name that is changed.
+/// The note about a changed name.
 pub(super) const CHANGED: &str = "the name is changed to one that Anthropic accepts";
 
 /// The name upstream: `^[a-zA-Z0-9_-]{1,64}$`. One that is changed has a hash of the whole in it, so that no two
@@ -24,7 +24,7 @@ pub(super) fn upstream(given: &str) -> String {
     format!("{word}_{}", &hash[..HASH])
 }
 
-/// Whether Anthropic takes it as an id or (if short enough) a name: `^[a-zA-Z0-9_-]+$`.
+/// True for a text that Anthropic accepts as an id or, if short enough, as a name: `^[a-zA-Z0-9_-]+$`.
 pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_word_byte)
 }

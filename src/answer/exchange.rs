@@ -1,0 +1,153 @@
+//! Exchanges with upstream: the request to send, and its first row in the ledger.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Answers, call, prepare::Access};
+use crate::{
+    domain::{
+        anthropic::{self, CanonicalRequest, RequestMessage, Role},
+        cache::{CacheKey, Keep},
+        exchange::{AnsweredBy, ExchangeId, UnixMillis},
+        prepare::{Caller, PreparedRequest},
+        recording::Recording,
+        translate::{self, Note, Remedy},
+    },
+    store::{CallRecord, Opening},
+    upstream,
+};
+
+/// One exchange with upstream.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// Its first row in the ledger.
+    pub opening: Arc<Opening>,
+    /// The request to send.
+    pub outgoing: upstream::Request,
+    /// The request that `outgoing` was written from; `None` for a client of Anthropic's API, whose request is not ours
+    /// to change.
+    pub request: Option<Arc<anthropic::Request>>,
+    /// Parts of the client's request that were dropped or changed.
+    pub notes: Vec<Note>,
+    /// The part of the exchange that is kept.
+    pub keep: Keep,
+}
+
+impl Exchange {
+    /// The first exchange of a call.
+    pub(super) fn first(
+        answers: &Answers,
+        request: &PreparedRequest,
+        caller: Caller,
+        access: Access,
+        at: UnixMillis,
+        exchange: ExchangeId,
+        (answered_by, keep): (AnsweredBy, Keep),
+    ) -> Self {
+        let keeps_bodies = keep != Keep::Totals;
+        let said = &request.upstream;
+        let mut notes = said.notes().to_vec();
+        let mut sent = said.request();
+        // Requests of fixtures have the remedies in them.
+        let changed = match answers.upstream.replay() {
+            Some(_) => None,
+            None => sent.as_ref().and_then(|sent| answers.quirks.apply(sent)),
+        };
+        let (body, chain) = match changed {
+            None => (said.body(), keeps_bodies.then(|| said.chain().clone())),
+            Some((changed, mut more)) => {
+                notes.append(&mut more);
+                let canonical = CanonicalRequest::of(&changed);
+                sent = Some(Arc::new(changed));
+                (canonical.body().into(), keeps_bodies.then_some(canonical.chain))
+            }
+        };
+        let Access { key: access_key, scenario } = access;
+        let outgoing =
+            upstream::Request { body, headers: said.headers().clone(), key: access_key, scenario };
+        // The hash of a request that must not be kept would tell those who know the text that it was sent.
+        let key = if keeps_bodies { request.key } else { CacheKey::of_nothing(exchange) };
+        let call = call::begin(request, caller, at, answered_by, exchange);
+        let opening = Opening {
+            exchange,
+            key,
+            scope: request.scope.to_string(),
+            model: said.model().to_owned(),
+            opened_at: at,
+            continues: None,
+            breakpoints: sent.as_ref().and_then(|sent| json_of(&sent.breakpoints)),
+            head: Some(outgoing.headers.clone()),
+            chain: chain.map(Arc::new),
+            call: CallRecord { key, ..call },
+        };
+        Self { opening: Arc::new(opening), outgoing, request: sent, notes, keep }
+    }
+
+    /// The exchange that continues a paused answer: the same request with the answer so far
+    /// (`reference/anthropic-api.md` §2 `pause_turn`). `None` if it cannot be continued.
+    pub(super) fn continuation(&self, recording: &Recording) -> Option<Self> {
+        let mut request = anthropic::Request::clone(self.request.as_deref()?);
+        let blocks = anthropic::fold(recording).ok()?.content;
+        let mut content = translate::content_blocks(&blocks);
+        if content.is_empty() {
+            return None;
+        }
+        match request.messages.last_mut() {
+            Some(RequestMessage { role: Role::Assistant, content: before }) => {
+                before.append(&mut content);
+            }
+            _ => request.messages.push(RequestMessage { role: Role::Assistant, content }),
+        }
+        let canonical = CanonicalRequest::of(&request);
+        let exchange = ExchangeId::new(Uuid::now_v7());
+        let opening = Opening {
+            exchange,
+            opened_at: super::now(),
+            continues: Some(self.opening.exchange),
+            chain: self.keeps_bodies().then(|| Arc::new(canonical.chain.clone())),
+            ..Opening::clone(&self.opening)
+        };
+        Some(Self {
+            opening: Arc::new(opening),
+            outgoing: upstream::Request { body: canonical.body().into(), ..self.outgoing.clone() },
+            request: Some(Arc::new(request)),
+            notes: self.notes.clone(),
+            keep: self.keep,
+        })
+    }
+
+    /// Leaves out the part of the request that upstream's `refusal` names, if the request is ours to change. Returns the
+    /// remedy, and whether it is good for all requests to the model.
+    pub(super) fn heal(&mut self, refusal: &str) -> Option<(Remedy, bool)> {
+        let translate::Healed { request, remedy, lasts } =
+            translate::heal(self.request.as_deref()?, refusal)?;
+        tracing::warn!(
+            exchange = %self.opening.exchange,
+            model = self.opening.model,
+            ?remedy,
+            refusal,
+            "upstream refused a part of the request; asking again without it"
+        );
+        let canonical = CanonicalRequest::of(&request);
+        self.outgoing.body = canonical.body().into();
+        // The ledger keeps the request that upstream accepts.
+        self.opening = Arc::new(Opening {
+            breakpoints: json_of(&request.breakpoints),
+            chain: self.keeps_bodies().then(|| Arc::new(canonical.chain)),
+            ..Opening::clone(&self.opening)
+        });
+        self.request = Some(Arc::new(request));
+        self.notes.push(remedy.note());
+        Some((remedy, lasts))
+    }
+
+    fn keeps_bodies(&self) -> bool {
+        self.keep != Keep::Totals
+    }
+}
+
+/// Breakpoints of prompt caching, for the ledger.
+fn json_of(breakpoints: &[anthropic::Breakpoint]) -> Option<String> {
+    if breakpoints.is_empty() { None } else { serde_json::to_string(breakpoints).ok() }
+}

@@ -1,0 +1,119 @@
+//! Calls that reuse the answer to another call: a stored recording, or an exchange in flight. They cost nothing.
+
+use std::time::Instant;
+
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::{
+    Answer, Answers,
+    call::{self, CallEnd},
+    live::{self, End, Reader, ReaderHook, Totals},
+};
+use crate::{
+    domain::{
+        cache::{Freshness, Verdict},
+        exchange::{AnsweredBy, ExchangeId, Micros, Outcome, UnixMillis},
+        open_webui::{self, Share},
+        prepare::{Caller, PreparedRequest},
+        recording::Recording,
+    },
+    store::{CallRecord, Ledger, Stored},
+};
+
+impl Answers {
+    /// Serves an answer of the ledger. The call is finished at once.
+    pub(super) fn hit(
+        &self,
+        stored: Stored,
+        freshness: Freshness,
+        request: &PreparedRequest,
+        caller: Caller,
+        (at, arrived): (UnixMillis, Instant),
+    ) -> Answer {
+        let Stored { exchange, recording, model_served, stop_reason, tokens, cost, .. } = stored;
+        let calls_tools = stop_reason.as_deref() == Some("tool_use");
+        let share = if calls_tools || request.follows_tools { Share::Step } else { Share::Answer };
+        let shows_status = self.shows_status(request, &caller);
+        let status_line = shows_status.then(|| open_webui::status_line(share, cost));
+        let begun = call::begin(request, caller, at, AnsweredBy::Hit, exchange);
+        let (outcome, model) = (Outcome::Complete, None);
+        let totals = Totals { exchange: Some(exchange), outcome, model, tokens, cost };
+        let reader = live::stored(Recording::clone(&recording), End::Complete(totals.clone()));
+        let answer = Answer::new(reader, request, &begun, exchange, Verdict::Hit(freshness));
+        let took = Micros::from(arrived.elapsed());
+        let end = CallEnd {
+            totals,
+            failure: None,
+            published: true,
+            ttft: Some(took),
+            total: took,
+            sealing: None,
+        };
+        let begun = CallRecord { model: model_served, ..begun };
+        self.ledger.record(call::finish(begun, end));
+        Answer { status_line, ..answer }
+    }
+
+    /// Reads along with the call that an exchange was begun for. The call is finished when its reader leaves.
+    pub(super) fn join(
+        &self,
+        reader: Reader,
+        exchange: ExchangeId,
+        request: &PreparedRequest,
+        caller: Caller,
+        (at, arrived): (UnixMillis, Instant),
+    ) -> Answer {
+        let begun = call::begin(request, caller, at, AnsweredBy::Collapsed, exchange);
+        let answer = Answer::new(reader, request, &begun, exchange, Verdict::Join);
+        let joined = JoinedCall {
+            ledger: self.ledger.clone(),
+            begun,
+            arrived,
+            ttft: None,
+            token: self.tasks.token(),
+        };
+        Answer { reader: answer.reader.with_hook(joined), ..answer }
+    }
+
+    /// Returns whether a person sees a status line above the answer. A message id says that one is watching.
+    pub(super) fn shows_status(&self, request: &PreparedRequest, caller: &Caller) -> bool {
+        let is_watched = caller.open_webui && caller.message.is_some() && request.task.is_none();
+        self.settings.status_line && is_watched
+    }
+}
+
+/// A call that joined an exchange in flight.
+#[derive(Debug)]
+struct JoinedCall {
+    ledger: Ledger,
+    begun: CallRecord,
+    arrived: Instant,
+    ttft: Option<Micros>,
+    /// Keeps the ledger open until the call is recorded.
+    token: TaskTrackerToken,
+}
+
+impl ReaderHook for JoinedCall {
+    fn on_begin(&mut self) {
+        self.ttft.get_or_insert_with(|| self.arrived.elapsed().into());
+    }
+
+    fn on_leave(self: Box<Self>, end: Option<End>) {
+        let Self { ledger, begun, arrived, ttft, token } = *self;
+        let (totals, failure) = match end {
+            Some(End::Complete(totals)) => (totals, None),
+            Some(End::Failed(failure, totals)) => (totals, Some(failure)),
+            None => (Totals::unknown(Outcome::Stopped), None),
+        };
+        let end = CallEnd {
+            totals,
+            failure: failure.as_deref(),
+            published: ttft.is_some(),
+            ttft,
+            total: arrived.elapsed().into(),
+            sealing: None,
+        };
+        ledger.record(call::finish(begun, end));
+        drop(token);
+    }
+}

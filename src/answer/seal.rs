@@ -1,0 +1,180 @@
+//! Sealing of exchanges: turns a finished attempt into its row in the ledger, and finishes the call with it.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Answers, Failure,
+    attempt::Attempt,
+    call::{self, CallEnd},
+    exchange::Exchange,
+    live::{End, Totals},
+};
+use crate::{
+    domain::{
+        anthropic::StreamError,
+        cache::Keep,
+        catalog,
+        exchange::{AnswerRef, Cost, Micros, NanoDollars, Outcome, Tokens},
+        recording::Recording,
+    },
+    store::Sealing,
+    upstream,
+};
+
+/// The exchanges of an answer before the current one.
+#[derive(Default)]
+pub(super) struct PriorParts {
+    pub count: usize,
+    /// Number of segments that they recorded.
+    pub segments: usize,
+    tokens: Tokens,
+    /// `None` before the first.
+    cost: Option<Cost>,
+    refs: Vec<AnswerRef>,
+    began: Option<Instant>,
+    ttft: Option<Micros>,
+}
+
+impl PriorParts {
+    /// Their cost together with that of one more.
+    fn cost_with(&self, cost: Cost) -> Cost {
+        self.cost.map_or(cost, |prior| prior.plus(cost))
+    }
+}
+
+/// Seals an exchange that paused, and adds it to `prior`. The call goes on.
+pub(super) fn part(
+    answers: &Answers,
+    exchange: &Exchange,
+    mut attempt: Attempt,
+    prior: &mut PriorParts,
+    recording: Recording,
+) -> Sealing {
+    prior.began.get_or_insert(attempt.began);
+    prior.ttft = prior.ttft.or(attempt.ttft);
+    prior.refs.append(&mut attempt.summary.take_refs());
+    let sealing = seal(answers, exchange, attempt, Outcome::Complete, None, recording);
+    prior.tokens += sealing.tokens;
+    prior.cost = Some(prior.cost_with(sealing.cost));
+    tracing::info!(
+        call = %exchange.opening.call.id,
+        exchange = %exchange.opening.exchange,
+        model = sealing.model_served.as_deref().unwrap_or(&exchange.opening.model),
+        prompt_tokens = sealing.tokens.prompt(),
+        output_tokens = sealing.tokens.output,
+        cost_nano_dollars = sealing.cost.amount().map(|amount| amount.0),
+        ttft_us = sealing.ttft.map(|ttft| ttft.0),
+        total_us = sealing.total.map(|total| total.0),
+        upstream_request = sealing.upstream_request,
+        "answer paused, asking upstream to continue"
+    );
+    Sealing { servable: false, ..sealing }
+}
+
+/// Seals the last exchange of an answer and finishes its call. Returns the end for the readers, too.
+pub(super) fn last(
+    answers: &Answers,
+    exchange: &Exchange,
+    mut attempt: Attempt,
+    outcome: Outcome,
+    failure: Option<Failure>,
+    prior: PriorParts,
+    recording: Recording,
+) -> (Sealing, End) {
+    let began = prior.began.unwrap_or(attempt.began);
+    let ttft = prior.ttft.or(attempt.ttft);
+    let published = attempt.published;
+    let own_refs = attempt.summary.take_refs();
+    let mut sealing = seal(answers, exchange, attempt, outcome, failure.as_ref(), recording);
+    let mut tokens = prior.tokens;
+    tokens += sealing.tokens;
+    let totals = Totals {
+        exchange: Some(exchange.opening.exchange),
+        outcome,
+        model: sealing.model_served.as_deref().map(Arc::from),
+        tokens,
+        cost: prior.cost_with(sealing.cost),
+    };
+    let mut call = exchange.opening.call.clone();
+    if !exchange.notes.is_empty() {
+        call.notes = serde_json::to_string(&exchange.notes).ok();
+    }
+    let end = CallEnd {
+        totals: totals.clone(),
+        failure: failure.as_ref(),
+        published,
+        ttft,
+        total: began.elapsed().into(),
+        sealing: Some(&sealing),
+    };
+    sealing.call = Some(call::finish(call, end));
+    if exchange.keep != Keep::Totals {
+        sealing.refs = prior.refs;
+        sealing.refs.extend(own_refs);
+    }
+    let end = match failure {
+        Some(failure) => End::Failed(Arc::new(failure), totals),
+        None if outcome == Outcome::Complete => End::Complete(totals),
+        None => End::Failed(Arc::new(StreamError::Cut.into()), totals),
+    };
+    (sealing, end)
+}
+
+fn seal(
+    answers: &Answers,
+    exchange: &Exchange,
+    attempt: Attempt,
+    outcome: Outcome,
+    failure: Option<&Failure>,
+    recording: Recording,
+) -> Sealing {
+    let Attempt { began, ttft, summary, request_id, status, broken_before, .. } = attempt;
+    let catalog = answers.catalog();
+    let tokens = summary.tokens();
+    let model = summary.model().unwrap_or(&exchange.opening.model);
+    // The price is that of the day on which the exchange ends.
+    let (ended_at, terms) = (super::now(), summary.terms());
+    let day = catalog::day_of(ended_at);
+    let billed = catalog.cost_on(model, &tokens, terms, day);
+    let cost = match (outcome, failure) {
+        // A request whose connection broke may have been answered and billed.
+        _ if broken_before || summary.costs_more() => billed.at_least(),
+        (Outcome::Complete, _) => billed,
+        // No answer, no bill, whatever the price of the model.
+        (
+            _,
+            Some(Failure::Upstream(
+                upstream::Error::Refused { .. }
+                | upstream::Error::Connect(_)
+                | upstream::Error::NotRecorded { .. },
+            )),
+        ) => Cost::Exact(NanoDollars(0)),
+        _ => billed.at_least(),
+    };
+    // Before the client sees the end: its next call is checked against this cost. Fixtures cost nothing.
+    if answers.upstream.replay().is_none() {
+        let call = &exchange.opening.call;
+        answers.budget.record(call.at, call.user.as_deref(), cost);
+    }
+    Sealing {
+        outcome,
+        stop_reason: summary.stop_reason().map(str::to_owned),
+        error_kind: failure.map(|failure| failure.kind().to_owned()),
+        error: failure.map(ToString::to_string),
+        status,
+        upstream_request: request_id,
+        model_served: summary.model().map(str::to_owned),
+        ended_at,
+        ttft,
+        total: Some(began.elapsed().into()),
+        tokens,
+        cost,
+        priced_on: Some(catalog.priced_on(day).to_string()),
+        servable: exchange.keep == Keep::Answer
+            && exchange.opening.continues.is_none()
+            && (summary.is_servable() || answers.settings.cache.keeps(true) && summary.is_good()),
+        recording: (exchange.keep != Keep::Totals && summary.began()).then(|| Arc::new(recording)),
+        refs: Vec::new(),
+        call: None,
+    }
+}

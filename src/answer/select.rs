@@ -1,0 +1,270 @@
+//! Selection of the source of an answer: gathers the facts, lets the domain decide ([`cache::decide`]), and carries the
+//! verdict out where it must not happen twice.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{
+    Answers, Failure,
+    inflight::{CoalesceKey, Ticket},
+    live::Reader,
+};
+use crate::{
+    domain::{
+        anthropic,
+        budget::{BudgetNotice, Priced, Refusal},
+        cache::{self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Verdict},
+        catalog,
+        exchange::{ExchangeId, UnixMillis},
+        open_webui,
+        prepare::{Caller, Chats, PreparedRequest},
+    },
+    store::{PriorAskQuery, Stored},
+};
+
+/// Interval between warnings that Open WebUI sends no ids.
+const A_DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The selected source of an answer.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// An answer in the ledger.
+    Ledger(Stored, Freshness),
+    /// An exchange in flight, which the call has joined.
+    Running(Reader, ExchangeId),
+    /// A new exchange with upstream, which other calls may join.
+    Upstream(Ticket),
+}
+
+impl Answers {
+    /// Selects the source of the answer to a request.
+    pub(super) async fn select(
+        &self,
+        request: &PreparedRequest,
+        caller: &Caller,
+        at: UnixMillis,
+    ) -> Result<Source, Failure> {
+        let policy = &self.settings.cache;
+        let coalesce_key = coalesce_key(request, caller);
+        let prior = self.claim(request, caller);
+        let facts = facts(request, caller, at, prior);
+
+        // Joining needs no look into the ledger.
+        if let Some(coalesce_key) = &coalesce_key
+            && cache::decide(&Facts { running: true, ..facts }, policy) == Verdict::Join
+            && let Some((reader, exchange)) = self.inflight.lock().join(coalesce_key)
+        {
+            return Ok(Source::Running(reader, exchange));
+        }
+
+        // The ledger may have a whole answer to a call that is unanswered here.
+        let known = if prior == PriorAsk::Unanswered { PriorAsk::SameMessage } else { prior };
+        let best_case = Facts { kind: call_kind(request, known), ..facts };
+        let uses_ledger = cache::depends_on_ledger(&best_case, policy);
+        let (prior, mut stored) = if uses_ledger {
+            (self.prior_in_ledger(request, caller, prior).await, self.find(&request.key).await)
+        } else {
+            (prior, None)
+        };
+
+        // The verdict and its act are one step under the lock: of many calls that want the same, one asks and the others
+        // join.
+        let mut inflight = self.inflight.lock();
+        let running = coalesce_key.as_ref().and_then(|coalesce_key| inflight.join(coalesce_key));
+        // An exchange that was running a moment ago may be in the ledger now.
+        if uses_ledger && running.is_none() {
+            stored = self.ledger.newest(&request.key).or(stored);
+        }
+        let facts = Facts {
+            kind: call_kind(request, prior),
+            running: running.is_some(),
+            stored: stored.as_ref().map(|stored| stored.ended_at),
+            ..facts
+        };
+        let source = match (cache::decide(&facts, policy), running, stored) {
+            (Verdict::Join, Some((reader, exchange)), _) => Source::Running(reader, exchange),
+            (Verdict::Hit(freshness), _, Some(stored)) => Source::Ledger(stored, freshness),
+            (Verdict::Ask { reason, keep }, ..) => {
+                let notice = self.check_budget(request, at)?;
+                Source::Upstream(inflight.begin(&self.inflight, coalesce_key, reason, keep, notice))
+            }
+            (Verdict::Refuse(reason), ..) => return Err(Failure::NotCached(reason)),
+            (Verdict::Join, None, _) | (Verdict::Hit(_), _, None) => {
+                unreachable!("the facts say that there is nothing to join or to serve")
+            }
+        };
+        drop(inflight);
+
+        match &source {
+            Source::Ledger(stored, _) if !is_readable(stored) => {
+                return self.ask_alone(request, caller, at);
+            }
+            Source::Ledger(..) => {
+                if let Some(chat) = &caller.chat {
+                    self.inflight.lock().mark_answered(request.key, chat);
+                }
+            }
+            Source::Upstream(Ticket { reason: Reason::NoChatId, .. }) => {
+                self.warn_of_missing_ids(at);
+            }
+            Source::Running(..) | Source::Upstream(..) => {}
+        }
+        Ok(source)
+    }
+
+    /// Asks upstream although the ledger has an answer, because that cannot be read.
+    fn ask_alone(
+        &self,
+        request: &PreparedRequest,
+        caller: &Caller,
+        at: UnixMillis,
+    ) -> Result<Source, Failure> {
+        if caller.directives.only_if_cached {
+            return Err(Failure::NotCached(Reason::Nothing));
+        }
+        let notice = self.check_budget(request, at)?;
+        let mut inflight = self.inflight.lock();
+        let (reason, keep) = (Reason::Nothing, Keep::Answer);
+        Ok(Source::Upstream(inflight.begin(&self.inflight, None, reason, keep, notice)))
+    }
+
+    /// Checks whether a budget allows the request; returns a notice if one is nearly spent.
+    fn check_budget(
+        &self,
+        request: &PreparedRequest,
+        at: UnixMillis,
+    ) -> Result<Option<BudgetNotice>, Refusal> {
+        let model = request.upstream.model();
+        self.budget.check(at, request.user.as_deref(), model, || {
+            match self.catalog().price_on(model, catalog::day_of(at)) {
+                Some(_) => Priced::Yes,
+                None => Priced::No,
+            }
+        })
+    }
+
+    /// Claims the key for the chat, if prior calls matter; and the answer to the user's message, because a Regenerate
+    /// is one even if the request has changed since.
+    fn claim(&self, request: &PreparedRequest, caller: &Caller) -> PriorAsk {
+        let Some(query) = prior_ask_query(request, caller) else { return PriorAsk::Never };
+        let mut inflight = self.inflight.lock();
+        let prior = inflight.claim(*query.key, query.chat, query.message);
+        let Some(user_message) = query.user_message else { return prior };
+        let of_message = CacheKey::of_message(user_message, query.model);
+        match inflight.claim(of_message, query.chat, query.message) {
+            PriorAsk::OtherMessage => PriorAsk::OtherMessage,
+            PriorAsk::Never | PriorAsk::SameMessage | PriorAsk::Unanswered => prior,
+        }
+    }
+
+    /// Adds to `prior` the chat's earlier calls in the ledger. A ledger that cannot be read may have one.
+    async fn prior_in_ledger(
+        &self,
+        request: &PreparedRequest,
+        caller: &Caller,
+        prior: PriorAsk,
+    ) -> PriorAsk {
+        let Some(query) = prior_ask_query(request, caller) else { return prior };
+        prior.with_ledger(self.ledger.reader().prior_ask(&query).await.unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "cannot read the ledger; asking upstream");
+            PriorAsk::OtherMessage
+        }))
+    }
+
+    /// Finds the newest answer. If the ledger cannot be read, upstream is asked.
+    async fn find(&self, key: &CacheKey) -> Option<Stored> {
+        self.ledger.find(key).await.unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "cannot read the ledger; asking upstream");
+            None
+        })
+    }
+
+    /// Warns once a day that Open WebUI sends no ids, and says what to do about it.
+    fn warn_of_missing_ids(&self, at: UnixMillis) {
+        let before = self.warned_at.load(Relaxed);
+        if at.0 - before >= A_DAY_MS
+            && self.warned_at.compare_exchange(before, at.0, Relaxed, Relaxed).is_ok()
+        {
+            tracing::warn!(
+                headers = %open_webui::HEADER_BOX,
+                "Open WebUI does not send the ids of chats and messages, so a Regenerate cannot be told from a repeat \
+                 and every chat is asked anew; paste this line into the headers of its connection"
+            );
+        }
+    }
+}
+
+/// Returns whether the deltas of an answer can be read, which is not checked when it is sealed.
+fn is_readable(stored: &Stored) -> bool {
+    if stored.was_read.load(Relaxed) {
+        return true;
+    }
+    match anthropic::fold(&stored.recording) {
+        Ok(_) => {
+            stored.was_read.store(true, Relaxed);
+            true
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(exchange = %stored.exchange, error, "a recording cannot be read; asking upstream");
+            false
+        }
+    }
+}
+
+fn call_kind(request: &PreparedRequest, prior: PriorAsk) -> CallKind<'_> {
+    match (&request.task, request.chats) {
+        (Some(name), _) => CallKind::Task { name, again: prior != PriorAsk::Never },
+        (None, Chats::Named) => CallKind::Chat(prior),
+        (None, Chats::Nameless) => CallKind::Nameless,
+        (None, Chats::None) => CallKind::Plain,
+    }
+}
+
+/// The facts that are known without the ledger and the exchanges in flight.
+fn facts<'a>(
+    request: &'a PreparedRequest,
+    caller: &Caller,
+    at: UnixMillis,
+    prior: PriorAsk,
+) -> Facts<'a> {
+    Facts {
+        at,
+        directives: caller.directives,
+        kind: call_kind(request, prior),
+        temporary: caller.temporary,
+        forgotten_user: request.forgotten_user,
+        reaches_out: request.upstream.reaches_out(),
+        running: false,
+        stored: None,
+    }
+}
+
+/// The turn of a chat, if it matters whether the chat has asked before.
+fn prior_ask_query<'a>(
+    request: &'a PreparedRequest,
+    caller: &'a Caller,
+) -> Option<PriorAskQuery<'a>> {
+    let user_message = match call_kind(request, PriorAsk::Never) {
+        CallKind::Chat(_) => caller.user_message.as_deref(),
+        CallKind::Task { name: cache::TITLE, .. } => None,
+        CallKind::Task { .. } | CallKind::Plain | CallKind::Nameless => return None,
+    };
+    let chat = caller.chat.as_deref().filter(|_| !caller.temporary)?;
+    let message = caller.message.as_deref();
+    let (key, model) = (&request.key, request.upstream.model());
+    Some(PriorAskQuery { key, chat, message, user_message, model })
+}
+
+/// The key by which other calls may join the exchange of this one; `None` if none may.
+fn coalesce_key(request: &PreparedRequest, caller: &Caller) -> Option<CoalesceKey> {
+    let kind = call_kind(request, PriorAsk::Never);
+    let message = match (kind, &caller.chat, &caller.message) {
+        (CallKind::Plain | CallKind::Task { .. }, ..) => None,
+        (CallKind::Chat(_), Some(chat), Some(message)) => Some((chat.clone(), message.clone())),
+        (CallKind::Chat(_) | CallKind::Nameless, ..) => return None,
+    };
+    let (key, api) = (request.key, request.upstream.api());
+    request.is_kept(caller).then_some(CoalesceKey { key, api, message })
+}

@@ -1,0 +1,236 @@
+//! A client's request made ready to be answered: parsed, routed, translated, scoped and keyed. The one place where that
+//! is done, for serving, explaining, importing, linting and replaying alike.
+//!
+//! There are two steps, because a request may name earlier answers, which are fetched in between: [`ParsedRequest::parse`]
+//! reads it, [`ParsedRequest::refs`] says which answers it names, [`ParsedRequest::prepare`] does the rest.
+
+mod caller;
+mod error;
+mod upstream;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use self::{
+    caller::{Caller, Chats},
+    error::PrepareError,
+    upstream::UpstreamRequest,
+};
+use super::{
+    alias::Aliases,
+    anthropic::{ApiHeaders, CanonicalRequest, Native},
+    cache::{self, CacheKey, Policy, Scope},
+    catalog::Catalog,
+    chain::Chain,
+    exchange::AnswerRef,
+    openai, task,
+    translate::{self, Form, Occasion, Originals, WithUsage},
+};
+
+/// A client's request as it came in, in one of the two dialects.
+#[derive(Debug, Clone)]
+pub enum ClientRequest {
+    /// The body of a chat completion of OpenAI's.
+    Chat(Bytes),
+    /// The body and the headers of a message of Anthropic's.
+    Messages(Bytes, ApiHeaders),
+}
+
+/// The settings that requests are prepared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The models, and what each accepts.
+    pub catalog: &'a Catalog,
+    /// The operator's aliases.
+    pub aliases: &'a Aliases,
+    /// The model for background tasks; `None`: the one that each names.
+    pub task_model: Option<&'a str>,
+    /// The cache policy, for the scope and for users of whom nothing is kept.
+    pub policy: &'a Policy,
+    /// The address of upstream, a part of every key.
+    pub upstream: &'a str,
+}
+
+/// A request that was read, and whose scope is known.
+#[derive(Debug)]
+pub struct ParsedRequest {
+    parsed: Parsed,
+    scope: Scope,
+    user: Option<String>,
+    forgotten_user: bool,
+}
+
+#[derive(Debug)]
+enum Parsed {
+    Chat { request: Box<openai::Request>, body: Bytes },
+    Messages { native: Box<Native>, body: Bytes, headers: ApiHeaders },
+}
+
+/// A request that is ready to be answered.
+#[derive(Debug)]
+pub struct PreparedRequest {
+    /// The request that is hashed, kept and sent.
+    pub upstream: UpstreamRequest,
+    /// The key of its answer.
+    pub key: CacheKey,
+    /// The callers who share its answer.
+    pub scope: Scope,
+    /// How well the client tells its chats apart.
+    pub chats: Chats,
+    /// The user, from the caller's headers or else from the body.
+    pub user: Option<String>,
+    /// True for a user of whom the operator wants nothing kept.
+    pub forgotten_user: bool,
+    /// Open WebUI's word for the background task, stated or recognised; empty if it is neither.
+    pub task: Option<String>,
+    /// The client's own request; `None` where it must not be kept.
+    pub client_chain: Option<Arc<Chain>>,
+    /// The kind of stream that the client wants; `None`: it wants the answer whole.
+    pub stream: Option<WithUsage>,
+    /// True if the request goes on after tool calls.
+    pub follows_tools: bool,
+    /// The form in which the client wants its answer.
+    pub form: Arc<Form>,
+}
+
+impl ClientRequest {
+    /// The body.
+    pub const fn body(&self) -> &Bytes {
+        match self {
+            Self::Chat(body) | Self::Messages(body, _) => body,
+        }
+    }
+}
+
+impl ParsedRequest {
+    /// Parses a request and finds its user and its scope.
+    pub fn parse(
+        request: ClientRequest,
+        caller: &Caller,
+        context: &Context<'_>,
+    ) -> Result<Self, PrepareError> {
+        let (parsed, named) = match request {
+            ClientRequest::Chat(body) => {
+                let request = Box::new(openai::Request::parse(&body)?);
+                let named = request.end_user().map(|(_, user)| cache::bounded(user));
+                (Parsed::Chat { request, body }, named)
+            }
+            ClientRequest::Messages(body, headers) => {
+                let native = Box::new(Native::parse(&body)?);
+                let named = native.user.as_deref().map(cache::bounded);
+                (Parsed::Messages { native, body, headers }, named)
+            }
+        };
+        let user = caller.user.clone().or(named);
+        let vouched = user.as_deref().map(|user| (user, caller.vouched));
+        let Context { policy, .. } = context;
+        let (holder, chat) = (caller.holder.clone(), caller.chat.as_deref());
+        let scope = Scope::of(policy.sharing, holder, vouched, chat);
+        let forgotten_user = policy.forgets(user.as_deref());
+        Ok(Self { parsed, scope, user, forgotten_user })
+    }
+
+    /// The scope in which its answer is shared, and earlier answers are found.
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The earlier answers that it names. Native requests name none: they have their history in full.
+    pub fn refs(&self) -> Vec<AnswerRef> {
+        match &self.parsed {
+            Parsed::Chat { request, .. } => translate::refs(request),
+            Parsed::Messages { .. } => Vec::new(),
+        }
+    }
+
+    /// Routes and translates a chat completion, and keys either kind of request. `originals` are the answers that
+    /// [`Self::refs`] names, as far as they are known.
+    pub fn prepare(
+        self,
+        caller: &Caller,
+        context: &Context<'_>,
+        originals: &Originals,
+    ) -> Result<PreparedRequest, PrepareError> {
+        let Self { parsed, scope, user, forgotten_user } = self;
+        let Context { catalog, aliases, task_model, policy: _, upstream: address } = *context;
+        let client_chain = |body: &Bytes| {
+            let is_kept = caller.is_kept() && !forgotten_user;
+            is_kept.then(|| openai::chain(body).map(Arc::new)).flatten()
+        };
+        let mut task = caller.task.clone();
+        let mut follows_tools = false;
+        let (upstream, stream, client_chain, form) = match parsed {
+            Parsed::Chat { mut request, body } => {
+                task = background_task(caller, &request);
+                let route = |task: &String| translate::route(&mut request, task, task_model);
+                let routed = task.as_ref().and_then(route);
+                follows_tools =
+                    request.messages.last().is_some_and(|last| last.role == openai::Role::Tool);
+                let occasion = occasion(caller, task.as_deref());
+                let context = translate::Context { catalog, aliases, occasion, originals };
+                let mut translated = translate::request(&request, &context)?;
+                translated.notes.extend(routed);
+                let canonical = CanonicalRequest::of(&translated.request);
+                let form = Arc::new(translated.form.clone());
+                let stream = stream(&request, caller);
+                let upstream =
+                    UpstreamRequest::Chat { translated: Box::new(translated), canonical };
+                (upstream, stream, client_chain(&body), form)
+            }
+            Parsed::Messages { native, body, headers } => {
+                let stream = native.stream.then_some(WithUsage::Yes);
+                let upstream = UpstreamRequest::Messages { native, headers };
+                (upstream, stream, client_chain(&body), Arc::default())
+            }
+        };
+        let key = cache::key(&scope, address, upstream.headers(), upstream.digest());
+        Ok(PreparedRequest {
+            upstream,
+            key,
+            scope,
+            chats: caller.chats(),
+            user,
+            forgotten_user,
+            task,
+            client_chain,
+            stream,
+            follows_tools,
+            form,
+        })
+    }
+}
+
+impl PreparedRequest {
+    /// Checks that neither the caller nor the operator forbids keeping the request and its answer.
+    pub fn is_kept(&self, caller: &Caller) -> bool {
+        caller.is_kept() && !self.forgotten_user
+    }
+}
+
+fn stream(request: &openai::Request, caller: &Caller) -> Option<WithUsage> {
+    let wanted = request.stream_options.as_ref().and_then(|options| options.include_usage);
+    let usage =
+        if caller.open_webui || wanted == Some(true) { WithUsage::Yes } else { WithUsage::No };
+    (request.stream == Some(true)).then_some(usage)
+}
+
+/// Open WebUI's word for the background task. It states it if its header box is filled in; without the box, the task is
+/// recognised by its prompt, except where a message id shows a chat.
+fn background_task(caller: &Caller, request: &openai::Request) -> Option<String> {
+    let recognised = || task::recognise(request).map(str::to_owned);
+    match caller.task.as_deref() {
+        Some("") => Some(recognised().unwrap_or_default()),
+        Some(stated) => Some(stated.to_owned()),
+        None if caller.open_webui && caller.message.is_none() => recognised(),
+        None => None,
+    }
+}
+
+fn occasion(caller: &Caller, task: Option<&str>) -> Occasion {
+    match task {
+        Some(_) => Occasion::Task,
+        None if caller.open_webui => Occasion::Chat,
+        None => Occasion::Plain,
+    }
+}

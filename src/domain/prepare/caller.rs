@@ -1,0 +1,73 @@
+//! The caller of a request, as far as known: facts only, no secret.
+
+use crate::domain::cache::{CacheDirectives, IdentityProof, KeyHolder};
+
+/// The client that makes a call, the user behind it, and the place of the call in a chat.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The holder of the client key that the call came under.
+    pub holder: KeyHolder,
+    /// The client program.
+    pub client: Option<String>,
+    /// True for Open WebUI, which shows usage even where it does not ask for it.
+    pub open_webui: bool,
+    /// The user that the headers state.
+    pub user: Option<String>,
+    /// The trust in the user's name.
+    pub vouched: IdentityProof,
+    /// The chat.
+    pub chat: Option<String>,
+    /// True for a temporary chat, of which nothing is kept.
+    pub temporary: bool,
+    /// The message that is answered into.
+    pub message: Option<String>,
+    /// The user's message that is answered.
+    pub user_message: Option<String>,
+    /// Open WebUI's word for the background task; empty for a task that is to be recognised by its prompt.
+    pub task: Option<String>,
+    /// `Cache-Control` of the request.
+    pub directives: CacheDirectives,
+}
+
+/// How well a client tells its chats apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chats {
+    /// The call states its chat.
+    Named,
+    /// The client has chats, and the call does not state one.
+    Nameless,
+    /// The client has no chats.
+    None,
+}
+
+impl Caller {
+    /// A caller of whom only the client key is known.
+    pub fn new(holder: KeyHolder) -> Self {
+        Self {
+            holder,
+            client: None,
+            open_webui: false,
+            user: None,
+            vouched: IdentityProof::Verified,
+            chat: None,
+            temporary: false,
+            message: None,
+            user_message: None,
+            task: None,
+            directives: CacheDirectives::default(),
+        }
+    }
+
+    /// Checks that the caller does not forbid keeping the call.
+    pub const fn is_kept(&self) -> bool {
+        !self.directives.no_store && !self.temporary
+    }
+
+    pub(super) const fn chats(&self) -> Chats {
+        match &self.chat {
+            Some(_) => Chats::Named,
+            None if self.open_webui => Chats::Nameless,
+            None => Chats::None,
+        }
+    }
+}

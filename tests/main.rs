@@ -1,0 +1,21 @@
+//! Every integration test, in one binary: each binary more would link the whole program once more.
+//!
+//! A module is one part of the program: `cargo it ledger::` runs the tests of `tests/ledger.rs`.
+//! `support` is for the modules that run the whole proxy.
+
+mod budgets;
+mod cli;
+mod corpus;
+mod decisions;
+mod fixtures;
+mod guide;
+mod house;
+mod ledger;
+mod money;
+mod month;
+mod playback;
+mod proxy;
+mod prune;
+mod stats;
+mod support;
+mod translate;

@@ -1,0 +1,183 @@
+//! A look into the ledger's file from outside, as another process has it.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use jiff::tz::TimeZone;
+use reprise::{
+    domain::catalog::Catalog,
+    report::{
+        Stats,
+        stats::{GroupBy, Period},
+    },
+    store,
+};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, FromRow, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
+
+use tempfile::TempDir;
+
+use super::until;
+
+/// A ledger's file; every look is a connection of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    folder: Arc<TempDir>,
+}
+
+/// What the tests ask of a row in `exchange`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub(crate) struct Exchange {
+    pub(crate) id: String,
+    pub(crate) outcome: String,
+    pub(crate) stop_reason: Option<String>,
+    pub(crate) error_kind: Option<String>,
+    pub(crate) status: Option<i64>,
+    pub(crate) upstream_request: Option<String>,
+    pub(crate) input: i64,
+    pub(crate) output: i64,
+    pub(crate) cost: Option<i64>,
+    pub(crate) cost_is: String,
+    pub(crate) servable: bool,
+    pub(crate) frame: Option<Vec<u8>>,
+    pub(crate) recording: Option<Vec<u8>>,
+}
+
+/// What the tests ask of a row in `call`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub(crate) struct Call {
+    pub(crate) exchange: Option<String>,
+    pub(crate) answered_by: String,
+    pub(crate) status: Option<i64>,
+    pub(crate) outcome: String,
+    pub(crate) cost: Option<i64>,
+    pub(crate) cost_is: String,
+    pub(crate) saved: i64,
+    pub(crate) client_frame: Option<Vec<u8>>,
+}
+
+impl Ledger {
+    /// The ledger in this folder, which is there as long as somebody holds it.
+    pub(super) fn new(folder: &Arc<TempDir>) -> Self {
+        Self { folder: Arc::clone(folder) }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("sqlite://{}", self.path().display())
+    }
+
+    /// In the order they began.
+    pub(crate) async fn exchanges(&self) -> Vec<Exchange> {
+        self.rows("select * from exchange order by id").await
+    }
+
+    /// In the order they came in.
+    pub(crate) async fn calls(&self) -> Vec<Call> {
+        self.rows("select * from call order by id").await
+    }
+
+    /// The one exchange there is.
+    pub(crate) async fn exchange(&self) -> Exchange {
+        let mut exchanges = self.exchanges().await;
+        assert_eq!(exchanges.len(), 1, "{exchanges:?}");
+        exchanges.remove(0)
+    }
+
+    /// Waits until so many exchanges have ended, and returns the last of them.
+    pub(crate) async fn await_exchange(&self, count: i64) -> Exchange {
+        until(&format!("exchange {count} in the ledger"), async || {
+            self.count("exchange").await >= count
+        })
+        .await;
+        self.exchanges().await.pop().expect("at least one")
+    }
+
+    /// How many rows a table has.
+    pub(crate) async fn count(&self, table: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("select count(*) from {table}"));
+        let mut conn = self.connect(true).await;
+        let count = sqlx::query_scalar(sql).fetch_one(&mut conn).await.expect("a count");
+        conn.close().await.expect("a clean end");
+        count
+    }
+
+    /// One column of text.
+    pub(crate) async fn column(&self, sql: &'static str) -> BTreeSet<String> {
+        self.rows::<(String,)>(sql).await.into_iter().map(|(text,)| text).collect()
+    }
+
+    /// Takes the lock that every writer needs, until it is released.
+    pub(crate) async fn lock(&self) -> WriteLock {
+        let mut conn = self.connect(false).await;
+        sqlx::raw_sql("begin immediate").execute(&mut conn).await.expect("the write lock");
+        WriteLock(conn)
+    }
+
+    /// What a report says of all calls.
+    pub(crate) async fn stats(&self) -> Stats {
+        let reader = store::Reader::open(&self.url()).await.expect("a reader");
+        let (catalog, period) = (Catalog::builtin(), Period::ever(TimeZone::UTC));
+        Stats::of(&reader, &catalog, &period, &[GroupBy::Model]).await.expect("a report")
+    }
+
+    /// Changes what no program would change: the past.
+    pub(crate) async fn run(&self, sql: &'static str) {
+        let mut conn = self.connect(false).await;
+        sqlx::raw_sql(sql).execute(&mut conn).await.expect("a change");
+        conn.close().await.expect("a clean end");
+    }
+
+    /// Everything that is on disk of it, the WAL included.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let entries = std::fs::read_dir(self.folder.path()).expect("the folder of the ledger");
+        entries
+            .flat_map(|entry| std::fs::read(entry.expect("an entry").path()).expect("a file"))
+            .collect()
+    }
+
+    /// All bodies, unpacked.
+    pub(crate) async fn bodies(&self) -> Vec<u8> {
+        const SQL: &str = "select body from frame union all select body from node union all \
+             select body from blob union all \
+             select recording from exchange where recording is not null";
+        let packed: Vec<(Vec<u8>,)> = self.rows(SQL).await;
+        // Short bodies are plain.
+        let unpack = |body: &[u8]| match body {
+            [0x28, 0xB5, 0x2F, 0xFD, ..] => zstd::decode_all(body).expect("zstd"),
+            plain => plain.to_vec(),
+        };
+        packed.iter().flat_map(|(body,)| unpack(body)).collect()
+    }
+
+    async fn rows<T>(&self, sql: &'static str) -> Vec<T>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut conn = self.connect(true).await;
+        let rows = sqlx::query_as(sql).fetch_all(&mut conn).await.expect("rows");
+        conn.close().await.expect("a clean end");
+        rows
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("ledger.db")
+    }
+
+    async fn connect(&self, read_only: bool) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.path()).read_only(read_only);
+        options.connect().await.expect("the ledger")
+    }
+}
+
+/// Nobody else can write while this is held.
+#[derive(Debug)]
+pub(crate) struct WriteLock(SqliteConnection);
+
+impl WriteLock {
+    pub(crate) async fn release(self) {
+        let mut conn = self.0;
+        sqlx::raw_sql("rollback").execute(&mut conn).await.expect("a rollback");
+        conn.close().await.expect("a clean end");
+    }
+}
