@@ -235,7 +235,7 @@ impl Ledger {
         let recording = match recording {
             Some(recording) => {
                 let size = recording.len();
-                self.weighed(size, move || chain::compress(&recording.encode())).await
+                self.weighed(size, move || columns::compress(&recording.encode())).await
             }
             None => None,
         };

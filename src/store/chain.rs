@@ -4,15 +4,17 @@
 //! known to be in the ledger: a turn of a chat packs about two.
 
 use std::{
-    cell::RefCell,
     collections::{HashMap, HashSet},
-    io, mem,
+    mem,
 };
 
 use parking_lot::Mutex;
 use sqlx::SqliteConnection;
 
-use super::{Error, columns::Body};
+use super::{
+    Error,
+    columns::{Body, compress},
+};
 use crate::domain::chain::{self, Chain, Hash, Node};
 
 /// Hashes that are committed. How a body is cut ([`chain::LONG_STRING`]) is a part of the ledger's format: cut in another
@@ -141,32 +143,6 @@ impl Bodies {
         }
         compress(&cut.rest)
     }
-}
-
-/// What a zstd frame begins with (RFC 8878 §3.1.1).
-const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
-
-/// Shorter bodies stay as they are: compressing them takes longer than writing them.
-const SHORT: usize = 1024;
-
-/// zstd at level 1, for bodies that are worth it. The context is kept for each thread: a fresh one costs more than
-/// the work.
-pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
-    if bytes.len() < SHORT && !bytes.starts_with(&ZSTD_MAGIC) {
-        return bytes.to_vec();
-    }
-    thread_local! {
-        static COMPRESSOR: RefCell<zstd::bulk::Compressor<'static>> =
-            RefCell::new(zstd::bulk::Compressor::new(1).expect("level 1 exists"));
-    }
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        compressor.compress(bytes).expect("the compressor sizes its own buffer")
-    })
-}
-
-/// Reads [`compress`]'s form back.
-pub(super) fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    if bytes.starts_with(&ZSTD_MAGIC) { zstd::decode_all(bytes) } else { Ok(bytes.to_vec()) }
 }
 
 /// Reads a request back, byte for byte, and checks it against its hashes.

@@ -3,12 +3,13 @@
 //! Ids and words are text, hashes and keys are 32 bytes, times and money are integers. Tokens and a cost take several
 //! columns: rows include them with `#[sqlx(flatten)]`.
 
+use std::{cell::RefCell, io};
+
 use bytes::Bytes;
 use sqlx::{
     ColumnIndex, Database, Decode, Encode, FromRow, Row, Type, encode::IsNull, error::BoxDynError,
 };
 
-use super::chain;
 use crate::domain::{
     cache::CacheKey,
     chain::Hash,
@@ -92,9 +93,35 @@ encode!(AnswerRef; str: |name| *name.as_str());
 pub(super) struct Body(pub(super) Vec<u8>);
 
 column!(Body, Recording; [u8]);
-decode!(<'r> Body; &'r [u8]: |packed| Ok(Self(chain::decompress(packed)?)));
+decode!(<'r> Body; &'r [u8]: |packed| Ok(Self(decompress(packed)?)));
 decode!(<'r> Recording; &'r [u8]:
-    |packed| Ok(Self::decode(Bytes::from(chain::decompress(packed)?))?));
+    |packed| Ok(Self::decode(Bytes::from(decompress(packed)?))?));
+
+/// The first bytes of a zstd frame (RFC 8878 §3.1.1).
+const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+
+/// Shorter bodies stay as they are: compressing them takes longer than writing them.
+const SHORT: usize = 1024;
+
+/// zstd at level 1, for bodies that are worth it. The context is kept for each thread: a fresh one costs more than
+/// the work.
+pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
+    if bytes.len() < SHORT && !bytes.starts_with(&ZSTD_MAGIC) {
+        return bytes.to_vec();
+    }
+    thread_local! {
+        static COMPRESSOR: RefCell<zstd::bulk::Compressor<'static>> =
+            RefCell::new(zstd::bulk::Compressor::new(1).expect("level 1 exists"));
+    }
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        compressor.compress(bytes).expect("the compressor sizes its own buffer")
+    })
+}
+
+/// Reads [`compress`]'s form back.
+fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    if bytes.starts_with(&ZSTD_MAGIC) { zstd::decode_all(bytes) } else { Ok(bytes.to_vec()) }
+}
 
 impl<'r, R: Row> FromRow<'r, R> for Tokens
 where

@@ -24,8 +24,8 @@ use self::{
     row::{CallTotals, Selection, each_call},
 };
 use super::{
-    Error, Reader, chain,
-    columns::Body,
+    Error, Reader,
+    columns::{self, Body},
     sqlite::{self, DatabaseFile},
 };
 use crate::domain::{
@@ -153,7 +153,7 @@ async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Res
         if let Some(Body(old)) = old.filter(|_| !mark.void) {
             sums.merge(&old).ok_or_else(damaged)?;
         }
-        hours.push((hour, chain::compress(&sums.encode())));
+        hours.push((hour, columns::compress(&sums.encode())));
     }
     let written = write(conn, &mark, &newest, &hours).await.map_err(Error::Write)?;
     Ok(if written { calls } else { 0 })
