@@ -59,9 +59,9 @@ pub(super) fn finish(begun: CallRecord, end: CallEnd<'_>) -> CallRecord {
     // A client that asked for no stream has got nothing before the end.
     let published = published && begun.stream;
     let status = match failure {
-        Some(failure) if !published => Some(response_status(begun.door, Some(failure))),
+        Some(failure) if !published => Some(response_status(begun.api, Some(failure))),
         None if outcome != Outcome::Complete && !published => None,
-        _ => Some(response_status(begun.door, None)),
+        _ => Some(response_status(begun.api, None)),
     };
     let free = Cost::Exact(NanoDollars(0));
     let (cost, saved) = match begun.answered_by.is_reuse() {

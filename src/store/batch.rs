@@ -305,7 +305,7 @@ async fn insert_calls(conn: &mut SqliteConnection, calls: &[&Call]) -> Result<()
         exchange: call.exchange,
         at: call.at,
         answered_by: call.answered_by,
-        door: call.door,
+        api: call.api,
         stream: call.stream,
         user_id: call.user.as_deref(),
         chat_id: call.chat.as_deref(),

@@ -59,7 +59,8 @@ pub struct CallRecord {
     /// Source of the answer.
     pub answered_by: AnsweredBy,
     /// The API that the client used.
-    pub door: Api,
+    #[serde(alias = "door")]
+    pub api: Api,
     /// Whether the client asked for a stream.
     pub stream: bool,
     /// The user, as the client states it.
@@ -137,7 +138,7 @@ impl CallRecord {
         id: CallId,
         at: UnixMillis,
         answered_by: AnsweredBy,
-        door: Api,
+        api: Api,
         key: CacheKey,
         model: String,
     ) -> Self {
@@ -145,7 +146,7 @@ impl CallRecord {
             id,
             at,
             answered_by,
-            door,
+            api,
             stream: false,
             user: None,
             chat: None,

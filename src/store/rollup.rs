@@ -1,15 +1,15 @@
-//! Sums of calls, so that a report over a million of them takes no second: by hour, made when a report finds that there
-//! is something to sum up. Nothing of it is on the way of a request.
+//! Sums of calls by the hour, so that a report over a million calls takes less than a second. Reports make them when
+//! enough calls are waiting; requests never do.
 //!
-//! Calls are summed in the order of their `rowid`, in which the one writer commits them, and whichever hour they came
-//! in at: a call that is committed late is merged into its hour when its turn comes. What is behind the watermark is
-//! in the sums, what is after it (the tail) is read from `call`; a report sees both in one snapshot.
+//! Calls are summed in the order of their `seq`, in which the one writer commits them, whatever hour they came in: a
+//! call that is committed late is merged into its hour when its turn comes. The sums hold the calls up to the
+//! watermark, and a report reads the calls after it (the tail) from `call`, in one snapshot.
 //!
-//! `rowid`s are not for ever: `vacuum` may number them anew. So the watermark remembers which call it stands at, and
-//! when another one is there, the sums are void and are made again.
+//! A copy of a ledger may lack calls or number them anew. So the watermark remembers the call it stands at: if another
+//! call has its number, the sums are void and are made again.
 //!
-//! Hours are kept by quarters, because there are time zones at :30 and :45. What a report cuts finer than that is read
-//! from `call`.
+//! Hours are kept by quarters, because there are time zones at :30 and :45. A report that cuts finer than that reads the
+//! edges from `call`.
 
 mod bills;
 mod format;
@@ -34,27 +34,27 @@ use crate::domain::{
     totals::{Key, Totals},
 };
 
-/// Milliseconds of a quarter of an hour: what sums can be cut into.
+/// A quarter of an hour in milliseconds: the finest cut of the sums.
 const QUARTER: i64 = 15 * 60 * 1000;
 const HOUR: i64 = 4 * QUARTER;
 
-/// Fewer calls than this are read faster than they are summed up and written.
+/// Number of waiting calls from which on making sums pays: fewer are read faster than they are summed up and written.
 pub const WORTH_SUMMING_UP: u32 = 5_000;
 
-/// So many calls are summed up in one transaction.
+/// Limit of calls that are summed up in one transaction.
 const CHUNK: i64 = 50_000;
 
-/// How long new sums wait for whoever writes: a report then goes without them.
+/// Time that new sums wait for the writer; a report then goes without them.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How far the sums go.
+/// The last call of the sums, and what makes them valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Watermark {
-    /// The newest `rowid` that is in the sums; 0: there are none, or they are void.
+    /// The newest `seq` in the sums; 0: there are none, or they are void.
     upto: i64,
     version: i64,
     totals_from: UnixMillis,
-    /// Whether what stands in `rollup` must go: the calls were numbered anew.
+    /// Whether the rows of `rollup` must go, because another call has the number of the watermark.
     void: bool,
 }
 
@@ -71,7 +71,7 @@ impl Reader {
     /// Shows the calls that came in within `span` to `visit`, added up by quarters of an hour at most, each with a
     /// moment of its quarter. Returns the moment before which nothing is counted, because it was pruned.
     ///
-    /// `catalog` says what the prompt cache saved those calls that are in no sum yet.
+    /// `catalog` gives the savings of the prompt cache for calls that are in no sum yet.
     pub async fn calls(
         &self,
         span: Range<UnixMillis>,
@@ -82,7 +82,7 @@ impl Reader {
         let mark = watermark(&mut tx).await?;
         let start = span.start.max(mark.totals_from).0;
         let end = span.end.0.max(start);
-        // Whole quarters are in the sums, what sticks out on both sides is not.
+        // The sums have whole quarters; the edges on both sides are read from the calls.
         let first = start.saturating_add(QUARTER - 1).div_euclid(QUARTER).saturating_mul(QUARTER);
         let last = end.div_euclid(QUARTER).saturating_mul(QUARTER);
         let mut one = |call: &CallTotals<'_>, key: &Key<'_>, totals: &Totals| {
@@ -103,9 +103,8 @@ impl Reader {
     }
 }
 
-/// Sums up what is not summed up yet, if that is `worth` so many calls; returns how many calls that were. Where it
-/// fails a report is right all the same, only slower. May run beside the process that owns the ledger: its transactions
-/// are short.
+/// Sums up the calls after the watermark if there are at least `worth`; returns their number. If it fails, reports stay
+/// right, only slower. May run beside the process that owns the ledger: its transactions are short.
 pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
     let mut conn = DatabaseFile::parse(url)?.beside(PATIENCE).await.map_err(Error::Open)?;
     let mut calls = 0;
@@ -116,15 +115,15 @@ pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Er
             Err(error) => break Err(error),
         }
     };
-    // Where no server runs, the last connection to close puts the WAL away.
+    // Without a server, the last connection to close removes the WAL.
     conn.close().await.map_err(Error::Write)?;
     summed
 }
 
-/// Sums up the next calls. Everything is read before the transaction that writes, so that it is short; if another
-/// report, or pruning, was faster, nothing is written.
+/// Sums up the next calls. Everything is read before the transaction that writes, so that it is short. If another
+/// report or a pruning has moved the watermark meanwhile, nothing is written.
 async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
-    const WAITING: &str = "select count(*) from (select 1 from call where rowid > $1 limit $2)";
+    const WAITING: &str = "select count(*) from (select 1 from call where seq > $1 limit $2)";
     let mark = watermark(conn).await?;
     let waiting: i64 =
         sqlx::query_scalar(WAITING).bind(mark.upto).bind(worth).fetch_one(&mut *conn).await?;
@@ -139,7 +138,7 @@ async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Res
         let quarter = at.rem_euclid(HOUR) / QUARTER;
         let quarter = u8::try_from(quarter).expect("an hour has four quarters");
         news.entry(at.div_euclid(HOUR)).or_default().add(quarter, key, totals);
-        newest.0 = call.rowid;
+        newest.0 = call.seq;
         call.id.clone_into(&mut newest.1);
         calls += 1;
     })
@@ -159,7 +158,7 @@ async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Res
     Ok(if written { calls } else { 0 })
 }
 
-/// One transaction. `false`: another was faster.
+/// Writes sums in one transaction. `false`: the watermark has moved meanwhile.
 async fn write(
     conn: &mut SqliteConnection,
     mark: &Watermark,
@@ -187,14 +186,14 @@ async fn write(
 
 async fn watermark(conn: &mut SqliteConnection) -> Result<Watermark, Error> {
     const SQL: &str = "select upto, upto_call, version, totals_from, \
-         (select id from call where call.rowid = rollup_state.upto) as there from rollup_state";
+         (select id from call where call.seq = rollup_state.upto) as there from rollup_state";
     let WatermarkRow { upto, upto_call, version, totals_from, there } =
         sqlx::query_as(SQL).fetch_one(conn).await?;
     let void = upto > 0 && upto_call != there;
     Ok(Watermark { upto: if void { 0 } else { upto }, version, totals_from, void })
 }
 
-/// What is summed up of the whole quarters in `span`.
+/// Shows the sums of the whole quarters in `span` to `visit`.
 async fn summed(
     conn: &mut SqliteConnection,
     span: Range<i64>,

@@ -33,7 +33,6 @@ pub struct CallSummary {
     pub at: UnixMillis,
     pub answered_by: AnsweredBy,
     /// The API that the client used.
-    #[sqlx(rename = "door")]
     pub api: Api,
     /// The client's word for a background call.
     pub task: Option<String>,
@@ -102,7 +101,7 @@ impl ExchangeRow {
 impl Reader {
     /// All sessions with a call that came in at `since` or later, those that began first first.
     pub async fn sessions(&self, since: UnixMillis) -> Result<Vec<SessionRow>, Error> {
-        const SQL: &str = "select id, exchange, at, answered_by, door, chat_id, task, client, outcome, model, \
+        const SQL: &str = "select id, exchange, at, answered_by, api, chat_id, task, client, outcome, model, \
              cost, cost_is, client_frame, client_head from call where at >= $1 order by at, id";
         let calls: Vec<CallSummary> =
             sqlx::query_as(SQL).bind(since).fetch_all(self.pool()).await?;

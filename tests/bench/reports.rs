@@ -106,7 +106,7 @@ async fn fill(options: SqliteConnectOptions, calls: usize) -> usize {
 }
 
 async fn insert(conn: &mut SqliteConnection, n: u128, event: &Event) {
-    const SQL: &str = "insert into call (id, at, answered_by, door, stream, user_id, chat_id, task, client, status, \
+    const SQL: &str = "insert into call (id, at, answered_by, api, stream, user_id, chat_id, task, client, status, \
          outcome, error_kind, ttft_us, total_us, model, input, cache_write_5m, cache_write_1h, cache_read, output, \
          thinking, searches, cost, cost_is, saved) \
          values ($1, $2, $3, 'chat', 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \

@@ -35,6 +35,11 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
     let sessions = ledger.reader().sessions(UnixMillis(0)).await.unwrap();
     let sessions: Vec<_> = sessions.iter().map(|it| (&*it.id, it.calls.len())).collect();
     assert_eq!(sessions, [("chat of ann", 9), ("chat of bob", 10)]);
+    // The record of the call that never ended has the field names of the version before.
+    let lost = "select count(*) from call where outcome = 'lost' and api = 'messages'";
+    assert_eq!(bench.count(lost).await, 1);
+    let valid = "select count(*) from rollup_state join call on seq = upto and id = upto_call";
+    assert_eq!(bench.count(valid).await, 1, "the sums stay");
     ledger.close(GRACE).await;
 
     let limits = Limits {

@@ -31,18 +31,18 @@ pub(super) struct Unused {
 /// Finds what nobody refers to, but for rows that are planned to go.
 pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error> {
     const SEEN: &str = "select (select coalesce(max(rowid), 0) from exchange), \
-         (select coalesce(max(rowid), 0) from call)";
+         (select coalesce(max(seq), 0) from call)";
     const LIVE: &str = "drop table if exists temp.live; \
          create temp table live (hash blob primary key) without rowid; \
          insert or ignore into live (hash) select frame from exchange where frame is not null \
              and rowid not in (select at from gone_body) and rowid not in (select at from gone_exchange); \
          insert or ignore into live (hash) select client_frame from call where client_frame is not null \
-             and rowid not in (select at from gone_request) and rowid not in (select at from gone_call); \
+             and seq not in (select at from gone_request) and seq not in (select at from gone_call); \
          insert or ignore into live (hash) select frame from running where frame is not null; \
          insert or ignore into live (hash) select head from exchange where head is not null \
              and rowid not in (select at from gone_body) and rowid not in (select at from gone_exchange); \
          insert or ignore into live (hash) select client_head from call where client_head is not null \
-             and rowid not in (select at from gone_request) and rowid not in (select at from gone_call); \
+             and seq not in (select at from gone_request) and seq not in (select at from gone_call); \
          insert or ignore into live (hash) select head from running where head is not null;";
     // Every ancestor of what is in use is in use.
     const STEMS: &str = "insert or ignore into live (hash) with recursive line (hash) as ( \

@@ -8,7 +8,7 @@ use crate::{domain::exchange::UnixMillis, store::Error};
 /// An hour in milliseconds. Totals go by whole hours, as they are summed up.
 const HOUR: i64 = 3_600_000;
 
-/// The rows that go, by `rowid`.
+/// The rows that go: calls by `seq`, exchanges by `rowid`.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// Exchanges without their bodies.
@@ -158,12 +158,12 @@ async fn totals(
 ) -> Result<(), sqlx::Error> {
     const KEPT: &str = "insert into kept (id) with recursive line (id) as ( \
          select exchange from call where exchange is not null \
-         and rowid not in (select at from gone_call) \
+         and seq not in (select at from gone_call) \
          union select continues from running where continues is not null \
          union select exchange.continues from line join exchange on exchange.id = line.id \
          where exchange.continues is not null) select id from line";
     let mut calls = QueryBuilder::<Sqlite>::new(
-        "insert into gone_call (at) select call.rowid from call where call.at < ",
+        "insert into gone_call (at) select call.seq from call where call.at < ",
     );
     calls.push_bind(before);
     push_whose(&mut calls, whose);
@@ -183,9 +183,9 @@ async fn bodies(
     before: i64,
 ) -> Result<(), sqlx::Error> {
     let mut requests = QueryBuilder::<Sqlite>::new(
-        "insert into gone_request (at) select call.rowid from call \
+        "insert into gone_request (at) select call.seq from call \
          where (call.client_frame is not null or call.client_head is not null) \
-         and call.rowid not in (select at from gone_call) and call.at < ",
+         and call.seq not in (select at from gone_call) and call.at < ",
     );
     requests.push_bind(before);
     push_whose(&mut requests, whose);

@@ -41,7 +41,7 @@ pub(super) async fn delete_calls(
             sqlx::query(ANEW).execute(&mut *tx).await?;
             sqlx::query("delete from rollup").execute(&mut *tx).await?;
         }
-        let mut query = QueryBuilder::<Sqlite>::new("delete from call where rowid in (");
+        let mut query = QueryBuilder::<Sqlite>::new("delete from call where seq in (");
         let done = push_all(&mut query, calls).push(")").build().execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(done.rows_affected())
@@ -54,7 +54,7 @@ pub(super) async fn delete_exchanges(
     conn: &mut SqliteConnection,
     exchanges: &[i64],
 ) -> Result<u64, Error> {
-    by_rowid(conn, "delete from exchange where rowid in (", exchanges).await
+    on_rows(conn, "delete from exchange where rowid in (", exchanges).await
 }
 
 /// What clients said themselves.
@@ -62,8 +62,8 @@ pub(super) async fn drop_requests(
     conn: &mut SqliteConnection,
     calls: &[i64],
 ) -> Result<u64, Error> {
-    let sql = "update call set client_frame = null, client_head = null where rowid in (";
-    by_rowid(conn, sql, calls).await
+    let sql = "update call set client_frame = null, client_head = null where seq in (";
+    on_rows(conn, sql, calls).await
 }
 
 /// Requests and answers. In one transaction with them goes the right to answer, so that no hit finds nothing.
@@ -134,8 +134,8 @@ async fn unless_revived(
     const REVIVED: &str = "insert or ignore into revived (hash) with recursive line (hash) as ( \
          select frame from exchange where rowid > $1 and frame is not null \
          union select head from exchange where rowid > $1 and head is not null \
-         union select client_frame from call where rowid > $2 and client_frame is not null \
-         union select client_head from call where rowid > $2 and client_head is not null \
+         union select client_frame from call where seq > $2 and client_frame is not null \
+         union select client_head from call where seq > $2 and client_head is not null \
          union select frame from running where frame is not null \
          union select head from running where head is not null \
          union select hash from revived \
@@ -169,7 +169,7 @@ async fn unless_revived(
     work.await.map_err(Error::Write)
 }
 
-async fn by_rowid(
+async fn on_rows(
     conn: &mut SqliteConnection,
     sql: &'static str,
     rows: &[i64],

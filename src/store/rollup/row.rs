@@ -16,18 +16,18 @@ use crate::{
 
 /// Selection of calls.
 pub(super) enum Selection {
-    /// Calls after this `rowid` that came in within the span.
+    /// Calls after this `seq` that came in within the span.
     After(i64, Range<i64>),
     /// All calls that came in within the span.
     Within(Range<i64>),
-    /// The next calls after this `rowid`, in its order, at most as many as the second number.
+    /// The next calls after this `seq`, in its order, at most as many as the second number.
     Next(i64, i64),
 }
 
 /// The key and the totals of a call.
 #[derive(FromRow)]
 pub(super) struct CallTotals<'r> {
-    pub(super) rowid: i64,
+    pub(super) seq: i64,
     pub(super) id: &'r str,
     pub(super) at: UnixMillis,
     model: &'r str,
@@ -50,7 +50,7 @@ pub(super) struct CallTotals<'r> {
 }
 
 /// The columns of [`CallTotals`].
-pub(super) const COLUMNS: &str = "select call.rowid, call.id, call.at, call.model, call.user_id, call.chat_id, \
+pub(super) const COLUMNS: &str = "select call.seq, call.id, call.at, call.model, call.user_id, call.chat_id, \
      call.task, call.client, call.answered_by, call.status, call.outcome, call.error_kind, \
      call.ttft_us, call.total_us, \
      call.input, call.cache_write_5m, call.cache_write_1h, call.cache_read, call.output, call.thinking, \
@@ -67,9 +67,9 @@ pub(super) async fn each_call(
     query.push("from call where ");
     match selection {
         // The `+ 0` keeps the database from going through all calls of the span instead of the few after the watermark.
-        Selection::After(rowid, span) => query
-            .push("rowid > ")
-            .push_bind(rowid)
+        Selection::After(seq, span) => query
+            .push("seq > ")
+            .push_bind(seq)
             .push(" and at + 0 >= ")
             .push_bind(span.start)
             .push(" and at + 0 < ")
@@ -77,8 +77,8 @@ pub(super) async fn each_call(
         Selection::Within(span) => {
             query.push("at >= ").push_bind(span.start).push(" and at < ").push_bind(span.end)
         }
-        Selection::Next(rowid, most) => {
-            query.push("rowid > ").push_bind(rowid).push(" order by rowid limit ").push_bind(most)
+        Selection::Next(seq, most) => {
+            query.push("seq > ").push_bind(seq).push(" order by seq limit ").push_bind(most)
         }
     };
     let mut rows = query.build().fetch(conn);
