@@ -45,7 +45,7 @@
 //! - `domain` does no IO and has no clock, environment or randomness: these enter as arguments.
 //! - No module depends on one above it, and no two files depend on each other.
 //! - Only `store` contains SQL. Only `server`, `upstream` and `answer/failure.rs` name HTTP statuses.
-//! - Only `domain/translate` and `domain/prepare` know both wire dialects.
+//! - Within `domain`, only `translate` and `prepare` know both wire dialects.
 //! - Only `config` reads the environment. There are no globals except constants.
 //! - Tasks are spawned only on a `TaskTracker`, so that shutdown waits for them.
 //!
