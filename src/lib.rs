@@ -1,11 +1,11 @@
-//! Reprise: a sidecar that lets Open WebUI and any OpenAI client use Claude, records every exchange in a ledger, and
-//! answers repeats from it.
+//! Reprise: a sidecar that lets Open WebUI and any OpenAI client use Claude. It records every exchange in a ledger and
+//! answers repeated requests from it.
 //!
-//! # The one idea: the recording
+//! # The recording
 //!
-//! Upstream is always asked to stream. What comes back is kept as a [recording](domain::recording): the exact bytes,
-//! with marks that say where each event ends and when it came. It is append-only: one writer, any number of readers,
-//! who may come late. Everything else is a reading of it:
+//! Every request to upstream streams. The response is kept as a [recording](domain::recording): the exact bytes, with
+//! the end and the time of each event. A recording is append-only and has one writer and any number of readers, who may
+//! join late. Everything else is derived from it:
 //!
 //! ```text
 //! upstream (live) ─┐                       ┌─▶ OpenAI chunks        (stream: true)
@@ -14,98 +14,116 @@
 //!                          └─▶ ledger rows: usage, cost, outcome
 //! ```
 //!
-//! So a hit and a miss run the same translator, clients that stream and those that don't share one recording, and a
-//! better translator improves old recordings. Nothing is stored translated.
+//! So hits and misses run the same translator, streaming and other clients share one recording, and an improved
+//! translator also improves old recordings. No translation is stored.
 //!
-//! # The map
+//! # Modules
 //!
-//! Strictly downward: `main` → [`cli`] → { [`server`], [`report`], [`transfer`] } → [`answer`] → { [`upstream`],
-//! [`store`], [`fixture`] } → [`domain`]. [`config`] is read by `cli` and `server`.
+//! Dependencies point downward only. `main`, `cli`, `server` and `testing` also use `config`.
 //!
-//! - [`cli`]: one file a command; arguments in, report out. `main` is the only printer.
-//! - [`config`]: every setting, from flag, environment, file or default. The environment is read nowhere else.
-//! - [`server`]: the HTTP server. Connections, authentication, callers, handlers; errors as HTTP responses.
-//! - [`report`]: what was asked, what it cost and what was saved, from the ledger; what would become of a request.
-//! - [`transfer`]: sessions out of the ledger as fixtures, and fixtures into it.
-//! - [`answer`]: the way of a request: select a source, ask, record, seal, play back.
-//! - [`upstream`]: Anthropic over HTTP, with retries before the first byte; or fixtures that are played.
-//! - [`testing`]: a replay inside the process that tests.
+//! ```text
+//! main ─▶ cli ─▶ server, report, transfer ─▶ answer ─▶ upstream, store, fixture ─▶ domain
+//! ```
+//!
+//! - [`cli`]: the commands, one file each. `main` is the only printer.
+//! - [`config`]: the settings, each declared once, from flag, environment, file or default.
+//! - [`server`]: the HTTP server: connections, authentication, extractors, handlers, errors as HTTP responses.
+//! - [`report`]: reports on usage, costs and savings, sessions, budgets; explanations of requests and cache keys.
+//! - [`transfer`]: export of sessions as fixtures, and import of fixtures into the ledger.
+//! - [`answer`]: the way of a request: prepare, select a source, ask, record, seal, play back.
+//! - [`upstream`]: Anthropic over HTTP, with retries before the first byte; or a replay of fixtures.
+//! - [`testing`]: a replay inside the process of a test.
 //! - [`fixture`]: fixture files on disk.
-//! - [`store`]: the ledger; all SQL. Sums for reports (`rollup`) and pruning stand beside the way of a request.
-//! - [`domain`]: pure. Both wire dialects and the translation between them, recordings, cache keys, the catalog of
-//!   models and dated prices, money, its sums and budgets, fixtures in memory. No IO, no clock, no randomness:
-//!   everything enters as an argument.
+//! - [`store`]: the ledger and all SQL. `rollup` (sums for reports) and `prune` are not on the way of a request.
+//! - [`domain`]: the pure core: both wire dialects and the translation between them, preparation of requests,
+//!   recordings, cache keys and decisions, the catalog of models and dated prices, money, budgets, fixtures in memory.
 //!
-//! `tests/house.rs` holds the arrows and the absences.
+//! # Invariants
+//!
+//! `tests/house.rs` checks them and gives the reason for each.
+//!
+//! - `domain` does no IO and has no clock, environment or randomness: these enter as arguments.
+//! - No module depends on one above it, and no two files depend on each other.
+//! - Only `store` contains SQL. Only `server`, `upstream` and `answer/failure.rs` name HTTP statuses.
+//! - Within `domain`, only `translate` and `prepare` know both wire dialects.
+//! - Only `config` reads the environment. There are no globals except constants.
+//! - Tasks are spawned only on a `TaskTracker`, so that shutdown waits for them.
 //!
 //! # One request, end to end
 //!
-//! 1. `server/accept.rs` takes the connection; `server/chat.rs` checks the key ([`server`]'s `auth`), reads who asks
-//!    (`caller`) and the body, up to a limit, and hands both to [`answer::Answers::answer`].
-//! 2. `answer/prepare.rs` has the request prepared by [`domain::prepare`], as explaining, importing and replaying do: its
-//!    body is parsed ([`domain::openai`]); the answers that its history names are recalled from the ledger
-//!    (`answer/recall.rs`); it is translated ([`domain::translate::request`]; whatever is dropped or changed is a note),
-//!    made canonical for hashing, keeping and sending ([`domain::anthropic::CanonicalRequest`]), and keyed
-//!    ([`domain::cache::key`]).
-//! 3. A source is selected (`answer/select.rs`): the facts are gathered from the ledger ([`store::Ledger::find`]) and from
-//!    the exchanges in flight (`answer/inflight.rs`), and [`domain::cache::decide`] gives the verdict, with its reason.
-//!    The verdict is carried out under the in-flight lock: of many calls that want the same, one asks and the others
-//!    join. A hit and a joined call reuse a recording (`answer/reuse.rs`); a budget may forbid to ask (`answer/budget.rs`).
-//! 4. To ask, a pump is spawned (`answer/pump.rs`). It commits a row in `running`; an attempt (`answer/attempt.rs`) sends
-//!    the exchange ([`upstream::Upstream::send`]) and appends each read of the response to a live recording
-//!    (`answer/live.rs`), looking only at the few events that the ledger's row needs. A part that upstream refuses by name
-//!    is left out ([`domain::translate::heal`]); an answer that pauses is continued in an exchange of its own.
-//! 5. The client's response body is a reader of that recording ([`answer::playback`]): each time it is woken it
-//!    translates everything unread ([`domain::translate::Chunks`]), in the form that its client wants
-//!    ([`domain::translate::Form`]), and writes it in one piece.
-//! 6. The event that ends the answer is held back until the exchange is sealed in the ledger (`answer/seal.rs`,
-//!    [`store::Ledger::seal`]); then the reader gets it, writes the finish chunk, usage and `[DONE]`, and the body ends at
-//!    once. So a client that got the end can rely on the ledger. The call, begun with the exchange, is finished with it:
-//!    one row and one log line (`answer/call.rs`), for hits and joined calls as well.
-//! 7. A client that leaves drops its reader; when the last one is gone the pump closes the connection to upstream and
-//!    seals the exchange as stopped, at a cost of at least what is known.
+//! 1. `server/accept.rs` accepts the connection. The handler in `server/chat.rs` gets the caller (`server/caller.rs`,
+//!    after `server/auth.rs` has checked the key) and the body up to its limit (`server/body.rs`) as extractors, and
+//!    calls [`answer::Answers::answer`].
+//! 2. `answer/prepare.rs` prepares the request in two pure steps ([`domain::prepare`]), which serving, explaining,
+//!    importing and replaying share. [`domain::prepare::ParsedRequest::parse`] parses the body ([`domain::openai`]) and
+//!    finds the scope. `answer/recall.rs` fetches the earlier answers that the request names.
+//!    [`domain::prepare::ParsedRequest::prepare`] translates it ([`domain::translate::request`], with a note of
+//!    everything that is dropped or changed), writes it in canonical form ([`domain::anthropic::CanonicalRequest`]) and
+//!    computes its key ([`domain::cache::key`]).
+//! 3. `answer/select.rs` selects the source of the answer. It collects facts from the ledger ([`store::Ledger::find`])
+//!    and from the exchanges in flight (`answer/inflight.rs`); [`domain::cache::decide`] returns the verdict and its
+//!    reason. The verdict is carried out under the in-flight lock: of many equal calls, one asks and the others join.
+//!    Hits and joined calls reuse a recording (`answer/reuse.rs`). Before upstream is asked, the budgets are checked
+//!    (`answer/budget.rs`).
+//! 4. To ask, `answer/pump.rs` spawns the pump. It commits the opening row of the exchange (`answer/exchange.rs`). An
+//!    attempt (`answer/attempt.rs`) sends the request ([`upstream::Upstream::send`]) and appends each read of the
+//!    response to a live recording (`answer/live.rs`), parsing only the few events that the row needs. A part of the
+//!    request that upstream refuses by name is left out ([`domain::translate::heal`]); a paused answer is continued in
+//!    another exchange.
+//! 5. The body of the client's response reads the recording ([`answer::playback`]). Each time it is woken, it
+//!    translates all unread events ([`domain::translate::Chunks`]) into the client's form ([`domain::translate::Form`])
+//!    in one write.
+//! 6. The event that ends the answer is held back until `answer/seal.rs` has sealed the exchange in the ledger
+//!    ([`store::Ledger::seal`]). Then the reader gets it, writes the finish chunk, the usage and `[DONE]`, and ends the
+//!    body. A client that got the end can therefore rely on the ledger. The call is finished with the exchange: one row
+//!    and one log line (`answer/call.rs`), as for hits and joined calls.
+//! 7. A client that disconnects drops its reader. When the last reader is gone, the pump closes the connection to
+//!    upstream and seals the exchange as stopped, with a lower bound of its cost.
 //!
-//! The Messages API (`server/messages.rs`, `POST /v1/messages`) goes the same way with nothing to translate: the request
-//! is read as far as the ledger and the key need it ([`domain::anthropic::Native`]) and goes upstream as it was written;
-//! the reader passes the recorded bytes on ([`answer::EventStream`]), or assembles the message that they make up
-//! ([`domain::anthropic::assemble`]).
+//! The Messages API (`server/messages.rs`, `POST /v1/messages`) needs no translation. The request is parsed as far as
+//! the ledger and the key require ([`domain::anthropic::Native`]) and sent as it was written. The response is the
+//! recorded bytes ([`answer::EventStream`]), or the message that they make up ([`domain::anthropic::assemble`]).
 //!
-//! A replay goes the same way, too: only [`upstream::Upstream`] is another, a stage of fixtures
-//! ([`domain::cassette::Player`]) that has no client to open a connection with. Nothing of it is kept.
+//! A replay differs only in its upstream: [`upstream::Replay`], which answers from a player of fixtures
+//! ([`domain::cassette::Player`]) and has no HTTP client. It stores nothing.
 //!
-//! # What is promised of faults
+//! # Failures
 //!
-//! The ledger's troubles never cost an answer: waits for its commits are bounded, rows stay queued. An upstream that
-//! fails is passed on truthfully (but for what leaving out a refused parameter mends, which a note says), before the
-//! first byte as HTTP, after it as an error in the stream, to all who read along. A stream without `message_stop` is an
-//! error, never a silent end. No key is ever written, logged or echoed.
+//! - A failure of the ledger never costs an answer: waits for commits are bounded, and rows stay queued.
+//! - A failure of upstream is passed on as it is: before the first byte as an HTTP error, after it as an error in the
+//!   stream, to all readers. The exception is a refused parameter that can be left out, which a note reports.
+//! - A stream without `message_stop` is an error, never a silent end.
+//! - No key is ever stored, logged or returned.
 //!
-//! # Words
+//! # Glossary
 //!
-//! Terms that have a meaning of their own here; all others are those of HTTP, OpenAI and Anthropic.
+//! Terms with a meaning of their own here; all others are those of HTTP, OpenAI and Anthropic.
 //!
 //! - *alias*: a model with settings of the operator's, which clients choose like a model ([`domain::alias`]).
-//! - *bill, cost*: the money of an exchange: exact, a lower bound (`≥`), or unpriced ([`domain::exchange::Cost`]).
-//! - *call*: one request of a client and the way it was answered; it points at an exchange.
-//! - *caller*: the sender of a call as far as it is known: client key, user, chat, message, task.
+//! - *call*: one request of a client and its answer; it refers to the exchange that answers it ([`store::CallRecord`]).
+//! - *caller*: the sender of a call as far as it is known: client key, user, chat, message
+//!   ([`domain::prepare::Caller`]).
 //! - *cassette*: the content of a fixture file in memory ([`domain::cassette`]).
 //! - *catalog*: the parameters and dated prices of each Claude model ([`domain::catalog`]).
-//! - *collapsed*: said of a call that joined a running exchange instead of starting one.
-//! - *cut*: said of a stream that ended without `message_stop`.
+//! - *collapsed*: answered by joining an exchange in flight, instead of starting one.
+//! - *cost*: the price of an exchange: exact, a lower bound (`≥`), or unpriced ([`domain::exchange::Cost`]).
+//! - *cut*: ended without `message_stop`; said of a stream.
 //! - *exchange*: one request that went upstream, retries included, with its recording.
-//! - *fixture*: an exchange in a file, which a replay answers from ([`fixture`]).
-//! - *in flight*: said of exchanges that run, and that other calls may join.
+//! - *fixture*: an exchange in a file, from which a replay answers ([`fixture`]).
+//! - *in flight*: running, so that other calls may join; said of an exchange.
 //! - *key*: the hash of everything in a request that can change its answer ([`domain::cache::CacheKey`]).
-//! - *ledger*: the database with all exchanges and calls ([`store`]).
-//! - *note*: a record of something that translation dropped or changed.
-//! - *originals*: earlier answers as Claude gave them, which replace their lossy copies in a history.
+//! - *ledger*: the database of all exchanges and calls ([`store`]).
+//! - *note*: a record of something that translation dropped or changed ([`domain::translate::Note`]).
+//! - *originals*: earlier answers as Claude gave them, which replace their lossy copies in a chat's history.
 //! - *playback*: the translation of a recording into the response that a client wants.
 //! - *pump*: the task that copies an upstream response into a recording and seals the exchange.
 //! - *recording*: the bytes of an upstream response with the end and the time of each event ([`domain::recording`]).
-//! - *scope*: the callers among whom an answer is shared ([`domain::cache::Scope`]).
-//! - *seal*: to commit an exchange and its call at their end, before the client gets the last bytes.
+//! - *scope*: the callers who share an answer ([`domain::cache::Scope`]).
+//! - *seal*: to commit the end of an exchange and its call, before the client gets the last bytes.
 //! - *session*: the exchanges of one chat.
-//! - *task*: a background call of Open WebUI, such as a title or tags.
+//! - *task*: a background call of Open WebUI, such as a title or tags ([`domain::task`]).
+//! - *upstream*: Anthropic's API, or the replay that takes its place ([`upstream`]).
+//! - *verdict*: the decision on the source of an answer ([`domain::cache::Verdict`]).
 
 pub mod answer;
 pub mod cli;

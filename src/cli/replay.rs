@@ -85,7 +85,7 @@ impl fmt::Display for Banner {
         writeln!(f, "\nReprise {version} replays {fixtures} on http://{address}/v1")?;
         writeln!(f, "  No key and no network are needed: a request without a fixture is a 404.")?;
         writeln!(f, "  Key       {key}")?;
-        writeln!(f, "  PlayerStatus    http://{address}/replay\n")
+        writeln!(f, "  Status    http://{address}/replay\n")
     }
 }
 

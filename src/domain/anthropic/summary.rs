@@ -44,7 +44,7 @@ impl StreamSummary {
     }
 
     /// Reads one event, with its blank line. Most events are deltas, and after the first content they add nothing to the
-    /// summary: those that [`known_delta`] recognizes are then skipped.
+    /// summary: those that `known_delta` recognizes are then skipped.
     pub fn read(&mut self, event: &[u8]) -> Result<(), StreamError> {
         match known_delta(event) {
             Some(DeltaKind::Text) if self.content == ContentSeen::Answer => return Ok(()),
