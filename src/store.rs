@@ -1,10 +1,10 @@
-//! The ledger: every exchange and every call, in one file. All SQL stands here.
+//! The ledger: every exchange and every call, in one file. All SQL is in this module.
 //!
-//! One task writes (`writer`), so that a commit takes along whatever came meanwhile and nobody waits for a lock.
-//! Whoever has something to write compresses it first (`chain`), queues it, and waits for the commit, but only so
-//! long: the ledger's troubles never cost the user an answer. What cannot be written stays queued and is tried again;
-//! when the queue grows too large, bodies go first and totals never. Reading is done beside the writer ([`Reader`])
-//! and, for the newest answers, from memory (`hot`).
+//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. Callers
+//! compress their rows (`chain`), queue them and wait for the commit for a limited time: trouble with the ledger never
+//! costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue grows too
+//! large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers are also in
+//! memory (`hot`).
 
 mod batch;
 mod chain;
@@ -63,21 +63,21 @@ use crate::domain::{
     exchange::{OwnerId, UnixMillis},
 };
 
-/// Bodies larger than this are hashed and compressed apart from the threads that serve.
+/// Size from which on bodies are hashed and compressed apart from the threads that serve.
 const HEAVY: usize = 1 << 20;
 
-/// Where the ledger is and how it behaves.
+/// Place and behavior of a ledger.
 #[derive(Clone)]
 pub struct Options {
     /// `sqlite://path`, `sqlite:path` or `sqlite::memory:`.
     pub url: String,
-    /// What a sealed exchange survives.
+    /// Failures that a sealed exchange survives.
     pub durability: Durability,
-    /// How long an answer waits for a commit.
+    /// Time that an answer waits for a commit.
     pub wait: Duration,
-    /// How much may be queued before bodies are dropped.
+    /// Bytes that may be queued before bodies are dropped.
     pub queue_bytes: usize,
-    /// How much of the newest recordings stays in memory.
+    /// Bytes of the newest recordings that stay in memory.
     pub hot_bytes: usize,
 }
 
@@ -94,7 +94,7 @@ impl Options {
     }
 }
 
-/// What a sealed exchange survives.
+/// Failures that a sealed exchange survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// The end of the process and of the power.
@@ -103,34 +103,34 @@ pub enum Durability {
     Normal,
 }
 
-/// What is known of a row when its writer has waited long enough.
+/// State of a row when its caller has waited for the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Durable {
     /// It is committed.
     Committed,
-    /// It is queued, and will be committed when the ledger can be written.
+    /// It is queued and will be committed when the ledger can be written.
     Late,
-    /// It never will be: the ledger refused it or is closed. The log says so.
+    /// It will never be committed: the ledger refused it or is closed. The log says so.
     Lost,
 }
 
-/// How the ledger is, for `/ready` and metrics.
+/// State of a ledger, for `/ready` and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct State {
-    /// Whether the last try to write succeeded.
+    /// False if the last try to write failed, or the ledger is closed.
     pub writable: bool,
-    /// Why not.
+    /// The error, while it cannot be written.
     pub error: Option<String>,
     /// Operations that are not committed yet.
     pub queued: usize,
-    /// What they take in memory.
+    /// Their size in memory.
     pub queued_bytes: usize,
-    /// Operations that lost their bodies because the queue was full, since the start.
+    /// Operations whose bodies were dropped because the queue was full, since the start.
     pub bodies_dropped: u64,
-    /// Answers that went on before their commit, since the start.
+    /// Answers that did not wait for their commit any longer, since the start.
     pub late: u64,
-    /// Rows that will never be written, since the start.
+    /// Operations that will never be written, since the start.
     pub lost: u64,
     /// Commits, since the start.
     pub commits: u64,
@@ -145,7 +145,7 @@ pub struct Ledger {
     hot: Arc<Mutex<Hot>>,
     reader: Reader,
     file: DatabaseFile,
-    /// One at a time.
+    /// Held by the prune that runs.
     pruning: Arc<tokio::sync::Mutex<()>>,
     tasks: TaskTracker,
     wait: Duration,
@@ -153,15 +153,15 @@ pub struct Ledger {
 }
 
 impl fmt::Debug for Ledger {
-    /// Without what was said: a recording in memory must not reach a log.
+    /// Prints no contents: a recording in memory must not reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger").field("state", &self.state()).finish_non_exhaustive()
     }
 }
 
 impl Ledger {
-    /// Opens or creates the ledger for `owner`, brings its tables up to date, and closes the books of an owner that
-    /// died. The writer runs on `tasks` until [`Ledger::close`], or until the last clone is dropped.
+    /// Opens or creates the ledger for `owner`, runs its migrations, and seals the exchanges that a dead owner left
+    /// running. The writer runs on `tasks` until [`Ledger::close`], or until the last clone is dropped.
     pub async fn open(
         options: &Options,
         owner: OwnerId,
@@ -204,7 +204,7 @@ impl Ledger {
         })
     }
 
-    /// Writes that an exchange begins. To be awaited before the first byte goes upstream.
+    /// Writes the opening of an exchange. Await it before the first byte goes upstream.
     pub async fn open_exchange(&self, opening: &Arc<Opening>) -> Durable {
         let token = self.shared.packing_token();
         let (request, client) = self.packed(opening).await.unwrap_or_default();
@@ -214,8 +214,8 @@ impl Ledger {
         self.commit(Op::Open(Box::new(open)), token).await
     }
 
-    /// Writes that an exchange ended, and its call with it. To be awaited before the client gets its last bytes. Once
-    /// it is awaited a servable answer can be found, not before: nobody shall rely on what may yet be lost.
+    /// Writes the sealing of an exchange, and its call. Await it before the client gets its last bytes. A servable answer
+    /// can be found afterwards, not before: until then it may still be lost.
     pub async fn seal(&self, opening: &Arc<Opening>, mut sealing: Sealing) -> Durable {
         let recording = sealing.recording.take();
         let stored = recording.as_ref().filter(|_| sealing.servable).map(|recording| Stored {
@@ -252,7 +252,7 @@ impl Ledger {
         sealed
     }
 
-    /// Writes a call that had no exchange of its own. Never waits; to be called on the runtime.
+    /// Writes a call without an exchange of its own. Never waits; must be called on the runtime.
     pub fn record(&self, mut record: CallRecord) {
         let chain = record.client_chain.take();
         let bytes = chain.as_ref().map_or(0, |chain| chain.bytes());
@@ -289,14 +289,14 @@ impl Ledger {
         let epoch = self.hot().epoch();
         let found = self.reader.find(key).await?;
         if let Some(stored) = &found {
-            // What was asked for once is often asked for again.
+            // A repeat often comes again.
             self.hot().insert(epoch, *key, stored.clone());
         }
         Ok(found)
     }
 
-    /// The newest answer to `key`, if it is in memory. Nobody else writes to this ledger, so what is in memory is newer
-    /// than what is not.
+    /// The newest answer to `key`, if it is in memory. Only this process writes to the ledger, so an answer in memory is
+    /// newer than any in the file.
     pub fn newest(&self, key: &CacheKey) -> Option<Stored> {
         self.hot().get(key).cloned()
     }
@@ -305,7 +305,7 @@ impl Ledger {
         self.hot.lock()
     }
 
-    /// The process that writes to it, as its lock says.
+    /// The process that owns the ledger, as in its lock file.
     pub const fn owner(&self) -> OwnerId {
         self.owner
     }
@@ -315,7 +315,7 @@ impl Ledger {
         &self.reader
     }
 
-    /// How the ledger is.
+    /// The state of the ledger.
     pub fn state(&self) -> State {
         let error = self.shared.error.lock().clone();
         let count = |counter: &AtomicU64| counter.load(Relaxed);
@@ -333,8 +333,8 @@ impl Ledger {
         }
     }
 
-    /// Takes nothing more in, writes what is queued, and closes the file. What cannot be written within `grace` is
-    /// lost, and the log says how much.
+    /// Accepts no more operations, writes the queued ones, and closes the file. Operations that cannot be written within
+    /// `grace` are lost, and the log gives their number.
     pub async fn close(&self, grace: Duration) {
         self.shared.closing.cancel();
         let done = &self.shared.done;
@@ -348,7 +348,7 @@ impl Ledger {
         info!(commits = self.state().commits, "the ledger is closed");
     }
 
-    /// The rows that the requests of an exchange need: what went upstream, what the client sent.
+    /// Packs the requests of an exchange: the upstream request, and the client's.
     async fn packed(&self, opening: &Arc<Opening>) -> Option<(Packed, Packed)> {
         let size = |chain: &Option<Arc<Chain>>| chain.as_ref().map_or(0, |chain| chain.bytes());
         let bytes = size(&opening.chain) + size(&opening.call.client_chain);
@@ -365,7 +365,7 @@ impl Ledger {
         .await
     }
 
-    /// Does heavy work apart from the threads that serve. `None` if the runtime is going down.
+    /// Runs `work`, apart from the threads that serve if its `bytes` are many. `None` if the runtime shuts down.
     async fn weighed<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -384,7 +384,8 @@ impl Ledger {
         }
     }
 
-    /// Queues an operation and waits for its commit, as long as answers wait. `token` was taken before rows were packed for it.
+    /// Queues an operation and waits for its commit, as long as answers wait. `token` was taken before its rows were
+    /// packed.
     async fn commit(&self, op: Op, token: TaskTrackerToken) -> Durable {
         let (done, committed) = oneshot::channel();
         self.enqueue(op, Some(done));

@@ -1,7 +1,7 @@
-//! Requests in and out of the ledger: packed where they come from, so that the writer only writes.
+//! Packing of requests into rows, and loading them back. The callers pack, so the writer only writes.
 //!
-//! A node's presence implies its ancestors', so packing walks from the newest message back to the first one that is
-//! known to be in the ledger: a turn of a chat packs about two.
+//! A node in the ledger implies its ancestors, so packing goes from the newest message back to the first one that is
+//! persisted: a turn of a chat packs about two messages.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,19 +17,19 @@ use super::{
 };
 use crate::domain::chain::{self, Chain, Hash, Node};
 
-/// Hashes that are committed. How a body is cut ([`chain::LONG_STRING`]) is a part of the ledger's format: cut in another
-/// way, a body that is there already would get pieces that are not its own.
+/// Hashes whose rows are committed. The length from which on strings are cut out of a body ([`chain::LONG_STRING`]) is a
+/// part of the ledger's format: with another length, a persisted body would get pieces that are not its own.
 ///
-/// Bounded: forgetting one costs a row that is not inserted again, never a wrong ledger.
+/// The number is limited. A hash that is missing here costs an insert that changes nothing.
 #[derive(Debug, Default)]
 pub(super) struct PersistedHashes {
     young: HashSet<Hash>,
     old: HashSet<Hash>,
-    /// While the ledger is pruned nothing is believed to be there.
+    /// Set while the ledger is pruned: then no hash counts as persisted.
     suspended: bool,
 }
 
-/// How many hashes each of the two generations holds: 4 MB together.
+/// Limit of hashes in each of the two generations: 4 MB together.
 const GENERATION: usize = 32 * 1024;
 
 impl PersistedHashes {
@@ -37,12 +37,12 @@ impl PersistedHashes {
         self.young.contains(hash) || self.old.contains(hash)
     }
 
-    /// Believes in nothing any more, until [`PersistedHashes::resume`].
+    /// Forgets all hashes and takes no new ones until [`PersistedHashes::resume`].
     pub(super) fn suspend(&mut self) {
         *self = Self { suspended: true, ..Self::default() };
     }
 
-    /// Believes again in what is written from now on.
+    /// Takes the hashes of rows that are committed from now on.
     pub(super) fn resume(&mut self) {
         self.suspended = false;
     }
@@ -58,7 +58,7 @@ impl PersistedHashes {
     }
 }
 
-/// The rows that a request needs and the ledger does not have yet.
+/// The rows of a request that are not persisted yet.
 #[derive(Debug, Default)]
 pub(super) struct Bodies {
     /// Hash, body.
@@ -72,7 +72,7 @@ pub(super) struct Bodies {
 }
 
 impl Bodies {
-    /// The hashes that are known once these rows are committed.
+    /// The hashes that are persisted once these rows are committed.
     pub(super) fn hashes(&self) -> impl Iterator<Item = Hash> {
         let frames = self.frames.iter().map(|(hash, _)| *hash);
         let nodes = self.nodes.iter().map(|(hash, ..)| *hash);
@@ -80,7 +80,7 @@ impl Bodies {
     }
 }
 
-/// A request as its row refers to it, and the rows that must be there first.
+/// The hashes of a request, and the rows to insert before a row that refers to them.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
     pub(super) frame: Option<Hash>,
@@ -89,7 +89,7 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Packs what is not `known` of a request.
+    /// Packs the parts of a request that are not persisted.
     pub(super) fn new(chain: &Chain, persisted: &Mutex<PersistedHashes>) -> Self {
         let (frame, nodes) = {
             let persisted = persisted.lock();
@@ -112,7 +112,7 @@ impl Packed {
         Self { frame: Some(chain.frame.hash), head: chain.head(), bodies }
     }
 
-    /// How much memory the rows take.
+    /// The memory that the rows take.
     pub(super) fn bytes(&self) -> usize {
         let Bodies { frames, nodes, blobs, pieces } = &self.bodies;
         frames.iter().map(|(_, body)| body.len()).sum::<usize>()
@@ -121,7 +121,7 @@ impl Packed {
             + pieces.len() * 80
     }
 
-    /// Lets go of the rows, and with them of what would refer to them.
+    /// Drops the rows, and the hashes that would refer to them.
     pub(super) fn drop_bodies(&mut self) {
         if self.bytes() > 0 {
             *self = Self::default();
@@ -130,7 +130,7 @@ impl Packed {
 }
 
 impl Bodies {
-    /// Takes the long strings out of a node and returns the rest, compressed.
+    /// Moves the long strings of a node into blobs and returns the rest, compressed.
     fn pack(&mut self, node: &Node, persisted: &Mutex<PersistedHashes>) -> Vec<u8> {
         let cut = chain::cut(&node.body);
         for (at, piece) in cut.pieces {
@@ -145,7 +145,7 @@ impl Bodies {
     }
 }
 
-/// Reads a request back, byte for byte, and checks it against its hashes.
+/// Loads a request, byte for byte, and checks it against its hashes.
 pub(super) async fn load(
     conn: &mut SqliteConnection,
     frame: Hash,

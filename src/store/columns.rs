@@ -100,10 +100,10 @@ decode!(<'r> Recording; &'r [u8]:
 /// The first bytes of a zstd frame (RFC 8878 §3.1.1).
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
-/// Shorter bodies stay as they are: compressing them takes longer than writing them.
+/// Shorter bodies stay plain: compressing them takes longer than writing them.
 const SHORT: usize = 1024;
 
-/// zstd at level 1, for bodies that are worth it. The context is kept for each thread: a fresh one costs more than
+/// Compresses a body with zstd at level 1, if it is not short. Each thread keeps its context: a new one costs more than
 /// the work.
 pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
     if bytes.len() < SHORT && !bytes.starts_with(&ZSTD_MAGIC) {
@@ -118,7 +118,7 @@ pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Reads [`compress`]'s form back.
+/// Reads the form of [`compress`].
 fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     if bytes.starts_with(&ZSTD_MAGIC) { zstd::decode_all(bytes) } else { Ok(bytes.to_vec()) }
 }

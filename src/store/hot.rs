@@ -1,25 +1,25 @@
-//! The newest servable recordings in memory: hot hits cost no query, and an answer can be repeated before its commit.
+//! The newest servable recordings in memory: a hit among them needs no query, and may come before the commit.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::record::Stored;
 use crate::domain::{cache::CacheKey, exchange::ExchangeId};
 
-/// What an entry takes beside its bytes, roughly.
+/// Memory that an entry takes beside its recording, roughly.
 const OVERHEAD: usize = 512;
 
-/// First in, first out, bounded by bytes.
+/// Recordings by key: first in, first out, limited by bytes.
 #[derive(Debug)]
 pub(super) struct Hot {
     limit: usize,
     bytes: usize,
     by_key: HashMap<CacheKey, Stored>,
     order: VecDeque<(CacheKey, ExchangeId, usize)>,
-    /// How often all were forgotten.
+    /// Counts the clearings of this memory.
     epoch: Epoch,
 }
 
-/// Between two clearings. An answer that was sealed in an earlier one may have been cleared since.
+/// The time between two clearings. An answer that was sealed in an earlier epoch may have been cleared since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Epoch(u64);
 
@@ -28,18 +28,18 @@ impl Hot {
         Self { limit, bytes: 0, by_key: HashMap::new(), order: VecDeque::new(), epoch: Epoch(0) }
     }
 
-    /// When it is now: to be asked before a seal is written.
+    /// The current epoch, to be read before a sealing is written.
     pub(super) const fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Forgets all.
+    /// Removes all answers and begins a new epoch.
     pub(super) fn forget(&mut self) {
         *self = Self { epoch: Epoch(self.epoch.0 + 1), ..Self::new(self.limit) };
     }
 
-    /// Keeps `stored`, which was sealed in `epoch`, unless a newer answer to the same key is here. One that is too large still drives out an
-    /// older one, which would no longer be the newest.
+    /// Keeps `stored`, which was sealed in `epoch`, unless a newer answer to the same key is here. An answer that is too
+    /// large still removes an older one, which would no longer be the newest.
     pub(super) fn insert(&mut self, epoch: Epoch, key: CacheKey, stored: Stored) {
         if epoch != self.epoch
             || self.by_key.get(&key).is_some_and(|held| held.ended_at > stored.ended_at)

@@ -1,4 +1,4 @@
-//! Exchanges of the past with their requests: what explains why the ledger did not answer.
+//! Past exchanges with their requests, which explain a miss.
 
 use serde_json::Value;
 use sqlx::FromRow;
@@ -10,29 +10,29 @@ use crate::domain::{
     exchange::{ExchangeId, UnixMillis},
 };
 
-/// An exchange as it stands in the ledger, without what came back.
+/// An exchange in the ledger, without its recording.
 #[derive(Debug, Clone, FromRow)]
 pub struct ExchangeSummary {
-    /// Which one it is.
+    /// Its id.
     pub id: ExchangeId,
-    /// Under which key.
+    /// Its cache key.
     pub key: CacheKey,
-    /// Among whom its answer is shared.
+    /// The scope in which its answer is shared.
     pub scope: String,
-    /// When it began.
+    /// The moment when it began.
     pub opened_at: UnixMillis,
-    /// How it ended, as the ledger words it.
+    /// Its outcome, in the ledger's word.
     pub outcome: String,
-    /// Anthropic's word for why.
+    /// Anthropic's `stop_reason`.
     pub stop_reason: Option<String>,
-    /// Whether it may answer repeats.
+    /// Set if its answer may be served again.
     pub servable: bool,
     frame: Option<Hash>,
     head: Option<Hash>,
 }
 
 impl Reader {
-    /// The keys that begin so and were asked for, at most so many.
+    /// The keys of exchanges with this prefix, at most `most`.
     pub async fn keys(&self, prefix: &KeyPrefix, most: u32) -> Result<Vec<CacheKey>, Error> {
         const SQL: &str = "select distinct key from exchange where key between $1 and $2 limit $3";
         let (first, last) = prefix.range();
@@ -44,7 +44,7 @@ impl Reader {
             .await?)
     }
 
-    /// The exchanges under a key, the newest first, at most so many; and the first of all.
+    /// The exchanges with a key, the newest first, at most `most`, and the oldest one.
     pub async fn with_key(&self, key: &CacheKey, most: u32) -> Result<Vec<ExchangeSummary>, Error> {
         const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
              from exchange where key = $1 and (id = (select min(id) from exchange where key = $1) \
@@ -52,7 +52,7 @@ impl Reader {
         Ok(sqlx::query_as(SQL).bind(key).bind(most).fetch_all(self.pool()).await?)
     }
 
-    /// Exchanges that began before `exchange` under other keys, the newest first, at most so many.
+    /// The exchanges with other keys that began before `exchange`, the newest first, at most `most`.
     pub async fn before(
         &self,
         exchange: &ExchangeSummary,
@@ -68,7 +68,7 @@ impl Reader {
             .await?)
     }
 
-    /// What an exchange asked, as one document; `None` where no bodies were kept.
+    /// The request of an exchange as one document; `None` where no bodies were kept.
     pub async fn asked_for(&self, exchange: &ExchangeSummary) -> Result<Option<Value>, Error> {
         let Some(frame) = exchange.frame else { return Ok(None) };
         match self.load_chain(frame, exchange.head).await {
@@ -79,7 +79,7 @@ impl Reader {
     }
 }
 
-/// The request as one document: the frame, and the messages in it.
+/// The request as one document: the frame with the messages in it.
 fn document(chain: &Chain) -> Value {
     let read = |body: &[u8]| serde_json::from_slice(body).unwrap_or(Value::Null);
     let mut request: Value = read(&chain.frame.body);

@@ -1,21 +1,21 @@
-//! What the ledger lets go of: bodies first, totals later, each after its own time; and no more than it may take.
+//! Pruning of a ledger: bodies and totals that are older than their limits, and the oldest bodies above a size.
 //!
-//! Pruning is a row of short transactions, and a ledger is right after each of them, wherever it is stopped: an answer
-//! cannot be found any more before what it was is gone, a sum does not count any more what is being deleted, and
-//! messages go children first, when nothing refers to them. What a stopped pruning left behind, the next one finds.
+//! Pruning is a sequence of short transactions, and the ledger is consistent after each of them: an answer stops being
+//! servable before its body is deleted, sums stop counting calls before these are deleted, and messages are deleted
+//! when nothing refers to them, children first. The next pruning finds the rest that a stopped one left.
 //!
-//! - `plan` says which rows go.
-//! - `steps` lets go of them, some hundred at a time.
-//! - `mark` then finds the messages, frames and blobs that nobody refers to any more.
+//! - `plan` selects the rows.
+//! - `steps` deletes them, some hundred at a time.
+//! - `mark` then finds the messages, frames and blobs that nothing refers to any more.
 //!
-//! Only the owner of a ledger may prune it: whoever writes believes that what it has written is there. [`run`] takes
-//! the lock, or says who holds it. A server does it itself (`keeping`), by `on` with a connection of its own: what is
-//! written meanwhile is looked at again by each transaction that deletes, and stays. It must see to two things that it
-//! has in memory:
+//! Only the owner of a ledger may prune it, because a writer relies on the rows that it has written. [`run`] takes the
+//! lock, or fails and names its holder. A server prunes its own ledger (`online_prune`), by `on` with a connection
+//! beside the writer's: each transaction that deletes spares the rows that were written meanwhile. The server also has
+//! to care for its memory:
 //!
-//! - Recordings of hot answers: they are to be forgotten after each [`Step::Bodies`] and [`Step::Totals`].
-//! - Hashes that it believes to be in the ledger: from before the marking until the end it must believe in none, and
-//!   what was packed before must be committed. Then every request brings all that it stands on.
+//! - Hot answers must be forgotten after each [`Step::Bodies`] and [`Step::Totals`].
+//! - From before the marking until the end, no hash may count as persisted, and all rows that were packed before must
+//!   be committed. Then every request brings all rows that it refers to.
 
 mod mark;
 mod plan;
@@ -32,17 +32,17 @@ use super::{
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
-/// What may go.
+/// Limits of what a ledger keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Whose.
+    /// The owner of the calls.
     pub whose: Whose,
-    /// Bodies of what ended longer ago; `None`: stay.
+    /// Age from which on bodies are deleted; `None`: never.
     pub keep_bodies: Option<Duration>,
-    /// Everything of what came in longer ago, the sums too; `None`: stays.
+    /// Age from which on everything is deleted, sums too; `None`: never.
     pub keep_totals: Option<Duration>,
-    /// The oldest bodies, until the file is no larger than this.
+    /// Size in bytes above which the oldest bodies are deleted; `None`: no limit.
     pub max_bytes: Option<u64>,
 }
 
@@ -56,45 +56,45 @@ impl Limits {
     }
 }
 
-/// Whose calls are meant.
+/// Selection of calls by their owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Whose {
-    /// Everyone's.
+    /// All calls.
     Everyone,
-    /// Those of one user, as clients state it. An exchange is of the user for whom Claude was asked.
+    /// Calls of one user, as clients state it. An exchange belongs to the user whose call it answered first.
     User(String),
-    /// Those of one chat.
+    /// Calls of one chat.
     Chat(String),
 }
 
-/// What went, or would go.
+/// Numbers of what was deleted, or would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Pruned {
-    /// Exchanges whose request and answer went, and whose totals stay.
+    /// Exchanges whose request and answer were deleted, while their totals stay.
     pub bodies: u64,
-    /// Calls whose own words went, and whose totals stay.
+    /// Calls whose client's request was deleted, while their totals stay.
     pub requests: u64,
-    /// Exchanges that went.
+    /// Deleted exchanges.
     pub exchanges: u64,
-    /// Calls that went: they are not counted any more.
+    /// Deleted calls, which reports count no longer.
     pub calls: u64,
-    /// Messages to which nothing refers any more.
+    /// Messages that nothing referred to any more.
     pub messages: u64,
-    /// Frames (models, system prompts, tools, parameters) to which nothing refers any more.
+    /// Frames (models, system prompts, tools, parameters) that nothing referred to any more.
     pub frames: u64,
-    /// Images and other long texts to which nothing refers any more.
+    /// Images and other long texts that nothing referred to any more.
     pub blobs: u64,
     /// The size of the ledger before, in bytes.
     pub bytes_before: u64,
-    /// And after; before anything went, what would be left at most.
+    /// The size afterwards; in a preview, the most that would be left.
     pub bytes_after: u64,
 }
 
-/// One transaction that was committed.
+/// Kind of a committed transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// What is about to go does not count any more.
+    /// The sums of calls that will be deleted.
     Sums,
     /// Calls and exchanges, with their totals.
     Totals,
@@ -102,15 +102,15 @@ pub enum Step {
     Bodies,
     /// Messages, frames and blobs.
     Unused,
-    /// Empty pages.
+    /// Empty pages, given back to the disk.
     Pages,
 }
 
-/// Why pruning stopped.
+/// Reasons for an early end.
 #[derive(Debug)]
 enum Stop {
-    /// Who watches said so.
-    Told,
+    /// `watch` asked for it.
+    Requested,
     Failed(Error),
 }
 
@@ -120,15 +120,15 @@ impl<E: Into<Error>> From<E> for Stop {
     }
 }
 
-/// A pruning under way.
+/// A running pruning.
 struct Pruning<'a> {
     conn: &'a mut SqliteConnection,
     watch: &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
     pruned: Pruned,
 }
 
-/// Prunes the ledger at `url`. Refuses while another process owns it. After each transaction `watch` may say that it is
-/// enough: what is left stays for the next time.
+/// Prunes the ledger at `url`; fails while another process owns it. `watch` is called after each transaction and may end
+/// the pruning: the next one does the rest.
 pub async fn run(
     url: &str,
     owner: OwnerId,
@@ -139,9 +139,9 @@ pub async fn run(
     let file = DatabaseFile::parse(url)?;
     file.must_exist()?;
     let (mut conn, lock) = file.take(owner).await?;
-    // What the power takes away of a pruning is pruned the next time.
+    // A step that is lost with the power is repeated by the next pruning.
     sqlite::relax_durability(&mut conn).await.map_err(Error::Open)?;
-    // What a dead process left running refers to bodies: as exchanges they are seen.
+    // Exchanges that a dead process left running refer to bodies; sealed, the marking sees them.
     recovery::seal_all(&mut conn, owner, now).await?;
     let pruned = on(&mut conn, limits, now, watch).await?;
     sqlite::checkpoint(&mut conn).await.map_err(Error::Write)?;
@@ -161,7 +161,7 @@ pub(super) async fn on(
     let pruned = Pruned { bytes_before, ..Pruned::default() };
     let mut pruning = Pruning { conn: &mut *conn, watch, pruned };
     match pruning.all(limits, now).await {
-        Ok(()) | Err(Stop::Told) => {}
+        Ok(()) | Err(Stop::Requested) => {}
         Err(Stop::Failed(error)) => return Err(error),
     }
     let pruned = pruning.pruned;
@@ -169,7 +169,7 @@ pub(super) async fn on(
 }
 
 impl Reader {
-    /// What [`run`] would let go of, without the size cap. Changes nothing, and may be asked while a server runs.
+    /// Previews [`run`], without the size limit. Changes nothing, and may run beside a server.
     pub async fn would_prune(&self, limits: &Limits, now: UnixMillis) -> Result<Pruned, Error> {
         let mut conn = self.pool.acquire().await?;
         sqlite::keep_temporary_tables_in_memory(&mut conn).await?;
@@ -196,58 +196,58 @@ impl Reader {
 impl Pruning<'_> {
     async fn all(&mut self, limits: &Limits, now: UnixMillis) -> Result<(), Stop> {
         let plan = plan::make(self.conn, &limits.whose, limits.before(now)).await?;
-        self.let_go(&plan, &limits.whose).await?;
+        self.delete(&plan, &limits.whose).await?;
         if let Some(most) = limits.max_bytes {
             self.shrink(most).await?;
         }
         self.vacuum().await
     }
 
-    async fn let_go(&mut self, plan: &plan::Plan, whose: &Whose) -> Result<(), Stop> {
+    async fn delete(&mut self, plan: &plan::Plan, whose: &Whose) -> Result<(), Stop> {
         if let (Whose::Everyone, Some(before)) = (whose, plan.totals_before) {
             steps::count_from(self.conn, before).await?;
-            self.seen(Step::Sums)?;
+            self.report(Step::Sums)?;
         }
         for bodies in plan.bodies.chunks(steps::BATCH) {
             self.pruned.bodies += steps::drop_bodies(self.conn, bodies).await?;
-            self.seen(Step::Bodies)?;
+            self.report(Step::Bodies)?;
         }
         for requests in plan.requests.chunks(steps::BATCH) {
             self.pruned.requests += steps::drop_requests(self.conn, requests).await?;
-            self.seen(Step::Bodies)?;
+            self.report(Step::Bodies)?;
         }
         for exchanges in plan.exchanges.chunks(steps::BATCH) {
             self.pruned.exchanges += steps::delete_exchanges(self.conn, exchanges).await?;
-            self.seen(Step::Totals)?;
+            self.report(Step::Totals)?;
         }
-        // Last, since they say whose the exchanges are: whoever goes on after a stop must find them.
+        // Last, since the calls tell whose the exchanges are: a pruning after a stop must find them.
         for calls in plan.calls.chunks(steps::BATCH) {
             self.pruned.calls += steps::delete_calls(self.conn, whose, calls).await?;
-            self.seen(Step::Totals)?;
+            self.report(Step::Totals)?;
         }
         self.sweep().await
     }
 
-    /// Lets go of what nobody refers to any more.
+    /// Deletes the messages, frames and blobs that nothing refers to.
     async fn sweep(&mut self) -> Result<(), Stop> {
         plan::none(self.conn).await?;
         let unused = mark::unused(self.conn).await?;
         for nodes in unused.nodes.chunks(steps::BATCH) {
             self.pruned.messages += steps::delete_nodes(self.conn, nodes, &unused.seen).await?;
-            self.seen(Step::Unused)?;
+            self.report(Step::Unused)?;
         }
         for frames in unused.frames.chunks(steps::BATCH) {
             self.pruned.frames += steps::delete_frames(self.conn, frames, &unused.seen).await?;
-            self.seen(Step::Unused)?;
+            self.report(Step::Unused)?;
         }
         for blobs in unused.blobs.chunks(steps::BATCH) {
             self.pruned.blobs += steps::delete_blobs(self.conn, blobs).await?;
-            self.seen(Step::Unused)?;
+            self.report(Step::Unused)?;
         }
         Ok(())
     }
 
-    /// Lets go of the oldest bodies until what is in use is no more than `most`.
+    /// Deletes the oldest bodies until no more than `most` bytes are in use.
     async fn shrink(&mut self, most: u64) -> Result<(), Stop> {
         loop {
             let used = sqlite::size(self.conn).await?.used;
@@ -259,7 +259,7 @@ impl Pruning<'_> {
             };
             let before = plan::Before { bodies: Some(before), totals: None };
             let plan = plan::make(self.conn, &Whose::Everyone, before).await?;
-            self.let_go(&plan, &Whose::Everyone).await?;
+            self.delete(&plan, &Whose::Everyone).await?;
         }
     }
 
@@ -270,19 +270,19 @@ impl Pruning<'_> {
             sqlite::vacuum_some(self.conn).await.map_err(Error::Write)?;
             let left = sqlite::size(self.conn).await?.empty_pages;
             if left >= empty {
-                // Not a file that can shrink.
+                // The file cannot shrink.
                 return Ok(());
             }
             empty = left;
-            self.seen(Step::Pages)?;
+            self.report(Step::Pages)?;
         }
         Ok(())
     }
 
-    fn seen(&mut self, step: Step) -> Result<(), Stop> {
+    fn report(&mut self, step: Step) -> Result<(), Stop> {
         match (self.watch)(step) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Stop::Told),
+            ControlFlow::Break(()) => Err(Stop::Requested),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Records of the ledger: an exchange's opening and sealing, and calls.
+//! Records of the ledger: the opening and the sealing of an exchange, and calls.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -15,33 +15,33 @@ use crate::domain::{
     recording::Recording,
 };
 
-/// What is known of an exchange before the first byte goes upstream.
+/// The beginning of an exchange, written before the first byte goes upstream.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// Made by the caller.
+    /// The id, made by the caller.
     pub exchange: ExchangeId,
-    /// Under which the answer may be found again.
+    /// The cache key, by which the answer can be found.
     pub key: CacheKey,
-    /// Among whom the answer is shared.
+    /// The scope in which the answer is shared.
     pub scope: String,
-    /// The model that upstream is asked for.
+    /// The requested model.
     pub model: String,
-    /// When it began.
+    /// The moment when it began.
     pub opened_at: UnixMillis,
-    /// The exchange before in the same session.
+    /// The exchange before in the same answer.
     pub continues: Option<ExchangeId>,
-    /// Where prompt caching is asked for, as JSON.
+    /// Positions of the cache breakpoints in the request, as JSON.
     pub breakpoints: Option<String>,
     /// The headers of the request; `None` where they are not known any more.
     pub head: Option<ApiHeaders>,
-    /// The request that goes upstream; `None` where no bodies may be kept.
+    /// The upstream request; `None` where no bodies may be kept.
     pub chain: Option<Arc<Chain>>,
     /// The call that this exchange answers first, as it was begun.
     pub call: CallRecord,
 }
 
 impl Opening {
-    /// What waits in the queue: the bodies are packed apart and counted, and must not be held twice.
+    /// The opening without its bodies, for the queue: they are packed and counted apart, and must not be held twice.
     pub(super) fn without_bodies(&self) -> Self {
         let call = CallRecord { client_chain: None, ..self.call.clone() };
         Self { chain: None, call, ..self.clone() }
@@ -52,7 +52,7 @@ impl Opening {
 /// says so from the beginning.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallRecord {
-    /// Made by the caller.
+    /// The id, made by the caller.
     pub id: CallId,
     /// Time of arrival.
     pub at: UnixMillis,
@@ -61,7 +61,7 @@ pub struct CallRecord {
     /// The API that the client used.
     #[serde(alias = "door")]
     pub api: Api,
-    /// Whether the client asked for a stream.
+    /// Set if the client asked for a stream.
     pub stream: bool,
     /// The user, as the client states it.
     pub user: Option<String>,
@@ -95,7 +95,7 @@ pub struct CallRecord {
     /// Outcome of the exchange that answers.
     #[serde(skip, default = "lost")]
     pub outcome: Outcome,
-    /// Kind of the error, in Anthropic's words or ours.
+    /// Kind of the error: Anthropic's `error.type`, or ours.
     #[serde(skip)]
     pub error_kind: Option<String>,
     /// Time until the first bytes of the answer.
@@ -115,7 +115,7 @@ pub struct CallRecord {
     pub saved: Cost,
 }
 
-/// Stands until the exchange's key is read beside the call.
+/// A placeholder until the key is read from the row of `running`.
 const fn no_key() -> CacheKey {
     CacheKey::from_bytes([0; 32])
 }
@@ -171,38 +171,38 @@ impl CallRecord {
     }
 }
 
-/// How an exchange ended. With its [`Opening`] it makes the exchange's row and the row of its call.
+/// The end of an exchange. With its [`Opening`] it makes the exchange's row.
 #[derive(Debug, Clone)]
 pub struct Sealing {
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Anthropic's word.
+    /// Anthropic's `stop_reason`.
     pub stop_reason: Option<String>,
-    /// What kind of error, in Anthropic's word or ours.
+    /// Kind of the error: Anthropic's `error.type`, or ours.
     pub error_kind: Option<String>,
     /// The error, for people.
     pub error: Option<String>,
-    /// The HTTP status of upstream's response, if there was one.
+    /// HTTP status of the upstream response, if there was one.
     pub status: Option<u16>,
     /// Anthropic's `request-id`.
     pub upstream_request: Option<String>,
     /// The model as upstream named it.
     pub model_served: Option<String>,
-    /// When it ended.
+    /// The moment when it ended.
     pub ended_at: UnixMillis,
-    /// From the sending of the request until the first event.
+    /// Time from the request until the first event.
     pub ttft: Option<Micros>,
-    /// From the sending of the request until the end; `None` where nobody saw the end.
+    /// Time from the request until the end; `None` if nobody saw the end.
     pub total: Option<Micros>,
-    /// As upstream counted them.
+    /// Tokens as upstream counted them.
     pub tokens: Tokens,
-    /// What it cost.
+    /// The cost.
     pub cost: Cost,
-    /// The day whose prices these are, `YYYY-MM-DD`.
+    /// The day of the prices, `YYYY-MM-DD`.
     pub priced_on: Option<String>,
-    /// Whether it may answer repeats. Without a recording it may not, whatever this says.
+    /// Set if the answer may be served again. Without a recording it never is.
     pub servable: bool,
-    /// What came back; `None` where no bodies may be kept.
+    /// The upstream response; `None` where no bodies may be kept.
     pub recording: Option<Arc<Recording>>,
     /// Tool-call ids and signatures in the answer.
     pub refs: Vec<AnswerRef>,
@@ -231,24 +231,24 @@ impl Sealing {
     }
 }
 
-/// A servable exchange as it comes back from the ledger.
+/// A servable exchange of the ledger.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// Which exchange it is.
+    /// The exchange.
     pub exchange: ExchangeId,
-    /// What Claude said.
+    /// The recorded answer.
     pub recording: Arc<Recording>,
-    /// The model as upstream named it, else as it was asked for.
+    /// The model as upstream named it, else the requested one.
     pub model_served: String,
-    /// Anthropic's word for why it ended.
+    /// Anthropic's `stop_reason`.
     pub stop_reason: Option<String>,
-    /// As upstream counted them.
+    /// Tokens as upstream counted them.
     pub tokens: Tokens,
-    /// What it cost when it was asked.
+    /// The cost of the exchange.
     pub cost: Cost,
-    /// When it ended: its age is counted from here.
+    /// The moment when it ended, from which its age counts.
     pub ended_at: UnixMillis,
-    /// Whether all of it was read once, without an error. Shared by all copies.
+    /// Set once the whole recording was read without an error. Shared by all clones.
     pub was_read: Arc<AtomicBool>,
 }
 

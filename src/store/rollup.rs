@@ -54,7 +54,7 @@ struct Watermark {
     upto: i64,
     version: i64,
     totals_from: UnixMillis,
-    /// Whether the rows of `rollup` must go, because another call has the number of the watermark.
+    /// Set if the rows of `rollup` are void, because another call has the number of the watermark.
     void: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What nobody refers to any more. Everything that is referred to is marked, from the rows that stay; the rest is unused.
+//! Marking: finds the messages, frames and blobs that no row refers to, beginning at the rows that stay.
 
 use std::collections::HashMap;
 
@@ -9,26 +9,26 @@ use crate::{
     store::{Error, recovery},
 };
 
-/// How far the marking saw: rows that were written later are looked at when it comes to deleting.
+/// The newest rows that the marking saw. Deleting checks the rows that were written later.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Seen {
     pub(super) exchanges: i64,
     pub(super) calls: i64,
 }
 
-/// What nobody refers to.
+/// Messages, frames and blobs that nothing refers to.
 #[derive(Debug, Default)]
 pub(super) struct Unused {
     /// Messages, children before their parents.
     pub(super) nodes: Vec<Hash>,
     pub(super) frames: Vec<Hash>,
     pub(super) blobs: Vec<Hash>,
-    /// What they take.
+    /// Their size.
     pub(super) bytes: u64,
     pub(super) seen: Seen,
 }
 
-/// Finds what nobody refers to, but for rows that are planned to go.
+/// Finds what only rows of the plan, or none, refer to.
 pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error> {
     const SEEN: &str = "select (select coalesce(max(rowid), 0) from exchange), \
          (select coalesce(max(seq), 0) from call)";
@@ -44,7 +44,7 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
          insert or ignore into live (hash) select client_head from call where client_head is not null \
              and seq not in (select at from gone_request) and seq not in (select at from gone_call); \
          insert or ignore into live (hash) select head from running where head is not null;";
-    // Every ancestor of what is in use is in use.
+    // The ancestors of a live message are live.
     const STEMS: &str = "insert or ignore into live (hash) with recursive line (hash) as ( \
          select hash from live \
          union select node.parent from line join node on node.hash = line.hash \
@@ -82,7 +82,8 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
     Ok(unused)
 }
 
-/// By how many of them are above, the most first: so no message is left without its parent when pruning stops.
+/// Sorts messages by their number of ancestors among them, the most first: so no message is left without its parent when
+/// pruning stops.
 fn children_first(parents: &HashMap<Hash, Option<Hash>>) -> Vec<Hash> {
     let mut depths: HashMap<Hash, u32> = HashMap::with_capacity(parents.len());
     for &hash in parents.keys() {

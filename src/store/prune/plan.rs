@@ -1,30 +1,31 @@
-//! Which rows go. They are noted in temporary tables of the connection, where the marking sees them as gone already.
+//! Selection of the rows to delete. They are noted in temporary tables of the connection, so that the marking takes them
+//! for deleted.
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::Whose;
 use crate::{domain::exchange::UnixMillis, store::Error};
 
-/// An hour in milliseconds. Totals go by whole hours, as they are summed up.
+/// An hour in milliseconds. Totals are deleted by whole hours, as they are summed up.
 const HOUR: i64 = 3_600_000;
 
-/// The rows that go: calls by `seq`, exchanges by `rowid`.
+/// The rows to delete: calls by `seq`, exchanges by `rowid`.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Exchanges without their bodies.
+    /// Exchanges that lose their bodies.
     pub(super) bodies: Vec<i64>,
-    /// Calls without their own words.
+    /// Calls that lose their client's request.
     pub(super) requests: Vec<i64>,
-    /// Calls altogether.
+    /// Calls that are deleted.
     pub(super) calls: Vec<i64>,
-    /// Exchanges altogether.
+    /// Exchanges that are deleted.
     pub(super) exchanges: Vec<i64>,
-    /// Where totals go: what came in before is not counted any more.
+    /// The moment before which calls do not count any more, if totals are deleted.
     pub(super) totals_before: Option<UnixMillis>,
 }
 
 impl Plan {
-    /// What the bodies take that are in no other table.
+    /// The size of the recordings.
     pub(super) async fn bytes(&self, conn: &mut SqliteConnection) -> Result<u64, Error> {
         const SQL: &str = "select cast(coalesce(sum(length(recording)), 0) as bigint) from exchange \
              where rowid in (select at from gone_body) or rowid in (select at from gone_exchange)";
@@ -33,7 +34,7 @@ impl Plan {
     }
 }
 
-/// Notes that nothing goes.
+/// Creates the temporary tables, empty.
 pub(super) async fn none(conn: &mut SqliteConnection) -> Result<(), Error> {
     const TABLES: &str = "drop table if exists temp.gone_body; drop table if exists temp.gone_request; \
          drop table if exists temp.gone_call; drop table if exists temp.gone_exchange; \
@@ -47,14 +48,14 @@ pub(super) async fn none(conn: &mut SqliteConnection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Up to when what goes.
+/// Moments before which bodies and totals are deleted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Before {
     pub(super) bodies: Option<UnixMillis>,
     pub(super) totals: Option<UnixMillis>,
 }
 
-/// Finds what goes.
+/// Selects the rows.
 pub(super) async fn make(
     conn: &mut SqliteConnection,
     whose: &Whose,
@@ -80,8 +81,8 @@ pub(super) async fn make(
     })
 }
 
-/// The moment before which the oldest exchanges ended that have about `excess` of all `used` bytes; `None`: nothing has
-/// a body any more.
+/// The moment before which the exchanges ended that have the oldest `excess` of all `used` bytes, about; `None`: no bodies
+/// are left.
 pub(super) async fn oldest(
     conn: &mut SqliteConnection,
     excess: u64,
@@ -96,11 +97,11 @@ pub(super) async fn oldest(
         "select max(at) from call where client_frame is not null or client_head is not null";
     let count: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *conn).await?;
     let part = u128::from(excess) * u128::try_from(count).unwrap_or(0) / u128::from(used.max(1));
-    // At least a fiftieth, so that it does not take for ever.
+    // At least a fiftieth, so that the number of rounds is limited.
     let nth = i64::try_from(part).unwrap_or(i64::MAX).max(count / 50).min(count - 1);
     let last: Option<i64> = match nth {
         0.. => sqlx::query_scalar(NTH).bind(nth).fetch_optional(conn).await?,
-        // Only what clients said is left.
+        // Only the clients' requests are left.
         _ => sqlx::query_scalar(CALLS).fetch_one(conn).await?,
     };
     Ok(last.map(|last| UnixMillis(last + 1)))
@@ -110,7 +111,7 @@ async fn noted(conn: &mut SqliteConnection, sql: &'static str) -> Result<Vec<i64
     Ok(sqlx::query_scalar(sql).fetch_all(conn).await?)
 }
 
-/// Whose calls, as a condition on `call`.
+/// Appends a condition on `call` for `whose`.
 fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
     match whose {
         Whose::Everyone => {}
@@ -119,8 +120,7 @@ fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
     }
 }
 
-/// Exchanges for which Claude was asked in calls of `whose` before a moment, and those that they continue, as a table
-/// `mine`.
+/// Appends a table `mine`: the exchanges that calls of `whose` before a moment sent upstream, and those that they continue.
 fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
     query.push(
         "with recursive mine (id) as ( \
@@ -135,7 +135,7 @@ fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
     );
 }
 
-/// The exchanges of `whose` before a moment, open for further conditions.
+/// Appends a query for the exchanges of `whose` before a moment, open for further conditions.
 fn push_exchanges(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
     match whose {
         Whose::Everyone => {
@@ -168,7 +168,7 @@ async fn totals(
     calls.push_bind(before);
     push_whose(&mut calls, whose);
     calls.build().execute(&mut *conn).await?;
-    // A later call may have been answered from an old exchange, and a report may ask what that was.
+    // A later call may have been answered from an old exchange, and reports show that one.
     sqlx::query(KEPT).execute(&mut *conn).await?;
     let mut exchanges = QueryBuilder::<Sqlite>::new("insert into gone_exchange (at) ");
     push_exchanges(&mut exchanges, whose, before);

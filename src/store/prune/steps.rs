@@ -1,4 +1,4 @@
-//! The transactions of a pruning: each short, and the ledger is right after each.
+//! The transactions of a pruning. Each is short, and the ledger is consistent after it.
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -8,12 +8,12 @@ use crate::{
     store::{Error, recovery, sqlite},
 };
 
-/// So many rows go at once.
+/// Number of rows in one transaction.
 pub(super) const BATCH: usize = 256;
 
 const HOUR: i64 = 3_600_000;
 
-/// What came in before a moment does not count any more.
+/// Sets the moment from which on calls count.
 pub(super) async fn count_from(conn: &mut SqliteConnection, from: UnixMillis) -> Result<(), Error> {
     const FROM: &str = "update rollup_state set version = version + 1, \
          totals_from = case when totals_from < $1 then $1 else totals_from end";
@@ -27,8 +27,8 @@ pub(super) async fn count_from(conn: &mut SqliteConnection, from: UnixMillis) ->
     work.await.map_err(Error::Write)
 }
 
-/// Calls, with their totals. Those of one user are somewhere among the sums of everyone, so in the same transaction
-/// these are made void: a report that sums up meanwhile must not keep what goes.
+/// Deletes calls. The calls of one user are part of the sums of everyone, so the same transaction makes these void: a
+/// report that sums up meanwhile must not keep them.
 pub(super) async fn delete_calls(
     conn: &mut SqliteConnection,
     whose: &Whose,
@@ -49,7 +49,7 @@ pub(super) async fn delete_calls(
     work.await.map_err(Error::Write)
 }
 
-/// Exchanges, with their totals. What names them in `answer_ref` goes with them.
+/// Deletes exchanges, and by cascade their rows of `answer_ref`.
 pub(super) async fn delete_exchanges(
     conn: &mut SqliteConnection,
     exchanges: &[i64],
@@ -57,7 +57,7 @@ pub(super) async fn delete_exchanges(
     on_rows(conn, "delete from exchange where rowid in (", exchanges).await
 }
 
-/// What clients said themselves.
+/// Drops the clients' requests of calls.
 pub(super) async fn drop_requests(
     conn: &mut SqliteConnection,
     calls: &[i64],
@@ -66,10 +66,11 @@ pub(super) async fn drop_requests(
     on_rows(conn, sql, calls).await
 }
 
-/// Requests and answers. In one transaction with them goes the right to answer, so that no hit finds nothing.
+/// Drops the requests and answers of exchanges. The same transaction makes them unservable, so that no hit finds an empty
+/// row.
 ///
-/// The rows are taken out and put back, because SQLite does not join pages of which an update leaves little: most of
-/// the room would stay taken. With the rows goes what names them in `answer_ref`, and does not come back.
+/// The rows are deleted and inserted again, because SQLite does not merge the pages that an update leaves nearly empty:
+/// most of the space would stay in use. Their rows of `answer_ref` go by cascade and do not come back.
 pub(super) async fn drop_bodies(
     conn: &mut SqliteConnection,
     exchanges: &[i64],
@@ -94,8 +95,7 @@ pub(super) async fn drop_bodies(
     work.await.map_err(Error::Write)
 }
 
-/// Messages, unless something that was written after the marking refers to them; with them what says where their
-/// blobs belong.
+/// Deletes messages, unless a row that was written after the marking refers to them, and their rows of `piece`.
 pub(super) async fn delete_nodes(
     conn: &mut SqliteConnection,
     nodes: &[Hash],
@@ -104,7 +104,7 @@ pub(super) async fn delete_nodes(
     unless_revived(conn, "delete from node where hash in (", nodes, seen).await
 }
 
-/// Frames, unless something that was written after the marking refers to them.
+/// Deletes frames, unless a row that was written after the marking refers to them.
 pub(super) async fn delete_frames(
     conn: &mut SqliteConnection,
     frames: &[Hash],
@@ -113,7 +113,7 @@ pub(super) async fn delete_frames(
     unless_revived(conn, "delete from frame where hash in (", frames, seen).await
 }
 
-/// Blobs, unless they belong somewhere.
+/// Deletes blobs, unless a row of `piece` refers to them.
 pub(super) async fn delete_blobs(
     conn: &mut SqliteConnection,
     blobs: &[Hash],

@@ -1,7 +1,7 @@
-//! The sums of one hour as bytes: a list of texts, then groups that refer to them.
+//! Byte format of the sums of one hour: a list of texts, then groups that refer to them.
 //!
-//! One row an hour instead of one a group, because a report reads all of an hour anyway: a million calls are 40 MB in
-//! some hundred rows, and are read in less time than the database takes to count as many rows.
+//! An hour is one row instead of one row for each group, because a report reads whole hours: the sums of a million calls
+//! are 40 MB in some hundred rows, and are read faster than the database could count as many rows.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -12,20 +12,20 @@ use crate::domain::{
     varint::{put, take},
 };
 
-/// What the bytes begin with, so that a later version can write others.
+/// The first number of the format, so that a later version can write another.
 const VERSION: u64 = 1;
 
-/// The groups of one hour: quarter of the hour and key.
+/// The groups of one hour, by quarter and key.
 #[derive(Debug, Default)]
 pub(super) struct Hour(BTreeMap<(u8, Key<'static>), Totals>);
 
 impl Hour {
-    /// Adds to a group.
+    /// Adds totals to a group.
     pub(super) fn add(&mut self, quarter: u8, key: &Key<'_>, totals: &Totals) {
         self.0.entry((quarter, key.clone().into_owned())).or_default().add(totals);
     }
 
-    /// Adds all that stands in `bytes`; `None` if they are no sums.
+    /// Adds the groups in `bytes`; `None` if they are no sums.
     pub(super) fn merge(&mut self, bytes: &[u8]) -> Option<()> {
         read(bytes, |quarter, key, totals| self.add(quarter, key, totals))
     }
@@ -180,7 +180,7 @@ fn take_histogram(rest: &mut &[u8], histogram: &mut Histogram) -> Option<()> {
     Some(())
 }
 
-/// Small numbers stay small, whatever their sign.
+/// Zigzag encoding: numbers near zero become small, whatever their sign.
 const fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
