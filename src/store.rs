@@ -1,10 +1,10 @@
 //! The ledger: every exchange and every call, in one file. All SQL is in this module.
 //!
-//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. Callers
-//! compress their rows (`chain`), queue them and wait for the commit for a limited time: trouble with the ledger never
-//! costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue grows too
-//! large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers are also in
-//! memory (`hot`).
+//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock.
+//! Callers compress their rows (`chain`), queue them and wait for the commit for a limited time: trouble with the
+//! ledger never costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue
+//! grows too large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers
+//! are also in memory (`hot`).
 
 mod batch;
 mod chain;
@@ -214,8 +214,8 @@ impl Ledger {
         self.commit(Op::Open(Box::new(open)), token).await
     }
 
-    /// Writes the sealing of an exchange, and its call. Await it before the client gets its last bytes. A servable answer
-    /// can be found afterwards, not before: until then it may still be lost.
+    /// Writes the sealing of an exchange, and its call. Await it before the client gets its last bytes. A servable
+    /// answer can be found afterwards, not before: until then it may still be lost.
     pub async fn seal(&self, opening: &Arc<Opening>, mut sealing: Sealing) -> Durable {
         let recording = sealing.recording.take();
         let stored = recording.as_ref().filter(|_| sealing.servable).map(|recording| Stored {
@@ -295,8 +295,8 @@ impl Ledger {
         Ok(found)
     }
 
-    /// The newest answer to `key`, if it is in memory. Only this process writes to the ledger, so an answer in memory is
-    /// newer than any in the file.
+    /// The newest answer to `key`, if it is in memory. Only this process writes to the ledger, so an answer in memory
+    /// is newer than any in the file.
     pub fn newest(&self, key: &CacheKey) -> Option<Stored> {
         self.hot().get(key).cloned()
     }
@@ -333,8 +333,8 @@ impl Ledger {
         }
     }
 
-    /// Accepts no more operations, writes the queued ones, and closes the file. Operations that cannot be written within
-    /// `grace` are lost, and the log gives their number.
+    /// Accepts no more operations, writes the queued ones, and closes the file. Operations that cannot be written
+    /// within `grace` are lost, and the log gives their number.
     pub async fn close(&self, grace: Duration) {
         self.shared.closing.cancel();
         let done = &self.shared.done;

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::domain::chain::{self, Chain, Hash, Node};
 
-/// Hashes whose rows are committed. The length from which on strings are cut out of a body ([`chain::LONG_STRING`]) is a
-/// part of the ledger's format: with another length, a persisted body would get pieces that are not its own.
+/// Hashes whose rows are committed. The length from which on strings are cut out of a body ([`chain::LONG_STRING`]) is
+/// a part of the ledger's format: with another length, a persisted body would get pieces that are not its own.
 ///
 /// The number is limited. A hash that is missing here costs an insert that changes nothing.
 #[derive(Debug, Default)]

@@ -38,8 +38,8 @@ impl Hot {
         *self = Self { epoch: Epoch(self.epoch.0 + 1), ..Self::new(self.limit) };
     }
 
-    /// Keeps `stored`, which was sealed in `epoch`, unless a newer answer to the same key is here. An answer that is too
-    /// large still removes an older one, which would no longer be the newest.
+    /// Keeps `stored`, which was sealed in `epoch`, unless a newer answer to the same key is here. An answer that is
+    /// too large still removes an older one, which would no longer be the newest.
     pub(super) fn insert(&mut self, epoch: Epoch, key: CacheKey, stored: Stored) {
         if epoch != self.epoch
             || self.by_key.get(&key).is_some_and(|held| held.ended_at > stored.ended_at)

@@ -40,8 +40,8 @@ impl Drop for SuspendGuard<'_> {
 }
 
 impl Ledger {
-    /// Prunes by `limits` while others write. Ends early when the ledger closes; the next pruning does the rest. `None`:
-    /// nothing was done, because the ledger cannot be written.
+    /// Prunes by `limits` while others write. Ends early when the ledger closes; the next pruning does the rest.
+    /// `None`: nothing was done, because the ledger cannot be written.
     pub async fn prune(&self, limits: &Limits, now: UnixMillis) -> Result<Option<Pruned>, Error> {
         let Ok(_one) = self.pruning.try_lock() else { return Err(Error::PruneRunning) };
         let _guard = SuspendGuard::begin(self);

@@ -127,8 +127,8 @@ struct Pruning<'a> {
     pruned: Pruned,
 }
 
-/// Prunes the ledger at `url`; fails while another process owns it. `watch` is called after each transaction and may end
-/// the pruning: the next one does the rest.
+/// Prunes the ledger at `url`; fails while another process owns it. `watch` is called after each transaction and may
+/// end the pruning: the next one does the rest.
 pub async fn run(
     url: &str,
     owner: OwnerId,

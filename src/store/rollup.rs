@@ -8,8 +8,8 @@
 //! A copy of a ledger may lack calls or number them anew. So the watermark remembers the call it stands at: if another
 //! call has its number, the sums are void and are made again.
 //!
-//! Hours are kept by quarters, because there are time zones at :30 and :45. A report that cuts finer than that reads the
-//! edges from `call`.
+//! Hours are kept by quarters, because there are time zones at :30 and :45. A report that cuts finer than that reads
+//! the edges from `call`.
 
 mod bills;
 mod format;

@@ -66,8 +66,8 @@ impl DatabaseFile {
         self.path.as_deref()
     }
 
-    /// Creates the folder and the file, where they are missing, readable by their owner only. SQLite gives the `-wal` and
-    /// `-shm` files the mode of the database.
+    /// Creates the folder and the file, where they are missing, readable by their owner only. SQLite gives the `-wal`
+    /// and `-shm` files the mode of the database.
     pub(super) fn create(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         let failed = |source| Error::Create { path: path.clone(), source };
@@ -284,8 +284,8 @@ pub(super) async fn size(conn: &mut SqliteConnection) -> Result<Size, sqlx::Erro
     Ok(Size { whole: bytes(pages), used: bytes(pages - empty), empty_pages })
 }
 
-/// Tells whether a ledger could not be opened because its folder cannot be written: `SQLITE_READONLY_DIRECTORY` (1544), or
-/// `SQLITE_CANTOPEN` (14) for the file that would have to be made there.
+/// Tells whether a ledger could not be opened because its folder cannot be written: `SQLITE_READONLY_DIRECTORY` (1544),
+/// or `SQLITE_CANTOPEN` (14) for the file that would have to be made there.
 pub(super) fn is_sealed_folder(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("1544" | "14")))
 }

@@ -82,8 +82,8 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
     Ok(unused)
 }
 
-/// Sorts messages by their number of ancestors among them, the most first: so no message is left without its parent when
-/// pruning stops.
+/// Sorts messages by their number of ancestors among them, the most first: so no message is left without its parent
+/// when pruning stops.
 fn children_first(parents: &HashMap<Hash, Option<Hash>>) -> Vec<Hash> {
     let mut depths: HashMap<Hash, u32> = HashMap::with_capacity(parents.len());
     for &hash in parents.keys() {

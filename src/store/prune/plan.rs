@@ -1,5 +1,5 @@
-//! Selection of the rows to delete. They are noted in temporary tables of the connection, so that the marking takes them
-//! for deleted.
+//! Selection of the rows to delete. They are noted in temporary tables of the connection, so that the marking takes
+//! them for deleted.
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -81,8 +81,8 @@ pub(super) async fn make(
     })
 }
 
-/// The moment before which the exchanges ended that have the oldest `excess` of all `used` bytes, about; `None`: no bodies
-/// are left.
+/// The moment before which the exchanges ended that have the oldest `excess` of all `used` bytes, about; `None`: no
+/// bodies are left.
 pub(super) async fn oldest(
     conn: &mut SqliteConnection,
     excess: u64,
@@ -120,7 +120,8 @@ fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
     }
 }
 
-/// Appends a table `mine`: the exchanges that calls of `whose` before a moment sent upstream, and those that they continue.
+/// Appends a table `mine`: the exchanges that calls of `whose` before a moment sent upstream, and those that they
+/// continue.
 fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
     query.push(
         "with recursive mine (id) as ( \

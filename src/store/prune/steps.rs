@@ -66,8 +66,8 @@ pub(super) async fn drop_requests(
     on_rows(conn, sql, calls).await
 }
 
-/// Drops the requests and answers of exchanges. The same transaction makes them unservable, so that no hit finds an empty
-/// row.
+/// Drops the requests and answers of exchanges. The same transaction makes them unservable, so that no hit finds an
+/// empty row.
 ///
 /// The rows are deleted and inserted again, because SQLite does not merge the pages that an update leaves nearly empty:
 /// most of the space would stay in use. Their rows of `answer_ref` go by cascade and do not come back.

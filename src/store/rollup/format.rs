@@ -1,7 +1,7 @@
 //! Byte format of the sums of one hour: a list of texts, then groups that refer to them.
 //!
-//! An hour is one row instead of one row for each group, because a report reads whole hours: the sums of a million calls
-//! are 40 MB in some hundred rows, and are read faster than the database could count as many rows.
+//! An hour is one row instead of one row for each group, because a report reads whole hours: the sums of a million
+//! calls are 40 MB in some hundred rows, and are read faster than the database could count as many rows.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
