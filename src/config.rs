@@ -83,10 +83,10 @@ pub struct Config {
     /// Largest request body, in bytes or as 32MiB
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = size)]
     pub max_body: u64,
-    /// Longest silence of Anthropic before a request is given up
+    /// Longest wait for data from Anthropic before a request fails
     #[arg(id = "upstream_idle_timeout", long = "upstream-idle-timeout", value_name = "TIME", default_value = "120s", value_parser = duration)]
     pub upstream_idle: Duration,
-    /// Time zone of the days of budgets, as Europe/Berlin; by default that of this machine
+    /// Time zone of budgets, as Europe/Berlin; by default that of this machine
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     timezone: Option<TimeZone>,
     /// Limits on age and size of the ledger.
@@ -120,7 +120,7 @@ pub struct Config {
         value_parser = ids::id_headers
     )]
     pub id_headers: IdHeaders,
-    /// Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; with it only users that Open WebUI signs are identified
+    /// Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; with it, only users with a valid signature are trusted
     #[arg(long, value_name = "SECRET", help_heading = heading::OPEN_WEBUI, value_parser = key)]
     pub user_jwt_secret: Option<SecretString>,
     /// Upstream of the server.
