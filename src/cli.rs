@@ -96,8 +96,7 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
     let Cli { command, serving: FlagArgs { flags: serving, .. }, global } = cli;
     let flags = &global.flags;
     if command.is_some() && !serving.is_empty() {
-        let message =
-            "the settings of the server stand after its command, as in `reprise serve --port 8000`";
+        let message = "server settings belong after the command, as in `reprise serve --port 8000`";
         Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     match command {

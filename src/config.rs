@@ -262,9 +262,9 @@ pub enum Error {
         /// Address to listen on.
         host: IpAddr,
     },
-    /// No place for the ledger.
+    /// The default address of the ledger is not known.
     #[error(
-        "no HOME and no XDG_DATA_HOME to keep the ledger in: name a place with --database-url or REPRISE_DATABASE_URL"
+        "neither HOME nor XDG_DATA_HOME is set: give the address of the ledger as --database-url or REPRISE_DATABASE_URL"
     )]
     Homeless,
 }
@@ -329,7 +329,8 @@ impl Config {
         config.budgets = Budgets { list: budgets, zone };
         (config.aliases, config.scrub) = (aliases, scrub);
         if !config.keep.covers(&config.budgets) {
-            let expected = "as long as the period of a budget, and a little more";
+            let expected =
+                "long enough for the budgets: 25h for one per day, 745h for one per month";
             return Err(sources.invalid("keep_totals", expected));
         }
         Ok(config)

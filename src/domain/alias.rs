@@ -67,9 +67,7 @@ pub enum Error {
         id: String,
     },
     /// An alias has the id of a model.
-    #[error(
-        "the alias {id:?} is named as a model of Claude's, which could not be reached: rename it"
-    )]
+    #[error("the alias {id:?} has the name of a Claude model and would hide it: rename it")]
     Model {
         /// The id.
         id: String,
