@@ -182,9 +182,11 @@ mod tests {
     fn aliases_that_could_be_taken_for_another_are_refused() {
         let model = "claude-haiku-5-5";
         assert!(refused(&[alias("a", model), alias("a", model)]).starts_with("two aliases"));
-        assert!(refused(&[alias(model, model)]).contains("named as a model"));
+        assert!(refused(&[alias(model, model)]).contains("has the name of a Claude model"));
         // The dated id and the short one are the same model.
-        assert!(refused(&[alias("claude-haiku-4-5", model)]).contains("named as a model"));
+        assert!(
+            refused(&[alias("claude-haiku-4-5", model)]).contains("has the name of a Claude model")
+        );
         assert!(refused(&[alias("a", "b"), alias("b", model)]).contains("stands for the alias"));
         assert!(refused(&[alias("a", "a")]).contains("stands for the alias"));
     }
