@@ -1,7 +1,7 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 
-# The dependencies first, under an empty program: this layer stays until Cargo.lock changes.
+# Build the dependencies with an empty program first: this layer is cached until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
     && echo 'fn main() {}' >src/main.rs \
@@ -12,7 +12,7 @@ RUN mkdir src \
 COPY build.rs* ./
 COPY migrations migrations
 COPY src src
-# The copies are older than what was built from the empty program, and cargo goes by the time.
+# Cargo compares times, and the copied files may be older than the build of the empty program.
 RUN touch src/main.rs src/lib.rs && cargo build --locked --release
 
 

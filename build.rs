@@ -1,4 +1,4 @@
-//! The migrations are embedded: without this, cargo would not notice a new one.
+//! Rebuilds the program when a migration is added: the migrations are embedded in it.
 
 fn main() {
     println!("cargo:rerun-if-changed=migrations");

@@ -30,7 +30,7 @@ Without a command, `reprise` serves. A flag overrides the environment (names in 
 given with --config, which overrides the default. The key for Claude comes from ANTHROPIC_API_KEY; without it each \
 client sends its own as its API key. Other users of the machine can see flags: prefer the environment for keys.
 
-A TIME is a length such as 90s, 2h or 30d, with days of 24 hours. A WHEN is a moment such as 2026-10-01T12:30 or 12h, \
+A TIME is a duration such as 90s, 2h or 30d, with days of 24 hours. A WHEN is a moment such as 2026-10-01T12:30 or 12h, \
 or a whole day or month such as 7d, yesterday or 2026-10, which begins at midnight.";
 
 /// Lets Open WebUI and any OpenAI client use Claude, and keeps a ledger of every exchange.
@@ -96,8 +96,7 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
     let Cli { command, serving: FlagArgs { flags: serving, .. }, global } = cli;
     let flags = &global.flags;
     if command.is_some() && !serving.is_empty() {
-        let message =
-            "the settings of the server stand after its command, as in `reprise serve --port 8000`";
+        let message = "server settings belong after the command, as in `reprise serve --port 8000`";
         Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     match command {

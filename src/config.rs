@@ -83,10 +83,10 @@ pub struct Config {
     /// Largest request body, in bytes or as 32MiB
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = size)]
     pub max_body: u64,
-    /// Longest silence of Anthropic before a request is given up
+    /// Longest wait for data from Anthropic before a request fails
     #[arg(id = "upstream_idle_timeout", long = "upstream-idle-timeout", value_name = "TIME", default_value = "120s", value_parser = duration)]
     pub upstream_idle: Duration,
-    /// Time zone of the days of budgets, as Europe/Berlin; by default that of this machine
+    /// Time zone of budgets, as Europe/Berlin; by default that of this machine
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     timezone: Option<TimeZone>,
     /// Limits on age and size of the ledger.
@@ -120,7 +120,7 @@ pub struct Config {
         value_parser = ids::id_headers
     )]
     pub id_headers: IdHeaders,
-    /// Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; with it only users that Open WebUI signs are identified
+    /// Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; with it, only users with a valid signature are trusted
     #[arg(long, value_name = "SECRET", help_heading = heading::OPEN_WEBUI, value_parser = key)]
     pub user_jwt_secret: Option<SecretString>,
     /// Upstream of the server.
@@ -262,9 +262,9 @@ pub enum Error {
         /// Address to listen on.
         host: IpAddr,
     },
-    /// No place for the ledger.
+    /// The default address of the ledger is not known.
     #[error(
-        "no HOME and no XDG_DATA_HOME to keep the ledger in: name a place with --database-url or REPRISE_DATABASE_URL"
+        "neither HOME nor XDG_DATA_HOME is set: give the address of the ledger as --database-url or REPRISE_DATABASE_URL"
     )]
     Homeless,
 }
@@ -329,7 +329,8 @@ impl Config {
         config.budgets = Budgets { list: budgets, zone };
         (config.aliases, config.scrub) = (aliases, scrub);
         if !config.keep.covers(&config.budgets) {
-            let expected = "as long as the period of a budget, and a little more";
+            let expected =
+                "long enough for the budgets: 25h for one per day, 745h for one per month";
             return Err(sources.invalid("keep_totals", expected));
         }
         Ok(config)

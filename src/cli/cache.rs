@@ -48,7 +48,7 @@ pub(super) struct Clear {
     /// Answers with this key, or this beginning of it, from `Cache-Status`
     #[arg(long, value_name = "KEY")]
     key: Option<KeyPrefix>,
-    /// Report how many it would be, and clear nothing
+    /// Report the number of matching answers, and clear nothing
     #[arg(long)]
     dry_run: bool,
     /// Print JSON

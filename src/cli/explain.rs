@@ -34,16 +34,16 @@ pub(super) struct Arguments {
     /// Instead, explain why an answer did not come from the ledger, by its key in `Cache-Status` or the beginning of it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["request", "open_webui", "task"])]
     key: Option<KeyPrefix>,
-    /// Treat it as a call of Open WebUI: a chat, or a background task if its prompt is one's
+    /// Treat it as a call of Open WebUI: a chat, or a background task if it has the prompt of one
     #[arg(long)]
     open_webui: bool,
     /// Treat it as a background task of Open WebUI, such as a title
     #[arg(long, conflicts_with = "open_webui")]
     task: bool,
-    /// User that the headers of the connection would state
+    /// User id that the headers of the request would state
     #[arg(long, value_name = "ID", conflicts_with = "key")]
     user: Option<String>,
-    /// Chat that the headers of the connection would state
+    /// Chat id that the headers of the request would state
     #[arg(long, value_name = "ID", conflicts_with = "key")]
     chat: Option<String>,
     /// Print JSON instead of text, with long strings in full

@@ -23,13 +23,13 @@ struct CacheSettings {
     /// Calls that may be answered from the ledger
     #[arg(id = "cache", long, value_name = "CALLS", default_value = "all", value_parser = word::<Reuse>())]
     reuse: Reuse,
-    /// Callers among whom answers are shared: each user has its own, or all with the same key share them
+    /// Callers who share answers: `user`, each user separately, or `shared`, all with the same client key
     #[arg(id = "cache_scope", long = "cache-scope", value_name = "SCOPE", default_value = "user", value_parser = word::<Sharing>())]
     sharing: Sharing,
-    /// Longest time for which an answer in the ledger is served
+    /// Maximum age of an answer from the ledger
     #[arg(id = "cache_ttl", long = "cache-ttl", value_name = "TIME", default_value = "30d", value_parser = duration)]
     ttl: Duration,
-    /// The same for single tasks, as title=90d,query=1h,autocomplete=off
+    /// Maximum age for single tasks, as title=90d,query=1h,autocomplete=off
     #[arg(
         long,
         value_name = "TASK=TIME,...",
@@ -38,7 +38,7 @@ struct CacheSettings {
         value_parser = task_ttl
     )]
     task_ttl: BTreeMap<&'static str, Option<Duration>>,
-    /// The same for answers that may depend on the web: tools that Anthropic runs, URLs
+    /// Maximum age of answers that may depend on the web: tools that Anthropic runs, URLs
     #[arg(long, value_name = "TIME", default_value = "off", value_parser = duration_or_off)]
     web_ttl: DurationOrOff,
     /// Users of whose calls only totals are kept, as a comma-separated list of ids

@@ -67,9 +67,7 @@ pub enum Error {
         id: String,
     },
     /// An alias has the id of a model.
-    #[error(
-        "the alias {id:?} is named as a model of Claude's, which could not be reached: rename it"
-    )]
+    #[error("the alias {id:?} has the name of a Claude model and would hide it: rename it")]
     Model {
         /// The id.
         id: String,
@@ -184,9 +182,11 @@ mod tests {
     fn aliases_that_could_be_taken_for_another_are_refused() {
         let model = "claude-haiku-5-5";
         assert!(refused(&[alias("a", model), alias("a", model)]).starts_with("two aliases"));
-        assert!(refused(&[alias(model, model)]).contains("named as a model"));
+        assert!(refused(&[alias(model, model)]).contains("has the name of a Claude model"));
         // The dated id and the short one are the same model.
-        assert!(refused(&[alias("claude-haiku-4-5", model)]).contains("named as a model"));
+        assert!(
+            refused(&[alias("claude-haiku-4-5", model)]).contains("has the name of a Claude model")
+        );
         assert!(refused(&[alias("a", "b"), alias("b", model)]).contains("stands for the alias"));
         assert!(refused(&[alias("a", "a")]).contains("stands for the alias"));
     }

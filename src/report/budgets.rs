@@ -133,7 +133,7 @@ impl fmt::Display for BudgetList {
         if self.budgets.is_empty() {
             return writeln!(
                 f,
-                "There are no budgets, or nobody has spent anything: [[budget]] in the settings file makes one."
+                "No budgets, or nothing spent yet. Add budgets as [[budget]] to the settings file."
             );
         }
         let head = ["of", "limit", "spent", "", "state", "until"].map(str::to_owned);

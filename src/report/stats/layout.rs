@@ -135,7 +135,7 @@ impl Stats {
         match &self.period {
             Some(period) => writeln!(f, "No calls: {period}."),
             None => {
-                writeln!(f, "The ledger has no calls yet. Start `reprise` and ask something.")
+                writeln!(f, "The ledger has no calls yet. Start `reprise` and send a request.")
             }
         }
     }
