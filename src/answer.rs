@@ -1,6 +1,6 @@
 //! The way of a request: prepare, select a source, then hit, join or ask.
 //!
-//! [`Answers::answer`] shows the whole of it. The result is a [`Reader`] of a recording, live or stored, which
+//! [`Answers::answer`] shows the whole of it. The result is a [`RecordingReader`] of a recording, live or stored, which
 //! [`playback`] and [`EventStream`] turn into a response. A request is prepared in `prepare`; its source is selected in
 //! `select` (with the exchanges in `inflight`); an answer that is there is reused in `reuse`. A new answer has a `pump`:
 //! it sends an `exchange` in an `attempt`, which fills a `live` recording, and seals it in `seal`. The record of each call
@@ -36,12 +36,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::inflight::Load;
 use self::{
     budget::BudgetTracker, inflight::Inflight, quirks::ModelQuirks, recall::Recalled,
-    select::Source,
+    select::AnswerSource,
 };
 pub use self::{
     events::{EventStream, message},
     failure::{ErrorForm, Failure},
-    live::{End, Reader},
+    live::{End, RecordingReader},
     models::{Listed, Models},
     prepare::Access,
 };
@@ -97,15 +97,15 @@ pub struct Settings {
 /// An answer that has begun.
 #[derive(Debug)]
 pub struct Answer {
-    /// Reader of the recording.
-    pub reader: Reader,
+    /// RecordingReader of the recording.
+    pub reader: RecordingReader,
     /// The call's id.
     pub call: CallId,
     /// Arrival of the call.
     pub at: UnixMillis,
     /// The exchange that answers.
     pub exchange: ExchangeId,
-    /// Source of the answer.
+    /// AnswerSource of the answer.
     pub answered_by: AnsweredBy,
     /// The decision on the source, which is never to refuse.
     pub verdict: Verdict,
@@ -123,7 +123,7 @@ pub struct Answer {
 
 impl Answer {
     fn new(
-        reader: Reader,
+        reader: RecordingReader,
         request: &PreparedRequest,
         call: &CallRecord,
         exchange: ExchangeId,
@@ -208,13 +208,13 @@ impl Answers {
         let (at, _) = arrival;
         let request = self.prepare(request, &caller).await?;
         let mut answer = match self.select(&request, &caller, at).await? {
-            Source::Ledger(stored, freshness) => {
+            AnswerSource::Ledger(stored, freshness) => {
                 self.hit(stored, freshness, &request, caller, arrival)
             }
-            Source::Running(reader, exchange) => {
+            AnswerSource::Running(reader, exchange) => {
                 self.join(reader, exchange, &request, caller, arrival)
             }
-            Source::Upstream(ticket) => self.ask(ticket, &request, caller, access, at),
+            AnswerSource::Upstream(ticket) => self.ask(ticket, &request, caller, access, at),
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
         Ok(answer)

@@ -32,7 +32,7 @@ pub use self::{
     ids::IdHeaders,
     parsers::{duration, duration_or_zero, size, time_zone},
     replay::ReplaySettings,
-    retention::Keep,
+    retention::RetentionSettings,
     sources::{Setting, SettingSource},
 };
 use crate::domain::{
@@ -91,7 +91,7 @@ pub struct Config {
     timezone: Option<TimeZone>,
     /// Limits on age and size of the ledger.
     #[command(flatten)]
-    pub keep: Keep,
+    pub keep: RetentionSettings,
     /// Durability of a committed answer: `full` survives a power failure, `normal` a crash and is faster on slow disks
     #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = word::<Durability>())]
     pub durability: Durability,

@@ -40,7 +40,7 @@ use uuid::Uuid;
 use self::{auth::Auth, caller::CallerReader, error::Rejection};
 use crate::{
     answer::{self, Answers, Models},
-    config::{self, Config, Durability, Keep},
+    config::{self, Config, Durability, RetentionSettings},
     domain::{
         budget::Budgets,
         cache::Reuse,
@@ -138,7 +138,7 @@ impl Server {
         let replay = Replay::new(player, folder.unwrap_or_default(), pace, config.upstream_idle);
         // Every request goes to the player, and nothing is kept.
         config.cache.reuse = Reuse::Off;
-        config.keep = Keep::default();
+        config.keep = RetentionSettings::default();
         // Fixtures cost nothing.
         config.budgets = Budgets::default();
         config.anthropic_key.get_or_insert_with(|| "no key is needed".into());

@@ -41,7 +41,7 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::{error, info, warn};
 
 use self::{
-    batch::{Call, Op, Open, Seal},
+    batch::{CallOp, Op, OpenOp, SealOp},
     chain::Packed,
     hot::Hot,
     invalidate::Clear,
@@ -210,7 +210,7 @@ impl Ledger {
         let (request, client) = self.packed(opening).await.unwrap_or_default();
         let call_json = recovery::call_json(&opening.call, &client);
         let opening = Arc::new(opening.without_bodies());
-        let open = Open { opening, request, client, call_json };
+        let open = OpenOp { opening, request, client, call_json };
         self.commit(Op::Open(Box::new(open)), token).await
     }
 
@@ -243,8 +243,8 @@ impl Ledger {
         let call = sealing
             .call
             .take()
-            .map(|record| Call { record: CallRecord { client_chain: None, ..record }, client });
-        let seal = Seal { opening, sealing, request, recording, call };
+            .map(|record| CallOp { record: CallRecord { client_chain: None, ..record }, client });
+        let seal = SealOp { opening, sealing, request, recording, call };
         let sealed = self.commit(Op::Seal(Box::new(seal)), token).await;
         if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
             self.hot().insert(epoch, key, stored);
@@ -262,7 +262,7 @@ impl Ledger {
             let chain = chain.as_deref();
             let client =
                 chain.map(|chain| Packed::new(chain, &ledger.shared.persisted)).unwrap_or_default();
-            ledger.enqueue(Op::Call(Box::new(Call { record, client })), None);
+            ledger.enqueue(Op::Call(Box::new(CallOp { record, client })), None);
             drop(token);
         };
         if bytes < HEAVY {
@@ -283,7 +283,7 @@ impl Ledger {
 
     /// The newest answer to `key`, however old.
     pub async fn find(&self, key: &CacheKey) -> Result<Option<Stored>, Error> {
-        if let Some(stored) = self.newest(key) {
+        if let Some(stored) = self.newest_in_memory(key) {
             return Ok(Some(stored));
         }
         let epoch = self.hot().epoch();
@@ -297,7 +297,7 @@ impl Ledger {
 
     /// The newest answer to `key`, if it is in memory. Only this process writes to the ledger, so an answer in memory
     /// is newer than any in the file.
-    pub fn newest(&self, key: &CacheKey) -> Option<Stored> {
+    pub fn newest_in_memory(&self, key: &CacheKey) -> Option<Stored> {
         self.hot().get(key).cloned()
     }
 

@@ -51,7 +51,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Response {
     /// The headers.
-    pub head: Head,
+    pub head: ResponseHead,
     /// The HTTP status.
     pub status: u16,
     /// Set if an earlier attempt broke off after it was sent: it may have been billed.
@@ -77,7 +77,7 @@ pub struct SendError {
 
 /// The headers of a response that matter to clients and to support.
 #[derive(Debug, Clone, Default)]
-pub struct Head {
+pub struct ResponseHead {
     /// Anthropic's id of the request.
     pub request_id: Option<String>,
     /// The `anthropic-ratelimit-…` headers and similar ones (`reference/anthropic-api.md` §4).
@@ -88,7 +88,7 @@ pub struct Head {
     pub fixture: Option<String>,
 }
 
-impl Head {
+impl ResponseHead {
     fn of(headers: &HeaderMap) -> Self {
         const RETRY: [&str; 3] = ["retry-after", "retry-after-ms", "x-should-retry"];
         const LIMITS: [&str; 3] =

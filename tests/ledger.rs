@@ -76,7 +76,7 @@ fn opening(n: u128, chain: Option<Arc<Chain>>) -> Opening {
         opened_at: NOW,
         continues: None,
         breakpoints: None,
-        head: None,
+        headers: None,
         chain,
         call: facts(n),
     }

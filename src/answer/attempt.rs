@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Answers, Failure, exchange::Exchange, live::Writer};
+use super::{Answers, Failure, exchange::OutgoingExchange, live::RecordingWriter};
 use crate::{
     domain::{
         anthropic::{StreamError, StreamSummary},
@@ -74,8 +74,8 @@ impl Attempt {
     pub(super) async fn run(
         &mut self,
         answers: &Answers,
-        exchange: &mut Exchange,
-        writer: &Writer,
+        exchange: &mut OutgoingExchange,
+        writer: &RecordingWriter,
     ) -> Finish {
         match self.send(answers, exchange).await {
             Ok(mut incoming) => {
@@ -91,7 +91,7 @@ impl Attempt {
     async fn send(
         &mut self,
         answers: &Answers,
-        exchange: &mut Exchange,
+        exchange: &mut OutgoingExchange,
     ) -> Result<upstream::Response, upstream::Error> {
         let incoming = loop {
             let SendError { error, broken_before } =
@@ -123,7 +123,7 @@ impl Attempt {
     }
 
     /// Appends each read of the response to the recording, up to the event that ends the stream.
-    async fn record(&mut self, writer: &Writer) -> Finish {
+    async fn record(&mut self, writer: &RecordingWriter) -> Finish {
         loop {
             let Some(incoming) = &mut self.incoming else {
                 return Finish::failed(Outcome::Cut, StreamError::Cut);

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Failure, failure::response_status, live::Totals};
+use super::{Failure, failure::response_status, live::AnswerTotals};
 use crate::{
     domain::{
         exchange::{
@@ -41,8 +41,8 @@ pub(super) fn begin(
 /// End of a call.
 #[derive(Debug)]
 pub(super) struct CallEnd<'a> {
-    /// Totals of the answer.
-    pub totals: Totals,
+    /// AnswerTotals of the answer.
+    pub totals: AnswerTotals,
     pub failure: Option<&'a Failure>,
     /// Whether a part of the answer was there for the client.
     pub published: bool,
@@ -55,7 +55,7 @@ pub(super) struct CallEnd<'a> {
 /// Finishes a record, and writes the log line of the call.
 pub(super) fn finish(begun: CallRecord, end: CallEnd<'_>) -> CallRecord {
     let CallEnd { totals, failure, published, ttft, total, sealing } = end;
-    let Totals { exchange, outcome, model, tokens, cost } = totals;
+    let AnswerTotals { exchange, outcome, model, tokens, cost } = totals;
     // A client that asked for no stream has got nothing before the end.
     let published = published && begun.stream;
     let status = match failure {

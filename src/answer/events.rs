@@ -13,7 +13,7 @@ use tokio_stream::Stream;
 
 use super::{
     failure::Failure,
-    live::{End, Reader},
+    live::{End, RecordingReader},
 };
 use crate::domain::{
     anthropic::{self, StreamError},
@@ -23,14 +23,14 @@ use crate::domain::{
 /// Stream of an answer's events. Each item has everything recorded since the last one.
 #[derive(Debug)]
 pub struct EventStream {
-    reader: Reader,
+    reader: RecordingReader,
     unread: Vec<Arc<Segment>>,
     ended: bool,
 }
 
 impl EventStream {
     /// Plays a recording from its beginning.
-    pub const fn new(reader: Reader) -> Self {
+    pub const fn new(reader: RecordingReader) -> Self {
         Self { reader, unread: Vec::new(), ended: false }
     }
 }
@@ -88,7 +88,7 @@ fn error_event(failure: &Failure) -> Vec<u8> {
 }
 
 /// Waits for the end of a recording and returns the message as JSON.
-pub async fn message(mut reader: Reader) -> Result<Bytes, Arc<Failure>> {
+pub async fn message(mut reader: RecordingReader) -> Result<Bytes, Arc<Failure>> {
     match reader.ended().await {
         (_, End::Failed(failure, _)) => Err(failure),
         (recording, End::Complete(_)) => {

@@ -20,7 +20,7 @@ use crate::{
 
 /// One exchange with upstream.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(super) struct OutgoingExchange {
     /// Its first row in the ledger.
     pub opening: Arc<Opening>,
     /// The request to send.
@@ -34,7 +34,7 @@ pub(super) struct Exchange {
     pub keep: Keep,
 }
 
-impl Exchange {
+impl OutgoingExchange {
     /// The first exchange of a call.
     pub(super) fn first(
         answers: &Answers,
@@ -77,7 +77,7 @@ impl Exchange {
             opened_at: at,
             continues: None,
             breakpoints: sent.as_ref().and_then(|sent| json_of(&sent.breakpoints)),
-            head: Some(outgoing.headers.clone()),
+            headers: Some(outgoing.headers.clone()),
             chain: chain.map(Arc::new),
             call: CallRecord { key, ..call },
         };

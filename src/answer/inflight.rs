@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::live::{self, Reader, Subscription, Writer};
+use super::live::{self, RecordingReader, RecordingWriter, Subscription};
 use crate::domain::{
     budget::BudgetNotice,
     cache::{CacheKey, Keep, PriorAsk, Reason},
@@ -70,9 +70,9 @@ pub(super) struct Ticket {
     pub keep: Keep,
     /// A budget that is nearly spent.
     pub notice: Option<BudgetNotice>,
-    pub writer: Writer,
-    /// Reader of the call that asks.
-    pub reader: Reader,
+    pub writer: RecordingWriter,
+    /// RecordingReader of the call that asks.
+    pub reader: RecordingReader,
     pub guard: InflightGuard,
 }
 
@@ -156,7 +156,7 @@ impl State {
     }
 
     /// Joins the exchange in flight with this key, if there is one.
-    pub(super) fn join(&self, coalesce_key: &CoalesceKey) -> Option<(Reader, ExchangeId)> {
+    pub(super) fn join(&self, coalesce_key: &CoalesceKey) -> Option<(RecordingReader, ExchangeId)> {
         let exchange = self.joinable.get(coalesce_key)?;
         Some((self.running.get(exchange)?.join()?, *exchange))
     }

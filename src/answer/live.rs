@@ -18,21 +18,21 @@ use crate::{
         exchange::{Cost, ExchangeId, NanoDollars, Outcome, Tokens},
         recording::{Recording, Segment},
     },
-    upstream::Head,
+    upstream::ResponseHead,
 };
 
 /// End of a recording.
 #[derive(Debug, Clone)]
 pub enum End {
     /// The answer is complete: `message_stop` arrived.
-    Complete(Totals),
+    Complete(AnswerTotals),
     /// The answer is not complete.
-    Failed(Arc<Failure>, Totals),
+    Failed(Arc<Failure>, AnswerTotals),
 }
 
-/// Totals of an answer at its end.
+/// AnswerTotals of an answer at its end.
 #[derive(Debug, Clone)]
-pub struct Totals {
+pub struct AnswerTotals {
     /// The answer's last exchange; `None` if unknown.
     pub exchange: Option<ExchangeId>,
     /// Outcome of the last exchange.
@@ -45,8 +45,8 @@ pub struct Totals {
     pub cost: Cost,
 }
 
-impl Totals {
-    /// Totals of an answer of which only the outcome is known.
+impl AnswerTotals {
+    /// AnswerTotals of an answer of which only the outcome is known.
     pub(super) fn unknown(outcome: Outcome) -> Self {
         let cost = Cost::AtLeast(NanoDollars(0));
         Self { exchange: None, outcome, model: None, tokens: Tokens::default(), cost }
@@ -56,8 +56,8 @@ impl Totals {
 #[derive(Debug, Default)]
 struct State {
     recording: Recording,
-    /// Head of upstream's first response.
-    head: Option<Arc<Head>>,
+    /// ResponseHead of upstream's first response.
+    head: Option<Arc<ResponseHead>>,
     end: Option<End>,
     /// Whether anything was appended before the end.
     begun: bool,
@@ -70,20 +70,20 @@ struct State {
 type Live = Arc<Mutex<State>>;
 
 /// Creates a recording with its writer and its first reader.
-pub(super) fn start() -> (Writer, Reader) {
+pub(super) fn start() -> (RecordingWriter, RecordingReader) {
     let live = Live::new(Mutex::new(State { readers: 1, ..State::default() }));
-    (Writer { live: Arc::clone(&live) }, Reader::new(live))
+    (RecordingWriter { live: Arc::clone(&live) }, RecordingReader::new(live))
 }
 
 /// Creates a reader of a recording that has ended.
-pub(super) fn stored(recording: Recording, end: End) -> Reader {
+pub(super) fn stored(recording: Recording, end: End) -> RecordingReader {
     let state = State { recording, end: Some(end), readers: 1, ..State::default() };
-    Reader::new(Live::new(Mutex::new(state)))
+    RecordingReader::new(Live::new(Mutex::new(state)))
 }
 
-/// Writer of a recording. If it is dropped before the end, the recording is cut.
+/// RecordingWriter of a recording. If it is dropped before the end, the recording is cut.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct RecordingWriter {
     live: Live,
 }
 
@@ -96,14 +96,14 @@ pub(super) struct Subscription {
 impl Subscription {
     /// Adds a reader that starts at the beginning. `None` if the recording has ended, or has no readers left and is
     /// being cancelled.
-    pub(super) fn join(&self) -> Option<Reader> {
+    pub(super) fn join(&self) -> Option<RecordingReader> {
         let mut state = self.live.lock();
         if state.readers == 0 || state.end.is_some() {
             return None;
         }
         state.readers += 1;
         drop(state);
-        Some(Reader::new(Arc::clone(&self.live)))
+        Some(RecordingReader::new(Arc::clone(&self.live)))
     }
 
     /// Number of readers.
@@ -112,7 +112,7 @@ impl Subscription {
     }
 }
 
-impl Writer {
+impl RecordingWriter {
     /// Returns a handle for joining the readers.
     pub(super) fn subscription(&self) -> Subscription {
         Subscription { live: Arc::clone(&self.live) }
@@ -148,7 +148,7 @@ impl Writer {
     }
 
     /// Sets the head of upstream's first response. To be called before anything is appended.
-    pub(super) fn begin(&self, head: Arc<Head>) {
+    pub(super) fn begin(&self, head: Arc<ResponseHead>) {
         self.live.lock().head.get_or_insert(head);
     }
 
@@ -188,9 +188,9 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for RecordingWriter {
     fn drop(&mut self) {
-        let totals = Totals::unknown(Outcome::Cut);
+        let totals = AnswerTotals::unknown(Outcome::Cut);
         self.finish(None, End::Failed(Arc::new(StreamError::Cut.into()), totals));
     }
 }
@@ -204,16 +204,16 @@ pub(super) trait ReaderHook: fmt::Debug + Send {
     fn on_leave(self: Box<Self>, end: Option<End>);
 }
 
-/// Reader of a recording, from the beginning.
+/// RecordingReader of a recording, from the beginning.
 #[derive(Debug)]
-pub struct Reader {
+pub struct RecordingReader {
     live: Live,
     /// Number of segments read.
     position: usize,
     hook: Option<Box<dyn ReaderHook>>,
 }
 
-impl Reader {
+impl RecordingReader {
     const fn new(live: Live) -> Self {
         Self { live, position: 0, hook: None }
     }
@@ -243,8 +243,8 @@ impl Reader {
         ready
     }
 
-    /// Head of upstream's first response; `None` for a stored recording.
-    pub fn head(&self) -> Option<Arc<Head>> {
+    /// ResponseHead of upstream's first response; `None` for a stored recording.
+    pub fn head(&self) -> Option<Arc<ResponseHead>> {
         self.live.lock().head.clone()
     }
 
@@ -287,7 +287,7 @@ impl State {
     }
 }
 
-impl Drop for Reader {
+impl Drop for RecordingReader {
     fn drop(&mut self) {
         let mut state = self.live.lock();
         state.readers -= 1;

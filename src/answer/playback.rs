@@ -12,7 +12,7 @@ use tokio_stream::Stream;
 
 use super::{
     failure::Failure,
-    live::{End, Reader},
+    live::{End, RecordingReader},
 };
 use crate::domain::{
     anthropic,
@@ -25,7 +25,7 @@ use crate::domain::{
 /// Stream of an answer's chunks. Each item has the chunks of everything recorded since the last one.
 #[derive(Debug)]
 pub struct ChunkStream {
-    reader: Reader,
+    reader: RecordingReader,
     chunks: Chunks,
     answered_by: AnsweredBy,
     status_line: Option<String>,
@@ -36,7 +36,7 @@ pub struct ChunkStream {
 impl ChunkStream {
     /// Plays a recording from its beginning. The status line, if any, comes with the first chunks.
     pub const fn new(
-        reader: Reader,
+        reader: RecordingReader,
         chunks: Chunks,
         answered_by: AnsweredBy,
         status_line: Option<String>,
@@ -96,7 +96,7 @@ impl FusedStream for ChunkStream {
 
 /// Waits for the end of a recording and returns the completion.
 pub async fn completion(
-    mut reader: Reader,
+    mut reader: RecordingReader,
     id: String,
     created: UnixMillis,
     answered_by: AnsweredBy,

@@ -9,9 +9,9 @@ use std::{ops::ControlFlow, time::Duration};
 use super::{
     Answer, Answers, Failure,
     attempt::{Attempt, Finish},
-    exchange::Exchange,
+    exchange::OutgoingExchange,
     inflight::{InflightGuard, Ticket},
-    live::Writer,
+    live::RecordingWriter,
     prepare::Access,
     seal::{self, PriorParts},
 };
@@ -49,7 +49,8 @@ impl Answers {
         };
         let shows_status = self.shows_status(request, &caller);
         let status_line = notice.as_ref().filter(|_| shows_status).map(open_webui::budget_line);
-        let exchange = Exchange::first(self, request, caller, access, at, id, (answered_by, keep));
+        let exchange =
+            OutgoingExchange::first(self, request, caller, access, at, id, (answered_by, keep));
         let call = &exchange.opening.call;
         tracing::debug!(call = %call.id, key = %request.key, why = reason.as_str(), "asking upstream");
         let answer = Answer::new(reader, request, call, id, Verdict::Ask { reason, keep });
@@ -59,7 +60,12 @@ impl Answers {
 }
 
 /// Runs an exchange from its first row in the ledger to the end of its recording, and the exchanges that continue it.
-async fn run(answers: Answers, mut exchange: Exchange, writer: Writer, guard: InflightGuard) {
+async fn run(
+    answers: Answers,
+    mut exchange: OutgoingExchange,
+    writer: RecordingWriter,
+    guard: InflightGuard,
+) {
     // If the row is late or lost, the ledger has logged it, and the answer goes on.
     let _ = answers.ledger.open_exchange(&exchange.opening).await;
     let mut prior = PriorParts::default();

@@ -7,7 +7,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::{
     Answer, Answers,
     call::{self, CallEnd},
-    live::{self, End, Reader, ReaderHook, Totals},
+    live::{self, AnswerTotals, End, ReaderHook, RecordingReader},
 };
 use crate::{
     domain::{
@@ -37,7 +37,7 @@ impl Answers {
         let status_line = shows_status.then(|| open_webui::status_line(share, cost));
         let begun = call::begin(request, caller, at, AnsweredBy::Hit, exchange);
         let (outcome, model) = (Outcome::Complete, None);
-        let totals = Totals { exchange: Some(exchange), outcome, model, tokens, cost };
+        let totals = AnswerTotals { exchange: Some(exchange), outcome, model, tokens, cost };
         let reader = live::stored(Recording::clone(&recording), End::Complete(totals.clone()));
         let answer = Answer::new(reader, request, &begun, exchange, Verdict::Hit(freshness));
         let took = Micros::from(arrived.elapsed());
@@ -57,7 +57,7 @@ impl Answers {
     /// Reads along with the call that an exchange was begun for. The call is finished when its reader leaves.
     pub(super) fn join(
         &self,
-        reader: Reader,
+        reader: RecordingReader,
         exchange: ExchangeId,
         request: &PreparedRequest,
         caller: Caller,
@@ -103,7 +103,7 @@ impl ReaderHook for JoinedCall {
         let (totals, failure) = match end {
             Some(End::Complete(totals)) => (totals, None),
             Some(End::Failed(failure, totals)) => (totals, Some(failure)),
-            None => (Totals::unknown(Outcome::Stopped), None),
+            None => (AnswerTotals::unknown(Outcome::Stopped), None),
         };
         let end = CallEnd {
             totals,

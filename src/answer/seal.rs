@@ -6,8 +6,8 @@ use super::{
     Answers, Failure,
     attempt::Attempt,
     call::{self, CallEnd},
-    exchange::Exchange,
-    live::{End, Totals},
+    exchange::OutgoingExchange,
+    live::{AnswerTotals, End},
 };
 use crate::{
     domain::{
@@ -45,7 +45,7 @@ impl PriorParts {
 /// Seals an exchange that paused, and adds it to `prior`. The call goes on.
 pub(super) fn part(
     answers: &Answers,
-    exchange: &Exchange,
+    exchange: &OutgoingExchange,
     mut attempt: Attempt,
     prior: &mut PriorParts,
     recording: Recording,
@@ -74,7 +74,7 @@ pub(super) fn part(
 /// Seals the last exchange of an answer and finishes its call. Returns the end for the readers, too.
 pub(super) fn last(
     answers: &Answers,
-    exchange: &Exchange,
+    exchange: &OutgoingExchange,
     mut attempt: Attempt,
     outcome: Outcome,
     failure: Option<Failure>,
@@ -88,7 +88,7 @@ pub(super) fn last(
     let mut sealing = seal(answers, exchange, attempt, outcome, failure.as_ref(), recording);
     let mut tokens = prior.tokens;
     tokens += sealing.tokens;
-    let totals = Totals {
+    let totals = AnswerTotals {
         exchange: Some(exchange.opening.exchange),
         outcome,
         model: sealing.model_served.as_deref().map(Arc::from),
@@ -122,7 +122,7 @@ pub(super) fn last(
 
 fn seal(
     answers: &Answers,
-    exchange: &Exchange,
+    exchange: &OutgoingExchange,
     attempt: Attempt,
     outcome: Outcome,
     failure: Option<&Failure>,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{
     Answers, Failure,
     inflight::{CoalesceKey, Ticket},
-    live::Reader,
+    live::RecordingReader,
 };
 use crate::{
     domain::{
@@ -26,11 +26,11 @@ const A_DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The selected source of an answer.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum AnswerSource {
     /// An answer in the ledger.
     Ledger(Stored, Freshness),
     /// An exchange in flight, which the call has joined.
-    Running(Reader, ExchangeId),
+    Running(RecordingReader, ExchangeId),
     /// A new exchange with upstream, which other calls may join.
     Upstream(Ticket),
 }
@@ -42,7 +42,7 @@ impl Answers {
         request: &PreparedRequest,
         caller: &Caller,
         at: UnixMillis,
-    ) -> Result<Source, Failure> {
+    ) -> Result<AnswerSource, Failure> {
         let policy = &self.settings.cache;
         let coalesce_key = coalesce_key(request, caller);
         let prior = self.claim(request, caller);
@@ -53,7 +53,7 @@ impl Answers {
             && cache::decide(&Facts { running: true, ..facts }, policy) == Verdict::Join
             && let Some((reader, exchange)) = self.inflight.lock().join(coalesce_key)
         {
-            return Ok(Source::Running(reader, exchange));
+            return Ok(AnswerSource::Running(reader, exchange));
         }
 
         // The ledger may have a whole answer to a call that is unanswered here.
@@ -72,7 +72,7 @@ impl Answers {
         let running = coalesce_key.as_ref().and_then(|coalesce_key| inflight.join(coalesce_key));
         // An exchange that was running a moment ago may be in the ledger now.
         if uses_ledger && running.is_none() {
-            stored = self.ledger.newest(&request.key).or(stored);
+            stored = self.ledger.newest_in_memory(&request.key).or(stored);
         }
         let facts = Facts {
             kind: call_kind(request, prior),
@@ -81,11 +81,17 @@ impl Answers {
             ..facts
         };
         let source = match (cache::decide(&facts, policy), running, stored) {
-            (Verdict::Join, Some((reader, exchange)), _) => Source::Running(reader, exchange),
-            (Verdict::Hit(freshness), _, Some(stored)) => Source::Ledger(stored, freshness),
+            (Verdict::Join, Some((reader, exchange)), _) => AnswerSource::Running(reader, exchange),
+            (Verdict::Hit(freshness), _, Some(stored)) => AnswerSource::Ledger(stored, freshness),
             (Verdict::Ask { reason, keep }, ..) => {
                 let notice = self.check_budget(request, at)?;
-                Source::Upstream(inflight.begin(&self.inflight, coalesce_key, reason, keep, notice))
+                AnswerSource::Upstream(inflight.begin(
+                    &self.inflight,
+                    coalesce_key,
+                    reason,
+                    keep,
+                    notice,
+                ))
             }
             (Verdict::Refuse(reason), ..) => return Err(Failure::NotCached(reason)),
             (Verdict::Join, None, _) | (Verdict::Hit(_), _, None) => {
@@ -95,18 +101,18 @@ impl Answers {
         drop(inflight);
 
         match &source {
-            Source::Ledger(stored, _) if !is_readable(stored) => {
+            AnswerSource::Ledger(stored, _) if !is_readable(stored) => {
                 return self.ask_alone(request, caller, at);
             }
-            Source::Ledger(..) => {
+            AnswerSource::Ledger(..) => {
                 if let Some(chat) = &caller.chat {
                     self.inflight.lock().mark_answered(request.key, chat);
                 }
             }
-            Source::Upstream(Ticket { reason: Reason::NoChatId, .. }) => {
+            AnswerSource::Upstream(Ticket { reason: Reason::NoChatId, .. }) => {
                 self.warn_of_missing_ids(at);
             }
-            Source::Running(..) | Source::Upstream(..) => {}
+            AnswerSource::Running(..) | AnswerSource::Upstream(..) => {}
         }
         Ok(source)
     }
@@ -117,14 +123,14 @@ impl Answers {
         request: &PreparedRequest,
         caller: &Caller,
         at: UnixMillis,
-    ) -> Result<Source, Failure> {
+    ) -> Result<AnswerSource, Failure> {
         if caller.directives.only_if_cached {
             return Err(Failure::NotCached(Reason::Nothing));
         }
         let notice = self.check_budget(request, at)?;
         let mut inflight = self.inflight.lock();
         let (reason, keep) = (Reason::Nothing, Keep::Answer);
-        Ok(Source::Upstream(inflight.begin(&self.inflight, None, reason, keep, notice)))
+        Ok(AnswerSource::Upstream(inflight.begin(&self.inflight, None, reason, keep, notice)))
     }
 
     /// Checks whether a budget allows the request; returns a notice if one is nearly spent.

@@ -13,7 +13,7 @@ const DAY: Duration = Duration::from_hours(25);
 
 /// Limits on age and size of the ledger; `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Args)]
-pub struct Keep {
+pub struct RetentionSettings {
     /// Delete bodies of requests and answers older than this, as 90d; costs stay; by default never
     #[arg(id = "keep_bodies", long = "keep-bodies", value_name = "TIME", value_parser = duration)]
     pub bodies: Option<Duration>,
@@ -25,7 +25,7 @@ pub struct Keep {
     pub bytes: Option<u64>,
 }
 
-impl Keep {
+impl RetentionSettings {
     /// False if totals would be deleted before a budget has counted them.
     pub(super) fn covers(&self, budgets: &Budgets) -> bool {
         let period = |per: Period| if per == Period::Month { MONTH } else { DAY };

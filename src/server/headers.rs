@@ -11,7 +11,7 @@ use crate::{
         cache::{Freshness, Keep, Reason, Verdict},
         exchange::{AnsweredBy, Api},
     },
-    upstream::Head,
+    upstream::ResponseHead,
 };
 
 /// The fixture that answers, in a replay.
@@ -75,7 +75,7 @@ fn forward_reason(reason: Reason) -> (&'static str, String) {
 
 /// Forwards what the head of upstream's response says: rate limits and the request id under the names that clients of
 /// `api` know (`reference/anthropic-api.md` §4, §9.4), when to retry, and the fixture in a replay.
-pub(super) fn forward(api: Api, head: &Head, now: SystemTime, headers: &mut HeaderMap) {
+pub(super) fn forward(api: Api, head: &ResponseHead, now: SystemTime, headers: &mut HeaderMap) {
     let value = |text: &Option<String>| HeaderValue::try_from(text.as_deref()?).ok();
     headers.extend(value(&head.fixture).map(|fixture| (FIXTURE, fixture)));
     headers.extend(head.retry.iter().cloned());
@@ -92,7 +92,10 @@ pub(super) fn forward(api: Api, head: &Head, now: SystemTime, headers: &mut Head
 }
 
 /// Anthropic's rate limits under OpenAI's names.
-fn openai_limits(head: &Head, now: SystemTime) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+fn openai_limits(
+    head: &ResponseHead,
+    now: SystemTime,
+) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let mut limits = Vec::new();
     for field in ["limit", "remaining", "reset"] {
         for (kind, sources) in
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn limits_have_openais_names() {
-        let head = Head {
+        let head = ResponseHead {
             request_id: Some("req_1".to_owned()),
             limits: [
                 ("anthropic-ratelimit-requests-limit", "50"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     answer,
-    config::Keep,
+    config::RetentionSettings,
     store::{
         self, Ledger,
         prune::{Limits, Whose},
@@ -15,9 +15,9 @@ use crate::{
 const INTERVAL: Duration = Duration::from_hours(1);
 
 /// The limits that the settings put on the ledger; `None`: they keep everything.
-pub(super) fn limits(keep: Keep) -> Option<Limits> {
-    let Keep { bodies, totals, bytes } = keep;
-    (keep != Keep::default()).then_some(Limits {
+pub(super) fn limits(keep: RetentionSettings) -> Option<Limits> {
+    let RetentionSettings { bodies, totals, bytes } = keep;
+    (keep != RetentionSettings::default()).then_some(Limits {
         whose: Whose::Everyone,
         keep_bodies: bodies,
         keep_totals: totals,

@@ -43,9 +43,9 @@ macro_rules! insert {
 /// A queued write.
 #[derive(Debug)]
 pub(super) enum Op {
-    Open(Box<Open>),
-    Seal(Box<Seal>),
-    Call(Box<Call>),
+    Open(Box<OpenOp>),
+    Seal(Box<SealOp>),
+    Call(Box<CallOp>),
     Clear(Clear),
     /// Writes nothing: once it is committed, so is everything that was queued before it.
     Mark,
@@ -53,7 +53,7 @@ pub(super) enum Op {
 
 /// The opening of an exchange.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenOp {
     pub(super) opening: Arc<Opening>,
     /// The upstream request.
     pub(super) request: Packed,
@@ -65,7 +65,7 @@ pub(super) struct Open {
 
 /// The sealing of an exchange.
 #[derive(Debug)]
-pub(super) struct Seal {
+pub(super) struct SealOp {
     pub(super) opening: Arc<Opening>,
     pub(super) sealing: Sealing,
     /// The upstream request, packed again, since the opening may have lost its bodies: empty, once they are persisted.
@@ -73,12 +73,12 @@ pub(super) struct Seal {
     /// Encoded and compressed.
     pub(super) recording: Option<Vec<u8>>,
     /// The call that ends with the exchange.
-    pub(super) call: Option<Call>,
+    pub(super) call: Option<CallOp>,
 }
 
 /// A call, with its client's request.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct CallOp {
     pub(super) record: CallRecord,
     pub(super) client: Packed,
 }
@@ -138,7 +138,7 @@ impl Op {
                 open.client.drop_bodies();
             }
             Self::Seal(seal) => {
-                let Seal { request, call, recording, .. } = &mut **seal;
+                let SealOp { request, call, recording, .. } = &mut **seal;
                 request.drop_bodies();
                 if let Some(call) = call {
                     call.client.drop_bodies();
@@ -184,7 +184,7 @@ pub(super) async fn insert_all(
     insert_running(conn, owner, &opens).await?;
     insert_exchanges(conn, &seals).await?;
     insert_calls(conn, &calls).await?;
-    let refs: Vec<(&Seal, &AnswerRef)> = seals
+    let refs: Vec<(&SealOp, &AnswerRef)> = seals
         .iter()
         .flat_map(|&seal| seal.sealing.refs.iter().map(move |name| (seal, name)))
         .collect();
@@ -243,9 +243,9 @@ async fn delete_running(
 async fn insert_running(
     conn: &mut SqliteConnection,
     owner_id: OwnerId,
-    opens: &[&Open],
+    opens: &[&OpenOp],
 ) -> Result<(), sqlx::Error> {
-    insert!(conn, running, opens, "", |Open { opening, request, call_json, .. }| {
+    insert!(conn, running, opens, "", |OpenOp { opening, request, call_json, .. }| {
         exchange: opening.exchange,
         owner: owner_id,
         opened_at: opening.opened_at,
@@ -260,8 +260,11 @@ async fn insert_running(
     Ok(())
 }
 
-async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Result<(), sqlx::Error> {
-    insert!(conn, exchange, seals, "", |Seal { opening, sealing, request, recording, .. }| {
+async fn insert_exchanges(
+    conn: &mut SqliteConnection,
+    seals: &[&SealOp],
+) -> Result<(), sqlx::Error> {
+    insert!(conn, exchange, seals, "", |SealOp { opening, sealing, request, recording, .. }| {
         id: opening.exchange,
         key: opening.key,
         scope: &*opening.scope,
@@ -293,14 +296,14 @@ async fn insert_exchanges(conn: &mut SqliteConnection, seals: &[&Seal]) -> Resul
         servable: sealing.servable && recording.is_some(),
         breakpoints: opening.breakpoints.as_deref(),
         recording: recording.as_deref(),
-        version: opening.head.as_ref().map(ApiHeaders::version),
-        betas: opening.head.as_ref().map(ApiHeaders::wire_betas),
+        version: opening.headers.as_ref().map(ApiHeaders::version),
+        betas: opening.headers.as_ref().map(ApiHeaders::wire_betas),
     });
     Ok(())
 }
 
-async fn insert_calls(conn: &mut SqliteConnection, calls: &[&Call]) -> Result<(), sqlx::Error> {
-    insert!(conn, call, calls, "", |Call { record: call, client }| {
+async fn insert_calls(conn: &mut SqliteConnection, calls: &[&CallOp]) -> Result<(), sqlx::Error> {
+    insert!(conn, call, calls, "", |CallOp { record: call, client }| {
         id: call.id,
         exchange: call.exchange,
         at: call.at,

@@ -33,7 +33,7 @@ pub struct Opening {
     /// Positions of the cache breakpoints in the request, as JSON.
     pub breakpoints: Option<String>,
     /// The headers of the request; `None` where they are not known any more.
-    pub head: Option<ApiHeaders>,
+    pub headers: Option<ApiHeaders>,
     /// The upstream request; `None` where no bodies may be kept.
     pub chain: Option<Arc<Chain>>,
     /// The call that this exchange answers first, as it was begun.

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::{
     Error,
-    batch::{self, Call, Op, Seal},
+    batch::{self, CallOp, Op, SealOp},
     chain::{Bodies, Packed},
     read::answer_parts,
     record::{CallRecord, Opening, Sealing},
@@ -89,7 +89,7 @@ pub(super) async fn client_hashes(conn: &mut SqliteConnection) -> Result<Vec<Has
 /// the parts that ended was paid, and no other row of `call` has it.
 async fn end_calls(
     conn: &mut SqliteConnection,
-    newest_first: &mut [(Seal, Packed)],
+    newest_first: &mut [(SealOp, Packed)],
 ) -> Result<(), Error> {
     const SQL: &str = answer_parts!(
         "select input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is"
@@ -99,7 +99,7 @@ async fn end_calls(
         .map(|(seal, _)| (seal.opening.exchange, seal.opening.continues))
         .collect();
     let mut ended = HashSet::new();
-    for (Seal { opening, sealing, call, .. }, client) in newest_first {
+    for (SealOp { opening, sealing, call, .. }, client) in newest_first {
         if !ended.insert(opening.call.id) {
             continue;
         }
@@ -114,7 +114,7 @@ async fn end_calls(
             cost = cost.plus(part.cost);
         }
         let record = CallRecord { tokens, cost, ..opening.call.clone() };
-        *call = Some(Call { record, client: std::mem::take(client) });
+        *call = Some(CallOp { record, client: std::mem::take(client) });
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ struct Part {
 }
 
 /// The sealing of a lost exchange, and its client's request.
-fn seal(row: RunningRow, now: UnixMillis) -> (Seal, Packed) {
+fn seal(row: RunningRow, now: UnixMillis) -> (SealOp, Packed) {
     let RunningRow { exchange, opened_at, key, scope, model, continues, frame, head, call } = row;
     let (begun, client) = read_call(&call).unwrap_or_else(|error| {
         warn!(%exchange, %error, "the call of a lost exchange cannot be read");
@@ -147,7 +147,7 @@ fn seal(row: RunningRow, now: UnixMillis) -> (Seal, Packed) {
         opened_at,
         continues,
         breakpoints: None,
-        head: None,
+        headers: None,
         chain: None,
         call,
     };
@@ -171,7 +171,7 @@ fn seal(row: RunningRow, now: UnixMillis) -> (Seal, Packed) {
         call: None,
     };
     let request = Packed { frame, head, bodies: Bodies::default() };
-    let seal = Seal { opening: Arc::new(opening), sealing, request, recording: None, call: None };
+    let seal = SealOp { opening: Arc::new(opening), sealing, request, recording: None, call: None };
     (seal, client)
 }
 

@@ -87,7 +87,7 @@ impl Importer<'_> {
             opened_at: at,
             continues: None,
             breakpoints: None,
-            head: Some(upstream.headers().clone()),
+            headers: Some(upstream.headers().clone()),
             chain: Some(Arc::new(upstream.chain().clone())),
             call,
         };

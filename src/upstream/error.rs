@@ -10,7 +10,7 @@ use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_stream::StreamExt;
 
-use super::Head;
+use super::ResponseHead;
 use crate::domain::{anthropic, cassette::Miss};
 
 /// Longest `retry-after` that is waited for here; a longer one is passed to the client.
@@ -40,7 +40,7 @@ pub enum Error {
         /// Anthropic's explanation.
         body: Box<anthropic::ErrorBody>,
         /// The headers.
-        head: Box<Head>,
+        head: Box<ResponseHead>,
     },
     /// The response is successful, but no event stream: another service answers at this address.
     #[error("the service at the upstream address is not the Messages API")]
@@ -118,7 +118,7 @@ pub(super) async fn read_error(
         .map(Duration::from_millis)
         .or_else(|| parse_retry_after(&header_text(headers, "retry-after")?, SystemTime::now()));
     let should_retry = header_text(headers, "x-should-retry").map(|word| word == "true");
-    let head = Box::new(Head::of(headers));
+    let head = Box::new(ResponseHead::of(headers));
     let mut bytes = Vec::new();
     let mut chunks = pin!(response.bytes_stream().timeout(idle));
     while bytes.len() < ERROR_BODY_LIMIT

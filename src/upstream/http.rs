@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 use url::Url;
 
 use super::{
-    Body, Error, Head, Model, Request, Response, SendError, TokenCount,
+    Body, Error, Model, Request, Response, ResponseHead, SendError, TokenCount,
     error::{FailedAttempt, classify, header_text, read_error},
 };
 use crate::domain::{anthropic, json::Raw, recording::Recorder};
@@ -142,7 +142,7 @@ impl Http {
             return Err(Error::NotAStream.into());
         }
         Ok(Response {
-            head: Head::of(response.headers()),
+            head: ResponseHead::of(response.headers()),
             status: response.status().as_u16(),
             broken_before: false,
             body: Body::Http(HttpBody::new(response, self.idle)),

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Body, Error, Head, Model, Request, Response, SendError, error::error_body};
+use super::{Body, Error, Model, Request, Response, ResponseHead, SendError, error::error_body};
 use crate::domain::{
     cassette::{Event, Match, Miss, Player, PlayerStatus, RecordedRequest, ResponseBody},
     recording::Recorder,
@@ -132,8 +132,10 @@ impl Replay {
                 "the translation has changed since this was recorded; the fixture answers nevertheless: {changed}"
             );
         }
-        let head =
-            Head::recorded(&response.headers, format!("{}; n={position}/{total}", fixture.file));
+        let head = ResponseHead::recorded(
+            &response.headers,
+            format!("{}; n={position}/{total}", fixture.file),
+        );
         if let ResponseBody::Error(body) = &response.body {
             let body = Box::new(error_body(body.as_bytes(), response.status));
             return Err(Error::Refused { status: response.status, body, head: Box::new(head) });
@@ -177,7 +179,7 @@ impl ReplayBody {
     }
 }
 
-impl Head {
+impl ResponseHead {
     /// The head of a recorded response.
     fn recorded(headers: &[(String, String)], fixture: String) -> Self {
         let named = headers.iter().filter_map(|(name, value)| {

@@ -105,7 +105,7 @@ impl Books {
             opened_at: NOW,
             continues: None,
             breakpoints: None,
-            head: None,
+            headers: None,
             chain: None,
             call: call(n, AnsweredBy::Miss, line.model),
         });

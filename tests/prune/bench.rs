@@ -111,7 +111,7 @@ pub(crate) fn opening(n: u128, at: i64, user: &str, turns: u64) -> Opening {
         model: "claude-opus-5-5".to_owned(),
         opened_at: UnixMillis(at),
         continues: None,
-        head: None,
+        headers: None,
         breakpoints: Some("[1]".to_owned()),
         chain: Some(chat(user, turns)),
         call: facts(n, at, user, AnsweredBy::Miss, chat(user, turns)),

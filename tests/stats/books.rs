@@ -97,7 +97,7 @@ async fn write(ledger: &Ledger, n: u128, event: &Event) {
         opened_at: event.at,
         continues: None,
         breakpoints: None,
-        head: None,
+        headers: None,
         chain: None,
         call,
     });
