@@ -234,8 +234,8 @@ fn facts<'a>(
         directives: caller.directives,
         kind: call_kind(request, prior),
         temporary: caller.temporary,
-        forgotten_user: request.forgotten_user,
-        reaches_out: request.upstream.reaches_out(),
+        no_store_user: request.no_store_user,
+        external_data: request.upstream.external_data(),
         running: false,
         stored: None,
     }

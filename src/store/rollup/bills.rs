@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::row::{COLUMNS, key};
 use crate::{
-    domain::{catalog::Bill, exchange::UnixMillis, totals::Key},
+    domain::{catalog::ModelUsage, exchange::UnixMillis, totals::Key},
     store::{
         Error, Reader,
         read::{self, MOST_PARTS},
@@ -20,7 +20,7 @@ impl Reader {
     pub async fn bills(
         &self,
         span: Range<UnixMillis>,
-        mut visit: impl FnMut(UnixMillis, &Key<'_>, &[Bill]),
+        mut visit: impl FnMut(UnixMillis, &Key<'_>, &[ModelUsage]),
     ) -> Result<(), Error> {
         let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
         query.push(
@@ -49,7 +49,7 @@ impl Reader {
 }
 
 /// The exchanges of an answer that took several, the last one first.
-async fn parts(conn: &mut SqliteConnection, last: String) -> Result<Vec<Bill>, Error> {
+async fn parts(conn: &mut SqliteConnection, last: String) -> Result<Vec<ModelUsage>, Error> {
     const SQL: &str = "select coalesce(model_served, model_asked) as model, priced_on, continues, \
          input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is \
          from exchange where id = $1";
@@ -64,9 +64,9 @@ async fn parts(conn: &mut SqliteConnection, last: String) -> Result<Vec<Bill>, E
     Ok(parts)
 }
 
-fn bill(row: &SqliteRow) -> Result<Bill, Error> {
+fn bill(row: &SqliteRow) -> Result<ModelUsage, Error> {
     let day: Option<&str> = row.try_get("priced_on").map_err(Error::Read)?;
-    Ok(Bill {
+    Ok(ModelUsage {
         model: row.try_get("model").map_err(Error::Read)?,
         tokens: read::tokens(row).map_err(Error::Read)?,
         cost: read::cost(row)?,
