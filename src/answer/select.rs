@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         anthropic,
-        budget::{BudgetNotice, Priced, Refusal},
+        budget::{BudgetNotice, Refusal},
         cache::{self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Verdict},
         catalog,
         exchange::{ExchangeId, UnixMillis},
@@ -135,10 +135,7 @@ impl Answers {
     ) -> Result<Option<BudgetNotice>, Refusal> {
         let model = request.upstream.model();
         self.budget.check(at, request.user.as_deref(), model, || {
-            match self.catalog().price_on(model, catalog::day_of(at)) {
-                Some(_) => Priced::Yes,
-                None => Priced::No,
-            }
+            self.catalog().price_on(model, catalog::day_of(at)).is_some()
         })
     }
 

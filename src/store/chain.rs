@@ -15,7 +15,7 @@ use sqlx::{Row, SqliteConnection};
 use super::Error;
 use crate::domain::chain::{self, Chain, Hash, Node};
 
-/// Hashes that are committed. How a body is cut ([`chain::LONG_STRING`]) is a part of the ledger's format: cut in another
+/// Hashes that are committed. How a body is split ([`chain::LONG_STRING`]) is a part of the ledger's format: split in another
 /// way, a body that is there already would get pieces that are not its own.
 ///
 /// Bounded: forgetting one costs a row that is not inserted again, never a wrong ledger.
@@ -130,8 +130,8 @@ impl Packed {
 impl Bodies {
     /// Takes the long strings out of a node and returns the rest, compressed.
     fn pack(&mut self, node: &Node, known: &Mutex<PersistedHashes>) -> Vec<u8> {
-        let cut = chain::cut(&node.body);
-        for (at, piece) in cut.pieces {
+        let (rest, pieces) = chain::split(&node.body);
+        for (at, piece) in pieces {
             let hash = Hash::of("blob", &[piece]);
             self.pieces.push((node.hash, at, hash));
             let here = self.blobs.iter().any(|(held, _)| *held == hash);
@@ -139,7 +139,7 @@ impl Bodies {
                 self.blobs.push((hash, compress(piece)));
             }
         }
-        compress(&cut.rest)
+        compress(&rest)
     }
 }
 
