@@ -124,7 +124,7 @@ impl Server {
     /// Starts a server that answers from fixtures, with no key and no ledger on disk. `scrubber` removes from requests
     /// what was removed from the fixtures.
     pub async fn start_replay(mut config: Config, scrubber: Scrubber) -> Result<Self, StartError> {
-        let context = prepare::Context {
+        let context = prepare::PrepareContext {
             catalog: &Catalog::builtin(),
             aliases: &config.aliases,
             task_model: config.task_model.as_deref(),

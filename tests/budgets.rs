@@ -5,7 +5,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 use reprise::{
     domain::{
-        budget::{Budget, Budgets, Priced, Refusal, Spending, Spent},
+        budget::{Budget, Budgets, Refusal, Spending, Spent},
         exchange::{Cost, NanoDollars, UnixMillis},
     },
     report::BudgetList,
@@ -30,7 +30,7 @@ fn cents(cents: i64) -> Spent {
 
 /// What a user is told at this moment, who asks a model with a price.
 fn told(books: &mut Spending, now: &str, user: Option<&str>) -> String {
-    match books.check(at(now), user, "m", Priced::Yes) {
+    match books.check(at(now), user, "m", true) {
         Ok(None) => "fine".to_owned(),
         Ok(Some(notice)) => format!("warned: {notice}"),
         Err(refusal) => refusal.to_string(),
@@ -121,9 +121,9 @@ fn the_one_that_lasts_longest_is_named() {
 fn a_model_without_a_price_is_refused_where_there_is_a_budget() {
     let ann = "limit = 1\nper = \"day\"\nuser = \"ann\"";
     let mut books = books("UTC", NOON, &[ann]);
-    let unpriced = books.check(at(NOON), Some("ann"), "claude-next", Priced::No).unwrap_err();
+    let unpriced = books.check(at(NOON), Some("ann"), "claude-next", false).unwrap_err();
     assert_eq!(unpriced, Refusal::Unpriced { model: "claude-next".to_owned() });
-    assert_eq!(books.check(at(NOON), Some("bob"), "claude-next", Priced::No), Ok(None));
+    assert_eq!(books.check(at(NOON), Some("bob"), "claude-next", false), Ok(None));
 }
 
 #[test]

@@ -54,8 +54,8 @@ fn facts(kind: CallKind<'_>) -> Facts<'_> {
         directives: CacheDirectives::default(),
         kind,
         temporary: false,
-        forgotten_user: false,
-        reaches_out: false,
+        no_store_user: false,
+        external_data: false,
         running: false,
         stored: None,
     }
@@ -78,7 +78,7 @@ fn temporary(facts: Facts<'static>) -> Facts<'static> {
 }
 
 fn forgotten(facts: Facts<'static>) -> Facts<'static> {
-    Facts { forgotten_user: true, ..facts }
+    Facts { no_store_user: true, ..facts }
 }
 
 const HIT: Verdict =
@@ -102,7 +102,7 @@ fn check(policy: &Policy, table: &[(&str, Facts<'static>, Verdict)]) {
 fn a_user_is_forgotten_by_the_operators_list() {
     let policy = policy();
     assert_eq!(
-        [Some("ann"), Some("anna"), None].map(|user| policy.forgets(user)),
+        [Some("ann"), Some("anna"), None].map(|user| policy.is_no_store_user(user)),
         [true, false, false]
     );
 }
@@ -236,7 +236,7 @@ fn age_applies_on_top() {
         web_ttl: Some(HOUR / 2),
         ..policy()
     };
-    let web = |facts| Facts { reaches_out: true, ..facts };
+    let web = |facts| Facts { external_data: true, ..facts };
     check(
         &policy,
         &[
@@ -301,15 +301,15 @@ fn all() -> impl Iterator<Item = Facts<'static>> {
     controls.into_iter().flat_map(move |control| {
         CALLERS.into_iter().flat_map(move |caller| {
             both().into_iter().flat_map(move |temporary| {
-                both().into_iter().flat_map(move |reaches_out| {
+                both().into_iter().flat_map(move |external_data| {
                     both().into_iter().flat_map(move |running| {
                         [None, STORED].into_iter().map(move |stored| Facts {
                             at: NOW,
                             directives: CacheDirectives::parse(control),
                             kind: caller,
                             temporary,
-                            forgotten_user: false,
-                            reaches_out,
+                            no_store_user: false,
+                            external_data,
                             running,
                             stored,
                         })
@@ -326,13 +326,13 @@ fn what_holds_whatever_the_facts() {
         .into_iter()
         .flat_map(|reuse| [None, Some(HOUR)].map(|web_ttl| Policy { reuse, web_ttl, ..policy() }));
     for policy in policies {
-        let both = |facts| [facts, Facts { forgotten_user: true, ..facts }];
+        let both = |facts| [facts, Facts { no_store_user: true, ..facts }];
         for facts in all().flat_map(both) {
             let verdict = decide(&facts, &policy);
             let Facts {
-                directives, kind: caller, temporary, forgotten_user, running, stored, ..
+                directives, kind: caller, temporary, no_store_user, running, stored, ..
             } = facts;
-            let nothing_kept = directives.no_store || temporary || forgotten_user;
+            let nothing_kept = directives.no_store || temporary || no_store_user;
             match verdict {
                 Verdict::Hit(_) => {
                     assert!(stored.is_some() && !nothing_kept && !directives.no_cache, "{facts:?}");

@@ -18,7 +18,7 @@ use reprise::domain::{
     anthropic,
     catalog::Catalog,
     openai,
-    translate::{self, Context, Form, Occasion, Originals, Translated},
+    translate::{self, Form, Occasion, Originals, TranslateContext, Translated},
 };
 use serde_json::{Value, json};
 
@@ -166,7 +166,7 @@ fn translated(body: &Value) -> Translated {
 fn plain(request: &openai::Request, catalog: &Catalog) -> Result<Translated, translate::Error> {
     let (aliases, originals) = (Aliases::default(), Originals::new());
     let occasion = Occasion::Plain;
-    let context = Context { catalog, aliases: &aliases, occasion, originals: &originals };
+    let context = TranslateContext { catalog, aliases: &aliases, occasion, originals: &originals };
     translate::request(request, &context)
 }
 

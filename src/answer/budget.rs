@@ -4,7 +4,7 @@
 use parking_lot::Mutex;
 
 use crate::domain::{
-    budget::{BudgetNotice, Priced, Refusal, Spending},
+    budget::{BudgetNotice, Refusal, Spending},
     exchange::{Cost, UnixMillis},
 };
 
@@ -23,13 +23,13 @@ impl BudgetTracker {
         at: UnixMillis,
         user: Option<&str>,
         model: &str,
-        priced: impl FnOnce() -> Priced,
+        has_price: impl FnOnce() -> bool,
     ) -> Result<Option<BudgetNotice>, Refusal> {
         let mut spending = self.0.lock();
         if spending.since().is_none() {
             return Ok(None);
         }
-        spending.check(at, user, model, priced())
+        spending.check(at, user, model, has_price())
     }
 
     /// Records the cost of an exchange whose call came in `at` this time.

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::{Answers, Error};
 use crate::domain::{
     catalog::Catalog,
-    prepare::{Caller, ClientRequest, Context, ParsedRequest, PreparedRequest},
+    prepare::{Caller, ClientRequest, ParsedRequest, PrepareContext, PreparedRequest},
 };
 
 /// Larger requests are prepared on a thread that may block.
@@ -47,8 +47,8 @@ impl Answers {
         Ok(self.tasks.spawn_blocking(prepare).await??)
     }
 
-    fn context<'a>(&'a self, catalog: &'a Catalog) -> Context<'a> {
-        Context {
+    fn context<'a>(&'a self, catalog: &'a Catalog) -> PrepareContext<'a> {
+        PrepareContext {
             catalog,
             aliases: &self.settings.aliases,
             task_model: self.settings.task_model.as_deref(),

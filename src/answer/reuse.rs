@@ -13,7 +13,7 @@ use crate::{
     domain::{
         cache::{Freshness, Verdict},
         exchange::{AnsweredBy, ExchangeId, Micros, Outcome, UnixMillis},
-        open_webui::{self, Share},
+        open_webui,
         prepare::{Caller, PreparedRequest},
         recording::Recording,
     },
@@ -32,9 +32,9 @@ impl Answers {
     ) -> Answer {
         let Stored { exchange, recording, model_served, stop_reason, tokens, cost, .. } = stored;
         let calls_tools = stop_reason.as_deref() == Some("tool_use");
-        let share = if calls_tools || request.follows_tools { Share::Step } else { Share::Answer };
+        let is_step = calls_tools || request.follows_tools;
         let shows_status = self.shows_status(request, &caller);
-        let status_line = shows_status.then(|| open_webui::status_line(share, cost));
+        let status_line = shows_status.then(|| open_webui::status_line(is_step, cost));
         let begun = call::begin(request, caller, at, AnsweredBy::Hit, exchange);
         let (outcome, model) = (Outcome::Complete, None);
         let totals = AnswerTotals { exchange: Some(exchange), outcome, model, tokens, cost };

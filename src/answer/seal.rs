@@ -172,7 +172,8 @@ fn seal(
         priced_on: Some(catalog.priced_on(day).to_string()),
         servable: exchange.keep == Keep::Answer
             && exchange.opening.continues.is_none()
-            && (summary.is_servable() || answers.settings.cache.keeps(true) && summary.is_good()),
+            && (summary.is_servable()
+                || answers.settings.cache.stores_answer(true) && summary.is_good()),
         recording: (exchange.keep != Keep::Totals && summary.began()).then(|| Arc::new(recording)),
         refs: Vec::new(),
         call: None,

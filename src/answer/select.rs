@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         anthropic,
-        budget::{BudgetNotice, Priced, Refusal},
+        budget::{BudgetNotice, Refusal},
         cache::{self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Verdict},
         catalog,
         exchange::{ExchangeId, UnixMillis},
@@ -141,10 +141,7 @@ impl Answers {
     ) -> Result<Option<BudgetNotice>, Refusal> {
         let model = request.upstream.model();
         self.budget.check(at, request.user.as_deref(), model, || {
-            match self.catalog().price_on(model, catalog::day_of(at)) {
-                Some(_) => Priced::Yes,
-                None => Priced::No,
-            }
+            self.catalog().price_on(model, catalog::day_of(at)).is_some()
         })
     }
 
@@ -240,8 +237,8 @@ fn facts<'a>(
         directives: caller.directives,
         kind: call_kind(request, prior),
         temporary: caller.temporary,
-        forgotten_user: request.forgotten_user,
-        reaches_out: request.upstream.reaches_out(),
+        no_store_user: request.no_store_user,
+        external_data: request.upstream.external_data(),
         running: false,
         stored: None,
     }

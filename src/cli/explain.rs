@@ -71,7 +71,7 @@ pub(super) fn run(
         task: arguments.task.then(String::new),
         ..Caller::new(holder)
     };
-    let context = prepare::Context {
+    let context = prepare::PrepareContext {
         catalog: &Catalog::builtin(),
         aliases,
         task_model: task_model.as_deref(),

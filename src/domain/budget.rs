@@ -241,15 +241,6 @@ impl BudgetStatus<'_> {
     }
 }
 
-/// Whether the price of a model is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Priced {
-    /// It is known.
-    Yes,
-    /// It is not, so that its cost could not be counted.
-    No,
-}
-
 /// A message about a budget to the caller to which it applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetNotice {
@@ -375,13 +366,13 @@ impl Spending {
     }
 
     /// Checks whether a user's call may go upstream. Of several spent budgets, the error names the one with the
-    /// latest end. Returns a notice if a budget is nearly spent.
+    /// latest end; the cost of a model without a price could not be counted. Returns a notice if a budget is nearly spent.
     pub fn check(
         &mut self,
         at: UnixMillis,
         user: Option<&str>,
         model: &str,
-        priced: Priced,
+        has_price: bool,
     ) -> Result<Option<BudgetNotice>, Refusal> {
         self.usages.iter_mut().for_each(|usage| usage.advance(at, &self.zone));
         let about = self.usages.iter().filter(|usage| usage.budget.applies_to(user));
@@ -390,7 +381,7 @@ impl Spending {
         if let Some(longest) = spent.max_by_key(|status| status.span.end) {
             return Err(Refusal::Spent { notice: longest.notice(&self.zone) });
         }
-        if priced == Priced::No && !statuses.is_empty() {
+        if !has_price && !statuses.is_empty() {
             return Err(Refusal::Unpriced { model: model.to_owned() });
         }
         let nearly = statuses.iter().filter(|status| status.is_nearly_spent());

@@ -205,7 +205,7 @@ pub fn key(scope: &Scope, upstream: &str, headers: &ApiHeaders, digest: &Hash) -
 
 /// Whether an answer to this request may rest on more than the request: what is behind a URL can change, and so can
 /// the web.
-pub fn reaches_out(request: &anthropic::Request) -> bool {
+pub fn external_data(request: &anthropic::Request) -> bool {
     use anthropic::{ContentBlock, Source, Tool};
 
     fn has_url(block: &ContentBlock) -> bool {

@@ -99,7 +99,7 @@ pub struct LiveModel {
 
 /// The recorded cost of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bill {
+pub struct ModelUsage {
     /// The model that answered.
     pub model: String,
     /// The tokens, as counted upstream.
@@ -262,8 +262,8 @@ impl Catalog {
 
     /// The cost of an exchange at the prices of another day, at the terms that explain its recorded cost; `None` if no
     /// terms do, or if there is no price.
-    pub fn repriced(&self, bill: &Bill, day: Date) -> Option<Cost> {
-        let Bill { model, tokens, cost, priced_on } = bill;
+    pub fn repriced(&self, bill: &ModelUsage, day: Date) -> Option<Cost> {
+        let ModelUsage { model, tokens, cost, priced_on } = bill;
         if *tokens == Tokens::default() {
             return Some(*cost);
         }

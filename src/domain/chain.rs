@@ -112,35 +112,27 @@ impl Chain {
 /// Strings longer than this (images, documents, long prompts) are kept once, under their own hash.
 pub const LONG_STRING: usize = 4096;
 
-/// A JSON text with its long strings taken out.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Cut<'a> {
-    /// The text without the insides of its long strings (their quotes stay).
-    pub rest: Vec<u8>,
-    /// The strings, as they were escaped, with their offsets in `rest`.
-    pub pieces: Vec<(usize, &'a [u8])>,
-}
-
-/// Takes the insides of long strings out of a JSON text. [`join`] puts them back, byte for byte.
-pub fn cut(json: &[u8]) -> Cut<'_> {
-    let mut cut =
-        Cut { rest: Vec::with_capacity(json.len().min(LONG_STRING * 2)), pieces: Vec::new() };
+/// Splits a JSON text into the rest, which lacks the insides of its long strings (their quotes stay), and those strings,
+/// as they were escaped, with their offsets in the rest. [`join`] puts them back, byte for byte.
+pub fn split(json: &[u8]) -> (Vec<u8>, Vec<(usize, &[u8])>) {
+    let mut rest = Vec::with_capacity(json.len().min(LONG_STRING * 2));
+    let mut pieces = Vec::new();
     let mut copied = 0;
     let mut at = 0;
     while let Some(open) = memchr::memchr(b'"', &json[at..]).map(|found| at + found + 1) {
         let close = string_end(json, open);
         if close - open > LONG_STRING {
-            cut.rest.extend_from_slice(&json[copied..open]);
-            cut.pieces.push((cut.rest.len(), &json[open..close]));
+            rest.extend_from_slice(&json[copied..open]);
+            pieces.push((rest.len(), &json[open..close]));
             copied = close;
         }
         at = (close + 1).min(json.len());
     }
-    cut.rest.extend_from_slice(&json[copied..]);
-    cut
+    rest.extend_from_slice(&json[copied..]);
+    (rest, pieces)
 }
 
-/// Puts back what [`cut`] took out.
+/// Joins the two parts of a [`split`] text.
 pub fn join<'a>(rest: &[u8], pieces: impl IntoIterator<Item = (usize, &'a [u8])>) -> Vec<u8> {
     let mut json = Vec::with_capacity(rest.len());
     let mut copied = 0;
@@ -178,21 +170,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cutting_and_joining_gives_the_same_bytes(
+        fn splitting_and_joining_gives_the_same_bytes(
             texts in prop::collection::vec(("[a\"\\\\ü\n]{0,8}", 0_usize..3), 0..6)
         ) {
             let long: Vec<String> = texts.iter().map(|(text, times)| text.repeat(times * 2000)).collect();
             let json = serde_json::to_vec(&json!({"a": texts, "b": long})).unwrap();
-            let cut = cut(&json);
-            prop_assert!(cut.pieces.iter().all(|(_, piece)| piece.len() > LONG_STRING));
-            prop_assert!(cut.rest.len() < LONG_STRING * 4);
-            prop_assert_eq!(join(&cut.rest, cut.pieces.iter().copied()), json);
+            let (rest, pieces) = split(&json);
+            prop_assert!(pieces.iter().all(|(_, piece)| piece.len() > LONG_STRING));
+            prop_assert!(rest.len() < LONG_STRING * 4);
+            prop_assert_eq!(join(&rest, pieces.iter().copied()), json);
         }
 
         #[test]
         fn any_bytes_survive(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let cut = cut(&bytes);
-            prop_assert_eq!(join(&cut.rest, cut.pieces.iter().copied()), bytes);
+            let (rest, pieces) = split(&bytes);
+            prop_assert_eq!(join(&rest, pieces.iter().copied()), bytes);
         }
     }
 }

@@ -10,25 +10,14 @@ use super::{
 /// The custom headers for Open WebUI's connection, which tell chats, messages, tasks and users apart.
 pub const HEADER_BOX: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}"}"#;
 
-/// The part of a visible answer that the ledger gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Share {
-    /// The whole answer.
-    Answer,
-    /// One step of several, with tool calls before or after it.
-    Step,
-}
-
 /// A stream event that Open WebUI shows above the answer and keeps: the ledger gave the answer, and saved its cost.
-pub fn status_line(share: Share, saved: Cost) -> String {
+/// A step is one of several answers, with tool calls before or after it.
+pub fn status_line(is_step: bool, saved: Cost) -> String {
     let saved = match saved.amount() {
         Some(NanoDollars(1..)) => format!(" · saved {saved:#}"),
         _ => String::new(),
     };
-    let answered = match share {
-        Share::Answer => "Answered from the ledger",
-        Share::Step => "One step from the ledger",
-    };
+    let answered = if is_step { "One step from the ledger" } else { "Answered from the ledger" };
     event(&format!("{answered}{saved}"))
 }
 
@@ -49,7 +38,7 @@ mod tests {
     use super::*;
 
     fn line(nano_dollars: i64) -> String {
-        status_line(Share::Answer, Cost::Exact(NanoDollars(nano_dollars)))
+        status_line(false, Cost::Exact(NanoDollars(nano_dollars)))
     }
 
     #[test]
@@ -63,9 +52,9 @@ mod tests {
         assert!(line(75_390).contains("saved $0.000075\""));
         assert!(line(122_850).contains("saved $0.00012\""));
         assert!(line(1).contains("saved $0.000000001\""));
-        let bound = status_line(Share::Answer, Cost::AtLeast(NanoDollars(12_345_678)));
+        let bound = status_line(false, Cost::AtLeast(NanoDollars(12_345_678)));
         assert!(bound.contains("saved ≥ $0.0123\""), "{bound}");
-        let step = status_line(Share::Step, Cost::Unpriced);
+        let step = status_line(true, Cost::Unpriced);
         assert!(step.contains("One step from the ledger\""), "{step}");
     }
 }

@@ -39,7 +39,7 @@ pub enum ClientRequest {
 
 /// The settings that requests are prepared with.
 #[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
+pub struct PrepareContext<'a> {
     /// The models, and what each accepts.
     pub catalog: &'a Catalog,
     /// The operator's aliases.
@@ -58,7 +58,7 @@ pub struct ParsedRequest {
     parsed: Parsed,
     scope: Scope,
     user: Option<String>,
-    forgotten_user: bool,
+    no_store_user: bool,
 }
 
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub struct PreparedRequest {
     /// The user, from the caller's headers or else from the body.
     pub user: Option<String>,
     /// True for a user of whom the operator wants nothing kept.
-    pub forgotten_user: bool,
+    pub no_store_user: bool,
     /// Open WebUI's word for the background task, stated or recognised; empty if it is neither.
     pub task: Option<String>,
     /// The client's own request; `None` where it must not be kept.
@@ -108,7 +108,7 @@ impl ParsedRequest {
     pub fn parse(
         request: ClientRequest,
         caller: &Caller,
-        context: &Context<'_>,
+        context: &PrepareContext<'_>,
     ) -> Result<Self, PrepareError> {
         let (parsed, named) = match request {
             ClientRequest::Chat(body) => {
@@ -124,11 +124,11 @@ impl ParsedRequest {
         };
         let user = caller.user.clone().or(named);
         let vouched = user.as_deref().map(|user| (user, caller.vouched));
-        let Context { policy, .. } = context;
+        let PrepareContext { policy, .. } = context;
         let (holder, chat) = (caller.holder.clone(), caller.chat.as_deref());
         let scope = Scope::of(policy.sharing, holder, vouched, chat);
-        let forgotten_user = policy.forgets(user.as_deref());
-        Ok(Self { parsed, scope, user, forgotten_user })
+        let no_store_user = policy.is_no_store_user(user.as_deref());
+        Ok(Self { parsed, scope, user, no_store_user })
     }
 
     /// The scope in which its answer is shared, and earlier answers are found.
@@ -149,13 +149,14 @@ impl ParsedRequest {
     pub fn prepare(
         self,
         caller: &Caller,
-        context: &Context<'_>,
+        context: &PrepareContext<'_>,
         originals: &Originals,
     ) -> Result<PreparedRequest, PrepareError> {
-        let Self { parsed, scope, user, forgotten_user } = self;
-        let Context { catalog, aliases, task_model, policy: _, upstream: address } = *context;
+        let Self { parsed, scope, user, no_store_user } = self;
+        let PrepareContext { catalog, aliases, task_model, policy: _, upstream: address } =
+            *context;
         let client_chain = |body: &Bytes| {
-            let is_kept = caller.is_kept() && !forgotten_user;
+            let is_kept = caller.is_kept() && !no_store_user;
             is_kept.then(|| openai::chain(body).map(Arc::new)).flatten()
         };
         let mut task = caller.task.clone();
@@ -168,7 +169,7 @@ impl ParsedRequest {
                 follows_tools =
                     request.messages.last().is_some_and(|last| last.role == openai::Role::Tool);
                 let occasion = occasion(caller, task.as_deref());
-                let context = translate::Context { catalog, aliases, occasion, originals };
+                let context = translate::TranslateContext { catalog, aliases, occasion, originals };
                 let mut translated = translate::request(&request, &context)?;
                 translated.notes.extend(routed);
                 let canonical = CanonicalRequest::of(&translated.request);
@@ -191,7 +192,7 @@ impl ParsedRequest {
             scope,
             chats: caller.chats(),
             user,
-            forgotten_user,
+            no_store_user,
             task,
             client_chain,
             stream,
@@ -204,7 +205,7 @@ impl ParsedRequest {
 impl PreparedRequest {
     /// Checks that neither the caller nor the operator forbids keeping the request and its answer.
     pub fn is_kept(&self, caller: &Caller) -> bool {
-        caller.is_kept() && !self.forgotten_user
+        caller.is_kept() && !self.no_store_user
     }
 }
 

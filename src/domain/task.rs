@@ -13,20 +13,13 @@ struct TaskPrompt {
     system: Option<&'static str>,
     /// The beginning of the only message.
     user: &'static str,
-    streams: Streams,
-}
-
-/// The ways in which Open WebUI asks for the answer.
-#[derive(PartialEq, Eq)]
-enum Streams {
-    Never,
-    /// As the chat to which it belongs.
-    Maybe,
+    /// `true` if the answer is streamed when the chat to which it belongs is.
+    may_stream: bool,
 }
 
 /// The prompt of a task with one message and without a stream.
 const fn begins(task: &'static str, user: &'static str) -> TaskPrompt {
-    TaskPrompt { task, system: None, user, streams: Streams::Never }
+    TaskPrompt { task, system: None, user, may_stream: false }
 }
 
 /// The prompts of all tasks: whole first lines, because a question about a document also begins with `### Task:`.
@@ -61,19 +54,19 @@ const PROMPTS: &[TaskPrompt] = &[
         task: "moa_response_generation",
         system: None,
         user: "You have been provided with a set of responses from various models to the latest user query:",
-        streams: Streams::Maybe,
+        may_stream: true,
     },
     TaskPrompt {
         task: "function_calling",
         system: Some("Available Tools: ["),
         user: "History:\n",
-        streams: Streams::Never,
+        may_stream: false,
     },
     TaskPrompt {
         task: "memory_review",
         system: Some("You are Open WebUI's private memory reviewer."),
         user: "Review the completed conversation turn",
-        streams: Streams::Never,
+        may_stream: false,
     },
 ];
 
@@ -96,7 +89,7 @@ pub fn recognise(request: &Request) -> Option<&'static str> {
     let streams = request.stream.unwrap_or(false);
     let fits = |prompt: &&TaskPrompt| {
         user.starts_with(prompt.user)
-            && (!streams || prompt.streams == Streams::Maybe)
+            && (!streams || prompt.may_stream)
             && match (prompt.system, system) {
                 // A model's own instructions stand in its tasks, too.
                 (None, _) => true,

@@ -10,7 +10,9 @@ use crate::domain::{
     cache::{Scope, Sharing},
     catalog::{Catalog, Terms},
     exchange::{NanoDollars, Tokens},
-    prepare::{Caller, ClientRequest, Context, ParsedRequest, PrepareError, PreparedRequest},
+    prepare::{
+        Caller, ClientRequest, ParsedRequest, PrepareContext, PrepareError, PreparedRequest,
+    },
     translate::{Note, Originals},
 };
 
@@ -80,7 +82,11 @@ enum Audience {
 
 impl Explanation {
     /// Prepares a chat completion as a server does, with an empty ledger.
-    pub fn of(body: Vec<u8>, caller: &Caller, context: &Context<'_>) -> Result<Self, PrepareError> {
+    pub fn of(
+        body: Vec<u8>,
+        caller: &Caller,
+        context: &PrepareContext<'_>,
+    ) -> Result<Self, PrepareError> {
         let parsed = ParsedRequest::parse(ClientRequest::Chat(body.into()), caller, context)?;
         let prepared = parsed.prepare(caller, context, &Originals::new())?;
         let PreparedRequest { upstream: request, key, scope, task, .. } = prepared;

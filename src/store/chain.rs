@@ -132,8 +132,8 @@ impl Packed {
 impl Bodies {
     /// Moves the long strings of a node into blobs and returns the rest, compressed.
     fn pack(&mut self, node: &Node, persisted: &Mutex<PersistedHashes>) -> Vec<u8> {
-        let cut = chain::cut(&node.body);
-        for (at, piece) in cut.pieces {
+        let (rest, pieces) = chain::split(&node.body);
+        for (at, piece) in pieces {
             let hash = Hash::of("blob", &[piece]);
             self.pieces.push((node.hash, at, hash));
             let here = self.blobs.iter().any(|(held, _)| *held == hash);
@@ -141,7 +141,7 @@ impl Bodies {
                 self.blobs.push((hash, compress(piece)));
             }
         }
-        compress(&cut.rest)
+        compress(&rest)
     }
 }
 

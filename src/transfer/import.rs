@@ -14,7 +14,7 @@ use crate::{
         cassette::Cassette,
         chain::Hash,
         exchange::{AnsweredBy, CallId, Cost, ExchangeId, NanoDollars, Outcome, UnixMillis},
-        prepare::{Caller, Context, PreparedRequest},
+        prepare::{Caller, PrepareContext, PreparedRequest},
         translate::Originals,
     },
     fixture::Fixture,
@@ -29,7 +29,7 @@ pub struct Importer<'a> {
     /// The trust in a user whom a request names.
     pub vouched: IdentityProof,
     /// The settings that requests are prepared with.
-    pub context: Context<'a>,
+    pub context: PrepareContext<'a>,
     /// The earlier answers that requests may name.
     pub originals: &'a Originals,
     /// The time of fixtures without a day.

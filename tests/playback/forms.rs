@@ -8,7 +8,7 @@ use reprise::domain::{
     alias::Aliases,
     catalog::Catalog,
     openai,
-    translate::{Context, Form, Occasion, Originals, request},
+    translate::{Form, Occasion, Originals, TranslateContext, request},
 };
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ fn form(tools: &Value) -> Arc<Form> {
     let given = openai::Request::parse(body.to_string().as_bytes()).unwrap();
     let (catalog, originals) = (Catalog::builtin(), Originals::new());
     let aliases = Aliases::default();
-    let context = Context {
+    let context = TranslateContext {
         catalog: &catalog,
         aliases: &aliases,
         occasion: Occasion::Plain,

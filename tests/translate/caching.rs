@@ -5,7 +5,7 @@ use reprise::domain::{
     anthropic::{BlockPosition, Breakpoint, Ttl},
     catalog::Catalog,
     openai,
-    translate::{self, Context, Occasion, Originals},
+    translate::{self, Occasion, Originals, TranslateContext},
 };
 use serde_json::{Value, json};
 
@@ -16,7 +16,8 @@ fn marks(occasion: Occasion, mut body: Value) -> String {
     let request = openai::Request::parse(body.to_string().as_bytes()).unwrap();
     let (catalog, originals) = (Catalog::builtin(), Originals::new());
     let aliases = Aliases::default();
-    let context = Context { catalog: &catalog, aliases: &aliases, occasion, originals: &originals };
+    let context =
+        TranslateContext { catalog: &catalog, aliases: &aliases, occasion, originals: &originals };
     let translated = translate::request(&request, &context).unwrap();
     let told: Vec<String> = translated.request.breakpoints.iter().map(told).collect();
     told.join(", ")

@@ -41,7 +41,7 @@ pub struct Native {
     /// Equal for all requests of one meaning.
     pub digest: Hash,
     /// True if the answer can depend on more than the request: the content of a URL can change, and so can the web.
-    pub reaches_out: bool,
+    pub external_data: bool,
 }
 
 /// The reason why a body is not a native request, in Anthropic's words where Anthropic has words for it.
@@ -98,7 +98,7 @@ impl Native {
             return Err(NativeError::WarmUp);
         }
         let user = fields.get("metadata").and_then(user);
-        let reaches_out = reaches_out(&fields, &messages);
+        let external_data = external_data(&fields, &messages);
         let body = if stream == Some(true) {
             body.to_vec()
         } else {
@@ -119,7 +119,15 @@ impl Native {
         let nodes = messages.iter().map(|message| bare_message(message).get().into());
         let chain = Chain::new(frame, nodes);
         let digest = canonical::digest(&chain, true, |_| true);
-        Ok(Self { model, stream: stream.unwrap_or(false), user, body, chain, digest, reaches_out })
+        Ok(Self {
+            model,
+            stream: stream.unwrap_or(false),
+            user,
+            body,
+            chain,
+            digest,
+            external_data,
+        })
     }
 }
 
@@ -185,7 +193,7 @@ fn text(fields: &Object<'_>, name: &str) -> Option<String> {
     serde_json::from_str(fields.get(name)?.get()).ok()
 }
 
-fn reaches_out(fields: &Object<'_>, messages: &[Raw]) -> bool {
+fn external_data(fields: &Object<'_>, messages: &[Raw]) -> bool {
     let says_something = |name: &&str| {
         fields.get(name).is_some_and(|value| !matches!(value.get(), "null" | "[]" | "{}"))
     };
@@ -274,21 +282,24 @@ mod tests {
 
     #[test]
     fn answers_that_may_rest_on_something_else_are_told() {
-        let reaches_out = |more: &str| {
-            parse(&format!(r#"{{"model":"m",{more},"messages":[{{"content":"a"}}]}}"#)).reaches_out
+        let external_data = |more: &str| {
+            parse(&format!(r#"{{"model":"m",{more},"messages":[{{"content":"a"}}]}}"#))
+                .external_data
         };
-        assert!(!reaches_out(
+        assert!(!external_data(
             r#""tools":[{"name":"f"},{"type":"custom","name":"g"}],"container":null"#
         ));
-        assert!(reaches_out(r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#));
-        assert!(!reaches_out(
+        assert!(external_data(r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#));
+        assert!(!external_data(
             r#""tools":[{"type":"bash_20250124"},{"type":"computer_toolset_20260801"}]"#
         ));
-        assert!(reaches_out(r#""tools":[{"type":"bash_20250124"},{"type":"of_tomorrow"}]"#));
-        assert!(reaches_out(r#""container":"c""#) && reaches_out(r#""mcp_servers":[{"url":"u"}]"#));
+        assert!(external_data(r#""tools":[{"type":"bash_20250124"},{"type":"of_tomorrow"}]"#));
+        assert!(
+            external_data(r#""container":"c""#) && external_data(r#""mcp_servers":[{"url":"u"}]"#)
+        );
         let page = r#"{"model":"m","messages":[{"content":[{"type":"tool_result","content":[
             {"type":"image","source":{"type":"url","url":"http://x"}}]}]}]}"#;
-        assert!(parse(page).reaches_out);
+        assert!(parse(page).external_data);
     }
 
     #[test]
@@ -296,7 +307,7 @@ mod tests {
         let block = r#"{"type":"tool_result","content":["#;
         let (open, close) = (block.repeat(20_000), "]}".repeat(20_000));
         let deep = format!(r#"{{"model":"m","messages":[{{"content":[{open}{close}]}}]}}"#);
-        assert!(parse(&deep).reaches_out);
+        assert!(parse(&deep).external_data);
     }
 
     #[test]

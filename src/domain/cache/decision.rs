@@ -20,10 +20,10 @@ pub struct Facts<'a> {
     pub kind: CallKind<'a>,
     /// Whether it belongs to a temporary chat, of which nothing is kept.
     pub temporary: bool,
-    /// Whether the operator keeps nothing of its user ([`Policy::forgets`]).
-    pub forgotten_user: bool,
-    /// Whether its answer may depend on more than the request ([`super::reaches_out`]).
-    pub reaches_out: bool,
+    /// Whether the operator keeps nothing of its user ([`Policy::is_no_store_user`]).
+    pub no_store_user: bool,
+    /// Whether its answer may depend on more than the request ([`super::external_data`]).
+    pub external_data: bool,
     /// Whether an exchange is in flight that it could join: the same key and, for a chat, the same message.
     pub running: bool,
     /// End of the newest servable answer to its key.
@@ -211,9 +211,9 @@ pub fn depends_on_ledger(facts: &Facts<'_>, policy: &Policy) -> bool {
 
 /// The verdict without `only-if-cached`, which turns a question to Claude into a refusal.
 fn verdict(facts: &Facts<'_>, policy: &Policy) -> Verdict {
-    let Facts { at, directives, kind, temporary, forgotten_user, reaches_out, running, stored } =
+    let Facts { at, directives, kind, temporary, no_store_user, external_data, running, stored } =
         *facts;
-    let keep = if policy.keeps(reaches_out) { Keep::Answer } else { Keep::Recording };
+    let keep = if policy.stores_answer(external_data) { Keep::Answer } else { Keep::Recording };
     let ask = |reason| Verdict::Ask { reason, keep };
     if directives.no_store {
         return Verdict::Ask { reason: Reason::NoStore, keep: Keep::Totals };
@@ -221,7 +221,7 @@ fn verdict(facts: &Facts<'_>, policy: &Policy) -> Verdict {
     if temporary {
         return Verdict::Ask { reason: Reason::Temporary, keep: Keep::Totals };
     }
-    if forgotten_user {
+    if no_store_user {
         return Verdict::Ask { reason: Reason::UserNoStore, keep: Keep::Totals };
     }
     if directives.no_cache {
@@ -248,7 +248,7 @@ fn verdict(facts: &Facts<'_>, policy: &Policy) -> Verdict {
         }
     }
     let task = if let CallKind::Task { name, .. } = kind { Some(name) } else { None };
-    let Some(limit) = policy.ttl(task, reaches_out) else { return ask(Reason::NoTtl) };
+    let Some(limit) = policy.ttl(task, external_data) else { return ask(Reason::NoTtl) };
     let Some(stored) = stored else { return ask(Reason::Nothing) };
     let age = at.since(stored);
     let Some(ttl) = limit.checked_sub(age).filter(|ttl| !ttl.is_zero()) else {

@@ -48,21 +48,21 @@ pub enum Sharing {
 
 impl Policy {
     /// Lifetime of an answer to such a call; `None`: it is never served. Answers that may depend on the web have their own.
-    pub fn ttl(&self, task: Option<&str>, reaches_out: bool) -> Option<Duration> {
+    pub fn ttl(&self, task: Option<&str>, external_data: bool) -> Option<Duration> {
         match task.and_then(|task| self.task_ttl.get(task)) {
-            _ if reaches_out => self.web_ttl,
+            _ if external_data => self.web_ttl,
             Some(ttl) => *ttl,
             None => Some(self.ttl),
         }
     }
 
     /// Whether no bodies of this user's calls may be stored.
-    pub fn forgets(&self, user: Option<&str>) -> bool {
+    pub fn is_no_store_user(&self, user: Option<&str>) -> bool {
         user.is_some_and(|user| self.no_store_users.contains(user))
     }
 
     /// Whether such an answer may be stored for repeats.
-    pub const fn keeps(&self, reaches_out: bool) -> bool {
-        !reaches_out || self.web_ttl.is_some()
+    pub const fn stores_answer(&self, external_data: bool) -> bool {
+        !external_data || self.web_ttl.is_some()
     }
 }

@@ -7,7 +7,9 @@ use crate::domain::{
     anthropic::{self, StreamSummary},
     cache::KeyHolder,
     exchange::Api,
-    prepare::{Caller, ClientRequest, Context, ParsedRequest, PrepareError, PreparedRequest},
+    prepare::{
+        Caller, ClientRequest, ParsedRequest, PrepareContext, PrepareError, PreparedRequest,
+    },
     translate::{Original, Originals},
 };
 
@@ -29,7 +31,7 @@ impl Cassette {
     pub fn prepare(
         &self,
         caller: &Caller,
-        context: &Context<'_>,
+        context: &PrepareContext<'_>,
         originals: &Originals,
     ) -> Option<Result<PreparedRequest, PrepareError>> {
         let RecordedCall { api, body, .. } = self.client.as_ref()?;
@@ -48,7 +50,7 @@ impl Cassette {
     /// The client's request as it goes upstream now; `None` where there is none, or it cannot be prepared.
     pub fn current_request(
         &self,
-        context: &Context<'_>,
+        context: &PrepareContext<'_>,
         originals: &Originals,
     ) -> Option<RecordedRequest> {
         // The key is not used, so any holder does.

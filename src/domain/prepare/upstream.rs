@@ -89,10 +89,10 @@ impl UpstreamRequest {
     }
 
     /// Checks whether the answer may rest on more than the request, such as the web.
-    pub fn reaches_out(&self) -> bool {
+    pub fn external_data(&self) -> bool {
         match self {
-            Self::Chat { translated, .. } => cache::reaches_out(&translated.request),
-            Self::Messages { native, .. } => native.reaches_out,
+            Self::Chat { translated, .. } => cache::external_data(&translated.request),
+            Self::Messages { native, .. } => native.external_data,
         }
     }
 

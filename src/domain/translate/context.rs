@@ -6,7 +6,7 @@ use crate::domain::{alias::Aliases, anthropic, catalog::Catalog, exchange::Answe
 
 /// Everything a translation depends on besides the request's body.
 #[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
+pub struct TranslateContext<'a> {
     /// The capabilities of each model.
     pub catalog: &'a Catalog,
     /// The operator's aliases.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     alias, caching,
-    context::{Context, Occasion},
+    context::{Occasion, TranslateContext},
     form::{Calls, Form, Refusal},
     format,
     history::History,
@@ -43,8 +43,11 @@ pub struct Translated {
 }
 
 /// Translates a request, by the rules that the catalog has for its model.
-pub fn request(request: &openai::Request, context: &Context<'_>) -> Result<Translated, Error> {
-    let Context { catalog, aliases, occasion, originals } = context;
+pub fn request(
+    request: &openai::Request,
+    context: &TranslateContext<'_>,
+) -> Result<Translated, Error> {
+    let TranslateContext { catalog, aliases, occasion, originals } = context;
     let mut notes = Notes::default();
     let (request, instructions) = alias::apply(request, aliases, *occasion, &mut notes);
     let request = &*request;

@@ -9,7 +9,7 @@ use sqlx::{FromRow, QueryBuilder, Row, Sqlite, types::Text};
 use super::row::{COLUMNS, CallTotals};
 use crate::{
     domain::{
-        catalog::Bill,
+        catalog::ModelUsage,
         exchange::{Cost, ExchangeId, Tokens, UnixMillis},
         totals::Key,
     },
@@ -22,7 +22,7 @@ impl Reader {
     pub async fn bills(
         &self,
         span: Range<UnixMillis>,
-        mut visit: impl FnMut(UnixMillis, &Key<'_>, &[Bill]),
+        mut visit: impl FnMut(UnixMillis, &Key<'_>, &[ModelUsage]),
     ) -> Result<(), Error> {
         const PARTS: &str = answer_parts!(
             "select coalesce(model_served, model_asked) as model, priced_on, \
@@ -48,7 +48,7 @@ impl Reader {
                     let last: ExchangeId = row.try_get("last")?;
                     sqlx::query_as(PARTS).bind(last).fetch_all(&mut *beside).await?
                 };
-            let bills: Vec<Bill> = bills.into_iter().map(Bill::from).collect();
+            let bills: Vec<ModelUsage> = bills.into_iter().map(ModelUsage::from).collect();
             visit(call.at, &call.key(), &bills);
         }
         Ok(())
@@ -65,7 +65,7 @@ struct BillRow {
     cost: Cost,
 }
 
-impl From<BillRow> for Bill {
+impl From<BillRow> for ModelUsage {
     fn from(row: BillRow) -> Self {
         let BillRow { model, priced_on, tokens, cost } = row;
         Self { model, tokens, cost, priced_on: priced_on.map(|Text(day)| day) }
