@@ -144,7 +144,7 @@ async fn upstream(config: &Config, online: bool, found: &mut Diagnosis) {
     };
     match (outcome, key) {
         (ProbeOutcome::Accepted, Some(_)) => {
-            found.ok("upstream", format!("{base} accepts the key"))
+            found.ok("upstream", format!("{base} accepts the key"));
         }
         (ProbeOutcome::KeyRejected, Some(_)) => found.wrong(
             "upstream",
