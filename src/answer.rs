@@ -97,7 +97,7 @@ pub struct Settings {
 /// An answer that has begun.
 #[derive(Debug)]
 pub struct Answer {
-    /// RecordingReader of the recording.
+    /// Reader of the recording.
     pub reader: RecordingReader,
     /// The call's id.
     pub call: CallId,
@@ -105,7 +105,7 @@ pub struct Answer {
     pub at: UnixMillis,
     /// The exchange that answers.
     pub exchange: ExchangeId,
-    /// AnswerSource of the answer.
+    /// Source of the answer.
     pub answered_by: AnsweredBy,
     /// The decision on the source, which is never to refuse.
     pub verdict: Verdict,

@@ -5,7 +5,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 use reprise::{
     domain::{
-        budget::{Budget, Budgets, Refusal, Spending, Spent},
+        budget::{Budget, BudgetRefusal, Budgets, Spending, Spent},
         exchange::{Cost, NanoDollars, UnixMillis},
     },
     report::BudgetList,
@@ -122,7 +122,7 @@ fn a_model_without_a_price_is_refused_where_there_is_a_budget() {
     let ann = "limit = 1\nper = \"day\"\nuser = \"ann\"";
     let mut books = books("UTC", NOON, &[ann]);
     let unpriced = books.check(at(NOON), Some("ann"), "claude-next", false).unwrap_err();
-    assert_eq!(unpriced, Refusal::Unpriced { model: "claude-next".to_owned() });
+    assert_eq!(unpriced, BudgetRefusal::Unpriced { model: "claude-next".to_owned() });
     assert_eq!(books.check(at(NOON), Some("bob"), "claude-next", false), Ok(None));
 }
 

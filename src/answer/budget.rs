@@ -4,7 +4,7 @@
 use parking_lot::Mutex;
 
 use crate::domain::{
-    budget::{BudgetNotice, Refusal, Spending},
+    budget::{BudgetNotice, BudgetRefusal, Spending},
     exchange::{Cost, UnixMillis},
 };
 
@@ -24,7 +24,7 @@ impl BudgetTracker {
         user: Option<&str>,
         model: &str,
         has_price: impl FnOnce() -> bool,
-    ) -> Result<Option<BudgetNotice>, Refusal> {
+    ) -> Result<Option<BudgetNotice>, BudgetRefusal> {
         let mut spending = self.0.lock();
         if spending.since().is_none() {
             return Ok(None);

@@ -41,7 +41,7 @@ pub(super) fn begin(
 /// End of a call.
 #[derive(Debug)]
 pub(super) struct CallEnd<'a> {
-    /// AnswerTotals of the answer.
+    /// Totals of the answer.
     pub totals: AnswerTotals,
     pub failure: Option<&'a Failure>,
     /// Whether a part of the answer was there for the client.

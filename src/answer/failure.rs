@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     domain::{
         anthropic::{self, StreamError},
-        budget::Refusal,
+        budget::BudgetRefusal,
         cache::Reason,
         exchange::Api,
         openai, translate,
@@ -38,7 +38,7 @@ pub enum Failure {
     NotCached(Reason),
     /// A budget does not allow the request.
     #[error(transparent)]
-    Budget(#[from] Refusal),
+    Budget(#[from] BudgetRefusal),
 }
 
 /// An error as clients of either API read it.
@@ -111,8 +111,8 @@ impl Failure {
             Self::TooLarge => ("too_large", form(502, SERVER_ERROR, UNAVAILABLE)),
             Self::ShuttingDown => ("shutdown", form(503, SERVER_ERROR, "shutting_down")),
             Self::NotCached(_) => (NOT_CACHED, form(504, SERVER_ERROR, NOT_CACHED)),
-            Self::Budget(Refusal::Spent { .. }) => (QUOTA, form(429, QUOTA, QUOTA)),
-            Self::Budget(Refusal::Unpriced { .. }) => {
+            Self::Budget(BudgetRefusal::Spent { .. }) => (QUOTA, form(429, QUOTA, QUOTA)),
+            Self::Budget(BudgetRefusal::Unpriced { .. }) => {
                 ("unpriced", form(400, INVALID_REQUEST, "model_unpriced").with_param("model"))
             }
         }

@@ -71,7 +71,7 @@ pub(super) struct Ticket {
     /// A budget that is nearly spent.
     pub notice: Option<BudgetNotice>,
     pub writer: RecordingWriter,
-    /// RecordingReader of the call that asks.
+    /// Reader of the call that asks.
     pub reader: RecordingReader,
     pub guard: InflightGuard,
 }

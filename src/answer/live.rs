@@ -30,7 +30,7 @@ pub enum End {
     Failed(Arc<Failure>, AnswerTotals),
 }
 
-/// AnswerTotals of an answer at its end.
+/// Totals of an answer at its end.
 #[derive(Debug, Clone)]
 pub struct AnswerTotals {
     /// The answer's last exchange; `None` if unknown.
@@ -46,7 +46,7 @@ pub struct AnswerTotals {
 }
 
 impl AnswerTotals {
-    /// AnswerTotals of an answer of which only the outcome is known.
+    /// Totals of an answer of which only the outcome is known.
     pub(super) fn unknown(outcome: Outcome) -> Self {
         let cost = Cost::AtLeast(NanoDollars(0));
         Self { exchange: None, outcome, model: None, tokens: Tokens::default(), cost }
@@ -56,7 +56,7 @@ impl AnswerTotals {
 #[derive(Debug, Default)]
 struct State {
     recording: Recording,
-    /// ResponseHead of upstream's first response.
+    /// Head of upstream's first response.
     head: Option<Arc<ResponseHead>>,
     end: Option<End>,
     /// Whether anything was appended before the end.
@@ -81,7 +81,7 @@ pub(super) fn stored(recording: Recording, end: End) -> RecordingReader {
     RecordingReader::new(Live::new(Mutex::new(state)))
 }
 
-/// RecordingWriter of a recording. If it is dropped before the end, the recording is cut.
+/// Writer of a recording. If it is dropped before the end, the recording is cut.
 #[derive(Debug)]
 pub(super) struct RecordingWriter {
     live: Live,
@@ -204,7 +204,7 @@ pub(super) trait ReaderHook: fmt::Debug + Send {
     fn on_leave(self: Box<Self>, end: Option<End>);
 }
 
-/// RecordingReader of a recording, from the beginning.
+/// Reader of a recording, from the beginning.
 #[derive(Debug)]
 pub struct RecordingReader {
     live: Live,
@@ -243,7 +243,7 @@ impl RecordingReader {
         ready
     }
 
-    /// ResponseHead of upstream's first response; `None` for a stored recording.
+    /// Head of upstream's first response; `None` for a stored recording.
     pub fn head(&self) -> Option<Arc<ResponseHead>> {
         self.live.lock().head.clone()
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         anthropic,
-        budget::{BudgetNotice, Refusal},
+        budget::{BudgetNotice, BudgetRefusal},
         cache::{self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Verdict},
         catalog,
         exchange::{ExchangeId, UnixMillis},
@@ -138,7 +138,7 @@ impl Answers {
         &self,
         request: &PreparedRequest,
         at: UnixMillis,
-    ) -> Result<Option<BudgetNotice>, Refusal> {
+    ) -> Result<Option<BudgetNotice>, BudgetRefusal> {
         let model = request.upstream.model();
         self.budget.check(at, request.user.as_deref(), model, || {
             self.catalog().price_on(model, catalog::day_of(at)).is_some()

@@ -31,7 +31,7 @@ pub struct Alias {
     /// Instructions that precede those of the client.
     #[serde(default)]
     pub system: Option<String>,
-    /// Whether it may search the web even if a request does not enable that.
+    /// `true` if it may search the web even if a request does not enable that.
     #[serde(default)]
     pub web_search: bool,
 }
@@ -57,7 +57,7 @@ pub enum Error {
         field: &'static str,
         /// Which alias, counted from one.
         number: usize,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// Two aliases have the same id.

@@ -248,7 +248,7 @@ pub struct BudgetNotice {
     pub limit: NanoDollars,
     /// The period.
     pub per: Period,
-    /// Whether it is the user's own budget.
+    /// `true` if it is the user's own budget.
     pub personal: bool,
     /// Spending in the current period.
     pub spent: Spent,
@@ -266,7 +266,7 @@ impl fmt::Display for BudgetNotice {
 
 /// The reason that no request may go upstream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum BudgetRefusal {
     /// A budget is spent.
     #[error(
         "{notice} is spent ({:#}): no request goes to Claude before {}; answers in the ledger are still served",
@@ -366,23 +366,24 @@ impl Spending {
     }
 
     /// Checks whether a user's call may go upstream. Of several spent budgets, the error names the one with the
-    /// latest end; the cost of a model without a price could not be counted. Returns a notice if a budget is nearly spent.
+    /// latest end; the cost of a model without a price could not be counted. Returns a notice if a budget is nearly
+    /// spent.
     pub fn check(
         &mut self,
         at: UnixMillis,
         user: Option<&str>,
         model: &str,
         has_price: bool,
-    ) -> Result<Option<BudgetNotice>, Refusal> {
+    ) -> Result<Option<BudgetNotice>, BudgetRefusal> {
         self.usages.iter_mut().for_each(|usage| usage.advance(at, &self.zone));
         let about = self.usages.iter().filter(|usage| usage.budget.applies_to(user));
         let statuses: Vec<BudgetStatus<'_>> = about.map(|usage| usage.status(user)).collect();
         let spent = statuses.iter().filter(|status| status.is_spent());
         if let Some(longest) = spent.max_by_key(|status| status.span.end) {
-            return Err(Refusal::Spent { notice: longest.notice(&self.zone) });
+            return Err(BudgetRefusal::Spent { notice: longest.notice(&self.zone) });
         }
         if !has_price && !statuses.is_empty() {
-            return Err(Refusal::Unpriced { model: model.to_owned() });
+            return Err(BudgetRefusal::Unpriced { model: model.to_owned() });
         }
         let nearly = statuses.iter().filter(|status| status.is_nearly_spent());
         let nearest = nearly.max_by(|a, b| a.fraction().total_cmp(&b.fraction()));

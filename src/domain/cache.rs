@@ -165,7 +165,7 @@ impl Scope {
     }
 }
 
-/// Whether the identity of a user is verified.
+/// Verification of a user's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdentityProof {
     /// By a signature, or by the client key alone if the operator requires no signatures.
@@ -203,8 +203,8 @@ pub fn key(scope: &Scope, upstream: &str, headers: &ApiHeaders, digest: &Hash) -
     CacheKey(Hash::of(KEY_VERSION, &[scope, upstream, version, features, digest.as_bytes()]))
 }
 
-/// Whether an answer to this request may rest on more than the request: what is behind a URL can change, and so can
-/// the web.
+/// Returns whether an answer to this request may rest on more than the request: content behind a URL can change, and so
+/// can the web.
 pub fn external_data(request: &anthropic::Request) -> bool {
     use anthropic::{ContentBlock, Source, Tool};
 

@@ -68,7 +68,7 @@ pub struct Cassette {
     /// The policy once this was given as the last answer to its request; `None`: the player's.
     pub when_exhausted: Option<WhenExhausted>,
     /// The response.
-    pub response: Response,
+    pub response: RecordedResponse,
 }
 
 /// A client's request.
@@ -95,7 +95,7 @@ pub struct RecordedRequest {
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
+pub struct RecordedResponse {
     /// The HTTP status.
     pub status: u16,
     /// The recorded headers, sorted by name.
@@ -184,7 +184,7 @@ pub fn body(chain: &Chain) -> Option<String> {
     Some(tree.compact())
 }
 
-impl Response {
+impl RecordedResponse {
     /// The response of a recorded stream.
     pub fn of(recording: &Recording, status: u16) -> Self {
         Self {
@@ -208,7 +208,7 @@ impl Response {
         events
     }
 
-    /// Whether it ends as intended: with `message_stop`, an error, or an explicit cut.
+    /// Returns whether it ends as intended: with `message_stop`, an error, or an explicit cut.
     pub fn is_complete(&self) -> bool {
         match &self.body {
             ResponseBody::Events(events) => self.cut_after.is_some() || event::has_end(events),
@@ -257,7 +257,7 @@ pub fn last_user_text(body: &str) -> Option<String> {
     summary::last_user_text(&Tree::parse(body).ok()?)
 }
 
-/// Whether a response header is recorded.
+/// Returns whether a response header is recorded.
 pub fn is_recorded_header(name: &str) -> bool {
     HEADERS.contains(&name) || HEADER_FAMILIES.iter().any(|family| name.starts_with(family))
 }

@@ -51,21 +51,21 @@ pub struct Model {
     pub min_cacheable_tokens: u32,
     /// Accepted values of `thinking.type`.
     pub thinking: Vec<String>,
-    /// Whether it thinks when the request says nothing.
+    /// `true` if it thinks when the request says nothing.
     pub thinks_by_default: bool,
-    /// Whether thinking text is shown when the request says nothing.
+    /// `true` if thinking text is shown when the request says nothing.
     pub shows_thinking: bool,
     /// Accepted values of `output_config.effort`.
     pub effort: Vec<Effort>,
     /// The effort when the request says nothing.
     pub effort_default: Option<Effort>,
-    /// Whether `temperature`, `top_p` and `top_k` are accepted (on `2023-06-01`).
+    /// `true` if `temperature`, `top_p` and `top_k` are accepted (on `2023-06-01`).
     pub sampling: bool,
-    /// Whether a request may end with an assistant message.
+    /// `true` if a request may end with an assistant message.
     pub prefill: bool,
-    /// Whether `tool_choice` may be `any` or `tool`.
+    /// `true` if `tool_choice` may be `any` or `tool`.
     pub forced_tools: bool,
-    /// Whether `role: "system"` may stand among the messages.
+    /// `true` if `role: "system"` may stand among the messages.
     pub system_messages: bool,
     /// The newest web search that it takes; `None`: none. Anthropic's documentation of the tool: the later ones, which
     /// filter what they find, are for 4.6 and later, the 4.5 family has the first (§1.5 lists the versions).
@@ -78,7 +78,7 @@ pub struct Model {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct CatalogFile {
     prices_as_of: Date,
     search_price: f64,
     models: Vec<Model>,
@@ -113,7 +113,7 @@ pub struct ModelUsage {
 impl Catalog {
     /// The built-in catalog of this version.
     pub fn builtin() -> Self {
-        let file: File = serde_json::from_str(include_str!("catalog.json"))
+        let file: CatalogFile = serde_json::from_str(include_str!("catalog.json"))
             .expect("the built-in catalog is tested");
         Self::new(file.models, file.prices_as_of, file.search_price)
     }
@@ -239,7 +239,7 @@ impl Catalog {
         self.get(model)?.prices.iter().rev().find(|dated| dated.since <= day)
     }
 
-    /// Whether that price holds on its first day anyway.
+    /// Returns whether that price holds on its first day anyway.
     pub fn knows(&self, price: &Price) -> bool {
         self.price_on(&price.model, price.dated.since).is_some_and(|held| {
             (held.prices, held.long_prompt) == (price.dated.prices, price.dated.long_prompt)
@@ -251,7 +251,7 @@ impl Catalog {
         self.cost_on(model, tokens, terms, self.prices_as_of)
     }
 
-    /// What `tokens` of an answer by `model` that was finished on `day` cost (`claude-models.json`, `_meta.rules`),
+    /// The cost of `tokens` of an answer by `model` that was finished on `day` (`claude-models.json`, `_meta.rules`),
     /// rounded once, to the nearest nano-dollar.
     pub fn cost_on(&self, model: &str, tokens: &Tokens, terms: Terms, day: Date) -> Cost {
         let price = self.price_on(model, day);

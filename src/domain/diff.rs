@@ -42,12 +42,12 @@ pub struct Difference {
 pub enum DifferenceKind {
     /// The right one has nothing there.
     OnlyLeft {
-        /// What the left one has.
+        /// The value on the left.
         left: String,
     },
     /// The left one has nothing there.
     OnlyRight {
-        /// What the right one has.
+        /// The value on the right.
         right: String,
     },
     /// One is a list, a text, a number, …, the other is something else.
@@ -68,9 +68,9 @@ pub enum DifferenceKind {
     Text {
         /// The first character that differs, counted from zero.
         at: usize,
-        /// What the left text has around it.
+        /// The left text around it.
         left: String,
-        /// What the right text has around it.
+        /// The right text around it.
         right: String,
     },
 }
@@ -83,12 +83,12 @@ pub fn diff(left: &Value, right: &Value, most: usize) -> Diff {
 }
 
 impl Diff {
-    /// Whether the documents are the same, whatever the order of their keys.
+    /// Returns whether the documents are the same, whatever the order of their keys.
     pub const fn is_empty(&self) -> bool {
         self.differences.is_empty() && self.more == 0
     }
 
-    /// How many places differ.
+    /// The number of places that differ.
     pub const fn len(&self) -> usize {
         self.differences.len() + self.more
     }
@@ -205,7 +205,7 @@ pub(in crate::domain) fn within<T>(
     done
 }
 
-/// Whether a name can stand in a path without quotes.
+/// Returns whether a name can stand in a path without quotes.
 fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-' || c == '$')
@@ -229,7 +229,7 @@ fn texts(left: &str, right: &str) -> DifferenceKind {
     DifferenceKind::Text { at, left: around(left, bytes), right: around(right, bytes) }
 }
 
-/// What stands in a text around the byte `at`, in quotes.
+/// The text around the byte `at`, in quotes.
 fn around(text: &str, at: usize) -> String {
     let (before, after) = text.split_at(at);
     let from = before.char_indices().rev().nth(BEFORE - 1).map_or(0, |(from, _)| from);

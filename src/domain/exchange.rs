@@ -168,7 +168,7 @@ impl AnswerRef {
     }
 }
 
-/// How an exchange ended.
+/// The end of an exchange.
 #[derive(
     Debug,
     Clone,
@@ -199,7 +199,7 @@ pub enum Outcome {
     Lost,
 }
 
-/// How a call was answered, in the words of HTTP caching (RFC 9111, RFC 9211).
+/// The source of the answer to a call, in the words of HTTP caching (RFC 9111, RFC 9211).
 ///
 /// Roll-ups store the discriminant, so a new variant goes to the end.
 #[derive(
@@ -237,12 +237,12 @@ pub enum AnsweredBy {
 }
 
 impl AnsweredBy {
-    /// Whether the call went upstream, so that its tokens were paid for.
+    /// Returns whether the call went upstream, so that its tokens were paid for.
     pub const fn asks(self) -> bool {
         matches!(self, Self::Miss | Self::Refresh | Self::Bypass)
     }
 
-    /// Whether the call reuses the answer to an earlier call, so that it costs nothing.
+    /// Returns whether the call reuses the answer to an earlier call, so that it costs nothing.
     pub const fn is_reuse(self) -> bool {
         matches!(self, Self::Hit | Self::Collapsed)
     }

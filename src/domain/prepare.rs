@@ -76,7 +76,7 @@ pub struct PreparedRequest {
     pub key: CacheKey,
     /// The callers who share its answer.
     pub scope: Scope,
-    /// How well the client tells its chats apart.
+    /// The client's way to tell its chats apart.
     pub chats: Chats,
     /// The user, from the caller's headers or else from the body.
     pub user: Option<String>,

@@ -20,7 +20,7 @@ pub struct Key<'a> {
     pub task: Option<Cow<'a, str>>,
     /// The program that asked.
     pub client: Option<Cow<'a, str>>,
-    /// How it was answered.
+    /// The source of its answer.
     pub answered_by: AnsweredBy,
     /// The error; `None` if the answer was complete, or if the user pressed Stop.
     pub error: Option<Cow<'a, str>>,

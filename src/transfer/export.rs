@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     domain::{
         anthropic::{ApiHeaders, Version},
-        cassette::{self, Cassette, RecordedCall, RecordedRequest, Response},
+        cassette::{self, Cassette, RecordedCall, RecordedRequest, RecordedResponse},
         chain::Hash,
         exchange::{Api, Outcome, UnixMillis},
         translate,
@@ -109,7 +109,7 @@ fn request(api: Api, headers: Option<&ApiHeaders>, body: String) -> RecordedRequ
     RecordedRequest { headers, body }
 }
 
-fn response(exchange: &ExchangeRow) -> Result<Response, &'static str> {
+fn response(exchange: &ExchangeRow) -> Result<RecordedResponse, &'static str> {
     let ExchangeRow { outcome, error_kind, error, recording, .. } = exchange;
     let response = match (outcome, recording, exchange.status()) {
         (Outcome::Stopped | Outcome::Lost | Outcome::Cut, ..) => {
@@ -117,7 +117,7 @@ fn response(exchange: &ExchangeRow) -> Result<Response, &'static str> {
         }
         (Outcome::Complete, None, _) => return Err("its bodies were not kept"),
         (Outcome::Complete | Outcome::Failed, Some(recording), Some(status)) => {
-            let response = Response::of(recording, status);
+            let response = RecordedResponse::of(recording, status);
             if !response.is_complete() {
                 return Err("its answer is not whole");
             }
@@ -125,12 +125,12 @@ fn response(exchange: &ExchangeRow) -> Result<Response, &'static str> {
         }
         (Outcome::Failed, None, Some(status)) => {
             let kind = error_kind.as_deref().unwrap_or("api_error");
-            Response::error(status, kind, message(error.as_deref().unwrap_or_default()))
+            RecordedResponse::error(status, kind, message(error.as_deref().unwrap_or_default()))
         }
         _ => return Err("upstream did not answer"),
     };
     let request_id = exchange.upstream_request.clone().map(|id| ("request-id".to_owned(), id));
-    Ok(Response { headers: request_id.into_iter().collect(), ..response })
+    Ok(RecordedResponse { headers: request_id.into_iter().collect(), ..response })
 }
 
 /// Anthropic's own message in the ledger's text of an error.

@@ -1,7 +1,7 @@
 //! Recorded exchanges as fixtures: each file reads back as what it was, byte for byte, and hides no secret.
 
 use reprise::domain::cassette::{
-    Cassette, RecordedCall, RecordedRequest, Response, ResponseBody, Scrubber, blob_name,
+    Cassette, RecordedCall, RecordedRequest, RecordedResponse, ResponseBody, Scrubber, blob_name,
     is_recorded_header, read,
 };
 use reprise::domain::{anthropic::ApiHeaders, exchange::Api, recording::Recording};
@@ -16,14 +16,14 @@ fn cassette(exchange: &Value) -> Option<Cassette> {
         .then(|| exchange["request"].to_string())?;
     let status = u16::try_from(exchange["status"].as_u64()?).ok()?;
     let response = match exchange["response_sse"].as_str() {
-        Some(sse) => Response::of(&record(&[sse.as_bytes()]), status),
-        None if exchange["response_json"]["type"] == "message" => Response {
+        Some(sse) => RecordedResponse::of(&record(&[sse.as_bytes()]), status),
+        None if exchange["response_json"]["type"] == "message" => RecordedResponse {
             body: ResponseBody::Message(exchange["response_json"].to_string()),
-            ..Response::of(&Recording::default(), status)
+            ..RecordedResponse::of(&Recording::default(), status)
         },
-        None => Response {
+        None => RecordedResponse {
             body: ResponseBody::Error(exchange["response_json"].to_string()),
-            ..Response::of(&Recording::default(), status)
+            ..RecordedResponse::of(&Recording::default(), status)
         },
     };
     let mut headers: Vec<(String, String)> = exchange["response_headers"]
@@ -40,7 +40,7 @@ fn cassette(exchange: &Value) -> Option<Cassette> {
         client: Some(client),
         upstream: Some(asked),
         when_exhausted: None,
-        response: Response { headers, ..response },
+        response: RecordedResponse { headers, ..response },
     })
 }
 

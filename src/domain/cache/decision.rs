@@ -18,13 +18,13 @@ pub struct Facts<'a> {
     pub directives: CacheDirectives,
     /// Its kind.
     pub kind: CallKind<'a>,
-    /// Whether it belongs to a temporary chat, of which nothing is kept.
+    /// `true` if it belongs to a temporary chat, of which nothing is kept.
     pub temporary: bool,
-    /// Whether the operator keeps nothing of its user ([`Policy::is_no_store_user`]).
+    /// `true` if the operator keeps nothing of its user ([`Policy::is_no_store_user`]).
     pub no_store_user: bool,
-    /// Whether its answer may depend on more than the request ([`super::external_data`]).
+    /// `true` if its answer may depend on more than the request ([`super::external_data`]).
     pub external_data: bool,
-    /// Whether an exchange is in flight that it could join: the same key and, for a chat, the same message.
+    /// `true` if an exchange is in flight that it could join: the same key and, for a chat, the same message.
     pub running: bool,
     /// End of the newest servable answer to its key.
     pub stored: Option<UnixMillis>,
@@ -41,7 +41,7 @@ pub enum CallKind<'a> {
     Task {
         /// Open WebUI's name for it.
         name: &'a str,
-        /// Whether the chat has asked for this key before.
+        /// `true` if the chat has asked for this key before.
         again: bool,
     },
     /// A chat that sends its id.

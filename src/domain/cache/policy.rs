@@ -56,12 +56,12 @@ impl Policy {
         }
     }
 
-    /// Whether no bodies of this user's calls may be stored.
+    /// Returns whether no bodies of this user's calls may be stored.
     pub fn is_no_store_user(&self, user: Option<&str>) -> bool {
         user.is_some_and(|user| self.no_store_users.contains(user))
     }
 
-    /// Whether such an answer may be stored for repeats.
+    /// Returns whether such an answer may be stored for repeats.
     pub const fn stores_answer(&self, external_data: bool) -> bool {
         !external_data || self.web_ttl.is_some()
     }

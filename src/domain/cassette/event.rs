@@ -45,7 +45,7 @@ pub(super) fn of_message(message: &str, model: &str) -> Vec<Event> {
     events.map(|bytes| Event { at: 0, bytes }).collect()
 }
 
-/// Whether the events contain an end.
+/// Returns whether the events contain an end.
 pub(super) fn has_end(events: &[Event]) -> bool {
     events.iter().rev().any(|event| {
         let event = sse::parse(&event.bytes);

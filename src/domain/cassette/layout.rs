@@ -7,8 +7,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Cassette, RecordedCall, Response, ResponseBody, SCHEMA,
-    tree::{Node, Tree, encode},
+    Cassette, RecordedCall, RecordedResponse, ResponseBody, SCHEMA,
+    tree::{JsonNode, Tree, encode},
 };
 use crate::domain::media_type;
 
@@ -80,8 +80,8 @@ impl Cassette {
     }
 }
 
-fn render_response(response: &Response, blobs: &mut Vec<Blob>) -> String {
-    let Response { status, headers, delay, body, cut_after } = response;
+fn render_response(response: &RecordedResponse, blobs: &mut Vec<Blob>) -> String {
+    let RecordedResponse { status, headers, delay, body, cut_after } = response;
     let mut fields = ObjectWriter::new(2);
     fields.put("status", &status.to_string());
     if !headers.is_empty() {
@@ -162,7 +162,7 @@ fn lay_out(tree: &Tree<'_>, indent: usize, used: usize, out: &mut String) {
     tree.write(&mut line, " ", " ");
     let breaks = indent + used + line.len() > WIDTH;
     match &tree.node {
-        Node::List(items) if breaks && !items.is_empty() => {
+        JsonNode::List(items) if breaks && !items.is_empty() => {
             out.push('[');
             for (at, item) in items.iter().enumerate() {
                 begin_line(at, indent, out);
@@ -170,7 +170,7 @@ fn lay_out(tree: &Tree<'_>, indent: usize, used: usize, out: &mut String) {
             }
             end_lines(indent, ']', out);
         }
-        Node::Object(fields) if breaks && !fields.is_empty() => {
+        JsonNode::Object(fields) if breaks && !fields.is_empty() => {
             out.push('{');
             for (at, (name, value)) in fields.iter().enumerate() {
                 begin_line(at, indent, out);

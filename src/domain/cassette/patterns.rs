@@ -53,7 +53,7 @@ pub(super) static PATTERNS: [Pattern; 13] = [
 ];
 
 impl Pattern {
-    /// Whether a text has a match.
+    /// Returns whether a text has a match.
     pub(super) fn is_in(&self, text: &str) -> bool {
         self.form.find_iter(text).any(|found| (self.fits)(found.as_str()))
     }
@@ -72,12 +72,12 @@ impl Pattern {
     }
 }
 
-/// Whether a match has a digit, which hyphenated words do not.
+/// Returns whether a match has a digit, which hyphenated words do not.
 fn has_digit(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// Whether the name of a variable suggests that its value is a secret.
+/// Returns whether the name of a variable suggests that its value is a secret.
 pub fn is_secret_name(name: &str) -> bool {
     const SECRET_WORDS: [&str; 8] =
         ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "PRIVATE"];

@@ -99,7 +99,7 @@ pub struct FixtureStatus {
     pub file: String,
     /// Number of times it was given.
     pub given: u64,
-    /// Whether it can answer: an incomplete recording cannot.
+    /// `true` if it can answer: an incomplete recording cannot.
     pub plays: bool,
     /// Difference that today's translation makes to its request, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -220,7 +220,7 @@ impl LoadedFixture {
         self.cassette.upstream.as_ref().or(self.translated.as_ref())
     }
 
-    /// Whether it is in this folder or below it; always true without a scenario.
+    /// Returns whether it is in this folder or below it; always true without a scenario.
     fn is_in(&self, scenario: Option<&str>) -> bool {
         scenario.is_none_or(|wanted| {
             let rest = self.scenario.strip_prefix(wanted);

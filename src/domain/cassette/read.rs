@@ -1,7 +1,7 @@
 //! Parsing of a fixture file: its cassette, and findings with their lines.
 
 use super::{
-    Cassette, Event, RecordedCall, RecordedRequest, Response, ResponseBody, SCHEMA,
+    Cassette, Event, RecordedCall, RecordedRequest, RecordedResponse, ResponseBody, SCHEMA,
     is_recorded_header,
     layout::resolve_blob,
     tree::{Tree, encode, line_at},
@@ -18,7 +18,7 @@ pub struct FileFinding {
     pub line: usize,
     /// The problem and its remedy.
     pub what: String,
-    /// Whether the file can be played in spite of it.
+    /// `true` if the file can be played in spite of it.
     pub harmless: bool,
 }
 
@@ -181,7 +181,7 @@ impl FileParser<'_> {
         Some(filled.compact())
     }
 
-    fn response(&mut self, tree: &Tree<'_>) -> Option<Response> {
+    fn response(&mut self, tree: &Tree<'_>) -> Option<RecordedResponse> {
         const NAMES: [&str; 9] = [
             "status",
             "headers",
@@ -232,7 +232,7 @@ impl FileParser<'_> {
             );
             return None;
         };
-        let response = Response {
+        let response = RecordedResponse {
             status,
             headers,
             delay: number(self, "delay").unwrap_or(0),
@@ -277,7 +277,7 @@ impl FileParser<'_> {
     }
 
     /// Checks that the response can be played, and that its derived fields are right.
-    fn check(&mut self, tree: &Tree<'_>, response: &Response) {
+    fn check(&mut self, tree: &Tree<'_>, response: &RecordedResponse) {
         let summary = response.summary();
         let unreadable = summary.iter().find(|line| line.starts_with("unreadable: "));
         let is_unreadable = unreadable.is_some();

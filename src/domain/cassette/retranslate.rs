@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cassette, RecordedCall, RecordedRequest, Response};
+use super::{Cassette, RecordedCall, RecordedRequest, RecordedResponse};
 use crate::domain::{
     anthropic::{self, StreamSummary},
     cache::KeyHolder,
@@ -73,7 +73,7 @@ impl Cassette {
     }
 }
 
-impl Response {
+impl RecordedResponse {
     /// An error before the first byte, as JSON in one line.
     pub fn error(status: u16, kind: &str, message: &str) -> Self {
         let body =

@@ -327,7 +327,7 @@ impl Scrubber {
     }
 }
 
-/// Whether a text must not change: a signature, or the bytes of an image.
+/// Returns whether a text must not change: a signature, or the bytes of an image.
 fn is_sealed(path: &str, text: &str) -> bool {
     let name = path.rsplit(['.', ']']).next().unwrap_or(path);
     let is_base64 = |text: &str| {

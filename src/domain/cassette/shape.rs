@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Response, ResponseBody};
+use super::{RecordedResponse, ResponseBody};
 use crate::domain::sse;
 
 /// Name of an event that comes at any time.
@@ -33,7 +33,7 @@ pub struct Shape {
 /// A difference between two shapes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShapeChange {
-    /// Whether it can break a client.
+    /// `true` if it can break a client.
     pub breaks: bool,
     /// Its path, such as `content_block_delta(text_delta).delta.text`.
     pub at: String,
@@ -43,7 +43,7 @@ pub struct ShapeChange {
 
 impl Shape {
     /// The shape of a response; `model` is the model of a message that names none.
-    pub fn of(response: &Response, model: &str) -> Self {
+    pub fn of(response: &RecordedResponse, model: &str) -> Self {
         let mut shape = Self {
             status: response.status,
             error: None,
@@ -107,7 +107,7 @@ impl Shape {
         self.fields.entry(place.to_owned()).or_default().insert(kind);
     }
 
-    /// Whether the answer begins and then fails.
+    /// Returns whether the answer begins and then fails.
     pub fn fails_midway(&self) -> bool {
         self.events.iter().any(|name| name == "error")
     }
@@ -164,7 +164,7 @@ fn parent(path: &str) -> Option<&str> {
     path.strip_suffix("[]").or_else(|| path.rsplit_once('.').map(|(parent, _)| parent))
 }
 
-/// Whether the types are compatible: one is common, or one side is always null.
+/// Returns whether the types are compatible: one is common, or one side is always null.
 fn compatible(before: &BTreeSet<&str>, after: &BTreeSet<&str>) -> bool {
     let is_nothing = |kinds: &BTreeSet<&str>| kinds.iter().all(|kind| *kind == "null");
     is_nothing(before) || is_nothing(after) || !before.is_disjoint(after)
@@ -195,12 +195,12 @@ mod tests {
 
     use super::*;
 
-    fn response(message: &Value) -> Response {
+    fn response(message: &Value) -> RecordedResponse {
         let body = ResponseBody::Message(message.to_string());
-        Response { status: 200, headers: Vec::new(), delay: 0, body, cut_after: None }
+        RecordedResponse { status: 200, headers: Vec::new(), delay: 0, body, cut_after: None }
     }
 
-    fn changes(before: &Response, after: &Response) -> Vec<String> {
+    fn changes(before: &RecordedResponse, after: &RecordedResponse) -> Vec<String> {
         let changes = Shape::of(before, "m").changes(&Shape::of(after, "m"));
         changes
             .iter()
@@ -231,7 +231,7 @@ mod tests {
         };
         change(&mut events, r#""text":"Hi""#, r#""text":["Hi"],"more":{"a":1}"#);
         change(&mut events, r#""role":"assistant","#, "");
-        let after = Response { body: ResponseBody::Events(events), ..plain.clone() };
+        let after = RecordedResponse { body: ResponseBody::Events(events), ..plain.clone() };
         assert_eq!(
             changes(&plain, &after),
             [
@@ -243,7 +243,7 @@ mod tests {
         );
         let stopped = response(&json!({"content": "Hi", "stop_reason": "max_tokens"}));
         assert_eq!(changes(&plain, &stopped), ["true stop_reason was end_turn, is max_tokens"]);
-        let refused = Response::error(404, "not_found_error", "no such model");
+        let refused = RecordedResponse::error(404, "not_found_error", "no such model");
         assert_eq!(changes(&plain, &refused), ["true status was 200, is 404 (not_found_error)"]);
     }
 }

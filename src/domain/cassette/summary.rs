@@ -1,6 +1,6 @@
 //! The summary of a response for the reader of its file: derived from the events, and checked when the file is read.
 
-use super::{Response, ResponseBody, event, tree::Tree};
+use super::{RecordedResponse, ResponseBody, event, tree::Tree};
 use crate::domain::{
     anthropic::{self, BlockKind, StreamError, fold},
     exchange::Micros,
@@ -12,7 +12,7 @@ use crate::domain::{
 const LONGEST: usize = 600;
 
 /// One line for each block, one for the stop reason, one for the usage.
-pub(super) fn of(response: &Response) -> Vec<String> {
+pub(super) fn of(response: &RecordedResponse) -> Vec<String> {
     let events = match &response.body {
         ResponseBody::Error(body) => {
             let error =

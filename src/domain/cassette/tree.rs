@@ -20,12 +20,12 @@ pub(super) struct Tree<'a> {
     pub(super) at: usize,
     /// Byte offset of its end.
     pub(super) end: usize,
-    pub(super) node: Node<'a>,
+    pub(super) node: JsonNode<'a>,
 }
 
 /// A value.
 #[derive(Debug, Clone)]
-pub(super) enum Node<'a> {
+pub(super) enum JsonNode<'a> {
     /// A string with its quotes and escapes.
     Text(Cow<'a, str>),
     /// A number, `true`, `false` or `null`.
@@ -66,27 +66,27 @@ impl<'a> Tree<'a> {
 
     /// The fields of an object.
     pub(super) fn fields(&self) -> &[(Cow<'a, str>, Self)] {
-        if let Node::Object(fields) = &self.node { fields } else { &[] }
+        if let JsonNode::Object(fields) = &self.node { fields } else { &[] }
     }
 
     /// The items of a list.
     pub(super) fn items(&self) -> Option<&[Self]> {
-        if let Node::List(items) = &self.node { Some(items) } else { None }
+        if let JsonNode::List(items) = &self.node { Some(items) } else { None }
     }
 
     /// A text.
     pub(super) fn text(&self) -> Option<Cow<'_, str>> {
-        if let Node::Text(literal) = &self.node { Some(decode(literal)) } else { None }
+        if let JsonNode::Text(literal) = &self.node { Some(decode(literal)) } else { None }
     }
 
     /// A non-negative integer.
     pub(super) fn number(&self) -> Option<u64> {
-        if let Node::Scalar(number) = &self.node { number.parse().ok() } else { None }
+        if let JsonNode::Scalar(number) = &self.node { number.parse().ok() } else { None }
     }
 
     /// `true` or `false`.
     pub(super) fn bool(&self) -> Option<bool> {
-        if let Node::Scalar(word) = &self.node { word.parse().ok() } else { None }
+        if let JsonNode::Scalar(word) = &self.node { word.parse().ok() } else { None }
     }
 
     /// The value on one line, without white space.
@@ -99,8 +99,8 @@ impl<'a> Tree<'a> {
     /// Appends the value on one line, with this white space after colons and commas.
     pub(super) fn write(&self, out: &mut String, after_colon: &str, after_comma: &str) {
         match &self.node {
-            Node::Text(token) | Node::Scalar(token) => out.push_str(token),
-            Node::List(items) => {
+            JsonNode::Text(token) | JsonNode::Scalar(token) => out.push_str(token),
+            JsonNode::List(items) => {
                 out.push('[');
                 for (at, item) in items.iter().enumerate() {
                     if at > 0 {
@@ -110,7 +110,7 @@ impl<'a> Tree<'a> {
                 }
                 out.push(']');
             }
-            Node::Object(fields) => {
+            JsonNode::Object(fields) => {
                 out.push('{');
                 for (at, (name, value)) in fields.iter().enumerate() {
                     if at > 0 {
@@ -132,14 +132,14 @@ impl<'a> Tree<'a> {
         change: &mut impl FnMut(&str, &str) -> Option<String>,
     ) {
         match &mut self.node {
-            Node::Scalar(_) => {}
-            Node::Text(literal) => map_literal(literal, path, change),
-            Node::List(items) => {
+            JsonNode::Scalar(_) => {}
+            JsonNode::Text(literal) => map_literal(literal, path, change),
+            JsonNode::List(items) => {
                 for (at, item) in items.iter_mut().enumerate() {
                     within(path, &PathStep::Item(at), |path| item.map(path, change));
                 }
             }
-            Node::Object(fields) => {
+            JsonNode::Object(fields) => {
                 for (name, value) in fields {
                     let field = decode(name).into_owned();
                     map_literal(name, path, change);
@@ -152,10 +152,10 @@ impl<'a> Tree<'a> {
     /// Removes unnecessary escapes from all texts.
     pub(super) fn unescape(&mut self) {
         match &mut self.node {
-            Node::Scalar(_) => {}
-            Node::Text(literal) => unescape(literal),
-            Node::List(items) => items.iter_mut().for_each(Tree::unescape),
-            Node::Object(fields) => {
+            JsonNode::Scalar(_) => {}
+            JsonNode::Text(literal) => unescape(literal),
+            JsonNode::List(items) => items.iter_mut().for_each(Tree::unescape),
+            JsonNode::Object(fields) => {
                 for (name, value) in fields {
                     unescape(name);
                     value.unescape();
@@ -230,7 +230,7 @@ impl<'a> Parser<'a> {
         let at = self.at;
         let node = match first {
             b'{' | b'[' if depth >= MAX_DEPTH => return None,
-            b'"' => Node::Text(Cow::Borrowed(self.literal())),
+            b'"' => JsonNode::Text(Cow::Borrowed(self.literal())),
             b'[' => {
                 self.at += 1;
                 let mut items = Vec::new();
@@ -239,7 +239,7 @@ impl<'a> Parser<'a> {
                     self.separator();
                 }
                 self.at += 1;
-                Node::List(items)
+                JsonNode::List(items)
             }
             b'{' => {
                 self.at += 1;
@@ -251,7 +251,7 @@ impl<'a> Parser<'a> {
                     self.separator();
                 }
                 self.at += 1;
-                Node::Object(fields)
+                JsonNode::Object(fields)
             }
             _ => {
                 let rest = &self.text[self.at..];
@@ -259,7 +259,7 @@ impl<'a> Parser<'a> {
                     .find(|c: char| matches!(c, ',' | ']' | '}') || c.is_ascii_whitespace())
                     .unwrap_or(rest.len());
                 self.at += length;
-                Node::Scalar(Cow::Borrowed(&rest[..length]))
+                JsonNode::Scalar(Cow::Borrowed(&rest[..length]))
             }
         };
         Some(Tree { at, end: self.at, node })

@@ -29,7 +29,7 @@ pub struct Caller {
     pub directives: CacheDirectives,
 }
 
-/// How well a client tells its chats apart.
+/// A client's way to tell its chats apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chats {
     /// The call states its chat.

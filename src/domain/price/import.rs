@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{DatedPrice, InvalidPrice, LongPrompt, PicoDollars, Price, Prices};
 
-/// What an import found.
+/// The result of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
     /// In the order of the file.
@@ -28,15 +28,15 @@ pub struct Omission {
     pub field: String,
 }
 
-/// Why a file has no prices.
+/// The reason why a file has no prices.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Our own format, with a mistake.
     #[error("line {line}: {why}")]
     Toml {
-        /// Where.
+        /// The line, counted from one.
         line: usize,
-        /// What is wrong there.
+        /// The mistake.
         why: String,
     },
     /// Not LiteLLM's format.
@@ -95,7 +95,7 @@ fn dated(entry: &Value, since: Date) -> Result<DatedPrice, String> {
     Ok(DatedPrice { since, prices, long_prompt: Some(long_prompt) })
 }
 
-/// Where a band of long prompts begins, and how its fields end: `_above_100k_tokens`.
+/// The beginning of a band of long prompts, and the suffix of its fields: `_above_100k_tokens`.
 fn band(entry: &Value) -> Option<(u64, String)> {
     entry.as_object()?.keys().find_map(|field| {
         let thousands =

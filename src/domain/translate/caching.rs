@@ -78,14 +78,7 @@ fn positions(request: &Request, occasion: Occasion) -> Vec<BlockPosition> {
     if !goes_on {
         return positions;
     }
-    let last_user = messages.iter().rposition(is_of(Role::User));
-    let last_stable = last_user.and_then(|last| match stability(&messages[last]) {
-        Stability::Stays => Some(last),
-        Stability::Changes => last.checked_sub(1),
-        // The answer before it will be longer by then.
-        Stability::Vanishes => messages[..last].iter().rposition(is_of(Role::User)),
-    });
-    let Some(last_stable) = last_stable else { return positions };
+    let Some(last_stable) = last_stable(messages) else { return positions };
     // Where the request before this one ended: what the user said in a row counts as one.
     let before = messages[..=last_stable]
         .iter()
@@ -98,26 +91,22 @@ fn positions(request: &Request, occasion: Occasion) -> Vec<BlockPosition> {
     positions
 }
 
-/// The expected state of a message in the next turn.
-enum Stability {
-    Stays,
-    /// Its content will change.
-    Changes,
-    /// It exists for this turn only.
-    Vanishes,
-}
-
-fn stability(message: &RequestMessage) -> Stability {
-    let mut texts = message.content.iter().filter_map(|block| match block {
+/// The last message that the next turn will repeat unchanged.
+fn last_stable(messages: &[RequestMessage]) -> Option<usize> {
+    let is_user = |message: &RequestMessage| message.role == Role::User;
+    let last = messages.iter().rposition(is_user)?;
+    let mut texts = messages[last].content.iter().filter_map(|block| match block {
         ContentBlock::Text { text } => Some(text.as_str()),
         _ => None,
     });
     if texts.clone().any(|text| text.starts_with(RETRIEVAL) && text.contains("<context>")) {
-        Stability::Changes
-    } else if message.content.len() == 1 && texts.next() == Some(CONTINUE) {
-        Stability::Vanishes
+        // The next turn has other documents.
+        last.checked_sub(1)
+    } else if messages[last].content.len() == 1 && texts.next() == Some(CONTINUE) {
+        // It exists for this turn only, and the answer before it will be longer by then.
+        messages[..last].iter().rposition(is_user)
     } else {
-        Stability::Stays
+        Some(last)
     }
 }
 

@@ -59,7 +59,7 @@ fn cassette() -> Cassette {
             body: upstream.to_string(),
         }),
         when_exhausted: Some(WhenExhausted::Cycle),
-        response: Response {
+        response: RecordedResponse {
             status: 200,
             headers: vec![("request-id".to_owned(), "req_1".to_owned())],
             delay: 0,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    super::{MissReason, Response, ResponseBody, WhenExhausted},
+    super::{MissReason, RecordedResponse, ResponseBody, WhenExhausted},
     *,
 };
 use crate::domain::anthropic::ApiHeaders;
@@ -14,7 +14,7 @@ fn request(text: &str) -> RecordedRequest {
 }
 
 fn fixture(file: &str, question: &str, answer: &str) -> LoadedFixture {
-    let response = Response {
+    let response = RecordedResponse {
         status: 200,
         headers: Vec::new(),
         delay: 0,

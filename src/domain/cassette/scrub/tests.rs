@@ -4,7 +4,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::cassette::{Event, RecordedCall, RecordedRequest, Response};
+use crate::domain::cassette::{Event, RecordedCall, RecordedRequest, RecordedResponse};
 use crate::domain::{anthropic::ApiHeaders, exchange::Api};
 
 const KEY: &str = "sk-ant-api03-AbCdEf0123456789-xyzXYZ";
@@ -87,7 +87,7 @@ fn cassette(upstream: &str, events: &[&str]) -> Cassette {
             body: upstream.to_owned(),
         }),
         when_exhausted: None,
-        response: Response {
+        response: RecordedResponse {
             status: 200,
             headers: vec![("request-id".to_owned(), format!("req {KEY}"))],
             delay: 0,
