@@ -9,7 +9,7 @@ use clap::{
     parser::ValueSource,
 };
 
-use super::{Config, sources::variable};
+use super::Config;
 
 /// Help headings, by which commands choose the settings that are their flags.
 pub(super) mod heading {
@@ -156,4 +156,10 @@ impl TypedValueParser for Unparsed {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new(self.0.iter().cloned()) as Box<_>).filter(|_| !self.0.is_empty())
     }
+}
+
+/// Name of a setting in the environment.
+pub(super) fn variable(name: &str) -> String {
+    let name = name.to_uppercase();
+    if name.starts_with("ANTHROPIC_") { name } else { format!("REPRISE_{name}") }
 }

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::{
     Config, Env, Error, Flags,
+    flags::variable,
     lists::{Lists, located},
     parsers::Expected,
 };
@@ -61,12 +62,6 @@ pub(super) struct Sources {
     /// The settings file.
     file: Option<PathBuf>,
     pub(super) lists: Lists,
-}
-
-/// Name of a setting in the environment.
-pub(super) fn variable(name: &str) -> String {
-    let name = name.to_uppercase();
-    if name.starts_with("ANTHROPIC_") { name } else { format!("REPRISE_{name}") }
 }
 
 impl Sources {

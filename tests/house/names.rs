@@ -41,9 +41,6 @@ const FILES: &[(&str, &str)] = &[
     ("clear", "invalidate"),
 ];
 
-/// Names that are still there: the file and the name. One that is gone fails the test, too, until it is taken out.
-const KNOWN: &[(&str, &str)] = &[];
-
 /// Every old name that a file has, and the line to say so.
 fn old_names(source: &Source) -> Vec<(String, String)> {
     let file = &source.file;
@@ -69,24 +66,12 @@ fn old_names(source: &Source) -> Vec<(String, String)> {
 #[test]
 fn old_names_do_not_come_back() {
     let sources = sources();
-    let found: Vec<(&str, String, String)> = sources
+    let found: Vec<String> = sources
         .iter()
         .filter(|source| is_ours(source))
-        .flat_map(|source| {
-            old_names(source).into_iter().map(|(name, told)| (&*source.file, name, told))
-        })
+        .flat_map(|source| old_names(source).into_iter().map(|(_, told)| told))
         .collect();
-    let is_known = |file: &str, name: &str| KNOWN.contains(&(file, name));
-    let new: Vec<&str> = found
-        .iter()
-        .filter(|(file, name, _)| !is_known(file, name))
-        .map(|(_, _, told)| &**told)
-        .collect();
-    assert!(new.is_empty(), "\n{}\n", new.join("\n"));
-    for known in KNOWN {
-        let there = found.iter().any(|(file, name, _)| (*file, &**name) == *known);
-        assert!(there, "{known:?} is gone: take it out of KNOWN");
-    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
 #[test]
