@@ -95,7 +95,7 @@ pub(super) fn run(
         let stats = Stats::of(&ledger, &catalog, &period, &arguments.by).await?;
         let stats = stats.with_top(arguments.top);
         match arguments.format {
-            Format { csv: true, .. } => Ok(write!(out, "{}", stats.csv())?),
+            Format { csv: true, .. } => Ok(write!(out, "{}", stats.csv()?)?),
             Format { markdown: true, .. } => Ok(write!(out, "{}", stats.markdown())?),
             Format { json, .. } => console::report(&stats, json, out),
         }

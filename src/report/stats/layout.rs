@@ -1,6 +1,9 @@
 //! The formats of the report: table, Markdown and CSV.
 
-use std::fmt::{self, Write};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 
 use comfy_table::{
     Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
@@ -115,15 +118,17 @@ impl Stats {
     }
 
     /// The report as CSV: one column per figure, money in dollars, times in milliseconds.
-    pub fn csv(&self) -> String {
-        let head = self.by.iter().map(|by| by.as_str()).chain(CSV.iter().map(|(name, _)| *name));
-        let mut text = head.collect::<Vec<_>>().join(",") + "\n";
+    pub fn csv(&self) -> Result<String, csv::Error> {
+        let mut rows = csv::Writer::from_writer(Vec::new());
+        let columns = CSV.iter().map(|(name, _)| *name);
+        rows.write_record(self.by.iter().map(|by| by.as_str()).chain(columns))?;
         for Group { names, numbers, .. } in &self.groups {
-            let names = names.iter().map(|name| quoted(name.as_deref().unwrap_or_default()));
-            let cells = names.chain(CSV.iter().map(|(_, cell)| cell(numbers)));
-            text += &(cells.collect::<Vec<_>>().join(",") + "\n");
+            let names = names.iter().map(|name| disarmed(name.as_deref().unwrap_or_default()));
+            let cells = CSV.iter().map(|(_, cell)| cell(numbers).into());
+            rows.write_record(names.chain(cells).map(Cow::into_owned))?;
         }
-        text
+        let bytes = rows.into_inner().map_err(csv::IntoInnerError::into_error)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// The groups that the table has.
@@ -323,17 +328,12 @@ fn at(times: Option<&Times>, of: fn(&Times) -> f64) -> String {
     times.map_or_else(String::new, |times| format!("{:.3}", of(times)))
 }
 
-/// RFC 4180. What a spreadsheet would take for a formula is a name that someone else gave: an apostrophe disarms it.
-fn quoted(text: &str) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
+/// A name as a cell. Names come from clients: an apostrophe keeps a spreadsheet from taking one for a formula.
+fn disarmed(name: &str) -> Cow<'_, str> {
+    if name.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{name}").into()
     } else {
-        text.to_owned()
-    };
-    if text.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
+        name.into()
     }
 }
 
@@ -343,8 +343,11 @@ mod tests {
 
     #[test]
     fn a_name_cannot_break_out_of_its_cell() {
-        let cells = ["plain", "a,b", "say \"hi\"", "=1+1", ""].map(quoted);
-        assert_eq!(cells, ["plain", "\"a,b\"", "\"say \"\"hi\"\"\"", "'=1+1", ""]);
+        let names = ["plain", "a,b", "say \"hi\"", "=1+1", "@sum", ""];
+        let mut row = csv::Writer::from_writer(Vec::new());
+        row.write_record(names.map(|name| disarmed(name).into_owned())).unwrap();
+        let row = String::from_utf8(row.into_inner().unwrap()).unwrap();
+        assert_eq!(row, "plain,\"a,b\",\"say \"\"hi\"\"\",'=1+1,'@sum,\n");
     }
 
     #[test]
