@@ -86,7 +86,7 @@ pub struct Answers {
 pub struct Settings {
     /// Which answers the ledger may serve.
     pub cache: Policy,
-    /// Whether a chat in Open WebUI shows that its answer comes from the ledger.
+    /// True if a chat in Open WebUI shows that its answer comes from the ledger.
     pub status_line: bool,
     /// Model for Open WebUI's background calls; `None`: the model that each asks for.
     pub task_model: Option<Arc<str>>,

@@ -27,9 +27,9 @@ pub(super) struct Attempt {
     pub request_id: Option<String>,
     /// HTTP status of the response.
     pub status: Option<u16>,
-    /// Whether the readers have got a part of the answer.
+    /// True once the readers have got a part of the answer.
     pub published: bool,
-    /// Whether a connection broke before the last one.
+    /// True if a connection broke before the last one.
     pub broken_before: bool,
     recorder: Recorder,
     recorded_bytes: usize,

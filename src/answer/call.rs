@@ -44,7 +44,7 @@ pub(super) struct CallEnd<'a> {
     /// Totals of the answer.
     pub totals: AnswerTotals,
     pub failure: Option<&'a Failure>,
-    /// Whether a part of the answer was there for the client.
+    /// True if a part of the answer was there for the client.
     pub published: bool,
     pub ttft: Option<Micros>,
     pub total: Micros,

@@ -190,7 +190,7 @@ impl<'a> ErrorForm<'a> {
         }
     }
 
-    /// Whether a retry cannot succeed: a spent limit stays spent, and neither the ledger nor a replay gets more answers
+    /// True if a retry cannot succeed: a spent limit stays spent, and neither the ledger nor a replay gets more answers
     /// by itself.
     pub fn is_permanent(&self) -> bool {
         matches!(self.openai.code.as_deref(), Some(QUOTA | NOT_CACHED | REPLAY_MISS))

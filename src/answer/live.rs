@@ -59,7 +59,7 @@ struct State {
     /// Head of upstream's first response.
     head: Option<Arc<ResponseHead>>,
     end: Option<End>,
-    /// Whether anything was appended before the end.
+    /// True once anything was appended before the end.
     begun: bool,
     readers: usize,
     waiting_readers: Vec<Waker>,

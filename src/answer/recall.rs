@@ -2,8 +2,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use super::Answers;
 use crate::domain::{
@@ -34,12 +36,12 @@ type Name = (String, AnswerRef);
 
 impl Recalled {
     fn get(&self, name: &Name) -> Option<Arc<Original>> {
-        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let remembered = self.0.lock();
         remembered.by_ref.get(name).map(|(original, _)| Arc::clone(original))
     }
 
     fn insert(&self, name: Name, original: Arc<Original>, size: usize) {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self.0.lock();
         let Remembered { bytes, by_ref, order } = &mut *remembered;
         if size > MOST_BYTES {
             return;
@@ -149,6 +151,6 @@ mod tests {
         assert!(recalled.get(&name(1)).is_some());
         recalled.insert(name(2), answer(), 1);
         assert!(recalled.get(&name(1)).is_none() && recalled.get(&name(2)).is_some());
-        assert_eq!(recalled.0.lock().unwrap().bytes, 1);
+        assert_eq!(recalled.0.lock().bytes, 1);
     }
 }

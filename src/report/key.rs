@@ -64,11 +64,11 @@ pub struct NearestRequest {
     pub attempt: KeyExchange,
     /// From 0 to 1.
     pub likeness: f64,
-    /// Where they differ: the earlier one is left.
+    /// The differences; the earlier request is on the left.
     pub diff: Diff,
 }
 
-/// Why there is nothing to explain.
+/// The reason why there is nothing to explain.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyReportError {
     /// Nothing was asked under it.

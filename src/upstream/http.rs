@@ -37,7 +37,7 @@ pub struct Http {
     unpooled: OnceLock<Client>,
     base: String,
     idle: Duration,
-    /// Whether the last attempt got a response; `None` before the first.
+    /// True if the last attempt got a response; `None` before the first.
     reachable: Mutex<Option<bool>>,
 }
 
