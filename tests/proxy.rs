@@ -13,6 +13,7 @@ mod history;
 mod importing;
 mod killed;
 mod leaving;
+mod logging;
 mod models;
 mod native;
 mod operating;

@@ -88,8 +88,3 @@ fn refuse_in_ci(env: Env<'_>, force: bool) -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-/// `1 file`, `2 files`.
-pub(super) fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}

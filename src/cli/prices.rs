@@ -76,7 +76,7 @@ pub(super) fn run(
                 let owner = OwnerId::new(Uuid::now_v7());
                 block_on(prices::import(url, owner, &prices))?;
             }
-            let new = counted(prices.len() as u64, "price");
+            let new = counted(prices.len(), "price");
             writeln!(out, "Imported {new} from {}; {known} known already.", file.display())?;
             for Omission { model, field } in left_out {
                 writeln!(out, "Left out {model}: no {field}.")?;

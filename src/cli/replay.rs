@@ -6,13 +6,13 @@ use clap::Args;
 
 use super::{
     Console,
-    fixtures::counted,
     run::{block_on_server, shutdown_signal},
     secrets::scrubber,
 };
 use crate::{
     config::{Config, Env, FlagArgs, Flags, Replaying, Serving},
     domain::cassette::PlayerStatus,
+    report::counted,
     server::Server,
 };
 
@@ -99,7 +99,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status: PlayerStatus { fixtures, misses, .. }, missed } = self;
         let given = fixtures.iter().filter(|line| line.given > 0).count();
-        let missed_count = counted(usize::try_from(*misses).unwrap_or(usize::MAX), "request");
+        let missed_count = counted(*misses, "request");
         writeln!(
             f,
             "{given} of {} were given; {missed_count} found none",

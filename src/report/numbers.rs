@@ -35,7 +35,8 @@ pub(super) fn time(micros: i64) -> String {
 }
 
 /// Formats a count with its noun: `1 call`, `2 calls`.
-pub fn counted(count: u64, noun: &str) -> String {
+pub fn counted(count: impl TryInto<u64>, noun: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
