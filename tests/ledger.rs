@@ -13,14 +13,11 @@ use std::{
 use jiff::tz::TimeZone;
 use reprise::{
     domain::{
-        cache::{CacheKey, PriorAsk},
+        cache::PriorAsk,
         catalog::Catalog,
         chain::{Chain, Hash},
-        exchange::{
-            AnswerRef, AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome,
-            OwnerId, Tokens, UnixMillis,
-        },
-        recording::{Recorder, Recording},
+        exchange::{AnswerRef, AnsweredBy, Cost, Micros, NanoDollars, Outcome, Tokens, UnixMillis},
+        recording::Recording,
     },
     report::{
         Stats,
@@ -34,7 +31,8 @@ use reprise::{
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
+
+use crate::support::rows::{self, key, recording};
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 const GRACE: Duration = Duration::from_secs(10);
@@ -45,70 +43,38 @@ async fn stats(ledger: &Ledger) -> Stats {
     Stats::of(ledger.reader(), &catalog, &period, &[GroupBy::Model]).await.unwrap()
 }
 
-fn key(n: u128) -> CacheKey {
-    CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes())
-}
-
 fn chat(messages: usize) -> Arc<Chain> {
     let messages = (0..messages).map(|n| format!("{{\"role\":\"user\",\"n\":{n}}}").into_bytes());
     Arc::new(Chain::new(b"{\"model\":\"claude\"}".to_vec(), messages))
 }
 
 fn facts(n: u128) -> CallRecord {
-    let (id, model) = (CallId::new(Uuid::from_u128(n)), "claude".to_owned());
     CallRecord {
-        stream: true,
         user: Some("ann".to_owned()),
         chat: Some("chat 1".to_owned()),
         message: Some("message 1".to_owned()),
         task: Some("title_generation".to_owned()),
         client: Some("open-webui".to_owned()),
-        ..CallRecord::new(id, NOW, AnsweredBy::Miss, Api::Chat, key(n), model)
+        ..rows::call(n, NOW, AnsweredBy::Miss, "claude")
     }
 }
 
 fn opening(n: u128, chain: Option<Arc<Chain>>) -> Opening {
-    Opening {
-        exchange: ExchangeId::new(Uuid::from_u128(n)),
-        key: key(n),
-        scope: "client 0".to_owned(),
-        model: "claude".to_owned(),
-        opened_at: NOW,
-        continues: None,
-        breakpoints: None,
-        headers: None,
-        chain,
-        call: facts(n),
-    }
-}
-
-fn recording(text: &str) -> Arc<Recording> {
-    let mut recorder = Recorder::default();
-    recorder.push(format!("event: a\ndata: {text}\n\n").as_bytes());
-    let mut recording = Recording::default();
-    recording.append(Arc::new(recorder.cut(Micros(7)).unwrap()));
-    Arc::new(recording)
+    Opening { chain, ..rows::opening(n, facts(n)) }
 }
 
 fn sealing(text: &str, ended_at: i64) -> Sealing {
+    let tokens = Tokens { input: 3, cache_read: 4, output: 5, ..Tokens::default() };
     Sealing {
-        outcome: Outcome::Complete,
         stop_reason: Some("end_turn".to_owned()),
-        error_kind: None,
-        error: None,
-        status: Some(200),
         upstream_request: Some("req_1".to_owned()),
         model_served: Some("claude-served".to_owned()),
-        ended_at: UnixMillis(ended_at),
-        ttft: Some(Micros(1000)),
-        total: Some(Micros(2000)),
-        tokens: Tokens { input: 3, cache_read: 4, output: 5, ..Tokens::default() },
-        cost: Cost::Exact(NanoDollars(1_234)),
         priced_on: Some("2026-08-01".to_owned()),
         servable: true,
         recording: Some(recording(text)),
         refs: vec![AnswerRef::call(text), AnswerRef::call(text), AnswerRef::signature("signed")],
         call: Some(facts(0)),
+        ..rows::sealing(UnixMillis(ended_at), tokens, Cost::Exact(NanoDollars(1_234)))
     }
 }
 
@@ -164,7 +130,7 @@ impl Bench {
     }
 
     async fn open_with(&self, options: &Options) -> Result<Ledger, Error> {
-        Ledger::open(options, OwnerId::new(Uuid::from_u128(99)), NOW, &self.tasks).await
+        Ledger::open(options, rows::owner(99), NOW, &self.tasks).await
     }
 
     /// Another program's connection.
@@ -524,11 +490,7 @@ async fn what_a_dead_process_left_running_is_lost() {
 
 /// The second exchange goes on with the answer of the first: one call, which ends with it.
 fn continuation(before: &Opening, n: u128) -> Opening {
-    Opening {
-        exchange: ExchangeId::new(Uuid::from_u128(n)),
-        continues: Some(before.exchange),
-        ..before.clone()
-    }
+    Opening { exchange: rows::exchange_id(n), continues: Some(before.exchange), ..before.clone() }
 }
 
 /// What the books say once they are closed of a call whose parts may have been paid.

@@ -6,20 +6,16 @@ mod bench;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use bench::{
-    Bench, DAY, FIRST, GRACE, NOW, chat, days, everyone, key, opening, part, repeat, sealing,
-};
+use bench::{Bench, DAY, FIRST, GRACE, NOW, chat, days, everyone, opening, part, repeat, sealing};
 use reprise::{
-    domain::{
-        catalog::Catalog,
-        exchange::{AnswerRef, ExchangeId, OwnerId},
-    },
+    domain::{catalog::Catalog, exchange::AnswerRef},
     store::{
         self, Durable, Error, Opening, Reader, Sealing,
         prune::{self, Limits, Pruned, Whose},
     },
 };
-use uuid::Uuid;
+
+use crate::support::rows::{self, key};
 
 #[tokio::test]
 async fn totals_stay_when_bodies_go() {
@@ -181,7 +177,7 @@ async fn an_exchange_that_still_answers_stays() {
     let at = FIRST + DAY;
     let first = opening(71, at, "ann", 2);
     let second = Opening {
-        exchange: ExchangeId::new(Uuid::from_u128(72)),
+        exchange: rows::exchange_id(72),
         continues: Some(first.exchange),
         ..first.clone()
     };
@@ -216,7 +212,7 @@ async fn a_ledger_in_use_is_not_pruned() {
     let bench = Bench::filled().await;
     let server = bench.open().await;
     let limits = Limits { keep_bodies: Some(Duration::ZERO), ..everyone() };
-    let owner = OwnerId::new(Uuid::from_u128(2));
+    let owner = rows::owner(2);
     let refused =
         prune::run(&bench.url(), owner, &limits, NOW, &mut |_| ControlFlow::Continue(())).await;
     assert!(matches!(refused, Err(Error::InUse { .. })));
@@ -252,7 +248,7 @@ async fn what_a_dead_process_left_running_keeps_its_words() {
     }
     let url = format!("sqlite://{}", copy.display());
     let limits = Limits { keep_bodies: Some(days(1)), ..everyone() };
-    let owner = OwnerId::new(Uuid::from_u128(2));
+    let owner = rows::owner(2);
     prune::run(&url, owner, &limits, NOW, &mut |_| ControlFlow::Continue(())).await.unwrap();
     let chain = chat("eve", 3);
     let reader = Reader::open(&url).await.unwrap();

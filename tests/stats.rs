@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use reprise::{
     domain::{
         catalog::Catalog,
-        exchange::{AnsweredBy, Cost, OwnerId, Tokens, UnixMillis},
+        exchange::{AnsweredBy, Cost, Tokens, UnixMillis},
     },
     report::{
         Stats,
@@ -24,7 +24,8 @@ use reprise::{
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use tokio_util::task::TaskTracker;
 use traffic::{Event, Traffic};
-use uuid::Uuid;
+
+use crate::support::rows;
 
 /// The twelfth of October 2026, a Monday.
 const MONDAY: UnixMillis = UnixMillis(1_791_763_200_000);
@@ -367,7 +368,7 @@ async fn an_older_ledger_is_brought_up_to_date() {
     conn.close().await.unwrap();
 
     let url = format!("sqlite://{}", path.display());
-    let owner = OwnerId::new(Uuid::from_u128(1));
+    let owner = rows::owner(1);
     let tasks = TaskTracker::new();
     let ledger = Ledger::open(&Options::new(&url), owner, MONDAY, &tasks).await.unwrap();
     let total = stats(ledger.reader(), &ever("UTC"), &[]).await.total;

@@ -3,18 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use reprise::{
-    domain::{
-        cache::CacheKey,
-        chain::Hash,
-        exchange::{
-            AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, OwnerId,
-            Tokens, UnixMillis,
-        },
-    },
-    store::{CallRecord, Durable, Ledger, Opening, Options, Sealing},
+    domain::exchange::{AnsweredBy, Cost, Micros, NanoDollars, Outcome, Tokens, UnixMillis},
+    store::{CallRecord, Durable, Ledger, Options, Sealing},
 };
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
+
+use crate::support::rows;
 
 /// The twentieth of October 2026.
 const NOW: UnixMillis = UnixMillis(1_792_454_400_000);
@@ -74,7 +68,7 @@ impl Line {
 impl Books {
     pub(crate) async fn open(url: &str) -> Self {
         let options = Options { wait: PATIENCE, ..Options::new(url) };
-        let owner = OwnerId::new(Uuid::from_u128(1));
+        let owner = rows::owner(1);
         Self(Ledger::open(&options, owner, NOW, &TaskTracker::new()).await.expect("a ledger"))
     }
 
@@ -90,43 +84,19 @@ impl Books {
                     tokens: line.tokens,
                     cost: Cost::Exact(NanoDollars(0)),
                     saved: Cost::Exact(saved),
-                    ..call(n, AnsweredBy::Hit, line.model)
+                    ..rows::call(n, NOW, AnsweredBy::Hit, line.model)
                 }),
             }
         }
     }
 
     async fn ask(&self, n: u128, line: &Line, cost: Cost) {
-        let opening = Arc::new(Opening {
-            exchange: ExchangeId::new(Uuid::from_u128(n)),
-            key: key(n),
-            scope: "client 0".to_owned(),
-            model: line.model.to_owned(),
-            opened_at: NOW,
-            continues: None,
-            breakpoints: None,
-            headers: None,
-            chain: None,
-            call: call(n, AnsweredBy::Miss, line.model),
-        });
+        let call = rows::call(n, NOW, AnsweredBy::Miss, line.model);
+        let opening = Arc::new(rows::opening(n, call));
         let sealing = Sealing {
             outcome: line.outcome,
-            stop_reason: None,
-            error_kind: None,
-            error: None,
             status: Some(line.status),
-            upstream_request: None,
-            model_served: None,
-            ended_at: NOW,
-            ttft: Some(Micros(1_000)),
-            total: Some(Micros(2_000)),
-            tokens: line.tokens,
-            cost,
-            priced_on: None,
-            servable: false,
-            recording: None,
-            refs: Vec::new(),
-            call: None,
+            ..rows::sealing(NOW, line.tokens, cost)
         };
         let sealing = sealing.with_call_of(&opening);
         assert_eq!(self.0.open_exchange(&opening).await, Durable::Committed);
@@ -137,14 +107,4 @@ impl Books {
     pub(crate) async fn close(self) {
         self.0.close(PATIENCE).await;
     }
-}
-
-fn key(n: u128) -> CacheKey {
-    CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes())
-}
-
-fn call(n: u128, answered_by: AnsweredBy, model: &str) -> CallRecord {
-    let id = CallId::new(Uuid::from_u128(n));
-    let begun = CallRecord::new(id, NOW, answered_by, Api::Chat, key(n), model.to_owned());
-    CallRecord { stream: true, ..begun }
 }

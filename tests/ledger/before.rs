@@ -11,7 +11,8 @@ use reprise::{
 };
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
-use super::{Bench, GRACE, OwnerId, Uuid, bytes, key, recording, stats};
+use super::{Bench, GRACE, bytes, stats};
+use crate::support::rows::{self, key, recording};
 
 #[tokio::test]
 async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
@@ -48,7 +49,7 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
         keep_totals: None,
         max_bytes: None,
     };
-    let (url, owner) = (bench.options().url, OwnerId::new(Uuid::from_u128(99)));
+    let (url, owner) = (bench.options().url, rows::owner(99));
     let later = UnixMillis(1_793_491_200_000 + 30 * 86_400_000);
     let mut watch = |_| std::ops::ControlFlow::Continue(());
     let pruned = prune::run(&url, owner, &limits, later, &mut watch).await.unwrap();

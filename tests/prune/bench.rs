@@ -10,14 +10,10 @@ use std::{
 use jiff::tz::TimeZone;
 use reprise::{
     domain::{
-        cache::CacheKey,
         catalog::Catalog,
         chain::{Chain, Hash},
-        exchange::{
-            AnswerRef, AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome,
-            OwnerId, Tokens, UnixMillis,
-        },
-        recording::{Recorder, Recording},
+        exchange::{AnswerRef, AnsweredBy, Cost, Micros, NanoDollars, Outcome, Tokens, UnixMillis},
+        recording::Recording,
     },
     report::{
         Stats,
@@ -31,13 +27,15 @@ use reprise::{
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
+
+use crate::support::rows::{self, exchange_id, key};
 
 pub(crate) const DAY: i64 = 86_400_000;
 /// The first of November 2026.
 pub(crate) const FIRST: i64 = 1_793_491_200_000;
 /// The thirtieth day of the ledger, at noon.
 pub(crate) const NOW: UnixMillis = UnixMillis(FIRST + 29 * DAY + DAY / 2);
+const MODEL: &str = "claude-opus-5-5";
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 pub(crate) fn days(days: u64) -> Duration {
@@ -65,15 +63,7 @@ pub(crate) fn recording(n: u128) -> Arc<Recording> {
     let noise: String = (0..400_u64)
         .map(|at| Hash::of("noise", &[&n.to_be_bytes(), &at.to_be_bytes()]).to_string())
         .collect();
-    let mut recorder = Recorder::default();
-    recorder.push(format!("event: a\ndata: {noise}\n\n").as_bytes());
-    let mut recording = Recording::default();
-    recording.append(Arc::new(recorder.cut(Micros(7)).unwrap()));
-    Arc::new(recording)
-}
-
-pub(crate) fn key(n: u128) -> CacheKey {
-    CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes())
+    rows::recording(&noise)
 }
 
 pub(crate) fn facts(
@@ -83,13 +73,11 @@ pub(crate) fn facts(
     answered_by: AnsweredBy,
     chain: Arc<Chain>,
 ) -> CallRecord {
-    let (id, model) = (CallId::new(Uuid::from_u128(n)), "claude-opus-5-5".to_owned());
     CallRecord {
-        stream: true,
         user: Some(user.to_owned()),
         chat: Some(format!("chat of {user}")),
         client_chain: Some(chain),
-        ..CallRecord::new(id, UnixMillis(at), answered_by, Api::Chat, key(n), model)
+        ..rows::call(n, UnixMillis(at), answered_by, MODEL)
     }
 }
 
@@ -104,17 +92,12 @@ pub(crate) const TOKENS: Tokens = Tokens {
 };
 
 pub(crate) fn opening(n: u128, at: i64, user: &str, turns: u64) -> Opening {
+    let call = facts(n, at, user, AnsweredBy::Miss, chat(user, turns));
     Opening {
-        exchange: ExchangeId::new(Uuid::from_u128(n)),
-        key: key(n),
         scope: user.to_owned(),
-        model: "claude-opus-5-5".to_owned(),
-        opened_at: UnixMillis(at),
-        continues: None,
-        headers: None,
         breakpoints: Some("[1]".to_owned()),
         chain: Some(chat(user, turns)),
-        call: facts(n, at, user, AnsweredBy::Miss, chat(user, turns)),
+        ..rows::opening(n, call)
     }
 }
 
@@ -157,7 +140,7 @@ impl Bench {
 
     pub(crate) async fn open(&self) -> Ledger {
         let options = Options { wait: GRACE, ..Options::new(self.url()) };
-        let owner = OwnerId::new(Uuid::from_u128(1));
+        let owner = rows::owner(1);
         Ledger::open(&options, owner, NOW, &TaskTracker::new()).await.unwrap()
     }
 
@@ -176,7 +159,7 @@ impl Bench {
             seen.push(step);
             if seen.len() < steps { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let owner = OwnerId::new(Uuid::from_u128(2));
+        let owner = rows::owner(2);
         let pruned = prune::run(&self.url(), owner, limits, NOW, &mut watch).await.unwrap();
         (pruned, seen)
     }
@@ -244,7 +227,7 @@ impl Bench {
         }
         for n in 1..=60 {
             if let Some(found) = reader.find(&key(n)).await.unwrap() {
-                assert_eq!(found.exchange, ExchangeId::new(Uuid::from_u128(n)));
+                assert_eq!(found.exchange, exchange_id(n));
                 assert_eq!(found.recording.len(), recording(n).len());
             }
         }
@@ -273,23 +256,14 @@ pub(crate) fn part(n: u128, ended_at: i64) -> Sealing {
     let cost = Cost::Exact(NanoDollars(1_000));
     let time = Some(Micros(1_000_000));
     Sealing {
-        outcome: Outcome::Complete,
         stop_reason: Some("end_turn".to_owned()),
-        error_kind: None,
-        error: None,
-        status: Some(200),
-        upstream_request: None,
-        model_served: Some("claude-opus-5-5".to_owned()),
-        ended_at: UnixMillis(ended_at),
+        model_served: Some(MODEL.to_owned()),
         ttft: time,
         total: time,
-        tokens: TOKENS,
-        cost,
-        priced_on: None,
         servable: true,
         recording: Some(recording(n)),
         refs: vec![AnswerRef::call(&format!("call {n}"))],
-        call: None,
+        ..rows::sealing(UnixMillis(ended_at), TOKENS, cost)
     }
 }
 
@@ -297,7 +271,7 @@ pub(crate) fn part(n: u128, ended_at: i64) -> Sealing {
 pub(crate) fn repeat(n: u128, at: i64, user: &str, of: u128) -> CallRecord {
     CallRecord {
         key: key(of),
-        exchange: Some(ExchangeId::new(Uuid::from_u128(of))),
+        exchange: Some(exchange_id(of)),
         status: Some(200),
         outcome: Outcome::Complete,
         ttft: Some(Micros(10)),

@@ -5,18 +5,16 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream};
 use reprise::{
     domain::{
-        cache::CacheKey,
         catalog::day_of,
-        chain::Hash,
-        exchange::{Api, CallId, Cost, ExchangeId, Micros, NanoDollars, OwnerId, UnixMillis},
+        exchange::{Cost, Micros, NanoDollars, UnixMillis},
     },
-    store::{CallRecord, Durable, Ledger, Opening, Options, Sealing},
+    store::{CallRecord, Durable, Ledger, Options, Sealing},
 };
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use super::traffic::Event;
+use crate::support::rows;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -34,7 +32,7 @@ impl Books {
             wait: PATIENCE,
             ..Options::new(format!("sqlite://{}", folder.path().join("ledger.db").display()))
         };
-        let owner = OwnerId::new(Uuid::from_u128(1));
+        let owner = rows::owner(1);
         let ledger = Ledger::open(&options, owner, UnixMillis(0), &TaskTracker::new()).await;
         Self { folder, ledger: ledger.unwrap(), calls: 0 }
     }
@@ -64,15 +62,12 @@ impl Books {
 
 async fn write(ledger: &Ledger, n: u128, event: &Event) {
     let (ttft, total) = (Some(Micros(event.ttft_us)), Some(Micros(event.total_us)));
-    let key = CacheKey::from_bytes(*Hash::of("test", &[&n.to_be_bytes()]).as_bytes());
-    let (id, model) = (CallId::new(Uuid::from_u128(n)), event.model.to_owned());
     let call = CallRecord {
-        stream: true,
         user: event.user.clone(),
         chat: event.chat.clone(),
         task: event.task.map(str::to_owned),
         client: Some(event.client.to_owned()),
-        ..CallRecord::new(id, event.at, event.answered_by, Api::Chat, key, model)
+        ..rows::call(n, event.at, event.answered_by, event.model)
     };
     if !event.answered_by.asks() {
         return ledger.record(CallRecord {
@@ -89,36 +84,16 @@ async fn write(ledger: &Ledger, n: u128, event: &Event) {
             ..call
         });
     }
-    let opening = Arc::new(Opening {
-        exchange: ExchangeId::new(Uuid::from_u128(n)),
-        key,
-        scope: "client 0".to_owned(),
-        model: event.model.to_owned(),
-        opened_at: event.at,
-        continues: None,
-        breakpoints: None,
-        headers: None,
-        chain: None,
-        call,
-    });
+    let opening = Arc::new(rows::opening(n, call));
+    let ended_at = UnixMillis(event.at.0 + event.total_us / 1_000);
     let sealing = Sealing {
         outcome: event.outcome,
-        stop_reason: None,
         error_kind: event.error.map(str::to_owned),
-        error: None,
         status: event.status,
-        upstream_request: None,
-        model_served: None,
-        ended_at: UnixMillis(event.at.0 + event.total_us / 1_000),
         ttft,
         total,
-        tokens: event.tokens,
-        cost: event.cost,
         priced_on: Some(day_of(event.at).to_string()),
-        servable: false,
-        recording: None,
-        refs: Vec::new(),
-        call: None,
+        ..rows::sealing(ended_at, event.tokens, event.cost)
     };
     let sealing = sealing.with_call_of(&opening);
     let (opened, sealed) =
