@@ -203,12 +203,20 @@ impl Server {
             let retention = retention::run(ledger.clone(), limits);
             tasks.spawn(stop.clone().run_until_cancelled_owned(retention));
         }
-        accept::serve(listener, router(app), shutdown, SHUTDOWN_GRACE).await;
+        let connections = accept::serve(listener, router(app), shutdown, SHUTDOWN_GRACE).await;
         stop.cancel();
         tasks.close();
         // Exchanges that were told to stop are sealed first: a ledger that is closing accepts nothing.
         if tokio::time::timeout(TASK_TIMEOUT, tasks.wait()).await.is_err() {
             tracing::warn!(unfinished = tasks.len(), "giving up on tasks that do not end");
+        }
+        // Their clients are still to be sent the error that ends their responses.
+        connections.close();
+        if tokio::time::timeout(TASK_TIMEOUT, connections.wait()).await.is_err() {
+            tracing::warn!(
+                open = connections.len(),
+                "closing connections whose clients do not read"
+            );
         }
         ledger.close(LEDGER_CLOSE_TIMEOUT).await;
         ledger_tasks.close();

@@ -27,13 +27,14 @@ const CONNECTION_LIMIT: usize = 8192;
 /// Pause after an error that is about this process (no more file descriptors), not about the connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Accepts connections until `shutdown`, then waits up to `grace` for open responses.
+/// Accepts connections until `shutdown`, then waits up to `grace` for open responses. Returns the tasks of the connections
+/// that are still open.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
-) {
+) -> TaskTracker {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
     let service = TowerToHyperService::new(router);
@@ -79,4 +80,5 @@ pub(super) async fn serve(
         () = open.shutdown() => {}
         () = tokio::time::sleep(grace) => tracing::warn!(open = tasks.len(), "closing connections with open responses"),
     }
+    tasks
 }
