@@ -1,231 +1,131 @@
 //! Healing: a request that upstream refused, without the part that the refusal names.
 //!
-//! The catalog knows what each model accepts, as of its date. A model that has become stricter must not cost the user an
-//! answer: the refused part is left out with a note, and remembered for that model while the process lives.
+//! The catalog knows what each model accepts, as of its date, and the translation knows the rules of schemas. A model or
+//! an API that has become stricter must not cost the user an answer: the refused part is left out with a note, and
+//! remembered while the process lives, for the requests that have the same part.
 
-use serde::Serialize;
+mod quirk;
+mod refusal;
+mod remedy;
+mod tool;
 
-use super::{instructions, note::Note};
-use crate::domain::anthropic::{
-    BlockPosition, ContentBlock, Format, Request, Role, Thinking, Tool, ToolChoice,
+use self::{
+    quirk::Parts,
+    refusal::{Refusal, Treatment},
 };
-
-/// A change that makes a refused request acceptable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Remedy {
-    /// Without `temperature`.
-    Temperature,
-    /// Without `top_p`.
-    TopP,
-    /// Without `top_k`.
-    TopK,
-    /// With `thinking` as much as the question needs, not up to a budget.
-    Adaptive,
-    /// Without `thinking`.
-    Thinking,
-    /// Without what becomes of thinking that does not fit.
-    BlockBinding,
-    /// Without the thinking of earlier turns.
-    EarlierThinking,
-    /// Without `output_config.effort`.
-    Effort,
-    /// With the schema of the answer as words.
-    Format,
-    /// With tools whose schemas of tools are not enforced.
-    Strict,
-    /// Asked to call a tool, not forced to.
-    ToolChoice,
-    /// Asked to continue the last answer.
-    Prefill,
-    /// With instructions in the middle as the user's words.
-    SystemMessages,
-    /// Without `service_tier`.
-    ServiceTier,
-    /// Without `metadata`.
-    Metadata,
-}
+pub use self::{
+    quirk::{Quirk, Subject, apply_quirks},
+    remedy::Remedy,
+};
+use super::note::Note;
+use crate::domain::anthropic::{Request, Tool};
 
 /// A request without the part that upstream refused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Healed {
     /// Without what was refused.
     pub request: Request,
-    /// The remedy that was applied.
-    pub remedy: Remedy,
-    /// True if the model will refuse the same again.
-    pub lasts: bool,
+    /// The remedies that were applied.
+    pub quirks: Vec<Quirk>,
+    /// A note about each.
+    pub notes: Vec<Note>,
 }
 
-/// Words of refusals that concern the model, and not one request.
-const OF_THE_MODEL: &[&str] =
-    &["not supported", "does not support", "is deprecated for", "Extra inputs are not permitted"];
-
-/// Words in the refusals of the API (`reference/anthropic-api.md` §1), the more specific before the more
-/// general.
-const SYMPTOMS: &[(&[&str], Remedy)] = &[
-    (&["block_binding"], Remedy::BlockBinding),
-    (&["thinking.type.enabled"], Remedy::Adaptive),
-    (&["thinking.type."], Remedy::Thinking),
-    (&["`signature`"], Remedy::EarlierThinking),
-    (&["`redacted_thinking`"], Remedy::EarlierThinking),
-    (&["Expected", "thinking", "but found"], Remedy::EarlierThinking),
-    (&["messages.", ".content.", "thinking"], Remedy::EarlierThinking),
-    (&["thinking", "cannot be modified"], Remedy::EarlierThinking),
-    (&["prefill"], Remedy::Prefill),
-    (&["must end with a user message"], Remedy::Prefill),
-    (&["final position must not be an `assistant`"], Remedy::Prefill),
-    (&["tool_choice"], Remedy::ToolChoice),
-    (&["forces tool use"], Remedy::ToolChoice),
-    (&["role 'system'"], Remedy::SystemMessages),
-    (&["role \"system\""], Remedy::SystemMessages),
-    (&["role `system`"], Remedy::SystemMessages),
-    (&["messages", ".role", "system"], Remedy::SystemMessages),
-    (&["tools.", ".strict"], Remedy::Strict),
-    (&["strict", "tools"], Remedy::Strict),
-    (&["output_config.format"], Remedy::Format),
-    (&["too complex for compilation"], Remedy::Format),
-    (&["effort"], Remedy::Effort),
-    (&["temperature"], Remedy::Temperature),
-    (&["top_p"], Remedy::TopP),
-    (&["top_k"], Remedy::TopK),
-    (&["thinking"], Remedy::Thinking),
-    (&["service_tier"], Remedy::ServiceTier),
-    (&["metadata"], Remedy::Metadata),
-];
+/// Number of refused tools of one request from which on the others are taken to have the same fault: upstream names one
+/// at a time, and a request is asked only a few times.
+const MANY_TOOLS: usize = 2;
 
 /// The request without what `refusal`, the message of a 400, names; `None` if it names nothing that can be left out.
-pub fn heal(request: &Request, refusal: &str) -> Option<Healed> {
-    let named = |signs: &[&str]| signs.iter().all(|sign| refusal.contains(sign));
+/// `translated` is the request before any remedy.
+pub fn heal(request: &Request, translated: &Request, refusal: &str) -> Option<Healed> {
+    let refusal = Refusal::new(refusal);
+    let parts = Parts::of(translated);
     // What has nothing to be done with it is not what was meant.
-    let mut remedies = SYMPTOMS.iter().filter(|(signs, _)| named(signs));
-    remedies.find_map(|(_, remedy)| {
+    refusal.treatments().find_map(|treatment| {
+        let quirks = match treatment {
+            Treatment::Request(remedy) => {
+                vec![Quirk { remedy, subject: subject(remedy, &refusal, &parts) }]
+            }
+            Treatment::NamedTools(remedy) => {
+                let named = refusal.named_tools().into_iter();
+                named.filter_map(|at| tool_quirk(at, remedy, &parts)).collect()
+            }
+            Treatment::NamedSchemas => {
+                weaker_schemas(request, translated, refusal.named_tools(), &parts)
+            }
+        };
         let mut healed = request.clone();
-        remedy.apply(&mut healed);
-        let lasts = remedy.can_last() && OF_THE_MODEL.iter().any(|sign| refusal.contains(sign));
-        (healed != *request).then_some(Healed { request: healed, remedy: *remedy, lasts })
+        quirks.iter().for_each(|quirk| quirk.apply(&mut healed, &parts));
+        let notes = quirks.iter().map(|quirk| quirk.note(translated, &parts)).collect();
+        (healed != *request).then_some(Healed { request: healed, quirks, notes })
     })
 }
 
-impl Remedy {
-    /// True if the refusal can concern the model, and not one conversation or one schema.
-    const fn can_last(self) -> bool {
-        !matches!(self, Self::EarlierThinking | Self::Format | Self::Strict | Self::Metadata)
-    }
-
-    /// The note for the client.
-    pub fn note(self) -> Note {
-        let (field, what) = match self {
-            Self::Temperature => ("temperature", "is left out"),
-            Self::TopP => ("top_p", "is left out"),
-            Self::TopK => ("top_k", "is left out"),
-            Self::Adaptive => ("reasoning_effort", "the model thinks without a budget"),
-            Self::Thinking => ("reasoning_effort", "thinking is left to the model"),
-            Self::BlockBinding => (
-                "messages",
-                "the treatment of earlier thinking that does not fit is left to the API",
-            ),
-            Self::EarlierThinking => ("messages", "thinking of earlier answers is left out"),
-            Self::Effort => ("reasoning_effort", "the effort is left to the model"),
-            Self::Format => {
-                ("response_format", "the schema is sent as an instruction and not enforced")
-            }
-            Self::Strict => ("tools", "schemas of tools are not enforced"),
-            Self::ToolChoice => ("tool_choice", "the model is asked to call a tool, not forced to"),
-            Self::Prefill => ("messages", "the model is asked to continue its last answer"),
-            Self::SystemMessages => {
-                ("messages", "instructions in the middle are sent as text of the user")
-            }
-            Self::ServiceTier => ("service_tier", "is left out"),
-            Self::Metadata => ("user", "is left out"),
-        };
-        Note { field: field.to_owned(), what: format!("{what}, because Anthropic refused it") }
-    }
-
-    /// Applies the remedy to a request.
-    pub fn apply(self, request: &mut Request) {
-        match self {
-            Self::Temperature => request.temperature = None,
-            Self::TopP => request.top_p = None,
-            Self::TopK => request.top_k = None,
-            Self::Adaptive => {
-                if let Some(Thinking::Enabled { display, block_binding, .. }) = request.thinking {
-                    request.thinking = Some(Thinking::Adaptive { display, block_binding });
-                }
-            }
-            Self::Thinking => {
-                request.thinking = None;
-                leave_out_thinking(request);
-            }
-            Self::BlockBinding => {
-                if let Some(
-                    Thinking::Adaptive { block_binding, .. }
-                    | Thinking::Enabled { block_binding, .. },
-                ) = &mut request.thinking
-                {
-                    *block_binding = None;
-                }
-            }
-            Self::EarlierThinking => {
-                leave_out_thinking(request);
-                // The manual mode must begin with it.
-                if matches!(request.thinking, Some(Thinking::Enabled { .. })) {
-                    request.thinking = None;
-                }
-            }
-            Self::Effort => request.output_config.effort = None,
-            Self::Format => {
-                if let Some(Format::JsonSchema { schema }) = request.output_config.format.take() {
-                    request.system.push(ContentBlock::text(super::format::in_words(&schema)));
-                }
-            }
-            Self::Strict => {
-                for tool in &mut request.tools {
-                    if let Tool::Client(tool) = tool {
-                        tool.strict = false;
-                    }
-                }
-            }
-            Self::ToolChoice => ask_for_call(request),
-            Self::Prefill => instructions::ask_to_continue(&mut request.messages),
-            Self::SystemMessages => instructions::tag_instructions(&mut request.messages),
-            Self::ServiceTier => request.service_tier = None,
-            Self::Metadata => request.metadata = None,
-        }
+/// The requests that a remedy is good for.
+fn subject(remedy: Remedy, refusal: &Refusal, parts: &Parts) -> Subject {
+    match (remedy, parts.format) {
+        (Remedy::Strict, _) => Subject::Tools(parts.tools),
+        (Remedy::Format, Some(format)) => Subject::Format(format),
+        (Remedy::MaxTokens(_), _) if !refusal.is_of_the_context() => Subject::Model,
+        _ if remedy.can_last() && refusal.is_of_the_model() => Subject::Model,
+        _ => Subject::Request,
     }
 }
 
-fn ask_for_call(request: &mut Request) {
-    let (instruction, single) = match &request.tool_choice {
-        Some(ToolChoice::Any { disable_parallel_tool_use }) => {
-            (instructions::CALL_ANY.to_owned(), *disable_parallel_tool_use)
-        }
-        Some(ToolChoice::Tool { name, disable_parallel_tool_use }) => {
-            (instructions::call_one(name), *disable_parallel_tool_use)
-        }
-        None | Some(ToolChoice::Auto { .. } | ToolChoice::None) => return,
+fn tool_quirk(at: usize, remedy: Remedy, parts: &Parts) -> Option<Quirk> {
+    parts.each_tool.get(at).map(|hash| Quirk { remedy, subject: Subject::Tool(*hash) })
+}
+
+/// Simplifies the schemas of the tools that are `named` (all, if none is), or opens those that are simple already.
+fn weaker_schemas(
+    request: &Request,
+    translated: &Request,
+    named: Vec<usize>,
+    parts: &Parts,
+) -> Vec<Quirk> {
+    let schemas = |request: &Request, at: usize| match request.tools.get(at) {
+        Some(Tool::Client(tool)) => Some(tool.input_schema.clone()),
+        _ => None,
     };
-    request.tool_choice = single.then_some(ToolChoice::Auto { disable_parallel_tool_use: true });
-    instructions::append_to_last_user(&mut request.messages, instruction);
-}
-
-fn leave_out_thinking(request: &mut Request) {
-    let messages = &mut request.messages;
-    if !messages.iter().flat_map(|message| &message.content).any(ContentBlock::is_thinking) {
-        return;
+    let weaker = |at: usize| match request.tools.get(at)? {
+        Tool::Client(tool) => {
+            let mut simple = tool.clone();
+            Remedy::SimplifiedTool.apply_to_tool(&mut simple);
+            Some(if simple == *tool { Remedy::OpenTool } else { Remedy::SimplifiedTool })
+        }
+        Tool::WebSearch(_) => None,
+    };
+    let all = 0..request.tools.len();
+    let is_changed = |at: &usize| schemas(request, *at) != schemas(translated, *at);
+    let changed_before = all.clone().filter(|at| !named.contains(at) && is_changed(at)).count();
+    let mut quirks: Vec<Quirk> = Vec::new();
+    for at in all {
+        let is_named = named.is_empty() || named.contains(&at);
+        let remedy = match weaker(at) {
+            Some(remedy) if is_named => remedy,
+            Some(Remedy::SimplifiedTool) if changed_before >= MANY_TOOLS => Remedy::SimplifiedTool,
+            _ => continue,
+        };
+        quirks.extend(tool_quirk(at, remedy, parts));
     }
-    for message in messages.iter_mut().filter(|message| message.role == Role::Assistant) {
-        message.content.retain(|block| !block.is_thinking());
-    }
-    messages.retain(|message| !message.content.is_empty());
-    // Blocks are counted otherwise now.
-    request.breakpoints.retain(|mark| !matches!(mark.at, BlockPosition::Message { .. }));
+    quirks
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::domain::anthropic::{BlockBinding, Display, PrefixMismatch, RequestMessage};
+    use crate::domain::anthropic::{
+        BlockBinding, ClientTool, ContentBlock, Display, Format, PrefixMismatch, RequestMessage,
+        Role, Thinking, ToolChoice,
+    };
+
+    /// The remedies of the first treatment that changes the request.
+    fn remedies(request: &Request, refusal: &str) -> Vec<Remedy> {
+        let healed = heal(request, request, refusal);
+        healed.into_iter().flat_map(|healed| healed.quirks).map(|quirk| quirk.remedy).collect()
+    }
 
     #[test]
     fn refusals_of_the_api_are_understood() {
@@ -250,7 +150,6 @@ mod tests {
             service_tier: Some("standard_only"),
             ..Request::default()
         };
-        let remedy = |refusal| heal(&request, refusal).map(|healed| healed.remedy);
         for (refusal, expected) in [
             ("temperature: Extra inputs are not permitted", Remedy::Temperature),
             ("`temperature` is deprecated for this model.", Remedy::Temperature),
@@ -272,10 +171,10 @@ mod tests {
             ),
             ("service_tier: Extra inputs are not permitted", Remedy::ServiceTier),
         ] {
-            assert_eq!(remedy(refusal), Some(expected), "{refusal}");
+            assert_eq!(remedies(&request, refusal), [expected], "{refusal}");
         }
         for refusal in ["prompt is too long: 5 tokens > 4 maximum", "effort: not for you", ""] {
-            assert_eq!(remedy(refusal), None, "{refusal}");
+            assert_eq!(remedies(&request, refusal), [], "{refusal}");
         }
     }
 
@@ -290,11 +189,13 @@ mod tests {
         let mut request = Request { thinking: Some(enabled), ..Request::default() };
         request.output_config.effort = Some(crate::domain::anthropic::Effort::Low);
         let refusal = "\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\" and \"output_config.effort\" to control thinking behavior.";
-        let healed = heal(&request, refusal).unwrap();
-        assert_eq!((healed.remedy, healed.lasts), (Remedy::Adaptive, true));
+        let healed = heal(&request, &request, refusal).unwrap();
+        let of_the_model = Quirk { remedy: Remedy::Adaptive, subject: Subject::Model };
+        assert_eq!(healed.quirks, [of_the_model]);
         assert_eq!(healed.request.output_config.effort, request.output_config.effort);
         let refusal = "`max_tokens` must be greater than `thinking.budget_tokens`.";
-        assert!(!heal(&request, refusal).unwrap().lasts);
+        let healed = heal(&request, &request, refusal).unwrap();
+        assert_eq!(healed.quirks[0].subject, Subject::Request);
     }
 
     #[test]
@@ -310,9 +211,240 @@ mod tests {
             messages: vec![RequestMessage { role: Role::Assistant, content: said }],
             ..Request::default()
         };
-        let healed = heal(&request, "Invalid `data` in `redacted_thinking` block").unwrap();
+        let refusal = "Invalid `data` in `redacted_thinking` block";
+        let healed = heal(&request, &request, refusal).unwrap();
         assert_eq!(healed.request.thinking, None);
         assert_eq!(healed.request.messages[0].content, [ContentBlock::text("r")]);
-        assert!(!healed.lasts);
+        assert_eq!(healed.quirks[0].subject, Subject::Request);
+    }
+
+    /// A tool with a schema that has something to be left out.
+    fn tool(name: &str, strict: bool) -> Tool {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "string"}},
+            "required": ["a"], "additionalProperties": false});
+        Tool::Client(ClientTool {
+            name: name.to_owned(),
+            description: None,
+            input_schema: schema,
+            strict,
+        })
+    }
+
+    fn request(format: bool, strict: bool) -> Request {
+        let mut request = Request { max_tokens: 200_000, ..Request::default() };
+        request.tools = vec![tool("f", strict), tool("g", strict)];
+        let schema = json!({"type": "object"});
+        request.output_config.format = format.then_some(Format::JsonSchema { schema });
+        request
+    }
+
+    /// The remedies of one request after the other, while upstream refuses all of them with the same words. Also checks
+    /// that what is learnt makes the next request the last of these.
+    fn until_accepted(translated: &Request, refusal: &str) -> Vec<Vec<Remedy>> {
+        let (mut request, mut quirks, mut told) = (translated.clone(), Vec::new(), Vec::new());
+        while let Some(healed) = heal(&request, translated, refusal) {
+            assert_ne!(healed.request, request, "{refusal}");
+            assert_eq!(healed.quirks.len(), healed.notes.len());
+            told.push(healed.quirks.iter().map(|quirk| quirk.remedy).collect());
+            quirks.extend(healed.quirks);
+            request = healed.request;
+            assert!(told.len() < 9, "no end: {told:?}");
+        }
+        if quirks.iter().all(|quirk| quirk.subject != Subject::Request) {
+            let next = apply_quirks(translated, &quirks).map(|(next, _)| next);
+            assert_eq!(next.unwrap_or_else(|| translated.clone()), request, "{refusal}");
+        }
+        told
+    }
+
+    #[test]
+    fn refusals_of_structured_output_relax_what_there_is_of_it() {
+        use Remedy::{Format, Strict};
+        let tools_first =
+            [vec![vec![Strict], vec![Format]], vec![vec![Format]], vec![vec![Strict]]];
+        let format_first =
+            [vec![vec![Format], vec![Strict]], vec![vec![Format]], vec![vec![Strict]]];
+        for (refusal, expected) in [
+            (
+                "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas or reduce the number of strict tools.",
+                &tools_first,
+            ),
+            ("Grammar compilation timed out.", &tools_first),
+            (
+                "Schema is too complex for compilation. Try reducing the number of tools or simplifying tool schemas.",
+                &tools_first,
+            ),
+            ("Schema is too complex.", &tools_first),
+            (
+                "Schemas contains too many optional parameters (87), which would make grammar compilation inefficient. Reduce the number of optional parameters in your tool schemas (limit: 24).",
+                &tools_first,
+            ),
+            (
+                "Schemas contains too many parameters with union types (17 parameters with type arrays or anyOf; limit: 16).",
+                &tools_first,
+            ),
+            (
+                "Too many strict tools (49). The maximum number of strict tools supported is 20.",
+                &tools_first,
+            ),
+            ("For 'integer' type, properties maximum, minimum are not supported", &tools_first),
+            (
+                "For 'object' type, 'additionalProperties' must be explicitly set to false",
+                &tools_first,
+            ),
+            ("`additionalProperties` must be false", &tools_first),
+            ("Schema type 'oneOf' is not supported", &tools_first),
+            ("output_format: This model does not support structured outputs", &format_first),
+            (
+                "output_config.format.schema: For 'integer' type, property 'minimum' is not supported",
+                &format_first,
+            ),
+            ("output_config.format.schema: Invalid schema: Enum value is null", &format_first),
+            ("Invalid schema: recursive", &format_first),
+        ] {
+            for (at, (format, strict)) in
+                [(true, true), (true, false), (false, true)].iter().enumerate()
+            {
+                let request = request(*format, *strict);
+                let found = until_accepted(&request, refusal);
+                assert_eq!(found, expected[at], "{refusal} (format {format}, strict {strict})");
+            }
+            assert_eq!(until_accepted(&request(false, false), refusal), [[]; 0], "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_refused_tool_is_simplified_and_then_opened_and_the_others_are_untouched() {
+        use Remedy::{OpenTool, SimplifiedTool, Strict};
+        let weaker = vec![vec![SimplifiedTool], vec![OpenTool]];
+        let strict = [vec![vec![Strict]], weaker.clone()].concat();
+        for (refusal, if_strict) in [
+            (
+                "tools.1.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12 (https://json-schema.org/draft/2020-12). Learn more about tool use at https://docs.claude.com/en/docs/tool-use.",
+                &weaker,
+            ),
+            ("tools.1.custom.input_schema.type: Field required", &weaker),
+            ("tools.1.input_schema.type: Input should be 'object'", &weaker),
+            (
+                "tools.1.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level",
+                &weaker,
+            ),
+            (
+                "tools.1.custom.input_schema.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'",
+                &weaker,
+            ),
+            (
+                "tools.1.custom: For 'integer' type, properties maximum, minimum are not supported",
+                &strict,
+            ),
+            (
+                "tools.1.custom.input_schema: For 'object' type, 'additionalProperties' must be explicitly set to false",
+                &strict,
+            ),
+        ] {
+            for (is_strict, expected) in [(false, &weaker), (true, if_strict)] {
+                for format in [false, true] {
+                    let mut request = request(format, is_strict);
+                    request.tools.push(tool("h", is_strict));
+                    if !format {
+                        assert_eq!(until_accepted(&request, refusal), *expected, "{refusal}");
+                    }
+                    let healed = heal(&request, &request, refusal).unwrap().request;
+                    if !is_strict {
+                        assert_eq!(
+                            (&healed.tools[0], &healed.tools[2]),
+                            (&request.tools[0], &request.tools[2])
+                        );
+                    }
+                    assert_eq!(healed.output_config, request.output_config);
+                }
+            }
+        }
+        let both = "tools.0.custom.input_schema: a; tools.1.custom.input_schema: b";
+        let both = until_accepted(&request(false, false), both);
+        assert_eq!(both, [[SimplifiedTool; 2], [OpenTool; 2]]);
+        for nothing in
+            ["tools.7.custom.input_schema: x", "tools.1.custom.name: String should match pattern"]
+        {
+            assert_eq!(remedies(&request(false, false), nothing), [], "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_tool_whose_schema_is_simple_is_opened_at_once() {
+        let mut request = request(false, false);
+        if let Tool::Client(tool) = &mut request.tools[0] {
+            tool.input_schema = json!({"type": "object", "properties": {}});
+        }
+        assert_eq!(remedies(&request, "tools.0.custom.input_schema: x"), [Remedy::OpenTool]);
+    }
+
+    #[test]
+    fn a_request_with_many_refused_tools_is_healed_although_they_are_named_one_at_a_time() {
+        let mut request = request(false, false);
+        request.tools.extend(["h", "i", "j"].map(|name| tool(name, false)));
+        let translated = request.clone();
+        for (named, changed) in [(3, 1), (1, 1), (4, 3)] {
+            let refusal = format!("tools.{named}.custom.input_schema: JSON schema is invalid.");
+            let healed = heal(&request, &translated, &refusal).unwrap();
+            assert_eq!(healed.quirks.len(), changed);
+            request = healed.request;
+        }
+        assert!(request.tools.iter().zip(&translated.tools).all(|(now, before)| now != before));
+    }
+
+    #[test]
+    fn a_tool_is_known_in_another_list_and_a_list_or_a_format_is_not() {
+        let before = request(true, true);
+        let learn = |refusal| heal(&before, &before, refusal).unwrap().quirks;
+        let mut other = before.clone();
+        other.tools.insert(0, tool("h", true));
+        let tool_quirk = learn("tools.1.custom.input_schema: JSON schema is invalid.");
+        let (healed, notes) = apply_quirks(&other, &tool_quirk).unwrap();
+        let is_changed: Vec<bool> =
+            healed.tools.iter().zip(&other.tools).map(|(now, before)| now != before).collect();
+        assert_eq!(is_changed, [false, false, true]);
+        assert!(notes[0].what.contains("`g`"), "{notes:?}");
+        assert_eq!(apply_quirks(&other, &learn("compiled grammar is too large")), None);
+        let format = learn("output_config.format: x");
+        assert!(apply_quirks(&other, &format).is_some(), "the same format with other tools");
+        other.output_config.format = Some(Format::JsonSchema { schema: json!({"type": "array"}) });
+        assert_eq!(apply_quirks(&other, &format), None);
+    }
+
+    #[test]
+    fn the_limit_on_the_answer_is_that_of_the_model_or_what_the_context_leaves() {
+        let of_the_model = "max_tokens: 200000 > 64000, which is the maximum allowed number of output tokens for m";
+        let of_the_context = "input length and `max_tokens` exceed context limit: 198000 + 200000 > 200000, decrease input length or `max_tokens` and try again";
+        for (refusal, limit, subject, budget) in [
+            (of_the_model, 64_000, Subject::Model, Some(32_000)),
+            (of_the_context, 2_000, Subject::Request, None),
+        ] {
+            let mut request = request(false, false);
+            request.thinking = Some(Thinking::Enabled {
+                budget_tokens: 100_000,
+                display: Display::Summarized,
+                block_binding: None,
+            });
+            let healed = heal(&request, &request, refusal).unwrap();
+            assert_eq!(healed.quirks, [Quirk { remedy: Remedy::MaxTokens(limit), subject }]);
+            assert_eq!(healed.request.max_tokens, limit);
+            let thinks = match healed.request.thinking {
+                Some(Thinking::Enabled { budget_tokens, .. }) => Some(budget_tokens),
+                _ => None,
+            };
+            assert_eq!(thinks, budget);
+            assert_eq!(heal(&healed.request, &request, refusal).map(|again| again.quirks), None);
+        }
+    }
+
+    #[test]
+    fn other_fields_that_may_be_refused_are_left_out() {
+        let mut request = Request { fallbacks: Some(json!("default")), ..Request::default() };
+        request.output_config.effort = Some(crate::domain::anthropic::Effort::Low);
+        let refusal = "fallbacks: Extra inputs are not permitted";
+        assert_eq!(remedies(&request, refusal), [Remedy::Fallbacks]);
+        let refusal = "output_config: Extra inputs are not permitted";
+        assert_eq!(remedies(&request, refusal), [Remedy::Effort]);
     }
 }

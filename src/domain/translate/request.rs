@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     alias, caching,
     context::{Occasion, TranslateContext},
+    fallbacks::{FALLBACK_BETA, fallbacks},
     form::{Calls, Form, Refusal},
     format,
     history::History,
@@ -51,7 +52,7 @@ pub fn request(
     let mut notes = Notes::default();
     let (request, instructions) = alias::apply(request, aliases, *occasion, &mut notes);
     let request = &*request;
-    let model = model(&request.model, &mut notes)?;
+    let model = requested_model(&request.model, &mut notes)?;
     let rules = catalog.rules(&model);
     refuse_impossible(request)?;
     let limit = parameters::limit(request, catalog.get(&model), rules, &mut notes)?;
@@ -96,6 +97,13 @@ pub fn request(
         caching::breakpoints(request, &translated, marks, rules, *occasion, &mut notes);
     let mut betas = Vec::new();
     thinking::settle(&mut plan, &translated.messages, &mut betas, &mut notes);
+    translated.fallbacks = fallbacks(
+        request.extra.get("fallbacks"),
+        &translated.model,
+        |name| model_id(name).ok().map(Cow::into_owned),
+        &mut notes,
+    );
+    betas.extend(translated.fallbacks.is_some().then_some(FALLBACK_BETA));
     translated.max_tokens = plan.max_tokens;
     translated.thinking = plan.thinking;
     translated.output_config = anthropic::OutputConfig { effort: plan.effort, format };
@@ -117,8 +125,17 @@ pub fn request(
     })
 }
 
+/// The id of the model that is asked for, with a note if it is written in another way.
+fn requested_model<'a>(given: &'a str, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
+    let model = model_id(given)?;
+    if model != given {
+        notes.add("model", format!("is sent as {model}"));
+    }
+    Ok(model)
+}
+
 /// The model's id as Anthropic writes it: `anthropic/claude-opus-5.5` is how OpenRouter does.
-fn model<'a>(given: &'a str, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
+fn model_id(given: &str) -> Result<Cow<'_, str>, Error> {
     let trimmed = given.trim();
     let bare = trimmed.strip_prefix("anthropic/").unwrap_or(trimmed);
     if bare.is_empty() {
@@ -127,15 +144,11 @@ fn model<'a>(given: &'a str, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
     if bare.len() > LONGEST_NAME {
         return Err(Error::OutOfRange { field: "model", range: "the id of a model" });
     }
-    let model = if bare.starts_with("claude-") && bare.contains('.') {
+    Ok(if bare.starts_with("claude-") && bare.contains('.') {
         Cow::Owned(bare.replace('.', "-"))
     } else {
         Cow::Borrowed(bare)
-    };
-    if model != given {
-        notes.add("model", format!("is sent as {model}"));
-    }
-    Ok(model)
+    })
 }
 
 /// Refuses parameters that Claude cannot honour. Dropping them would change what the client gets.
@@ -226,7 +239,7 @@ fn note_left_out(request: &openai::Request, notes: &mut Notes) {
         notes.add(field, "is left out, because Claude has no counterpart");
     }
     // These are read above, out of the unknown ones.
-    let known = ["top_k", "thinking", "reasoning", "output_config"];
+    let known = ["top_k", "thinking", "reasoning", "output_config", "fallbacks"];
     let mut unknown =
         extra.iter().filter(|(field, value)| !value.is_null() && !known.contains(&&***field));
     for (field, _) in unknown.by_ref().take(MOST_UNKNOWN) {
