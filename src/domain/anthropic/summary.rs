@@ -7,7 +7,7 @@ use super::{
 };
 use crate::domain::{
     catalog::Terms,
-    exchange::{AnswerRef, Tokens},
+    exchange::{AnswerRef, Cost, Tokens},
     json::JsonString,
     sse,
 };
@@ -51,7 +51,10 @@ impl StreamSummary {
             Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => return Ok(()),
             _ => {}
         }
-        match parse(&sse::parse(event))? {
+        let event = sse::parse(event);
+        let event = parse(&event)?;
+        let serving = event.serving_model().map(str::to_owned);
+        match event {
             Event::Ping | Event::Unknown => {}
             Event::Error(error) => self.error = Some(error),
             // There is one `message_start`.
@@ -94,6 +97,7 @@ impl StreamSummary {
             }
             Event::BlockStop { .. } => {}
         }
+        self.model = serving.or(self.model.take());
         Ok(())
     }
 
@@ -103,6 +107,7 @@ impl StreamSummary {
             BlockStart::Text { text, .. } if !text.trim().is_empty() => ContentSeen::Answer,
             BlockStart::Thinking { thinking, .. } if thinking.is_empty() => ContentSeen::Nothing,
             BlockStart::ToolUse { .. } => ContentSeen::Answer,
+            BlockStart::Fallback { .. } => ContentSeen::Nothing,
             _ => ContentSeen::Something,
         });
         match block {
@@ -113,12 +118,15 @@ impl StreamSummary {
                 self.signatures.push((index, JsonString::new(signature)));
             }
             BlockStart::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
-            BlockStart::Text { .. } | BlockStart::ServerToolUse | BlockStart::Unknown => {}
+            BlockStart::Text { .. }
+            | BlockStart::ServerToolUse
+            | BlockStart::Fallback { .. }
+            | BlockStart::Unknown => {}
         }
         self.used_server_tools |= matches!(block, BlockStart::ServerToolUse);
     }
 
-    /// The model that answered, once it began to.
+    /// The model that answers, once it began to: after a fallback, the other one.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref().filter(|model| !model.is_empty())
     }
@@ -163,9 +171,10 @@ impl StreamSummary {
         }
     }
 
-    /// True if more is billed than the tokens account for.
-    pub fn costs_more(&self) -> bool {
-        self.usage.leaves_out()
+    /// The cost so far of an answer that `asked` was asked for; `price` gives the cost of tokens by a model.
+    pub fn cost(&self, asked: &str, price: impl Fn(&str, &Tokens, Terms) -> Cost) -> Cost {
+        let is_refused = self.stop_reason() == Some("refusal");
+        self.usage.cost(self.model().unwrap_or(asked), self.terms(), is_refused, price)
     }
 
     /// References by which a later request can name this answer.

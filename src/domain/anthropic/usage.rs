@@ -3,7 +3,10 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::domain::exchange::Tokens;
+use crate::domain::{
+    catalog::Terms,
+    exchange::{Cost, NanoDollars, Tokens},
+};
 
 /// `usage`, as far as it is known at one moment. Any field can be missing or null.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -96,13 +99,95 @@ impl Usage {
         }
     }
 
-    /// True if more is billed than the counters contain: attempts of other kinds, or code execution
-    /// (`claude-models.json`, `_meta.rules.iterations` and `code_execution`).
-    pub fn leaves_out(&self) -> bool {
-        let attempts = self.iterations.as_ref().and_then(Value::as_array);
-        let ran = self.server_tool_use.and_then(|tools| tools.code_execution_requests);
-        attempts.into_iter().flatten().any(|attempt| attempt["type"] != "message")
-            || ran.is_some_and(|times| times > 0)
+    /// The model of the attempt that a fallback made, if there is one: it gave the answer.
+    pub fn fallback_model(&self) -> Option<&str> {
+        let iterations = self.iterations.as_ref()?.as_array()?;
+        let last = iterations.iter().rev().find(|iteration| iteration["type"] == FALLBACK)?;
+        last["model"].as_str()
+    }
+
+    /// The cost of the answer, of which `terms` says how it is billed, and `is_refused` that it ended as a refusal.
+    /// `model` is the one that answered; `price` gives the cost of tokens by a model. A lower bound where something is
+    /// billed that is not counted.
+    ///
+    /// The counters have only the attempt that answered. Fallbacks and compaction make others, each billed for itself
+    /// (`claude-models.json`, `_meta.rules.iterations`), except those that declined before they said anything.
+    pub fn cost(
+        &self,
+        model: &str,
+        terms: Terms,
+        is_refused: bool,
+        price: impl Fn(&str, &Tokens, Terms) -> Cost,
+    ) -> Cost {
+        let tokens = self.tokens();
+        let ran_code = self.server_tool_use.and_then(|tools| tools.code_execution_requests);
+        let bound = |cost: Cost| {
+            if ran_code.is_some_and(|times| times > 0) { cost.at_least() } else { cost }
+        };
+        let counted = price(model, &tokens, terms);
+        let listed = self.iterations.as_ref().and_then(Value::as_array);
+        let listed: Vec<Option<Iteration>> =
+            listed.into_iter().flatten().map(Iteration::read).collect();
+        let is_counted = |iteration: &Option<Iteration>| {
+            iteration.as_ref().is_some_and(|it| it.kind == MESSAGE && it.is_by(model))
+        };
+        if listed.iter().all(is_counted) {
+            return bound(counted);
+        }
+        let Some(iterations) = listed.into_iter().collect::<Option<Vec<Iteration>>>() else {
+            return counted.at_least();
+        };
+        let several = iterations.iter().any(|iteration| !iteration.is_by(model));
+        let searches = Tokens { searches: tokens.searches, ..Tokens::default() };
+        let last = iterations.len() - 1;
+        let cost = |(at, iteration): (usize, &Iteration)| {
+            let says_nothing = iteration.tokens.output == 0;
+            if says_nothing && (at < last || is_refused) {
+                return Cost::Exact(NanoDollars(0));
+            }
+            match &iteration.model {
+                None if several => Cost::AtLeast(NanoDollars(0)),
+                by => {
+                    let cost = price(by.as_deref().unwrap_or(model), &iteration.tokens, terms);
+                    if KINDS.contains(&&*iteration.kind) { cost } else { cost.at_least() }
+                }
+            }
+        };
+        let searched = if tokens.searches > 0 {
+            price(model, &searches, terms)
+        } else {
+            Cost::Exact(NanoDollars(0))
+        };
+        bound(iterations.iter().enumerate().map(cost).fold(searched, Cost::plus))
+    }
+}
+
+/// The type of an attempt by the model that was asked, or of a round of one.
+const MESSAGE: &str = "message";
+/// The type of an attempt by another model.
+const FALLBACK: &str = "fallback_message";
+/// The types of attempts whose bills are understood.
+const KINDS: [&str; 4] = [MESSAGE, FALLBACK, "compaction", "advisor_message"];
+
+/// One of `usage.iterations`.
+#[derive(Debug)]
+struct Iteration {
+    kind: String,
+    model: Option<String>,
+    tokens: Tokens,
+}
+
+impl Iteration {
+    /// `None` if it cannot be read or does not say what it used.
+    fn read(written: &Value) -> Option<Self> {
+        let usage = Usage::deserialize(written).ok()?;
+        usage.input_tokens.and(usage.output_tokens)?;
+        let text = |field: &str| written[field].as_str().map(str::to_owned);
+        Some(Self { kind: text("type")?, model: text("model"), tokens: usage.tokens() })
+    }
+
+    fn is_by(&self, model: &str) -> bool {
+        self.model.as_deref().is_none_or(|by| by == model)
     }
 }
 
@@ -117,22 +202,90 @@ pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de
 mod tests {
     use super::*;
 
+    /// A dollar for each token of `dear`, a tenth of it for those of others; `unknown` has no price.
+    fn price(model: &str, tokens: &Tokens, terms: Terms) -> Cost {
+        let each = match model {
+            "unknown" => return Cost::Unpriced,
+            _ if terms.free => 0,
+            "dear" => 10,
+            _ => 1,
+        };
+        let count = tokens.prompt() + tokens.output + 100 * tokens.searches;
+        Cost::Exact(NanoDollars(i64::try_from(count * each).unwrap()))
+    }
+
     #[test]
-    fn what_the_counters_leave_out_is_known() {
-        for (expected, usage) in [
-            (false, r#"{"iterations":null,"server_tool_use":null}"#),
+    fn each_attempt_is_billed_for_itself() {
+        let exact = |amount| Cost::Exact(NanoDollars(amount));
+        let at_least = |amount| Cost::AtLeast(NanoDollars(amount));
+        let (dear, cheap) = (r#""model":"dear""#, r#""model":"cheap""#);
+        let message = |model: &str, input: u32, output: u32| {
+            format!(
+                r#"{{"type":"message",{model},"input_tokens":{input},"output_tokens":{output}}}"#
+            )
+        };
+        let fallback = |model: &str, input: u32, output: u32| {
+            message(model, input, output).replace("message", "fallback_message")
+        };
+        let other = |kind: &str| message(cheap, 5, 5).replace("message", kind);
+        let all = |iterations: &[String]| format!(r#""iterations":[{}]"#, iterations.join(","));
+        for (expected, more) in [
+            (exact(30), r#""iterations":null,"server_tool_use":null"#.to_owned()),
+            (exact(30), r#""iterations":[]"#.to_owned()),
+            (exact(30), all(&[message(cheap, 10, 10), message(cheap, 5, 5)])),
+            (at_least(30), r#""server_tool_use":{"code_execution_requests":1}"#.to_owned()),
+            (exact(130), r#""server_tool_use":{"web_search_requests":1}"#.to_owned()),
+            // Declined before anything was said, and after.
+            (exact(30), all(&[message(dear, 10, 0), fallback(cheap, 10, 20)])),
+            (exact(140), all(&[message(dear, 10, 1), fallback(cheap, 10, 20)])),
             (
-                false,
-                r#"{"iterations":[{"type":"message"}],"server_tool_use":{"code_execution_requests":0}}"#,
+                exact(230),
+                format!(
+                    r#"{},"server_tool_use":{{"web_search_requests":2}}"#,
+                    all(&[fallback(cheap, 10, 20)])
+                ),
             ),
-            (true, r#"{"iterations":[{"type":"compaction"},{"type":"message"}]}"#),
-            (true, r#"{"iterations":[{"type":"of_tomorrow"}]}"#),
-            (true, r#"{"server_tool_use":{"code_execution_requests":1}}"#),
+            // One after the other declined; the rounds of the last.
+            (
+                exact(11 + 30),
+                all(&[
+                    message(dear, 9, 0),
+                    message(r#""model":"third""#, 10, 1),
+                    fallback(cheap, 10, 20),
+                ]),
+            ),
+            (
+                exact(6 + 30),
+                all(&[message(dear, 9, 0), message(cheap, 5, 1), fallback(cheap, 10, 20)]),
+            ),
+            (exact(30), all(&[fallback(cheap, 10, 20)])),
+            (exact(10 + 30), all(&[other("compaction"), message(cheap, 10, 20)])),
+            (exact(10 + 30), all(&[other("advisor_message"), message(cheap, 10, 20)])),
+            (at_least(10 + 30), all(&[other("of_tomorrow"), message(cheap, 10, 20)])),
+            (at_least(30), all(&[message(r#""model":"unknown""#, 10, 1), fallback(cheap, 10, 20)])),
+            (at_least(110), all(&[message(dear, 10, 1), fallback(r#""model":null"#, 10, 20)])),
+            (at_least(30), r#""iterations":[{"type":"compaction"},{"type":"message"}]"#.to_owned()),
+            (at_least(30), r#""iterations":[5]"#.to_owned()),
         ] {
-            let mut all = Usage::default();
-            all.update(serde_json::from_str(usage).unwrap());
-            all.update(Usage::default());
-            assert_eq!(all.leaves_out(), expected, "{usage}");
+            let mut usage = Usage::default();
+            let written = format!(r#"{{"input_tokens":10,"output_tokens":20,{more}}}"#);
+            usage.update(serde_json::from_str(&written).unwrap());
+            usage.update(Usage::default());
+            let cost = usage.cost("cheap", Terms::default(), false, price);
+            assert_eq!(cost, expected, "{written}");
         }
+    }
+
+    #[test]
+    fn a_refusal_after_refusals_costs_what_was_said() {
+        let written = r#"{"input_tokens":10,"output_tokens":0,"iterations":[
+            {"type":"message","model":"dear","input_tokens":10,"output_tokens":3},
+            {"type":"fallback_message","model":"cheap","input_tokens":10,"output_tokens":0}]}"#;
+        let usage: Usage = serde_json::from_str(written).unwrap();
+        let cost = usage.cost("cheap", Terms::default(), true, price);
+        assert_eq!(cost, Cost::Exact(NanoDollars(130)));
+        let free = Terms { free: true, ..Terms::default() };
+        assert_eq!(usage.cost("cheap", free, true, price), Cost::Exact(NanoDollars(0)));
+        assert_eq!(usage.fallback_model(), Some("cheap"));
     }
 }
