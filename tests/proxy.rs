@@ -7,6 +7,7 @@ mod cache;
 mod chats;
 mod collapsing;
 mod corpus;
+mod fallbacks;
 mod harness;
 mod healing;
 mod history;

@@ -173,8 +173,8 @@ impl StreamSummary {
 
     /// The cost so far of an answer that `asked` was asked for; `price` gives the cost of tokens by a model.
     pub fn cost(&self, asked: &str, price: impl Fn(&str, &Tokens, Terms) -> Cost) -> Cost {
-        let is_refused = self.stop_reason() == Some("refusal");
-        self.usage.cost(self.model().unwrap_or(asked), self.terms(), is_refused, price)
+        let (model, terms) = (self.model().unwrap_or(asked), self.terms());
+        self.usage.cost(model, self.stop_reason(), |model, tokens| price(model, tokens, terms))
     }
 
     /// References by which a later request can name this answer.

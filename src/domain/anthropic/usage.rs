@@ -3,10 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::domain::{
-    catalog::Terms,
-    exchange::{Cost, NanoDollars, Tokens},
-};
+use crate::domain::exchange::{Cost, NanoDollars, Tokens};
 
 /// `usage`, as far as it is known at one moment. Any field can be missing or null.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -106,60 +103,60 @@ impl Usage {
         last["model"].as_str()
     }
 
-    /// The cost of the answer, of which `terms` says how it is billed, and `is_refused` that it ended as a refusal.
-    /// `model` is the one that answered; `price` gives the cost of tokens by a model. A lower bound where something is
-    /// billed that is not counted.
+    /// The cost of an answer by `model` that ended for `stop_reason`; `price` gives the cost of tokens by a model. A lower
+    /// bound where something is billed that is not counted.
     ///
     /// The counters have only the attempt that answered. Fallbacks and compaction make others, each billed for itself
     /// (`claude-models.json`, `_meta.rules.iterations`), except those that declined before they said anything.
     pub fn cost(
         &self,
         model: &str,
-        terms: Terms,
-        is_refused: bool,
-        price: impl Fn(&str, &Tokens, Terms) -> Cost,
+        stop_reason: Option<&str>,
+        price: impl Fn(&str, &Tokens) -> Cost,
     ) -> Cost {
         let tokens = self.tokens();
-        let ran_code = self.server_tool_use.and_then(|tools| tools.code_execution_requests);
-        let bound = |cost: Cost| {
-            if ran_code.is_some_and(|times| times > 0) { cost.at_least() } else { cost }
-        };
-        let counted = price(model, &tokens, terms);
         let listed = self.iterations.as_ref().and_then(Value::as_array);
         let listed: Vec<Option<Iteration>> =
             listed.into_iter().flatten().map(Iteration::read).collect();
         let is_counted = |iteration: &Option<Iteration>| {
             iteration.as_ref().is_some_and(|it| it.kind == MESSAGE && it.is_by(model))
         };
-        if listed.iter().all(is_counted) {
-            return bound(counted);
-        }
-        let Some(iterations) = listed.into_iter().collect::<Option<Vec<Iteration>>>() else {
-            return counted.at_least();
-        };
-        let several = iterations.iter().any(|iteration| !iteration.is_by(model));
-        let searches = Tokens { searches: tokens.searches, ..Tokens::default() };
-        let last = iterations.len() - 1;
-        let cost = |(at, iteration): (usize, &Iteration)| {
-            let says_nothing = iteration.tokens.output == 0;
-            if says_nothing && (at < last || is_refused) {
-                return Cost::Exact(NanoDollars(0));
-            }
-            match &iteration.model {
-                None if several => Cost::AtLeast(NanoDollars(0)),
-                by => {
-                    let cost = price(by.as_deref().unwrap_or(model), &iteration.tokens, terms);
-                    if KINDS.contains(&&*iteration.kind) { cost } else { cost.at_least() }
-                }
-            }
-        };
-        let searched = if tokens.searches > 0 {
-            price(model, &searches, terms)
+        let cost = if listed.iter().all(is_counted) {
+            price(model, &tokens)
+        } else if let Some(iterations) = listed.into_iter().collect::<Option<Vec<Iteration>>>() {
+            let searches = Tokens { searches: tokens.searches, ..Tokens::default() };
+            let searches = (tokens.searches > 0).then(|| price(model, &searches));
+            let attempts = cost_of_each(&iterations, model, stop_reason, price);
+            let all = searches.into_iter().chain(attempts);
+            all.reduce(Cost::plus).unwrap_or(Cost::Exact(NanoDollars(0)))
         } else {
-            Cost::Exact(NanoDollars(0))
+            price(model, &tokens).at_least()
         };
-        bound(iterations.iter().enumerate().map(cost).fold(searched, Cost::plus))
+        let ran_code = self.server_tool_use.and_then(|tools| tools.code_execution_requests);
+        if ran_code.is_some_and(|times| times > 0) { cost.at_least() } else { cost }
     }
+}
+
+/// The costs of the attempts at an answer by `model`, without those that are not billed.
+fn cost_of_each<'a>(
+    iterations: &'a [Iteration],
+    model: &'a str,
+    stop_reason: Option<&str>,
+    price: impl Fn(&str, &Tokens) -> Cost + 'a,
+) -> impl Iterator<Item = Cost> + 'a {
+    let has_others = iterations.iter().any(|iteration| !iteration.is_by(model));
+    let declined = iterations.len() - usize::from(stop_reason != Some("refusal"));
+    iterations.iter().enumerate().filter_map(move |(at, Iteration { kind, model: by, tokens })| {
+        match by {
+            _ if at < declined && tokens.output == 0 => None,
+            // It may have been any of the models.
+            None if has_others => Some(Cost::AtLeast(NanoDollars(0))),
+            by => {
+                let cost = price(by.as_deref().unwrap_or(model), tokens);
+                Some(if KINDS.contains(&&**kind) { cost } else { cost.at_least() })
+            }
+        }
+    })
 }
 
 /// The type of an attempt by the model that was asked, or of a round of one.
@@ -203,10 +200,9 @@ mod tests {
     use super::*;
 
     /// A dollar for each token of `dear`, a tenth of it for those of others; `unknown` has no price.
-    fn price(model: &str, tokens: &Tokens, terms: Terms) -> Cost {
+    fn price(model: &str, tokens: &Tokens) -> Cost {
         let each = match model {
             "unknown" => return Cost::Unpriced,
-            _ if terms.free => 0,
             "dear" => 10,
             _ => 1,
         };
@@ -263,6 +259,10 @@ mod tests {
             (exact(10 + 30), all(&[other("advisor_message"), message(cheap, 10, 20)])),
             (at_least(10 + 30), all(&[other("of_tomorrow"), message(cheap, 10, 20)])),
             (at_least(30), all(&[message(r#""model":"unknown""#, 10, 1), fallback(cheap, 10, 20)])),
+            (
+                Cost::Unpriced,
+                all(&[message(dear, 10, 0), fallback(r#""model":"unknown""#, 10, 20)]),
+            ),
             (at_least(110), all(&[message(dear, 10, 1), fallback(r#""model":null"#, 10, 20)])),
             (at_least(30), r#""iterations":[{"type":"compaction"},{"type":"message"}]"#.to_owned()),
             (at_least(30), r#""iterations":[5]"#.to_owned()),
@@ -271,7 +271,7 @@ mod tests {
             let written = format!(r#"{{"input_tokens":10,"output_tokens":20,{more}}}"#);
             usage.update(serde_json::from_str(&written).unwrap());
             usage.update(Usage::default());
-            let cost = usage.cost("cheap", Terms::default(), false, price);
+            let cost = usage.cost("cheap", Some("end_turn"), price);
             assert_eq!(cost, expected, "{written}");
         }
     }
@@ -282,10 +282,8 @@ mod tests {
             {"type":"message","model":"dear","input_tokens":10,"output_tokens":3},
             {"type":"fallback_message","model":"cheap","input_tokens":10,"output_tokens":0}]}"#;
         let usage: Usage = serde_json::from_str(written).unwrap();
-        let cost = usage.cost("cheap", Terms::default(), true, price);
+        let cost = usage.cost("cheap", Some("refusal"), price);
         assert_eq!(cost, Cost::Exact(NanoDollars(130)));
-        let free = Terms { free: true, ..Terms::default() };
-        assert_eq!(usage.cost("cheap", free, true, price), Cost::Exact(NanoDollars(0)));
         assert_eq!(usage.fallback_model(), Some("cheap"));
     }
 }
