@@ -20,6 +20,8 @@ pub struct StreamSummary {
     usage: Usage,
     content: ContentSeen,
     used_server_tools: bool,
+    /// True if a model declined after it had said something: that is billed, too.
+    declined_midway: bool,
     error: Option<ErrorBody>,
     ended: bool,
     refs: Vec<AnswerRef>,
@@ -124,6 +126,7 @@ impl StreamSummary {
             | BlockStart::Unknown => {}
         }
         self.used_server_tools |= matches!(block, BlockStart::ServerToolUse);
+        self.declined_midway |= index > 0 && matches!(block, BlockStart::Fallback { .. });
     }
 
     /// The model that answers, once it began to: after a fallback, the other one.
@@ -174,7 +177,10 @@ impl StreamSummary {
     /// The cost so far of an answer that `asked` was asked for; `price` gives the cost of tokens by a model.
     pub fn cost(&self, asked: &str, price: impl Fn(&str, &Tokens, Terms) -> Cost) -> Cost {
         let (model, terms) = (self.model().unwrap_or(asked), self.terms());
-        self.usage.cost(model, self.stop_reason(), |model, tokens| price(model, tokens, terms))
+        let price = |model: &str, tokens: &Tokens| price(model, tokens, terms);
+        let cost = self.usage.cost(model, self.stop_reason(), price);
+        let is_listed = self.usage.iterations.is_some();
+        if self.declined_midway && !is_listed { cost.at_least() } else { cost }
     }
 
     /// References by which a later request can name this answer.

@@ -61,7 +61,7 @@ pub enum Remedy {
 impl Remedy {
     /// True if the refusal can concern the model, and not one conversation.
     pub(super) const fn can_last(self) -> bool {
-        !matches!(self, Self::EarlierThinking | Self::Metadata | Self::Breakpoints)
+        !matches!(self, Self::EarlierThinking | Self::Metadata)
     }
 
     /// The note for the client; `tool` is the name of the tool that the remedy is applied to.
