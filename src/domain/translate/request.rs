@@ -22,6 +22,7 @@ use super::{
 };
 use crate::domain::{
     anthropic::{self, ApiHeaders, ContentBlock, ToolChoice, Version},
+    catalog::Catalog,
     openai,
 };
 
@@ -52,7 +53,7 @@ pub fn request(
     let mut notes = Notes::default();
     let (request, instructions) = alias::apply(request, aliases, *occasion, &mut notes);
     let request = &*request;
-    let model = requested_model(&request.model, &mut notes)?;
+    let model = model(&request.model, catalog, &mut notes)?;
     let rules = catalog.rules(&model);
     refuse_impossible(request)?;
     let limit = parameters::limit(request, catalog.get(&model), rules, &mut notes)?;
@@ -100,7 +101,10 @@ pub fn request(
     translated.fallbacks = fallbacks(
         request.extra.get("fallbacks"),
         &translated.model,
-        |name| model_id(name).ok().map(Cow::into_owned),
+        |name| {
+            Some(catalog.canonical_id(name).into_owned())
+                .filter(|name| (1..=LONGEST_NAME).contains(&name.len()))
+        },
         &mut notes,
     );
     betas.extend(translated.fallbacks.is_some().then_some(FALLBACK_BETA));
@@ -125,30 +129,19 @@ pub fn request(
     })
 }
 
-/// The id of the model that is asked for, with a note if it is written in another way.
-fn requested_model<'a>(given: &'a str, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
-    let model = model_id(given)?;
+/// The model's id as Anthropic writes it.
+fn model<'a>(given: &'a str, catalog: &Catalog, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
+    if given.len() > LONGEST_NAME {
+        return Err(Error::OutOfRange { field: "model", range: "the id of a model" });
+    }
+    let model = catalog.canonical_id(given);
+    if model.is_empty() {
+        return Err(Error::NoModel);
+    }
     if model != given {
         notes.add("model", format!("is sent as {model}"));
     }
     Ok(model)
-}
-
-/// The model's id as Anthropic writes it: `anthropic/claude-opus-5.5` is how OpenRouter does.
-fn model_id(given: &str) -> Result<Cow<'_, str>, Error> {
-    let trimmed = given.trim();
-    let bare = trimmed.strip_prefix("anthropic/").unwrap_or(trimmed);
-    if bare.is_empty() {
-        return Err(Error::NoModel);
-    }
-    if bare.len() > LONGEST_NAME {
-        return Err(Error::OutOfRange { field: "model", range: "the id of a model" });
-    }
-    Ok(if bare.starts_with("claude-") && bare.contains('.') {
-        Cow::Owned(bare.replace('.', "-"))
-    } else {
-        Cow::Borrowed(bare)
-    })
 }
 
 /// Refuses parameters that Claude cannot honour. Dropping them would change what the client gets.
