@@ -35,7 +35,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
 use self::{
-    budget::BudgetTracker, inflight::Inflight, quirks::ModelQuirks, recall::Recalled,
+    budget::BudgetTracker, inflight::Inflight, quirks::Quirks, recall::Recalled,
     select::AnswerSource,
 };
 pub use self::{
@@ -71,7 +71,7 @@ pub struct Answers {
     catalog: Arc<RwLock<Arc<Catalog>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    quirks: Arc<ModelQuirks>,
+    quirks: Arc<Quirks>,
     /// Earlier answers that requests named.
     recalled: Arc<Recalled>,
     inflight: Arc<Inflight>,

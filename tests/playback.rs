@@ -16,6 +16,7 @@ use client::Heard;
 use proptest::prelude::*;
 use reprise::domain::{
     anthropic::{self, StreamError, StreamSummary, assemble, fold},
+    catalog::Catalog,
     exchange::{Cost, Micros, NanoDollars, Tokens},
     recording::{Recorder, Recording},
     translate::{Bill, Chunks, Form, WithUsage, completion},
@@ -69,6 +70,46 @@ fn streams_become_what_the_snapshots_say() {
         }
         insta::assert_snapshot!("playback", told);
     });
+}
+
+/// The models of the chunks, each once, and the cost.
+#[test]
+fn a_fallback_answers_in_its_own_name_and_each_attempt_has_its_own_price() {
+    let catalog = Catalog::builtin();
+    let (fable, opus, sonnet) = ("claude-fable-5", "claude-opus-4-8", "claude-sonnet-5");
+    let exact = |amount| Cost::Exact(NanoDollars(amount));
+    for (name, models, expected) in [
+        ("at_once", &[fable, opus][..], exact(8_660_000)),
+        ("midway", &[fable, opus], exact(11_000_000 + 6_750_000)),
+        ("twice", &[fable, opus, sonnet], exact(600_000 + 300_000)),
+        ("without_a_mark", &[fable, opus], exact(8_660_000)),
+        ("without_iterations", &[fable, opus], exact(8_660_000)),
+        ("midway_without_iterations", &[fable, opus], exact(6_750_000).at_least()),
+        ("refused", &[fable, opus], exact(0)),
+    ] {
+        let file = folder().join(format!("fallback_{name}.sse"));
+        let (recording, _) = record(&[&fs::read(file).unwrap()]);
+        let (chunks, _) = stream(&recording, WithUsage::Yes, BILL);
+        let mut named: Vec<String> = std::str::from_utf8(&chunks)
+            .unwrap()
+            .split("\n\n")
+            .filter_map(|line| line.split_once(r#""model":""#)?.1.split('"').next())
+            .map(str::to_owned)
+            .collect();
+        named.dedup();
+        assert_eq!(named, models, "{name}");
+        let last = models.last().copied();
+        let native: serde_json::Value =
+            serde_json::from_slice(&assemble(&recording).unwrap()).unwrap();
+        assert_eq!(
+            (Some(&*fold(&recording).unwrap().model), native["model"].as_str()),
+            (last, last)
+        );
+        let tally = tally(&recording).unwrap();
+        assert_eq!(tally.model(), last);
+        let cost = tally.cost(fable, |model, tokens, terms| catalog.cost(model, tokens, terms));
+        assert_eq!(cost, expected, "{name}");
+    }
 }
 
 #[test]

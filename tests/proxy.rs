@@ -9,6 +9,7 @@ mod chats;
 mod collapsing;
 mod corpus;
 mod cors;
+mod fallbacks;
 mod harness;
 mod healing;
 mod history;

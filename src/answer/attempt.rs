@@ -8,7 +8,7 @@ use crate::{
         anthropic::{StreamError, StreamSummary},
         exchange::{Micros, Outcome},
         recording::{Recorder, Segment},
-        translate::Remedy,
+        translate::Quirk,
     },
     upstream::{self, SendError},
 };
@@ -33,8 +33,8 @@ pub(super) struct Attempt {
     pub broken_before: bool,
     recorder: Recorder,
     recorded_bytes: usize,
-    /// Remedies that were tried, and whether they are good for all requests to the model.
-    remedies: Vec<(Remedy, bool)>,
+    /// Remedies that were tried, by the request that they were tried with.
+    remedies: Vec<Vec<Quirk>>,
 }
 
 /// End of an attempt.
@@ -103,9 +103,9 @@ impl Attempt {
             if let upstream::Error::Refused { status, body, head, .. } = &error {
                 if body.error.kind == "invalid_request_error"
                     && self.remedies.len() < MAX_REMEDIES
-                    && let Some(remedy) = exchange.heal(&body.error.message)
+                    && let Some(remedies) = exchange.heal(&body.error.message)
                 {
-                    self.remedies.push(remedy);
+                    self.remedies.push(remedies);
                     continue;
                 }
                 self.request_id.clone_from(&head.request_id);
@@ -113,9 +113,8 @@ impl Attempt {
             }
             return Err(error);
         };
-        for (remedy, _) in self.remedies.iter().filter(|(_, lasts)| *lasts) {
-            answers.quirks.remember(&exchange.opening.model, *remedy);
-        }
+        let remedies = std::mem::take(&mut self.remedies).into_iter().flatten();
+        answers.quirks.remember(&exchange.opening.model, remedies);
         self.request_id.clone_from(&incoming.head.request_id);
         self.status = Some(incoming.status);
         self.broken_before |= incoming.broken_before;

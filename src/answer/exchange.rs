@@ -12,7 +12,7 @@ use crate::{
         exchange::{AnsweredBy, ExchangeId, UnixMillis},
         prepare::{Caller, PreparedRequest},
         recording::Recording,
-        translate::{self, Note, Remedy},
+        translate::{self, Note, Quirk},
     },
     store::{CallRecord, Opening},
     upstream,
@@ -28,6 +28,8 @@ pub(super) struct OutgoingExchange {
     /// The request that `outgoing` was written from; `None` for a client of Anthropic's API, whose request is not ours
     /// to change.
     pub request: Option<Arc<anthropic::Request>>,
+    /// `request` before any remedy: by its parts, other requests that need the same remedies are recognized.
+    translated: Option<Arc<anthropic::Request>>,
     /// Parts of the client's request that were dropped or changed.
     pub notes: Vec<Note>,
     /// The part of the exchange that is kept.
@@ -48,7 +50,8 @@ impl OutgoingExchange {
         let keeps_bodies = keep != Keep::Totals;
         let said = &request.upstream;
         let mut notes = said.notes().to_vec();
-        let mut sent = said.request();
+        let translated = said.request();
+        let mut sent = translated.clone();
         // Requests of fixtures have the remedies in them.
         let changed = match answers.upstream.replay() {
             Some(_) => None,
@@ -81,7 +84,7 @@ impl OutgoingExchange {
             chain: chain.map(Arc::new),
             call: CallRecord { key, ..call },
         };
-        Self { opening: Arc::new(opening), outgoing, request: sent, notes, keep }
+        Self { opening: Arc::new(opening), outgoing, request: sent, translated, notes, keep }
     }
 
     /// The exchange that continues a paused answer: the same request with the answer so far
@@ -112,20 +115,22 @@ impl OutgoingExchange {
             opening: Arc::new(opening),
             outgoing: upstream::Request { body: canonical.body().into(), ..self.outgoing.clone() },
             request: Some(Arc::new(request)),
+            translated: self.translated.clone(),
             notes: self.notes.clone(),
             keep: self.keep,
         })
     }
 
     /// Leaves out the part of the request that upstream's `refusal` names, if the request is ours to change. Returns the
-    /// remedy, and whether it is good for all requests to the model.
-    pub(super) fn heal(&mut self, refusal: &str) -> Option<(Remedy, bool)> {
-        let translate::Healed { request, remedy, lasts } =
-            translate::heal(self.request.as_deref()?, refusal)?;
+    /// remedies.
+    pub(super) fn heal(&mut self, refusal: &str) -> Option<Vec<Quirk>> {
+        let (request, translated) = (self.request.as_deref()?, self.translated.as_deref()?);
+        let translate::Healed { request, quirks, mut notes } =
+            translate::heal(request, translated, refusal)?;
         tracing::warn!(
             exchange = %self.opening.exchange,
             model = self.opening.model,
-            ?remedy,
+            ?quirks,
             refusal,
             "upstream refused a part of the request; asking again without it"
         );
@@ -138,8 +143,8 @@ impl OutgoingExchange {
             ..Opening::clone(&self.opening)
         });
         self.request = Some(Arc::new(request));
-        self.notes.push(remedy.note());
-        Some((remedy, lasts))
+        self.notes.append(&mut notes);
+        Some(quirks)
     }
 
     fn keeps_bodies(&self) -> bool {

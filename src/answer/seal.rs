@@ -131,14 +131,15 @@ fn seal(
     let Attempt { began, ttft, summary, request_id, status, broken_before, .. } = attempt;
     let catalog = answers.catalog();
     let tokens = summary.tokens();
-    let model = summary.model().unwrap_or(&exchange.opening.model);
     // The price is that of the day on which the exchange ends.
-    let (ended_at, terms) = (super::now(), summary.terms());
+    let ended_at = super::now();
     let day = catalog::day_of(ended_at);
-    let billed = catalog.cost_on(model, &tokens, terms, day);
+    let billed = summary.cost(&exchange.opening.model, |model, tokens, terms| {
+        catalog.cost_on(model, tokens, terms, day)
+    });
     let cost = match (outcome, failure) {
         // A request whose connection broke may have been answered and billed.
-        _ if broken_before || summary.costs_more() => billed.at_least(),
+        _ if broken_before => billed.at_least(),
         (Outcome::Complete, _) => billed,
         // No answer, no bill, whatever the price of the model.
         (

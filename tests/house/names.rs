@@ -28,7 +28,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Dialect", "Api"),
     ("Known", "PersistedHashes"),
     ("Disbelief", "SuspendGuard"),
-    ("Learned", "ModelQuirks"),
+    ("Learned", "Quirks"),
 ];
 const FUNCTIONS: &[(&str, &str)] = &[("survive", "catch_panic"), ("spoken", "render_rejection")];
 const FILES: &[(&str, &str)] = &[

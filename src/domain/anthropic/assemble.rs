@@ -35,6 +35,10 @@ pub fn assemble(recording: &Recording) -> Result<Vec<u8>, StreamError> {
             _ => {}
         }
     }
+    // `message_start` may name a model that then declined.
+    if message.get("model").is_some() {
+        message.set("model", Raw::of(&folded.model));
+    }
     message.set("content", Raw::of(&folded.content));
     if !usage.0.is_empty() {
         message.set("usage", Raw::of(&usage));

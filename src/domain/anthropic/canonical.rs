@@ -51,6 +51,7 @@ impl CanonicalRequest {
             temperature,
             top_p,
             top_k,
+            fallbacks,
             service_tier,
             metadata,
             breakpoints,
@@ -81,6 +82,7 @@ impl CanonicalRequest {
         frame.put_some("top_p", top_p.as_ref());
         frame.put_some("top_k", top_k.as_ref());
         frame.put_some("service_tier", service_tier.as_ref());
+        frame.put_some("fallbacks", fallbacks.as_ref());
         let nodes: Vec<Vec<u8>> = (0..)
             .zip(messages)
             .map(|(node, RequestMessage { role, content })| {
@@ -94,8 +96,9 @@ impl CanonicalRequest {
             })
             .collect();
         let chain = Chain::new(frame.end(), nodes);
-        let has_schemas = !tools.is_empty() || output_config.format.is_some();
-        let digest = digest(&chain, has_schemas, |node| {
+        let is_free_form =
+            !tools.is_empty() || output_config.format.is_some() || fallbacks.is_some();
+        let digest = digest(&chain, is_free_form, |node| {
             messages[node].content.iter().any(ContentBlock::is_free_form)
         });
         Self { chain, digest, marks, metadata: metadata.as_ref().map(json_bytes) }
@@ -196,13 +199,13 @@ const fn cache_control(ttl: Ttl) -> &'static [u8] {
 }
 
 /// The hash of what a request means. Most texts have only keys whose order is ours: theirs is the chain's own hash;
-/// the others (`has_schemas`: the frame; `is_free_form`: a message) are put in canonical order first.
+/// the others (`is_frame_free_form`: the frame; `is_free_form`: a message) are put in canonical order first.
 pub(super) fn digest(
     chain: &Chain,
-    has_schemas: bool,
+    is_frame_free_form: bool,
     is_free_form: impl Fn(usize) -> bool,
 ) -> Hash {
-    let frame = if has_schemas {
+    let frame = if is_frame_free_form {
         Hash::of("frame", &[&canonical(&chain.frame.body)])
     } else {
         chain.frame.hash

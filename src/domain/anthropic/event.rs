@@ -4,8 +4,8 @@
 //! to the client without being decoded and encoded again. Every enum that is read from upstream has a variant for
 //! unknown values.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, value::RawValue};
 
 use super::usage::{Usage, or_default};
 use crate::domain::{
@@ -49,6 +49,19 @@ pub enum Event<'a> {
     Error(ErrorBody),
     /// An event of a later version.
     Unknown,
+}
+
+impl Event<'_> {
+    /// The model that answers from this event on, if the event names it (§2 `fallback`, `usage.iterations`).
+    pub fn serving_model(&self) -> Option<&str> {
+        let model = match self {
+            Self::MessageStart(start) => start.usage.fallback_model().unwrap_or(&start.model),
+            Self::BlockStart { block: BlockStart::Fallback { to }, .. } => to,
+            Self::MessageDelta(last) => last.usage.fallback_model()?,
+            _ => return None,
+        };
+        Some(model).filter(|model| !model.is_empty())
+    }
 }
 
 /// `message_start.message`.
@@ -110,9 +123,21 @@ pub enum BlockStart {
     /// A call of a tool that Anthropic runs itself, or that a server runs which it asks (MCP).
     #[serde(alias = "mcp_tool_use")]
     ServerToolUse,
+    /// The end of what a model answered that then declined. Another answers from here on.
+    Fallback {
+        /// The id of the other model.
+        #[serde(default, deserialize_with = "model_of")]
+        to: String,
+    },
     /// Anything else.
     #[serde(other)]
     Unknown,
+}
+
+/// The `model` in an object; empty if there is none.
+fn model_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let object = Value::deserialize(deserializer)?;
+    Ok(object["model"].as_str().unwrap_or_default().to_owned())
 }
 
 /// The input of a call that arrived whole. Mostly it is a placeholder, `{}`, and deltas follow.

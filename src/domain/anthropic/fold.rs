@@ -18,7 +18,7 @@ use crate::domain::{
 /// A complete answer.
 #[derive(Debug, Default)]
 pub struct Message {
-    /// The model that answered.
+    /// The model that answered; after a fallback, the other one.
     pub model: String,
     /// In order, those of unknown kinds too.
     pub content: Vec<Block>,
@@ -72,6 +72,8 @@ pub enum BlockKind {
         /// JSON in a string; `{}` when the model gave none. Can be cut short by `max_tokens`.
         arguments: JsonString,
     },
+    /// The boundary between the output of a model that declined and that of another.
+    Fallback,
     /// Anything else: a tool that Anthropic runs, its results, kinds of a later version.
     Other {
         /// Input that came in deltas.
@@ -110,7 +112,10 @@ pub fn fold(recording: &Recording) -> Result<Message, StreamError> {
     let mut blocks: Vec<(usize, Block)> = Vec::new();
     let mut ended = false;
     for event in recording.events() {
-        match (&mut message, parse(&sse::parse(event))?) {
+        let event = sse::parse(event);
+        let event = parse(&event)?;
+        let serving = event.serving_model().map(str::to_owned);
+        match (&mut message, event) {
             (_, Event::Ping | Event::Unknown) => {}
             (_, Event::Error(error)) => return Err(StreamError::Upstream(Box::new(error))),
             (None, Event::MessageStart(start)) => message = Some(Message::begin(&start)?),
@@ -135,6 +140,9 @@ pub fn fold(recording: &Recording) -> Result<Message, StreamError> {
             }
             (_, Event::MessageStop) => ended = true,
             (_, Event::BlockStop { .. }) => {}
+        }
+        if let (Some(message), Some(serving)) = (&mut message, serving) {
+            message.model = serving;
         }
     }
     let mut message = message.filter(|_| ended).ok_or(StreamError::Cut)?;
@@ -183,6 +191,7 @@ impl Block {
                 let given = whole_input(raw).map(|input| JsonString::new(input.get()));
                 BlockKind::ToolUse { id, name, arguments: given.unwrap_or_default() }
             }
+            BlockStart::Fallback { .. } => BlockKind::Fallback,
             BlockStart::ServerToolUse | BlockStart::Unknown => {
                 BlockKind::Other { input: JsonString::default() }
             }
@@ -267,7 +276,7 @@ impl Serialize for Block {
                 block.set("thinking", Raw::of(thinking));
                 block.set("signature", Raw::of(signature));
             }
-            BlockKind::RedactedThinking { .. } => {}
+            BlockKind::RedactedThinking { .. } | BlockKind::Fallback => {}
             BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input } => {
                 // One that was cut short is no object, and Anthropic takes nothing else.
                 if let Some(input) = input.decode()

@@ -33,6 +33,9 @@ pub struct Request {
     pub top_p: Option<f64>,
     /// Only for models that sample.
     pub top_k: Option<u64>,
+    /// The models that answer where safeguards decline: `"default"`, or a list. Needs the beta
+    /// `server-side-fallback-2026-07-01`.
+    pub fallbacks: Option<Value>,
     /// `auto` or `standard_only`.
     pub service_tier: Option<&'static str>,
     /// The end user; does not change the answer.

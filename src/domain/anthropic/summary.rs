@@ -7,7 +7,7 @@ use super::{
 };
 use crate::domain::{
     catalog::Terms,
-    exchange::{AnswerRef, Tokens},
+    exchange::{AnswerRef, Cost, Tokens},
     json::JsonString,
     sse,
 };
@@ -20,6 +20,8 @@ pub struct StreamSummary {
     usage: Usage,
     content: ContentSeen,
     used_server_tools: bool,
+    /// True if a model declined after it had said something: that is billed, too.
+    declined_midway: bool,
     error: Option<ErrorBody>,
     ended: bool,
     refs: Vec<AnswerRef>,
@@ -51,7 +53,10 @@ impl StreamSummary {
             Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => return Ok(()),
             _ => {}
         }
-        match parse(&sse::parse(event))? {
+        let event = sse::parse(event);
+        let event = parse(&event)?;
+        let serving = event.serving_model().map(str::to_owned);
+        match event {
             Event::Ping | Event::Unknown => {}
             Event::Error(error) => self.error = Some(error),
             // There is one `message_start`.
@@ -94,6 +99,7 @@ impl StreamSummary {
             }
             Event::BlockStop { .. } => {}
         }
+        self.model = serving.or(self.model.take());
         Ok(())
     }
 
@@ -103,6 +109,7 @@ impl StreamSummary {
             BlockStart::Text { text, .. } if !text.trim().is_empty() => ContentSeen::Answer,
             BlockStart::Thinking { thinking, .. } if thinking.is_empty() => ContentSeen::Nothing,
             BlockStart::ToolUse { .. } => ContentSeen::Answer,
+            BlockStart::Fallback { .. } => ContentSeen::Nothing,
             _ => ContentSeen::Something,
         });
         match block {
@@ -113,12 +120,16 @@ impl StreamSummary {
                 self.signatures.push((index, JsonString::new(signature)));
             }
             BlockStart::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
-            BlockStart::Text { .. } | BlockStart::ServerToolUse | BlockStart::Unknown => {}
+            BlockStart::Text { .. }
+            | BlockStart::ServerToolUse
+            | BlockStart::Fallback { .. }
+            | BlockStart::Unknown => {}
         }
         self.used_server_tools |= matches!(block, BlockStart::ServerToolUse);
+        self.declined_midway |= index > 0 && matches!(block, BlockStart::Fallback { .. });
     }
 
-    /// The model that answered, once it began to.
+    /// The model that answers, once it began to: after a fallback, the other one.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref().filter(|model| !model.is_empty())
     }
@@ -163,9 +174,13 @@ impl StreamSummary {
         }
     }
 
-    /// True if more is billed than the tokens account for.
-    pub fn costs_more(&self) -> bool {
-        self.usage.leaves_out()
+    /// The cost so far of an answer that `asked` was asked for; `price` gives the cost of tokens by a model.
+    pub fn cost(&self, asked: &str, price: impl Fn(&str, &Tokens, Terms) -> Cost) -> Cost {
+        let (model, terms) = (self.model().unwrap_or(asked), self.terms());
+        let price = |model: &str, tokens: &Tokens| price(model, tokens, terms);
+        let cost = self.usage.cost(model, self.stop_reason(), price);
+        let is_listed = self.usage.iterations.is_some();
+        if self.declined_midway && !is_listed { cost.at_least() } else { cost }
     }
 
     /// References by which a later request can name this answer.

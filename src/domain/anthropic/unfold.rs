@@ -111,6 +111,18 @@ mod tests {
             "usage": {"input_tokens": 3, "output_tokens": 4},
         });
         assert_eq!(folded(&message), message);
+        let fallback = json!({
+            "model": "claude-b",
+            "content": [
+                {"type": "fallback", "from": {"model": "claude-a"}, "to": {"model": "claude-b"}},
+                {"type": "text", "text": "Yes"},
+            ],
+            "usage": {"iterations": [{"type": "fallback_message", "model": "claude-b"}]},
+        });
+        let told = folded(&fallback);
+        for field in ["model", "content", "usage"] {
+            assert_eq!(told[field], fallback[field]);
+        }
         let short = folded(&json!({"content": "Yes"}));
         assert_eq!(short["content"], json!([{"type": "text", "text": "Yes"}]));
         assert_eq!((&short["model"], &short["stop_reason"]), (&json!("m"), &json!("end_turn")));

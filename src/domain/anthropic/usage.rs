@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::domain::exchange::Tokens;
+use crate::domain::exchange::{Cost, NanoDollars, Tokens};
 
 /// `usage`, as far as it is known at one moment. Any field can be missing or null.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -96,13 +96,95 @@ impl Usage {
         }
     }
 
-    /// True if more is billed than the counters contain: attempts of other kinds, or code execution
-    /// (`claude-models.json`, `_meta.rules.iterations` and `code_execution`).
-    pub fn leaves_out(&self) -> bool {
-        let attempts = self.iterations.as_ref().and_then(Value::as_array);
-        let ran = self.server_tool_use.and_then(|tools| tools.code_execution_requests);
-        attempts.into_iter().flatten().any(|attempt| attempt["type"] != "message")
-            || ran.is_some_and(|times| times > 0)
+    /// The model of the attempt that a fallback made, if there is one: it gave the answer.
+    pub fn fallback_model(&self) -> Option<&str> {
+        let iterations = self.iterations.as_ref()?.as_array()?;
+        let last = iterations.iter().rev().find(|iteration| iteration["type"] == FALLBACK)?;
+        last["model"].as_str()
+    }
+
+    /// The cost of an answer by `model` that ended for `stop_reason`; `price` gives the cost of tokens by a model. A lower
+    /// bound where something is billed that is not counted.
+    ///
+    /// The counters have only the attempt that answered. Fallbacks and compaction make others, each billed for itself
+    /// (`claude-models.json`, `_meta.rules.iterations`), except those that declined before they said anything.
+    pub fn cost(
+        &self,
+        model: &str,
+        stop_reason: Option<&str>,
+        price: impl Fn(&str, &Tokens) -> Cost,
+    ) -> Cost {
+        let tokens = self.tokens();
+        let listed = self.iterations.as_ref().and_then(Value::as_array);
+        let listed: Vec<Option<Iteration>> =
+            listed.into_iter().flatten().map(Iteration::read).collect();
+        let is_counted = |iteration: &Option<Iteration>| {
+            iteration.as_ref().is_some_and(|it| it.kind == MESSAGE && it.is_by(model))
+        };
+        let cost = if listed.iter().all(is_counted) {
+            price(model, &tokens)
+        } else if let Some(iterations) = listed.into_iter().collect::<Option<Vec<Iteration>>>() {
+            let searches = Tokens { searches: tokens.searches, ..Tokens::default() };
+            let searches = (tokens.searches > 0).then(|| price(model, &searches));
+            let attempts = cost_of_each(&iterations, model, stop_reason, price);
+            let all = searches.into_iter().chain(attempts);
+            all.reduce(Cost::plus).unwrap_or(Cost::Exact(NanoDollars(0)))
+        } else {
+            price(model, &tokens).at_least()
+        };
+        let ran_code = self.server_tool_use.and_then(|tools| tools.code_execution_requests);
+        if ran_code.is_some_and(|times| times > 0) { cost.at_least() } else { cost }
+    }
+}
+
+/// The costs of the attempts at an answer by `model`, without those that are not billed.
+fn cost_of_each<'a>(
+    iterations: &'a [Iteration],
+    model: &'a str,
+    stop_reason: Option<&str>,
+    price: impl Fn(&str, &Tokens) -> Cost + 'a,
+) -> impl Iterator<Item = Cost> + 'a {
+    let has_others = iterations.iter().any(|iteration| !iteration.is_by(model));
+    let declined = iterations.len() - usize::from(stop_reason != Some("refusal"));
+    iterations.iter().enumerate().filter_map(move |(at, Iteration { kind, model: by, tokens })| {
+        match by {
+            _ if at < declined && tokens.output == 0 => None,
+            // It may have been any of the models.
+            None if has_others => Some(Cost::AtLeast(NanoDollars(0))),
+            by => {
+                let cost = price(by.as_deref().unwrap_or(model), tokens);
+                Some(if KINDS.contains(&&**kind) { cost } else { cost.at_least() })
+            }
+        }
+    })
+}
+
+/// The type of an attempt by the model that was asked, or of a round of one.
+const MESSAGE: &str = "message";
+/// The type of an attempt by another model.
+const FALLBACK: &str = "fallback_message";
+/// The types of attempts whose bills are understood.
+const KINDS: [&str; 4] = [MESSAGE, FALLBACK, "compaction", "advisor_message"];
+
+/// One of `usage.iterations`.
+#[derive(Debug)]
+struct Iteration {
+    kind: String,
+    model: Option<String>,
+    tokens: Tokens,
+}
+
+impl Iteration {
+    /// `None` if it cannot be read or does not say what it used.
+    fn read(written: &Value) -> Option<Self> {
+        let usage = Usage::deserialize(written).ok()?;
+        usage.input_tokens.and(usage.output_tokens)?;
+        let text = |field: &str| written[field].as_str().map(str::to_owned);
+        Some(Self { kind: text("type")?, model: text("model"), tokens: usage.tokens() })
+    }
+
+    fn is_by(&self, model: &str) -> bool {
+        self.model.as_deref().is_none_or(|by| by == model)
     }
 }
 
@@ -117,22 +199,91 @@ pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de
 mod tests {
     use super::*;
 
+    /// A dollar for each token of `dear`, a tenth of it for those of others; `unknown` has no price.
+    fn price(model: &str, tokens: &Tokens) -> Cost {
+        let each = match model {
+            "unknown" => return Cost::Unpriced,
+            "dear" => 10,
+            _ => 1,
+        };
+        let count = tokens.prompt() + tokens.output + 100 * tokens.searches;
+        Cost::Exact(NanoDollars(i64::try_from(count * each).unwrap()))
+    }
+
     #[test]
-    fn what_the_counters_leave_out_is_known() {
-        for (expected, usage) in [
-            (false, r#"{"iterations":null,"server_tool_use":null}"#),
+    fn each_attempt_is_billed_for_itself() {
+        let exact = |amount| Cost::Exact(NanoDollars(amount));
+        let at_least = |amount| Cost::AtLeast(NanoDollars(amount));
+        let (dear, cheap) = (r#""model":"dear""#, r#""model":"cheap""#);
+        let message = |model: &str, input: u32, output: u32| {
+            format!(
+                r#"{{"type":"message",{model},"input_tokens":{input},"output_tokens":{output}}}"#
+            )
+        };
+        let fallback = |model: &str, input: u32, output: u32| {
+            message(model, input, output).replace("message", "fallback_message")
+        };
+        let other = |kind: &str| message(cheap, 5, 5).replace("message", kind);
+        let all = |iterations: &[String]| format!(r#""iterations":[{}]"#, iterations.join(","));
+        for (expected, more) in [
+            (exact(30), r#""iterations":null,"server_tool_use":null"#.to_owned()),
+            (exact(30), r#""iterations":[]"#.to_owned()),
+            (exact(30), all(&[message(cheap, 10, 10), message(cheap, 5, 5)])),
+            (at_least(30), r#""server_tool_use":{"code_execution_requests":1}"#.to_owned()),
+            (exact(130), r#""server_tool_use":{"web_search_requests":1}"#.to_owned()),
+            // Declined before anything was said, and after.
+            (exact(30), all(&[message(dear, 10, 0), fallback(cheap, 10, 20)])),
+            (exact(140), all(&[message(dear, 10, 1), fallback(cheap, 10, 20)])),
             (
-                false,
-                r#"{"iterations":[{"type":"message"}],"server_tool_use":{"code_execution_requests":0}}"#,
+                exact(230),
+                format!(
+                    r#"{},"server_tool_use":{{"web_search_requests":2}}"#,
+                    all(&[fallback(cheap, 10, 20)])
+                ),
             ),
-            (true, r#"{"iterations":[{"type":"compaction"},{"type":"message"}]}"#),
-            (true, r#"{"iterations":[{"type":"of_tomorrow"}]}"#),
-            (true, r#"{"server_tool_use":{"code_execution_requests":1}}"#),
+            // One after the other declined; the rounds of the last.
+            (
+                exact(11 + 30),
+                all(&[
+                    message(dear, 9, 0),
+                    message(r#""model":"third""#, 10, 1),
+                    fallback(cheap, 10, 20),
+                ]),
+            ),
+            (
+                exact(6 + 30),
+                all(&[message(dear, 9, 0), message(cheap, 5, 1), fallback(cheap, 10, 20)]),
+            ),
+            (exact(30), all(&[fallback(cheap, 10, 20)])),
+            (exact(10 + 30), all(&[other("compaction"), message(cheap, 10, 20)])),
+            (exact(10 + 30), all(&[other("advisor_message"), message(cheap, 10, 20)])),
+            (at_least(10 + 30), all(&[other("of_tomorrow"), message(cheap, 10, 20)])),
+            (at_least(30), all(&[message(r#""model":"unknown""#, 10, 1), fallback(cheap, 10, 20)])),
+            (
+                Cost::Unpriced,
+                all(&[message(dear, 10, 0), fallback(r#""model":"unknown""#, 10, 20)]),
+            ),
+            (at_least(110), all(&[message(dear, 10, 1), fallback(r#""model":null"#, 10, 20)])),
+            (at_least(30), r#""iterations":[{"type":"compaction"},{"type":"message"}]"#.to_owned()),
+            (at_least(30), r#""iterations":[5]"#.to_owned()),
         ] {
-            let mut all = Usage::default();
-            all.update(serde_json::from_str(usage).unwrap());
-            all.update(Usage::default());
-            assert_eq!(all.leaves_out(), expected, "{usage}");
+            let mut usage = Usage::default();
+            let written = format!(r#"{{"input_tokens":10,"output_tokens":20,{more}}}"#);
+            usage.update(serde_json::from_str(&written).unwrap());
+            usage.update(Usage::default());
+            let cost = usage.cost("cheap", Some("end_turn"), price);
+            assert_eq!(cost, expected, "{written}");
         }
+    }
+
+    #[test]
+    fn a_refusal_after_refusals_costs_what_was_said() {
+        let written = r#"{"input_tokens":10,"output_tokens":0,"iterations":[
+            {"type":"message","model":"dear","input_tokens":10,"output_tokens":3},
+            {"type":"fallback_message","model":"cheap","input_tokens":10,"output_tokens":0}]}"#;
+        let usage: Usage = serde_json::from_str(written).unwrap();
+        let cost = usage.cost("cheap", Some("refusal"), price);
+        assert_eq!(cost, Cost::Exact(NanoDollars(130)));
+        assert_eq!(usage.fallback_model(), Some("cheap"));
     }
 }

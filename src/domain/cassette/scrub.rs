@@ -252,7 +252,7 @@ impl Scrubber {
                 BlockKind::Text { text, .. } => text,
                 BlockKind::Thinking { thinking, .. } => thinking,
                 BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input } => input,
-                BlockKind::RedactedThinking { .. } => continue,
+                BlockKind::RedactedThinking { .. } | BlockKind::Fallback => continue,
             };
             if let Some(what) = text.decode().and_then(|text| self.find_plain(&text)) {
                 let what = format!("{what}, spread over several events");

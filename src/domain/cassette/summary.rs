@@ -69,6 +69,10 @@ fn block(block: &anthropic::Block) -> String {
         BlockKind::ToolUse { name, arguments, .. } => {
             format!("tool {name}({})", shortened(&arguments.decode().unwrap_or_default()))
         }
+        BlockKind::Fallback => {
+            let json = serde_json::to_value(block).unwrap_or_default();
+            format!("fallback to {}", json["to"]["model"].as_str().unwrap_or("another model"))
+        }
         BlockKind::Other { input } => {
             let json = serde_json::to_value(block).unwrap_or_default();
             let kind = json["type"].as_str().unwrap_or("unknown");

@@ -131,7 +131,7 @@ pub(super) fn render(blocks: Vec<anthropic::Block>, form: &Form) -> RenderedBloc
                     }
                 });
             }
-            BlockKind::Other { .. } => {}
+            BlockKind::Fallback | BlockKind::Other { .. } => {}
         }
     }
     if let Some(mut fence) = fence {

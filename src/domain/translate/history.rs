@@ -89,9 +89,17 @@ impl History<'_> {
     }
 }
 
-/// An answer's blocks as blocks of a request, except blank texts, which Anthropic sends and refuses.
+/// An answer's blocks as blocks of a request, except blank texts, which Anthropic sends and refuses, and the boundaries
+/// of fallbacks with the thinking before them, which would be checked as the thinking of the other model.
 pub fn content_blocks(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
-    let sent = blocks.iter().filter_map(|block| match &block.kind {
+    let boundary = blocks.iter().rposition(|block| block.kind == BlockKind::Fallback);
+    let sent = blocks.iter().enumerate().filter_map(|(at, block)| match &block.kind {
+        BlockKind::Fallback => None,
+        BlockKind::Thinking { .. } | BlockKind::RedactedThinking { .. }
+            if boundary.is_some_and(|boundary| at < boundary) =>
+        {
+            None
+        }
         BlockKind::Text { text, .. } if text.is_blank() => None,
         BlockKind::Text { text, citations } if citations.is_empty() => {
             text.decode().map(ContentBlock::text)

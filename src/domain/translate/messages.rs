@@ -337,6 +337,10 @@ fn block(
             notes.once(|| path(""), what);
             Ok(None)
         }
+        "fallback" if role == openai::Role::Assistant => {
+            notes.once(|| path(""), "marks of fallbacks in earlier answers are left out");
+            Ok(None)
+        }
         kind => {
             Err(Error::UnknownPart { field: path(".type"), kind: kind.chars().take(64).collect() })
         }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     alias, caching,
     context::{Occasion, TranslateContext},
+    fallbacks::{FALLBACK_BETA, fallbacks},
     form::{Calls, Form, Refusal},
     format,
     history::History,
@@ -97,6 +98,16 @@ pub fn request(
         caching::breakpoints(request, &translated, marks, rules, *occasion, &mut notes);
     let mut betas = Vec::new();
     thinking::settle(&mut plan, &translated.messages, &mut betas, &mut notes);
+    translated.fallbacks = fallbacks(
+        request.extra.get("fallbacks"),
+        &translated.model,
+        |name| {
+            Some(catalog.canonical_id(name).into_owned())
+                .filter(|name| (1..=LONGEST_NAME).contains(&name.len()))
+        },
+        &mut notes,
+    );
+    betas.extend(translated.fallbacks.is_some().then_some(FALLBACK_BETA));
     translated.max_tokens = plan.max_tokens;
     translated.thinking = plan.thinking;
     translated.output_config = anthropic::OutputConfig { effort: plan.effort, format };
@@ -221,7 +232,7 @@ fn note_left_out(request: &openai::Request, notes: &mut Notes) {
         notes.add(field, "is left out, because Claude has no counterpart");
     }
     // These are read above, out of the unknown ones.
-    let known = ["top_k", "thinking", "reasoning", "output_config"];
+    let known = ["top_k", "thinking", "reasoning", "output_config", "fallbacks"];
     let mut unknown =
         extra.iter().filter(|(field, value)| !value.is_null() && !known.contains(&&***field));
     for (field, _) in unknown.by_ref().take(MOST_UNKNOWN) {

@@ -94,12 +94,20 @@ impl Chunks {
 
     /// Translates one event, given with its blank line, and appends what it yields to `out`.
     pub fn translate(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
-        match (&mut self.state, anthropic::parse(&sse::parse(event))?) {
+        let event = sse::parse(event);
+        let event = anthropic::parse(&event)?;
+        if let (StreamState::Streaming(streaming), Some(model)) =
+            (&mut self.state, event.serving_model())
+        {
+            streaming.envelope.set_model(model);
+        }
+        match (&mut self.state, event) {
             (_, Event::Unknown) => {}
             (_, Event::Ping) => out.extend_from_slice(b": ping\n\n"),
             (_, Event::Error(error)) => return Err(StreamError::Upstream(Box::new(error))),
             (StreamState::Waiting, Event::MessageStart(start)) => {
-                let envelope = Envelope::new(&self.id, self.created, &start.model, self.usage);
+                let model = start.usage.fallback_model().unwrap_or(&start.model);
+                let envelope = Envelope::new(&self.id, self.created, model, self.usage);
                 let streaming = Streaming::begin(&start, envelope, Arc::clone(&self.form), out)?;
                 self.state = StreamState::Streaming(Box::new(streaming));
             }
@@ -238,7 +246,9 @@ impl Streaming {
                 let given = whole_input(raw).map(|input| JsonString::new(input.get()));
                 self.start_call(index, id, name, given, out);
             }
-            BlockStart::ServerToolUse | BlockStart::Unknown => self.hidden.push(index),
+            BlockStart::ServerToolUse | BlockStart::Fallback { .. } | BlockStart::Unknown => {
+                self.hidden.push(index);
+            }
         }
     }
 

@@ -20,7 +20,7 @@ use crate::domain::{
 /// The beta that lets a request say what becomes of thinking that does not fit any more (§1.2).
 pub(super) const BINDING_BETA: &str = "thinking-binding-controls-2026-08-01";
 /// Minimum budget.
-const LEAST_BUDGET: u32 = 1024;
+pub(super) const LEAST_BUDGET: u32 = 1024;
 /// Limit up to which unrequested thinking would leave too little for the answer.
 const SMALL_LIMIT: u32 = 2048;
 /// Increase of a background call's limit on models that always think.

@@ -161,7 +161,7 @@ impl AnswerContent {
             BlockKind::ToolUse { name, arguments, .. } => {
                 self.tools.push(format!("{name}({})", arguments.decode().unwrap_or_default()));
             }
-            BlockKind::RedactedThinking { .. } | BlockKind::Other { .. } => {}
+            BlockKind::RedactedThinking { .. } | BlockKind::Fallback | BlockKind::Other { .. } => {}
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::domain::{json::inside, openai::FinishReason};
 pub(super) struct Envelope {
     /// Everything before `choices`' first element.
     before: Vec<u8>,
+    /// The offset of the model's name in it.
+    model_at: usize,
     /// Everything after the delta, while the answer goes on.
     after: &'static [u8],
 }
@@ -23,13 +25,21 @@ impl Envelope {
         before.extend_from_slice(br#","object":"chat.completion.chunk","created":"#);
         write_json(&created, &mut before);
         before.extend_from_slice(br#","model":"#);
-        write_json(model, &mut before);
-        before.extend_from_slice(br#","choices":["#);
+        let model_at = before.len();
         let after: &[u8] = match usage {
             WithUsage::Yes => b",\"finish_reason\":null}],\"usage\":null}\n\n",
             WithUsage::No => b",\"finish_reason\":null}]}\n\n",
         };
-        Self { before, after }
+        let mut envelope = Self { before, model_at, after };
+        envelope.set_model(model);
+        envelope
+    }
+
+    /// Names another model in the chunks from here on.
+    pub(super) fn set_model(&mut self, model: &str) {
+        self.before.truncate(self.model_at);
+        write_json(model, &mut self.before);
+        self.before.extend_from_slice(br#","choices":["#);
     }
 
     /// A chunk with a delta that `write` writes.
