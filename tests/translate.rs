@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod caching;
+mod dialects;
 mod history;
 mod key;
 mod structured;
