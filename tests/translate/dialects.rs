@@ -1,6 +1,11 @@
 //! Equal meaning is translated equally: what a client says in another dialect becomes the same request upstream as
 //! what it would say in OpenAI's.
 
+mod requests;
+mod results;
+
+use std::sync::LazyLock;
+
 use reprise::domain::{
     anthropic::CanonicalRequest,
     catalog::Catalog,
@@ -11,6 +16,8 @@ use serde_json::{Value, json};
 
 use super::plain;
 
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::builtin);
+
 const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const MODELS: [&str; 3] = ["claude-haiku-4-5", "claude-sonnet-5", "claude-opus-5-5"];
 
@@ -20,7 +27,7 @@ fn outcome(body: &Value, model: &str) -> Result<Translated, translate::Error> {
     let request = openai::Request::parse(body.to_string().as_bytes()).unwrap_or_else(|error| {
         panic!("{error}: {body}");
     });
-    plain(&request, &Catalog::builtin())
+    plain(&request, &CATALOG)
 }
 
 fn bytes(body: &Value, model: &str) -> Vec<u8> {
@@ -84,7 +91,10 @@ fn parts_of_other_dialects_are_read_in_any_role_and_turn() {
         (json!([{"type": "text", "text": 5}]), json!([{"type": "text", "text": "5"}])),
         (json!([{"type": "text", "text": {"value": "a", "annotations": []}}]), json!([text])),
         (json!([text, {"type": "input_image", "image_url": data}]), json!([text, picture])),
-        (json!([text, {"type": "input_image", "image_url": {"url": data}}]), json!([text, picture])),
+        (
+            json!([text, {"type": "input_image", "image_url": {"url": data}}]),
+            json!([text, picture]),
+        ),
         (
             json!([text, {"type": "input_image", "image_url": data, "detail": "high"}]),
             json!([text, {"type": "image_url", "image_url": {"url": data, "detail": "high"}}]),
@@ -185,11 +195,16 @@ fn calls_and_results_are_read_in_every_dialect() {
             json!({"role": "user", "content": [call]}),
         ]);
         turns.push(vec![json!({"role": role, "content": "One moment."}), call.clone()]);
-        turns.push(vec![json!({"role": role, "content": [text]}), json!({"role": role, "content": call})]);
+        turns.push(vec![
+            json!({"role": role, "content": [text]}),
+            json!({"role": role, "content": call}),
+        ]);
     }
     // Items and roles of their own.
     turns.retain(|turn| {
-        turn.last().is_none_or(|last| !["tool-call", "tool_call"].contains(&last["type"].as_str().unwrap_or_default()))
+        turn.last().is_none_or(|last| {
+            !["tool-call", "tool_call"].contains(&last["type"].as_str().unwrap_or_default())
+        })
     });
     turns.push(vec![
         json!({"role": "model", "content": "One moment.", "tool_calls": [{"id": "toolu_1", "name": "f", "args": input}]}),
@@ -230,7 +245,8 @@ fn calls_and_results_are_read_in_every_dialect() {
             same("result", &conversation(&turn), &meant);
             same("result", &earlier(&conversation(&turn)), &earlier(&meant));
         }
-        for turn in &turns {
+        // The forms of a call do not depend on what its result says.
+        for turn in turns.iter().filter(|_| content == &said[0]) {
             let mut turn = turn.clone();
             turn.push(twin.clone());
             same("call", &conversation(&turn), &meant);
@@ -285,11 +301,14 @@ fn several_results_of_one_message_reach_their_calls() {
 
 #[test]
 fn a_failed_call_is_told_to_have_failed() {
-    for (content, text) in [(json!("no"), "no"), (json!(null), "The call failed."), (json!([]), "The call failed.")] {
+    for (content, text) in
+        [(json!("no"), "no"), (json!(null), "The call failed."), (json!([]), "The call failed.")]
+    {
         let mut turn = vec![with_call(&json!(""))["messages"][1].clone()];
         turn.push(json!({"role": "user", "content": [
             {"type": "tool_result", "tool_use_id": "toolu_1", "content": content, "is_error": true}]}));
-        let upstream: Value = serde_json::from_slice(&bytes(&conversation(&turn), MODELS[0])).unwrap();
+        let upstream: Value =
+            serde_json::from_slice(&bytes(&conversation(&turn), MODELS[0])).unwrap();
         let meant = json!({"type": "tool_result", "tool_use_id": "toolu_1", "is_error": true,
             "content": [{"type": "text", "text": text}]});
         assert_eq!(upstream["messages"][2]["content"], json!([meant]));
@@ -318,7 +337,8 @@ fn what_a_search_found_is_sent_as_it_is_or_in_words() {
         "content": [{"type": "text", "text": "rain"}], "citations": {"enabled": true}});
     let block = json!({"type": "search_result", "source": "https://example.com", "title": "Oslo",
         "content": [{"type": "text", "text": "rain"}]});
-    let upstream = |body: &Value| -> Value { serde_json::from_slice(&bytes(body, MODELS[0])).unwrap() };
+    let upstream =
+        |body: &Value| -> Value { serde_json::from_slice(&bytes(body, MODELS[0])).unwrap() };
     let said = upstream(&json!({"messages": [{"role": "user", "content": [found]}]}));
     assert_eq!(said["messages"][0]["content"], json!([block]));
     let said = upstream(&with_call(&json!([found])));
@@ -345,9 +365,11 @@ fn thinking_among_the_content_is_kept_where_it_has_a_signature() {
         let mut content = blocks.as_array().unwrap().clone();
         content.push(text.clone());
         let said = body(json!({"role": "assistant", "content": content}));
-        let meant = body(json!({"role": "assistant", "content": "Yes?", "thinking_blocks": blocks}));
+        let meant =
+            body(json!({"role": "assistant", "content": "Yes?", "thinking_blocks": blocks}));
         same("thinking", &said, &meant);
-        let twice = body(json!({"role": "assistant", "content": content, "thinking_blocks": blocks}));
+        let twice =
+            body(json!({"role": "assistant", "content": content, "thinking_blocks": blocks}));
         same("thinking twice", &twice, &meant);
     }
     let meant = body(json!({"role": "assistant", "content": "Yes?"}));
@@ -365,8 +387,10 @@ fn thinking_among_the_content_is_kept_where_it_has_a_signature() {
 
 #[test]
 fn what_anthropics_own_tools_found_is_told_in_words() {
-    let body = |content: Value| json!({"messages": [
-        {"role": "user", "content": "Hi"}, {"role": "assistant", "content": content}, {"role": "user", "content": "Go"}]});
+    let body = |content: Value| {
+        json!({"messages": [
+        {"role": "user", "content": "Hi"}, {"role": "assistant", "content": content}, {"role": "user", "content": "Go"}]})
+    };
     let found = |content: Value| {
         body(json!([
             {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}},
@@ -375,161 +399,18 @@ fn what_anthropics_own_tools_found_is_told_in_words() {
         ]))
     };
     let page = json!({"type": "web_search_result", "title": "Oslo", "url": "https://example.com", "encrypted_content": "x"});
-    let words = |text: &str| body(json!([{"type": "text", "text": text}, {"type": "text", "text": "Rain."}]));
-    same("pages", &found(json!([page, page])), &words("Oslo https://example.com\nOslo https://example.com"));
-    same("error", &found(json!({"type": "web_search_tool_result_error", "error_code": "unavailable"})), &words("unavailable"));
+    let words = |text: &str| {
+        body(json!([{"type": "text", "text": text}, {"type": "text", "text": "Rain."}]))
+    };
+    same(
+        "pages",
+        &found(json!([page, page])),
+        &words("Oslo https://example.com\nOslo https://example.com"),
+    );
+    same(
+        "error",
+        &found(json!({"type": "web_search_tool_result_error", "error_code": "unavailable"})),
+        &words("unavailable"),
+    );
     same("nothing", &found(json!([])), &body(json!("Rain.")));
-}
-
-#[test]
-fn roles_are_read_as_they_are_meant() {
-    let roles = [
-        ("User", "user"),
-        (" user ", "user"),
-        ("human", "user"),
-        ("HUMAN", "user"),
-        ("Assistant", "assistant"),
-        ("model", "assistant"),
-        ("ai", "assistant"),
-        ("SYSTEM", "system"),
-        ("Developer", "developer"),
-    ];
-    for (dialect, plain) in roles {
-        let text = json!("a");
-        for (dialect, plain) in positions(dialect, &text).iter().zip(positions(plain, &text)) {
-            same("role", dialect, &plain);
-        }
-    }
-    let by_type = json!({"messages": [{"type": "human", "content": "a"}]});
-    same("type", &by_type, &json!({"messages": [{"role": "user", "content": "a"}]}));
-    assert!(openai::Request::parse(br#"{"messages": [{"role": "robot", "content": "a"}]}"#).is_err());
-}
-
-#[test]
-fn fields_of_the_request_are_read_in_every_dialect() {
-    let hi = json!([{"role": "user", "content": "hi"}]);
-    let with = |name: &str, value: Value| {
-        let mut body = json!({"messages": hi});
-        body[name] = value;
-        body
-    };
-    let led = |systems: &[&str]| {
-        let mut messages: Vec<Value> =
-            systems.iter().map(|text| json!({"role": "system", "content": text})).collect();
-        messages.push(hi[0].clone());
-        json!({"messages": messages})
-    };
-    let block = json!([{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]);
-    same("system", &with("system", json!("Be brief.")), &led(&["Be brief."]));
-    same("system", &with("system", json!(["Be brief."])), &led(&["Be brief."]));
-    same("instructions", &with("instructions", json!("Be brief.")), &led(&["Be brief."]));
-    let meant = json!({"messages": [{"role": "system", "content": block}, hi[0]]});
-    same("blocks", &with("system", block), &meant);
-    let mut both = led(&["Be kind."]);
-    both["system"] = json!("Be brief.");
-    same("before the messages", &both, &led(&["Be brief.", "Be kind."]));
-    both["instructions"] = json!("Be quick.");
-    same("both", &both, &led(&["Be brief.", "Be quick.", "Be kind."]));
-    let mut twice = led(&["Be brief."]);
-    twice["system"] = json!("Be brief.");
-    same("once", &twice, &led(&["Be brief."]));
-    same("stop", &with("stop_sequences", json!(["x"])), &with("stop", json!(["x"])));
-    same("limit", &with("max_output_tokens", json!(50)), &with("max_tokens", json!(50)));
-    let mut both = with("max_output_tokens", json!(50));
-    both["max_tokens"] = json!(60);
-    same("limit twice", &both, &with("max_tokens", json!(60)));
-    for nothing in [json!({"system": null}), json!({"system": ""}), json!({"stop_sequences": []})] {
-        let mut body = json!({"messages": hi});
-        body.as_object_mut().unwrap().extend(nothing.as_object().unwrap().clone());
-        assert_eq!(bytes(&body, MODELS[0]), bytes(&json!({"messages": hi}), MODELS[0]));
-    }
-    for given in [
-        json!({"input": "hi"}),
-        json!({"input": hi, "messages": []}),
-        json!({"messages": "hi"}),
-        json!({"messages": ["hi"]}),
-        json!({"messages": [null, "hi"]}),
-        json!({"messages": hi[0]}),
-        json!({"input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}]}),
-        json!({"input": [{"type": "reasoning", "summary": []}, hi[0]]}),
-    ] {
-        same("messages", &given, &json!({"messages": hi}));
-    }
-}
-
-#[test]
-fn schemas_and_choices_are_read_under_every_name() {
-    let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}});
-    let with = |tool: Value, choice: Value| {
-        json!({"messages": [{"role": "user", "content": "hi"}], "tools": [tool], "tool_choice": choice})
-    };
-    let tool = json!({"type": "function", "function": {"name": "f", "parameters": schema}});
-    let plain = |choice: Value| with(tool.clone(), choice);
-    let meant = bytes(&plain(json!("auto")), MODELS[0]);
-    for field in ["parameters", "input_schema", "inputSchema"] {
-        for said in [
-            json!({"type": "function", "function": {"name": "f", field: schema}}),
-            json!({"function": {"name": "f", field: schema}}),
-            json!({"type": "function", "name": "f", field: schema}),
-            json!({"name": "f", field: schema}),
-            json!({"type": "custom", "name": "f", field: schema}),
-            json!({"name": "f", "parameters": null, field: schema}),
-            json!({"name": "f", "input_schema": schema, "inputSchema": schema}),
-        ] {
-            // A field twice is still an error.
-            let text = with(said.clone(), json!("auto"));
-            assert_eq!(bytes(&text, MODELS[0]), meant, "{said}");
-        }
-    }
-    for (said, choice, single) in [
-        (json!({"type": "auto"}), json!("auto"), false),
-        (json!({"type": "none"}), json!("none"), false),
-        (json!({"type": "any"}), json!("required"), false),
-        (json!({"type": "any", "disable_parallel_tool_use": true}), json!("required"), true),
-        (json!({"type": "auto", "disable_parallel_tool_use": true}), json!("auto"), true),
-        (json!({"type": "tool", "name": "f"}), json!({"type": "function", "function": {"name": "f"}}), false),
-        (json!({"type": "function", "name": "f"}), json!({"type": "function", "function": {"name": "f"}}), false),
-    ] {
-        let mut meant = plain(choice);
-        if single {
-            meant["parallel_tool_calls"] = json!(false);
-        }
-        for model in MODELS {
-            assert_eq!(bytes(&plain(said.clone()), model), bytes(&meant, model), "{said}");
-        }
-    }
-}
-
-#[test]
-fn arguments_are_an_object_whatever_is_sent() {
-    let body = |arguments: Option<Value>| {
-        let mut function = json!({"name": "f"});
-        if let Some(arguments) = arguments {
-            function["arguments"] = arguments;
-        }
-        conversation(&[
-            json!({"role": "assistant", "content": null, "tool_calls": [{"id": "t1", "type": "function", "function": function}]}),
-            json!({"role": "tool", "tool_call_id": "t1", "content": "y"}),
-        ])
-    };
-    let empty = bytes(&body(Some(json!("{}"))), MODELS[0]);
-    let nothing = [
-        json!("null"), json!("[]"), json!([]), json!(false), json!("false"), json!(""), json!(" \n"), json!(null),
-        json!({}), json!("\"\""), json!("\"{}\""), json!("\"null\""), json!(" null "), json!("None"), json!("undefined"),
-    ];
-    for arguments in nothing.into_iter().map(Some).chain([None]) {
-        assert_eq!(bytes(&body(arguments.clone()), MODELS[0]), empty, "{arguments:?}");
-    }
-    let object = json!({"city": "Oslo", "n": [1, {"a": null}]});
-    let meant = bytes(&body(Some(object.to_string().into())), MODELS[0]);
-    let text = Value::String(object.to_string());
-    let nested = Value::String(text.to_string());
-    for arguments in [object, text.to_string().into(), nested.to_string().into()] {
-        assert_eq!(bytes(&body(Some(arguments.clone())), MODELS[0]), meant, "{arguments}");
-    }
-    for broken in [json!("{'city': 'Oslo'}"), json!("{\"city\": "), json!("[1]"), json!([1]), json!(5), json!(true), json!("\"x\"")] {
-        let text = broken.as_str().map_or_else(|| broken.to_string(), str::to_owned);
-        let upstream: Value = serde_json::from_slice(&bytes(&body(Some(broken)), MODELS[0])).unwrap();
-        assert_eq!(upstream["messages"][1]["content"][0]["input"], json!({"INVALID_JSON": text}));
-    }
 }

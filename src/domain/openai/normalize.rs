@@ -48,9 +48,7 @@ fn is_normal_part(part: &Part, role: Role) -> bool {
         "refusal" => part.refusal.is_some(),
         "image_url" => part.image_url.is_some(),
         "file" => part.file.is_some(),
-        "image" | "document" => {
-            part.source.as_ref().is_some_and(|source| source.kind != "content")
-        }
+        "image" | "document" => part.source.as_ref().is_some_and(|source| source.kind != "content"),
         "input_audio" => true,
         "reasoning" => role == Role::Assistant,
         _ => false,
@@ -62,7 +60,7 @@ pub(super) fn normalized(body: &[u8]) -> Option<Result<Request, ParseError>> {
     let mut fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let mut changes = Changes::default();
     let messages = normalize(&mut fields, &mut changes);
-    if changes.is_empty() {
+    if changes.is_empty() && messages.is_ok() {
         return None;
     }
     Some(messages.and_then(|messages| {

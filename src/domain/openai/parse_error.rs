@@ -96,7 +96,8 @@ pub(super) fn located_at(
             ParseError::WrongShape { param: place.to_owned(), reason }
         }
         ParseError::WrongShape { param, reason } => {
-            ParseError::WrongShape { param: format!("{place}.{param}"), reason }
+            let dot = if param.starts_with('[') { "" } else { "." };
+            ParseError::WrongShape { param: format!("{place}{dot}{param}"), reason }
         }
         other => other,
     }

@@ -42,7 +42,9 @@ mod tests {
     fn messages_may_stand_alone_or_in_input() {
         let nodes = |body: &[u8]| {
             let nodes = chain(body)?.nodes;
-            Some(nodes.iter().map(|node| String::from_utf8_lossy(&node.body).into_owned()).collect())
+            Some(
+                nodes.iter().map(|node| String::from_utf8_lossy(&node.body).into_owned()).collect(),
+            )
         };
         let hi = || Some(vec![r#""hi""#.to_owned()]);
         assert_eq!(nodes(br#"{"messages":"hi"}"#), hi());

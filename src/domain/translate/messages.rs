@@ -179,7 +179,8 @@ impl<'a> ConversationBuilder<'a, '_> {
         // A history that was cut may begin within the results.
         left.retain(|block| !matches!(block, ContentBlock::CacheMark(_)));
         if self.written.is_empty() && !left.is_empty() {
-            self.notes.add("messages", "there are only results of calls, which are sent as the user's");
+            self.notes
+                .add("messages", "there are only results of calls, which are sent as the user's");
             self.written.push(user(left));
         }
     }

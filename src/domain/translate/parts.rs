@@ -96,6 +96,10 @@ fn block(
             }
             Ok(block)
         }
+        "refusal" if part.refusal.is_none() => {
+            notes.once(|| path(""), "a blank part is left out");
+            Ok(None)
+        }
         "refusal" => text(&part.refusal, ".refusal"),
         "image_url" => {
             let Some(image) = &part.image_url else {

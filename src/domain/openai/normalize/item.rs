@@ -22,7 +22,8 @@ pub(super) fn is_set(value: &Value) -> bool {
 
 /// The first of these fields that is set.
 pub(super) fn take_first(fields: &mut Fields, names: &[&str]) -> Option<Value> {
-    let name = names.iter().find(|name| fields.get(**name).is_some_and(|value| !value.is_null()))?;
+    let name =
+        names.iter().find(|name| fields.get(**name).is_some_and(|value| !value.is_null()))?;
     fields.shift_remove(*name)
 }
 
@@ -38,7 +39,8 @@ pub(super) fn take_text(fields: &mut Fields, names: &[&str]) -> Option<String> {
 /// A call: Anthropic's `tool_use`, Responses' `function_call`, or one of a library.
 pub(super) fn call(mut fields: Fields, path: String) -> Result<ToolCall, ParseError> {
     // In Responses, `id` is the item's own.
-    let id = take_text(&mut fields, &["call_id", "tool_call_id", "toolCallId", "tool_use_id", "id"]);
+    let id =
+        take_text(&mut fields, &["call_id", "tool_call_id", "toolCallId", "tool_use_id", "id"]);
     let mut function = match fields.shift_remove("function") {
         Some(Value::Object(function)) => function,
         _ => Fields::new(),

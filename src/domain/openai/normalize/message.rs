@@ -75,7 +75,8 @@ impl<'a> Messages<'a> {
             Some(Value::String(given)) => {
                 let (role, is_odd) = role(given);
                 if is_odd {
-                    self.changes.add(format!("{path}.role"), "a role is read as the one of OpenAI's");
+                    self.changes
+                        .add(format!("{path}.role"), "a role is read as the one of OpenAI's");
                 }
                 role
             }
@@ -232,6 +233,9 @@ impl<'a> Messages<'a> {
             return Ok(());
         }
         let is_null = content.is_null();
+        if content.get("type").is_some() {
+            self.changes.add(&*place, "one content part is read as a list of one");
+        }
         let (role, found) = (base.role, Vec::new());
         let mut pieces = Pieces { role, changes: self.changes, found };
         pieces.content(content, place, 0)?;
@@ -252,11 +256,8 @@ impl<'a> Messages<'a> {
     /// Adds a turn of the assistant. A result in its middle divides it.
     fn assistant(&mut self, base: Message, pieces: Vec<Piece>) {
         let origin = base.origin.clone();
-        let following = || Message {
-            role: Role::Assistant,
-            origin: origin.clone(),
-            ..Message::default()
-        };
+        let following =
+            || Message { role: Role::Assistant, origin: origin.clone(), ..Message::default() };
         let given = base.tool_calls.iter().flatten();
         let mut called: HashSet<String> = given.filter_map(|call| call.id.clone()).collect();
         let keeps_thinking = base.thinking_blocks.as_ref().is_some_and(is_set);
@@ -312,9 +313,9 @@ impl<'a> Messages<'a> {
             }
         }
         // A message `tool` whose content is the result of the same call.
-        let mut same = results
-            .iter_mut()
-            .filter(|result| base.tool_call_id.is_some() && result.tool_call_id == base.tool_call_id);
+        let mut same = results.iter_mut().filter(|result| {
+            base.tool_call_id.is_some() && result.tool_call_id == base.tool_call_id
+        });
         if let Some(Message { content: Some(Content::Parts(inner)), .. }) = same.next() {
             inner.append(&mut parts);
         }

@@ -13,6 +13,10 @@ use crate::domain::openai::{
 
 /// Maximum depth of lists and results within each other.
 const DEEPEST: usize = 8;
+/// Fields that have a picture.
+const IMAGE: [&str; 5] = ["image_url", "url", "image", "file_id", "data"];
+/// Fields that have a file.
+const FILE: [&str; 5] = ["file_data", "file_url", "data", "url", "file_id"];
 /// The change of a result that has no parts.
 const DATA: &str = "a result that is JSON is sent as text";
 
@@ -117,17 +121,18 @@ impl Pieces<'_> {
         }
         let kind = self.kind(&fields, &path);
         let is_assistant = self.role == Role::Assistant;
+        let has = |names: &[&str]| names.iter().any(|name| fields.get(*name).is_some_and(is_set));
         match kind.as_str() {
             "text" | "input_text" | "output_text" => self.text_part(&kind, fields, path, depth),
             "summary_text" | "reasoning_text" if !is_assistant => {
                 self.text_part(&kind, fields, path, depth)
             }
-            "image_url" | "input_image" => self.image(&kind, fields, path),
-            "file" | "input_file" if !fields.get("file").is_some_and(Value::is_object) => {
+            "image_url" | "input_image" if has(&IMAGE) => self.image(&kind, fields, path),
+            "file" | "input_file" if !has(&["file"]) && has(&FILE) => {
                 self.file(fields, path);
                 Ok(())
             }
-            "image" if !fields.contains_key("source") => self.image(&kind, fields, path),
+            "image" if !has(&["source"]) && has(&IMAGE) => self.image(&kind, fields, path),
             "document" if of_blocks(&fields) => {
                 self.changes.add(&*path, "a document of blocks is sent as its blocks");
                 let Some(Value::Object(mut source)) = fields.shift_remove("source") else {
@@ -136,10 +141,8 @@ impl Pieces<'_> {
                 let content = source.shift_remove("content").unwrap_or_default();
                 self.content(content, format!("{path}.source.content"), depth + 1)
             }
-            "search_result" => {
-                self.search_result(fields, path, depth)
-            }
-            "thinking" | "redacted_thinking" if is_assistant => {
+            "search_result" => self.search_result(fields, path, depth),
+            "thinking" | "redacted_thinking" if is_assistant && has(&["signature", "data"]) => {
                 self.changes.add(&*path, "thinking among the content is read as thinking_blocks");
                 self.found.push(Piece::Thinking(Value::Object(fields)));
                 Ok(())
@@ -147,7 +150,8 @@ impl Pieces<'_> {
             "thinking" | "redacted_thinking" | "reasoning" | "summary_text" | "reasoning_text"
                 if !(is_assistant && kind == "reasoning") =>
             {
-                self.changes.add(path, "thinking without a proof, or not of the assistant, is left out");
+                self.changes
+                    .add(path, "thinking without a proof, or not of the assistant, is left out");
                 Ok(())
             }
             "tool_use" | "tool-call" | "tool_call" | "function_call" => {
@@ -176,9 +180,8 @@ impl Pieces<'_> {
                 });
                 Ok(())
             }
-            "refusal" | "input_audio" | "file" | "image" | "document" | "reasoning" => {
-                self.typed(fields, path)
-            }
+            "refusal" | "input_audio" | "image_url" | "file" | "image" | "document"
+            | "reasoning" => self.typed(fields, path),
             _ if self.is_result() => {
                 self.changes.add(&*path, DATA);
                 self.text(Value::Object(fields).to_string(), path, None);
@@ -205,7 +208,8 @@ impl Pieces<'_> {
         let kind = telling.into_iter().find(|name| fields.contains_key(*name));
         match kind {
             Some(kind) if !self.is_result() || fields.len() == 1 => {
-                self.changes.add(format!("{path}.type"), "is missing, and told by the other fields");
+                self.changes
+                    .add(format!("{path}.type"), "is missing, and told by the other fields");
                 kind.to_owned()
             }
             _ => String::new(),
@@ -248,7 +252,8 @@ impl Pieces<'_> {
     /// A picture, whose address stands in a field or in an object.
     fn image(&mut self, kind: &str, mut fields: Fields, path: String) -> Result<(), ParseError> {
         let id = fields.get("file_id").filter(|id| is_set(id)).cloned();
-        let has_url = ["image_url", "url", "image"].iter().any(|name| fields.get(*name).is_some_and(is_set));
+        let has_url =
+            ["image_url", "url", "image"].iter().any(|name| fields.get(*name).is_some_and(is_set));
         let mark = fields.shift_remove("cache_control");
         if let (Some(Value::String(id)), false) = (id, has_url) {
             self.changes.add(&*path, "a picture that was uploaded is read as Anthropic's `image`");
@@ -277,11 +282,11 @@ impl Pieces<'_> {
             });
             return Ok(());
         }
-        let given = take_first(&mut fields, &["image_url", "url", "image"]);
-        let detail = take_text(&mut fields, &["detail"]);
-        if kind != "image_url" {
+        if kind != "image_url" || !fields.get("image_url").is_some_and(is_set) {
             self.changes.add(&*path, "a picture of another dialect is read as `image_url`");
         }
+        let given = take_first(&mut fields, &["image_url", "url", "image"]);
+        let detail = take_text(&mut fields, &["detail"]);
         let image: Option<ImageUrl> = match given {
             None => None,
             Some(given) => Some(
@@ -339,7 +344,8 @@ impl Pieces<'_> {
             .collect();
         let can_say = matches!(self.role, Role::User | Role::Tool) && depth < DEEPEST;
         if can_say && !source.trim().is_empty() && !title.trim().is_empty() && !texts.is_empty() {
-            self.changes.add(&*path, "what a search found is sent as Anthropic's block, without citations");
+            self.changes
+                .add(&*path, "what a search found is sent as Anthropic's block, without citations");
             let block = serde_json::json!({
                 "type": "search_result", "source": source, "title": title, "content": texts,
             });

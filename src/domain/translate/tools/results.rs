@@ -149,11 +149,16 @@ pub(in crate::domain::translate) fn results<'a>(
 
 /// Calls of earlier turns without a result, by the key by which one would name them; of one key, the last comes last.
 #[derive(Debug, Default)]
-pub(in crate::domain::translate) struct UnansweredCalls<'a>(HashMap<ResultKey<'a>, Vec<ResultPlace>>);
+pub(in crate::domain::translate) struct UnansweredCalls<'a>(
+    HashMap<ResultKey<'a>, Vec<ResultPlace>>,
+);
 
 impl<'a> UnansweredCalls<'a> {
     /// Removes the last call that this result names, and returns the place for the result.
-    pub(in crate::domain::translate) fn take(&mut self, result: &ToolResult<'a>) -> Option<ResultPlace> {
+    pub(in crate::domain::translate) fn take(
+        &mut self,
+        result: &ToolResult<'a>,
+    ) -> Option<ResultPlace> {
         result.keys().find_map(|key| self.0.get_mut(&key)?.pop())
     }
 
