@@ -32,7 +32,7 @@ fn outcome(body: &Value, model: &str) -> Result<Translated, translate::Error> {
 
 fn bytes(body: &Value, model: &str) -> Vec<u8> {
     let translated = outcome(body, model).unwrap_or_else(|error| panic!("{error}: {body}"));
-    CanonicalRequest::of(&translated.request).body().to_vec()
+    CanonicalRequest::of(&translated.request).body()
 }
 
 /// Both bodies mean the same, and the first has a note of what was changed in it.

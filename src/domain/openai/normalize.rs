@@ -6,6 +6,7 @@
 
 mod changes;
 mod item;
+mod media;
 mod message;
 mod part;
 
@@ -25,9 +26,8 @@ const FIELDS: [&str; 4] = ["system", "instructions", "stop_sequences", "max_outp
 pub(super) fn is_normal(request: &Request) -> bool {
     let Request { messages, extra, .. } = request;
     let is_given = |field: &str| extra.get(field).is_some_and(is_set);
-    !FIELDS.into_iter().any(is_given)
-        && !(messages.is_empty() && is_given("input"))
-        && messages.iter().all(is_normal_message)
+    let is_foreign = FIELDS.into_iter().any(is_given) || messages.is_empty() && is_given("input");
+    !is_foreign && messages.iter().all(is_normal_message)
 }
 
 fn is_normal_message(message: &Message) -> bool {

@@ -5,18 +5,17 @@ use serde_json::Value;
 use super::{
     changes::Changes,
     item::{Fields, call, called_by, is_set, take_first, take_text},
+    media,
 };
 use crate::domain::openai::{
-    message::{Content, File, ImageUrl, Message, Part, Role, Source, ToolCall},
+    message::{Content, Message, Part, Role, ToolCall},
     parse_error::{ParseError, located_at},
 };
 
 /// Maximum depth of lists and results within each other.
 const DEEPEST: usize = 8;
-/// Fields that have a picture.
-const IMAGE: [&str; 5] = ["image_url", "url", "image", "file_id", "data"];
-/// Fields that have a file.
-const FILE: [&str; 5] = ["file_data", "file_url", "data", "url", "file_id"];
+/// The change of content at a greater depth.
+const TOO_DEEP: &str = "content is left out where it lies too deep";
 /// The change of a result that has no parts.
 const DATA: &str = "a result that is JSON is sent as text";
 
@@ -31,6 +30,12 @@ pub(super) enum Piece {
     Result(Box<Message>),
     /// Belongs to `thinking_blocks`.
     Thinking(Value),
+}
+
+impl Piece {
+    fn content(part: Part) -> Self {
+        Self::Content(Box::new(part))
+    }
 }
 
 /// Takes the content of one message apart.
@@ -51,17 +56,17 @@ impl Pieces<'_> {
     ) -> Result<(), ParseError> {
         match value {
             Value::Null => {}
-            Value::String(text) => self.text(text, path, None),
+            Value::String(text) => self.text(text, path),
             Value::Number(_) | Value::Bool(_) => {
                 self.changes.add(&*path, "a value that is no text is read as one");
-                self.text(value.to_string(), path, None);
+                self.text(value.to_string(), path);
             }
             Value::Object(fields) => self.part(fields, path, depth)?,
             Value::Array(_) if depth >= DEEPEST => {
-                self.changes.add(path, "content is left out where it lies too deep");
+                self.changes.add(path, TOO_DEEP);
             }
             Value::Array(items) if self.is_data(&items, &path) => {
-                self.text(Value::Array(items).to_string(), path, None);
+                self.text(Value::Array(items).to_string(), path);
             }
             Value::Array(items) => {
                 for (at, item) in items.into_iter().enumerate() {
@@ -91,112 +96,98 @@ impl Pieces<'_> {
         matches!(self.role, Role::Tool | Role::Function)
     }
 
-    fn push(&mut self, part: Part) {
-        self.found.push(Piece::Content(Box::new(part)));
-    }
-
-    fn text(&mut self, text: String, path: String, mark: Option<Value>) {
-        self.push(Part {
-            kind: "text".to_owned(),
-            text: Some(text),
-            cache_control: mark,
-            origin: Some(path),
-            ..Part::default()
-        });
+    fn text(&mut self, text: String, path: String) {
+        let part = Part { text: Some(text), ..media::part("text", path) };
+        self.found.push(Piece::content(part));
     }
 
     /// A part as it is.
     fn typed(&mut self, fields: Fields, path: String) -> Result<(), ParseError> {
         let part: Part = serde_path_to_error::deserialize(Value::Object(fields))
             .map_err(|error| located_at(&path, error))?;
-        self.push(Part { origin: Some(path), ..part });
+        self.found.push(Piece::content(Part { origin: Some(path), ..part }));
         Ok(())
     }
 
     /// Adds one part.
     fn part(&mut self, mut fields: Fields, path: String, depth: usize) -> Result<(), ParseError> {
         if depth >= DEEPEST {
-            self.changes.add(path, "content is left out where it lies too deep");
+            self.changes.add(path, TOO_DEEP);
             return Ok(());
         }
         let kind = self.kind(&fields, &path);
         let is_assistant = self.role == Role::Assistant;
+        let speaks = matches!(self.role, Role::User | Role::Tool);
         let has = |names: &[&str]| names.iter().any(|name| fields.get(*name).is_some_and(is_set));
-        match kind.as_str() {
-            "text" | "input_text" | "output_text" => self.text_part(&kind, fields, path, depth),
+        let piece = match kind.as_str() {
+            "text" | "input_text" | "output_text" => {
+                return self.text_part(&kind, fields, path, depth);
+            }
             "summary_text" | "reasoning_text" if !is_assistant => {
-                self.text_part(&kind, fields, path, depth)
+                return self.text_part(&kind, fields, path, depth);
             }
-            "image_url" | "input_image" if has(&IMAGE) => self.image(&kind, fields, path),
-            "file" | "input_file" if !has(&["file"]) && has(&FILE) => {
-                self.file(fields, path);
-                Ok(())
+            "image_url" | "input_image" if has(&media::IMAGE) => {
+                Piece::content(media::image(&kind, fields, path, self.changes)?)
             }
-            "image" if !has(&["source"]) && has(&IMAGE) => self.image(&kind, fields, path),
+            "image" if !has(&["source"]) && has(&media::IMAGE) => {
+                Piece::content(media::image(&kind, fields, path, self.changes)?)
+            }
+            "file" | "input_file" if !has(&["file"]) && has(&media::FILE) => {
+                Piece::content(media::file(fields, path, self.changes))
+            }
             "document" if of_blocks(&fields) => {
                 self.changes.add(&*path, "a document of blocks is sent as its blocks");
-                let Some(Value::Object(mut source)) = fields.shift_remove("source") else {
-                    return Ok(());
-                };
-                let content = source.shift_remove("content").unwrap_or_default();
-                self.content(content, format!("{path}.source.content"), depth + 1)
+                let content = fields.get_mut("source").and_then(|source| source.get_mut("content"));
+                let content = content.map(Value::take).unwrap_or_default();
+                return self.content(content, format!("{path}.source.content"), depth + 1);
             }
-            "search_result" => self.search_result(fields, path, depth),
+            "search_result" => {
+                Piece::content(media::search_result(fields, path, speaks, self.changes))
+            }
             "thinking" | "redacted_thinking" if is_assistant && has(&["signature", "data"]) => {
-                self.changes.add(&*path, "thinking among the content is read as thinking_blocks");
-                self.found.push(Piece::Thinking(Value::Object(fields)));
-                Ok(())
+                self.changes.add(path, "thinking among the content is read as thinking_blocks");
+                Piece::Thinking(Value::Object(fields))
             }
             "thinking" | "redacted_thinking" | "reasoning" | "summary_text" | "reasoning_text"
                 if !(is_assistant && kind == "reasoning") =>
             {
-                self.changes
-                    .add(path, "thinking without a proof, or not of the assistant, is left out");
-                Ok(())
+                let what = "thinking without a signature, or not of the assistant, is left out";
+                self.changes.add(path, what);
+                return Ok(());
             }
             "tool_use" | "tool-call" | "tool_call" | "function_call" => {
                 self.changes.add(&*path, "a call among the content is read as one of tool_calls");
-                self.found.push(Piece::Call(call(fields, path)?));
-                Ok(())
+                Piece::Call(call(fields, path)?)
             }
             "tool_result" | "tool-result" | "function_call_output" => {
                 self.changes.add(&*path, "a result among the content is read as a message `tool`");
-                let result = self.result(fields, path, depth)?;
-                self.found.push(Piece::Result(Box::new(result)));
-                Ok(())
+                Piece::Result(Box::new(self.result(fields, path, depth)?))
             }
             "server_tool_use" | "mcp_tool_use" | "tool_reference" | "container_upload" => {
                 self.changes.add(path, "parts of tools that Anthropic runs are left out");
-                Ok(())
+                return Ok(());
             }
             kind if kind.ends_with("_tool_result") => {
                 self.changes.add(&*path, "results of tools that Anthropic ran are sent as text");
-                let words = words(fields.get("content").unwrap_or(&Value::Null));
-                self.push(Part {
-                    kind: kind.to_owned(),
-                    text: Some(words),
-                    origin: Some(path),
-                    ..Part::default()
-                });
-                Ok(())
+                let text = Some(words(fields.get("content").unwrap_or(&Value::Null)));
+                Piece::content(Part { text, ..media::part(kind, path) })
             }
             "refusal" | "input_audio" | "image_url" | "file" | "image" | "document"
-            | "reasoning" => self.typed(fields, path),
+            | "reasoning" => return self.typed(fields, path),
             _ if self.is_result() => {
                 self.changes.add(&*path, DATA);
-                self.text(Value::Object(fields).to_string(), path, None);
-                Ok(())
+                return self.content(Value::Object(fields).to_string().into(), path, depth);
             }
-            "" => self.typed(fields, path),
+            "" => return self.typed(fields, path),
+            // Refused, or replaced by words, where it is known how old the message is.
             kind => {
-                // Refused, or said in words, where it is known how old the message is.
-                let kind = kind.to_owned();
                 self.changes.add(&*path, "a part of an unknown type is read for its text");
                 let text = take_text(&mut fields, &["text", "value", "content"]);
-                self.push(Part { kind, text, origin: Some(path), ..Part::default() });
-                Ok(())
+                Piece::content(Part { text, ..media::part(kind, path) })
             }
-        }
+        };
+        self.found.push(piece);
+        Ok(())
     }
 
     /// The type of a part; of one that lacks it, by its fields.
@@ -247,123 +238,6 @@ impl Pieces<'_> {
                 self.content(other, path, depth + 1)
             }
         }
-    }
-
-    /// A picture, whose address stands in a field or in an object.
-    fn image(&mut self, kind: &str, mut fields: Fields, path: String) -> Result<(), ParseError> {
-        let id = fields.get("file_id").filter(|id| is_set(id)).cloned();
-        let has_url =
-            ["image_url", "url", "image"].iter().any(|name| fields.get(*name).is_some_and(is_set));
-        let mark = fields.shift_remove("cache_control");
-        if let (Some(Value::String(id)), false) = (id, has_url) {
-            self.changes.add(&*path, "a picture that was uploaded is read as Anthropic's `image`");
-            let source = Source { kind: "file".to_owned(), file_id: Some(id), ..Source::default() };
-            self.push(Part {
-                kind: "image".to_owned(),
-                source: Some(source),
-                cache_control: mark,
-                origin: Some(path),
-                ..Part::default()
-            });
-            return Ok(());
-        }
-        // The form of the Model Context Protocol.
-        if let Some(data) = take_text(&mut fields, &["data"]).filter(|_| !has_url) {
-            self.changes.add(&*path, "a picture of another dialect is read as Anthropic's `image`");
-            let media_type = take_text(&mut fields, &["mimeType", "media_type", "mediaType"]);
-            let kind = "base64".to_owned();
-            let source = Source { kind, media_type, data: Some(data), ..Source::default() };
-            self.push(Part {
-                kind: "image".to_owned(),
-                source: Some(source),
-                cache_control: mark,
-                origin: Some(path),
-                ..Part::default()
-            });
-            return Ok(());
-        }
-        if kind != "image_url" || !fields.get("image_url").is_some_and(is_set) {
-            self.changes.add(&*path, "a picture of another dialect is read as `image_url`");
-        }
-        let given = take_first(&mut fields, &["image_url", "url", "image"]);
-        let detail = take_text(&mut fields, &["detail"]);
-        let image: Option<ImageUrl> = match given {
-            None => None,
-            Some(given) => Some(
-                serde_path_to_error::deserialize(given)
-                    .map_err(|error| located_at(&format!("{path}.image_url"), error))?,
-            ),
-        };
-        let image_url = image.map(|image| ImageUrl { detail: image.detail.or(detail), ..image });
-        self.push(Part {
-            kind: "image_url".to_owned(),
-            image_url,
-            cache_control: mark,
-            origin: Some(path),
-            ..Part::default()
-        });
-        Ok(())
-    }
-
-    /// A file whose fields stand in the part itself.
-    fn file(&mut self, mut fields: Fields, path: String) {
-        self.changes.add(&*path, "a file of another dialect is read as `file`");
-        let file = File {
-            file_data: take_text(&mut fields, &["file_data", "file_url", "data", "url"]),
-            file_id: take_text(&mut fields, &["file_id"]),
-            filename: take_text(&mut fields, &["filename", "name", "title"]),
-        };
-        self.push(Part {
-            kind: "file".to_owned(),
-            file: Some(file),
-            cache_control: fields.shift_remove("cache_control"),
-            origin: Some(path),
-            ..Part::default()
-        });
-    }
-
-    /// Anthropic's block for what a search found, where it is whole and the user or a tool says it; else its texts.
-    fn search_result(
-        &mut self,
-        mut fields: Fields,
-        path: String,
-        depth: usize,
-    ) -> Result<(), ParseError> {
-        let source = take_text(&mut fields, &["source", "url"]).unwrap_or_default();
-        let title = take_text(&mut fields, &["title"]).unwrap_or_default();
-        let texts: Vec<Value> = match fields.shift_remove("content") {
-            Some(Value::Array(items)) => items,
-            Some(text @ Value::String(_)) => vec![text],
-            _ => Vec::new(),
-        };
-        let texts: Vec<Value> = texts
-            .iter()
-            .filter_map(|item| item.as_str().or_else(|| item.get("text")?.as_str()))
-            .filter(|text| !text.trim().is_empty())
-            .map(|text| serde_json::json!({"type": "text", "text": text}))
-            .collect();
-        let can_say = matches!(self.role, Role::User | Role::Tool) && depth < DEEPEST;
-        if can_say && !source.trim().is_empty() && !title.trim().is_empty() && !texts.is_empty() {
-            self.changes
-                .add(&*path, "what a search found is sent as Anthropic's block, without citations");
-            let block = serde_json::json!({
-                "type": "search_result", "source": source, "title": title, "content": texts,
-            });
-            self.push(Part {
-                kind: "search_result".to_owned(),
-                block: Some(block),
-                cache_control: fields.shift_remove("cache_control"),
-                origin: Some(path),
-                ..Part::default()
-            });
-            return Ok(());
-        }
-        self.changes.add(&*path, "what a search found is sent as text");
-        let texts = texts.iter().filter_map(|block| block["text"].as_str());
-        let lines = [&*title, &*source].into_iter().chain(texts);
-        let lines: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
-        self.text(lines.join("\n"), path, None);
-        Ok(())
     }
 
     /// The result of a call as a message.

@@ -135,14 +135,13 @@ pub(in crate::domain::translate) fn results<'a>(
     unanswered: &mut UnansweredCalls<'a>,
 ) -> Vec<ContentBlock> {
     let all = calls.drain(..).enumerate();
-    all.map(|(block, PendingCall { given, id, at, result })| match result {
-        Some(result) => result.into_block(id),
-        None => {
-            let places = unanswered.0.entry(given).or_default();
-            places.push(ResultPlace { at, message, block });
-            let content = vec![ContentBlock::text("No result of this call was recorded.")];
-            ContentBlock::ToolResult { tool_use_id: id, content, is_error: true }
+    all.map(|(block, PendingCall { given, id, at, result })| {
+        if let Some(result) = result {
+            return result.into_block(id);
         }
+        unanswered.0.entry(given).or_default().push(ResultPlace { at, message, block });
+        let content = vec![ContentBlock::text("No result of this call was recorded.")];
+        ContentBlock::ToolResult { tool_use_id: id, content, is_error: true }
     })
     .collect()
 }
