@@ -75,7 +75,7 @@ fn bodies_that_are_no_request_say_why() {
         "{\"messages\": [{\"type\": \"function_call\", \"call_id\": \"a\"}]}",
         "{\"input\": [\"a\", {\"role\": \"robot\"}]}",
         "{\"messages\": [\"a\", {\"role\": \"user\", \"content\": [\"b\", {\"type\": \"image_url\", \"image_url\": {\"url\": 1}}]}]}",
-        "{\"system\": {\"a\": \"secret\"}, \"messages\": []}",
+        "{\"system\": [{\"a\": \"secret\"}], \"messages\": []}",
         "{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": 5}]}",
         "{\"messages\": [{\"role\": \"robot\"}]}",
         "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\", \"image_url\": {\"url\": 1}}]}]}",

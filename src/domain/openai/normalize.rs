@@ -87,6 +87,11 @@ fn normalize(
                 ("input", items(input))
             }
         },
+        // Refused in the words of any other body.
+        other @ (Value::Number(_) | Value::Bool(_)) => {
+            fields.insert("messages".to_owned(), other);
+            ("messages", Vec::new())
+        }
         other => {
             changes.add("messages", "one message is read as a list of one");
             ("messages", items(other))
@@ -94,17 +99,23 @@ fn normalize(
     };
     let mut messages = Messages::new(changes);
     for field in ["system", "instructions"] {
-        match fields.shift_remove(field) {
-            Some(text) if is_set(&text) => messages.instructions(field, text, &given)?,
-            _ => {}
+        let is_text = |text: &Value| is_set(text) && (text.is_string() || text.is_array());
+        if fields.get(field).is_some_and(is_text) {
+            messages.instructions(field, take(fields, field), &given)?;
         }
     }
     for (at, message) in given.into_iter().enumerate() {
         messages.add(message, format!("{place}[{at}]"))?;
     }
     let messages = messages.into_vec();
-    rename(fields, "stop_sequences", &["stop"], changes);
-    rename(fields, "max_output_tokens", &["max_completion_tokens", "max_tokens"], changes);
+    let is_list = |value: &Value| {
+        value.is_string()
+            || value.as_array().is_some_and(|texts| texts.iter().all(Value::is_string))
+    };
+    rename(fields, "stop_sequences", &["stop"], is_list, changes);
+    let is_limit = |value: &Value| value.as_f64().is_some_and(|limit| limit >= 1.0);
+    let limits = ["max_completion_tokens", "max_tokens"];
+    rename(fields, "max_output_tokens", &limits, is_limit, changes);
     Ok(messages)
 }
 
@@ -120,17 +131,19 @@ fn take(fields: &mut Map<String, Value>, name: &str) -> Value {
     fields.shift_remove(name).unwrap_or_default()
 }
 
-/// Moves a field to the first of OpenAI's `names`, unless one of them is given.
+/// Moves a field to the first of OpenAI's `names`, unless one of them is given. A field that cannot be meant so stays
+/// an unknown one.
 fn rename(
     fields: &mut Map<String, Value>,
     field: &'static str,
     names: &[&str],
+    is_meant: impl Fn(&Value) -> bool,
     changes: &mut Changes,
 ) {
-    let value = take(fields, field);
-    if !is_set(&value) {
+    if !fields.get(field).is_some_and(|value| is_set(value) && is_meant(value)) {
         return;
     }
+    let value = take(fields, field);
     if names.iter().any(|name| fields.get(*name).is_some_and(is_set)) {
         changes.add(field, "is left out, because OpenAI's field for it is given, too");
     } else {

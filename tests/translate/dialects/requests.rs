@@ -65,7 +65,17 @@ fn fields_of_the_request_are_read_in_every_dialect() {
     let mut both = with("max_output_tokens", json!(50));
     both["max_tokens"] = json!(60);
     same("limit twice", &both, &with("max_tokens", json!(60)));
-    for nothing in [json!({"system": null}), json!({"system": ""}), json!({"stop_sequences": []})] {
+    for nothing in [
+        json!({"system": null}),
+        json!({"system": ""}),
+        json!({"stop_sequences": []}),
+        json!({"system": {"a": 1}}),
+        json!({"instructions": 5}),
+        json!({"stop_sequences": [5]}),
+        json!({"max_output_tokens": "many"}),
+        json!({"max_output_tokens": -1}),
+        json!({"input": "x"}),
+    ] {
         let mut body = json!({"messages": hi});
         body.as_object_mut().unwrap().extend(nothing.as_object().unwrap().clone());
         assert_eq!(bytes(&body, MODELS[0]), bytes(&json!({"messages": hi}), MODELS[0]));

@@ -172,7 +172,7 @@ impl Pieces<'_> {
                 let text = Some(words(fields.get("content").unwrap_or(&Value::Null)));
                 Piece::content(Part { text, ..media::part(kind, path) })
             }
-            "refusal" | "input_audio" | "image_url" | "file" | "image" | "document"
+            "refusal" | "input_audio" | "audio" | "image_url" | "file" | "image" | "document"
             | "reasoning" => return self.typed(fields, path),
             _ if self.is_result() => {
                 self.changes.add(&*path, DATA);
