@@ -55,8 +55,9 @@
 //!    after `server/auth.rs` has checked the key) and the body up to its limit (`server/body.rs`) as extractors, and
 //!    calls [`answer::Answers::answer`].
 //! 2. `answer/prepare.rs` prepares the request in two pure steps ([`domain::prepare`]), which serving, explaining,
-//!    importing and replaying share. [`domain::prepare::ParsedRequest::parse`] parses the body ([`domain::openai`]) and
-//!    finds the scope. `answer/recall.rs` fetches the earlier answers that the request names.
+//!    importing and replaying share. [`domain::prepare::ParsedRequest::parse`] parses the body ([`domain::openai`], which
+//!    puts the forms of other dialects into OpenAI's) and finds the scope. `answer/recall.rs` fetches the earlier
+//!    answers that the request names.
 //!    [`domain::prepare::ParsedRequest::prepare`] translates it ([`domain::translate::request`], with a note of
 //!    everything that is dropped or changed), writes it in canonical form ([`domain::anthropic::CanonicalRequest`]) and
 //!    computes its key ([`domain::cache::key`]).

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod caching;
+mod dialects;
 mod history;
 mod key;
 mod structured;
@@ -65,14 +66,18 @@ fn bodies_that_are_no_request_say_why() {
         "{} trailing",
         "{\"model\": 5}",
         "{\"model\": \"x\", \"model\": \"y\"}",
-        "{\"messages\": \"a secret\"}",
-        "{\"messages\": [\"a secret\"]}",
+        "{\"messages\": 5}",
+        "{\"messages\": [5]}",
+        "{\"messages\": [[\"a secret\"]]}",
         "{\"messages\": [{\"content\": \"x\"}]}",
+        "{\"messages\": [{\"role\": 5, \"content\": \"x\"}]}",
+        "{\"messages\": [{\"role\": \"user\", \"content\": [{\"smell\": \"a secret\"}]}]}",
+        "{\"messages\": [{\"type\": \"function_call\", \"call_id\": \"a\"}]}",
+        "{\"input\": [\"a\", {\"role\": \"robot\"}]}",
+        "{\"messages\": [\"a\", {\"role\": \"user\", \"content\": [\"b\", {\"type\": \"image_url\", \"image_url\": {\"url\": 1}}]}]}",
+        "{\"system\": [{\"a\": \"secret\"}], \"messages\": []}",
+        "{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": 5}]}",
         "{\"messages\": [{\"role\": \"robot\"}]}",
-        "{\"messages\": [{\"role\": \"user\", \"content\": 5}]}",
-        "{\"messages\": [{\"role\": \"user\", \"content\": {\"type\": \"text\"}}]}",
-        "{\"messages\": [{\"role\": \"user\", \"content\": [\"a secret\"]}]}",
-        "{\"messages\": [{\"role\": \"user\", \"content\": [{\"text\": \"x\"}]}]}",
         "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\", \"image_url\": {\"url\": 1}}]}]}",
         "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\", \"image_url\": {}}]}]}",
         "{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": [{\"function\": {\"arguments\": \"\"}}]}]}",

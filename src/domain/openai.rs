@@ -3,7 +3,9 @@
 
 mod delta;
 mod message;
+mod normalize;
 mod parse;
+mod parse_error;
 mod raw;
 mod request;
 mod response;
@@ -16,9 +18,9 @@ pub use delta::{
 pub use message::{
     Content, CustomCall, File, FunctionCall, ImageUrl, Message, Part, Role, Source, ToolCall,
 };
-pub use parse::ParseError;
+pub use parse_error::ParseError;
 pub use raw::chain;
-pub use request::{Request, ResponseFormat, Stop, StreamOptions};
+pub use request::{Change, Request, ResponseFormat, Stop, StreamOptions};
 pub use response::{
     Annotation, Called, Choice, Completion, CompletionTokensDetails, Error, ErrorBody,
     FinishReason, PromptTokensDetails, REDACTED_FORMAT, ReasoningDetail, ResponseCustomCall,

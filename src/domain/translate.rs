@@ -18,6 +18,7 @@ mod media;
 mod messages;
 mod note;
 mod parameters;
+mod parts;
 mod request;
 mod schema;
 mod search;

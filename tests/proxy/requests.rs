@@ -63,12 +63,12 @@ async fn a_wrong_type_is_named() {
     let role = json!([{ "role": "user", "content": "a" }, { "role": "alien", "content": "b" }]);
     for (field, value, param) in [
         ("model", json!(5), "model"),
-        ("messages", json!("hi"), "messages"),
+        ("messages", json!(5), "messages"),
         ("messages", role, "messages[1].role"),
         ("messages", json!([{ "content": "a" }]), "messages[0].role"),
         (
             "messages",
-            json!([{ "role": "user", "content": [{ "text": "a" }] }]),
+            json!([{ "role": "user", "content": [{ "smell": "a" }] }]),
             "messages[0].content[0].type",
         ),
         ("temperature", json!("hot"), "temperature"),

@@ -44,7 +44,25 @@ fn message() -> impl Strategy<Value = Value> {
     });
     let result = (id(), text())
         .prop_map(|(id, content)| json!({"role": "tool", "tool_call_id": id, "content": content}));
+    let block = (id(), text()).prop_map(
+        |(id, content)| json!({"type": "tool_result", "tool_use_id": id, "content": content}),
+    );
+    let blocks = (
+        prop::collection::vec(block, 1..3),
+        prop::sample::select(vec!["user", "tool", "assistant"]),
+    )
+        .prop_map(|(blocks, role)| json!({"role": role, "content": blocks}));
+    let uses = (prop::collection::vec(id(), 1..3), prop::sample::select(vec!["user", "assistant"]))
+        .prop_map(|(ids, role)| {
+            let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "f", "input": {}});
+            json!({"role": role, "content": ids.into_iter().map(call).collect::<Vec<_>>()})
+        });
+    let item =
+        id().prop_map(|id| json!({"type": "function_call_output", "call_id": id, "output": "x"}));
     prop_oneof![
+        2 => blocks,
+        2 => uses,
+        1 => item,
         3 => plain("user"),
         2 => plain("assistant"),
         1 => plain("system"),

@@ -249,6 +249,8 @@ fn every_field_is_in_the_key_but_for_those_that_are_named_here() {
         "/user",
         // What kind of call it is, its `function` says.
         "/messages/2/tool_calls/0/type",
+        // A part of an unknown type is read for its text.
+        "/messages/1/content/0/type",
     ];
     let mut leaves = Vec::new();
     collect_leaves(&full(), String::new(), &mut leaves);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::text_or::{TextOr, deserialize_text_or};
 
 /// One message. Flat, because every role uses a part of the same fields; unknown ones are ignored.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(expecting = "a message, which is an object with `role` and `content`")]
 pub struct Message {
     /// The speaker.
@@ -50,10 +50,23 @@ pub struct Message {
     /// Anthropic's mark for prompt caching, which some clients put here.
     #[serde(default)]
     pub cache_control: Option<Value>,
+    /// The path to it in the client's request; `None` where it is its position.
+    #[serde(skip)]
+    pub origin: Option<String>,
+    /// A result of a call that failed, for which OpenAI has no form.
+    #[serde(skip)]
+    pub is_error: bool,
+}
+
+impl Message {
+    /// The path to the message, which is the one at `at`, in the client's request.
+    pub fn path(&self, at: usize) -> String {
+        self.origin.clone().unwrap_or_else(|| format!("messages[{at}]"))
+    }
 }
 
 /// The speaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Instructions.
@@ -61,6 +74,7 @@ pub enum Role {
     /// Instructions, by their new name.
     Developer,
     /// The person.
+    #[default]
     User,
     /// The model.
     Assistant,
@@ -80,7 +94,7 @@ pub enum Content {
 }
 
 /// A content part. Flat, so that an error names the whole path.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(expecting = "a content part, which is an object with `type`")]
 pub struct Part {
     /// `text`, `image_url`, `input_audio`, `file`, `refusal`; Anthropic's `image` and `document`, which some clients
@@ -111,6 +125,12 @@ pub struct Part {
     /// Anthropic's mark for prompt caching, which some clients send.
     #[serde(default)]
     pub cache_control: Option<Value>,
+    /// The path to it in the client's request; `None` where it is its position.
+    #[serde(skip)]
+    pub origin: Option<String>,
+    /// A block of Anthropic's for which OpenAI has no form.
+    #[serde(skip)]
+    pub block: Option<Value>,
 }
 
 /// An image: an object with `url`, or the URL alone.
@@ -152,7 +172,7 @@ pub struct Source {
 }
 
 /// A call that the assistant made.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(expecting = "a tool call, which is an object with `id` and `function`")]
 pub struct ToolCall {
     /// The id that the result refers to.
@@ -167,6 +187,9 @@ pub struct ToolCall {
     /// The custom tool.
     #[serde(default)]
     pub custom: Option<CustomCall>,
+    /// The path to it in the client's request; `None` where it is its position.
+    #[serde(skip)]
+    pub origin: Option<String>,
 }
 
 /// A call of a custom tool.

@@ -96,6 +96,9 @@ pub struct Request {
     /// Everything else: `top_k`, `min_p`, `num_ctx`, …
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
+    /// Changes that put it into OpenAI's dialect.
+    #[serde(skip)]
+    pub changes: Vec<Change>,
 }
 
 impl Request {
@@ -105,6 +108,15 @@ impl Request {
         let mut given = fields.into_iter().filter_map(|(field, id)| Some((field, id.as_deref()?)));
         given.find(|(_, id)| !id.trim().is_empty())
     }
+}
+
+/// A change that put a part of a request into OpenAI's dialect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The path in the client's request.
+    pub field: String,
+    /// The change.
+    pub what: &'static str,
 }
 
 /// `stream_options`.

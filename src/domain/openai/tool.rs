@@ -35,8 +35,12 @@ impl<'de> Deserialize<'de> for Tool {
             name: Option<String>,
             #[serde(default)]
             description: Option<String>,
-            #[serde(default, alias = "input_schema")]
+            #[serde(default)]
             parameters: Option<Value>,
+            #[serde(default)]
+            input_schema: Option<Value>,
+            #[serde(default, rename = "inputSchema")]
+            input_schema_camel: Option<Value>,
             #[serde(default)]
             strict: Option<bool>,
             #[serde(default)]
@@ -49,9 +53,12 @@ impl<'de> Deserialize<'de> for Tool {
             name,
             description,
             parameters,
+            input_schema,
+            input_schema_camel,
             strict,
             cache_control,
         } = ToolFields::deserialize(deserializer)?;
+        let parameters = parameters.or(input_schema).or(input_schema_camel);
         let flat = name.map(|name| Function {
             name,
             description,
@@ -78,23 +85,51 @@ pub struct CustomTool {
 }
 
 /// A function that can be called.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(expecting = "an object with `name`, `description` and `parameters`")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Function {
     /// At most 64 characters.
     pub name: String,
     /// A description for the model.
-    #[serde(default)]
     pub description: Option<String>,
-    /// A JSON schema.
-    #[serde(default)]
+    /// A JSON schema, under any name that it has in a dialect.
     pub parameters: Option<Value>,
     /// Requires arguments that fit the schema.
-    #[serde(default)]
     pub strict: Option<bool>,
     /// Anthropic's mark for prompt caching, which some clients put here.
-    #[serde(default)]
     pub cache_control: Option<Value>,
+}
+
+impl<'de> Deserialize<'de> for Function {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(expecting = "an object with `name`, `description` and `parameters`")]
+        struct FunctionFields {
+            name: String,
+            #[serde(default)]
+            description: Option<String>,
+            #[serde(default)]
+            parameters: Option<Value>,
+            #[serde(default)]
+            input_schema: Option<Value>,
+            #[serde(default, rename = "inputSchema")]
+            input_schema_camel: Option<Value>,
+            #[serde(default)]
+            strict: Option<bool>,
+            #[serde(default)]
+            cache_control: Option<Value>,
+        }
+        let FunctionFields {
+            name,
+            description,
+            parameters,
+            input_schema,
+            input_schema_camel,
+            strict,
+            cache_control,
+        } = FunctionFields::deserialize(deserializer)?;
+        let parameters = parameters.or(input_schema).or(input_schema_camel);
+        Ok(Self { name, description, parameters, strict, cache_control })
+    }
 }
 
 /// The tools that may or must be called: a word, or an object that names them.

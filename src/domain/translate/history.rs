@@ -142,10 +142,9 @@ fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString) ->
             let input = custom.input.as_deref().unwrap_or_default();
             (&custom.name, serde_json::json!({ CUSTOM_INPUT: input }).to_string())
         }
-        (None, Some(function)) => match &function.arguments {
-            Value::String(text) if text.trim().is_empty() => (&function.name, "{}".to_owned()),
-            Value::String(text) => (&function.name, text.clone()),
-            other => (&function.name, other.to_string()),
+        (None, Some(function)) => match tools::input(&function.arguments) {
+            Ok(input) => (&function.name, input.get().to_owned()),
+            Err(_) => return false,
         },
         (None, None) => return false,
     };

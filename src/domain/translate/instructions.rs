@@ -10,6 +10,8 @@ pub(super) const BEGIN: &str = "Begin.";
 /// Asks a model without prefill to continue its last answer.
 pub(super) const CONTINUE: &str =
     "Continue exactly where you stopped. Repeat nothing and explain nothing.";
+/// Stands in an earlier turn in place of a part that cannot be sent.
+pub(super) const NOT_SENT: &str = "(A part of this message could not be passed on.)";
 /// Asks for a tool call where none can be forced.
 pub(super) const CALL_ANY: &str = "Answer by calling one of the tools, not by text alone.";
 

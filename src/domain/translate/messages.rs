@@ -8,14 +8,14 @@ use super::{
     caching,
     history::History,
     instructions::{ASSISTANT_OPENS, BEGIN, ask_to_continue, in_system_tags, user},
-    media,
     note::{Error, Notes},
-    tools,
+    parts::{Turn, blocks, leave_out_extras},
+    tools::{self, ToolResult},
 };
 use crate::domain::{
     anthropic::{self, Breakpoint, ContentBlock, Format, RequestMessage, Role},
     catalog::Model,
-    openai::{self, Content, Part},
+    openai,
 };
 
 /// Instructions and conversation.
@@ -39,13 +39,16 @@ pub(super) fn conversation(
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
     let mut system = Vec::new();
     for (at, message) in given[..leading].iter().enumerate() {
-        system.extend(blocks(at, message, notes)?);
+        system.extend(blocks(&message.path(at), message, Turn::Last, notes)?);
     }
     let mut turns = ConversationBuilder {
         rules,
         history,
+        last_turn: last_turn(given),
         written: Vec::with_capacity(given.len() + 1 - leading),
         calls: Vec::new(),
+        unanswered: tools::UnansweredCalls::default(),
+        orphans: Vec::new(),
         since: Vec::new(),
         ids: tools::ToolUseIds::default(),
         notes,
@@ -54,6 +57,7 @@ pub(super) fn conversation(
         turns.take(at, message)?;
     }
     turns.close_gap();
+    turns.settle_results();
     let mut messages = turns.written;
     match messages.first().map(|message| message.role) {
         Some(Role::Assistant) => {
@@ -101,9 +105,15 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
 struct ConversationBuilder<'a, 'n> {
     rules: &'a Model,
     history: &'a History<'a>,
+    /// Position of the client's first message after the last answer.
+    last_turn: usize,
     written: Vec<RequestMessage>,
     /// Calls of the assistant's last turn.
     calls: Vec<tools::PendingCall<'a>>,
+    /// Calls of earlier turns that have no result yet.
+    unanswered: tools::UnansweredCalls<'a>,
+    /// Results without a call so far, with their paths.
+    orphans: Vec<(String, ToolResult<'a>)>,
     /// Messages since the assistant's last turn, except results of calls; never empty.
     since: Vec<(Role, Vec<ContentBlock>)>,
     ids: tools::ToolUseIds,
@@ -113,38 +123,66 @@ struct ConversationBuilder<'a, 'n> {
 impl<'a> ConversationBuilder<'a, '_> {
     fn take(&mut self, at: usize, message: &'a openai::Message) -> Result<(), Error> {
         if message.name.is_some() && message.role != openai::Role::Function {
-            self.notes.once(|| format!("messages[{at}].name"), "names of speakers are left out");
+            let field = || format!("{}.name", message.path(at));
+            self.notes.once(field, "names of speakers are left out");
         }
-        let mut content = blocks(at, message, self.notes)?;
+        let turn = if at < self.last_turn { Turn::Earlier } else { Turn::Last };
+        let content = blocks(&message.path(at), message, turn, self.notes)?;
         let role = match message.role {
             openai::Role::Assistant => return self.assistant(at, message, content),
             openai::Role::System | openai::Role::Developer => Role::System,
             openai::Role::User => Role::User,
-            openai::Role::Tool => {
-                let Some(id) = &message.tool_call_id else {
-                    return Err(Error::Missing { field: format!("messages[{at}].tool_call_id") });
-                };
-                if !tools::answer(&mut self.calls, id, &mut content) {
-                    let what = "a result without a call that waits for one is left out";
-                    self.notes.add(format!("messages[{at}]"), what);
-                }
-                return Ok(());
-            }
-            openai::Role::Function => {
-                let name = message.name.as_deref();
-                if !tools::answer_function(&mut self.calls, name, &mut content) {
-                    let what = "a result without a call that waits for one is left out";
-                    self.notes.add(format!("messages[{at}]"), what);
-                }
+            openai::Role::Tool | openai::Role::Function => {
+                self.result(&message.path(at), ToolResult::new(message, content));
                 return Ok(());
             }
         };
         if content.is_empty() {
-            self.notes.once(|| format!("messages[{at}]"), "a blank message is left out");
+            self.notes.once(|| message.path(at), "a blank message is left out");
         } else {
             self.since.push((role, content));
         }
         Ok(())
+    }
+
+    /// Gives a result to its call, wherever that is.
+    fn result(&mut self, path: &str, result: ToolResult<'a>) {
+        let Some(result) = tools::answer(&mut self.calls, result, path, self.notes) else { return };
+        match self.unanswered.take(&result) {
+            Some(place) => {
+                let what = "a result that comes late is moved to its call";
+                self.notes.once(|| path.to_owned(), what);
+                place.fill(result, &mut self.written);
+            }
+            None => self.orphans.push((path.to_owned(), result)),
+        }
+    }
+
+    /// Gives results that came before their calls to these, and notes what is left on either side.
+    fn settle_results(&mut self) {
+        let mut left = Vec::new();
+        for (path, result) in std::mem::take(&mut self.orphans) {
+            if let Some(place) = self.unanswered.take(&result) {
+                let what = "a result that comes before its call is moved to it";
+                self.notes.once(|| path, what);
+                place.fill(result, &mut self.written);
+            } else {
+                let what = "a result without a call that waits for one is left out";
+                self.notes.add(path, what);
+                left.extend(result.into_content());
+            }
+        }
+        for at in std::mem::take(&mut self.unanswered).into_paths() {
+            let what = "has no result in the history; an error is sent in its place";
+            self.notes.add(at, what);
+        }
+        // A history that was cut may begin within the results.
+        left.retain(|block| !matches!(block, ContentBlock::CacheMark(_)));
+        if self.written.is_empty() && !left.is_empty() {
+            self.notes
+                .add("messages", "there are only results of calls, which are sent as the user's");
+            self.written.push(user(left));
+        }
     }
 
     fn assistant(
@@ -159,7 +197,7 @@ impl<'a> ConversationBuilder<'a, '_> {
         }
         let calls = message.tool_calls.as_deref().unwrap_or_default();
         if content.is_empty() && calls.is_empty() && message.function_call.is_none() {
-            self.notes.once(|| format!("messages[{at}]"), "a blank message is left out");
+            self.notes.once(|| message.path(at), "a blank message is left out");
             return Ok(());
         }
         if !self.since.is_empty() || self.calls.iter().any(tools::PendingCall::is_answered) {
@@ -172,14 +210,15 @@ impl<'a> ConversationBuilder<'a, '_> {
         }
         let mut is_renamed = false;
         for (number, call) in calls.iter().enumerate() {
-            let path = format!("messages[{at}].tool_calls[{number}]");
+            let path = || format!("{}.tool_calls[{number}]", message.path(at));
+            let path = call.origin.clone().unwrap_or_else(path);
             let (block, call) = self.ids.call(call, path, self.notes)?;
             is_renamed |= call.is_renamed();
             content.push(block);
             self.calls.push(call);
         }
         if let Some(call) = &message.function_call {
-            let path = format!("messages[{at}].function_call");
+            let path = format!("{}.function_call", message.path(at));
             let (block, call) = self.ids.function_call(call, path, self.notes);
             content.push(block);
             self.calls.push(call);
@@ -201,7 +240,7 @@ impl<'a> ConversationBuilder<'a, '_> {
 
     /// Appends the results and messages since the last turn of the assistant.
     fn close_gap(&mut self) {
-        let results = tools::results(&mut self.calls, self.notes);
+        let results = tools::results(&mut self.calls, self.written.len(), &mut self.unanswered);
         let has_results = !results.is_empty();
         if has_results {
             self.written.push(user(results));
@@ -241,108 +280,9 @@ fn is_instruction(role: openai::Role) -> bool {
     matches!(role, openai::Role::System | openai::Role::Developer)
 }
 
-/// Notes fields of earlier answers that are left out.
-fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
-    let extras = [("annotations", &message.annotations), ("audio", &message.audio)];
-    for (name, value) in extras {
-        let given = value.as_ref().is_some_and(|value| {
-            value.as_array().is_none_or(|items| !items.is_empty()) && value.as_str() != Some("")
-        });
-        if given {
-            let field = || format!("messages[{at}].{name}");
-            notes.once(field, "citations and sound of earlier answers are left out");
-        }
-    }
-}
-
-/// The blocks of a message, except blank ones.
-fn blocks(
-    at: usize,
-    message: &openai::Message,
-    notes: &mut Notes,
-) -> Result<Vec<ContentBlock>, Error> {
-    let mut blocks = Vec::new();
-    match &message.content {
-        None => {}
-        Some(Content::Text(text)) if anthropic::is_blank(text) => {}
-        Some(Content::Text(text)) => blocks.push(ContentBlock::text(text)),
-        Some(Content::Parts(parts)) => {
-            for (number, part) in parts.iter().enumerate() {
-                let path = |field: &str| format!("messages[{at}].content[{number}]{field}");
-                blocks.extend(block(message.role, part, &path, notes)?);
-                caching::mark(message.role, caching::of_part(part), &path, &mut blocks, notes);
-            }
-        }
-    }
-    let path = |field: &str| format!("messages[{at}]{field}");
-    caching::mark(message.role, caching::of_message(message), &path, &mut blocks, notes);
-    Ok(blocks)
-}
-
-/// One part, whose fields `path` names; `None` if it is left out.
-fn block(
-    role: openai::Role,
-    part: &Part,
-    path: &dyn Fn(&str) -> String,
-    notes: &mut Notes,
-) -> Result<Option<ContentBlock>, Error> {
-    let text = |text: &Option<String>, field| match text {
-        Some(text) if anthropic::is_blank(text) => Ok(None),
-        Some(text) => Ok(Some(ContentBlock::text(text))),
-        None => Err(Error::Missing { field: path(field) }),
-    };
-    match part.kind.as_str() {
-        "text" => {
-            let block = text(&part.text, ".text")?;
-            if block.is_none() {
-                notes.once(|| path(""), "a blank part is left out");
-            }
-            Ok(block)
-        }
-        "refusal" => text(&part.refusal, ".refusal"),
-        "image_url" => {
-            let Some(image) = &part.image_url else {
-                return Err(Error::Missing { field: path(".image_url") });
-            };
-            if !matches!(role, openai::Role::User | openai::Role::Tool) {
-                notes.once(|| path(""), "pictures are left out where the user does not speak");
-                return Ok(None);
-            }
-            if image.detail.as_ref().is_some_and(|detail| detail != "auto") {
-                notes.once(
-                    || path(".image_url.detail"),
-                    "is left out, because Claude looks at every picture alike",
-                );
-            }
-            let field = || path(".image_url.url");
-            match media::image(&image.url, &field, notes) {
-                Ok(source) => Ok(Some(ContentBlock::Image { source })),
-                Err(fault) => Err(Error::Image { field: field(), fault }),
-            }
-        }
-        "input_audio" => Err(Error::Impossible {
-            field: path(".type"),
-            reason: "Claude cannot hear audio; send a transcript as text",
-        }),
-        "file" | "image" | "document"
-            if !matches!(role, openai::Role::User | openai::Role::Tool) =>
-        {
-            notes.once(|| path(""), "files are left out where the user does not speak");
-            Ok(None)
-        }
-        "file" => media::file(part, path, notes).map(Some),
-        "image" | "document" => media::anthropic(part, path, notes).map(Some),
-        "thinking" | "redacted_thinking" | "reasoning" if role == openai::Role::Assistant => {
-            let what = "thinking, citations and sound of earlier answers are left out";
-            notes.once(|| path(""), what);
-            Ok(None)
-        }
-        "fallback" if role == openai::Role::Assistant => {
-            notes.once(|| path(""), "marks of fallbacks in earlier answers are left out");
-            Ok(None)
-        }
-        kind => {
-            Err(Error::UnknownPart { field: path(".type"), kind: kind.chars().take(64).collect() })
-        }
-    }
+/// Position of the first message after the last answer. An answer at the end, which is to be continued, is none.
+fn last_turn(given: &[openai::Message]) -> usize {
+    let is_assistant = |message: &openai::Message| message.role == openai::Role::Assistant;
+    let end = given.iter().rposition(|message| !is_assistant(message)).unwrap_or_default();
+    given[..end].iter().rposition(is_assistant).map_or(0, |at| at + 1)
 }

@@ -51,6 +51,9 @@ pub fn request(
 ) -> Result<Translated, Error> {
     let TranslateContext { catalog, aliases, occasion, originals } = context;
     let mut notes = Notes::default();
+    for openai::Change { field, what } in &request.changes {
+        notes.add(field, *what);
+    }
     let (request, instructions) = alias::apply(request, aliases, *occasion, &mut notes);
     let request = &*request;
     let model = model(&request.model, catalog, &mut notes)?;
@@ -210,6 +213,7 @@ fn note_left_out(request: &openai::Request, notes: &mut Notes) {
         prompt_cache_retention: _,
         moderation,
         extra,
+        changes: _,
     } = request;
     let says_something = |value: &Option<Value>| match value {
         None | Some(Value::Bool(false)) => false,

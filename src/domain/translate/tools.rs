@@ -6,6 +6,7 @@ mod calls;
 mod choice;
 mod input_schema;
 mod names;
+mod results;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,9 @@ use serde_json::{Value, json};
 
 use self::input_schema::input_schema;
 pub(super) use self::{
-    calls::{PendingCall, ToolUseIds, answer, answer_function, results},
+    calls::{ToolUseIds, input},
     choice::choice,
+    results::{PendingCall, ToolResult, UnansweredCalls, answer, results},
 };
 use super::{
     form::{CUSTOM_INPUT, ToolForm, ToolKind},

@@ -1,6 +1,6 @@
 //! Calls in a history, and the ids by which results name them (`reference/anthropic-api.md` §1.6).
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use serde_json::{Value, json};
 
@@ -10,86 +10,9 @@ use super::{
         note::{Error, Notes},
     },
     names,
+    results::{PendingCall, ResultKey},
 };
 use crate::domain::{anthropic::ContentBlock, chain::Hash, json::Raw, openai};
-
-/// A call of the history that waits for its result.
-#[derive(Debug)]
-pub(in crate::domain::translate) struct PendingCall<'a> {
-    given: ResultKey<'a>,
-    id: String,
-    /// The path to the call in the client's request.
-    at: String,
-    result: Option<Vec<ContentBlock>>,
-}
-
-/// The key by which a result names its call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ResultKey<'a> {
-    Id(&'a str),
-    /// The name of a function, in the deprecated form.
-    Name(&'a str),
-}
-
-impl PendingCall<'_> {
-    /// True if the id differs from the client's.
-    pub(in crate::domain::translate) fn is_renamed(&self) -> bool {
-        !matches!(self.given, ResultKey::Id(given) if given == self.id)
-    }
-
-    /// True if the call has a result.
-    pub(in crate::domain::translate) fn is_answered(&self) -> bool {
-        self.result.is_some()
-    }
-}
-
-/// Attaches `result` to the call with this id; `false` if no such call waits for a result.
-pub(in crate::domain::translate) fn answer(
-    calls: &mut [PendingCall<'_>],
-    id: &str,
-    result: &mut Vec<ContentBlock>,
-) -> bool {
-    give(calls, result, |given| given == ResultKey::Id(id))
-}
-
-/// Attaches `result` to the call of this function; else to the oldest call that waits for a result, because there
-/// can be only one.
-pub(in crate::domain::translate) fn answer_function(
-    calls: &mut [PendingCall<'_>],
-    name: Option<&str>,
-    result: &mut Vec<ContentBlock>,
-) -> bool {
-    give(calls, result, |given| name.is_some_and(|name| given == ResultKey::Name(name)))
-        || give(calls, result, |given| matches!(given, ResultKey::Name(_)))
-}
-
-fn give(
-    calls: &mut [PendingCall<'_>],
-    result: &mut Vec<ContentBlock>,
-    is_meant: impl Fn(ResultKey<'_>) -> bool,
-) -> bool {
-    let mut waiting = calls.iter_mut().filter(|call| !call.is_answered());
-    let meant = waiting.find(|call| is_meant(call.given));
-    meant.map(|call| call.result = Some(std::mem::take(result))).is_some()
-}
-
-/// The results of all calls of a turn, in the order of the calls: all must stand in the next message.
-pub(in crate::domain::translate) fn results(
-    calls: &mut Vec<PendingCall<'_>>,
-    notes: &mut Notes,
-) -> Vec<ContentBlock> {
-    calls
-        .drain(..)
-        .map(|PendingCall { id, at, result, .. }| {
-            let is_error = result.is_none();
-            let content = result.unwrap_or_else(|| {
-                notes.add(at, "has no result in the history; an error is sent in its place");
-                vec![ContentBlock::text("No result of this call was recorded.")]
-            });
-            ContentBlock::ToolResult { tool_use_id: id, content, is_error }
-        })
-        .collect()
-}
 
 /// The ids of a whole history, made such as Anthropic takes them. Depends on nothing but the calls up to each one,
 /// so that a longer history begins with the same bytes.
@@ -130,7 +53,7 @@ impl ToolUseIds {
             notes.once(|| format!("{path}.id"), "the id is changed to one that Anthropic accepts");
         }
         let block = ContentBlock::ToolUse { id: id.clone(), name, input };
-        Ok((block, PendingCall { given: ResultKey::Id(given), id, at: path, result: None }))
+        Ok((block, PendingCall::new(ResultKey::Id(given), id, path)))
     }
 
     /// The block for a deprecated `function_call`. Its id depends only on the number of such calls before it.
@@ -144,7 +67,7 @@ impl ToolUseIds {
         self.functions += 1;
         let id = self.claim(&format!("function_call_{}", self.functions));
         let block = ContentBlock::ToolUse { id: id.clone(), name, input };
-        (block, PendingCall { given: ResultKey::Name(&call.name), id, at: path, result: None })
+        (block, PendingCall::new(ResultKey::Name(&call.name), id, path))
     }
 
     fn claim(&mut self, given: &str) -> String {
@@ -194,13 +117,32 @@ fn name(given: &str, field: impl FnOnce() -> String, notes: &mut Notes) -> Strin
     name
 }
 
-/// The arguments as an object, exactly as they were written, or the text that is none.
-fn input(arguments: &Value) -> Result<Raw, String> {
-    match arguments {
-        Value::Null => Ok(Raw::of(&json!({}))),
-        Value::Object(_) => Ok(Raw::of(arguments)),
-        Value::String(text) if text.trim().is_empty() => Ok(Raw::of(&json!({}))),
-        Value::String(text) => Raw::object(text).ok_or_else(|| text.clone()),
-        other => Err(other.to_string()),
+/// The arguments as an object, exactly as they were written, or the text that is none. What says "nothing" is an empty
+/// object, as is JSON whose text is JSON again an object.
+pub(in crate::domain::translate) fn input(arguments: &Value) -> Result<Raw, String> {
+    /// The empty values of JSON and of the languages that clients are written in.
+    const NOTHING: [&str; 7] = ["", "null", "[]", "false", "None", "undefined", "\"\""];
+    /// Texts within texts, each of which some client or library adds.
+    const DEEPEST: usize = 4;
+    let nothing = || Ok(Raw::of(&json!({})));
+    let mut text = match arguments {
+        Value::Null | Value::Bool(false) => return nothing(),
+        Value::Array(items) if items.is_empty() => return nothing(),
+        Value::Object(_) => return Ok(Raw::of(arguments)),
+        Value::String(text) => Cow::Borrowed(text),
+        other => return Err(other.to_string()),
+    };
+    for _ in 0..DEEPEST {
+        if NOTHING.contains(&text.trim()) {
+            return nothing();
+        }
+        if let Some(object) = Raw::object(&text) {
+            return Ok(object);
+        }
+        match serde_json::from_str(&text) {
+            Ok(inner) => text = Cow::Owned(inner),
+            Err(_) => break,
+        }
     }
+    Err(arguments.as_str().unwrap_or_default().to_owned())
 }

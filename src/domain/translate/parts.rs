@@ -1,0 +1,152 @@
+//! Content parts of a message as blocks.
+
+use super::{
+    caching,
+    instructions::NOT_SENT,
+    media,
+    note::{Error, Notes},
+};
+use crate::domain::{
+    anthropic::{self, ContentBlock},
+    json::Raw,
+    openai::{self, Content, Part, Role},
+};
+
+/// The age of a message. A part that cannot be sent is refused only while the client can still change it; in an
+/// earlier turn it would end the chat for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Earlier,
+    Last,
+}
+
+/// Notes fields of earlier answers that are left out.
+pub(super) fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
+    let extras = [("annotations", &message.annotations), ("audio", &message.audio)];
+    for (name, value) in extras {
+        let given = value.as_ref().is_some_and(|value| {
+            value.as_array().is_none_or(|items| !items.is_empty()) && value.as_str() != Some("")
+        });
+        if given {
+            let field = || format!("{}.{name}", message.path(at));
+            notes.once(field, "citations and sound of earlier answers are left out");
+        }
+    }
+}
+
+/// The blocks of a message, except blank ones.
+pub(super) fn blocks(
+    message_path: &str,
+    message: &openai::Message,
+    turn: Turn,
+    notes: &mut Notes,
+) -> Result<Vec<ContentBlock>, Error> {
+    let mut blocks = Vec::new();
+    match &message.content {
+        None => {}
+        Some(Content::Text(text)) if anthropic::is_blank(text) => {}
+        Some(Content::Text(text)) => blocks.push(ContentBlock::text(text)),
+        Some(Content::Parts(parts)) => {
+            for (number, part) in parts.iter().enumerate() {
+                let path = |field: &str| match &part.origin {
+                    Some(origin) => format!("{origin}{field}"),
+                    None => format!("{message_path}.content[{number}]{field}"),
+                };
+                match block(message.role, part, &path, notes) {
+                    Ok(block) => blocks.extend(block),
+                    Err(error) if turn == Turn::Last && message.role != Role::Tool => {
+                        return Err(error);
+                    }
+                    Err(_) => {
+                        let what = "a part that cannot be sent is replaced by a text that says so";
+                        notes.once(|| path(""), what);
+                        // The assistant and the instructions never said it.
+                        if matches!(message.role, Role::User | Role::Tool) {
+                            blocks.push(ContentBlock::text(NOT_SENT));
+                        }
+                    }
+                }
+                caching::mark(message.role, caching::of_part(part), &path, &mut blocks, notes);
+            }
+        }
+    }
+    let path = |field: &str| format!("{message_path}{field}");
+    caching::mark(message.role, caching::of_message(message), &path, &mut blocks, notes);
+    Ok(blocks)
+}
+
+/// One part, whose fields `path` names; `None` if it is left out.
+fn block(
+    role: Role,
+    part: &Part,
+    path: &dyn Fn(&str) -> String,
+    notes: &mut Notes,
+) -> Result<Option<ContentBlock>, Error> {
+    let text = |text: &Option<String>, field| match text {
+        Some(text) if anthropic::is_blank(text) => Ok(None),
+        Some(text) => Ok(Some(ContentBlock::text(text))),
+        None => Err(Error::Missing { field: path(field) }),
+    };
+    let speaks = matches!(role, Role::User | Role::Tool);
+    match part.kind.as_str() {
+        "text" => {
+            let block = text(&part.text, ".text")?;
+            if block.is_none() {
+                notes.once(|| path(""), "a blank part is left out");
+            }
+            Ok(block)
+        }
+        "refusal" if part.refusal.is_none() => {
+            notes.once(|| path(""), "a blank part is left out");
+            Ok(None)
+        }
+        "refusal" => text(&part.refusal, ".refusal"),
+        "image_url" => {
+            let Some(image) = &part.image_url else {
+                return Err(Error::Missing { field: path(".image_url") });
+            };
+            if !speaks {
+                notes.once(|| path(""), "pictures are left out where the user does not speak");
+                return Ok(None);
+            }
+            if image.detail.as_ref().is_some_and(|detail| detail != "auto") {
+                notes.once(
+                    || path(".image_url.detail"),
+                    "is left out, because Claude looks at every picture alike",
+                );
+            }
+            let field = || path(".image_url.url");
+            match media::image(&image.url, &field, notes) {
+                Ok(source) => Ok(Some(ContentBlock::Image { source })),
+                Err(fault) => Err(Error::Image { field: field(), fault }),
+            }
+        }
+        "input_audio" => Err(Error::Impossible {
+            field: path(".type"),
+            reason: "Claude cannot hear audio; send a transcript as text",
+        }),
+        "file" | "image" | "document" if !speaks => {
+            notes.once(|| path(""), "files are left out where the user does not speak");
+            Ok(None)
+        }
+        "file" => media::file(part, path, notes).map(Some),
+        "image" | "document" => media::anthropic(part, path, notes).map(Some),
+        "thinking" | "redacted_thinking" | "reasoning" if role == Role::Assistant => {
+            let what = "thinking, citations and sound of earlier answers are left out";
+            notes.once(|| path(""), what);
+            Ok(None)
+        }
+        "fallback" if role == Role::Assistant => {
+            notes.once(|| path(""), "marks of fallbacks in earlier answers are left out");
+            Ok(None)
+        }
+        kind => match (&part.block, &part.text) {
+            (Some(block), _) => Ok(Some(ContentBlock::Original(Raw::of(block)))),
+            (None, given @ Some(_)) => text(given, ".text"),
+            (None, None) => {
+                let kind = kind.chars().take(64).collect();
+                Err(Error::UnknownPart { field: path(".type"), kind })
+            }
+        },
+    }
+}
