@@ -53,7 +53,7 @@ use crate::{
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
         exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
-        prepare::{Caller, ClientRequest, PrepareError, PreparedRequest},
+        prepare::{Caller, ClientRequest, PrepareError, PreparedRequest, readable},
         translate::{Form, WithUsage},
     },
     store::{CallRecord, Ledger},
@@ -228,6 +228,7 @@ impl Answers {
         access: Access,
     ) -> Result<TokenCount, Error> {
         let Access { key, scenario } = access;
+        let (body, _) = readable(body);
         let outgoing = upstream::Request { body, headers, key, scenario };
         self.upstream.count_tokens(&outgoing).await.map_err(|error| Failure::from(error).into())
     }

@@ -27,5 +27,6 @@ mod shutdown;
 mod signed;
 mod staged;
 mod streaming;
+mod surrogates;
 mod translating;
 mod verifying;
