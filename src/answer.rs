@@ -31,6 +31,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
@@ -72,6 +73,8 @@ pub struct Answers {
     tasks: TaskTracker,
     stop: CancellationToken,
     quirks: Arc<ModelQuirks>,
+    /// Permits to prepare large requests.
+    preparing: Arc<Semaphore>,
     /// Earlier answers that requests named.
     recalled: Arc<Recalled>,
     inflight: Arc<Inflight>,
@@ -183,6 +186,7 @@ impl Answers {
             tasks,
             stop,
             quirks: Arc::default(),
+            preparing: Arc::new(Semaphore::new(prepare::AT_ONCE)),
             recalled: Arc::default(),
             inflight: Arc::default(),
             budget: Arc::default(),

@@ -9,6 +9,7 @@
 mod caching;
 mod history;
 mod key;
+mod media;
 mod structured;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use super::{
     caching,
     history::History,
     instructions::{ASSISTANT_OPENS, BEGIN, ask_to_continue, in_system_tags, user},
-    media,
+    media::{self, MediaRules},
     note::{Error, Notes},
     tools,
 };
@@ -37,12 +37,14 @@ pub(super) fn conversation(
     notes: &mut Notes,
 ) -> Result<Conversation, Error> {
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
+    let media = MediaRules::of(given);
     let mut system = Vec::new();
     for (at, message) in given[..leading].iter().enumerate() {
-        system.extend(blocks(at, message, notes)?);
+        system.extend(blocks(at, message, &media, notes)?);
     }
     let mut turns = ConversationBuilder {
         rules,
+        media,
         history,
         written: Vec::with_capacity(given.len() + 1 - leading),
         calls: Vec::new(),
@@ -100,6 +102,7 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
 /// The conversation as far as it is translated.
 struct ConversationBuilder<'a, 'n> {
     rules: &'a Model,
+    media: MediaRules,
     history: &'a History<'a>,
     written: Vec<RequestMessage>,
     /// Calls of the assistant's last turn.
@@ -115,7 +118,7 @@ impl<'a> ConversationBuilder<'a, '_> {
         if message.name.is_some() && message.role != openai::Role::Function {
             self.notes.once(|| format!("messages[{at}].name"), "names of speakers are left out");
         }
-        let mut content = blocks(at, message, self.notes)?;
+        let mut content = blocks(at, message, &self.media, self.notes)?;
         let role = match message.role {
             openai::Role::Assistant => return self.assistant(at, message, content),
             openai::Role::System | openai::Role::Developer => Role::System,
@@ -259,6 +262,7 @@ fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
 fn blocks(
     at: usize,
     message: &openai::Message,
+    media: &MediaRules,
     notes: &mut Notes,
 ) -> Result<Vec<ContentBlock>, Error> {
     let mut blocks = Vec::new();
@@ -269,7 +273,7 @@ fn blocks(
         Some(Content::Parts(parts)) => {
             for (number, part) in parts.iter().enumerate() {
                 let path = |field: &str| format!("messages[{at}].content[{number}]{field}");
-                blocks.extend(block(message.role, part, &path, notes)?);
+                blocks.extend(block((at, message.role), part, media, &path, notes)?);
                 caching::mark(message.role, caching::of_part(part), &path, &mut blocks, notes);
             }
         }
@@ -281,8 +285,9 @@ fn blocks(
 
 /// One part, whose fields `path` names; `None` if it is left out.
 fn block(
-    role: openai::Role,
+    (at, role): (usize, openai::Role),
     part: &Part,
+    media: &MediaRules,
     path: &dyn Fn(&str) -> String,
     notes: &mut Notes,
 ) -> Result<Option<ContentBlock>, Error> {
@@ -301,37 +306,21 @@ fn block(
         }
         "refusal" => text(&part.refusal, ".refusal"),
         "image_url" => {
-            let Some(image) = &part.image_url else {
-                return Err(Error::Missing { field: path(".image_url") });
-            };
             if !matches!(role, openai::Role::User | openai::Role::Tool) {
                 notes.once(|| path(""), "pictures are left out where the user does not speak");
                 return Ok(None);
             }
-            if image.detail.as_ref().is_some_and(|detail| detail != "auto") {
-                notes.once(
-                    || path(".image_url.detail"),
-                    "is left out, because Claude looks at every picture alike",
-                );
-            }
-            let field = || path(".image_url.url");
-            match media::image(&image.url, &field, notes) {
-                Ok(source) => Ok(Some(ContentBlock::Image { source })),
-                Err(fault) => Err(Error::Image { field: field(), fault }),
-            }
+            media::block(part, at, media, path, notes).map(Some)
         }
-        "input_audio" => Err(Error::Impossible {
-            field: path(".type"),
-            reason: "Claude cannot hear audio; send a transcript as text",
-        }),
-        "file" | "image" | "document"
+        "file" | "image" | "document" | "input_audio" | "audio_url" | "audio" | "video_url"
+        | "input_video" | "video"
             if !matches!(role, openai::Role::User | openai::Role::Tool) =>
         {
             notes.once(|| path(""), "files are left out where the user does not speak");
             Ok(None)
         }
-        "file" => media::file(part, path, notes).map(Some),
-        "image" | "document" => media::anthropic(part, path, notes).map(Some),
+        "file" | "image" | "document" | "input_audio" | "audio_url" | "audio" | "video_url"
+        | "input_video" | "video" => media::block(part, at, media, path, notes).map(Some),
         "thinking" | "redacted_thinking" | "reasoning" if role == openai::Role::Assistant => {
             let what = "thinking, citations and sound of earlier answers are left out";
             notes.once(|| path(""), what);
