@@ -25,7 +25,7 @@ pub fn sniff(bytes: &[u8]) -> Option<&'static str> {
 pub fn embedded_pdf(bytes: &[u8], declared: bool) -> Option<usize> {
     let beginning = &bytes[..bytes.len().min(PDF_SIGNATURE_WITHIN)];
     let at = memmem::find(beginning, b"%PDF-")?;
-    let is_blank = || bytes[..at].iter().all(|byte| byte.is_ascii_whitespace());
+    let is_blank = || bytes[..at].iter().all(u8::is_ascii_whitespace);
     (declared || is_blank() || !is_text(bytes)).then_some(at)
 }
 

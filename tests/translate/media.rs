@@ -271,7 +271,7 @@ fn sound_and_videos_of_earlier_turns_are_replaced() {
                 }
                 Err(error) => {
                     assert!(place.can_be_changed());
-                    assert!(error.param().ends_with(".type"), "{error}");
+                    assert!(error.param().contains("].type"), "{error}");
                 }
             }
         }
@@ -324,8 +324,9 @@ fn pictures_over_a_limit_are_sent_smaller_and_say_so() {
 /// A grey PNG of this size.
 fn png(width: u32, height: u32) -> Vec<u8> {
     let mut encoded = std::io::Cursor::new(Vec::new());
-    let picture =
-        image::GrayImage::from_fn(width, height, |x, y| image::Luma([(x * 7 + y * 31) as u8]));
+    let picture = image::GrayImage::from_fn(width, height, |x, y| {
+        image::Luma([x.to_le_bytes()[0] ^ y.to_le_bytes()[0]])
+    });
     picture.write_to(&mut encoded, image::ImageFormat::Png).unwrap();
     encoded.into_inner()
 }

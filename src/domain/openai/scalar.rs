@@ -55,7 +55,11 @@ impl Scalar for bool {
     const EXPECTED: &'static str = "a boolean";
 
     fn of_number(number: f64) -> Option<Self> {
-        [(0.0, false), (1.0, true)].into_iter().find(|(of, _)| *of == number).map(|(_, is)| is)
+        match i64::of_number(number)? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
     }
 
     fn of_bool(value: bool) -> Option<Self> {
@@ -96,7 +100,7 @@ pub fn number_of(value: &Value) -> Option<f64> {
 /// Visits any scalar.
 struct ScalarVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Scalar> Visitor<'de> for ScalarVisitor<T> {
+impl<T: Scalar> Visitor<'_> for ScalarVisitor<T> {
     type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -38,13 +38,11 @@ pub(super) fn answer_format(
     let of_responses = || request.extra.get("text")?.get("format");
     let given = match (&request.response_format, of_responses()) {
         (Some(given), _) => Cow::Borrowed(given),
-        (None, Some(format)) => match openai::ResponseFormat::deserialize(format) {
-            Ok(given) => Cow::Owned(given),
-            Err(_) => {
-                let range = "an object with `type`";
-                return Err(Error::OutOfRange { field: "text.format", range });
-            }
-        },
+        (None, Some(format)) => {
+            let field = "text.format";
+            let wrong = |_| Error::OutOfRange { field, range: "an object with `type`" };
+            Cow::Owned(openai::ResponseFormat::deserialize(format).map_err(wrong)?)
+        }
         (None, None) => return Ok(AnswerFormat::default()),
     };
     let searches = request.web_search_options.is_some();

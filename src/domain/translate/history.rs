@@ -94,7 +94,7 @@ pub fn content_blocks(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
     let sent = blocks.iter().filter_map(|block| match &block.kind {
         BlockKind::Text { text, .. } if text.is_blank() => None,
         BlockKind::Text { text, citations } if citations.is_empty() => {
-            Some(ContentBlock::text(&text.decode()))
+            Some(ContentBlock::text(text.decode()))
         }
         _ => Some(ContentBlock::Original(Raw::of(block))),
     });

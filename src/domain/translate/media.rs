@@ -56,7 +56,7 @@ impl MediaRules {
 }
 
 /// A part that is read, the path to its fields, and the place for notes.
-struct Reading<'a, 'n> {
+struct PartReader<'a, 'n> {
     part: &'a Part,
     path: &'a dyn Fn(&str) -> String,
     longest_side: u32,
@@ -72,12 +72,12 @@ pub(super) fn block(
     notes: &mut Notes,
 ) -> Result<ContentBlock, Error> {
     let longest_side = rules.longest_side;
-    let noted = notes.len();
-    let mut reading = Reading { part, path, longest_side, notes };
+    let before = notes.len();
+    let mut source = PartReader { part, path, longest_side, notes };
     let block = match part.kind.as_str() {
-        "image_url" => reading.image_url(),
-        "file" => reading.file(),
-        "image" | "document" => reading.anthropic(),
+        "image_url" => source.image_url(),
+        "file" => source.file(),
+        "image" | "document" => source.anthropic(),
         "input_audio" | "audio_url" | "audio" => {
             let reason = "Claude cannot hear audio; send a transcript as text";
             Err(Error::Impossible { field: path(".type"), reason })
@@ -97,13 +97,13 @@ pub(super) fn block(
             }
             _ => "which Claude cannot read",
         };
-        notes.truncate(noted);
+        notes.truncate(before);
         notes.add(error.param(), "cannot be sent to Claude; a text stands in its place");
-        Ok(ContentBlock::text(&placeholder(part, fault)))
+        Ok(ContentBlock::text(placeholder(part, fault)))
     })
 }
 
-impl Reading<'_, '_> {
+impl PartReader<'_, '_> {
     /// OpenAI's `image_url` part. Some clients put every file there.
     fn image_url(&mut self) -> Result<ContentBlock, Error> {
         let Some(ImageUrl { url, detail }) = &self.part.image_url else {
@@ -255,18 +255,17 @@ impl Reading<'_, '_> {
                 let source = self.picture(media_type, &bytes, data, name)?;
                 (media_type, ContentBlock::Image { source })
             }
-            None => match embedded_pdf(&bytes, declared == PDF) {
-                Some(at) => {
+            None => {
+                if let Some(at) = embedded_pdf(&bytes, declared == PDF) {
                     self.notes.add((self.path)(name), "what stands before the PDF is left out");
                     let data = STANDARD.encode(&bytes[at..]);
                     (PDF, document(Source::Base64 { media_type: PDF, data }))
-                }
-                None => {
+                } else {
                     let text = text(bytes).ok_or(MediaFault::Format)?;
                     let block = document(text_source(text).ok_or(MediaFault::Empty)?);
                     (if declared.starts_with("text/") { &*declared } else { "text/plain" }, block)
                 }
-            },
+            }
         };
         let is_claim =
             declared == PDF || declared.starts_with("image/") || declared.starts_with("text/");
@@ -305,8 +304,8 @@ impl Reading<'_, '_> {
 fn is_picture(part: &Part) -> bool {
     let data = match part {
         Part { image_url: Some(image), .. } => &image.url,
-        Part { file: Some(openai::File { file_data: Some(data), .. }), .. } => data,
-        Part { source: Some(openai::Source { data: Some(data), .. }), .. } => data,
+        Part { file: Some(openai::File { file_data: Some(data), .. }), .. }
+        | Part { source: Some(openai::Source { data: Some(data), .. }), .. } => data,
         Part { kind, .. } => return kind == "image",
     };
     let (_, data) = declared(data);
