@@ -68,8 +68,8 @@ impl Scalar for bool {
 
     fn of_text(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Some(true),
-            "false" | "0" | "no" | "off" | "none" | "null" => Some(false),
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
             _ => None,
         }
     }
