@@ -31,6 +31,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
@@ -53,7 +54,7 @@ use crate::{
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
         exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
-        prepare::{Caller, ClientRequest, PrepareError, PreparedRequest},
+        prepare::{Caller, ClientRequest, PrepareError, PreparedRequest, readable},
         translate::{Form, WithUsage},
     },
     store::{CallRecord, Ledger},
@@ -72,6 +73,8 @@ pub struct Answers {
     tasks: TaskTracker,
     stop: CancellationToken,
     quirks: Arc<Quirks>,
+    /// Permits to prepare large requests.
+    preparing: Arc<Semaphore>,
     /// Earlier answers that requests named.
     recalled: Arc<Recalled>,
     inflight: Arc<Inflight>,
@@ -183,6 +186,7 @@ impl Answers {
             tasks,
             stop,
             quirks: Arc::default(),
+            preparing: Arc::new(Semaphore::new(prepare::AT_ONCE)),
             recalled: Arc::default(),
             inflight: Arc::default(),
             budget: Arc::default(),
@@ -228,6 +232,7 @@ impl Answers {
         access: Access,
     ) -> Result<TokenCount, Error> {
         let Access { key, scenario } = access;
+        let (body, _) = readable(body);
         let outgoing = upstream::Request { body, headers, key, scenario };
         self.upstream.count_tokens(&outgoing).await.map_err(|error| Failure::from(error).into())
     }

@@ -190,7 +190,9 @@ fn is_ours(source: &Source) -> bool {
 
 fn names(path: &[String], forbidden: &str) -> bool {
     let forbidden: Vec<&str> = forbidden.split("::").collect();
-    path.windows(forbidden.len()).any(|window| window == forbidden)
+    // A cursor is over bytes in memory.
+    path != ["std", "io", "Cursor"]
+        && path.windows(forbidden.len()).any(|window| window == forbidden)
 }
 
 fn broken_by_names(source: &Source) -> Vec<Breach> {
@@ -394,6 +396,7 @@ fn every_table_of_the_migrations_is_used_by_the_store() {
 fn each_rule_fails_on_what_breaks_it() {
     let cases = [
         ("src/domain/x.rs", "use tokio::sync;", "names tokio"),
+        ("src/domain/x.rs", "use std::io::{Cursor, Read};", "names std::io"),
         ("src/domain/x.rs", "use std::{fmt, fs::{self, File}};", "names std::fs"),
         ("src/domain/x.rs", "fn f() { let _ = std::env::var(\"X\"); }", "names std::env"),
         ("src/domain/x.rs", "fn f() { Instant::now(); }", "names Instant"),

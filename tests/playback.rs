@@ -9,6 +9,7 @@
 mod client;
 mod forms;
 mod made_up;
+mod pairs;
 
 use std::{fmt::Write, fs, path::Path, sync::Arc};
 

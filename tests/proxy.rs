@@ -31,5 +31,6 @@ mod shutdown;
 mod signed;
 mod staged;
 mod streaming;
+mod surrogates;
 mod translating;
 mod verifying;

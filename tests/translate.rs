@@ -10,6 +10,7 @@ mod caching;
 mod dialects;
 mod history;
 mod key;
+mod media;
 mod structured;
 
 use std::collections::BTreeMap;
@@ -91,7 +92,12 @@ fn bodies_that_are_no_request_say_why() {
         "{\"tool_choice\": {\"type\": \"allowed_tools\", \"allowed_tools\": {\"tools\": [\"a secret\"]}}}",
         "{\"functions\": [{\"description\": \"a secret\"}]}",
         "{\"tools\": [{\"type\": \"custom\", \"custom\": {}}]}",
-        "{\"response_format\": \"json\"}",
+        "{\"response_format\": 5}",
+        "{\"n\": \"two\"}",
+        "{\"n\": 1.5}",
+        "{\"temperature\": true}",
+        "{\"max_tokens\": \"1e999\"}",
+        "{\"user\": [1]}",
     ];
     let told: Vec<String> = cases
         .iter()
@@ -205,4 +211,53 @@ fn outcome(body: &[u8], catalog: &Catalog) -> Value {
         Err(error) => json!({"error": {
             "message": error.to_string(), "param": error.param(), "code": error.code()}}),
     }
+}
+
+#[test]
+fn numbers_and_booleans_mean_the_same_as_texts() {
+    let numbers = [
+        ("max_tokens", "100"),
+        ("max_completion_tokens", "100.0"),
+        ("temperature", "0.7"),
+        ("top_p", "0.4"),
+        ("top_k", "40"),
+        ("n", "1"),
+        ("top_logprobs", "0"),
+        ("frequency_penalty", "0.5"),
+        ("presence_penalty", "-1e-1"),
+    ];
+    let booleans = ["stream", "parallel_tool_calls", "logprobs"];
+    let ask = |field: &str, value: Value| {
+        json!({"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}],
+            "tools": [{"type": "function", "function": {"name": "f"}}], field: value})
+    };
+    for (field, text) in numbers {
+        let number: Value = serde_json::from_str(text).unwrap();
+        let meant = translated(&ask(field, number));
+        for written in [text.to_owned(), format!(" {text} ")] {
+            assert_eq!(translated(&ask(field, json!(written))), meant, "{field}");
+        }
+        let without = translated(&ask("x", Value::Null));
+        for blank in ["", " "] {
+            assert_eq!(translated(&ask(field, json!(blank))), without, "{field}");
+        }
+    }
+    for field in booleans {
+        for (meant, written) in [
+            (true, [json!("true"), json!("True"), json!("1"), json!(1)]),
+            (false, [json!("false"), json!("FALSE"), json!("0"), json!(0.0)]),
+        ] {
+            for written in written {
+                let parse = |value: Value| {
+                    openai::Request::parse(ask(field, value).to_string().as_bytes()).unwrap()
+                };
+                assert_eq!(parse(written), parse(json!(meant)), "{field}");
+            }
+        }
+    }
+    let usage = |value: &str| {
+        let body = format!("{{\"stream_options\": {{\"include_usage\": {value}}}}}");
+        openai::Request::parse(body.as_bytes()).unwrap()
+    };
+    assert_eq!(usage("\"true\""), usage("true"));
 }

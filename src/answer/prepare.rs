@@ -1,6 +1,7 @@
 //! Preparation of a call: the earlier answers that it names are fetched between the two pure steps of
 //! [`domain::prepare`](crate::domain::prepare).
 
+use memchr::memmem;
 use secrecy::SecretString;
 
 use super::{Answers, Error};
@@ -11,6 +12,8 @@ use crate::domain::{
 
 /// Larger requests are prepared on a thread that may block.
 const LARGE_REQUEST: usize = 1 << 20;
+/// Maximum number of such requests that are prepared at once: decoding a picture takes much memory.
+pub(super) const AT_ONCE: usize = 2;
 
 /// The access that a call has to upstream.
 #[derive(Debug, Clone)]
@@ -29,7 +32,9 @@ impl Answers {
         caller: &Caller,
     ) -> Result<PreparedRequest, Error> {
         let catalog = self.catalog();
-        let is_large = request.body().len() > LARGE_REQUEST;
+        // A small file may hold a large picture.
+        let is_large = request.body().len() > LARGE_REQUEST
+            || memmem::find(request.body(), b"base64").is_some();
         let on_thread = || (self.clone(), caller.clone(), catalog.clone());
         let parsed = if is_large {
             let (answers, caller, catalog) = on_thread();
@@ -42,6 +47,7 @@ impl Answers {
         if !is_large {
             return Ok(parsed.prepare(caller, &self.context(&catalog), &originals)?);
         }
+        let _permit = self.preparing.acquire().await;
         let (answers, caller, catalog) = on_thread();
         let prepare = move || parsed.prepare(&caller, &answers.context(&catalog), &originals);
         Ok(self.tasks.spawn_blocking(prepare).await??)

@@ -16,7 +16,7 @@ pub use assemble::assemble;
 pub use canonical::CanonicalRequest;
 pub use event::{
     BlockStart, Citation, Delta, Error, ErrorBody, Event, MessageDelta, MessageStart, ParseError,
-    Stop, StopDetails, StreamError, parse, whole_input,
+    Stop, StopDetails, StreamError, parse, read, whole_input,
 };
 pub use fold::{Block, BlockKind, Message, fold};
 pub use headers::ApiHeaders;

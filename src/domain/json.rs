@@ -1,6 +1,7 @@
 //! JSON strings that are passed on as they are written.
 
 mod canonical;
+mod surrogates;
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -12,7 +13,10 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-pub use self::canonical::canonical;
+pub use self::{
+    canonical::canonical,
+    surrogates::{REPLACEMENT, trailing_half, without_lone_surrogates},
+};
 
 /// The inside of a JSON string, escapes included. Joining two of them joins the strings: also where one ends with
 /// half of a surrogate pair and the next begins with the other half.
@@ -26,6 +30,11 @@ impl JsonString {
         Self(quoted[1..quoted.len() - 1].to_owned())
     }
 
+    /// A string whose inside is already JSON.
+    pub fn of_inside(inside: String) -> Self {
+        Self(inside)
+    }
+
     /// Appends a JSON string, given with its quotes.
     pub fn push(&mut self, literal: &RawValue) {
         self.0.push_str(inside(literal));
@@ -36,9 +45,19 @@ impl JsonString {
         self.0.push_str(&other.0);
     }
 
-    /// The string itself; `None` where half of a surrogate pair has lost the other half.
-    pub fn decode(&self) -> Option<String> {
-        serde_json::from_str(&self.to_string()).ok()
+    /// The string itself, with U+FFFD for half of a surrogate pair that has lost the other half.
+    pub fn decode(&self) -> String {
+        let literal = self.to_string();
+        let mended = without_lone_surrogates(literal.as_bytes());
+        serde_json::from_slice(mended.as_deref().unwrap_or(literal.as_bytes())).unwrap_or_default()
+    }
+
+    /// Replaces halves of surrogate pairs that have lost the other half by U+FFFD.
+    pub fn mend(&mut self) {
+        let mended = without_lone_surrogates(self.0.as_bytes()).map(String::from_utf8);
+        if let Some(Ok(mended)) = mended {
+            self.0 = mended;
+        }
     }
 
     /// The text between the quotes, escapes included.
@@ -48,7 +67,7 @@ impl JsonString {
 
     /// True for an empty string and for white space alone.
     pub fn is_blank(&self) -> bool {
-        self.0.is_empty() || self.decode().is_some_and(|text| text.trim().is_empty())
+        self.0.is_empty() || self.decode().trim().is_empty()
     }
 
     /// True for an empty string.
@@ -100,8 +119,10 @@ impl Raw {
         serde_json::from_str::<&RawValue>(text).map(Self::new)
     }
 
-    /// Keeps a text exactly as it is, if it is an object that can be read.
+    /// Keeps a text exactly as it is, if it is an object that can be read. Lone halves of surrogate pairs become U+FFFD.
     pub fn object(text: &str) -> Option<Self> {
+        let mended = without_lone_surrogates(text.as_bytes()).map(String::from_utf8);
+        let text = mended.as_ref().and_then(|mended| mended.as_deref().ok()).unwrap_or(text);
         serde_json::from_str::<serde_json::Map<String, Value>>(text).ok()?;
         Self::parse(text).ok()
     }

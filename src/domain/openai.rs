@@ -9,6 +9,7 @@ mod parse_error;
 mod raw;
 mod request;
 mod response;
+mod scalar;
 mod text_or;
 mod tool;
 
@@ -26,4 +27,5 @@ pub use response::{
     FinishReason, PromptTokensDetails, REDACTED_FORMAT, ReasoningDetail, ResponseCustomCall,
     ResponseFunctionCall, ResponseMessage, ResponseToolCall, THINKING_FORMAT, UrlCitation, Usage,
 };
+pub use scalar::number_of;
 pub use tool::{AllowedTools, CustomTool, Function, NamedTool, Tool, ToolChoice};

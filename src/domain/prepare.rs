@@ -24,8 +24,8 @@ use super::{
     catalog::Catalog,
     chain::Chain,
     exchange::AnswerRef,
-    openai, task,
-    translate::{self, Form, Occasion, Originals, WithUsage},
+    json, openai, task,
+    translate::{self, Form, Note, Occasion, Originals, WithUsage},
 };
 
 /// A client's request as it came in, in one of the two dialects.
@@ -63,8 +63,17 @@ pub struct ParsedRequest {
 
 #[derive(Debug)]
 enum Parsed {
-    Chat { request: Box<openai::Request>, body: Bytes },
-    Messages { native: Box<Native>, body: Bytes, headers: ApiHeaders },
+    /// `mended`: a note of what was changed so that the body can be read.
+    Chat {
+        request: Box<openai::Request>,
+        body: Bytes,
+        mended: Option<Note>,
+    },
+    Messages {
+        native: Box<Native>,
+        body: Bytes,
+        headers: ApiHeaders,
+    },
 }
 
 /// A request that is ready to be answered.
@@ -112,11 +121,13 @@ impl ParsedRequest {
     ) -> Result<Self, PrepareError> {
         let (parsed, named) = match request {
             ClientRequest::Chat(body) => {
+                let (body, mended) = readable(body);
                 let request = Box::new(openai::Request::parse(&body)?);
                 let named = request.end_user().map(|(_, user)| cache::bounded(user));
-                (Parsed::Chat { request, body }, named)
+                (Parsed::Chat { request, body, mended }, named)
             }
             ClientRequest::Messages(body, headers) => {
+                let (body, _) = readable(body);
                 let native = Box::new(Native::parse(&body)?);
                 let named = native.user.as_deref().map(cache::bounded);
                 (Parsed::Messages { native, body, headers }, named)
@@ -162,7 +173,7 @@ impl ParsedRequest {
         let mut task = caller.task.clone();
         let mut follows_tools = false;
         let (upstream, stream, client_chain, form) = match parsed {
-            Parsed::Chat { mut request, body } => {
+            Parsed::Chat { mut request, body, mended } => {
                 task = background_task(caller, &request);
                 let route = |task: &String| translate::route(&mut request, task, task_model);
                 let routed = task.as_ref().and_then(route);
@@ -171,7 +182,7 @@ impl ParsedRequest {
                 let occasion = occasion(caller, task.as_deref());
                 let context = translate::TranslateContext { catalog, aliases, occasion, originals };
                 let mut translated = translate::request(&request, &context)?;
-                translated.notes.extend(routed);
+                translated.notes.extend(routed.into_iter().chain(mended));
                 let canonical = CanonicalRequest::of(&translated.request);
                 let form = Arc::new(translated.form.clone());
                 let stream = stream(&request, caller);
@@ -206,6 +217,17 @@ impl PreparedRequest {
     /// Checks that neither the caller nor the operator forbids keeping the request and its answer.
     pub fn is_kept(&self, caller: &Caller) -> bool {
         caller.is_kept() && !self.no_store_user
+    }
+}
+
+/// A body that can be read, and a note if it had to be changed.
+pub fn readable(body: Bytes) -> (Bytes, Option<Note>) {
+    match json::without_lone_surrogates(&body) {
+        None => (body, None),
+        Some(mended) => {
+            let what = "halves of surrogate pairs without the other half are sent as U+FFFD";
+            (mended.into(), Some(Note { field: String::new(), what: what.to_owned() }))
+        }
     }
 }
 

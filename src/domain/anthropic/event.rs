@@ -4,12 +4,14 @@
 //! to the client without being decoded and encoded again. Every enum that is read from upstream has a variant for
 //! unknown values.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 
 use super::usage::{Usage, or_default};
 use crate::domain::{
-    json::{inside, kind},
+    json::{inside, kind, without_lone_surrogates},
     sse,
 };
 
@@ -162,6 +164,15 @@ pub struct Citation {
     pub title: Option<String>,
 }
 
+impl Citation {
+    /// The citation that is written as `raw`; `None` if it cannot be read.
+    pub fn parse(raw: &RawValue) -> Option<Self> {
+        let raw = raw.get().as_bytes();
+        let mended = without_lone_surrogates(raw);
+        serde_json::from_slice(mended.as_deref().unwrap_or(raw)).ok()
+    }
+}
+
 /// An addition to a content block. The values are JSON strings, quotes and escapes included.
 #[derive(Debug, Clone, Copy)]
 pub enum Delta<'a> {
@@ -290,18 +301,33 @@ pub enum StreamError {
 #[error("Anthropic sent an event that cannot be read")]
 pub struct ParseError(#[from] serde_json::Error);
 
-/// Reads one event. Without an `event:` field, the data's own `type` says what it is.
+/// Reads the lines of one event. Half of a surrogate pair becomes U+FFFD, except in a delta, where the next may have the
+/// other half.
+pub fn read(event: &[u8]) -> sse::Event<'_> {
+    let mut event = sse::parse(event);
+    if let Some(mended) = without_lone_surrogates(&event.data)
+        && name_of(&event).as_deref() != Some(b"content_block_delta".as_slice())
+    {
+        event.data = Cow::Owned(mended);
+    }
+    event
+}
+
+/// Parses one event. Without an `event:` field, the data's own `type` says what it is.
 pub fn parse<'a>(event: &'a sse::Event<'_>) -> Result<Event<'a>, ParseError> {
     if event.data.is_empty() {
         return Ok(Event::Unknown);
     }
-    let data = &*event.data;
-    match event.name {
-        b"" => match std::str::from_utf8(data).ok().and_then(kind) {
-            Some(kind) => parse_as(kind.as_bytes(), data),
-            None => Ok(Event::Unknown),
-        },
-        name => parse_as(name, data),
+    name_of(event).map_or(Ok(Event::Unknown), |name| parse_as(&name, &event.data))
+}
+
+fn name_of<'a>(event: &'a sse::Event<'_>) -> Option<Cow<'a, [u8]>> {
+    if !event.name.is_empty() {
+        return Some(Cow::Borrowed(event.name));
+    }
+    match kind(std::str::from_utf8(&event.data).ok()?)? {
+        Cow::Borrowed(kind) => Some(Cow::Borrowed(kind.as_bytes())),
+        Cow::Owned(kind) => Some(Cow::Owned(kind.into_bytes())),
     }
 }
 

@@ -1,10 +1,10 @@
 //! A stream folded into the message that it tells, with every block as it would come from an API that does not stream.
 
 use serde::{Serialize, Serializer, ser::Error as _};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::event::{
-    BlockStart, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, parse,
+    BlockStart, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, parse, read,
     whole_input,
 };
 use super::usage::Usage;
@@ -12,7 +12,6 @@ use crate::domain::{
     exchange::Tokens,
     json::{JsonString, Object, Raw},
     recording::Recording,
-    sse,
 };
 
 /// A complete answer.
@@ -93,7 +92,7 @@ impl Citations {
 
     /// The citations that can be read.
     pub fn iter(&self) -> impl Iterator<Item = Citation> {
-        self.0.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok())
+        self.0.iter().filter_map(|raw| Citation::parse(raw.value()))
     }
 }
 
@@ -112,7 +111,7 @@ pub fn fold(recording: &Recording) -> Result<Message, StreamError> {
     let mut blocks: Vec<(usize, Block)> = Vec::new();
     let mut ended = false;
     for event in recording.events() {
-        let event = sse::parse(event);
+        let event = read(event);
         let event = parse(&event)?;
         let serving = event.serving_model().map(str::to_owned);
         match (&mut message, event) {
@@ -234,11 +233,18 @@ impl Block {
         }
     }
 
+    /// The block as it ended. A pair of surrogates that is spread over two deltas is whole only here.
     fn end(mut self) -> Self {
-        if let BlockKind::ToolUse { arguments, .. } = &mut self.kind
-            && arguments.is_empty()
-        {
-            *arguments = JsonString::new("{}");
+        match &mut self.kind {
+            BlockKind::Text { text, .. } => text.mend(),
+            BlockKind::Thinking { thinking, .. } => thinking.mend(),
+            BlockKind::ToolUse { arguments, .. } if arguments.is_empty() => {
+                *arguments = JsonString::new("{}");
+            }
+            BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input } => {
+                input.mend();
+            }
+            BlockKind::RedactedThinking { .. } | BlockKind::Fallback => {}
         }
         self
     }
@@ -279,10 +285,8 @@ impl Serialize for Block {
             BlockKind::RedactedThinking { .. } | BlockKind::Fallback => {}
             BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input } => {
                 // One that was cut short is no object, and Anthropic takes nothing else.
-                if let Some(input) = input.decode()
-                    && serde_json::from_str::<Map<String, Value>>(&input).is_ok()
-                {
-                    block.set("input", Raw::parse(&input).map_err(S::Error::custom)?);
+                if let Some(input) = Raw::object(&input.decode()) {
+                    block.set("input", input);
                 }
             }
         }

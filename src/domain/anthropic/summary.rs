@@ -2,14 +2,13 @@
 //! as part of a complete answer, or every repeat would fail on it.
 
 use super::{
-    event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse},
+    event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse, read},
     usage::Usage,
 };
 use crate::domain::{
     catalog::Terms,
     exchange::{AnswerRef, Cost, Tokens},
     json::JsonString,
-    sse,
 };
 
 /// A running summary of an incoming answer.
@@ -53,7 +52,7 @@ impl StreamSummary {
             Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => return Ok(()),
             _ => {}
         }
-        let event = sse::parse(event);
+        let event = read(event);
         let event = parse(&event)?;
         let serving = event.serving_model().map(str::to_owned);
         match event {
@@ -187,7 +186,7 @@ impl StreamSummary {
     pub fn take_refs(&mut self) -> Vec<AnswerRef> {
         let signatures = std::mem::take(&mut self.signatures);
         let signatures = signatures.iter().filter(|(_, signature)| !signature.is_empty());
-        let signatures = signatures.filter_map(|(_, signature)| signature.decode());
+        let signatures = signatures.map(|(_, signature)| signature.decode());
         let mut refs = std::mem::take(&mut self.refs);
         refs.extend(signatures.map(|signature| AnswerRef::signature(&signature)));
         refs

@@ -48,9 +48,8 @@ pub(super) fn of_message(message: &str, model: &str) -> Vec<Event> {
 /// Returns whether the events contain an end.
 pub(super) fn has_end(events: &[Event]) -> bool {
     events.iter().rev().any(|event| {
-        let event = sse::parse(&event.bytes);
         matches!(
-            anthropic::parse(&event),
+            anthropic::parse(&anthropic::read(&event.bytes)),
             Ok(anthropic::Event::MessageStop | anthropic::Event::Error(_))
         )
     })

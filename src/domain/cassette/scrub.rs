@@ -254,7 +254,7 @@ impl Scrubber {
                 BlockKind::ToolUse { arguments: input, .. } | BlockKind::Other { input } => input,
                 BlockKind::RedactedThinking { .. } | BlockKind::Fallback => continue,
             };
-            if let Some(what) = text.decode().and_then(|text| self.find_plain(&text)) {
+            if let Some(what) = self.find_plain(&text.decode()) {
                 let what = format!("{what}, spread over several events");
                 let path = format!("response.events: block {at}");
                 remaining.push(RemainingSecret { path, what });

@@ -67,7 +67,7 @@ fn block(block: &anthropic::Block) -> String {
         BlockKind::Thinking { thinking, .. } => format!("thinking {}", quoted(thinking)),
         BlockKind::RedactedThinking { .. } => "thinking, redacted".to_owned(),
         BlockKind::ToolUse { name, arguments, .. } => {
-            format!("tool {name}({})", shortened(&arguments.decode().unwrap_or_default()))
+            format!("tool {name}({})", shortened(&arguments.decode()))
         }
         BlockKind::Fallback => {
             let json = serde_json::to_value(block).unwrap_or_default();
@@ -78,7 +78,7 @@ fn block(block: &anthropic::Block) -> String {
             let kind = json["type"].as_str().unwrap_or("unknown");
             match json["name"].as_str() {
                 Some(name) => {
-                    format!("{kind} {name}({})", shortened(&input.decode().unwrap_or_default()))
+                    format!("{kind} {name}({})", shortened(&input.decode()))
                 }
                 None => kind.to_owned(),
             }
@@ -87,7 +87,7 @@ fn block(block: &anthropic::Block) -> String {
 }
 
 fn quoted(text: &JsonString) -> String {
-    text.decode().map_or_else(|| text.to_string(), |text| format!("\"{}\"", shortened(&text)))
+    format!("\"{}\"", shortened(&text.decode()))
 }
 
 fn shortened(text: &str) -> String {

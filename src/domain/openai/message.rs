@@ -142,12 +142,15 @@ pub struct ImageUrl {
     pub detail: Option<String>,
 }
 
-/// A file: its bytes, or where they were uploaded.
+/// A file: its bytes, its address, or where they were uploaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, expecting = "an object with `file_data` or `file_id`")]
 pub struct File {
     /// A `data:` URL or base64 alone; some clients send an https URL.
     pub file_data: Option<String>,
+    /// An https URL.
+    #[serde(alias = "url")]
+    pub file_url: Option<String>,
     /// The id of an upload.
     pub file_id: Option<String>,
     /// Its name.

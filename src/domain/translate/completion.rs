@@ -78,15 +78,12 @@ pub(super) struct RenderedBlocks {
 impl RenderedBlocks {
     /// All text, as the client received it.
     pub(super) fn whole(&self) -> String {
-        self.text.as_ref().and_then(JsonString::decode).unwrap_or_default()
+        self.text.as_ref().map(JsonString::decode).unwrap_or_default()
     }
 
     /// The blocks of text, with `separator` between them.
     pub(super) fn joined(&self, separator: &str) -> String {
-        let pieces: Option<Vec<String>> = self.pieces.iter().map(JsonString::decode).collect();
-        // A pair of surrogates that is spread over two blocks can be read only as a whole.
-        let whole = || self.text.as_ref().and_then(JsonString::decode);
-        pieces.map(|pieces| pieces.join(separator)).or_else(whole).unwrap_or_default()
+        self.pieces.iter().map(JsonString::decode).collect::<Vec<_>>().join(separator)
     }
 }
 
@@ -144,7 +141,7 @@ pub(super) fn render(blocks: Vec<anthropic::Block>, form: &Form) -> RenderedBloc
     rendered
 }
 
-/// A text without its code fence. A text with half of a surrogate pair cannot be decoded, and stays as it is.
+/// A text without its code fence.
 fn unfenced(fence: &mut Unfence, text: &JsonString) -> JsonString {
-    text.decode().map_or_else(|| text.clone(), |text| JsonString::new(&fence.push(&text)))
+    JsonString::new(&fence.push(&text.decode()))
 }

@@ -72,7 +72,7 @@ pub enum Refusal {
 
 /// The input of a custom tool, from the arguments that hold it. Arguments that were cut short are returned as they are.
 pub(super) fn custom_input(arguments: &JsonString) -> String {
-    let text = arguments.decode().unwrap_or_default();
+    let text = arguments.decode();
     match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(object)) => match object.get(CUSTOM_INPUT) {
             Some(Value::String(input)) => input.clone(),

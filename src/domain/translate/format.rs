@@ -3,6 +3,9 @@
 //! Anthropic enforces a subset of JSON Schema, and has no mode for JSON without a schema. Anything else is asked for in
 //! words, and the code fence around such answers is removed.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
@@ -32,31 +35,43 @@ pub(super) fn answer_format(
     allowance: &mut Allowance,
     notes: &mut Notes,
 ) -> Result<AnswerFormat, Error> {
-    let Some(given) = &request.response_format else { return Ok(AnswerFormat::default()) };
-    match given.kind.as_str() {
-        "text" => Ok(AnswerFormat::default()),
-        "json_object" => {
+    let of_responses = || request.extra.get("text")?.get("format");
+    let given = match (&request.response_format, of_responses()) {
+        (Some(given), _) => Cow::Borrowed(given),
+        (None, Some(format)) => {
+            let field = "text.format";
+            let wrong = |_| Error::OutOfRange { field, range: "an object with `type`" };
+            Cow::Owned(openai::ResponseFormat::deserialize(format).map_err(wrong)?)
+        }
+        (None, None) => return Ok(AnswerFormat::default()),
+    };
+    let searches = request.web_search_options.is_some();
+    let hindrance = searches.then_some(CITED);
+    let json_schema = match &given.json_schema {
+        None | Some(Value::Null) => given.flat.get("schema").is_some().then_some(&given.flat),
+        Some(Value::Object(json_schema)) => Some(json_schema),
+        Some(_) => {
+            let field = "response_format.json_schema";
+            return Err(Error::OutOfRange { field, range: "an object with `schema`" });
+        }
+    };
+    match (given.kind.trim(), json_schema) {
+        // Other engines' word for it.
+        ("json_schema" | "json_object" | "", Some(json_schema)) => {
+            of_schema(json_schema, hindrance, allowance, notes)
+        }
+        ("json_object", None) => {
             notes.add(
                 FIELD,
                 "Claude has no JSON mode without a schema; it is instructed to answer in JSON",
             );
             Ok(in_words_only(OBJECT.to_owned()))
         }
-        "json_schema" => {
-            let json_schema = match &given.json_schema {
-                None | Some(Value::Null) => {
-                    let field = "response_format.json_schema".to_owned();
-                    return Err(Error::Missing { field });
-                }
-                Some(Value::Object(json_schema)) => json_schema,
-                Some(_) => {
-                    let field = "response_format.json_schema";
-                    return Err(Error::OutOfRange { field, range: "an object with `schema`" });
-                }
-            };
-            let searches = request.web_search_options.is_some();
-            of_schema(json_schema, searches.then_some(CITED), allowance, notes)
+        ("json_schema", None) => {
+            Err(Error::Missing { field: "response_format.json_schema".to_owned() })
         }
+        ("text", _) => Ok(AnswerFormat::default()),
+        ("", None) if given.flat.is_empty() => Ok(AnswerFormat::default()),
         _ => Err(Error::OutOfRange {
             field: "response_format.type",
             range: "`text`, `json_object` or `json_schema`",
@@ -66,6 +81,8 @@ pub(super) fn answer_format(
 
 const OBJECT: &str = "Answer with one JSON object and nothing else: no text around it, no code \
                       fence.";
+/// Keywords by which a schema that stands in the place of its wrapper is known.
+const IN_SCHEMAS: [&str; 6] = ["properties", "$ref", "anyOf", "allOf", "oneOf", "items"];
 /// Citations and formats exclude each other (§1.4).
 const CITED: &str = "answers of a web search carry citations";
 
@@ -77,6 +94,7 @@ fn of_schema(
     notes: &mut Notes,
 ) -> Result<AnswerFormat, Error> {
     let schema = match json_schema.get("schema") {
+        None if IN_SCHEMAS.iter().any(|keyword| json_schema.contains_key(*keyword)) => json_schema,
         None | Some(Value::Null) => {
             notes.add(SCHEMA, "is missing; Claude is instructed to answer with any JSON object");
             return Ok(in_words_only(OBJECT.to_owned()));

@@ -102,7 +102,7 @@ pub fn content_blocks(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
         }
         BlockKind::Text { text, .. } if text.is_blank() => None,
         BlockKind::Text { text, citations } if citations.is_empty() => {
-            text.decode().map(ContentBlock::text)
+            Some(ContentBlock::text(text.decode()))
         }
         _ => Some(ContentBlock::Original(Raw::of(block))),
     });
@@ -134,9 +134,7 @@ fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
 /// True if a call is one of the tool `name` (its name upstream) with these arguments. The tool need not be defined.
 fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString) -> bool {
     // Arguments that are no object cannot be put back: the original has lost them.
-    let Some(arguments) = arguments.decode().filter(|text| Raw::object(text).is_some()) else {
-        return false;
-    };
+    let Some(arguments) = Raw::object(&arguments.decode()) else { return false };
     let (called, given) = match (&given.custom, &given.function) {
         (Some(custom), _) => {
             let input = custom.input.as_deref().unwrap_or_default();
@@ -149,7 +147,7 @@ fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString) ->
         (None, None) => return false,
     };
     tools::upstream_name(called) == name
-        && canonical(given.as_bytes()) == canonical(arguments.as_bytes())
+        && canonical(given.as_bytes()) == canonical(arguments.get().as_bytes())
 }
 
 fn text(message: &openai::Message) -> String {

@@ -8,8 +8,9 @@ use super::{
     caching,
     history::History,
     instructions::{ASSISTANT_OPENS, BEGIN, ask_to_continue, in_system_tags, user},
+    media,
     note::{Error, Notes},
-    parts::{Turn, blocks, leave_out_extras},
+    parts::{Turn, blocks, last_turn, leave_out_extras},
     tools::{self, ToolResult},
 };
 use crate::domain::{
@@ -37,12 +38,14 @@ pub(super) fn conversation(
     notes: &mut Notes,
 ) -> Result<Conversation, Error> {
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
+    let longest_side = media::longest_side(given);
     let mut system = Vec::new();
     for (at, message) in given[..leading].iter().enumerate() {
-        system.extend(blocks(&message.path(at), message, Turn::Last, notes)?);
+        system.extend(blocks(&message.path(at), message, Turn::Last, longest_side, notes)?);
     }
     let mut turns = ConversationBuilder {
         rules,
+        longest_side,
         history,
         last_turn: last_turn(given),
         written: Vec::with_capacity(given.len() + 1 - leading),
@@ -104,8 +107,10 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
 /// The conversation as far as it is translated.
 struct ConversationBuilder<'a, 'n> {
     rules: &'a Model,
+    /// Limit on the sides of pictures, in pixels.
+    longest_side: u32,
     history: &'a History<'a>,
-    /// Position of the client's first message after the last answer.
+    /// Position of the first message that the client can still change.
     last_turn: usize,
     written: Vec<RequestMessage>,
     /// Calls of the assistant's last turn.
@@ -127,7 +132,8 @@ impl<'a> ConversationBuilder<'a, '_> {
             self.notes.once(field, "names of speakers are left out");
         }
         let turn = if at < self.last_turn { Turn::Earlier } else { Turn::Last };
-        let content = blocks(&message.path(at), message, turn, self.notes)?;
+        let longest_side = self.longest_side;
+        let content = blocks(&message.path(at), message, turn, longest_side, self.notes)?;
         let role = match message.role {
             openai::Role::Assistant => return self.assistant(at, message, content),
             openai::Role::System | openai::Role::Developer => Role::System,
@@ -278,11 +284,4 @@ impl<'a> ConversationBuilder<'a, '_> {
 
 fn is_instruction(role: openai::Role) -> bool {
     matches!(role, openai::Role::System | openai::Role::Developer)
-}
-
-/// Position of the first message after the last answer. An answer at the end, which is to be continued, is none.
-fn last_turn(given: &[openai::Message]) -> usize {
-    let is_assistant = |message: &openai::Message| message.role == openai::Role::Assistant;
-    let end = given.iter().rposition(|message| !is_assistant(message)).unwrap_or_default();
-    given[..end].iter().rposition(is_assistant).map_or(0, |at| at + 1)
 }

@@ -39,6 +39,15 @@ impl Notes {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes back the notes after the first `len`, about a change that was not made.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
     pub(super) fn into_vec(self) -> Vec<Note> {
         self.0
     }
@@ -183,14 +192,31 @@ pub enum MediaFault {
         "is not a PDF, a UTF-8 text, or a PNG, JPEG, GIF or WebP image: convert it to one of these"
     )]
     Format,
-    /// A document in place of an image, or the reverse.
+    /// A text in place of an image.
     #[error(
         "does not fit the type of its part: use `image` for images and `document` for other files"
     )]
     OtherKind,
+    /// A picture that cannot be shrunk.
+    #[error(
+        "is over Anthropic's limit of 5 MiB for a picture, and cannot be shrunk: send a smaller one"
+    )]
+    TooManyBytes,
+    /// A picture that cannot be shrunk.
+    #[error(
+        "is over Anthropic's limit for a picture, 8000 pixels a side (2000 where there are more than 20 pictures), and cannot be shrunk: send a smaller one"
+    )]
+    TooManyPixels,
     /// An unknown type of source.
     #[error("is of a type that is not supported: use `base64`, `url`, `text` or `file`")]
     Source,
+}
+
+impl MediaFault {
+    /// True for a picture over a limit.
+    pub const fn is_excess(self) -> bool {
+        matches!(self, Self::TooManyBytes | Self::TooManyPixels)
+    }
 }
 
 impl Error {

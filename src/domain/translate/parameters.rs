@@ -32,7 +32,11 @@ pub(super) fn limit(
             ("max_completion_tokens", given)
         }
     };
-    if given < 1.0 || given.fract() != 0.0 {
+    if given < 1.0 {
+        notes.add(field, "is left out, because it limits nothing");
+        return Ok(Limit::Model(rules.max_output));
+    }
+    if given.fract() != 0.0 {
         return Err(Error::OutOfRange { field, range: "a whole number of at least 1" });
     }
     // A model that the catalog does not know may do more than is known of it.
@@ -111,7 +115,8 @@ pub(super) fn sampling(
 fn top_k(given: Option<&Value>, notes: &mut Notes) -> Result<Option<u64>, Error> {
     let number = match given {
         None | Some(Value::Null) => return Ok(None),
-        Some(value) => value.as_f64().filter(|number| number.fract() == 0.0),
+        Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
+        Some(value) => openai::number_of(value).filter(|number| number.fract() == 0.0),
     };
     match number {
         None => Err(Error::OutOfRange { field: "top_k", range: "a whole number" }),

@@ -20,6 +20,16 @@ pub(super) enum Turn {
     Last,
 }
 
+/// Position of the first message that the client can still change: the first since the last answer, unless results of
+/// tools are among them, whose parts nobody chose. An answer at the end, which is to be continued, is none.
+pub(super) fn last_turn(messages: &[openai::Message]) -> usize {
+    let is_answer = |message: &openai::Message| message.role == Role::Assistant;
+    let end = messages.iter().rposition(|message| !is_answer(message)).map_or(0, |at| at + 1);
+    let answered = messages[..end].iter().rposition(is_answer).map_or(0, |at| at + 1);
+    let is_result = |message: &openai::Message| matches!(message.role, Role::Tool | Role::Function);
+    if messages[answered..end].iter().any(is_result) { messages.len() } else { answered }
+}
+
 /// Notes fields of earlier answers that are left out.
 pub(super) fn leave_out_extras(at: usize, message: &openai::Message, notes: &mut Notes) {
     let extras = [("annotations", &message.annotations), ("audio", &message.audio)];
@@ -39,6 +49,7 @@ pub(super) fn blocks(
     message_path: &str,
     message: &openai::Message,
     turn: Turn,
+    longest_side: u32,
     notes: &mut Notes,
 ) -> Result<Vec<ContentBlock>, Error> {
     let mut blocks = Vec::new();
@@ -52,11 +63,9 @@ pub(super) fn blocks(
                     Some(origin) => format!("{origin}{field}"),
                     None => format!("{message_path}.content[{number}]{field}"),
                 };
-                match block(message.role, part, &path, notes) {
+                match block(message.role, part, turn, longest_side, &path, notes) {
                     Ok(block) => blocks.extend(block),
-                    Err(error) if turn == Turn::Last && message.role != Role::Tool => {
-                        return Err(error);
-                    }
+                    Err(error) if turn == Turn::Last => return Err(error),
                     Err(_) => {
                         let what = "a part that cannot be sent is replaced by a text that says so";
                         notes.once(|| path(""), what);
@@ -79,6 +88,8 @@ pub(super) fn blocks(
 fn block(
     role: Role,
     part: &Part,
+    turn: Turn,
+    longest_side: u32,
     path: &dyn Fn(&str) -> String,
     notes: &mut Notes,
 ) -> Result<Option<ContentBlock>, Error> {
@@ -101,36 +112,15 @@ fn block(
             Ok(None)
         }
         "refusal" => text(&part.refusal, ".refusal"),
-        "image_url" => {
-            let Some(image) = &part.image_url else {
-                return Err(Error::Missing { field: path(".image_url") });
-            };
+        "image_url" | "file" | "image" | "document" | "input_audio" | "audio_url" | "audio"
+        | "video_url" | "input_video" | "video" => {
             if !speaks {
-                notes.once(|| path(""), "pictures are left out where the user does not speak");
+                let what = "pictures and files are left out where the user does not speak";
+                notes.once(|| path(""), what);
                 return Ok(None);
             }
-            if image.detail.as_ref().is_some_and(|detail| detail != "auto") {
-                notes.once(
-                    || path(".image_url.detail"),
-                    "is left out, because Claude looks at every picture alike",
-                );
-            }
-            let field = || path(".image_url.url");
-            match media::image(&image.url, &field, notes) {
-                Ok(source) => Ok(Some(ContentBlock::Image { source })),
-                Err(fault) => Err(Error::Image { field: field(), fault }),
-            }
+            media::block(part, turn, longest_side, path, notes).map(Some)
         }
-        "input_audio" => Err(Error::Impossible {
-            field: path(".type"),
-            reason: "Claude cannot hear audio; send a transcript as text",
-        }),
-        "file" | "image" | "document" if !speaks => {
-            notes.once(|| path(""), "files are left out where the user does not speak");
-            Ok(None)
-        }
-        "file" => media::file(part, path, notes).map(Some),
-        "image" | "document" => media::anthropic(part, path, notes).map(Some),
         "thinking" | "redacted_thinking" | "reasoning" if role == Role::Assistant => {
             let what = "thinking, citations and sound of earlier answers are left out";
             notes.once(|| path(""), what);

@@ -237,8 +237,11 @@ fn note_left_out(request: &openai::Request, notes: &mut Notes) {
     }
     // These are read above, out of the unknown ones.
     let known = ["top_k", "thinking", "reasoning", "output_config", "fallbacks"];
+    let is_read = |field: &str, value: &Value| {
+        known.contains(&field) || field == "text" && value.get("format").is_some()
+    };
     let mut unknown =
-        extra.iter().filter(|(field, value)| !value.is_null() && !known.contains(&&***field));
+        extra.iter().filter(|(field, value)| !value.is_null() && !is_read(field, value));
     for (field, _) in unknown.by_ref().take(MOST_UNKNOWN) {
         let name: String = field.chars().take(LONGEST_NAME).collect();
         notes.add(name, "is left out, because it is unknown");

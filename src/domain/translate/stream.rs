@@ -4,12 +4,16 @@
 //! copied as the JSON string that it already is.
 
 mod chunk;
+mod pairs;
 
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use self::chunk::{Envelope, write_json};
+use self::{
+    chunk::{Envelope, write_json},
+    pairs::SplitPairs,
+};
 use super::{
     annotations::AnnotationBuilder,
     fence::Unfence,
@@ -23,7 +27,6 @@ use crate::domain::{
     exchange::Tokens,
     json::{JsonString, inside},
     openai::{self, ReasoningDetail, ResponseFunctionCall, ResponseToolCall},
-    sse,
 };
 
 /// Writes the chunks of one answer. Feed it every event in order, then finish it.
@@ -70,6 +73,7 @@ struct Streaming {
     thinking: Option<(usize, usize)>,
     text: AnnotationBuilder,
     fence: Option<Unfence>,
+    pairs: SplitPairs,
     /// True after `message_stop`.
     whole: bool,
 }
@@ -94,7 +98,7 @@ impl Chunks {
 
     /// Translates one event, given with its blank line, and appends what it yields to `out`.
     pub fn translate(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
-        let event = sse::parse(event);
+        let event = anthropic::read(event);
         let event = anthropic::parse(&event)?;
         if let (StreamState::Streaming(streaming), Some(model)) =
             (&mut self.state, event.serving_model())
@@ -162,6 +166,7 @@ impl Streaming {
             thinking: None,
             text: AnnotationBuilder::default(),
             fence: (form.code_fence == form::CodeFence::Strip).then(Unfence::default),
+            pairs: SplitPairs::default(),
             whole: false,
             form,
         };
@@ -201,6 +206,13 @@ impl Streaming {
     }
 
     fn translate(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), StreamError> {
+        let mut pairs = std::mem::take(&mut self.pairs);
+        let told = pairs.join(event, &mut |event| self.tell(event, out));
+        self.pairs = pairs;
+        told
+    }
+
+    fn tell(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), StreamError> {
         match event {
             Event::BlockStart { index, block, raw } => self.start_block(index, block, raw, out),
             Event::BlockDelta { index, delta } => self.block_delta(index, delta, out),
@@ -301,7 +313,7 @@ impl Streaming {
                 self.sign(number, signature, out);
             }
             Delta::Citation(citation) => {
-                if let Ok(citation) = serde_json::from_str(citation.get()) {
+                if let Some(citation) = anthropic::Citation::parse(citation) {
                     self.text.cite(citation);
                 }
             }
@@ -359,15 +371,11 @@ impl Streaming {
             self.text.grow(inside(literal));
             return self.envelope.literal("content", literal, out);
         };
-        // Half of a surrogate pair cannot be decoded; JSON in a fence does not begin or end with one.
-        match serde_json::from_str::<String>(literal.get()) {
-            Ok(text) => {
-                let text = fence.push(&text);
-                self.text.grow_by(&text);
-                self.envelope.text("content", &text, out);
-            }
-            Err(_) => self.envelope.literal("content", literal, out),
-        }
+        let mut piece = JsonString::default();
+        piece.push(literal);
+        let text = fence.push(&piece.decode());
+        self.text.grow_by(&text);
+        self.envelope.text("content", &text, out);
     }
 
     fn sign(&self, index: usize, signature: &RawValue, out: &mut Vec<u8>) {

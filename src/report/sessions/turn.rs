@@ -154,12 +154,12 @@ pub(super) async fn answer(
 impl AnswerContent {
     fn add(&mut self, block: &anthropic::Block) {
         match &block.kind {
-            BlockKind::Text { text, .. } => self.text += &text.decode().unwrap_or_default(),
+            BlockKind::Text { text, .. } => self.text += &text.decode(),
             BlockKind::Thinking { thinking, .. } => {
-                self.thinking += &thinking.decode().unwrap_or_default();
+                self.thinking += &thinking.decode();
             }
             BlockKind::ToolUse { name, arguments, .. } => {
-                self.tools.push(format!("{name}({})", arguments.decode().unwrap_or_default()));
+                self.tools.push(format!("{name}({})", arguments.decode()));
             }
             BlockKind::RedactedThinking { .. } | BlockKind::Fallback | BlockKind::Other { .. } => {}
         }

@@ -61,7 +61,8 @@ pub(super) fn image(
 pub(super) fn file(mut fields: Fields, path: String, changes: &mut Changes) -> Part {
     changes.add(&*path, "a file of another dialect is read as `file`");
     let file = File {
-        file_data: take_text(&mut fields, &["file_data", "file_url", "data", "url"]),
+        file_data: take_text(&mut fields, &["file_data", "data"]),
+        file_url: take_text(&mut fields, &["file_url", "url"]),
         file_id: take_text(&mut fields, &["file_id"]),
         filename: take_text(&mut fields, &["filename", "name", "title"]),
     };

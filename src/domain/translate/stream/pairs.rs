@@ -1,0 +1,105 @@
+//! Pairs of surrogates that are split over two deltas: the first half waits for the second, so that every chunk is a
+//! text of its own.
+
+use serde_json::value::RawValue;
+
+use crate::domain::{
+    anthropic::{Delta, Event},
+    json::{JsonString, REPLACEMENT, Raw, inside, trailing_half, without_lone_surrogates},
+};
+
+/// The half that waits.
+#[derive(Debug, Default)]
+pub(super) struct SplitPairs(Option<WaitingHalf>);
+
+#[derive(Debug)]
+struct WaitingHalf {
+    block: usize,
+    field: Field,
+    half: String,
+}
+
+/// The field of a block that deltas continue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Text,
+    Thinking,
+    Json,
+}
+
+impl SplitPairs {
+    /// Tells the event with whole pairs. A half whose other half does not come is told as U+FFFD, at the latest when
+    /// its block ends.
+    pub(super) fn join<E>(
+        &mut self,
+        event: Event<'_>,
+        tell: &mut impl FnMut(Event<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match event {
+            Event::BlockDelta { index, delta: Delta::Text(text) } => {
+                self.push(index, Field::Text, text, tell)
+            }
+            Event::BlockDelta { index, delta: Delta::Thinking(thinking) } => {
+                self.push(index, Field::Thinking, thinking, tell)
+            }
+            Event::BlockDelta { index, delta: Delta::Json(json) } => {
+                self.push(index, Field::Json, json, tell)
+            }
+            // A citation or a kind of a later version may stand between the two halves.
+            Event::Ping
+            | Event::Unknown
+            | Event::BlockDelta { delta: Delta::Citation(_) | Delta::Unknown(_), .. } => {
+                tell(event)
+            }
+            _ => {
+                self.release(tell)?;
+                tell(event)
+            }
+        }
+    }
+
+    fn push<E>(
+        &mut self,
+        block: usize,
+        field: Field,
+        literal: &RawValue,
+        tell: &mut impl FnMut(Event<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.0.as_ref().is_some_and(|waiting| (waiting.block, waiting.field) != (block, field)) {
+            self.release(tell)?;
+        }
+        let given = inside(literal);
+        if given.is_empty() {
+            return tell(event(block, field, literal));
+        }
+        let mut text = self.0.take().map(|waiting| waiting.half).unwrap_or_default();
+        if text.is_empty() && without_lone_surrogates(given.as_bytes()).is_none() {
+            return tell(event(block, field, literal));
+        }
+        text.push_str(given);
+        if let Some(at) = trailing_half(&text) {
+            self.0 = Some(WaitingHalf { block, field, half: text.split_off(at) });
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut whole = JsonString::of_inside(text);
+        whole.mend();
+        tell(event(block, field, Raw::of(&whole).value()))
+    }
+
+    fn release<E>(&mut self, tell: &mut impl FnMut(Event<'_>) -> Result<(), E>) -> Result<(), E> {
+        let Some(WaitingHalf { block, field, .. }) = self.0.take() else { return Ok(()) };
+        let replacement = JsonString::of_inside(REPLACEMENT.to_owned());
+        tell(event(block, field, Raw::of(&replacement).value()))
+    }
+}
+
+fn event(index: usize, field: Field, literal: &RawValue) -> Event<'_> {
+    let delta = match field {
+        Field::Text => Delta::Text(literal),
+        Field::Thinking => Delta::Thinking(literal),
+        Field::Json => Delta::Json(literal),
+    };
+    Event::BlockDelta { index, delta }
+}
