@@ -1,6 +1,7 @@
 //! JSON strings that are passed on as they are written.
 
 mod canonical;
+mod keys;
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -12,7 +13,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-pub use self::canonical::canonical;
+pub use self::{canonical::canonical, keys::KeyRewriter};
 
 /// The inside of a JSON string, escapes included. Joining two of them joins the strings: also where one ends with
 /// half of a surrogate pair and the next begins with the other half.

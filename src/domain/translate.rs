@@ -36,4 +36,5 @@ pub use history::{content_blocks, refs};
 pub use note::{Error, MediaFault, Note};
 pub use request::{Translated, request};
 pub use stream::{Chunks, WithUsage};
+pub use tools::PropertyNames;
 pub use usage::{Bill, finish_reason, usage};

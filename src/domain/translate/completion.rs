@@ -122,13 +122,14 @@ pub(super) fn render(blocks: Vec<anthropic::Block>, form: &Form) -> RenderedBloc
             BlockKind::ToolUse { id, name, arguments } => {
                 let tool = form.tools.get(&name);
                 let name = tool.map_or(name, |tool| tool.name.clone());
-                rendered.calls.push(match tool.map(|tool| tool.kind) {
-                    Some(ToolKind::Custom) => {
+                rendered.calls.push(match tool.map(|tool| (tool.kind, &tool.properties)) {
+                    Some((ToolKind::Custom, _)) => {
                         ResponseToolCall::custom(id, name, form::custom_input(&arguments))
                     }
-                    Some(ToolKind::Function) | None => {
-                        ResponseToolCall::function(id, name, arguments)
+                    Some((ToolKind::Function, properties)) => {
+                        ResponseToolCall::function(id, name, properties.original(arguments))
                     }
+                    None => ResponseToolCall::function(id, name, arguments),
                 });
             }
             BlockKind::Other { .. } => {}

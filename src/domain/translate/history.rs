@@ -117,14 +117,14 @@ fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
     is_same_text
         && calls.all(|(id, name, arguments)| {
             given.next().is_some_and(|given| {
-                given.id.as_ref() == Some(id) && is_same_call(given, name, arguments)
+                given.id.as_ref() == Some(id) && is_same_call(given, name, arguments, form)
             })
         })
         && given.next().is_none()
 }
 
 /// True if a call is one of the tool `name` (its name upstream) with these arguments. The tool need not be defined.
-fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString) -> bool {
+fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString, form: &Form) -> bool {
     // Arguments that are no object cannot be put back: the original has lost them.
     let Some(arguments) = arguments.decode().filter(|text| Raw::object(text).is_some()) else {
         return false;
@@ -141,6 +141,7 @@ fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString) ->
         },
         (None, None) => return false,
     };
+    let given = form.upstream_arguments(name, &given);
     tools::upstream_name(called) == name
         && canonical(given.as_bytes()) == canonical(arguments.as_bytes())
 }

@@ -173,14 +173,14 @@ impl<'a> ConversationBuilder<'a, '_> {
         let mut is_renamed = false;
         for (number, call) in calls.iter().enumerate() {
             let path = format!("messages[{at}].tool_calls[{number}]");
-            let (block, call) = self.ids.call(call, path, self.notes)?;
+            let (block, call) = self.ids.call(call, self.history.form, path, self.notes)?;
             is_renamed |= call.is_renamed();
             content.push(block);
             self.calls.push(call);
         }
         if let Some(call) = &message.function_call {
             let path = format!("messages[{at}].function_call");
-            let (block, call) = self.ids.function_call(call, path, self.notes);
+            let (block, call) = self.ids.function_call(call, self.history.form, path, self.notes);
             content.push(block);
             self.calls.push(call);
         }

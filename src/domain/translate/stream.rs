@@ -21,7 +21,7 @@ use crate::domain::{
         self, BlockStart, Delta, Event, MessageStart, ParseError, StreamError, whole_input,
     },
     exchange::Tokens,
-    json::{JsonString, inside},
+    json::{JsonString, KeyRewriter, inside},
     openai::{self, ReasoningDetail, ResponseFunctionCall, ResponseToolCall},
     sse,
 };
@@ -81,6 +81,8 @@ struct StreamedCall {
     has_arguments: bool,
     /// The input of a custom tool is told when it is whole: it is the text within the JSON.
     custom: Option<JsonString>,
+    /// Gives properties their original names, where they have others upstream.
+    keys: Option<KeyRewriter>,
 }
 
 /// The block index of what came whole with `message_start`: no later event can mean it.
@@ -253,8 +255,12 @@ impl Streaming {
         let tool = self.form.tools.get(&name);
         let name = tool.map_or(name, |tool| tool.name.clone());
         let is_custom = tool.is_some_and(|tool| tool.kind == ToolKind::Custom);
+        let mut keys = tool.and_then(|tool| tool.properties.rewriter());
         let has_arguments = given.is_some();
-        let given = given.unwrap_or_default();
+        let mut given = given.unwrap_or_default();
+        if let Some(keys) = &mut keys {
+            given = keys.push(&given);
+        }
         let (custom, arguments) =
             if is_custom { (Some(given), JsonString::default()) } else { (None, given) };
         let index = self.calls.len();
@@ -273,7 +279,7 @@ impl Streaming {
                 self.envelope.json(&openai::ToolCallsDelta::of(index, call), out);
             }
         }
-        self.calls.push(StreamedCall { block, has_arguments, custom });
+        self.calls.push(StreamedCall { block, has_arguments, custom, keys });
     }
 
     fn block_delta(&mut self, index: usize, delta: Delta<'_>, out: &mut Vec<u8>) {
@@ -308,9 +314,21 @@ impl Streaming {
     fn more_arguments(&mut self, number: usize, json: &RawValue, out: &mut Vec<u8>) {
         let call = &mut self.calls[number];
         call.has_arguments = true;
-        match &mut call.custom {
-            Some(input) => input.push(json),
-            None => self.tell_arguments(number, json.get(), out),
+        match (&mut call.custom, &mut call.keys) {
+            (Some(input), _) => input.push(json),
+            (None, Some(keys)) => {
+                let mut piece = JsonString::default();
+                piece.push(json);
+                let renamed = keys.push(&piece);
+                self.tell_renamed(number, &renamed, out);
+            }
+            (None, None) => self.tell_arguments(number, json.get(), out),
+        }
+    }
+
+    fn tell_renamed(&self, number: usize, arguments: &JsonString, out: &mut Vec<u8>) {
+        if !arguments.is_empty() {
+            self.tell_arguments(number, &arguments.to_string(), out);
         }
     }
 
@@ -331,9 +349,20 @@ impl Streaming {
         if !annotations.is_empty() {
             self.envelope.json(&openai::AnnotationsDelta { annotations }, out);
         }
-        let Some(number) = self.calls.iter().rposition(|call| call.block == index) else { return };
+        if let Some(number) = self.calls.iter().rposition(|call| call.block == index) {
+            self.end_call(number, out);
+        }
+    }
+
+    fn end_call(&mut self, number: usize, out: &mut Vec<u8>) {
+        let call = &mut self.calls[number];
+        if let Some(keys) = &mut call.keys {
+            let rest = keys.finish();
+            self.tell_renamed(number, &rest, out);
+        }
         let call = &mut self.calls[number];
         if let Some(input) = call.custom.take() {
+            call.has_arguments = true;
             let input = form::custom_input(&input);
             self.envelope.json(&openai::CustomInputDelta::of(number, input), out);
         } else if !call.has_arguments {
@@ -371,6 +400,8 @@ impl Streaming {
     }
 
     fn finish(mut self, with_usage: WithUsage, bill: Bill, out: &mut Vec<u8>) {
+        // A block that lacks its end ends with the answer.
+        (0..self.calls.len()).for_each(|number| self.end_call(number, out));
         if let Some(fence) = &mut self.fence {
             let text = fence.finish();
             self.text.grow_by(&text);
