@@ -19,6 +19,7 @@ mod native;
 mod operating;
 mod ours;
 mod paused;
+mod properties;
 mod refusals;
 mod replaying;
 mod requests;

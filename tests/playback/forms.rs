@@ -18,7 +18,7 @@ use super::{agree_in, client::Heard, made_up, record};
 /// What is said to clients that send this, streaming or not. Input comes in two pieces, as the text of a custom tool is
 /// known only when both are there.
 fn told(body: &Value, blocks: &[Value], stop_reason: &str) -> Heard {
-    told_in(body, blocks, stop_reason, &|input| {
+    told_in(&form(body), blocks, stop_reason, &|input| {
         let (first, second) = input.split_at(input.len() / 2);
         vec![first, second]
     })
@@ -26,7 +26,7 @@ fn told(body: &Value, blocks: &[Value], stop_reason: &str) -> Heard {
 
 /// The same with input that `cut` cuts into pieces. Input that is no text comes with the start of its block.
 fn told_in(
-    body: &Value,
+    form: &Arc<Form>,
     blocks: &[Value],
     stop_reason: &str,
     cut: &dyn for<'a> Fn(&'a str) -> Vec<&'a str>,
@@ -52,7 +52,7 @@ fn told_in(
         |data: &Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap());
     let sse: String = events.iter().map(event).collect();
     let (recording, _) = record(&[sse.as_bytes()]);
-    agree_in(&form(body), &recording, "told").unwrap()
+    agree_in(form, &recording, "told").unwrap()
 }
 
 /// The form in which this request wants its answer.
@@ -155,6 +155,7 @@ fn arguments(name: &str) -> Value {
 fn properties_get_their_original_names_in_any_pieces() {
     let original = properties();
     let (body, upstream) = tools_with(&original);
+    let form = form(&body);
     for (original, upstream) in original.iter().zip(&upstream) {
         let mut claudes = arguments(upstream);
         let mut expected = arguments(original);
@@ -163,22 +164,20 @@ fn properties_get_their_original_names_in_any_pieces() {
         expected["c"] = json!("c");
         claudes[upstream][0] = json!("v");
         expected[original][0] = json!("v");
-        for input in [claudes.to_string(), format!("{claudes:#}")] {
-            let call = [call("toolu_1", "f", &input)];
-            let cuts = input.char_indices().map(|(at, _)| at);
-            for at in cuts.step_by(3) {
-                let heard = told_in(&body, &call, "tool_use", &|text| {
-                    vec![&text[..text.len().min(at)], &text[text.len().min(at)..]]
-                });
-                assert_eq!(heard.arguments(), [expected.clone()], "{input} cut at {at}");
-            }
-            let heard = told_in(&body, &call, "tool_use", &|text| {
-                text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]).collect()
+        let input = claudes.to_string();
+        for (at, _) in input.char_indices() {
+            let heard = told_in(&form, &[call("toolu_1", "f", &input)], "tool_use", &|text| {
+                vec![&text[..at], &text[at..]]
             });
-            assert_eq!(heard.arguments(), [expected.clone()], "{input}");
+            assert_eq!(heard.arguments(), [expected.clone()], "{input} cut at {at}");
         }
+        let input = format!("{claudes:#}");
+        let heard = told_in(&form, &[call("toolu_1", "f", &input)], "tool_use", &|text| {
+            text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]).collect()
+        });
+        assert_eq!(heard.arguments(), [expected.clone()], "{input}");
         let whole = json!({"type": "tool_use", "id": "toolu_1", "name": "f", "input": claudes});
-        let heard = told_in(&body, &[whole], "tool_use", &|_| Vec::new());
+        let heard = told_in(&form, &[whole], "tool_use", &|_| Vec::new());
         assert_eq!(heard.arguments(), [expected.clone()], "whole");
     }
 }
