@@ -35,14 +35,19 @@ fn told_in(
         vec![json!({"type": "message_start", "message": {"id": "msg_1", "model": "claude",
         "content": [], "usage": {"input_tokens": 3, "output_tokens": 1}}})];
     for (index, block) in blocks.iter().enumerate() {
+        let (field, delta) = match block["type"].as_str() {
+            Some("text") => ("text", "text"),
+            _ => ("input", "partial_json"),
+        };
         let mut start = block.clone();
-        if start["input"].is_string() {
-            start["input"] = json!({});
+        if start[field].is_string() {
+            start[field] = if delta == "text" { json!("") } else { json!({}) };
         }
         events.push(json!({"type": "content_block_start", "index": index, "content_block": start}));
-        for piece in cut(block["input"].as_str().unwrap_or_default()) {
+        let kind = if delta == "text" { "text_delta" } else { "input_json_delta" };
+        for piece in cut(block[field].as_str().unwrap_or_default()) {
             events.push(json!({"type": "content_block_delta", "index": index,
-                "delta": {"type": "input_json_delta", "partial_json": piece}}));
+                "delta": {"type": kind, delta: piece}}));
         }
         events.push(json!({"type": "content_block_stop", "index": index}));
     }
@@ -123,6 +128,54 @@ fn a_client_of_functions_gets_the_first_call_in_the_old_form() {
     assert_eq!((heard.called(), heard.finish_reason()), (Vec::new(), "function_call"));
     let heard = told(&body, &[call("toolu_2", "c", "")], "tool_use");
     assert_eq!(heard.function_call(), Some(("c", json!({}))));
+}
+
+fn text(text: &str) -> Value {
+    json!({"type": "text", "text": text})
+}
+
+#[test]
+fn a_blank_stop_sequence_ends_the_answer() {
+    let stop = json!({"stop": ["\n\n", "END"], "tools": [{"name": "f"}]});
+    let call = || call("toolu_1", "f", "{}");
+    for (blocks, reason, content, finish_reason) in [
+        (vec![text("a\nb\n\nc\n\nd")], "max_tokens", "a\nb", "stop"),
+        (vec![text("a"), text("b\n\n"), call(), text("c")], "tool_use", "ab", "stop"),
+        (vec![text("a\n"), text("\nb")], "end_turn", "a", "stop"),
+        (vec![text("a\n"), call(), text("\nb")], "tool_use", "a", "tool_calls"),
+        (vec![text("\n\nNo.")], "refusal", "", "stop"),
+        (vec![text("a\n")], "max_tokens", "a\n", "length"),
+        (vec![text("a\n"), call()], "tool_use", "a\n", "tool_calls"),
+        (vec![text("a b")], "stop_sequence", "a b", "stop"),
+    ] {
+        let heard = told(&stop, &blocks, reason);
+        assert_eq!(
+            (&*heard.content(), heard.finish_reason()),
+            (content, finish_reason),
+            "{blocks:?}"
+        );
+    }
+    let json = json!({"stop": "\n", "response_format": {"type": "json_object"}});
+    let heard = told(&json, &[text("```json\n{\"a\": 1}\n```\n")], "end_turn");
+    assert_eq!(heard.content(), r#"{"a": 1}"#, "the fence is no text of the answer");
+}
+
+#[test]
+fn an_answer_that_ends_its_turn_with_calls_asks_for_them() {
+    for (body, finish_reason) in [
+        (json!({"tools": [{"name": "f"}]}), "tool_calls"),
+        (json!({"functions": [{"name": "f"}]}), "function_call"),
+    ] {
+        for reason in ["tool_use", "end_turn", "stop_sequence", "new_reason"] {
+            let heard = told(&body, &[text("a"), call("toolu_1", "f", "{}")], reason);
+            assert_eq!(heard.finish_reason(), finish_reason, "{reason}");
+        }
+        for (reason, expected) in [("max_tokens", "length"), ("refusal", "content_filter")] {
+            let heard = told(&body, &[call("toolu_1", "f", "{}")], reason);
+            assert_eq!(heard.finish_reason(), expected);
+        }
+        assert_eq!(told(&body, &[text("a")], "end_turn").finish_reason(), "stop");
+    }
 }
 
 /// Names that Anthropic refuses for properties, and words that stay among them.
@@ -214,6 +267,9 @@ proptest! {
         let custom = json!({"tools": [{"type": "custom", "custom": {"name": "f"}}]});
         let functions = json!({"functions": [{"name": "f"}]});
         let (renamed, _) = tools_with(&properties());
+        let stopped = agree_in(&form(&json!({"stop": " "})), &recording, "stopped").unwrap();
+        let text = answer.text();
+        prop_assert_eq!(stopped.content(), text.split(' ').next().unwrap());
         for body in [custom, functions, renamed] {
             let heard = agree_in(&form(&body), &recording, "made up").unwrap();
             prop_assert_eq!(heard.content(), answer.text());

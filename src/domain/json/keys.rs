@@ -62,7 +62,7 @@ impl KeyRewriter {
     /// Takes a piece of the text, and returns what is certain.
     pub fn push(&mut self, piece: &JsonString) -> JsonString {
         let mut out = String::with_capacity(piece.0.len() + self.held.0.len());
-        for (written, character) in characters(&piece.0) {
+        for (written, character) in piece.characters() {
             if self.inside == Inside::Nothing {
                 self.step(character);
                 out.push_str(written);
@@ -130,34 +130,6 @@ impl KeyRewriter {
         let from = (Bound::Included(held), Bound::Unbounded);
         self.names.range::<str, _>(from).next().is_some_and(|(name, _)| name.starts_with(held))
     }
-}
-
-/// The characters of the inside of a JSON string, each with its text there. Half of a surrogate pair counts as one.
-fn characters(inside: &str) -> impl Iterator<Item = (&str, char)> {
-    let mut rest = inside;
-    std::iter::from_fn(move || {
-        let mut chars = rest.chars();
-        let mut character = chars.next()?;
-        if character == '\\' {
-            character = match chars.next() {
-                Some('b') => '\u{8}',
-                Some('f') => '\u{c}',
-                Some('n') => '\n',
-                Some('r') => '\r',
-                Some('t') => '\t',
-                Some('u') => {
-                    let digits = chars.as_str().get(..4).unwrap_or(chars.as_str());
-                    chars = chars.as_str()[digits.len()..].chars();
-                    let code = u32::from_str_radix(digits, 16).ok();
-                    code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
-                }
-                other => other.unwrap_or('\\'),
-            };
-        }
-        let (written, after) = rest.split_at(rest.len() - chars.as_str().len());
-        rest = after;
-        Some((written, character))
-    })
 }
 
 #[cfg(test)]

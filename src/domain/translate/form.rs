@@ -18,6 +18,8 @@ pub struct Form {
     pub code_fence: CodeFence,
     /// The place for a refusal.
     pub refusal: Refusal,
+    /// Stop sequences that Claude does not take; all are blank.
+    pub stops: Vec<String>,
 }
 
 /// A tool as the client defined it.

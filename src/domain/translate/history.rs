@@ -104,6 +104,9 @@ pub fn content_blocks(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
 /// True if the message is the answer as the client received it.
 fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
     let rendered = render(original.blocks.clone(), form);
+    if rendered.is_cut {
+        return false;
+    }
     let text = text(message);
     // Open WebUI trims what it keeps, and may put the pieces on lines of their own.
     let is_same_text = [rendered.whole(), rendered.joined("\n")]

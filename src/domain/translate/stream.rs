@@ -14,6 +14,7 @@ use super::{
     annotations::AnnotationBuilder,
     fence::Unfence,
     form::{self, Form, ToolKind},
+    stops::StopFilter,
     usage::{Bill, finish_reason, refusal, service_tier, usage},
 };
 use crate::domain::{
@@ -21,7 +22,7 @@ use crate::domain::{
         self, BlockStart, Delta, Event, MessageStart, ParseError, StreamError, whole_input,
     },
     exchange::Tokens,
-    json::{JsonString, KeyRewriter, inside},
+    json::{JsonString, KeyRewriter, Raw, inside},
     openai::{self, ReasoningDetail, ResponseFunctionCall, ResponseToolCall},
     sse,
 };
@@ -70,6 +71,7 @@ struct Streaming {
     thinking: Option<(usize, usize)>,
     text: AnnotationBuilder,
     fence: Option<Unfence>,
+    stops: Option<StopFilter>,
     /// True after `message_stop`.
     whole: bool,
 }
@@ -156,6 +158,7 @@ impl Streaming {
             thinking: None,
             text: AnnotationBuilder::default(),
             fence: (form.code_fence == form::CodeFence::Strip).then(Unfence::default),
+            stops: StopFilter::of(&form.stops),
             whole: false,
             form,
         };
@@ -211,6 +214,9 @@ impl Streaming {
     }
 
     fn start_block(&mut self, index: usize, block: BlockStart, raw: &RawValue, out: &mut Vec<u8>) {
+        if self.is_cut() {
+            return self.hidden.push(index);
+        }
         match block {
             BlockStart::Text { text, citations } => {
                 self.text.begin();
@@ -372,21 +378,35 @@ impl Streaming {
         }
     }
 
+    /// True after a stop sequence that Claude does not take: for this client the answer is at its end.
+    fn is_cut(&self) -> bool {
+        self.stops.as_ref().is_some_and(StopFilter::is_over)
+    }
+
     /// Writes text, given as a JSON string.
     fn say(&mut self, literal: &RawValue, out: &mut Vec<u8>) {
-        let Some(fence) = &mut self.fence else {
-            self.text.grow(inside(literal));
-            return self.envelope.literal("content", literal, out);
-        };
+        let Some(fence) = &mut self.fence else { return self.say_unfenced(literal, out) };
         // Half of a surrogate pair cannot be decoded; JSON in a fence does not begin or end with one.
         match serde_json::from_str::<String>(literal.get()) {
             Ok(text) => {
                 let text = fence.push(&text);
-                self.text.grow_by(&text);
-                self.envelope.text("content", &text, out);
+                self.say_unfenced(Raw::of(&text).value(), out);
             }
-            Err(_) => self.envelope.literal("content", literal, out),
+            Err(_) => self.say_unfenced(literal, out),
         }
+    }
+
+    fn say_unfenced(&mut self, literal: &RawValue, out: &mut Vec<u8>) {
+        let Some(stops) = &mut self.stops else { return self.tell(literal, out) };
+        let mut piece = JsonString::default();
+        piece.push(literal);
+        let certain = stops.push(&piece);
+        self.tell(Raw::of(&certain).value(), out);
+    }
+
+    fn tell(&mut self, literal: &RawValue, out: &mut Vec<u8>) {
+        self.text.grow(inside(literal));
+        self.envelope.literal("content", literal, out);
     }
 
     fn sign(&self, index: usize, signature: &RawValue, out: &mut Vec<u8>) {
@@ -404,10 +424,16 @@ impl Streaming {
         (0..self.calls.len()).for_each(|number| self.end_call(number, out));
         if let Some(fence) = &mut self.fence {
             let text = fence.finish();
-            self.text.grow_by(&text);
-            self.envelope.text("content", &text, out);
+            self.say_unfenced(Raw::of(&text).value(), out);
         }
-        let reason = finish_reason(&self.stop, &self.form);
+        if let Some(stops) = &mut self.stops {
+            let rest = stops.finish();
+            self.tell(Raw::of(&rest).value(), out);
+        }
+        if self.is_cut() {
+            self.stop = anthropic::Stop::default();
+        }
+        let reason = finish_reason(&self.stop, self.calls.len(), &self.form);
         let tier = service_tier(&self.usage);
         if let Some(refusal) = refusal(std::mem::take(&mut self.stop)) {
             self.envelope.text("refusal", &refusal, out);
