@@ -89,10 +89,11 @@ fn everywhere(name: &str, description: Option<&str>, token: &str) -> Value {
 fn a_name_is_changed_in_all_places() {
     for original in refused() {
         let token = original.replace('~', "~0").replace('/', "~1");
-        let encoded: String = token.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded =
+            token.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"));
         let quoted: String = original.chars().take(LONGEST_IN_WORDS).collect();
         let description = format!("Original name: {}", Value::String(quoted));
-        // A `%` of a pointer's is always the beginning of an escape.
+        // In a pointer, a `%` always begins an escape.
         let tokens = if token.contains('%') { vec![encoded] } else { vec![token, encoded] };
         for token in tokens {
             let given = everywhere(&original, None, &token);
