@@ -7,6 +7,7 @@ mod console;
 mod doctor;
 mod explain;
 mod fixtures;
+mod log;
 mod operator;
 mod ping;
 mod prices;

@@ -1,12 +1,14 @@
 //! The whole proxy over loopback: real server, real ledger, scripted upstream.
 
 mod aliases;
+mod bodies;
 mod broken;
 mod budgets;
 mod cache;
 mod chats;
 mod collapsing;
 mod corpus;
+mod cors;
 mod harness;
 mod healing;
 mod history;
