@@ -85,10 +85,10 @@ impl Definitions {
     ) -> Result<(), Error> {
         let field = || path(".parameters");
         let (mut schema, mut in_words) = input_schema(given.parameters.as_ref(), &field, notes)?;
-        let mut parameters = given.parameters.clone().unwrap_or_default();
-        let properties = PropertyNames::of(&schema, &parameters);
+        let properties = PropertyNames::of(&schema, given.parameters.as_ref());
         if !properties.is_empty() {
             note_renamed(&properties, &field, notes);
+            let mut parameters = given.parameters.clone().unwrap_or_default();
             // Before the schema is changed, so that everything put into words has the new names.
             properties.rename(&mut parameters);
             (schema, in_words) = input_schema(Some(&parameters), &field, &mut Notes::default())?;

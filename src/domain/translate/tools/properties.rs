@@ -72,7 +72,7 @@ impl Part {
 impl PropertyNames {
     /// Names for the properties of `schema`, the input schema as it goes upstream, that have to be changed. No other
     /// word of it or of the client's schema `given` is taken for one.
-    pub(super) fn of(schema: &Value, given: &Value) -> Self {
+    pub(super) fn of(schema: &Value, given: Option<&Value>) -> Self {
         let properties = schema.get("properties").and_then(Value::as_object);
         let refused: Vec<&String> =
             properties.into_iter().flat_map(Map::keys).filter(|name| !is_accepted(name)).collect();
@@ -81,7 +81,7 @@ impl PropertyNames {
         }
         let mut taken = HashSet::new();
         collect_words(schema, &mut taken);
-        collect_words(given, &mut taken);
+        given.into_iter().for_each(|given| collect_words(given, &mut taken));
         let mut names = Self::default();
         for original in refused {
             let candidates = (0_u64..).map(|attempt| {
@@ -91,7 +91,9 @@ impl PropertyNames {
                 };
                 names::changed(original, &Hash::of("property name", parts))
             });
-            let mut free = candidates.filter(|name| !taken.contains(&**name));
+            let is_free =
+                |name: &String| !taken.contains(&**name) && !names.original.contains_key(name);
+            let mut free = candidates.filter(is_free);
             let upstream = free.next().expect("a schema does not have all words in it");
             Arc::make_mut(&mut names.original).insert(upstream.clone(), original.clone());
             Arc::make_mut(&mut names.upstream).insert(original.clone(), upstream);
