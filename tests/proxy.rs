@@ -21,6 +21,7 @@ mod native;
 mod operating;
 mod ours;
 mod paused;
+mod printing;
 mod properties;
 mod refusals;
 mod replaying;

@@ -22,6 +22,7 @@ use tracing_subscriber::{
     fmt::{FormatFields, MakeWriter, format::Writer},
 };
 
+use super::printable::{escape, in_braces};
 use crate::config::{Config, LogFormat};
 
 /// Most lines that wait to be written.
@@ -171,25 +172,13 @@ impl Visit for Line {
     }
 }
 
-/// Appends text with its control characters escaped.
+/// Appends text with the commands of a terminal escaped, line ends too.
 struct Escaping<'a>(&'a mut String);
 
 impl fmt::Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            if c.is_control() || is_directional(c) {
-                self.0.extend(c.escape_unicode());
-            } else {
-                self.0.push(c);
-            }
-        }
-        Ok(())
+        escape(self.0, text, &[], in_braces)
     }
-}
-
-/// Characters that change the order of what follows, and line separators (Unicode §23.2, §5.8).
-const fn is_directional(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -223,7 +212,8 @@ mod tests {
             );
         });
         assert_eq!(line.lines().count(), 1, "{line}");
-        assert!(!line.trim_end().chars().any(|c| c.is_control() || is_directional(c)), "{line:?}");
+        let (bidi, end) = ('\u{202e}', line.trim_end());
+        assert!(!end.chars().any(|c| c.is_control() || c == bidi), "{line:?}");
         assert_eq!(line.matches("forged").count(), 6, "{line}");
         assert!(line.contains(" shown=a\\u{a}2026 INFO"), "{line}");
     }

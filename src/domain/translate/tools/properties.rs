@@ -7,7 +7,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashSet},
-    fmt,
+    fmt, iter,
     sync::Arc,
 };
 
@@ -80,8 +80,9 @@ impl PropertyNames {
             return Self::default();
         }
         let mut taken = HashSet::new();
-        collect_words(schema, &mut taken);
-        given.into_iter().for_each(|given| collect_words(given, &mut taken));
+        for words in iter::once(schema).chain(given) {
+            collect_words(words, &mut taken);
+        }
         let mut names = Self::default();
         for original in refused {
             let candidates = (0_u64..).map(|attempt| {
