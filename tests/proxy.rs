@@ -23,6 +23,7 @@ mod operating;
 mod ours;
 mod paused;
 mod printing;
+mod properties;
 mod refusals;
 mod replaying;
 mod requests;

@@ -1,6 +1,7 @@
 //! JSON strings that are passed on as they are written.
 
 mod canonical;
+mod keys;
 mod surrogates;
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
@@ -15,6 +16,7 @@ use serde_json::{Value, value::RawValue};
 
 pub use self::{
     canonical::canonical,
+    keys::KeyRewriter,
     surrogates::{REPLACEMENT, trailing_half, without_lone_surrogates},
 };
 
@@ -43,6 +45,39 @@ impl JsonString {
     /// Appends another string.
     pub fn push_string(&mut self, other: &Self) {
         self.0.push_str(&other.0);
+    }
+
+    /// Appends a part of the inside of a string.
+    pub fn push_inside(&mut self, inside: &str) {
+        self.0.push_str(inside);
+    }
+
+    /// The characters, each with its text in the string. Half of a surrogate pair counts as one.
+    pub fn characters(&self) -> impl Iterator<Item = (&str, char)> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let mut chars = rest.chars();
+            let mut character = chars.next()?;
+            if character == '\\' {
+                character = match chars.next() {
+                    Some('b') => '\u{8}',
+                    Some('f') => '\u{c}',
+                    Some('n') => '\n',
+                    Some('r') => '\r',
+                    Some('t') => '\t',
+                    Some('u') => {
+                        let digits = chars.as_str().get(..4).unwrap_or(chars.as_str());
+                        chars = chars.as_str()[digits.len()..].chars();
+                        let code = u32::from_str_radix(digits, 16).ok();
+                        code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+                    }
+                    other => other.unwrap_or('\\'),
+                };
+            }
+            let (written, after) = rest.split_at(rest.len() - chars.as_str().len());
+            rest = after;
+            Some((written, character))
+        })
     }
 
     /// The string itself, with U+FFFD for half of a surrogate pair that has lost the other half.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     proxy::streaming::assembled,
     support::{
-        app::{App, CHAT, MODEL, ask, ask_whole},
+        app::{App, CHAT, MODEL, ask, ask_whole, with},
         script::Script,
         sse::{self, Answer, Tokens},
         upstream::Upstream,
@@ -185,4 +185,31 @@ async fn a_ping_keeps_the_client_awake() {
     upstream.push(Script::sse(Answer::of(MODEL).event(sse::ping()).text(&["a"]).stop("end_turn")));
     let text = app.client().post(CHAT, &ask("hi")).await.text().await;
     assert!(text.contains("\n\n: ping\n\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_blank_stop_sequence_ends_only_the_view_of_the_client_that_wants_it() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let pieces = ["One.", "\n", "\nTwo."];
+    upstream.push(Script::sse(
+        Answer::of(MODEL).text(&pieces).tool("toolu_1", "f", &[]).stop("tool_use"),
+    ));
+    let ask = with(ask("hi"), "stream_options", json!({"include_usage": true}));
+    let stopped = with(ask, "stop", json!(["\n\n", ""]));
+    let chunks = app.client().post(CHAT, &stopped).await.chunks().await;
+    let (message, finish_reason, usage) = assembled(&chunks);
+    assert_eq!((&message["content"], &message["tool_calls"]), (&json!("One."), &Value::Null));
+    assert_eq!(finish_reason, "stop");
+    assert_eq!(usage["completion_tokens"], 7, "all that was generated is counted");
+    assert!(upstream.requests()[0].json().get("stop_sequences").is_none());
+
+    let cut = with(ask_whole("hi"), "stop", json!("\n\n"));
+    let cut = app.client().post(CHAT, &cut).await.json().await;
+    assert_eq!(cut["choices"][0]["message"], message);
+    assert_eq!(cut["choices"][0]["finish_reason"], "stop");
+    let whole = app.client().post(CHAT, &ask_whole("hi")).await.json().await;
+    assert_eq!(whole["choices"][0]["message"]["content"], "One.\n\nTwo.");
+    assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls");
+    assert_eq!(upstream.requests().len(), 1, "all have one answer");
 }

@@ -26,11 +26,6 @@ impl AnnotationBuilder {
         self.length += code_points(inside);
     }
 
-    /// Adds text.
-    pub(super) fn grow_by(&mut self, text: &str) {
-        self.length += text.chars().count();
-    }
-
     /// Adds a citation of the current block.
     pub(super) fn cite(&mut self, citation: Citation) {
         if citation.url.is_some() && !self.pages.contains(&citation) {

@@ -4,6 +4,7 @@ use super::{
     annotations::AnnotationBuilder,
     fence::Unfence,
     form::{self, Form, ToolKind},
+    stops::StopFilter,
     usage::{Bill, finish_reason, refusal, service_tier, usage},
 };
 use crate::domain::{
@@ -14,18 +15,29 @@ use crate::domain::{
 
 /// The completion that the message makes; `id` and `created` (Unix seconds) are the call's own.
 pub fn completion(
-    message: anthropic::Message,
+    mut message: anthropic::Message,
     bill: Bill,
     id: String,
     created: i64,
     form: &Form,
 ) -> Completion {
     let tokens = message.tokens();
-    let finish_reason = finish_reason(&message.stop, form);
     let service_tier = service_tier(&message.usage);
+    let RenderedBlocks {
+        text,
+        pieces: _,
+        cited,
+        annotations,
+        thinking,
+        reasoning_details,
+        calls,
+        is_cut,
+    } = render(message.content, form);
+    if is_cut {
+        message.stop = anthropic::Stop::default();
+    }
+    let finish_reason = finish_reason(&message.stop, calls.len(), form);
     let refusal = refusal(message.stop);
-    let RenderedBlocks { text, pieces: _, cited, annotations, thinking, reasoning_details, calls } =
-        render(message.content, form);
     let mut content = text.or_else(|| calls.is_empty().then(JsonString::default));
     if let (Some(refusal), form::Refusal::Text) = (&refusal, form.refusal) {
         let more = JsonString::new(&cited.refusal(refusal));
@@ -73,6 +85,8 @@ pub(super) struct RenderedBlocks {
     thinking: Option<JsonString>,
     reasoning_details: Vec<ReasoningDetail>,
     pub(super) calls: Vec<ResponseToolCall>,
+    /// True if a stop sequence that Claude does not take came before the end.
+    pub(super) is_cut: bool,
 }
 
 impl RenderedBlocks {
@@ -91,14 +105,22 @@ impl RenderedBlocks {
 pub(super) fn render(blocks: Vec<anthropic::Block>, form: &Form) -> RenderedBlocks {
     let mut rendered = RenderedBlocks::default();
     let mut fence = (form.code_fence == form::CodeFence::Strip).then(Unfence::default);
+    let mut stops = StopFilter::of(&form.stops);
     for block in blocks {
+        if rendered.is_cut {
+            break;
+        }
         match block.kind {
             BlockKind::Text { text, citations } => {
                 rendered.cited.begin();
-                let shown = match &mut fence {
+                let mut shown = match &mut fence {
                     Some(fence) => unfenced(fence, &text),
                     None => text.clone(),
                 };
+                if let Some(stops) = &mut stops {
+                    shown = stops.push(&shown);
+                    rendered.is_cut = stops.is_over();
+                }
                 rendered.cited.grow(shown.inside());
                 citations.iter().for_each(|citation| rendered.cited.cite(citation));
                 rendered.annotations.append(&mut rendered.cited.take_annotations());
@@ -119,24 +141,28 @@ pub(super) fn render(blocks: Vec<anthropic::Block>, form: &Form) -> RenderedBloc
             BlockKind::ToolUse { id, name, arguments } => {
                 let tool = form.tools.get(&name);
                 let name = tool.map_or(name, |tool| tool.name.clone());
-                rendered.calls.push(match tool.map(|tool| tool.kind) {
-                    Some(ToolKind::Custom) => {
+                rendered.calls.push(match tool.map(|tool| (tool.kind, &tool.properties)) {
+                    Some((ToolKind::Custom, _)) => {
                         ResponseToolCall::custom(id, name, form::custom_input(&arguments))
                     }
-                    Some(ToolKind::Function) | None => {
-                        ResponseToolCall::function(id, name, arguments)
+                    Some((ToolKind::Function, properties)) => {
+                        ResponseToolCall::function(id, name, properties.original(arguments))
                     }
+                    None => ResponseToolCall::function(id, name, arguments),
                 });
             }
             BlockKind::Fallback | BlockKind::Other { .. } => {}
         }
     }
-    if let Some(mut fence) = fence {
-        let rest = JsonString::new(&fence.finish());
-        rendered.cited.grow(rest.inside());
-        if let Some(text) = &mut rendered.text {
-            text.push_string(&rest);
-        }
+    let mut rest = fence.map(|mut fence| JsonString::new(&fence.finish())).unwrap_or_default();
+    if let Some(stops) = &mut stops {
+        rest = stops.push(&rest);
+        rest.push_string(&stops.finish());
+        rendered.is_cut = stops.is_over();
+    }
+    rendered.cited.grow(rest.inside());
+    if let Some(text) = &mut rendered.text {
+        text.push_string(&rest);
     }
     rendered
 }

@@ -1,15 +1,16 @@
 //! The form in which a client wants its answer: the part of a request that Claude does not see.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::Value;
 
+use super::tools::PropertyNames;
 use crate::domain::json::JsonString;
 
 /// The form in which a client wants its answer. Two clients that share a recording may want it in two forms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Form {
-    /// Tools that have another name upstream, or are not functions, by their name upstream.
+    /// Tools that have another name upstream, or properties that have, or that are not functions; by their name upstream.
     pub tools: BTreeMap<String, ToolForm>,
     /// The field for calls.
     pub calls: Calls,
@@ -17,6 +18,8 @@ pub struct Form {
     pub code_fence: CodeFence,
     /// The place for a refusal.
     pub refusal: Refusal,
+    /// Stop sequences that Claude does not take; all are blank.
+    pub stops: Vec<String>,
 }
 
 /// A tool as the client defined it.
@@ -26,6 +29,20 @@ pub struct ToolForm {
     pub name: String,
     /// The client's kind of tool.
     pub kind: ToolKind,
+    /// Properties that have another name upstream.
+    pub properties: PropertyNames,
+}
+
+impl Form {
+    /// Arguments of the client's as they go upstream; `tool` is the name upstream.
+    pub(super) fn upstream_arguments<'a>(&self, tool: &str, arguments: &'a str) -> Cow<'a, str> {
+        match self.tools.get(tool) {
+            Some(ToolForm { kind: ToolKind::Function, properties, .. }) => {
+                properties.upstream(arguments)
+            }
+            Some(ToolForm { kind: ToolKind::Custom, .. }) | None => Cow::Borrowed(arguments),
+        }
+    }
 }
 
 /// The kind of tool that a client defined.

@@ -112,6 +112,9 @@ pub fn content_blocks(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
 /// True if the message is the answer as the client received it.
 fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
     let rendered = render(original.blocks.clone(), form);
+    if rendered.is_cut {
+        return false;
+    }
     let text = text(message);
     // Open WebUI trims what it keeps, and may put the pieces on lines of their own.
     let is_same_text = [rendered.whole(), rendered.joined("\n")]
@@ -125,14 +128,14 @@ fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
     is_same_text
         && calls.all(|(id, name, arguments)| {
             given.next().is_some_and(|given| {
-                given.id.as_ref() == Some(id) && is_same_call(given, name, arguments)
+                given.id.as_ref() == Some(id) && is_same_call(given, name, arguments, form)
             })
         })
         && given.next().is_none()
 }
 
 /// True if a call is one of the tool `name` (its name upstream) with these arguments. The tool need not be defined.
-fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString) -> bool {
+fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString, form: &Form) -> bool {
     // Arguments that are no object cannot be put back: the original has lost them.
     let Some(arguments) = Raw::object(&arguments.decode()) else { return false };
     let (called, given) = match (&given.custom, &given.function) {
@@ -146,6 +149,7 @@ fn is_same_call(given: &openai::ToolCall, name: &str, arguments: &JsonString) ->
         },
         (None, None) => return false,
     };
+    let given = form.upstream_arguments(name, &given);
     tools::upstream_name(called) == name
         && canonical(given.as_bytes()) == canonical(arguments.get().as_bytes())
 }

@@ -218,14 +218,14 @@ impl<'a> ConversationBuilder<'a, '_> {
         for (number, call) in calls.iter().enumerate() {
             let path = || format!("{}.tool_calls[{number}]", message.path(at));
             let path = call.origin.clone().unwrap_or_else(path);
-            let (block, call) = self.ids.call(call, path, self.notes)?;
+            let (block, call) = self.ids.call(call, self.history.form, path, self.notes)?;
             is_renamed |= call.is_renamed();
             content.push(block);
             self.calls.push(call);
         }
         if let Some(call) = &message.function_call {
             let path = format!("{}.function_call", message.path(at));
-            let (block, call) = self.ids.function_call(call, path, self.notes);
+            let (block, call) = self.ids.function_call(call, self.history.form, path, self.notes);
             content.push(block);
             self.calls.push(call);
         }

@@ -124,16 +124,6 @@ pub enum Error {
         /// The path to the schema.
         field: String,
     },
-    /// A property whose name Anthropic refuses.
-    #[error(
-        "`{field}`: the property `{name}` must be named by 1 to 64 letters, digits, underscores, dots and hyphens; rename it"
-    )]
-    PropertyName {
-        /// The path to the schema.
-        field: String,
-        /// The name.
-        name: String,
-    },
     /// Two tools of one name.
     #[error("`{field}`: another tool is also named `{name}`, but differs; names must be unique")]
     DuplicateTool {
@@ -233,7 +223,6 @@ impl Error {
             | Self::UnknownPart { field, .. }
             | Self::ToolName { field }
             | Self::Schema { field }
-            | Self::PropertyName { field, .. }
             | Self::DuplicateTool { field, .. } => field,
             Self::UnknownTool { .. } | Self::ChoiceWithoutTools | Self::UnknownChoice => {
                 "tool_choice"
@@ -254,7 +243,6 @@ impl Error {
             | Self::UnknownPart { .. }
             | Self::ToolName { .. }
             | Self::Schema { .. }
-            | Self::PropertyName { .. }
             | Self::DuplicateTool { .. }
             | Self::UnknownTool { .. }
             | Self::ChoiceWithoutTools

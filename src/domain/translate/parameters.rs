@@ -129,18 +129,38 @@ fn top_k(given: Option<&Value>, notes: &mut Notes) -> Result<Option<u64>, Error>
     }
 }
 
-/// Stop sequences, without blank ones, which Anthropic refuses, and without duplicates.
-pub(super) fn stop_sequences(given: Option<&openai::Stop>, notes: &mut Notes) -> Vec<String> {
+/// Maximum number and length of the stop sequences that are looked for here.
+const MOST_BLANK_STOPS: usize = 8;
+const LONGEST_BLANK_STOP: usize = 64;
+
+/// The stop sequences of a request, without duplicates.
+#[derive(Debug, Default)]
+pub(super) struct StopSequences {
+    /// Those that Claude looks for.
+    pub(super) sent: Vec<String>,
+    /// Blank ones, which Anthropic refuses: they are looked for in the answer.
+    pub(super) blank: Vec<String>,
+}
+
+/// Stop sequences. An empty one stops nothing.
+pub(super) fn stop_sequences(given: Option<&openai::Stop>, notes: &mut Notes) -> StopSequences {
     let mut seen = HashSet::new();
-    let mut kept: Vec<String> = Vec::new();
-    for text in given.iter().flat_map(|stop| &stop.0) {
-        if anthropic::is_blank(text) {
-            notes.once(|| "stop".to_owned(), "a blank stop sequence is left out");
-        } else if seen.insert(text) {
-            kept.push(text.clone());
+    let mut stops = StopSequences::default();
+    let field = || "stop".to_owned();
+    for text in given.iter().flat_map(|stop| &stop.0).filter(|text| seen.insert(*text)) {
+        if text.is_empty() {
+            notes.once(field, "an empty stop sequence is left out");
+        } else if !anthropic::is_blank(text) {
+            stops.sent.push(text.clone());
+        } else if stops.blank.len() < MOST_BLANK_STOPS && text.len() <= LONGEST_BLANK_STOP {
+            let what = "a blank stop sequence is looked for in the answer, because Claude does not take it";
+            notes.once(field, what);
+            stops.blank.push(text.clone());
+        } else {
+            notes.once(field, "a long blank stop sequence, or one of many, is left out");
         }
     }
-    kept
+    stops
 }
 
 /// Anthropic's service tier; `None` for `auto`, the default on both sides.

@@ -60,7 +60,7 @@ pub fn request(
     let rules = catalog.rules(&model);
     refuse_impossible(request)?;
     let limit = parameters::limit(request, catalog.get(&model), rules, &mut notes)?;
-    let stop_sequences = parameters::stop_sequences(request.stop.as_ref(), &mut notes);
+    let stops = parameters::stop_sequences(request.stop.as_ref(), &mut notes);
     let mut allowance = Allowance::default();
     let format::AnswerFormat { format, instruction: format_instruction, code_fence } =
         format::answer_format(request, &mut allowance, &mut notes)?;
@@ -71,7 +71,7 @@ pub fn request(
     let calls = if tools::is_old_form(request) { Calls::FunctionCall } else { Calls::ToolCalls };
     // Open WebUI shows no `refusal`.
     let refusal = if *occasion == Occasion::Chat { Refusal::Text } else { Refusal::Field };
-    let form = Form { code_fence, tools: forms, calls, refusal };
+    let form = Form { code_fence, tools: forms, calls, refusal, stops: stops.blank };
     let mut plan =
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
     let sampling = parameters::sampling(request, &plan, rules, &mut notes)?;
@@ -93,7 +93,7 @@ pub fn request(
         messages,
         tools,
         tool_choice,
-        stop_sequences,
+        stop_sequences: stops.sent,
         ..anthropic::Request::default()
     };
     // Before the instruction for this turn is appended: the next turn will not have it.

@@ -18,6 +18,7 @@ use super::{
     annotations::AnnotationBuilder,
     fence::Unfence,
     form::{self, Form, ToolKind},
+    stops::StopFilter,
     usage::{Bill, finish_reason, refusal, service_tier, usage},
 };
 use crate::domain::{
@@ -25,7 +26,7 @@ use crate::domain::{
         self, BlockStart, Delta, Event, MessageStart, ParseError, StreamError, whole_input,
     },
     exchange::Tokens,
-    json::{JsonString, inside},
+    json::{JsonString, KeyRewriter, Raw, inside},
     openai::{self, ReasoningDetail, ResponseFunctionCall, ResponseToolCall},
 };
 
@@ -74,6 +75,7 @@ struct Streaming {
     text: AnnotationBuilder,
     fence: Option<Unfence>,
     pairs: SplitPairs,
+    stops: Option<StopFilter>,
     /// True after `message_stop`.
     whole: bool,
 }
@@ -85,6 +87,8 @@ struct StreamedCall {
     has_arguments: bool,
     /// The input of a custom tool is told when it is whole: it is the text within the JSON.
     custom: Option<JsonString>,
+    /// Gives properties their original names, where they have others upstream.
+    keys: Option<KeyRewriter>,
 }
 
 /// The block index of what came whole with `message_start`: no later event can mean it.
@@ -167,6 +171,7 @@ impl Streaming {
             text: AnnotationBuilder::default(),
             fence: (form.code_fence == form::CodeFence::Strip).then(Unfence::default),
             pairs: SplitPairs::default(),
+            stops: StopFilter::of(&form.stops),
             whole: false,
             form,
         };
@@ -229,6 +234,9 @@ impl Streaming {
     }
 
     fn start_block(&mut self, index: usize, block: BlockStart, raw: &RawValue, out: &mut Vec<u8>) {
+        if self.is_cut() {
+            return self.hidden.push(index);
+        }
         match block {
             BlockStart::Text { text, citations } => {
                 self.text.begin();
@@ -275,8 +283,12 @@ impl Streaming {
         let tool = self.form.tools.get(&name);
         let name = tool.map_or(name, |tool| tool.name.clone());
         let is_custom = tool.is_some_and(|tool| tool.kind == ToolKind::Custom);
+        let mut keys = tool.and_then(|tool| tool.properties.rewriter());
         let has_arguments = given.is_some();
-        let given = given.unwrap_or_default();
+        let mut given = given.unwrap_or_default();
+        if let Some(keys) = &mut keys {
+            given = keys.push(&given);
+        }
         let (custom, arguments) =
             if is_custom { (Some(given), JsonString::default()) } else { (None, given) };
         let index = self.calls.len();
@@ -295,7 +307,7 @@ impl Streaming {
                 self.envelope.json(&openai::ToolCallsDelta::of(index, call), out);
             }
         }
-        self.calls.push(StreamedCall { block, has_arguments, custom });
+        self.calls.push(StreamedCall { block, has_arguments, custom, keys });
     }
 
     fn block_delta(&mut self, index: usize, delta: Delta<'_>, out: &mut Vec<u8>) {
@@ -330,9 +342,21 @@ impl Streaming {
     fn more_arguments(&mut self, number: usize, json: &RawValue, out: &mut Vec<u8>) {
         let call = &mut self.calls[number];
         call.has_arguments = true;
-        match &mut call.custom {
-            Some(input) => input.push(json),
-            None => self.tell_arguments(number, json.get(), out),
+        match (&mut call.custom, &mut call.keys) {
+            (Some(input), _) => input.push(json),
+            (None, Some(keys)) => {
+                let mut piece = JsonString::default();
+                piece.push(json);
+                let renamed = keys.push(&piece);
+                self.tell_renamed(number, &renamed, out);
+            }
+            (None, None) => self.tell_arguments(number, json.get(), out),
+        }
+    }
+
+    fn tell_renamed(&self, number: usize, arguments: &JsonString, out: &mut Vec<u8>) {
+        if !arguments.is_empty() {
+            self.tell_arguments(number, &arguments.to_string(), out);
         }
     }
 
@@ -353,9 +377,20 @@ impl Streaming {
         if !annotations.is_empty() {
             self.envelope.json(&openai::AnnotationsDelta { annotations }, out);
         }
-        let Some(number) = self.calls.iter().rposition(|call| call.block == index) else { return };
+        if let Some(number) = self.calls.iter().rposition(|call| call.block == index) {
+            self.end_call(number, out);
+        }
+    }
+
+    fn end_call(&mut self, number: usize, out: &mut Vec<u8>) {
+        let call = &mut self.calls[number];
+        if let Some(keys) = &mut call.keys {
+            let rest = keys.finish();
+            self.tell_renamed(number, &rest, out);
+        }
         let call = &mut self.calls[number];
         if let Some(input) = call.custom.take() {
+            call.has_arguments = true;
             let input = form::custom_input(&input);
             self.envelope.json(&openai::CustomInputDelta::of(number, input), out);
         } else if !call.has_arguments {
@@ -365,17 +400,31 @@ impl Streaming {
         }
     }
 
+    /// True after a stop sequence that Claude does not take: for this client the answer is at its end.
+    fn is_cut(&self) -> bool {
+        self.stops.as_ref().is_some_and(StopFilter::is_over)
+    }
+
     /// Writes text, given as a JSON string.
     fn say(&mut self, literal: &RawValue, out: &mut Vec<u8>) {
-        let Some(fence) = &mut self.fence else {
-            self.text.grow(inside(literal));
-            return self.envelope.literal("content", literal, out);
-        };
+        let Some(fence) = &mut self.fence else { return self.say_unfenced(literal, out) };
         let mut piece = JsonString::default();
         piece.push(literal);
         let text = fence.push(&piece.decode());
-        self.text.grow_by(&text);
-        self.envelope.text("content", &text, out);
+        self.say_unfenced(Raw::of(&text).value(), out);
+    }
+
+    fn say_unfenced(&mut self, literal: &RawValue, out: &mut Vec<u8>) {
+        let Some(stops) = &mut self.stops else { return self.tell_text(literal, out) };
+        let mut piece = JsonString::default();
+        piece.push(literal);
+        let certain = stops.push(&piece);
+        self.tell_text(Raw::of(&certain).value(), out);
+    }
+
+    fn tell_text(&mut self, literal: &RawValue, out: &mut Vec<u8>) {
+        self.text.grow(inside(literal));
+        self.envelope.literal("content", literal, out);
     }
 
     fn sign(&self, index: usize, signature: &RawValue, out: &mut Vec<u8>) {
@@ -389,12 +438,20 @@ impl Streaming {
     }
 
     fn finish(mut self, with_usage: WithUsage, bill: Bill, out: &mut Vec<u8>) {
+        // A block that lacks its end ends with the answer.
+        (0..self.calls.len()).for_each(|number| self.end_call(number, out));
         if let Some(fence) = &mut self.fence {
             let text = fence.finish();
-            self.text.grow_by(&text);
-            self.envelope.text("content", &text, out);
+            self.say_unfenced(Raw::of(&text).value(), out);
         }
-        let reason = finish_reason(&self.stop, &self.form);
+        if let Some(stops) = &mut self.stops {
+            let rest = stops.finish();
+            self.tell_text(Raw::of(&rest).value(), out);
+        }
+        if self.is_cut() {
+            self.stop = anthropic::Stop::default();
+        }
+        let reason = finish_reason(&self.stop, self.calls.len(), &self.form);
         let tier = service_tier(&self.usage);
         if let Some(refusal) = refusal(std::mem::take(&mut self.stop)) {
             self.envelope.text("refusal", &refusal, out);

@@ -1,11 +1,12 @@
 //! Tools: their definitions and the choice among them (`reference/anthropic-api.md` §1.5, §9.1).
 //!
-//! `names` changes names, `input_schema` schemas, `choice` reads `tool_choice`, and `calls` the calls of a history.
+//! `names` changes names, `properties` those of properties, `input_schema` schemas, `choice` reads `tool_choice`, and `calls` the calls of a history.
 
 mod calls;
 mod choice;
 mod input_schema;
 mod names;
+mod properties;
 mod results;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use self::input_schema::input_schema;
+pub use self::properties::PropertyNames;
 pub(super) use self::{
     calls::{ToolUseIds, input},
     choice::choice,
@@ -83,8 +85,17 @@ impl Definitions {
         allowance: &mut Allowance,
         notes: &mut Notes,
     ) -> Result<(), Error> {
-        let schema = given.parameters.as_ref();
-        let (mut schema, in_words) = input_schema(schema, &|| path(".parameters"), notes)?;
+        let field = || path(".parameters");
+        let (mut schema, mut in_words) = input_schema(given.parameters.as_ref(), &field, notes)?;
+        let properties = PropertyNames::of(&schema, given.parameters.as_ref());
+        if !properties.is_empty() {
+            note_renamed(&properties, &field, notes);
+            let mut parameters = given.parameters.clone().unwrap_or_default();
+            // Before the schema is changed, so that everything put into words has the new names.
+            properties.rename(&mut parameters);
+            (schema, in_words) = input_schema(Some(&parameters), &field, &mut Notes::default())?;
+            properties.rename(&mut schema);
+        }
         let strict = given.strict == Some(true) && enforce(&mut schema, path, allowance, notes);
         let description = given.description.iter().filter(|text| !text.is_empty()).cloned();
         let texts = description.chain(in_words);
@@ -95,7 +106,8 @@ impl Definitions {
             input_schema: schema,
             strict,
         };
-        self.add(tool, &given.name, ToolKind::Function, path, notes)
+        let form = ToolForm { name: given.name.clone(), kind: ToolKind::Function, properties };
+        self.add(tool, form, path, notes)
     }
 
     /// A tool whose input is a text: one with one property.
@@ -125,28 +137,27 @@ impl Definitions {
             }),
             strict: false,
         };
-        self.add(tool, &given.name, ToolKind::Custom, path, notes)
+        let (name, kind) = (given.name.clone(), ToolKind::Custom);
+        self.add(tool, ToolForm { name, kind, properties: PropertyNames::default() }, path, notes)
     }
 
     fn add(
         &mut self,
         tool: ClientTool,
-        given: &str,
-        kind: ToolKind,
+        form: ToolForm,
         path: &dyn Fn(&str) -> String,
         notes: &mut Notes,
     ) -> Result<(), Error> {
-        if given.is_empty() {
+        if form.name.is_empty() {
             return Err(Error::ToolName { field: path(".name") });
         }
         let name = tool.name.clone();
-        let form = ToolForm { name: given.to_owned(), kind };
-        let changed = given != name;
+        let changed = form.name != name;
         let tool = Tool::Client(tool);
         if let Some(other) = self.tools.iter().find(|other| other.name() == name) {
             let is_custom = self.forms.get(&name).is_some_and(|form| form.kind == ToolKind::Custom);
-            if *other != tool || is_custom != (kind == ToolKind::Custom) {
-                let name = given.chars().take(names::LONGEST).collect();
+            if *other != tool || is_custom != (form.kind == ToolKind::Custom) {
+                let name = form.name.chars().take(names::LONGEST).collect();
                 return Err(Error::DuplicateTool { field: path(".name"), name });
             }
             notes.once(|| path(""), "a tool that is defined twice in the same way is sent once");
@@ -155,11 +166,26 @@ impl Definitions {
         if changed {
             notes.once(|| path(".name"), names::CHANGED);
         }
-        if changed || kind == ToolKind::Custom {
+        if changed || form.kind == ToolKind::Custom || !form.properties.is_empty() {
             self.forms.insert(name, form);
         }
         self.tools.push(tool);
         Ok(())
+    }
+}
+
+/// Maximum number of renamed properties of one tool that are named in notes.
+const MOST_RENAMED: usize = 5;
+
+fn note_renamed(properties: &PropertyNames, field: &dyn Fn() -> String, notes: &mut Notes) {
+    let mut renamed = properties.iter();
+    for (original, upstream) in renamed.by_ref().take(MOST_RENAMED) {
+        let original: String = original.chars().take(names::LONGEST).collect();
+        notes.add(field(), format!("the property `{original}` is sent as `{upstream}`"));
+    }
+    let more = renamed.count();
+    if more > 0 {
+        notes.add(field(), format!("{more} more properties are sent under other names"));
     }
 }
 

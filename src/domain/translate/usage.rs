@@ -52,15 +52,19 @@ pub fn usage(tokens: &Tokens, bill: Bill) -> Usage {
     }
 }
 
-/// The reason why an answer ended. Unknown reasons count as a plain stop, because the answer was complete.
-pub fn finish_reason(stop: &anthropic::Stop, form: &Form) -> FinishReason {
+/// The reason why an answer with so many calls ended. Unknown reasons count as a plain stop, because the answer was
+/// complete.
+pub(super) fn finish_reason(stop: &anthropic::Stop, calls: usize, form: &Form) -> FinishReason {
     match stop.stop_reason.as_deref() {
         Some("max_tokens" | "model_context_window_exceeded" | "pause_turn" | "compaction") => {
             FinishReason::Length
         }
-        Some("tool_use") if form.calls == form::Calls::FunctionCall => FinishReason::FunctionCall,
-        Some("tool_use") => FinishReason::ToolCalls,
         Some("refusal") => FinishReason::ContentFilter,
+        // An answer with calls can end with `end_turn`, too; clients make them only if the reason says so.
+        reason if reason == Some("tool_use") || calls > 0 => match form.calls {
+            form::Calls::ToolCalls => FinishReason::ToolCalls,
+            form::Calls::FunctionCall => FinishReason::FunctionCall,
+        },
         _ => FinishReason::Stop,
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        form::CUSTOM_INPUT,
+        form::{CUSTOM_INPUT, Form},
         note::{Error, Notes},
     },
     names,
@@ -29,6 +29,7 @@ impl ToolUseIds {
     pub(in crate::domain::translate) fn call<'a>(
         &mut self,
         call: &'a openai::ToolCall,
+        form: &Form,
         path: String,
         notes: &mut Notes,
     ) -> Result<(ContentBlock, PendingCall<'a>), Error> {
@@ -39,7 +40,7 @@ impl ToolUseIds {
                 (name, Raw::of(&json!({ CUSTOM_INPUT: text })))
             }
             (None, Some(function)) => {
-                called(function, &|field| format!("{path}.function.{field}"), notes)
+                called(function, form, &|field| format!("{path}.function.{field}"), notes)
             }
             (None, None) => {
                 let is_custom = call.kind.as_deref() == Some("custom");
@@ -60,10 +61,11 @@ impl ToolUseIds {
     pub(in crate::domain::translate) fn function_call<'a>(
         &mut self,
         call: &'a openai::FunctionCall,
+        form: &Form,
         path: String,
         notes: &mut Notes,
     ) -> (ContentBlock, PendingCall<'a>) {
-        let (name, input) = called(call, &|field| format!("{path}.{field}"), notes);
+        let (name, input) = called(call, form, &|field| format!("{path}.{field}"), notes);
         self.functions += 1;
         let id = self.claim(&format!("function_call_{}", self.functions));
         let block = ContentBlock::ToolUse { id: id.clone(), name, input };
@@ -97,15 +99,23 @@ impl ToolUseIds {
 /// The name and the arguments of a function as they go upstream.
 fn called(
     function: &openai::FunctionCall,
+    form: &Form,
     path: &dyn Fn(&str) -> String,
     notes: &mut Notes,
 ) -> (String, Raw) {
-    let input = input(&function.arguments).unwrap_or_else(|text| {
-        let what = "is not a JSON object; it is sent inside one, as INVALID_JSON";
-        notes.once(|| path("arguments"), what);
-        Raw::of(&json!({"INVALID_JSON": text}))
-    });
-    (name(&function.name, || path("name"), notes), input)
+    let name = name(&function.name, || path("name"), notes);
+    let input = match input(&function.arguments) {
+        Ok(input) => match form.upstream_arguments(&name, input.get()) {
+            Cow::Borrowed(_) => input,
+            Cow::Owned(renamed) => Raw::parse(&renamed).unwrap_or(input),
+        },
+        Err(text) => {
+            let what = "is not a JSON object; it is sent inside one, as INVALID_JSON";
+            notes.once(|| path("arguments"), what);
+            Raw::of(&json!({"INVALID_JSON": text}))
+        }
+    };
+    (name, input)
 }
 
 /// The name as the definition has it upstream.

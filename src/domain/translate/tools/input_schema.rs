@@ -66,25 +66,15 @@ pub(super) fn input_schema(
         schema.insert("properties".to_owned(), json!({}));
     }
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        for (name, property) in properties {
-            check(name, property, field, notes)?;
+        for property in properties.values_mut() {
+            check(property, field, notes);
         }
     }
     Ok((Value::Object(schema), in_words))
 }
 
 /// Changes a property's schema to one that Anthropic accepts.
-fn check(
-    name: &str,
-    property: &mut Value,
-    field: &dyn Fn() -> String,
-    notes: &mut Notes,
-) -> Result<(), Error> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(is_allowed) {
-        let name = name.chars().take(64).collect();
-        return Err(Error::PropertyName { field: field(), name });
-    }
+fn check(property: &mut Value, field: &dyn Fn() -> String, notes: &mut Notes) {
     let is_type = |kind: &Value| {
         let known = ["object", "array", "string", "number", "integer", "boolean", "null"];
         kind.as_str().is_some_and(|kind| known.contains(&kind))
@@ -107,7 +97,6 @@ fn check(
             *other = json!({});
         }
     }
-    Ok(())
 }
 
 /// Properties of several alternatives, merged.

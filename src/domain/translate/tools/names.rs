@@ -1,4 +1,4 @@
-//! Names of tools as Anthropic accepts them (`reference/anthropic-api.md` §1.5).
+//! Names of tools, and of their properties, as Anthropic accepts them (`reference/anthropic-api.md` §1.5).
 //!
 //! A changed name depends on the original name only, so that definitions, choices and calls of any turn agree, and a
 //! history keeps its bytes when other tools come and go.
@@ -18,10 +18,14 @@ pub(super) fn upstream(given: &str) -> String {
     if given.len() <= LONGEST && is_word(given) {
         return given.to_owned();
     }
-    let hash = Hash::of("tool name", &[given.as_bytes()]).to_string();
+    changed(given, &Hash::of("tool name", &[given.as_bytes()]))
+}
+
+/// The nearest to `given` that [`is_word`], with the beginning of a hash to tell it from all others.
+pub(super) fn changed(given: &str, hash: &Hash) -> String {
     let word =
         if given.is_empty() { "unnamed".to_owned() } else { word(given, LONGEST - HASH - 1) };
-    format!("{word}_{}", &hash[..HASH])
+    format!("{word}_{}", &hash.to_string()[..HASH])
 }
 
 /// True for a text that Anthropic accepts as an id or, if short enough, as a name: `^[a-zA-Z0-9_-]+$`.
