@@ -7,6 +7,7 @@ mod cache;
 mod chats;
 mod collapsing;
 mod corpus;
+mod early;
 mod harness;
 mod healing;
 mod history;

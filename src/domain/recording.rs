@@ -37,6 +37,22 @@ impl Segment {
         &self.bytes
     }
 
+    /// The segment without the events at these positions; `None` if no event is left.
+    pub fn without(self, positions: &[usize]) -> Option<Self> {
+        if positions.is_empty() {
+            return Some(self);
+        }
+        let mut bytes = BytesMut::with_capacity(self.bytes.len());
+        let mut ends = Vec::with_capacity(self.ends.len());
+        for (position, event) in self.events().enumerate() {
+            if !positions.contains(&position) {
+                bytes.extend_from_slice(event);
+                ends.push(bytes.len());
+            }
+        }
+        (!ends.is_empty()).then(|| Self { bytes: bytes.freeze(), ends, at: self.at })
+    }
+
     /// Splits off the first `count` events. A side without events is `None`.
     pub fn split(self, count: usize) -> (Option<Self>, Option<Self>) {
         if count == 0 {
@@ -76,6 +92,15 @@ impl Recorder {
         };
         self.scanned = self.tail.len() - end;
         Some(Segment { bytes: self.tail.split_to(end).freeze(), ends, at })
+    }
+
+    /// Puts the blank line behind the last event of a body that ended without it.
+    pub fn complete(&mut self) {
+        let line_end: &[u8] = if self.tail.contains(&b'\r') { b"\r\n" } else { b"\n" };
+        if !self.tail.ends_with(b"\n") {
+            self.tail.extend_from_slice(line_end);
+        }
+        self.tail.extend_from_slice(line_end);
     }
 
     /// Bytes that belong to no whole event yet: none at a clean end, the torn event at a cut.

@@ -1,23 +1,29 @@
 //! A summary of a stream for the ledger. It also checks the stream: an event that no reader can parse must not be sealed
 //! as part of a complete answer, or every repeat would fail on it.
 
+use serde_json::value::RawValue;
+
 use super::{
-    event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse},
+    event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse, whole_input},
     usage::Usage,
 };
 use crate::domain::{
     catalog::Terms,
     exchange::{AnswerRef, Tokens},
-    json::JsonString,
+    json::{JsonString, inside},
     sse,
 };
 
 /// A running summary of an incoming answer.
 #[derive(Debug, Default)]
 pub struct StreamSummary {
+    id: String,
     model: Option<String>,
     stop: Stop,
     usage: Usage,
+    told: Told,
+    /// The `content_block_start` that was the last event, but for pings.
+    last_start: Option<Box<[u8]>>,
     content: ContentSeen,
     used_server_tools: bool,
     error: Option<ErrorBody>,
@@ -25,6 +31,27 @@ pub struct StreamSummary {
     refs: Vec<AnswerRef>,
     /// By the position of their block: they may come in pieces.
     signatures: Vec<(usize, JsonString)>,
+}
+
+/// An event, as the summary takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It belongs to the answer.
+    New,
+    /// It says again what the stream has said, as some gateways do, and has to be left out.
+    Repeat,
+}
+
+/// The part of the answer that its events have told so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// Nothing, or no more than that it begins.
+    #[default]
+    Nothing,
+    /// That a content block begins, which may be long in coming.
+    Block,
+    /// Content, or the end.
+    Content,
 }
 
 /// The content seen so far.
@@ -43,30 +70,68 @@ impl StreamSummary {
         self.content = self.content.max(content);
     }
 
+    fn tell(&mut self, told: Told) {
+        self.told = self.told.max(told);
+    }
+
     /// Reads one event, with its blank line. Most events are deltas, and after the first content they add nothing to the
     /// summary: those that `known_delta` recognizes are then skipped.
-    pub fn read(&mut self, event: &[u8]) -> Result<(), StreamError> {
-        match known_delta(event) {
-            Some(DeltaKind::Text) if self.content == ContentSeen::Answer => return Ok(()),
-            Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => return Ok(()),
-            _ => {}
+    pub fn read(&mut self, event: &[u8]) -> Result<Seen, StreamError> {
+        if self.told == Told::Content {
+            match known_delta(event) {
+                Some(DeltaKind::Text) if self.content == ContentSeen::Answer => {
+                    self.last_start = None;
+                    return Ok(Seen::New);
+                }
+                Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => {
+                    self.last_start = None;
+                    return Ok(Seen::New);
+                }
+                _ => {}
+            }
         }
-        match parse(&sse::parse(event))? {
+        let fields = sse::parse(event);
+        let event = parse(&fields)?;
+        let last_start = match event {
+            Event::Ping | Event::Unknown => None,
+            _ => self.last_start.take(),
+        };
+        match event {
             Event::Ping | Event::Unknown => {}
-            Event::Error(error) => self.error = Some(error),
+            Event::Error(error) => {
+                let written = Some(String::from_utf8_lossy(&fields.data).into_owned());
+                self.error = Some(ErrorBody { written, ..error });
+            }
             // There is one `message_start`.
-            Event::MessageStart(_) if self.model.is_some() => return Err(StreamError::OutOfOrder),
+            Event::MessageStart(start) if self.model.is_some() => {
+                return if start.id == self.id && !self.id.is_empty() {
+                    Ok(Seen::Repeat)
+                } else {
+                    Err(StreamError::OutOfOrder)
+                };
+            }
             Event::MessageStart(start) => {
                 for (index, block) in start.blocks().enumerate() {
                     self.begin(index, &block?.0);
+                    self.tell(Told::Content);
                 }
+                self.id = start.id;
                 self.model = Some(start.model);
                 self.stop = Stop { stop_reason: start.stop_reason, stop_details: None };
                 self.usage = start.usage;
             }
             _ if self.model.is_none() => return Err(StreamError::OutOfOrder),
-            Event::BlockStart { index, block, .. } => self.begin(index, &block),
+            Event::BlockStart { index, block, raw } => {
+                let repeated = last_start.as_deref() == Some(&*fields.data);
+                self.last_start = Some(fields.data.as_ref().into());
+                if repeated {
+                    return Ok(Seen::Repeat);
+                }
+                self.tell(if tells(&block, raw) { Told::Content } else { Told::Block });
+                self.begin(index, &block);
+            }
             Event::MessageDelta(last) => {
+                self.tell(Told::Content);
                 self.stop.update(last.delta);
                 self.usage.update(last.usage);
             }
@@ -74,6 +139,7 @@ impl StreamSummary {
             Event::BlockDelta { index, delta } => {
                 if delta.says_something() {
                     self.see(ContentSeen::Something);
+                    self.tell(Told::Content);
                 }
                 match delta {
                     Delta::Text(text) => {
@@ -84,17 +150,21 @@ impl StreamSummary {
                         }
                     }
                     Delta::Signature(more) => {
+                        if !inside(more).is_empty() {
+                            self.tell(Told::Content);
+                        }
                         let mut signatures = self.signatures.iter_mut().rev();
                         if let Some((_, signature)) = signatures.find(|(at, _)| *at == index) {
                             signature.push(more);
                         }
                     }
-                    _ => {}
+                    Delta::Citation(_) | Delta::Unknown(_) => self.tell(Told::Content),
+                    Delta::Thinking(_) | Delta::Json(_) => {}
                 }
             }
             Event::BlockStop { .. } => {}
         }
-        Ok(())
+        Ok(Seen::New)
     }
 
     fn begin(&mut self, index: usize, block: &BlockStart) {
@@ -126,6 +196,11 @@ impl StreamSummary {
     /// True once the answer began.
     pub const fn began(&self) -> bool {
         self.model.is_some()
+    }
+
+    /// The part of the answer that was told.
+    pub const fn told(&self) -> Told {
+        self.told
     }
 
     /// True if the answer paused and is to be continued.
@@ -190,6 +265,18 @@ impl StreamSummary {
             && self.error.is_none()
             && self.content == ContentSeen::Answer
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
+    }
+}
+
+/// True if the beginning of a block tells some of its content, or all.
+fn tells(block: &BlockStart, raw: &RawValue) -> bool {
+    match block {
+        BlockStart::Text { text, citations } => !text.is_empty() || !citations.is_empty(),
+        BlockStart::Thinking { thinking, signature } => {
+            !thinking.is_empty() || !signature.is_empty()
+        }
+        BlockStart::ToolUse { .. } | BlockStart::ServerToolUse => whole_input(raw).is_some(),
+        BlockStart::RedactedThinking { .. } | BlockStart::Unknown => true,
     }
 }
 
