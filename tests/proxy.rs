@@ -8,6 +8,7 @@ mod chats;
 mod collapsing;
 mod corpus;
 mod early;
+mod gateways;
 mod harness;
 mod healing;
 mod history;

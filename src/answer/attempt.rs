@@ -5,6 +5,8 @@
 
 use std::{ops::ControlFlow, pin::pin, sync::Arc, time::Instant};
 
+use secrecy::SecretString;
+
 use super::{
     Answers, Failure, exchange::OutgoingExchange, held::HeldSegments, live::RecordingWriter,
 };
@@ -107,7 +109,7 @@ impl Attempt {
     ) -> Finish {
         loop {
             let finish = match self.send(answers, exchange).await {
-                Ok(()) => self.record(exchange, writer).await,
+                Ok(()) => self.record(&exchange.outgoing.key, writer).await,
                 Err(error) => Finish::failed(Outcome::Failed, error),
             };
             let Some(Failure::Upstream(error)) = &finish.failure else { return finish };
@@ -181,7 +183,8 @@ impl Attempt {
     }
 
     /// Appends each read of the response to the recording, up to the event that ends the stream.
-    async fn record(&mut self, exchange: &OutgoingExchange, writer: &RecordingWriter) -> Finish {
+    /// `key` is the one that was sent.
+    async fn record(&mut self, key: &SecretString, writer: &RecordingWriter) -> Finish {
         writer.begin(Arc::clone(&self.head));
         loop {
             let Some(incoming) = &mut self.incoming else {
@@ -210,7 +213,7 @@ impl Attempt {
                 self.recorder.complete();
             }
             if let Some(segment) = self.recorder.cut(self.began.elapsed().into())
-                && let Some(finish) = self.take(segment, exchange, writer)
+                && let Some(finish) = self.take(segment, key, writer)
             {
                 return finish;
             }
@@ -218,7 +221,7 @@ impl Attempt {
                 return Finish::failed(Outcome::Cut, Failure::TooLarge);
             }
             if let Some(failure) = broken {
-                return Finish::failed(Outcome::Cut, self.failure(failure, exchange));
+                return Finish::failed(Outcome::Cut, self.failure(failure, key));
             }
         }
     }
@@ -227,7 +230,7 @@ impl Attempt {
     fn take(
         &mut self,
         segment: Segment,
-        exchange: &OutgoingExchange,
+        key: &SecretString,
         writer: &RecordingWriter,
     ) -> Option<Finish> {
         let (repeats, end) = read(&mut self.summary, &segment);
@@ -243,7 +246,7 @@ impl Attempt {
         if let Some(before) = before {
             self.append(before, writer);
         }
-        let failure = failure.map(|failure| self.failure(failure, exchange));
+        let failure = failure.map(|failure| self.failure(failure, key));
         Some(Finish { outcome, failure, last })
     }
 
@@ -262,11 +265,11 @@ impl Attempt {
     }
 
     /// The failure of the response: before any content, it is one of the request.
-    fn failure(&self, failure: Failure, exchange: &OutgoingExchange) -> Failure {
+    fn failure(&self, failure: Failure, key: &SecretString) -> Failure {
         match failure {
             _ if self.held.released().is_some() => failure,
             Failure::Stream(StreamError::Upstream(body)) => {
-                upstream::Error::event(*body, &self.head, &exchange.outgoing.key).into()
+                upstream::Error::event(*body, &self.head, key).into()
             }
             Failure::Stream(error) => upstream::Error::from(error).into(),
             failure => failure,
@@ -300,4 +303,66 @@ fn read(summary: &mut StreamSummary, segment: &Segment) -> (Vec<usize>, Option<S
         if summary.ended() { end(Outcome::Complete, None) } else { None }
     });
     (repeats, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{answer::live, domain::cassette};
+
+    const START: &str = r#"{"type":"message_start","message":{"id":"msg_1","model":"m"}}"#;
+    const THINKING: &str = r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":""}}"#;
+    const DELTA: &str = r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm"}}"#;
+    const PING: &str = r#"{"type":"ping"}"#;
+
+    /// Plays events at these times, in seconds, and then a cut. Returns the time after which a reader has something to
+    /// read, and all that it reads then.
+    async fn first_read(events: &[(u64, &str)]) -> Option<(Duration, String)> {
+        let event = |(at, data): &(u64, &str)| cassette::Event {
+            at: at * 1000,
+            bytes: format!("data: {data}\n\n").into_bytes(),
+        };
+        let mut attempt = Attempt::begin(false);
+        attempt.incoming = Some(upstream::Response::played(events.iter().map(event).collect()));
+        let (writer, mut reader) = live::start();
+        let began = tokio::time::Instant::now();
+        let key = SecretString::default();
+        let read = async {
+            reader.ready().await.unwrap();
+            let mut unread = Vec::new();
+            std::future::poll_fn(|context| reader.poll_read(context, &mut unread)).await;
+            let bytes = unread.iter().flat_map(|segment| segment.bytes().to_vec()).collect();
+            (began.elapsed(), String::from_utf8(bytes).unwrap())
+        };
+        let mut read = pin!(read);
+        tokio::select! {
+            biased;
+            read = &mut read => Some(read),
+            _ = attempt.record(&key, &writer) => read.now_or_never(),
+        }
+    }
+
+    fn written(events: &[&str]) -> String {
+        events.iter().flat_map(|data| ["data: ", data, "\n\n"]).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_is_held_until_it_has_content_or_has_thought_for_some_time() {
+        let seconds = Duration::from_secs;
+        let read =
+            first_read(&[(1, START), (2, PING), (3, THINKING), (5, DELTA), (7, DELTA)]).await;
+        let expected = written(&[START, PING, THINKING, DELTA]);
+        assert_eq!(read, Some((seconds(5), expected)), "content is told at once");
+
+        let silent = [(1, START), (3, THINKING), (12, PING), (30, PING), (60, DELTA)];
+        let read = first_read(&silent).await;
+        assert_eq!(read, Some((seconds(13), written(&[START, THINKING, PING]))));
+
+        let no_block = [(1, START), (20, PING), (40, PING)];
+        assert_eq!(first_read(&no_block).await, None, "no block has begun: it may still fail");
+    }
 }

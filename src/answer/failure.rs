@@ -102,9 +102,7 @@ impl Failure {
                 ("timeout", form(504, SERVER_ERROR, "upstream_timeout"))
             }
             Self::Upstream(Upstream::Broken(_) | Upstream::Stream(StreamError::Cut))
-            | Self::Stream(StreamError::Cut) => {
-                ("cut", form(502, SERVER_ERROR, UNAVAILABLE))
-            }
+            | Self::Stream(StreamError::Cut) => ("cut", form(502, SERVER_ERROR, UNAVAILABLE)),
             Self::Upstream(
                 Upstream::NotAStream
                 | Upstream::UnreadableModels(_)

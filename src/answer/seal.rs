@@ -159,7 +159,9 @@ fn seal(
     };
     let cost = failed.iter().map(bill).fold(cost, Cost::plus);
     let mut tokens = summary.tokens();
-    failed.iter().for_each(|failed| tokens += failed.tokens());
+    for failed in &failed {
+        tokens += failed.tokens();
+    }
     // Before the client sees the end: its next call is checked against this cost. Fixtures cost nothing.
     if answers.upstream.replay().is_none() {
         let call = &exchange.opening.call;

@@ -261,4 +261,33 @@ mod tests {
         let (_, after) = segment().split(2);
         assert_eq!(after.unwrap().events().collect::<Vec<_>>(), [b": ping\n\n"]);
     }
+
+    #[test]
+    fn a_segment_can_lose_events() {
+        let (recording, _) = record(&[STREAM.as_bytes()]);
+        let segment = || Segment::clone(&recording.segments(0)[0]);
+        let all: Vec<Vec<u8>> = segment().events().map(<[u8]>::to_vec).collect();
+        let left = segment().without(&[0, 2]).unwrap();
+        assert_eq!(left.events().collect::<Vec<_>>(), [&*all[1]]);
+        assert_eq!(left.bytes(), &all[1]);
+        assert_eq!(segment().without(&[]).unwrap().events().count(), 3);
+        assert!(segment().without(&[0, 1, 2]).is_none());
+    }
+
+    #[test]
+    fn a_blank_line_that_is_missing_is_put_in_its_own_line_ends() {
+        for (body, completed) in [
+            ("data: 1", "data: 1\n\n"),
+            ("data: 1\n", "data: 1\n\n"),
+            ("event: a\r\ndata: 1", "event: a\r\ndata: 1\r\n\r\n"),
+            ("event: a\r\ndata: 1\r\n", "event: a\r\ndata: 1\r\n\r\n"),
+        ] {
+            let mut recorder = Recorder::default();
+            recorder.push(body.as_bytes());
+            assert!(recorder.cut(Micros(0)).is_none());
+            recorder.complete();
+            assert_eq!(recorder.cut(Micros(0)).unwrap().bytes(), completed.as_bytes());
+            assert!(recorder.rest().is_empty());
+        }
+    }
 }

@@ -109,7 +109,7 @@ impl<S: FusedStream<Item = Bytes> + Unpin> http_body::Body for SseBody<S> {
         let this = self.get_mut();
         let item = match Pin::new(&mut this.stream).poll_next(context) {
             Poll::Pending => this.poll_heartbeat(context).map(Some),
-            item => item,
+            item @ Poll::Ready(_) => item,
         };
         if item.is_ready() {
             this.last_frame = Instant::now();
@@ -197,14 +197,12 @@ mod tests {
         let frames = async |items| frames(items).await;
         let beat = |at| (at, HEARTBEAT);
         let item = |at, item: &'static str| (at, Bytes::from(item));
-        assert_eq!(frames(&[(0, "a"), (14, "b"), (28, "c")]).await, [
-            item(0, "a"),
-            item(14, "b"),
-            item(28, "c")
-        ]);
+        assert_eq!(
+            frames(&[(0, "a"), (14, "b"), (28, "c")]).await,
+            [item(0, "a"), item(14, "b"), item(28, "c")]
+        );
         let silent = frames(&[(0, "a"), (10, "b"), (60, "c")]).await;
-        let expected =
-            [item(0, "a"), item(10, "b"), beat(25), beat(40), beat(55), item(60, "c")];
+        let expected = [item(0, "a"), item(10, "b"), beat(25), beat(40), beat(55), item(60, "c")];
         assert_eq!(silent, expected);
     }
 

@@ -178,7 +178,10 @@ impl ResponseHead {
     }
 
     fn retry_text(&self, name: &str) -> Option<&str> {
-        self.retry.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.to_str().ok())
+        self.retry
+            .iter()
+            .find(|(known, _)| known == name)
+            .and_then(|(_, value)| value.to_str().ok())
     }
 }
 
@@ -320,8 +323,8 @@ mod tests {
         assert_eq!(refused(400, &[yes]).retry_delay(1), Some(FIRST_RETRY_DELAY));
 
         let event = |kind: &str, code: Option<&str>, retry: &[_]| {
-            let details = code
-                .map(|code| anthropic::ErrorDetails { error_code: Some(code.to_owned()) });
+            let details =
+                code.map(|code| anthropic::ErrorDetails { error_code: Some(code.to_owned()) });
             let error = anthropic::Error { kind: kind.to_owned(), details, ..Default::default() };
             let body = anthropic::ErrorBody { error, ..Default::default() };
             Error::ErrorEvent { body: Box::new(body), head: head(retry) }
@@ -342,8 +345,7 @@ mod tests {
     #[test]
     fn tries_of_all_kinds_share_one_budget() {
         let mut tries = Tries::default();
-        let overloaded =
-            Error::Refused { status: 529, body: Box::default(), head: Box::default() };
+        let overloaded = Error::Refused { status: 529, body: Box::default(), head: Box::default() };
         assert_eq!(tries.retry(&overloaded), Some(FIRST_RETRY_DELAY));
         assert!(!tries.may_be_billed());
         assert_eq!(tries.retry(&StreamError::Cut.into()), Some(FIRST_RETRY_DELAY * 2));

@@ -191,3 +191,14 @@ impl ResponseHead {
         Self { fixture: Some(fixture), ..Self::of(&named.collect()) }
     }
 }
+
+#[cfg(test)]
+impl Response {
+    /// A response that plays these events at their times.
+    pub(crate) fn played(events: Vec<Event>) -> Self {
+        let pace = Pace { speed: Some(1.0), longest_gap: Duration::MAX };
+        let (idle, previous) = (Duration::from_mins(1), (Instant::now(), 0));
+        let body = ReplayBody { events: events.into_iter(), pace, idle, previous };
+        Self { head: ResponseHead::default(), status: 200, body: Body::Replay(body) }
+    }
+}

@@ -232,7 +232,8 @@ mod tests {
             answered_by: AnsweredBy::Replay,
             error: None,
         };
-        let mut totals = Totals { calls: 1, tries: 2, cache_saved: NanoDollars(-7), ..Totals::default() };
+        let mut totals =
+            Totals { calls: 1, tries: 2, cache_saved: NanoDollars(-7), ..Totals::default() };
         totals.ttft.record(Micros(1_000));
         let mut hour = Hour::default();
         hour.add(3, &key(Some("ann")), &totals);
