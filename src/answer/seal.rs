@@ -186,7 +186,9 @@ fn seal(
             && exchange.opening.continues.is_none()
             && (summary.is_servable()
                 || answers.settings.cache.stores_answer(true) && summary.is_good()),
-        recording: (exchange.keep != Keep::Totals && summary.began()).then(|| Arc::new(recording)),
+        recording: (exchange.keep != Keep::Totals
+            && (summary.began() || summary.error().is_some()))
+        .then(|| Arc::new(recording)),
         refs: Vec::new(),
         call: None,
     }

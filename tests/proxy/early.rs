@@ -204,6 +204,8 @@ async fn what_always_fails_before_any_content_is_an_http_error() {
             _ => "failed",
         };
         assert_eq!((exchange.outcome.as_str(), exchange.status), (expected, Some(200)));
+        let is_event = exchange.error_kind.as_deref().is_some_and(|kind| kind.ends_with("_error"));
+        assert!(!is_event || exchange.recording.is_some(), "a fixture of it can say the same");
     }
 }
 
