@@ -7,9 +7,11 @@ mod console;
 mod doctor;
 mod explain;
 mod fixtures;
+mod log;
 mod operator;
 mod ping;
 mod prices;
+mod printable;
 mod prune;
 mod replay;
 mod run;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
-pub use self::console::Console;
+pub use self::{console::Console, printable::Printable};
 use crate::config::{Env, FlagArgs, Global, Serving};
 
 const AFTER_HELP: &str = "\

@@ -5,6 +5,7 @@ mod cache;
 mod flags;
 mod ids;
 mod lists;
+mod origins;
 mod parsers;
 mod replay;
 mod retention;
@@ -30,6 +31,7 @@ use self::{
 pub use self::{
     flags::{FlagArgs, FlagGroup, Flags, Global, Replaying, Serving},
     ids::IdHeaders,
+    origins::Origin,
     parsers::{duration, duration_or_zero, size, time_zone},
     replay::ReplaySettings,
     retention::RetentionSettings,
@@ -60,6 +62,10 @@ pub struct Config {
     /// Require no key, although other machines can reach the address
     #[arg(long)]
     pub no_auth: bool,
+    /// Origins whose web pages may send requests, besides this machine's, as https://chat.example,app://obsidian.md;
+    /// with an API key, all may
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', value_parser = str::parse::<Origin>)]
+    pub allow_origin: Vec<Origin>,
     /// Key that operators must send, for example to clear the cache; without one they must be on this machine
     #[arg(long, value_name = "KEY", value_parser = key)]
     pub admin_key: Option<SecretString>,

@@ -9,8 +9,9 @@ use clap::Parser;
 use reprise::{cli, config};
 
 fn main() -> ExitCode {
-    let mut out = io::stdout().lock();
-    let interactive = out.is_terminal();
+    let stdout = io::stdout().lock();
+    let interactive = stdout.is_terminal();
+    let mut out = cli::Printable::new(stdout);
     let ran = cli::run(
         cli::Cli::parse(),
         &config::process_env,
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         // The reader has read enough, as in `reprise stats | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let _ = writeln!(cli::Printable::new(io::stderr()), "error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -30,7 +31,5 @@ fn main() -> ExitCode {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
-            || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind)
-                == Some(ErrorKind::BrokenPipe)
     })
 }

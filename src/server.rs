@@ -8,12 +8,15 @@ mod auth;
 mod body;
 mod caller;
 mod chat;
+mod encoding;
 mod error;
 mod headers;
 mod health;
 mod messages;
 mod models;
 mod operator;
+mod origin;
+mod path;
 mod retention;
 
 use std::{
@@ -176,7 +179,12 @@ impl Server {
         let app = Arc::new(App {
             models: Models::new(answers.clone()),
             answers,
-            auth: Auth::new(config.client_key, config.anthropic_key, config.admin_key),
+            auth: Auth::new(
+                config.client_key,
+                config.anthropic_key,
+                config.admin_key,
+                config.allow_origin,
+            ),
             callers: CallerReader::new(config.id_headers, config.user_jwt_secret.as_ref()),
             body_limit: usize::try_from(config.max_body).unwrap_or(usize::MAX),
         });
@@ -228,13 +236,12 @@ impl Server {
 
 /// The routes. Any other path is a 404 with an explanation.
 fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/v1", get(health::alive))
-        .route("/v1/", get(health::alive))
         .route("/health", get(health::alive))
         .route("/ready", get(health::ready))
         .route("/v1/models", get(models::list))
-        .route("/v1/models/{id}", get(models::one))
+        .route("/v1/models/{*id}", get(models::one))
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
@@ -247,7 +254,11 @@ fn router(app: Arc<App>) -> Router {
             Rejection::WrongMethod(method.to_string())
         })
         .layer(middleware::from_fn(catch_panic))
-        .with_state(app)
+        .layer(origin::cors(Arc::clone(&app)))
+        .layer(middleware::from_fn(origin::only_for_pages))
+        .with_state(app);
+    // Around the routes, because it decides which of them is taken.
+    Router::new().fallback_service(routes).layer(middleware::map_request(path::canonical))
 }
 
 /// Confines a panic to its request, and renders rejections in the form of the client's API.

@@ -1,12 +1,14 @@
 //! The whole proxy over loopback: real server, real ledger, scripted upstream.
 
 mod aliases;
+mod bodies;
 mod broken;
 mod budgets;
 mod cache;
 mod chats;
 mod collapsing;
 mod corpus;
+mod cors;
 mod early;
 mod gateways;
 mod harness;
@@ -21,6 +23,7 @@ mod native;
 mod operating;
 mod ours;
 mod paused;
+mod printing;
 mod refusals;
 mod replaying;
 mod requests;

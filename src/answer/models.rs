@@ -115,8 +115,7 @@ impl Models {
         Arc::clone(cache.entry(holder.clone()).or_default())
     }
 
-    /// Finds a model for chat completions, or an alias, by id. A model that is found by another name of Anthropic's keeps
-    /// that name.
+    /// Finds a model for chat completions, or an alias, by any name that a chat completion may give; it keeps that name.
     pub async fn find(
         &self,
         id: &str,
@@ -125,7 +124,8 @@ impl Models {
     ) -> Option<Listed> {
         let models = self.anthropics(holder, key).await;
         let named = self.with_aliases(&models).into_iter().find(|listed| listed.id == id);
-        named.or_else(|| Some(Listed { id: id.to_owned(), ..self.resolve(id, &models)? }))
+        let known = || self.resolve(&self.answers.catalog().canonical_id(id), &models);
+        named.or_else(|| Some(Listed { id: id.to_owned(), ..known()? }))
     }
 
     /// Finds a model for Anthropic's API by its id, or by another name of Anthropic's (`reference/anthropic-api.md` §5).

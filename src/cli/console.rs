@@ -8,6 +8,8 @@ use std::{
 use anyhow::Context;
 use serde::Serialize;
 
+use super::printable;
+
 /// Output of a command.
 pub struct Console<'a> {
     /// Standard output.
@@ -35,8 +37,8 @@ pub(super) fn report(
 ///
 /// If it cannot be written.
 pub(super) fn json(report: &impl Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, report).context("cannot write the report")?;
-    Ok(writeln!(out)?)
+    let json = printable::json(report).context("cannot write the report")?;
+    Ok(writeln!(out, "{json}")?)
 }
 
 /// A line on a terminal with the progress of long work.

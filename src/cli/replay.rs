@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     Console,
-    run::{block_on_server, shutdown_signal},
+    run::{ShutdownSignal, block_on_server},
     secrets::scrubber,
 };
 use crate::{
@@ -40,12 +40,15 @@ pub(super) fn run(
     let Arguments { paths, replaying, serving } = arguments;
     let flags = replaying.flags.and(serving.flags).and(flags.clone());
     let config = Config::load_replay(&paths, &flags, env)?;
-    block_on_server(config, async |config| serve(config, console).await)
+    block_on_server(config, async |config, shutdown| serve(config, shutdown, console).await)
 }
 
 /// Serves fixtures until the signal to stop, and prints a summary.
-pub(super) async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
-    let shutdown = shutdown_signal()?;
+pub(super) async fn serve(
+    config: Config,
+    shutdown: ShutdownSignal,
+    console: &mut Console<'_>,
+) -> anyhow::Result<ExitCode> {
     let (strict, requires_key) = (config.replay.strict, config.client_key.is_some());
     let scrubber = scrubber(config.client_key.as_ref(), &config.scrub);
     let server = Server::start_replay(config, scrubber).await?;

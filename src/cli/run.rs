@@ -1,15 +1,16 @@
-//! Running of asynchronous commands: runtimes, the log, and the signal to stop.
+//! Running of asynchronous commands: runtimes and signals.
 
-use std::io;
+use std::{io, pin::Pin, process};
 
-use anyhow::Context;
+use rustix::process::Signal;
 use tokio::{
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal as UnixSignal, SignalKind, signal},
+    sync::oneshot,
 };
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat};
+use super::log::Log;
+use crate::config::Config;
 
 /// Runs a command to its end, on this thread.
 pub(super) fn block_on<T, E: Into<anyhow::Error>>(
@@ -18,36 +19,56 @@ pub(super) fn block_on<T, E: Into<anyhow::Error>>(
     Builder::new_current_thread().enable_all().build()?.block_on(command).map_err(Into::into)
 }
 
-/// Runs a server to its end, on all cores, with its log on standard error.
+/// Runs a server to its end, on all cores, with its log on standard error. `server` gets a future that completes at the
+/// signal to stop.
 pub(super) fn block_on_server<T>(
     config: Config,
-    server: impl AsyncFnOnce(Config) -> anyhow::Result<T>,
+    server: impl AsyncFnOnce(Config, ShutdownSignal) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    log_to_stderr(&config)?;
-    Builder::new_multi_thread().enable_all().build()?.block_on(server(config))
+    let log = Log::start(&config)?;
+    let ended = Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        // Handled, so that a write beyond the limit on files (`ulimit -f`) fails instead of the process.
+        let _limit = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+        let mut stop = StopSignals::new()?;
+        let (stopping, shutdown) = oneshot::channel();
+        let shutdown = async move { drop(shutdown.await) };
+        tokio::select! {
+            ended = server(config, Box::pin(shutdown)) => ended,
+            () = async {
+                stop.next().await;
+                tracing::info!("stopping; open answers are finished first, a second signal ends them");
+                let _ = stopping.send(());
+                stop.next().await;
+            } => {
+                tracing::warn!("ending at once");
+                log.flush();
+                process::exit(1);
+            }
+        }
+    });
+    log.flush();
+    ended
 }
 
-/// Completes at SIGTERM or SIGINT.
-pub(super) fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
+/// Completes at the signal to stop.
+pub(super) type ShutdownSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The signals that stop a server: those of service managers, of Ctrl-C, and of a terminal that is closed.
+struct StopSignals([UnixSignal; 3]);
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        let [terminate, interrupt, hangup] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        Ok(Self([terminate?, interrupt?, hangup?]))
+    }
+
+    async fn next(&mut self) {
+        let Self([terminate, interrupt, hangup]) = self;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
         }
-        tracing::info!("stopping; open answers are finished first");
-    })
-}
-
-fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log).with_context(|| {
-        format!("--log: {:?} is not a filter such as `info` or `reprise=debug`", config.log)
-    })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match config.log_format {
-        LogFormat::Text => logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
     }
-    .map_err(anyhow::Error::from_boxed)
 }

@@ -4,7 +4,7 @@ use std::{fmt, process::ExitCode};
 
 use super::{
     Console, replay,
-    run::{block_on_server, shutdown_signal},
+    run::{ShutdownSignal, block_on_server},
 };
 use crate::{
     config::{Config, Env, Flags, Mode},
@@ -18,14 +18,17 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load_server(flags, env)?;
-    block_on_server(config, async |config| match config.mode {
-        Mode::Live => serve(config, console).await,
-        Mode::Replay => replay::serve(config, console).await,
+    block_on_server(config, async |config, shutdown| match config.mode {
+        Mode::Live => serve(config, shutdown, console).await,
+        Mode::Replay => replay::serve(config, shutdown, console).await,
     })
 }
 
-async fn serve(config: Config, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
-    let shutdown = shutdown_signal()?;
+async fn serve(
+    config: Config,
+    shutdown: ShutdownSignal,
+    console: &mut Console<'_>,
+) -> anyhow::Result<ExitCode> {
     let mut banner = Banner {
         address: String::new(),
         ledger: config.ledger()?.trim_start_matches("sqlite://").to_owned(),

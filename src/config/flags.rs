@@ -124,7 +124,8 @@ impl<G: FlagGroup> FromArgMatches for FlagArgs<G> {
             let is_given = matches.value_source(name) == Some(ValueSource::CommandLine);
             let value = match arg.get_action() {
                 ArgAction::SetTrue => "true".to_owned(),
-                _ => matches.get_one::<String>(name)?.clone(),
+                // A list has one text, however often the flag was given.
+                _ => matches.get_many::<String>(name)?.cloned().collect::<Vec<_>>().join(","),
             };
             is_given.then(|| (name.to_owned(), value))
         });

@@ -278,6 +278,7 @@ mod tests {
             let value = match &**name {
                 "task_ttl" => "title=1h",
                 "id_headers" => "chat=X-Chat",
+                "allow_origin" => "https://chat.example",
                 "timezone" => "UTC",
                 "keep_bodies" | "keep_totals" => "90d",
                 "max_size" => "2GiB",

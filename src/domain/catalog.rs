@@ -3,7 +3,7 @@
 //! Source: `reference/claude-models.json`. Unknown models get the rules of the newest generation, because a new model is
 //! stricter than an old one, and a dropped parameter hurts less than a refused request.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -14,6 +14,9 @@ use super::{
     exchange::{Cost, NanoDollars, Tokens, UnixMillis},
     price::{DatedPrice, PicoDollars, Price},
 };
+
+/// Start of every id of Anthropic's.
+const PREFIX: &str = "claude-";
 
 /// All models, by id and alias.
 #[derive(Debug, Clone)]
@@ -189,6 +192,30 @@ impl Catalog {
         self.index.get(id).map(|&at| &self.models[at])
     }
 
+    /// The id as Anthropic writes it, of a name as other programs write it: `anthropic/claude-opus-5.5:beta` and
+    /// `claude-opus-5-5[1m]` are `claude-opus-5-5`. The name of a model that is not Claude stays as it is.
+    pub fn canonical_id<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let name = name.trim();
+        // Routers name the provider first: `anthropic/`, `openrouter/anthropic/`.
+        let bare = name.rfind("anthropic/").map_or(name, |at| &name[at + "anthropic/".len()..]);
+        if !bare.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX)) {
+            return Cow::Borrowed(bare);
+        }
+        // Variants of a router (`:beta`, `:thinking`), and what programs append to ask for the long context.
+        let id = bare.split([':', '[']).next().unwrap_or(bare);
+        let id = if id.contains(|c: char| c == '.' || c.is_ascii_uppercase()) {
+            Cow::Owned(id.to_ascii_lowercase().replace('.', "-"))
+        } else {
+            Cow::Borrowed(id)
+        };
+        match id.strip_suffix("-latest") {
+            Some(dated) if self.get(&id).is_none() && self.get(dated).is_some() => {
+                Cow::Owned(dated.to_owned())
+            }
+            _ => id,
+        }
+    }
+
     /// The rules for a request to this model: its own, or those of the newest generation.
     pub fn rules(&self, id: &str) -> &Model {
         self.get(id).unwrap_or(&self.unknown)
@@ -296,6 +323,31 @@ pub fn day_of(at: UnixMillis) -> Date {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_another_program_has_the_id_of_anthropic() {
+        let catalog = Catalog::builtin();
+        for name in [
+            "claude-opus-5-5",
+            " claude-opus-5-5 ",
+            "claude-opus-5.5",
+            "anthropic/claude-opus-5.5",
+            "openrouter/anthropic/claude-opus-5.5",
+            "Claude-Opus-5-5",
+            "claude-opus-5-5:beta",
+            "anthropic/claude-opus-5.5:thinking",
+            "claude-opus-5-5[1m]",
+            "claude-opus-5-5-latest",
+            "claude-opus-5.5-latest[1m]",
+        ] {
+            assert_eq!(catalog.canonical_id(name), "claude-opus-5-5", "{name}");
+        }
+        for name in
+            ["gpt-4o", "GPT-4.1", "qwen3:8b", "claude", "", "clau\u{e9}de-x", "claude-next-latest"]
+        {
+            assert_eq!(catalog.canonical_id(name), name);
+        }
+    }
 
     #[test]
     fn the_live_list_corrects_limits_and_adds_models() {

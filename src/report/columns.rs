@@ -10,8 +10,9 @@ pub fn columns<const N: usize>(f: &mut fmt::Formatter<'_>, lines: &[[String; N]]
     let widths: [usize; N] = std::array::from_fn(width);
     for line in lines {
         let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        let told = cells.collect::<Vec<_>>().join("  ");
-        writeln!(f, "{}", told.trim_end())?;
+        let cells = cells.collect::<Vec<_>>().join("  ");
+        // A name of several lines would look like several lines of the list.
+        writeln!(f, "{}", cells.trim_end().replace('\n', "\\n"))?;
     }
     Ok(())
 }

@@ -8,8 +8,12 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{App, error::Rejection};
-use crate::domain::cache::KeyHolder;
+use super::{
+    App,
+    error::Rejection,
+    origin::{AllowedOrigins, is_local},
+};
+use crate::{config::Origin, domain::cache::KeyHolder};
 
 /// Prefix of Anthropic's keys.
 const ANTHROPIC_KEY_PREFIX: &str = "sk-ant-";
@@ -23,6 +27,8 @@ pub(super) struct Auth {
     anthropic: Option<SecretString>,
     /// The key that operators must send; `None`: operators must be on this machine.
     admin: Option<SecretString>,
+    /// The pages that may send requests.
+    origins: AllowedOrigins,
 }
 
 /// The credentials of an authenticated client.
@@ -57,12 +63,19 @@ impl FromRequestParts<Arc<App>> for OperatorAuth {
 
 impl Auth {
     /// Clients send `client`, operators `admin`; requests go upstream with `anthropic`.
-    pub(super) const fn new(
+    pub(super) fn new(
         client: Option<SecretString>,
         anthropic: Option<SecretString>,
         admin: Option<SecretString>,
+        allowed: Vec<Origin>,
     ) -> Self {
-        Self { client, anthropic, admin }
+        let origins = AllowedOrigins::new(allowed, client.is_some());
+        Self { client, anthropic, admin, origins }
+    }
+
+    /// The pages that may send requests.
+    pub(super) const fn origins(&self) -> &AllowedOrigins {
+        &self.origins
     }
 
     /// Checks that a request comes from an operator: with the admin key, or, without one, from this machine and to this
@@ -90,7 +103,7 @@ impl Auth {
         }
     }
 
-    /// Checks the key of a client, sent as a bearer token or as `x-api-key`.
+    /// Checks the key of a client.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<Credentials, Rejection> {
         let sent = || sent_keys(headers);
         if let Some(client) = &self.client {
@@ -105,8 +118,8 @@ impl Auth {
                 sent().find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX) && !same(key, client));
             return Ok(self.credentials(client, own));
         }
-        // Any page that a browser has open can send requests to this machine, and no key would stop it.
-        if let Some(origin) = text(headers, "origin").filter(|origin| !is_local(origin)) {
+        if let Some(origin) = text(headers, "origin").filter(|origin| !self.origins.allows(origin))
+        {
             return Err(Rejection::ForeignOrigin(origin.to_owned()));
         }
         let own = sent().find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX));
@@ -132,19 +145,9 @@ fn same(sent: &str, expected: &str) -> bool {
     Sha256::digest(sent).ct_eq(&Sha256::digest(expected)).into()
 }
 
-/// Tells whether an origin is this machine.
-fn is_local(origin: &str) -> bool {
-    url::Url::parse(origin).is_ok_and(|url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    })
-}
-
-/// The keys that a request carries: the bearer token, then `x-api-key`.
+/// The keys that a request carries: the bearer token, then `x-api-key`, then `api-key`, as clients of Azure send it.
 fn sent_keys(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    [bearer(headers), text(headers, "x-api-key")].into_iter().flatten()
+    [bearer(headers), text(headers, "x-api-key"), text(headers, "api-key")].into_iter().flatten()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -172,9 +175,10 @@ mod tests {
 
     #[test]
     fn the_client_key_is_taken_from_either_header() {
-        let auth = Auth::new(Some("k".into()), Some("sk-ant-op".into()), None);
+        let auth = Auth::new(Some("k".into()), Some("sk-ant-op".into()), None, Vec::new());
         assert!(check(&auth, &[("authorization", "Bearer k")]).is_some());
         assert!(check(&auth, &[("x-api-key", "k")]).is_some());
+        assert!(check(&auth, &[("api-key", "k")]).is_some());
         for wrong in ["Bearer kk", "Bearer", "Basic k", "k", ""] {
             assert!(check(&auth, &[("authorization", wrong)]).is_none(), "{wrong:?}");
         }
@@ -183,7 +187,7 @@ mod tests {
 
     #[test]
     fn without_an_operators_key_clients_bring_their_own_and_share_with_nobody_else() {
-        let auth = Auth::new(None, None, None);
+        let auth = Auth::new(None, None, None, Vec::new());
         let a = check(&auth, &[("authorization", "Bearer sk-ant-a")]).unwrap();
         let b = check(&auth, &[("x-api-key", "sk-ant-b")]).unwrap();
         assert_eq!(a.anthropic.unwrap().expose_secret(), "sk-ant-a");
@@ -192,15 +196,21 @@ mod tests {
     }
 
     #[test]
-    fn without_a_client_key_only_pages_of_this_machine_may_ask() {
-        let open = Auth::new(None, Some("sk-ant-op".into()), None);
+    fn without_a_client_key_only_pages_of_this_machine_and_listed_ones_may_ask() {
+        let open = Auth::new(None, Some("sk-ant-op".into()), None, Vec::new());
         for local in ["http://localhost:3000", "http://127.0.0.1:8080", "http://[::1]"] {
             assert!(check(&open, &[("origin", local)]).is_some(), "{local}");
         }
         for foreign in ["https://evil.example", "http://localhost.evil.example", "null"] {
             assert!(check(&open, &[("origin", foreign)]).is_none(), "{foreign}");
         }
-        let keyed = Auth::new(Some("k".into()), None, None);
+        let listed = ["app://obsidian.md".parse().unwrap(), "https://a.example".parse().unwrap()];
+        let listed = Auth::new(None, Some("sk-ant-op".into()), None, listed.into());
+        for origin in ["app://obsidian.md", "https://a.example", "http://localhost:3000"] {
+            assert!(check(&listed, &[("origin", origin)]).is_some(), "{origin}");
+        }
+        assert!(check(&listed, &[("origin", "https://b.example")]).is_none());
+        let keyed = Auth::new(Some("k".into()), None, None, Vec::new());
         let page = [("origin", "https://chat.example"), ("authorization", "Bearer k")];
         assert!(check(&keyed, &page).is_some());
     }
@@ -214,10 +224,10 @@ mod tests {
             headers.iter().map(named).collect::<HeaderMap>()
         };
         let (here, away) = ("127.0.0.1:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap());
-        let open = Auth::new(None, None, None);
+        let open = Auth::new(None, None, None, Vec::new());
         let local = ("host", "localhost:8000");
         assert!(open.check_operator(&headers(&[local]), here).is_ok());
-        let client = Auth::new(Some("k".into()), None, None);
+        let client = Auth::new(Some("k".into()), None, None, Vec::new());
         let shown = ("authorization", "Bearer k");
         assert!(client.check_operator(&headers(&[local, shown]), here).is_ok());
         assert!(client.check_operator(&headers(&[local]), here).is_err());
@@ -237,7 +247,7 @@ mod tests {
         ] {
             assert!(open.check_operator(&headers(foreign), here).is_err(), "{foreign:?}");
         }
-        let keyed = Auth::new(Some("k".into()), None, Some("admin".into()));
+        let keyed = Auth::new(Some("k".into()), None, Some("admin".into()), Vec::new());
         assert!(keyed.check_operator(&headers(&[("authorization", "Bearer admin")]), away).is_ok());
         assert!(keyed.check_operator(&headers(&[local]), here).is_err());
         assert!(keyed.check_operator(&headers(&[local, ("x-api-key", "k")]), here).is_err());
@@ -245,7 +255,7 @@ mod tests {
 
     #[test]
     fn both_keys_can_come_at_once() {
-        let auth = Auth::new(Some("k".into()), None, None);
+        let auth = Auth::new(Some("k".into()), None, None, Vec::new());
         let both =
             check(&auth, &[("authorization", "Bearer k"), ("x-api-key", "sk-ant-a")]).unwrap();
         assert_eq!(both.anthropic.unwrap().expose_secret(), "sk-ant-a");

@@ -13,14 +13,14 @@ use axum::{
     extract::{FromRequest, Request},
     response::{IntoResponse, Response},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::FusedStream;
 use http::{HeaderName, header};
 use http_body::Frame;
 use tokio::time::{Instant, Sleep};
 use tokio_stream::StreamExt;
 
-use super::{App, error::Rejection};
+use super::{App, encoding, error::Rejection};
 
 /// Longest pause of a client while it sends a body.
 const BODY_READ_TIMEOUT: Duration = Duration::from_mins(1);
@@ -28,10 +28,12 @@ const BODY_READ_TIMEOUT: Duration = Duration::from_mins(1);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// A comment, which readers of event streams ignore.
 const HEARTBEAT: Bytes = Bytes::from_static(b": heartbeat\n\n");
+/// Programs on Windows begin texts in UTF-8 with it; JSON has none (RFC 8259 §8.1).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Number of bytes that are read past the limit and discarded, so that the client gets to read the error.
 const DISCARD_LIMIT: usize = 256 << 20;
 
-/// The body of a request, no larger than the server allows.
+/// The body of a request without its content encoding, no larger than the server allows, packed and unpacked.
 pub(super) struct LimitedBody(pub Bytes);
 
 impl FromRequest<Arc<App>> for LimitedBody {
@@ -39,7 +41,8 @@ impl FromRequest<Arc<App>> for LimitedBody {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Rejection> {
         let limit = app.body_limit;
-        let mut chunks = pin!(request.into_body().into_data_stream().timeout(BODY_READ_TIMEOUT));
+        let (head, body) = request.into_parts();
+        let mut chunks = pin!(body.into_data_stream().timeout(BODY_READ_TIMEOUT));
         // Most bodies come in one piece, which is not copied.
         let mut first = Bytes::new();
         let mut joined = BytesMut::new();
@@ -60,11 +63,20 @@ impl FromRequest<Arc<App>> for LimitedBody {
                 joined.extend_from_slice(&data);
             }
         }
-        match size {
-            size if size > limit => Err(Rejection::LargeBody { limit }),
-            _ if joined.is_empty() => Ok(Self(first)),
-            _ => Ok(Self(joined.freeze())),
+        if size > limit {
+            return Err(Rejection::LargeBody { limit });
         }
+        let packed = if joined.is_empty() { first } else { joined.freeze() };
+        let mut body =
+            encoding::unpacked(&head.headers, packed, limit).map_err(|fault| match fault {
+                encoding::Fault::Unknown(name) => Rejection::UnknownEncoding { name },
+                encoding::Fault::Broken(name) => Rejection::BrokenEncoding(name),
+                encoding::Fault::Large => Rejection::LargeBody { limit },
+            })?;
+        if body.starts_with(BYTE_ORDER_MARK) {
+            body.advance(BYTE_ORDER_MARK.len());
+        }
+        Ok(Self(body))
     }
 }
 

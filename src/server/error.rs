@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::headers;
+use super::{encoding, headers};
 use crate::{
     answer::{Error, ErrorForm, Failure},
     domain::exchange::Api,
@@ -19,7 +19,8 @@ const PRUNE_RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
     #[error(
-        "no such path: {0} (there are POST /v1/chat/completions, POST /v1/messages, GET /v1/models)"
+        "no such path: {0} (there are POST /v1/chat/completions, POST /v1/messages and GET /v1/models: the base URL of an \
+         OpenAI client ends in /v1, that of an Anthropic client does not)"
     )]
     NoSuchPath(String),
     #[error("{0} is not a method of this path")]
@@ -39,7 +40,8 @@ pub(super) enum Rejection {
     NoAnthropicKey,
     #[error(
         "pages of {0} are not allowed to send requests, because any page could then spend your money; start Reprise \
-         with a key that clients must send (--api-key or REPRISE_API_KEY)"
+         with --allow-origin {0} (REPRISE_ALLOW_ORIGIN), or with a key that clients must send (--api-key or \
+         REPRISE_API_KEY)"
     )]
     ForeignOrigin(String),
     #[error(
@@ -74,6 +76,13 @@ pub(super) enum Rejection {
     SlowBody,
     #[error("the request body ended early")]
     BrokenBody,
+    #[error(
+        "the body has a content encoding that is not known: {name} (known are {})",
+        encoding::ACCEPTED
+    )]
+    UnknownEncoding { name: String },
+    #[error("the body is not {0}, which its content-encoding says")]
+    BrokenEncoding(&'static str),
     #[error("no such model: {0} (GET /v1/models lists the models that exist)")]
     NoSuchModel(String),
     #[error("a bug in Reprise: the request was given up, the server keeps running")]
@@ -104,7 +113,8 @@ impl Rejection {
             Self::PruneRunning => invalid(409, Some("prune_running")),
             Self::AnotherLedger => invalid(409, Some("another_ledger")),
             Self::LargeBody { .. } => invalid(413, Some("request_too_large")),
-            Self::BrokenBody | Self::InvalidBody(_) => invalid(400, None),
+            Self::UnknownEncoding { .. } => invalid(415, Some("unsupported_encoding")),
+            Self::BrokenBody | Self::BrokenEncoding(_) | Self::InvalidBody(_) => invalid(400, None),
             Self::NotPruned(_) => server_error(500, Some("not_pruned")),
             Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
@@ -142,6 +152,10 @@ impl Rejection {
         }
         if let Self::PruneRunning | Self::PruneNotStarted = self {
             headers.insert(header::RETRY_AFTER, PRUNE_RETRY_AFTER);
+        }
+        if let Self::UnknownEncoding { .. } = self {
+            let accepted = HeaderValue::from_static(encoding::ACCEPTED);
+            headers.insert(header::ACCEPT_ENCODING, accepted);
         }
         if is_permanent {
             let name = HeaderName::from_static("x-should-retry");

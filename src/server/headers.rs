@@ -23,6 +23,32 @@ const EXCHANGE: HeaderName = HeaderName::from_static("x-reprise-exchange");
 /// Cache handling (RFC 9211).
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// The headers of our responses that browsers show to pages of other origins.
+pub(super) const EXPOSED: [&str; 22] = [
+    "age",
+    "cache-status",
+    "x-reprise-budget",
+    "x-reprise-exchange",
+    "x-reprise-fixture",
+    "x-request-id",
+    "request-id",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-reset-tokens",
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-requests-reset",
+    "anthropic-ratelimit-tokens-limit",
+    "anthropic-ratelimit-tokens-remaining",
+    "anthropic-ratelimit-tokens-reset",
+];
+
 /// The headers of an answer (RFC 9211, RFC 9111 §5.1).
 pub(super) fn of_answer(api: Api, answer: &Answer) -> HeaderMap {
     let Answer { reader, answered_by, verdict, key, exchange, budget, .. } = answer;

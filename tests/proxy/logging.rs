@@ -1,12 +1,12 @@
 //! One log line a call, at its end, whatever answered it.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, io, net::TcpListener};
 
 use serde_json::Value;
 
 use crate::support::{
     app::{CHAT, MODEL, Setup, ask, ask_whole},
-    binary::Binary,
+    binary::{self, Binary},
     script::{Gate, Script},
     sse::{self, Answer},
     until,
@@ -59,6 +59,46 @@ async fn a_call_has_one_line_whatever_answered_it() {
     calls.sort_unstable();
     calls.dedup();
     assert_eq!(calls.len(), 4, "each line is of another call");
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket").port()
+}
+
+/// Serves with this log, answers, seals and stops.
+async fn serves_with(log: io::PipeWriter) {
+    let upstream = Upstream::start().await;
+    let port = free_port();
+    let setup = Setup::of(&upstream).set("REPRISE_PORT", &port.to_string());
+    let mut command = binary::command(&setup);
+    command.env("REPRISE_LOG", "debug").arg("serve");
+    let mut program = Binary::start_with(command, port, log).await;
+    for question in ["a", "b", "c"] {
+        upstream.push(Script::sse(Answer::of(MODEL).text(&["Hel", "lo"]).stop("end_turn")));
+        let answer = program.client().post(CHAT, &ask(question)).await;
+        assert!(answer.text().await.ends_with("[DONE]\n\n"));
+    }
+    program.signal("TERM");
+    assert!(program.ended().await.success());
+    assert_eq!(setup.ledger().count("exchange").await, 3);
+    assert_eq!(setup.ledger().count("running").await, 0);
+}
+
+#[tokio::test]
+async fn a_log_whose_reader_is_gone_costs_no_answer() {
+    let (reader, log) = io::pipe().expect("a pipe");
+    drop(reader);
+    serves_with(log).await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_costs_no_answer() {
+    let (_reader, mut log) = io::pipe().expect("a pipe");
+    let room = rustix::pipe::fcntl_getpipe_size(&log).expect("a size");
+    io::Write::write_all(&mut log, &vec![b'x'; room]).expect("room in the pipe");
+    serves_with(log).await;
 }
 
 fn text(value: &Value) -> String {

@@ -91,11 +91,27 @@ async fn one_model_is_found_by_its_id_or_its_alias() {
     let app = App::start(&upstream).await;
     upstream.models(vec![model("claude-haiku-4-5-20251001", "Claude Haiku 4.5")], 100);
     let get = async |id: &str| app.client().get(&format!("{MODELS}/{id}")).await;
-    for id in ["claude-haiku-4-5-20251001", "claude-haiku-4-5"] {
+    for id in [
+        "claude-haiku-4-5-20251001",
+        "claude-haiku-4-5",
+        "claude-haiku-4.5",
+        "anthropic/claude-haiku-4.5",
+        "Claude-Haiku-4-5",
+        "claude-haiku-4-5:beta",
+        "claude-haiku-4-5-latest",
+    ] {
         let found = get(id).await;
         assert_eq!(found.status.as_u16(), 200);
         let found = found.json().await;
         assert_eq!((&found["id"], &found["name"]), (&json!(id), &json!("Claude Haiku 4.5")));
+    }
+    let names = ["anthropic%2Fclaude-haiku-4-5", "claude-haiku-4-5%5B1m%5D", "claude-haiku-4-5/"];
+    for (path, id) in names.into_iter().zip([
+        "anthropic/claude-haiku-4-5",
+        "claude-haiku-4-5[1m]",
+        "claude-haiku-4-5",
+    ]) {
+        assert_eq!(get(path).await.json().await["id"], id, "{path}");
     }
     for id in ["gpt-4o", "claude-sonnet-5-5", "claude%20x", "x/y"] {
         let missing = get(id).await;

@@ -176,8 +176,8 @@ async fn an_error_before_any_content_is_replayed_as_it_was_recorded() {
     let folder = export(&setup).await;
     let replay = Replay::start(&folder).await.expect("a replay");
     for ((path, question), recorded) in questions.iter().zip(recorded) {
-        let reply = client(&replay).post(path, question).await;
-        assert_eq!((reply.status, reply.text().await), recorded);
+        let again = client(&replay).post(path, question).await;
+        assert_eq!((again.status, again.text().await), recorded);
     }
     assert!(replay.status().expect("a status").fixtures.iter().all(|line| line.given == 1));
     replay.finish().await.expect("no misses");

@@ -103,7 +103,7 @@ async fn other_paths_and_methods_are_turned_away_in_openais_words() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
     for path in
-        ["/v1/completions", "/v1/embeddings", "/chat/completions", "/v2", "/v1/chat/completions/x"]
+        ["/v1/completions", "/v1/embeddings", "/completions", "/v2", "/v1/chat/completions/x"]
     {
         let (status, error) = error(app.client().post(path, &ask("hi")).await).await;
         assert_eq!((status, &error["code"]), (404, &json!("unknown_url")));
@@ -119,9 +119,36 @@ async fn other_paths_and_methods_are_turned_away_in_openais_words() {
             "{method} {path}"
         );
     }
-    for path in ["/v1", "/v1/", "/health", "/ready"] {
+    for path in ["/v1", "/v1/", "/health", "/health/", "/ready"] {
         assert_eq!(app.client().get(path).await.status.as_u16(), 200, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_base_url_may_have_a_slash_or_a_version_too_much_or_too_little() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.always(hello());
+    for path in [
+        "/v1/chat/completions/",
+        "//v1//chat/completions",
+        "/v1/v1/chat/completions",
+        "/chat/completions",
+        "/chat/completions?api-version=1",
+        "/v1/v1/messages",
+        "/messages/?beta=true",
+    ] {
+        let body = with(ask_whole("hi"), "max_tokens", json!(64));
+        let reply = app.client().post(path, &body).await;
+        assert_eq!(reply.status.as_u16(), 200, "{path}");
+        let whole = reply.json().await;
+        let is_message = whole["type"] == "message";
+        assert_eq!(is_message, path.contains("messages"), "{path}: {whole}");
+    }
+    assert_eq!(app.client().get("/models/").await.json().await["object"], "list");
+    // Errors, too, have the form of the API that is meant.
+    let refused = app.client().post("/messages", &json!({})).await.json().await;
+    assert_eq!(refused["type"], "error");
 }
 
 #[tokio::test]

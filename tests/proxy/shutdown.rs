@@ -163,3 +163,49 @@ async fn the_program_ends_well_at_sigterm_and_sigint() {
         assert_eq!(setup.ledger().count("exchange").await, count);
     }
 }
+
+#[tokio::test]
+async fn a_terminal_that_closes_is_a_signal_to_stop_and_a_second_signal_ends_at_once() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    for (first, then_open) in [("HUP", true), ("TERM", false)] {
+        let mut program = Binary::start(&setup).await;
+        let gate = Gate::new();
+        upstream.push(Script::sse(beginning()).wait(&gate).pieces(end()));
+        let mut reply = program.client().post(CHAT, &ask(first)).await;
+        reply.read_until("Hel").await;
+        program.signal(first);
+        refuses_connections(&program.client()).await;
+        if then_open {
+            gate.open();
+            assert!(reply.text().await.ends_with("[DONE]\n\n"));
+            assert!(program.ended().await.success());
+        } else {
+            program.signal("TERM");
+            assert_eq!(program.ended().await.code(), Some(1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_limit_on_the_size_of_files_costs_no_answer() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let mut program = Binary::start_under(&setup, "ulimit -f 2048").await;
+    upstream.always(Script::sse(Answer::of(MODEL).text(&["Hel", "lo"]).stop("end_turn")));
+    // Text that does not compress, in a chat that grows beyond the limit.
+    let mut state = 1_u64;
+    for _ in 0..6 {
+        let text: String = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from_u32(0x4e00 + (state >> 50) as u32).unwrap_or('x')
+        })
+        .take(300_000)
+        .collect();
+        let answer = program.client().post(CHAT, &ask(&text)).await;
+        assert!(answer.text().await.ends_with("[DONE]\n\n"));
+    }
+    assert_eq!(program.client().get("/ready").await.status.as_u16(), 503);
+    program.signal("TERM");
+    program.ended().await;
+}

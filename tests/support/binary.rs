@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::PipeWriter,
     process::{Child, Command, ExitStatus, Stdio},
 };
 
@@ -30,9 +31,23 @@ pub(crate) fn command(setup: &Setup) -> Command {
 impl Binary {
     /// Starts the program and waits until it serves.
     pub(crate) async fn start(setup: &Setup) -> Self {
-        let log = setup.folder().join("log");
         let mut command = command(setup);
-        command.env("REPRISE_LOG_FORMAT", "json").arg("serve");
+        command.arg("serve");
+        Self::start_command(setup, command).await
+    }
+
+    /// Starts the program after this line of a shell, which sets a limit.
+    pub(crate) async fn start_under(setup: &Setup, limit: &str) -> Self {
+        let mut shell = Command::new("sh");
+        let line = format!("{limit}; exec \"$0\" serve");
+        shell.args(["-c", &line, env!("CARGO_BIN_EXE_reprise")]);
+        shell.env("NO_PROXY", "127.0.0.1").envs(setup.variables());
+        Self::start_command(setup, shell).await
+    }
+
+    async fn start_command(setup: &Setup, mut command: Command) -> Self {
+        let log = setup.folder().join("log");
+        command.env("REPRISE_LOG_FORMAT", "json");
         let stderr = File::create(&log).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let mut child = command.spawn().expect("the program");
@@ -47,6 +62,24 @@ impl Binary {
         })
         .await;
         Self { child, url: url.expect("an address") }
+    }
+
+    /// Starts the program with this standard output and error, and waits until it serves.
+    pub(crate) async fn start_with(mut command: Command, port: u16, log: PipeWriter) -> Self {
+        let stdout = log.try_clone().expect("a descriptor");
+        command.stdin(Stdio::null()).stdout(stdout).stderr(log);
+        let mut child = command.spawn().expect("the program");
+        // It holds the pipe's ends.
+        drop(command);
+        let url = format!("http://127.0.0.1:{port}");
+        until("the program to serve", async || {
+            let ended = child.try_wait().expect("a child");
+            assert!(ended.is_none(), "the program ended");
+            let request = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+            Client::new(&url).try_raw(request).await.is_some()
+        })
+        .await;
+        Self { child, url }
     }
 
     pub(crate) fn client(&self) -> Client {

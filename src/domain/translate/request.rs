@@ -21,6 +21,7 @@ use super::{
 };
 use crate::domain::{
     anthropic::{self, ApiHeaders, ContentBlock, ToolChoice, Version},
+    catalog::Catalog,
     openai,
 };
 
@@ -51,7 +52,7 @@ pub fn request(
     let mut notes = Notes::default();
     let (request, instructions) = alias::apply(request, aliases, *occasion, &mut notes);
     let request = &*request;
-    let model = model(&request.model, &mut notes)?;
+    let model = model(&request.model, catalog, &mut notes)?;
     let rules = catalog.rules(&model);
     refuse_impossible(request)?;
     let limit = parameters::limit(request, catalog.get(&model), rules, &mut notes)?;
@@ -117,21 +118,15 @@ pub fn request(
     })
 }
 
-/// The model's id as Anthropic writes it: `anthropic/claude-opus-5.5` is how OpenRouter does.
-fn model<'a>(given: &'a str, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
-    let trimmed = given.trim();
-    let bare = trimmed.strip_prefix("anthropic/").unwrap_or(trimmed);
-    if bare.is_empty() {
-        return Err(Error::NoModel);
-    }
-    if bare.len() > LONGEST_NAME {
+/// The model's id as Anthropic writes it.
+fn model<'a>(given: &'a str, catalog: &Catalog, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
+    if given.len() > LONGEST_NAME {
         return Err(Error::OutOfRange { field: "model", range: "the id of a model" });
     }
-    let model = if bare.starts_with("claude-") && bare.contains('.') {
-        Cow::Owned(bare.replace('.', "-"))
-    } else {
-        Cow::Borrowed(bare)
-    };
+    let model = catalog.canonical_id(given);
+    if model.is_empty() {
+        return Err(Error::NoModel);
+    }
     if model != given {
         notes.add("model", format!("is sent as {model}"));
     }

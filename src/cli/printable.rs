@@ -1,0 +1,124 @@
+//! Text for a terminal. Titles, models, users and errors come from clients and from upstream: none of them may move the
+//! cursor, change colours, or reverse the order of what follows.
+
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write},
+};
+
+/// Tells whether a terminal obeys a character instead of showing it: control characters of C0 and C1 (ECMA-48), marks
+/// of direction and line separators (Unicode §23.2, §5.8).
+fn is_command(c: char) -> bool {
+    let marks = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || marks || matches!(c, '\u{2028}'..='\u{202e}')
+}
+
+/// Writes `text` with `escape` in place of the commands in it, but for those that are `kept`.
+pub(super) fn escape<W: fmt::Write>(
+    to: &mut W,
+    text: &str,
+    kept: &[char],
+    escape: impl Fn(&mut W, char) -> fmt::Result,
+) -> fmt::Result {
+    let mut written = 0;
+    for (at, c) in text.char_indices() {
+        if is_command(c) && !kept.contains(&c) {
+            to.write_str(&text[written..at])?;
+            escape(to, c)?;
+            written = at + c.len_utf8();
+        }
+    }
+    to.write_str(&text[written..])
+}
+
+/// `\u{1b}`, as Rust writes it.
+pub(super) fn in_braces(to: &mut impl fmt::Write, c: char) -> fmt::Result {
+    write!(to, "{}", c.escape_unicode())
+}
+
+/// Indented JSON with the commands in its strings escaped as JSON has it.
+pub(super) fn json(report: &impl serde::Serialize) -> serde_json::Result<String> {
+    let json = serde_json::to_string_pretty(report)?;
+    let mut printable = String::with_capacity(json.len());
+    let escaped =
+        escape(&mut printable, &json, &['\n'], |to, c| write!(to, "\\u{:04x}", u32::from(c)));
+    escaped.map_err(|_| serde::ser::Error::custom("the report cannot be written"))?;
+    Ok(printable)
+}
+
+/// Writer that shows commands as escapes, but for line ends and tabs.
+#[derive(Debug)]
+pub struct Printable<W> {
+    to: W,
+    /// Beginning of a character whose rest has not been written yet.
+    begun: Vec<u8>,
+}
+
+impl<W> Printable<W> {
+    /// Writes to `to`.
+    pub const fn new(to: W) -> Self {
+        Self { to, begun: Vec::new() }
+    }
+}
+
+impl<W: Write> Write for Printable<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begun.extend_from_slice(bytes);
+        let mut text = String::with_capacity(self.begun.len());
+        let mut chunks = self.begun.utf8_chunks().peekable();
+        let mut rest = 0;
+        while let Some(chunk) = chunks.next() {
+            let _ = escape(&mut text, chunk.valid(), &['\n', '\t'], in_braces);
+            let invalid = chunk.invalid();
+            let is_begun = chunks.peek().is_none() && is_beginning(invalid);
+            if is_begun {
+                rest = invalid.len();
+            } else if !invalid.is_empty() {
+                text.push('\u{fffd}');
+            }
+        }
+        self.begun.drain(..self.begun.len() - rest);
+        self.to.write_all(text.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Tells whether more bytes could make a character of these.
+fn is_beginning(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str = "a\u{1b}]0;title\u{7}\u{9b}31m\u{202e}b\u{7f}\r\u{2066}é\u{1f600}\tc\n";
+
+    #[test]
+    fn commands_are_shown_however_the_text_is_cut() {
+        let expected =
+            "a\\u{1b}]0;title\\u{7}\\u{9b}31m\\u{202e}b\\u{7f}\\u{d}\\u{2066}é\u{1f600}\tc\n";
+        for size in 1..HOSTILE.len() {
+            let mut printed = Vec::new();
+            let mut printable = Printable::new(&mut printed);
+            for piece in HOSTILE.as_bytes().chunks(size) {
+                printable.write_all(piece).unwrap();
+            }
+            assert_eq!(String::from_utf8(printed).unwrap(), expected, "{size}");
+        }
+        let mut printed = Vec::new();
+        Printable::new(&mut printed).write_all(b"a\xff\xc3(").unwrap();
+        assert_eq!(String::from_utf8(printed).unwrap(), "a\u{fffd}\u{fffd}(");
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let json = json(&[HOSTILE]).unwrap();
+        assert!(!json.chars().any(|c| is_command(c) && c != '\n'), "{json:?}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [HOSTILE]);
+    }
+}
