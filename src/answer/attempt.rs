@@ -40,6 +40,8 @@ pub(super) struct Attempt {
     head: Arc<ResponseHead>,
     /// The readers had got a part of the answer before this attempt.
     published: bool,
+    /// True if the call wants a stream. Any other gets nothing before the end, and loses nothing while it waits.
+    streams: bool,
     held: HeldSegments,
     recorder: Recorder,
     recorded_bytes: usize,
@@ -75,6 +77,7 @@ impl Attempt {
             status: None,
             head: Arc::default(),
             published,
+            streams: true,
             held: HeldSegments::default(),
             recorder: Recorder::default(),
             recorded_bytes: 0,
@@ -107,6 +110,7 @@ impl Attempt {
         exchange: &mut OutgoingExchange,
         writer: &RecordingWriter,
     ) -> Finish {
+        self.streams = exchange.opening.call.stream;
         loop {
             let finish = match self.send(answers, exchange).await {
                 Ok(()) => self.record(&exchange.outgoing.key, writer).await,
@@ -192,16 +196,19 @@ impl Attempt {
             };
             let flow = {
                 let mut read = pin!(incoming.read(&mut self.recorder));
-                match self.held.until() {
-                    None => read.await,
-                    Some(until) => tokio::select! {
+                loop {
+                    let Some(until) = self.held.until() else { break read.await };
+                    tokio::select! {
                         biased;
-                        flow = &mut read => flow,
+                        flow = &mut read => break flow,
                         () = tokio::time::sleep_until(until) => {
-                            self.held.release(writer);
-                            read.await
+                            if self.streams || writer.readers() > 1 {
+                                self.held.release(writer);
+                            } else {
+                                self.held.prolong();
+                            }
                         }
-                    },
+                    }
                 }
             };
             let broken: Option<Failure> = match flow {
@@ -321,12 +328,12 @@ mod tests {
 
     /// Plays events at these times, in seconds, and then a cut. Returns the time after which a reader has something to
     /// read, and all that it reads then.
-    async fn first_read(events: &[(u64, &str)]) -> Option<(Duration, String)> {
+    async fn first_read(streams: bool, events: &[(u64, &str)]) -> Option<(Duration, String)> {
         let event = |(at, data): &(u64, &str)| cassette::Event {
             at: at * 1000,
             bytes: format!("data: {data}\n\n").into_bytes(),
         };
-        let mut attempt = Attempt::begin(false);
+        let mut attempt = Attempt { streams, ..Attempt::begin(false) };
         attempt.incoming = Some(upstream::Response::played(events.iter().map(event).collect()));
         let (writer, mut reader) = live::start();
         let began = tokio::time::Instant::now();
@@ -354,15 +361,22 @@ mod tests {
     async fn a_response_is_held_until_it_has_content_or_has_thought_for_some_time() {
         let seconds = Duration::from_secs;
         let read =
-            first_read(&[(1, START), (2, PING), (3, THINKING), (5, DELTA), (7, DELTA)]).await;
+            first_read(true, &[(1, START), (2, PING), (3, THINKING), (5, DELTA), (7, DELTA)]).await;
         let expected = written(&[START, PING, THINKING, DELTA]);
         assert_eq!(read, Some((seconds(5), expected)), "content is told at once");
 
         let silent = [(1, START), (3, THINKING), (12, PING), (30, PING), (60, DELTA)];
-        let read = first_read(&silent).await;
+        let read = first_read(true, &silent).await;
         assert_eq!(read, Some((seconds(13), written(&[START, THINKING, PING]))));
+        let read = first_read(false, &silent).await;
+        let expected = written(&[START, THINKING, PING, PING, DELTA]);
+        assert_eq!(read, Some((seconds(60), expected)), "who waits for the end loses nothing");
 
         let no_block = [(1, START), (20, PING), (40, PING)];
-        assert_eq!(first_read(&no_block).await, None, "no block has begun: it may still fail");
+        assert_eq!(
+            first_read(true, &no_block).await,
+            None,
+            "no block has begun: it may still fail"
+        );
     }
 }

@@ -30,6 +30,12 @@ impl HeldSegments {
         self.until.get_or_insert_with(|| tokio::time::Instant::now() + LONGEST_HOLD);
     }
 
+    /// Holds the segments for as long again.
+    pub(super) fn prolong(&mut self) {
+        self.until = None;
+        self.limit();
+    }
+
     /// The moment when the segments are released at the latest.
     pub(super) const fn until(&self) -> Option<tokio::time::Instant> {
         self.until

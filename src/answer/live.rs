@@ -157,6 +157,11 @@ impl RecordingWriter {
         }
     }
 
+    /// Number of readers.
+    pub(super) fn readers(&self) -> usize {
+        self.live.lock().readers
+    }
+
     /// Number of segments.
     pub(super) fn segments(&self) -> usize {
         self.live.lock().recording.segments(0).len()
