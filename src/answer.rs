@@ -3,7 +3,8 @@
 //! [`Answers::answer`] shows the whole of it. The result is a [`RecordingReader`] of a recording, live or stored, which
 //! [`playback`] and [`EventStream`] turn into a response. A request is prepared in `prepare`; its source is selected in
 //! `select` (with the exchanges in `inflight`); an answer that is there is reused in `reuse`. A new answer has a `pump`:
-//! it sends an `exchange` in an `attempt`, which fills a `live` recording, and seals it in `seal`. The record of each call
+//! it sends an `exchange` in an `attempt`, which fills a `live` recording with what is no longer `held`, and seals it in
+//! `seal`. The record of each call
 //! is begun and finished in `call`.
 
 mod attempt;
@@ -12,6 +13,7 @@ mod call;
 mod events;
 mod exchange;
 mod failure;
+mod held;
 mod inflight;
 mod live;
 mod models;

@@ -31,7 +31,7 @@
 //! - [`report`]: reports on usage, costs and savings, sessions, budgets; explanations of requests and cache keys.
 //! - [`transfer`]: export of sessions as fixtures, and import of fixtures into the ledger.
 //! - [`answer`]: the way of a request: prepare, select a source, ask, record, seal, play back.
-//! - [`upstream`]: Anthropic over HTTP, with retries before the first byte; or a replay of fixtures.
+//! - [`upstream`]: Anthropic over HTTP, and the decision whether to retry; or a replay of fixtures.
 //! - [`testing`]: a replay inside the process of a test.
 //! - [`fixture`]: fixture files on disk.
 //! - [`store`]: the ledger and all SQL. `rollup` (sums for reports) and `prune` are not on the way of a request.
@@ -68,9 +68,10 @@
 //!    (`answer/budget.rs`).
 //! 4. To ask, `answer/pump.rs` spawns the pump. It commits the opening row of the exchange (`answer/exchange.rs`). An
 //!    attempt (`answer/attempt.rs`) sends the request ([`upstream::Upstream::send`]) and appends each read of the
-//!    response to a live recording (`answer/live.rs`), parsing only the few events that the row needs. A part of the
-//!    request that upstream refuses by name is left out ([`domain::translate::heal`]); a paused answer is continued in
-//!    another exchange.
+//!    response to a live recording (`answer/live.rs`), parsing only the few events that the row needs. The beginning is
+//!    held back until there is content (`answer/held.rs`): what fails before, by status, event or cut, is sent again
+//!    ([`upstream::Upstream::retry_delay`]). A part of the request that upstream refuses by name is left out
+//!    ([`domain::translate::heal`]); a paused answer is continued in another exchange.
 //! 5. The body of the client's response reads the recording ([`answer::playback`]). Each time it is woken, it
 //!    translates all unread events ([`domain::translate::Chunks`]) into the client's form ([`domain::translate::Form`])
 //!    in one write.
@@ -91,8 +92,9 @@
 //! # Failures
 //!
 //! - A failure of the ledger never costs an answer: waits for commits are bounded, and rows stay queued.
-//! - A failure of upstream is passed on as it is: before the first byte as an HTTP error, after it as an error in the
-//!   stream, to all readers. The exception is a refused parameter that can be left out, which a note reports.
+//! - A failure of upstream is passed on as it is: before any content as an HTTP error, if retries do not help, and after
+//!   it as an error in the stream, to all readers. The exception is a refused parameter that can be left out, which a
+//!   note reports.
 //! - A stream without `message_stop` is an error, never a silent end.
 //! - No key is ever stored, logged or returned.
 //!

@@ -18,7 +18,7 @@ use url::Url;
 
 use self::error::header_text;
 pub use self::{
-    error::Error,
+    error::{Error, Tries, kind_of, status_of},
     http::{Http, api_root},
     probe::{ProbeOutcome, ProbeResult, probe},
     replay::{Pace, Replay},
@@ -54,8 +54,6 @@ pub struct Response {
     pub head: ResponseHead,
     /// The HTTP status.
     pub status: u16,
-    /// Set if an earlier attempt broke off after it was sent: it may have been billed.
-    pub broken_before: bool,
     body: Body,
 }
 
@@ -64,15 +62,6 @@ pub struct Response {
 enum Body {
     Http(http::HttpBody),
     Replay(replay::ReplayBody),
-}
-
-/// A failed request, after all attempts.
-#[derive(Debug)]
-pub struct SendError {
-    /// The error of the last attempt.
-    pub error: Error,
-    /// Set if an earlier attempt broke off after it was sent: it may have been billed.
-    pub broken_before: bool,
 }
 
 /// The headers of a response that matter to clients and to support.
@@ -158,11 +147,20 @@ impl Upstream {
         }
     }
 
-    /// Sends a request for a message, and waits for the head of the response.
-    pub async fn send(&self, request: &Request) -> Result<Response, SendError> {
+    /// Sends a request for a message once, and waits for the head of the response.
+    pub async fn send(&self, request: &Request, tries: &mut Tries) -> Result<Response, Error> {
         match self {
-            Self::Http(http) => http.send(request).await,
-            Self::Replay(replay) => replay.send(request).await,
+            Self::Http(http) => http.send(request, tries).await,
+            Self::Replay(replay) => replay.send(request, tries).await,
+        }
+    }
+
+    /// The delay before a request that failed is sent again, if nothing of its answer has been told; `None` if it is not
+    /// (`reference/anthropic-api.md` §4). Fixtures have nothing else to say.
+    pub fn retry_delay(&self, tries: &mut Tries, error: &Error) -> Option<Duration> {
+        match self {
+            Self::Http(_) => tries.retry(error),
+            Self::Replay(_) => None,
         }
     }
 

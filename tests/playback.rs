@@ -312,6 +312,10 @@ fn record(pieces: &[&[u8]]) -> (Recording, Vec<u8>) {
             recording.append(Arc::new(segment));
         }
     }
+    if anthropic::is_whole_end(recorder.rest()) {
+        recorder.complete();
+        recording.append(Arc::new(recorder.cut(Micros(0)).unwrap()));
+    }
     (recording, recorder.rest().to_vec())
 }
 

@@ -8,7 +8,6 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream::FusedStream;
-use serde_json::json;
 use tokio_stream::Stream;
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::domain::{
     anthropic::{self, StreamError},
+    exchange::Api,
     recording::Segment,
 };
 
@@ -83,8 +83,12 @@ fn error_event(failure: &Failure) -> Vec<u8> {
     if matches!(failure, Failure::Stream(StreamError::Upstream(_))) {
         return Vec::new();
     }
-    let error = json!({ "type": "api_error", "message": failure.to_string() });
-    format!("event: error\ndata: {}\n\n", json!({ "type": "error", "error": error })).into_bytes()
+    let mut event = b"event: error\ndata: ".to_vec();
+    // A line end between the parts of JSON is a blank like any other.
+    let line_end = |byte: u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte };
+    event.extend(failure.form().body(Api::Messages).into_iter().map(line_end));
+    event.extend_from_slice(b"\n\n");
+    event
 }
 
 /// Waits for the end of a recording and returns the message as JSON.

@@ -12,7 +12,7 @@ use crate::{
         exchange::Api,
         openai, translate,
     },
-    upstream,
+    upstream::{self, kind_of, status_of},
 };
 
 /// The reason why a request has no complete answer.
@@ -88,7 +88,11 @@ impl Failure {
             Self::Upstream(Upstream::Refused { status, body, .. }) => {
                 (&*body.error.kind, ErrorForm::refused(*status, body))
             }
-            Self::Stream(StreamError::Upstream(body)) => {
+            Self::Upstream(Upstream::ErrorEvent { body, .. }) => {
+                (&*body.error.kind, ErrorForm::refused(status_of(&body.error.kind), body))
+            }
+            Self::Upstream(Upstream::Stream(StreamError::Upstream(body)))
+            | Self::Stream(StreamError::Upstream(body)) => {
                 (&*body.error.kind, ErrorForm::in_stream(body))
             }
             Self::Upstream(Upstream::Connect(_)) => {
@@ -97,10 +101,13 @@ impl Failure {
             Self::Upstream(Upstream::IdleTimeout(_)) => {
                 ("timeout", form(504, SERVER_ERROR, "upstream_timeout"))
             }
-            Self::Upstream(Upstream::Broken(_)) | Self::Stream(StreamError::Cut) => {
-                ("cut", form(502, SERVER_ERROR, UNAVAILABLE))
-            }
-            Self::Upstream(Upstream::NotAStream | Upstream::UnreadableModels(_))
+            Self::Upstream(Upstream::Broken(_) | Upstream::Stream(StreamError::Cut))
+            | Self::Stream(StreamError::Cut) => ("cut", form(502, SERVER_ERROR, UNAVAILABLE)),
+            Self::Upstream(
+                Upstream::NotAStream
+                | Upstream::UnreadableModels(_)
+                | Upstream::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder),
+            )
             | Self::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder) => {
                 ("unreadable", form(502, SERVER_ERROR, UNAVAILABLE))
             }
@@ -219,32 +226,3 @@ impl<'a> ErrorForm<'a> {
         json!({ "type": "error", "error": error, "request_id": request_id }).to_string().into()
     }
 }
-
-/// The status of Anthropic's error responses, by the `type` of the error.
-fn status_of(kind: &str) -> u16 {
-    let found = ANTHROPIC_KINDS.iter().find(|(_, name)| *name == kind);
-    found.map_or(500, |(status, _)| *status)
-}
-
-/// The `type` of Anthropic's errors, by the status of the response.
-fn kind_of(status: u16) -> &'static str {
-    match ANTHROPIC_KINDS.iter().find(|(known, _)| *known == status) {
-        Some((_, kind)) => kind,
-        None if (400..500).contains(&status) => INVALID_REQUEST,
-        None => "api_error",
-    }
-}
-
-/// Anthropic's error types and their statuses (`reference/anthropic-api.md` §4).
-const ANTHROPIC_KINDS: [(u16, &str); 10] = [
-    (400, INVALID_REQUEST),
-    (401, "authentication_error"),
-    (402, "billing_error"),
-    (403, "permission_error"),
-    (404, "not_found_error"),
-    (409, "conflict_error"),
-    (413, "request_too_large"),
-    (429, "rate_limit_error"),
-    (504, "timeout_error"),
-    (OVERLOADED, "overloaded_error"),
-];

@@ -118,20 +118,22 @@ impl RecordingWriter {
         Subscription { live: Arc::clone(&self.live) }
     }
 
-    /// Appends a segment and wakes the readers.
-    pub(super) fn append(&self, segment: Segment) {
+    /// Appends segments and wakes the readers, who see all of them at once.
+    pub(super) fn append(&self, segments: impl IntoIterator<Item = Segment>) {
         let mut state = self.live.lock();
-        state.recording.append(Arc::new(segment));
+        for segment in segments {
+            state.recording.append(Arc::new(segment));
+        }
         state.begun = true;
         let readers = std::mem::take(&mut state.waiting_readers);
         drop(state);
         readers.into_iter().for_each(Waker::wake);
     }
 
-    /// Appends the stream's last event, if there is one, and ends the recording in the same step: readers see both or
-    /// neither.
-    pub(super) fn end(self, last: Option<Segment>, end: End) {
-        self.finish(last, end);
+    /// Appends the end of the stream, as far as the readers have not seen it, and ends the recording in the same step:
+    /// readers see both or neither.
+    pub(super) fn end(self, unseen: Vec<Segment>, end: End) {
+        self.finish(unseen, end);
     }
 
     /// Waits until the last reader has left.
@@ -147,9 +149,17 @@ impl RecordingWriter {
         .await;
     }
 
-    /// Sets the head of upstream's first response. To be called before anything is appended.
+    /// Sets the head of upstream's response. The first one that has content stays.
     pub(super) fn begin(&self, head: Arc<ResponseHead>) {
-        self.live.lock().head.get_or_insert(head);
+        let mut state = self.live.lock();
+        if !state.begun {
+            state.head = Some(head);
+        }
+    }
+
+    /// Number of readers.
+    pub(super) fn readers(&self) -> usize {
+        self.live.lock().readers
     }
 
     /// Number of segments.
@@ -157,8 +167,8 @@ impl RecordingWriter {
         self.live.lock().recording.segments(0).len()
     }
 
-    /// Returns the segments from number `from` on, followed by `last`.
-    pub(super) fn recording(&self, from: usize, last: Option<&Segment>) -> Recording {
+    /// Returns the segments from number `from` on, followed by those that the readers have not seen.
+    pub(super) fn recording(&self, from: usize, unseen: &[Segment]) -> Recording {
         let mut recording = Recording::default();
         let state = self.live.lock();
         state
@@ -167,19 +177,19 @@ impl RecordingWriter {
             .iter()
             .for_each(|segment| recording.append(Arc::clone(segment)));
         drop(state);
-        if let Some(last) = last {
-            recording.append(Arc::new(last.clone()));
+        for segment in unseen {
+            recording.append(Arc::new(segment.clone()));
         }
         recording
     }
 
-    fn finish(&self, last: Option<Segment>, end: End) {
+    fn finish(&self, unseen: Vec<Segment>, end: End) {
         let mut state = self.live.lock();
         if state.end.is_some() {
             return;
         }
-        if let Some(last) = last {
-            state.recording.append(Arc::new(last));
+        for segment in unseen {
+            state.recording.append(Arc::new(segment));
         }
         state.end = Some(end);
         let readers = std::mem::take(&mut state.waiting_readers);
@@ -191,7 +201,7 @@ impl RecordingWriter {
 impl Drop for RecordingWriter {
     fn drop(&mut self) {
         let totals = AnswerTotals::unknown(Outcome::Cut);
-        self.finish(None, End::Failed(Arc::new(StreamError::Cut.into()), totals));
+        self.finish(Vec::new(), End::Failed(Arc::new(StreamError::Cut.into()), totals));
     }
 }
 

@@ -77,24 +77,25 @@ async fn run(
             () = answers.stop.cancelled() => Finish::failed(Outcome::Stopped, Failure::ShuttingDown),
             finish = attempt.run(&answers, &mut exchange, &writer) => finish,
         };
+        let Finish { outcome, failure, last } = finish;
         let incoming = attempt.incoming.take();
         // The connection of a finished answer may be used again; any other is closed at once.
-        let incoming = if finish.outcome == Outcome::Complete { incoming } else { None };
-        let own = writer.recording(prior.segments, finish.last.as_ref());
-        let is_paused = finish.outcome == Outcome::Complete && attempt.summary.is_paused();
+        let incoming = if outcome == Outcome::Complete { incoming } else { None };
+        let unseen = attempt.take_unseen(last);
+        let own = writer.recording(prior.segments, &unseen);
+        let is_paused = outcome == Outcome::Complete && attempt.summary.is_paused();
         let next = if is_paused && prior.count < MAX_CONTINUATIONS {
             exchange.continuation(&own)
         } else {
             None
         };
         let Some(next) = next else {
-            let Finish { outcome, failure, last } = finish;
-            let whole = writer.recording(0, last.as_ref());
+            let whole = writer.recording(0, &unseen);
             let (sealing, end) =
                 seal::last(&answers, &exchange, attempt, outcome, failure, prior, own);
             let refs = if outcome == Outcome::Complete { sealing.refs.clone() } else { Vec::new() };
             let _ = answers.ledger.seal(&exchange.opening, sealing).await;
-            writer.end(last, end);
+            writer.end(unseen, end);
             // Not before: a call that finds nothing in flight finds the answer in the ledger.
             drop(guard);
             // The next turn finds the answer even if the ledger is late.
@@ -105,9 +106,7 @@ async fn run(
         let _ = answers.ledger.open_exchange(&next.opening).await;
         let sealing = seal::part(&answers, &exchange, attempt, &mut prior, own);
         let _ = answers.ledger.seal(&exchange.opening, sealing).await;
-        if let Some(last) = finish.last {
-            writer.append(last);
-        }
+        writer.append(unseen);
         prior.count += 1;
         prior.segments = writer.segments();
         drain(incoming).await;

@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{
     domain::{
-        anthropic::StreamError,
+        anthropic::{StreamError, StreamSummary},
         cache::Keep,
         catalog,
         exchange::{AnswerRef, Cost, Micros, NanoDollars, Outcome, Tokens},
         recording::Recording,
     },
-    store::Sealing,
+    store::{CallRecord, Sealing},
     upstream,
 };
 
@@ -27,6 +27,7 @@ pub(super) struct PriorParts {
     pub count: usize,
     /// Number of segments that they recorded.
     pub segments: usize,
+    tries: u32,
     tokens: Tokens,
     /// `None` before the first.
     cost: Option<Cost>,
@@ -51,9 +52,10 @@ pub(super) fn part(
     recording: Recording,
 ) -> Sealing {
     prior.began.get_or_insert(attempt.began);
-    prior.ttft = prior.ttft.or(attempt.ttft);
+    prior.ttft = prior.ttft.or(attempt.ttft());
     prior.refs.append(&mut attempt.summary.take_refs());
     let sealing = seal(answers, exchange, attempt, Outcome::Complete, None, recording);
+    prior.tries += sealing.tries;
     prior.tokens += sealing.tokens;
     prior.cost = Some(prior.cost_with(sealing.cost));
     tracing::info!(
@@ -82,8 +84,8 @@ pub(super) fn last(
     recording: Recording,
 ) -> (Sealing, End) {
     let began = prior.began.unwrap_or(attempt.began);
-    let ttft = prior.ttft.or(attempt.ttft);
-    let published = attempt.published;
+    let ttft = prior.ttft.or(attempt.ttft());
+    let published = attempt.published();
     let own_refs = attempt.summary.take_refs();
     let mut sealing = seal(answers, exchange, attempt, outcome, failure.as_ref(), recording);
     let mut tokens = prior.tokens;
@@ -107,7 +109,8 @@ pub(super) fn last(
         total: began.elapsed().into(),
         sealing: Some(&sealing),
     };
-    sealing.call = Some(call::finish(call, end));
+    let tries = prior.tries + sealing.tries;
+    sealing.call = Some(CallRecord { tries, ..call::finish(call, end) });
     if exchange.keep != Keep::Totals {
         sealing.refs = prior.refs;
         sealing.refs.extend(own_refs);
@@ -128,18 +131,21 @@ fn seal(
     failure: Option<&Failure>,
     recording: Recording,
 ) -> Sealing {
-    let Attempt { began, ttft, summary, request_id, status, broken_before, .. } = attempt;
+    let ttft = attempt.ttft();
+    let Attempt { began, summary, failed, tries, request_id, status, .. } = attempt;
     let catalog = answers.catalog();
-    let tokens = summary.tokens();
     // The price is that of the day on which the exchange ends.
     let ended_at = super::now();
     let day = catalog::day_of(ended_at);
-    let billed = summary.cost(&exchange.opening.model, |model, tokens, terms| {
-        catalog.cost_on(model, tokens, terms, day)
-    });
+    let bill = |summary: &StreamSummary| {
+        summary.cost(&exchange.opening.model, |model, tokens, terms| {
+            catalog.cost_on(model, tokens, terms, day)
+        })
+    };
+    let billed = bill(&summary);
     let cost = match (outcome, failure) {
-        // A request whose connection broke may have been answered and billed.
-        _ if broken_before => billed.at_least(),
+        // A try that failed may have been answered and billed.
+        _ if tries.may_be_billed() => billed.at_least(),
         (Outcome::Complete, _) => billed,
         // No answer, no bill, whatever the price of the model.
         (
@@ -152,6 +158,11 @@ fn seal(
         ) => Cost::Exact(NanoDollars(0)),
         _ => billed.at_least(),
     };
+    let cost = failed.iter().map(bill).fold(cost, Cost::plus);
+    let mut tokens = summary.tokens();
+    for failed in &failed {
+        tokens += failed.tokens();
+    }
     // Before the client sees the end: its next call is checked against this cost. Fixtures cost nothing.
     if answers.upstream.replay().is_none() {
         let call = &exchange.opening.call;
@@ -169,13 +180,16 @@ fn seal(
         ttft,
         total: Some(began.elapsed().into()),
         tokens,
+        tries: tries.sent(),
         cost,
         priced_on: Some(catalog.priced_on(day).to_string()),
         servable: exchange.keep == Keep::Answer
             && exchange.opening.continues.is_none()
             && (summary.is_servable()
                 || answers.settings.cache.stores_answer(true) && summary.is_good()),
-        recording: (exchange.keep != Keep::Totals && summary.began()).then(|| Arc::new(recording)),
+        recording: (exchange.keep != Keep::Totals
+            && (summary.began() || summary.error().is_some()))
+        .then(|| Arc::new(recording)),
         refs: Vec::new(),
         call: None,
     }

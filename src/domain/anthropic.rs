@@ -15,8 +15,8 @@ mod usage;
 pub use assemble::assemble;
 pub use canonical::CanonicalRequest;
 pub use event::{
-    BlockStart, Citation, Delta, Error, ErrorBody, Event, MessageDelta, MessageStart, ParseError,
-    Stop, StopDetails, StreamError, parse, read, whole_input,
+    BlockStart, Citation, Delta, Error, ErrorBody, ErrorDetails, Event, MessageDelta, MessageStart,
+    ParseError, Stop, StopDetails, StreamError, is_whole_end, parse, read, whole_input,
 };
 pub use fold::{Block, BlockKind, Message, fold};
 pub use headers::ApiHeaders;
@@ -26,6 +26,6 @@ pub use request::{
     Metadata, OutputConfig, PrefixMismatch, Request, RequestMessage, Role, Source, Thinking, Tool,
     ToolChoice, Ttl, UserLocation, Version, WebSearch, is_blank, is_blank_char,
 };
-pub use summary::StreamSummary;
+pub use summary::{Seen, StreamSummary, Told};
 pub use unfold::unfold;
 pub use usage::Usage;

@@ -37,6 +37,22 @@ impl Segment {
         &self.bytes
     }
 
+    /// The segment without the events at these positions; `None` if no event is left.
+    pub fn without(self, positions: &[usize]) -> Option<Self> {
+        if positions.is_empty() {
+            return Some(self);
+        }
+        let mut bytes = BytesMut::with_capacity(self.bytes.len());
+        let mut ends = Vec::with_capacity(self.ends.len());
+        for (position, event) in self.events().enumerate() {
+            if !positions.contains(&position) {
+                bytes.extend_from_slice(event);
+                ends.push(bytes.len());
+            }
+        }
+        (!ends.is_empty()).then(|| Self { bytes: bytes.freeze(), ends, at: self.at })
+    }
+
     /// Splits off the first `count` events. A side without events is `None`.
     pub fn split(self, count: usize) -> (Option<Self>, Option<Self>) {
         if count == 0 {
@@ -76,6 +92,15 @@ impl Recorder {
         };
         self.scanned = self.tail.len() - end;
         Some(Segment { bytes: self.tail.split_to(end).freeze(), ends, at })
+    }
+
+    /// Puts the blank line behind the last event of a body that ended without it.
+    pub fn complete(&mut self) {
+        let line_end: &[u8] = if self.tail.contains(&b'\r') { b"\r\n" } else { b"\n" };
+        if !self.tail.ends_with(b"\n") {
+            self.tail.extend_from_slice(line_end);
+        }
+        self.tail.extend_from_slice(line_end);
     }
 
     /// Bytes that belong to no whole event yet: none at a clean end, the torn event at a cut.
@@ -235,5 +260,34 @@ mod tests {
         }
         let (_, after) = segment().split(2);
         assert_eq!(after.unwrap().events().collect::<Vec<_>>(), [b": ping\n\n"]);
+    }
+
+    #[test]
+    fn a_segment_can_lose_events() {
+        let (recording, _) = record(&[STREAM.as_bytes()]);
+        let segment = || Segment::clone(&recording.segments(0)[0]);
+        let all: Vec<Vec<u8>> = segment().events().map(<[u8]>::to_vec).collect();
+        let left = segment().without(&[0, 2]).unwrap();
+        assert_eq!(left.events().collect::<Vec<_>>(), [&*all[1]]);
+        assert_eq!(left.bytes(), &all[1]);
+        assert_eq!(segment().without(&[]).unwrap().events().count(), 3);
+        assert!(segment().without(&[0, 1, 2]).is_none());
+    }
+
+    #[test]
+    fn a_blank_line_that_is_missing_is_put_in_its_own_line_ends() {
+        for (body, completed) in [
+            ("data: 1", "data: 1\n\n"),
+            ("data: 1\n", "data: 1\n\n"),
+            ("event: a\r\ndata: 1", "event: a\r\ndata: 1\r\n\r\n"),
+            ("event: a\r\ndata: 1\r\n", "event: a\r\ndata: 1\r\n\r\n"),
+        ] {
+            let mut recorder = Recorder::default();
+            recorder.push(body.as_bytes());
+            assert!(recorder.cut(Micros(0)).is_none());
+            recorder.complete();
+            assert_eq!(recorder.cut(Micros(0)).unwrap().bytes(), completed.as_bytes());
+            assert!(recorder.rest().is_empty());
+        }
     }
 }

@@ -47,6 +47,8 @@ impl Key<'_> {
 pub struct Totals {
     /// Number of calls.
     pub calls: u64,
+    /// Number of requests that upstream was sent for them.
+    pub tries: u64,
     /// Tokens of the answers, including those that cost nothing.
     pub tokens: Tokens,
     /// Sum of the known costs.
@@ -73,6 +75,7 @@ impl Totals {
     /// Adds other sums.
     pub fn add(&mut self, more: &Self) {
         self.calls += more.calls;
+        self.tries += more.tries;
         self.tokens += more.tokens;
         self.at_least += more.at_least;
         self.unpriced += more.unpriced;

@@ -36,5 +36,5 @@ pub(super) async fn completions(
     };
     let chunks = translate::Chunks::new(id, at.seconds(), usage, form);
     let stream = playback::ChunkStream::new(reader, chunks, answered_by, status_line);
-    Ok((headers, SseBody(stream)).into_response())
+    Ok((headers, SseBody::new(stream)).into_response())
 }

@@ -144,7 +144,10 @@ impl Rejection {
         *response.status_mut() =
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        if let Some(Failure::Upstream(upstream::Error::Refused { head, .. })) = self.failure() {
+        if let Some(Failure::Upstream(
+            upstream::Error::Refused { head, .. } | upstream::Error::ErrorEvent { head, .. },
+        )) = self.failure()
+        {
             headers::forward(api, head, SystemTime::now(), headers);
         }
         if let Self::PruneRunning | Self::PruneNotStarted = self {

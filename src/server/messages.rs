@@ -43,7 +43,7 @@ pub(super) async fn create(
     if stream.is_none() {
         return Ok(([JSON], headers, answer::message(reader).await?).into_response());
     }
-    Ok((headers, SseBody(EventStream::new(reader))).into_response())
+    Ok((headers, SseBody::new(EventStream::new(reader))).into_response())
 }
 
 /// Counts the tokens of a request, which upstream does.

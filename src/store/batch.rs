@@ -298,6 +298,7 @@ async fn insert_exchanges(
         recording: recording.as_deref(),
         version: opening.headers.as_ref().map(ApiHeaders::version),
         betas: opening.headers.as_ref().map(ApiHeaders::wire_betas),
+        tries: i64::from(sealing.tries),
     });
     Ok(())
 }
@@ -337,6 +338,7 @@ async fn insert_calls(conn: &mut SqliteConnection, calls: &[&CallOp]) -> Result<
         key: call.key,
         error_kind: call.error_kind.as_deref(),
         saved_is: if call.saved == Cost::Unpriced { "unpriced" } else { "exact" },
+        tries: i64::from(call.tries),
     });
     Ok(())
 }

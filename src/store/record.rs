@@ -104,6 +104,9 @@ pub struct CallRecord {
     /// Time until the last bytes of the answer; `None` if nobody saw them.
     #[serde(skip)]
     pub total: Option<Micros>,
+    /// Number of requests that the call's exchanges sent to upstream.
+    #[serde(skip)]
+    pub tries: u32,
     /// Tokens of the answer, of all its exchanges.
     #[serde(skip)]
     pub tokens: Tokens,
@@ -164,6 +167,7 @@ impl CallRecord {
             error_kind: None,
             ttft: None,
             total: None,
+            tries: 0,
             tokens: Tokens::default(),
             cost: unknown_cost(),
             saved: free(),
@@ -194,7 +198,10 @@ pub struct Sealing {
     pub ttft: Option<Micros>,
     /// Time from the request until the end; `None` if nobody saw the end.
     pub total: Option<Micros>,
-    /// Tokens as upstream counted them.
+    /// Number of requests that were sent to upstream: the first one, retries, and those without a part that upstream
+    /// refused.
+    pub tries: u32,
+    /// Tokens as upstream counted them, of all tries.
     pub tokens: Tokens,
     /// The cost.
     pub cost: Cost,
@@ -223,6 +230,7 @@ impl Sealing {
             error_kind: self.error_kind.clone(),
             ttft: self.ttft,
             total: self.total,
+            tries: self.tries,
             tokens: self.tokens,
             cost: self.cost,
             ..opening.call.clone()

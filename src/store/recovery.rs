@@ -92,7 +92,7 @@ async fn end_calls(
     newest_first: &mut [(SealOp, Packed)],
 ) -> Result<(), Error> {
     const SQL: &str = answer_parts!(
-        "select input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is"
+        "select tries, input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is"
     );
     let running: HashMap<ExchangeId, Option<ExchangeId>> = newest_first
         .iter()
@@ -103,17 +103,18 @@ async fn end_calls(
         if !ended.insert(opening.call.id) {
             continue;
         }
-        let (mut tokens, mut cost) = (sealing.tokens, sealing.cost);
+        let (mut tries, mut tokens, mut cost) = (sealing.tries, sealing.tokens, sealing.cost);
         let mut before = opening.continues;
         while let Some(continues) = before.and_then(|part| running.get(&part)) {
             before = *continues;
         }
         let parts: Vec<Part> = sqlx::query_as(SQL).bind(before).fetch_all(&mut *conn).await?;
         for part in parts {
+            tries = tries.saturating_add(part.tries);
             tokens += part.tokens;
             cost = cost.plus(part.cost);
         }
-        let record = CallRecord { tokens, cost, ..opening.call.clone() };
+        let record = CallRecord { tries, tokens, cost, ..opening.call.clone() };
         *call = Some(CallOp { record, client: std::mem::take(client) });
     }
     Ok(())
@@ -122,6 +123,7 @@ async fn end_calls(
 /// The totals of an exchange that is a part of an answer.
 #[derive(FromRow)]
 struct Part {
+    tries: u32,
     #[sqlx(flatten)]
     tokens: Tokens,
     #[sqlx(flatten)]
@@ -162,6 +164,8 @@ fn seal(row: RunningRow, now: UnixMillis) -> (SealOp, Packed) {
         ended_at: now,
         ttft: None,
         total: None,
+        // At least: how often it was sent is gone with the process.
+        tries: 1,
         tokens: Tokens::default(),
         cost: Cost::AtLeast(NanoDollars(0)),
         priced_on: None,

@@ -50,7 +50,7 @@ impl Importer<'_> {
         }
         let recording = cassette.recording();
         let mut summary = StreamSummary::default();
-        recording.events().try_for_each(|event| summary.read(event)).ok()?;
+        recording.events().try_for_each(|event| summary.read(event).map(drop)).ok()?;
         if !summary.ended() {
             return None;
         }
@@ -102,6 +102,8 @@ impl Importer<'_> {
             ended_at: at,
             ttft: None,
             total: None,
+            // Another ledger's exchange.
+            tries: 0,
             tokens,
             cost: free,
             priced_on: None,

@@ -11,8 +11,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_stream::StreamExt;
 
 use super::ResponseHead;
-use crate::domain::{anthropic, cassette::Miss};
+use crate::domain::{
+    anthropic::{self, StreamError},
+    cassette::Miss,
+};
 
+/// Most tries of a request. The delays are short, because a client waits.
+const MAX_TRIES: u32 = 3;
 /// Longest `retry-after` that is waited for here; a longer one is passed to the client.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);
 /// Delay of the first retry. It doubles with each attempt.
@@ -42,6 +47,17 @@ pub enum Error {
         /// The headers.
         head: Box<ResponseHead>,
     },
+    /// Anthropic accepted the request, and then sent an error event before any content. It stands for an error status.
+    #[error("Anthropic failed before it answered: {}", .body.error.message)]
+    ErrorEvent {
+        /// Anthropic's explanation.
+        body: Box<anthropic::ErrorBody>,
+        /// The headers.
+        head: Box<ResponseHead>,
+    },
+    /// The stream broke off, or cannot be read, before any content.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// The response is successful, but no event stream: another service answers at this address.
     #[error("the service at the upstream address is not the Messages API")]
     NotAStream,
@@ -61,43 +77,142 @@ pub enum Error {
     UnreadableModels(#[source] serde_json::Error),
 }
 
-/// The error of one attempt, with what upstream said about retries.
-pub(super) struct FailedAttempt {
-    pub(super) error: Error,
-    should_retry: Option<bool>,
-    retry_after: Option<Duration>,
+/// The tries of one request. Whether they fail with a status, with an event or with their connection: they share one
+/// budget.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tries {
+    pub(super) sent: u32,
+    failed: u32,
+    broken: bool,
+    may_be_billed: bool,
 }
 
-impl From<Error> for FailedAttempt {
-    fn from(error: Error) -> Self {
-        Self { error, should_retry: None, retry_after: None }
+impl Tries {
+    /// Number of requests that were sent. One whose connection could not be made is none.
+    pub const fn sent(&self) -> u32 {
+        self.sent
+    }
+
+    /// True if a try that failed may have been billed: upstream had accepted it, or nobody knows.
+    pub const fn may_be_billed(&self) -> bool {
+        self.may_be_billed
+    }
+
+    /// True once a connection broke. A pooled one may have been stale, so the next is a new one.
+    pub(super) const fn broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Notes a try that failed, and is followed by another.
+    pub fn note(&mut self, error: &Error) {
+        let broken = matches!(error, Error::Broken(_) | Error::Stream(StreamError::Cut));
+        self.broken |= broken;
+        self.may_be_billed |=
+            broken || matches!(error, Error::ErrorEvent { .. } | Error::Stream(_));
+    }
+
+    /// The delay before the next try; `None` if there is none: a retry is no use, or up to the client, or one too many.
+    pub(super) fn retry(&mut self, error: &Error) -> Option<Duration> {
+        self.failed += 1;
+        let delay = error.retry_delay(self.failed).filter(|_| self.failed < MAX_TRIES)?;
+        self.note(error);
+        tracing::warn!(
+            attempt = self.failed,
+            delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            error = error as &dyn std::error::Error,
+            "retrying the request to upstream"
+        );
+        Some(delay)
     }
 }
 
-impl FailedAttempt {
-    /// The delay before the next attempt; `None` if a retry is no use, or up to the client.
-    pub(super) fn retry_delay(&self, attempt: u32) -> Option<Duration> {
-        let backoff = FIRST_RETRY_DELAY * 2_u32.pow(attempt - 1);
-        match &self.error {
+impl Error {
+    /// An error event as the first that is told of an answer. `key` is the one that was sent: it is removed, should a
+    /// gateway repeat it.
+    pub fn event(body: anthropic::ErrorBody, head: &ResponseHead, key: &SecretString) -> Self {
+        Self::ErrorEvent { body: Box::new(without_key(body, key)), head: Box::new(head.clone()) }
+    }
+
+    /// The delay before the try after the `failed`th one; `None` if a retry is no use, or up to the client.
+    fn retry_delay(&self, failed: u32) -> Option<Duration> {
+        let backoff = FIRST_RETRY_DELAY * 2_u32.pow(failed - 1);
+        match self {
             // A pooled connection may have been stale: a new one is tried at once.
-            Error::Broken(_) if attempt == 1 => Some(Duration::ZERO),
-            Error::Connect(_) | Error::Broken(_) => Some(backoff),
-            Error::Refused { status, .. } => {
-                // A 429 without retry-after may be a spent limit, which stays spent.
-                let is_transient = matches!(status, 408 | 409 | 500..)
-                    || (*status == 429 && self.retry_after.is_some());
-                let wait = self.retry_after.unwrap_or(backoff);
-                (self.should_retry.unwrap_or(is_transient) && wait <= MAX_RETRY_DELAY)
-                    .then_some(wait)
+            Self::Broken(_) | Self::Stream(StreamError::Cut) if failed == 1 => Some(Duration::ZERO),
+            Self::Connect(_)
+            | Self::Broken(_)
+            | Self::Stream(StreamError::Cut | StreamError::Unreadable(_)) => Some(backoff),
+            // A 429 without retry-after may be a spent limit, which stays spent.
+            Self::Refused { status, head, .. } => {
+                head.retry_delay(*status, *status != 429 || head.retry_after().is_some(), backoff)
             }
-            Error::IdleTimeout(_)
-            | Error::NotAStream
-            | Error::NotRecorded { .. }
-            | Error::NotCounted
-            | Error::UnreadableModels(_) => None,
+            // An event has no header to say so.
+            Self::ErrorEvent { body, head } => {
+                head.retry_delay(status_of(&body.error.kind), !body.error.is_spent_limit(), backoff)
+            }
+            // Events in the wrong order are no accident: the next answer has them too.
+            Self::Stream(StreamError::OutOfOrder | StreamError::Upstream(_))
+            | Self::IdleTimeout(_)
+            | Self::NotAStream
+            | Self::NotRecorded { .. }
+            | Self::NotCounted
+            | Self::UnreadableModels(_) => None,
         }
     }
 }
+
+impl ResponseHead {
+    /// The delay before a retry after an error with this status; `passes`: as far as the error says, it may.
+    fn retry_delay(&self, status: u16, passes: bool, backoff: Duration) -> Option<Duration> {
+        let is_transient = matches!(status, 408 | 409 | 429 | 500..) && passes;
+        let wait = self.retry_after().unwrap_or(backoff);
+        let should_retry = self.retry_text("x-should-retry").map(|word| word == "true");
+        (should_retry.unwrap_or(is_transient) && wait <= MAX_RETRY_DELAY).then_some(wait)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.retry_text("retry-after-ms")
+            .and_then(|ms| ms.parse().ok())
+            .map(Duration::from_millis)
+            .or_else(|| parse_retry_after(self.retry_text("retry-after")?, SystemTime::now()))
+    }
+
+    fn retry_text(&self, name: &str) -> Option<&str> {
+        self.retry
+            .iter()
+            .find(|(known, _)| known == name)
+            .and_then(|(_, value)| value.to_str().ok())
+    }
+}
+
+/// The status of Anthropic's error responses, by the `type` of the error.
+pub fn status_of(kind: &str) -> u16 {
+    let found = ERROR_KINDS.iter().find(|(_, name)| *name == kind);
+    found.map_or(500, |(status, _)| *status)
+}
+
+/// The `type` of Anthropic's errors, by the status of the response.
+pub fn kind_of(status: u16) -> &'static str {
+    match ERROR_KINDS.iter().find(|(known, _)| *known == status) {
+        Some((_, kind)) => kind,
+        None if (400..500).contains(&status) => "invalid_request_error",
+        None => "api_error",
+    }
+}
+
+/// Anthropic's error types and their statuses (`reference/anthropic-api.md` §4).
+const ERROR_KINDS: [(u16, &str); 10] = [
+    (400, "invalid_request_error"),
+    (401, "authentication_error"),
+    (402, "billing_error"),
+    (403, "permission_error"),
+    (404, "not_found_error"),
+    (409, "conflict_error"),
+    (413, "request_too_large"),
+    (429, "rate_limit_error"),
+    (504, "timeout_error"),
+    (529, "overloaded_error"),
+];
 
 /// Tells a failed connection from one that broke.
 pub(super) fn classify(error: reqwest::Error) -> Error {
@@ -106,19 +221,9 @@ pub(super) fn classify(error: reqwest::Error) -> Error {
 }
 
 /// Reads an error response. `key` is the one that was sent: it is removed, should a gateway repeat it.
-pub(super) async fn read_error(
-    response: Response,
-    key: &SecretString,
-    idle: Duration,
-) -> FailedAttempt {
+pub(super) async fn read_error(response: Response, key: &SecretString, idle: Duration) -> Error {
     let status = response.status().as_u16();
-    let headers = response.headers();
-    let retry_after = header_text(headers, "retry-after-ms")
-        .and_then(|ms| ms.parse().ok())
-        .map(Duration::from_millis)
-        .or_else(|| parse_retry_after(&header_text(headers, "retry-after")?, SystemTime::now()));
-    let should_retry = header_text(headers, "x-should-retry").map(|word| word == "true");
-    let head = Box::new(ResponseHead::of(headers));
+    let head = Box::new(ResponseHead::of(response.headers()));
     let mut bytes = Vec::new();
     let mut chunks = pin!(response.bytes_stream().timeout(idle));
     while bytes.len() < ERROR_BODY_LIMIT
@@ -127,13 +232,18 @@ pub(super) async fn read_error(
         bytes.extend_from_slice(&chunk);
     }
     bytes.truncate(ERROR_BODY_LIMIT);
-    let mut body = error_body(&bytes, status);
-    body.written = body.written.map(|written| written.replace(key.expose_secret(), "[key]"));
-    if body.error.message.contains(key.expose_secret()) {
-        body.error.message = body.error.message.replace(key.expose_secret(), "[key]");
+    let body = Box::new(without_key(error_body(&bytes, status), key));
+    Error::Refused { status, body, head }
+}
+
+fn without_key(mut body: anthropic::ErrorBody, key: &SecretString) -> anthropic::ErrorBody {
+    let key = key.expose_secret();
+    for text in body.written.iter_mut().chain([&mut body.error.message]) {
+        if text.contains(key) {
+            *text = text.replace(key, "[key]");
+        }
     }
-    let error = Error::Refused { status, body: Box::new(body), head };
-    FailedAttempt { error, should_retry, retry_after }
+    body
 }
 
 /// Parses the body of an error response. A 413 comes from Anthropic's edge, and a gateway may answer in HTML: without
@@ -172,6 +282,8 @@ fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
+
     use super::*;
 
     #[test]
@@ -187,19 +299,57 @@ mod tests {
 
     #[test]
     fn transient_errors_are_retried() {
-        let refused = |status, should_retry, retry_after| FailedAttempt {
-            error: Error::Refused { status, body: Box::default(), head: Box::default() },
-            should_retry,
-            retry_after,
+        let head = |retry: &[(&'static str, &str)]| {
+            let headers = retry.iter().map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            });
+            Box::new(ResponseHead { retry: headers.collect(), ..ResponseHead::default() })
+        };
+        let refused = |status, retry: &[_]| Error::Refused {
+            status,
+            body: Box::default(),
+            head: head(retry),
         };
         let second = Some(Duration::from_secs(1));
-        assert_eq!(refused(529, None, None).retry_delay(1), Some(FIRST_RETRY_DELAY));
-        assert_eq!(refused(529, None, None).retry_delay(2), Some(FIRST_RETRY_DELAY * 2));
-        assert_eq!(refused(529, Some(false), None).retry_delay(1), None);
-        assert_eq!(refused(429, None, second).retry_delay(1), second);
-        assert_eq!(refused(429, None, None).retry_delay(1), None);
-        assert_eq!(refused(429, None, Some(Duration::from_mins(1))).retry_delay(1), None);
-        assert_eq!(refused(400, None, None).retry_delay(1), None);
-        assert_eq!(refused(400, Some(true), None).retry_delay(1), Some(FIRST_RETRY_DELAY));
+        let no = ("x-should-retry", "false");
+        assert_eq!(refused(529, &[]).retry_delay(1), Some(FIRST_RETRY_DELAY));
+        assert_eq!(refused(529, &[]).retry_delay(2), Some(FIRST_RETRY_DELAY * 2));
+        assert_eq!(refused(529, &[no]).retry_delay(1), None);
+        assert_eq!(refused(429, &[("retry-after", "1")]).retry_delay(1), second);
+        assert_eq!(refused(429, &[]).retry_delay(1), None);
+        assert_eq!(refused(429, &[("retry-after", "60")]).retry_delay(1), None);
+        assert_eq!(refused(400, &[]).retry_delay(1), None);
+        let yes = ("x-should-retry", "true");
+        assert_eq!(refused(400, &[yes]).retry_delay(1), Some(FIRST_RETRY_DELAY));
+
+        let event = |kind: &str, code: Option<&str>, retry: &[_]| {
+            let details =
+                code.map(|code| anthropic::ErrorDetails { error_code: Some(code.to_owned()) });
+            let error = anthropic::Error { kind: kind.to_owned(), details, ..Default::default() };
+            let body = anthropic::ErrorBody { error, ..Default::default() };
+            Error::ErrorEvent { body: Box::new(body), head: head(retry) }
+        };
+        for kind in ["overloaded_error", "api_error", "timeout_error", "rate_limit_error", "new"] {
+            assert_eq!(event(kind, None, &[]).retry_delay(1), Some(FIRST_RETRY_DELAY), "{kind}");
+            assert_eq!(event(kind, None, &[no]).retry_delay(1), None, "{kind}");
+            assert_eq!(event(kind, None, &[("retry-after", "1")]).retry_delay(1), second);
+            assert_eq!(event(kind, None, &[("retry-after", "60")]).retry_delay(1), None);
+        }
+        let spent = Some("enforced_spend_limit_reached");
+        assert_eq!(event("rate_limit_error", spent, &[]).retry_delay(1), None);
+        for kind in ["invalid_request_error", "authentication_error", "request_too_large"] {
+            assert_eq!(event(kind, None, &[]).retry_delay(1), None, "{kind}");
+        }
+    }
+
+    #[test]
+    fn tries_of_all_kinds_share_one_budget() {
+        let mut tries = Tries::default();
+        let overloaded = Error::Refused { status: 529, body: Box::default(), head: Box::default() };
+        assert_eq!(tries.retry(&overloaded), Some(FIRST_RETRY_DELAY));
+        assert!(!tries.may_be_billed());
+        assert_eq!(tries.retry(&StreamError::Cut.into()), Some(FIRST_RETRY_DELAY * 2));
+        assert!(tries.may_be_billed() && tries.broken());
+        assert_eq!(tries.retry(&overloaded), None);
     }
 }

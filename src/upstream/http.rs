@@ -1,4 +1,4 @@
-//! The Messages API over HTTP: send, retry until a response begins, stream.
+//! The Messages API over HTTP: send, stream.
 //!
 //! There is no total timeout: an answer may take long, but it may not be silent for long (Anthropic sends pings while
 //! Claude thinks).
@@ -17,13 +17,11 @@ use tokio::time::{Instant, Sleep};
 use url::Url;
 
 use super::{
-    Body, Error, Model, Request, Response, ResponseHead, SendError, TokenCount,
-    error::{FailedAttempt, classify, header_text, read_error},
+    Body, Error, Model, Request, Response, ResponseHead, TokenCount, Tries,
+    error::{classify, header_text, read_error},
 };
 use crate::domain::{anthropic, json::Raw, recording::Recorder};
 
-/// Most attempts to send a request. The delays are short, because a client waits.
-const MAX_ATTEMPTS: u32 = 3;
 /// Most chunks of a body that are read at once: more than one read of a socket brings.
 const MAX_CHUNKS: usize = 512;
 /// Most pages of the list of models that are read, of a thousand models each.
@@ -81,33 +79,31 @@ impl Http {
         *self.reachable.lock()
     }
 
-    /// Sends a request for a message, and waits for the head of the response. Retries transient errors
-    /// (`reference/anthropic-api.md` §4): nothing of an answer has been seen yet.
-    pub async fn send(&self, request: &Request) -> Result<Response, SendError> {
-        let mut attempt = 1;
-        let mut client = &self.pooled;
-        let mut broken_before = false;
-        loop {
-            let failed = match self.send_once(client, request).await {
-                Ok(response) => return Ok(Response { broken_before, ..response }),
-                Err(failed) => failed,
-            };
-            let delay = failed.retry_delay(attempt).filter(|_| attempt < MAX_ATTEMPTS);
-            let error = failed.error;
-            let Some(delay) = delay else { return Err(SendError { error, broken_before }) };
-            tracing::warn!(
-                attempt,
-                delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-                error = &error as &dyn std::error::Error,
-                "retrying the request to upstream"
-            );
-            if matches!(error, Error::Broken(_)) {
-                broken_before = true;
-                client = self.unpooled();
-            }
-            tokio::time::sleep(delay).await;
-            attempt += 1;
+    /// Sends a request for a message, and waits for the head of the response.
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        tries: &mut Tries,
+    ) -> Result<Response, Error> {
+        let client = if tries.broken() { self.unpooled() } else { &self.pooled };
+        tries.sent += 1;
+        let sent = self.execute(self.post(client, "/v1/messages", request)).await;
+        if matches!(sent, Err(Error::Connect(_))) {
+            tries.sent -= 1;
         }
+        let response = sent?;
+        if !response.status().is_success() {
+            return Err(read_error(response, &request.key, self.idle).await);
+        }
+        let content_type = header_text(response.headers(), header::CONTENT_TYPE.as_str());
+        if !content_type.is_some_and(|content_type| content_type.starts_with("text/event-stream")) {
+            return Err(Error::NotAStream);
+        }
+        Ok(Response {
+            head: ResponseHead::of(response.headers()),
+            status: response.status().as_u16(),
+            body: Body::Http(HttpBody::new(response, self.idle)),
+        })
     }
 
     fn unpooled(&self) -> &Client {
@@ -122,31 +118,10 @@ impl Http {
         let response =
             self.execute(self.post(&self.pooled, "/v1/messages/count_tokens", request)).await?;
         if !response.status().is_success() {
-            return Err(read_error(response, &request.key, self.idle).await.error);
+            return Err(read_error(response, &request.key, self.idle).await);
         }
         let request_id = header_text(response.headers(), "request-id");
         Ok(TokenCount { body: self.with_timeout(response.bytes()).await?, request_id })
-    }
-
-    async fn send_once(
-        &self,
-        client: &Client,
-        request: &Request,
-    ) -> Result<Response, FailedAttempt> {
-        let response = self.execute(self.post(client, "/v1/messages", request)).await?;
-        if !response.status().is_success() {
-            return Err(read_error(response, &request.key, self.idle).await);
-        }
-        let content_type = header_text(response.headers(), header::CONTENT_TYPE.as_str());
-        if !content_type.is_some_and(|content_type| content_type.starts_with("text/event-stream")) {
-            return Err(Error::NotAStream.into());
-        }
-        Ok(Response {
-            head: ResponseHead::of(response.headers()),
-            status: response.status().as_u16(),
-            broken_before: false,
-            body: Body::Http(HttpBody::new(response, self.idle)),
-        })
     }
 
     /// Lists the models that `key` can use, newest first.
@@ -172,7 +147,7 @@ impl Http {
                 .headers(api_headers(anthropic::Version::default().as_str(), key));
             let response = self.execute(request).await?;
             if !response.status().is_success() {
-                return Err(read_error(response, key, self.idle).await.error);
+                return Err(read_error(response, key, self.idle).await);
             }
             let bytes = self.with_timeout(response.bytes()).await?;
             let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;

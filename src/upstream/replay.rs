@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Body, Error, Model, Request, Response, ResponseHead, SendError, error::error_body};
+use super::{Body, Error, Model, Request, Response, ResponseHead, Tries, error::error_body};
 use crate::domain::{
     cassette::{Event, Match, Miss, Player, PlayerStatus, RecordedRequest, ResponseBody},
     recording::Recorder,
@@ -105,7 +105,12 @@ impl Replay {
         ids.into_iter().map(Model::named).collect()
     }
 
-    pub(super) async fn send(&self, request: &Request) -> Result<Response, SendError> {
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        tries: &mut Tries,
+    ) -> Result<Response, Error> {
+        tries.sent += 1;
         let sent = RecordedRequest::sent(&request.headers, &request.body);
         let scenario = request.scenario.as_deref();
         let (delay, result) = match self.player.lock().answer(&sent, scenario) {
@@ -119,8 +124,7 @@ impl Replay {
             }
         };
         tokio::time::sleep(delay.min(self.idle)).await;
-        let result = if delay > self.idle { Err(Error::IdleTimeout(self.idle)) } else { result };
-        result.map_err(|error| SendError { error, broken_before: false })
+        if delay > self.idle { Err(Error::IdleTimeout(self.idle)) } else { result }
     }
 
     fn begin(&self, found: &Match<'_>) -> Result<Response, Error> {
@@ -143,7 +147,6 @@ impl Replay {
         Ok(Response {
             head,
             status: response.status,
-            broken_before: false,
             body: Body::Replay(ReplayBody {
                 events: response.events(&fixture.cassette.model()).into_iter(),
                 pace: self.pace,
@@ -186,5 +189,16 @@ impl ResponseHead {
             Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
         });
         Self { fixture: Some(fixture), ..Self::of(&named.collect()) }
+    }
+}
+
+#[cfg(test)]
+impl Response {
+    /// A response that plays these events at their times.
+    pub(crate) fn played(events: Vec<Event>) -> Self {
+        let pace = Pace { speed: Some(1.0), longest_gap: Duration::MAX };
+        let (idle, previous) = (Duration::from_mins(1), (Instant::now(), 0));
+        let body = ReplayBody { events: events.into_iter(), pace, idle, previous };
+        Self { head: ResponseHead::default(), status: 200, body: Body::Replay(body) }
     }
 }

@@ -27,6 +27,7 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
     let total = stats(&ledger).await.total;
     let answered = [(AnsweredBy::Hit, 9), (AnsweredBy::Miss, 10)].into();
     assert_eq!((total.calls, total.answered_by), (19, answered));
+    assert_eq!(total.upstream_requests, 10, "one for each exchange, as far as is known");
     assert_eq!(
         (total.cost.nano_dollars, total.saved.ledger.nano_dollars),
         (Some(10_000), Some(9_000))

@@ -172,11 +172,12 @@ async fn what_was_stopped_counts_as_far_as_it_is_known() {
     let upstream = Upstream::start().await;
     let app = setup(&upstream, "[[budget]]\nlimit = 0.005\nper = \"day\"\n").start().await;
     let tokens = Tokens { input: 10_000, ..Tokens::default() };
-    let beginning = Answer::counting(MODEL, tokens).event(sse::ping()).unfinished();
+    let block = sse::content_block_start(0, r#"{"type":"text","text":"Hel"}"#);
+    let beginning = Answer::counting(MODEL, tokens).event(block).unfinished();
     upstream.push(Script::sse(beginning).stall());
     let client = of(&app, "ann", "c1", "m1");
     let mut stopped = client.post(CHAT, &ask("hi")).await;
-    stopped.read_until("ping").await;
+    stopped.read_until("Hel").await;
     drop(stopped);
     upstream.await_outcome(0, Outcome::Disconnected).await;
     until("the call to be sealed", async || app.ledger().calls().await.len() == 1).await;

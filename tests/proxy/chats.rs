@@ -126,10 +126,11 @@ async fn a_regenerate_is_one_also_where_the_request_has_changed_since() {
 async fn after_stop_another_chats_answer_is_not_served_to_the_same_chat() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
-    let beginning = Answer::of(MODEL).event(sse::ping()).unfinished();
+    let block = sse::content_block_start(0, r#"{"type":"text","text":"Hel"}"#);
+    let beginning = Answer::of(MODEL).event(block).unfinished();
     upstream.push(Script::sse(beginning).stall());
     let mut stopped = of(&app, "ann", "c1", "m1").post(CHAT, &ask("hi")).await;
-    stopped.read_until("ping").await;
+    stopped.read_until("Hel").await;
     drop(stopped);
     upstream.await_outcome(0, Outcome::Disconnected).await;
     upstream.push(says("from another chat"));

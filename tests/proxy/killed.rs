@@ -96,11 +96,12 @@ async fn what_was_upstream_at_the_kill_is_lost_at_the_next_start() {
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
     let mut binary = Binary::start(&setup).await;
-    let beginning = Answer::of(MODEL).event(sse::ping()).unfinished();
+    let block = sse::content_block_start(0, r#"{"type":"text","text":"Hel"}"#);
+    let beginning = Answer::of(MODEL).event(block).unfinished();
     upstream.push(Script::sse(beginning).stall());
     let client = binary.client().header("x-owui-user", "ann").header("x-owui-chat", "c1");
     let mut reply = client.post(CHAT, &ask("hi")).await;
-    reply.read_until("ping").await;
+    reply.read_until("Hel").await;
     let id = reply.header("x-reprise-exchange").map(str::to_owned).expect("an exchange");
     binary.kill();
     assert_eq!(reply.rest().await.1, Read::Cut);

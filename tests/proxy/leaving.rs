@@ -52,9 +52,12 @@ async fn before_the_head() {
 async fn before_the_first_token() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
-    upstream.push(Script::sse([beginning()[0].clone(), sse::ping()]).stall());
+    let thinking = sse::thinking(0, &["Hm"], "EqQB").split_off(1);
+    let block = sse::content_block_start(0, r#"{"type":"thinking","thinking":"","signature":""}"#);
+    let events = [beginning().remove(0), block, thinking[0].clone()];
+    upstream.push(Script::sse(events).stall());
     let mut reply = app.client().post(CHAT, &ask("hi")).await;
-    reply.read_until("ping").await;
+    reply.read_until("Hm").await;
     drop(reply);
     let exchange = stopped(&app, &upstream).await;
     // What message_start said: 12 tokens in, one out.

@@ -255,7 +255,7 @@ async fn a_break_in_mid_stream_is_told_once() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
     let block = sse::content_block_start(0, r#"{"type":"text","text":""}"#);
-    let beginning = || Answer::of(MODEL).event(block.clone());
+    let beginning = || Answer::of(MODEL).event(block.clone()).event(sse::text_delta(0, "Hel"));
     let said = beginning().event(sse::error("overloaded_error", "Overloaded")).unfinished();
     upstream.push(Script::sse(said.clone()));
     let reply = app.client().post(MESSAGES, &question()).await;
@@ -273,6 +273,20 @@ async fn a_break_in_mid_stream_is_told_once() {
     let data = error.strip_prefix("event: error\ndata: ").expect("an error");
     let data: Value = serde_json::from_str(data.trim_end()).expect("JSON");
     assert_eq!((&data["type"], &data["error"]["type"]), (&json!("error"), &json!("api_error")));
+}
+
+#[tokio::test]
+async fn a_failure_in_mid_stream_has_the_kind_that_its_status_would_have() {
+    let upstream = Upstream::start().await;
+    let app = Setup::of(&upstream).set("REPRISE_UPSTREAM_IDLE_TIMEOUT", "500ms").start().await;
+    let block = sse::content_block_start(0, r#"{"type":"text","text":"Hel"}"#);
+    let beginning = Answer::of(MODEL).event(block).unfinished();
+    upstream.push(Script::sse(beginning.clone()).stall());
+    let told = app.client().post(MESSAGES, &question()).await.text().await;
+    let error = told.strip_prefix(&*beginning.concat()).expect("what came, first");
+    let data = error.strip_prefix("event: error\ndata: ").expect("an error");
+    let data: Value = serde_json::from_str(data.trim_end()).expect("JSON");
+    assert_eq!(data["error"]["type"], "timeout_error");
 }
 
 #[tokio::test]

@@ -152,6 +152,37 @@ async fn recorded_twice_it_is_the_same_files() {
     assert_eq!(both[0], both[1]);
 }
 
+/// Live, each was asked for three times; a fixture says the same every time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_before_any_content_is_replayed_as_it_was_recorded() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = setup.start().await;
+    let error = sse::error("overloaded_error", "Overloaded");
+    let beginnings = [vec![], Answer::of(MODEL).event(sse::ping()).unfinished()];
+    let questions = [(CHAT, ask("first")), (MESSAGES, with(ask("then"), "max_tokens", json!(9)))];
+    let mut recorded = Vec::new();
+    for (beginning, (path, question)) in beginnings.into_iter().zip(&questions) {
+        let script = Script::sse(beginning).pieces([error.clone()]).header("retry-after-ms", "1");
+        for _ in 0..3 {
+            upstream.push(script.clone());
+        }
+        let reply = app.client().post(path, question).await;
+        recorded.push((reply.status, reply.text().await));
+    }
+    assert_eq!(upstream.requests().len(), 6);
+    app.stop().await;
+    drop(upstream);
+    let folder = export(&setup).await;
+    let replay = Replay::start(&folder).await.expect("a replay");
+    for ((path, question), recorded) in questions.iter().zip(recorded) {
+        let again = client(&replay).post(path, question).await;
+        assert_eq!((again.status, again.text().await), recorded);
+    }
+    assert!(replay.status().expect("a status").fixtures.iter().all(|line| line.given == 1));
+    replay.finish().await.expect("no misses");
+}
+
 /// Each part is a file of its own, and the replay asks for the next as a live answer does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_paused_is_replayed_as_one() {

@@ -47,13 +47,13 @@ async fn what_one_write_of_upstream_brings_goes_out_in_one_piece() {
     let words: Vec<String> = (0..50).map(|n| format!("word {n} ")).collect();
     let deltas: String = words.iter().map(|word| sse::text_delta(0, word)).collect();
     let events = Answer::of(MODEL).text(&[]).stop("end_turn");
-    let script = Script::sse([events[..2].concat()]).wait(&gate).pieces([deltas]).wait(&gate);
+    let beginning = format!("{}{deltas}", events[..2].concat());
+    let script = Script::sse([beginning]).wait(&gate);
     upstream.push(script.pieces([events[2..].concat()]));
 
     let mut reply = app.client().post(CHAT, &ask("hi")).await;
-    assert!(reply.piece().await.contains("assistant"));
-    gate.release();
     let piece = reply.piece().await;
+    assert!(piece.contains("assistant"));
     assert_eq!(sse::openai_text(&sse::openai_sse(&piece)), words.concat());
     gate.release();
     let end = reply.piece().await;

@@ -35,6 +35,7 @@ pub(crate) struct Exchange {
     pub(crate) error_kind: Option<String>,
     pub(crate) status: Option<i64>,
     pub(crate) upstream_request: Option<String>,
+    pub(crate) tries: i64,
     pub(crate) input: i64,
     pub(crate) output: i64,
     pub(crate) cost: Option<i64>,

@@ -63,6 +63,7 @@ pub(crate) fn sealing(ended_at: UnixMillis, tokens: Tokens, cost: Cost) -> Seali
         ended_at,
         ttft: Some(Micros(1_000)),
         total: Some(Micros(2_000)),
+        tries: 1,
         tokens,
         cost,
         priced_on: None,

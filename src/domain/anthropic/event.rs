@@ -70,6 +70,9 @@ impl Event<'_> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct MessageStart<'a> {
+    /// `msg_…`.
+    #[serde(deserialize_with = "or_default")]
+    pub id: String,
     /// The model that answers, which may be another than the one asked.
     pub model: String,
     /// Mostly empty; calls made by code execution arrive whole in here.
@@ -271,6 +274,15 @@ pub struct Error {
     pub details: Option<ErrorDetails>,
 }
 
+impl Error {
+    /// True if a limit of the account is spent: a retry cannot succeed.
+    pub fn is_spent_limit(&self) -> bool {
+        self.details.as_ref().and_then(|details| details.error_code.as_deref())
+            == Some("enforced_spend_limit_reached")
+            || self.message.starts_with("You have reached your specified API usage limits")
+    }
+}
+
 /// `error.details`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -329,6 +341,13 @@ fn name_of<'a>(event: &'a sse::Event<'_>) -> Option<Cow<'a, [u8]>> {
         Cow::Borrowed(kind) => Some(Cow::Borrowed(kind.as_bytes())),
         Cow::Owned(kind) => Some(Cow::Owned(kind.into_bytes())),
     }
+}
+
+/// True for the event that ends a stream, with all of its JSON. Its blank line may be missing: after it comes nothing.
+pub fn is_whole_end(event: &[u8]) -> bool {
+    let event = read(event);
+    serde_json::from_slice::<serde::de::IgnoredAny>(&event.data).is_ok()
+        && matches!(parse(&event), Ok(Event::MessageStop | Event::Error(_)))
 }
 
 fn parse_as<'a>(name: &[u8], data: &'a [u8]) -> Result<Event<'a>, ParseError> {

@@ -1,22 +1,28 @@
 //! A summary of a stream for the ledger. It also checks the stream: an event that no reader can parse must not be sealed
 //! as part of a complete answer, or every repeat would fail on it.
 
+use serde_json::value::RawValue;
+
 use super::{
-    event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse, read},
+    event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse, read, whole_input},
     usage::Usage,
 };
 use crate::domain::{
     catalog::Terms,
     exchange::{AnswerRef, Cost, Tokens},
-    json::JsonString,
+    json::{JsonString, inside},
 };
 
 /// A running summary of an incoming answer.
 #[derive(Debug, Default)]
 pub struct StreamSummary {
+    id: String,
     model: Option<String>,
     stop: Stop,
     usage: Usage,
+    told: Told,
+    /// The `content_block_start` that was the last event, but for pings.
+    last_start: Option<Box<[u8]>>,
     content: ContentSeen,
     used_server_tools: bool,
     /// True if a model declined after it had said something: that is billed, too.
@@ -26,6 +32,27 @@ pub struct StreamSummary {
     refs: Vec<AnswerRef>,
     /// By the position of their block: they may come in pieces.
     signatures: Vec<(usize, JsonString)>,
+}
+
+/// An event, as the summary takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It belongs to the answer.
+    New,
+    /// It says again what the stream has said, as some gateways do, and has to be left out.
+    Repeat,
+}
+
+/// The part of the answer that its events have told so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// Nothing, or no more than that it begins.
+    #[default]
+    Nothing,
+    /// That a content block begins, which may be long in coming.
+    Block,
+    /// Content, or the end.
+    Content,
 }
 
 /// The content seen so far.
@@ -44,33 +71,69 @@ impl StreamSummary {
         self.content = self.content.max(content);
     }
 
+    fn tell(&mut self, told: Told) {
+        self.told = self.told.max(told);
+    }
+
     /// Reads one event, with its blank line. Most events are deltas, and after the first content they add nothing to the
     /// summary: those that `known_delta` recognizes are then skipped.
-    pub fn read(&mut self, event: &[u8]) -> Result<(), StreamError> {
-        match known_delta(event) {
-            Some(DeltaKind::Text) if self.content == ContentSeen::Answer => return Ok(()),
-            Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => return Ok(()),
-            _ => {}
+    pub fn read(&mut self, event: &[u8]) -> Result<Seen, StreamError> {
+        if self.told == Told::Content {
+            match known_delta(event) {
+                Some(DeltaKind::Text) if self.content == ContentSeen::Answer => {
+                    self.last_start = None;
+                    return Ok(Seen::New);
+                }
+                Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => {
+                    self.last_start = None;
+                    return Ok(Seen::New);
+                }
+                _ => {}
+            }
         }
-        let event = read(event);
-        let event = parse(&event)?;
+        let fields = read(event);
+        let event = parse(&fields)?;
         let serving = event.serving_model().map(str::to_owned);
+        let last_start = match event {
+            Event::Ping | Event::Unknown => None,
+            _ => self.last_start.take(),
+        };
         match event {
             Event::Ping | Event::Unknown => {}
-            Event::Error(error) => self.error = Some(error),
+            Event::Error(error) => {
+                let written = Some(String::from_utf8_lossy(&fields.data).into_owned());
+                self.error = Some(ErrorBody { written, ..error });
+            }
             // There is one `message_start`.
-            Event::MessageStart(_) if self.model.is_some() => return Err(StreamError::OutOfOrder),
+            Event::MessageStart(start) if self.model.is_some() => {
+                return if start.id == self.id && !self.id.is_empty() {
+                    Ok(Seen::Repeat)
+                } else {
+                    Err(StreamError::OutOfOrder)
+                };
+            }
             Event::MessageStart(start) => {
                 for (index, block) in start.blocks().enumerate() {
                     self.begin(index, &block?.0);
+                    self.tell(Told::Content);
                 }
+                self.id = start.id;
                 self.model = Some(start.model);
                 self.stop = Stop { stop_reason: start.stop_reason, stop_details: None };
                 self.usage = start.usage;
             }
             _ if self.model.is_none() => return Err(StreamError::OutOfOrder),
-            Event::BlockStart { index, block, .. } => self.begin(index, &block),
+            Event::BlockStart { index, block, raw } => {
+                let repeated = last_start.as_deref() == Some(&*fields.data);
+                self.last_start = Some(fields.data.as_ref().into());
+                if repeated {
+                    return Ok(Seen::Repeat);
+                }
+                self.tell(if tells(&block, raw) { Told::Content } else { Told::Block });
+                self.begin(index, &block);
+            }
             Event::MessageDelta(last) => {
+                self.tell(Told::Content);
                 self.stop.update(last.delta);
                 self.usage.update(last.usage);
             }
@@ -78,6 +141,7 @@ impl StreamSummary {
             Event::BlockDelta { index, delta } => {
                 if delta.says_something() {
                     self.see(ContentSeen::Something);
+                    self.tell(Told::Content);
                 }
                 match delta {
                     Delta::Text(text) => {
@@ -88,18 +152,22 @@ impl StreamSummary {
                         }
                     }
                     Delta::Signature(more) => {
+                        if !inside(more).is_empty() {
+                            self.tell(Told::Content);
+                        }
                         let mut signatures = self.signatures.iter_mut().rev();
                         if let Some((_, signature)) = signatures.find(|(at, _)| *at == index) {
                             signature.push(more);
                         }
                     }
-                    _ => {}
+                    Delta::Citation(_) | Delta::Unknown(_) => self.tell(Told::Content),
+                    Delta::Thinking(_) | Delta::Json(_) => {}
                 }
             }
             Event::BlockStop { .. } => {}
         }
         self.model = serving.or(self.model.take());
-        Ok(())
+        Ok(Seen::New)
     }
 
     fn begin(&mut self, index: usize, block: &BlockStart) {
@@ -136,6 +204,11 @@ impl StreamSummary {
     /// True once the answer began.
     pub const fn began(&self) -> bool {
         self.model.is_some()
+    }
+
+    /// The part of the answer that was told.
+    pub const fn told(&self) -> Told {
+        self.told
     }
 
     /// True if the answer paused and is to be continued.
@@ -204,6 +277,19 @@ impl StreamSummary {
             && self.error.is_none()
             && self.content == ContentSeen::Answer
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
+    }
+}
+
+/// True if the beginning of a block tells some of its content, or all.
+fn tells(block: &BlockStart, raw: &RawValue) -> bool {
+    match block {
+        BlockStart::Text { text, citations } => !text.is_empty() || !citations.is_empty(),
+        BlockStart::Thinking { thinking, signature } => {
+            !thinking.is_empty() || !signature.is_empty()
+        }
+        BlockStart::ToolUse { .. } | BlockStart::ServerToolUse => whole_input(raw).is_some(),
+        BlockStart::RedactedThinking { .. } | BlockStart::Unknown => true,
+        BlockStart::Fallback { .. } => false,
     }
 }
 
@@ -299,5 +385,75 @@ mod tests {
         let mut summary = summary(&[(THINKING, &pieces), (THINKING, &[thought]), (whole, &[])]);
         let named = ["Eq/QB=", "whole"].map(AnswerRef::signature);
         assert_eq!(summary.take_refs(), named);
+    }
+
+    #[test]
+    fn what_only_begins_tells_nothing() {
+        let start = r#"{"type":"message_start","message":{"id":"a","model":"m"}}"#;
+        let block = |block: &str| {
+            format!(r#"{{"type":"content_block_start","index":0,"content_block":{block}}}"#)
+        };
+        let delta =
+            |delta: &str| format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#);
+        let tool = r#"{"type":"tool_use","id":"t","name":"f","input":{}}"#;
+        let server_tool = r#"{"type":"server_tool_use","id":"t","name":"f","input":{}}"#;
+        let ping = r#"{"type":"ping"}"#.to_owned();
+        let empty = delta(r#"{"type":"input_json_delta","partial_json":""}"#);
+        for (told, events) in [
+            (Told::Nothing, vec![]),
+            (Told::Nothing, vec![ping.clone(), r#"{"type":"of_tomorrow"}"#.to_owned()]),
+            (Told::Block, vec![block(TEXT), ping]),
+            (Told::Block, vec![block(THINKING)]),
+            (Told::Block, vec![block(tool), empty.clone()]),
+            (Told::Block, vec![block(server_tool), empty]),
+            (Told::Content, vec![block(r#"{"type":"text","text":"a"}"#)]),
+            (
+                Told::Content,
+                vec![block(r#"{"type":"tool_use","id":"t","name":"f","input":{"a":1}}"#)],
+            ),
+            (Told::Content, vec![block(r#"{"type":"redacted_thinking","data":"x"}"#)]),
+            (Told::Content, vec![block(r#"{"type":"web_search_tool_result","content":[]}"#)]),
+            (Told::Content, vec![block(r#"{"type":"fallback"}"#)]),
+            (Told::Content, vec![block(TEXT), delta(r#"{"type":"text_delta","text":" "}"#)]),
+            (
+                Told::Content,
+                vec![block(tool), delta(r#"{"type":"input_json_delta","partial_json":"{"}"#)],
+            ),
+            (
+                Told::Content,
+                vec![block(THINKING), delta(r#"{"type":"signature_delta","signature":"a"}"#)],
+            ),
+            (Told::Content, vec![r#"{"type":"message_delta","delta":{},"usage":{}}"#.to_owned()]),
+        ] {
+            let mut summary = StreamSummary::default();
+            summary.read(format!("data: {start}\n\n").as_bytes()).unwrap();
+            for event in &events {
+                summary.read(format!("data: {event}\n\n").as_bytes()).unwrap();
+            }
+            assert_eq!(summary.told(), told, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_gateway_says_twice_is_a_repeat_and_nothing_else_is() {
+        let read = |events: &[&str]| -> Vec<Result<Seen, ()>> {
+            let mut summary = StreamSummary::default();
+            let event = |data: &&str| summary.read(format!("data: {data}\n\n").as_bytes());
+            events.iter().map(event).map(|seen| seen.map_err(drop)).collect()
+        };
+        let start = r#"{"type":"message_start","message":{"id":"a","model":"m"}}"#;
+        let other = r#"{"type":"message_start","message":{"id":"b","model":"m"}}"#;
+        let nameless = r#"{"type":"message_start","message":{"model":"m"}}"#;
+        let block =
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+        let delta =
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"ha"}}"#;
+        let ping = r#"{"type":"ping"}"#;
+        let (new, repeat) = (Ok(Seen::New), Ok(Seen::Repeat));
+        assert_eq!(read(&[start, start, block, start]), [new, repeat, new, repeat]);
+        assert_eq!(read(&[start, other]), [new, Err(())]);
+        assert_eq!(read(&[nameless, nameless]), [new, Err(())]);
+        assert_eq!(read(&[start, block, ping, block, block]), [new, new, new, repeat, repeat]);
+        assert_eq!(read(&[start, block, delta, delta, block]), [new; 5]);
     }
 }

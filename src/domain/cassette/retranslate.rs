@@ -63,7 +63,7 @@ impl Cassette {
     pub fn originals(&self) -> Originals {
         let recording = self.recording();
         let mut summary = StreamSummary::default();
-        let read = recording.events().try_for_each(|event| summary.read(event));
+        let read = recording.events().try_for_each(|event| summary.read(event).map(drop));
         let message = anthropic::fold(&recording);
         let (Ok(()), Ok(anthropic::Message { model, content, .. })) = (read, message) else {
             return Originals::new();

@@ -5,10 +5,8 @@ use crate::domain::{anthropic, openai};
 /// An error of Anthropic's for an OpenAI client. Anthropic's explanation is kept. An error about the key that
 /// Reprise uses says so, because the client's own key is not at fault.
 pub fn error(body: &anthropic::ErrorBody) -> openai::Error {
-    let anthropic::Error { kind, message, details } = &body.error;
-    let spent = details.as_ref().and_then(|details| details.error_code.as_deref())
-        == Some("enforced_spend_limit_reached")
-        || message.starts_with("You have reached your specified API usage limits");
+    let anthropic::Error { kind, message, details: _ } = &body.error;
+    let spent = body.error.is_spent_limit();
     let (kind, code, hint) = match kind.as_str() {
         _ if spent => ("insufficient_quota", Some("insufficient_quota"), None),
         "invalid_request_error" if message.starts_with("prompt is too long") => {

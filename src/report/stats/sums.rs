@@ -99,6 +99,8 @@ pub struct Numbers {
     pub calls: u64,
     /// Number of calls by source of the answer.
     pub answered_by: BTreeMap<AnsweredBy, u64>,
+    /// Number of requests that upstream was sent for the calls: retries included.
+    pub upstream_requests: u64,
     /// The fraction of calls answered from the ledger.
     pub hit_rate: f64,
     /// Number of failed calls by kind of error; calls stopped by the client are not failed.
@@ -162,6 +164,7 @@ impl Sums {
         Numbers {
             calls: self.calls,
             answered_by: self.parts.iter().map(|(by, part)| (*by, part.calls)).collect(),
+            upstream_requests: asked.tries,
             hit_rate: share(hits.calls as f64, self.calls as f64),
             errors: self.errors.clone(),
             tokens: asked.tokens,

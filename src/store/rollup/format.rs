@@ -13,7 +13,10 @@ use crate::domain::{
 };
 
 /// The first number of the format, so that a later version can write another.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+
+/// The version that did not count tries: each call has one.
+const WITHOUT_TRIES: u64 = 1;
 
 /// The groups of one hour, by quarter and key.
 #[derive(Debug, Default)]
@@ -61,7 +64,8 @@ impl Hour {
 /// Shows each group to `visit`; `None` if the bytes are no sums.
 pub(super) fn read(bytes: &[u8], mut visit: impl FnMut(u8, &Key<'_>, &Totals)) -> Option<()> {
     let mut rest = bytes;
-    if take(&mut rest)? != VERSION {
+    let version = take(&mut rest)?;
+    if !matches!(version, WITHOUT_TRIES | VERSION) {
         return None;
     }
     let mut texts: Vec<Option<Cow<'_, str>>> = vec![None];
@@ -85,7 +89,7 @@ pub(super) fn read(bytes: &[u8], mut visit: impl FnMut(u8, &Key<'_>, &Totals)) -
             error: text()?,
             answered_by: AnsweredBy::from_repr(answered_by)?,
         };
-        take_totals(&mut rest, &mut totals)?;
+        take_totals(&mut rest, version, &mut totals)?;
         visit(quarter, &key, &totals);
     }
     rest.is_empty().then_some(())
@@ -106,6 +110,7 @@ fn texts_of<'a>(key: &'a Key<'_>) -> [Option<&'a str>; 6] {
 fn put_totals(bytes: &mut Vec<u8>, totals: &Totals) {
     let Totals {
         calls,
+        tries,
         tokens,
         cost,
         at_least,
@@ -121,6 +126,7 @@ fn put_totals(bytes: &mut Vec<u8>, totals: &Totals) {
         *tokens;
     let counts = [
         *calls,
+        *tries,
         input,
         cache_write_5m,
         cache_write_1h,
@@ -149,9 +155,10 @@ fn put_totals(bytes: &mut Vec<u8>, totals: &Totals) {
     }
 }
 
-fn take_totals(rest: &mut &[u8], totals: &mut Totals) -> Option<()> {
+fn take_totals(rest: &mut &[u8], version: u64, totals: &mut Totals) -> Option<()> {
     let mut count = || take(rest);
     totals.calls = count()?;
+    totals.tries = if version == WITHOUT_TRIES { totals.calls } else { count()? };
     totals.tokens = Tokens {
         input: count()?,
         cache_write_5m: count()?,
@@ -225,7 +232,8 @@ mod tests {
             answered_by: AnsweredBy::Replay,
             error: None,
         };
-        let mut totals = Totals { calls: 1, cache_saved: NanoDollars(-7), ..Totals::default() };
+        let mut totals =
+            Totals { calls: 1, tries: 2, cache_saved: NanoDollars(-7), ..Totals::default() };
         totals.ttft.record(Micros(1_000));
         let mut hour = Hour::default();
         hour.add(3, &key(Some("ann")), &totals);

@@ -41,6 +41,7 @@ pub(super) struct CallTotals<'r> {
     error_kind: Option<&'r str>,
     ttft_us: Option<Micros>,
     total_us: Option<Micros>,
+    tries: u32,
     #[sqlx(flatten)]
     tokens: Tokens,
     #[sqlx(flatten)]
@@ -52,7 +53,7 @@ pub(super) struct CallTotals<'r> {
 /// The columns of [`CallTotals`].
 pub(super) const COLUMNS: &str = "select call.seq, call.id, call.at, call.model, call.user_id, call.chat_id, \
      call.task, call.client, call.answered_by, call.status, call.outcome, call.error_kind, \
-     call.ttft_us, call.total_us, \
+     call.ttft_us, call.total_us, call.tries, \
      call.input, call.cache_write_5m, call.cache_write_1h, call.cache_read, call.output, call.thinking, \
      call.searches, call.cost, call.cost_is, call.saved, call.saved_is ";
 
@@ -125,6 +126,7 @@ impl<'r> CallTotals<'r> {
     fn add_up(&self, key: &Key<'_>, catalog: &Catalog, totals: &mut Totals) {
         let Self { tokens, cost, .. } = self;
         totals.calls = 1;
+        totals.tries = u64::from(self.tries);
         totals.tokens = *tokens;
         totals.cost = cost.amount().unwrap_or_default();
         totals.at_least = u64::from(matches!(cost, Cost::AtLeast(_)));
