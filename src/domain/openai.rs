@@ -7,6 +7,7 @@ mod parse;
 mod raw;
 mod request;
 mod response;
+mod shallow;
 mod text_or;
 mod tool;
 

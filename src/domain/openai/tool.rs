@@ -3,7 +3,10 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::text_or::{TextOr, deserialize_text_or};
+use super::{
+    shallow,
+    text_or::{TextOr, deserialize_text_or},
+};
 
 /// A tool that the model may call.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +38,7 @@ impl<'de> Deserialize<'de> for Tool {
             name: Option<String>,
             #[serde(default)]
             description: Option<String>,
-            #[serde(default, alias = "input_schema")]
+            #[serde(default, alias = "input_schema", deserialize_with = "shallow::deserialize")]
             parameters: Option<Value>,
             #[serde(default)]
             strict: Option<bool>,
@@ -87,7 +90,7 @@ pub struct Function {
     #[serde(default)]
     pub description: Option<String>,
     /// A JSON schema.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shallow::deserialize")]
     pub parameters: Option<Value>,
     /// Requires arguments that fit the schema.
     #[serde(default)]

@@ -107,14 +107,6 @@ pub enum Error {
         /// The path to the name.
         field: String,
     },
-    /// Parameters that Anthropic refuses.
-    #[error(
-        "`{field}` must be a JSON schema whose `type` is `object`; leave it out if there are none"
-    )]
-    Schema {
-        /// The path to the schema.
-        field: String,
-    },
     /// A property whose name Anthropic refuses.
     #[error(
         "`{field}`: the property `{name}` must be named by 1 to 64 letters, digits, underscores, dots and hyphens; rename it"
@@ -206,7 +198,6 @@ impl Error {
             | Self::File { field, .. }
             | Self::UnknownPart { field, .. }
             | Self::ToolName { field }
-            | Self::Schema { field }
             | Self::PropertyName { field, .. }
             | Self::DuplicateTool { field, .. } => field,
             Self::UnknownTool { .. } | Self::ChoiceWithoutTools | Self::UnknownChoice => {
@@ -227,7 +218,6 @@ impl Error {
             | Self::File { .. }
             | Self::UnknownPart { .. }
             | Self::ToolName { .. }
-            | Self::Schema { .. }
             | Self::PropertyName { .. }
             | Self::DuplicateTool { .. }
             | Self::UnknownTool { .. }
