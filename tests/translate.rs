@@ -9,6 +9,7 @@
 mod caching;
 mod history;
 mod key;
+mod schemas;
 mod structured;
 
 use std::collections::BTreeMap;

@@ -227,7 +227,7 @@ pub(super) fn nullable(schema: &mut Map<String, Value>) -> bool {
         let (beside, rules): (Map<_, _>, Map<_, _>) =
             given.into_iter().partition(|(keyword, _)| BESIDE.contains(&keyword.as_str()));
         *schema = beside;
-        schema.insert("anyOf".to_owned(), json!([rules, null]));
+        schema.insert("anyOf".to_owned(), json!([rules, {"type": "null"}]));
         return true;
     }
     match schema.get_mut("type") {
@@ -242,7 +242,7 @@ pub(super) fn nullable(schema: &mut Map<String, Value>) -> bool {
     }
     if let Some(only) = schema.get("const").filter(|only| !only.is_null()).cloned() {
         schema.shift_remove("const");
-        schema.entry("enum").or_insert_with(|| json!([only, Value::Null]));
+        schema.entry("enum").or_insert_with(|| json!([only, null]));
     }
     true
 }
