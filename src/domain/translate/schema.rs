@@ -3,6 +3,7 @@
 //! Keywords that only narrow a value (`minimum`, `maxLength`, …) and are not in the subset are moved to the description,
 //! as Anthropic's own SDKs do. A schema that the subset cannot express is [`Unsupported`], and the caller adds a note.
 
+mod draft;
 pub(super) mod keywords;
 mod link;
 mod merge;
@@ -16,9 +17,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 pub(super) use self::{
+    draft::valid,
     link::link,
     references::{References, all},
-    valid::{Changes, valid},
+    valid::Changes,
 };
 
 /// A schema within the subset, and its use of the allowance.

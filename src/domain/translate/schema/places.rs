@@ -31,12 +31,12 @@ pub(super) fn holds_schemas(keyword: &str) -> bool {
 }
 
 /// Calls `visit` with each object that is a schema, and the path to it.
-pub(super) fn each<'a>(
-    root: &'a Value,
-    visit: &mut dyn FnMut(&[Step<'a>], &'a Map<String, Value>),
-) {
+pub(super) fn each<'a>(root: &'a Value, visit: &mut Visit<'_, 'a>) {
     walk(root, &mut Vec::new(), visit);
 }
+
+/// Receives the path to a schema, and the schema.
+type Visit<'f, 'a> = dyn FnMut(&[Step<'a>], &'a Map<String, Value>) + 'f;
 
 /// A step of a path.
 #[derive(Debug, Clone, Copy)]
@@ -54,11 +54,7 @@ impl std::fmt::Display for Step<'_> {
     }
 }
 
-fn walk<'a>(
-    place: &'a Value,
-    path: &mut Vec<Step<'a>>,
-    visit: &mut dyn FnMut(&[Step<'a>], &'a Map<String, Value>),
-) {
+fn walk<'a>(place: &'a Value, path: &mut Vec<Step<'a>>, visit: &mut Visit<'_, 'a>) {
     let Value::Object(schema) = place else { return };
     visit(path, schema);
     for (keyword, value) in schema {
@@ -98,10 +94,14 @@ pub(super) fn each_mut(
         match (holds(keyword), value) {
             (Some(Holds::One), value) => each_mut(value, depth + 1, visit),
             (Some(Holds::List), Value::Array(list)) => {
-                list.iter_mut().for_each(|part| each_mut(part, depth + 2, visit));
+                for part in list {
+                    each_mut(part, depth + 2, visit);
+                }
             }
             (Some(Holds::Map), Value::Object(map)) => {
-                map.values_mut().for_each(|part| each_mut(part, depth + 2, visit));
+                for part in map.values_mut() {
+                    each_mut(part, depth + 2, visit);
+                }
             }
             _ => {}
         }

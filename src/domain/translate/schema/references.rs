@@ -126,7 +126,7 @@ impl<'a> References<'a> {
             Some(pointer) => path
                 .extend(pointer.split('/').map(|name| name.replace("~1", "/").replace("~0", "~"))),
             None if fragment.is_empty() => {}
-            None => path = self.anchors.get(fragment.as_str())?.clone(),
+            None => path.clone_from(self.anchors.get(fragment.as_str())?),
         }
         Some(path)
     }
@@ -175,7 +175,9 @@ pub(super) fn pointer(path: &[String]) -> String {
             if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
                 pointer.push(char::from(byte));
             } else {
-                pointer.push_str(&format!("%{byte:02X}"));
+                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+                let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+                pointer.extend(['%', digit(byte >> 4), digit(byte & 15)]);
             }
         }
     }

@@ -1,8 +1,5 @@
-//! Schemas of any origin as JSON Schema draft 2020-12, which is all that Anthropic accepts for tools
-//! (`reference/anthropic-api.md` §1.5).
-//!
-//! A valid schema stays as it is, to the byte. In another one the faults are mended at every depth: forms of older
-//! drafts and of OpenAPI are written in today's, and keywords that cannot be are moved to the description.
+//! Faults of a schema, mended at every depth: forms of older drafts and of `OpenAPI` are written in today's, and keywords
+//! that cannot be are moved to the description. A valid schema stays as it is.
 
 mod kinds;
 mod old;
@@ -11,13 +8,11 @@ mod values;
 
 use serde_json::{Map, Value, json};
 
-use super::{describe, keywords, link::link, places};
+use super::{describe, keywords};
 pub(super) use values::is_reference;
 
-/// Maximum depth of schemas within schemas.
-const DEEPEST: usize = 128;
-/// Maximum depth of the JSON, so that the request around it can be read again.
-const DEEPEST_JSON: usize = 123;
+/// Maximum depth of schemas within schemas, which bounds the stack here and at Anthropic.
+const DEEPEST: usize = 64;
 /// Maximum length of a value that is put into words.
 const LONGEST_VALUE: usize = 1000;
 
@@ -38,48 +33,9 @@ impl Changes {
     }
 }
 
-/// The schema that says what the given one does, as far as draft 2020-12 can say it.
-pub(in crate::domain::translate) fn valid(given: &Value, changes: &mut Changes) -> Value {
-    let mut schema = given.clone();
-    mend(&mut schema, changes);
-    link(&mut schema, given, changes);
-    shorten(&mut schema, changes);
-    if changes.iter().next().is_some()
-        && let Value::Object(root) = &mut schema
-        && let Some(Value::String(draft)) = root.get("$schema")
-        && !draft.contains("2020-12")
-    {
-        root.shift_remove("$schema");
-    }
-    schema
-}
-
 /// Mends one schema and those in it, except for its references.
 pub(super) fn mend(schema: &mut Value, changes: &mut Changes) {
     Mender { changes }.place(schema, DEEPEST);
-}
-
-/// Opens the schemas that are too deep in the JSON. Mending adds to the depth.
-fn shorten(schema: &mut Value, changes: &mut Changes) {
-    if depth(schema) > DEEPEST_JSON {
-        changes.add("schemas below the greatest depth are opened");
-        places::each_mut(schema, 1, &mut |schema, above| {
-            schema.retain(|keyword, value| {
-                let inner = if places::holds_schemas(keyword) { 2 } else { depth(value) };
-                above + inner <= DEEPEST_JSON
-            });
-        });
-    }
-}
-
-/// Levels of arrays and objects.
-fn depth(value: &Value) -> usize {
-    let inner = match value {
-        Value::Array(list) => list.iter().map(depth).max(),
-        Value::Object(map) => map.values().map(depth).max(),
-        _ => return 0,
-    };
-    1 + inner.unwrap_or_default()
 }
 
 /// True for a keyword of draft 2020-12 or an older one.
@@ -203,16 +159,14 @@ impl Mender<'_> {
             let Some(value) = schema.get_mut(keyword) else { continue };
             if !value.is_object() {
                 self.changes.add("maps of schemas are written as objects");
-                match old::map(value) {
-                    Some(map) => *value = Value::Object(map),
-                    None => {
-                        if !value.is_null() {
-                            lost.push(words(keyword, value));
-                        }
-                        schema.shift_remove(keyword);
-                        continue;
+                let Some(map) = old::map(value) else {
+                    if !value.is_null() {
+                        lost.push(words(keyword, value));
                     }
-                }
+                    schema.shift_remove(keyword);
+                    continue;
+                };
+                *value = Value::Object(map);
             }
             let Value::Object(map) = value else { continue };
             if keyword == "patternProperties" {

@@ -177,7 +177,7 @@ fn read(word: &str, depth: usize) -> Option<Kind> {
         return union(&[word, "null"], &inner);
     }
     if let Some(item) = word.strip_suffix("[]") {
-        return array(&inner(item)?);
+        return Some(array(&inner(item)?));
     }
     if let Some((outer, arguments)) = generic(word) {
         let arguments = split(arguments, ',');
@@ -185,7 +185,7 @@ fn read(word: &str, depth: usize) -> Option<Kind> {
             ("optional" | "nullable", [one]) => union(&[one, "null"], &inner),
             ("union", parts) => union(parts, &inner),
             (outer, [.., last]) => match kind_of(outer)? {
-                "array" if arguments.len() == 1 => array(&inner(last)?),
+                "array" if arguments.len() == 1 => Some(array(&inner(last)?)),
                 "array" => Some(Kind { is_exact: false, ..Kind::of(json!({"type": "array"})) }),
                 "object" => {
                     let values = inner(last)?;
@@ -215,9 +215,9 @@ fn kind_of(word: &str) -> Option<&'static str> {
     named.map(|(kind, _)| kind)
 }
 
-fn array(items: &Kind) -> Option<Kind> {
+fn array(items: &Kind) -> Kind {
     let kind = Kind::of(json!({"type": "array", "items": items.schema}));
-    Some(Kind { is_exact: items.is_exact, ..kind })
+    Kind { is_exact: items.is_exact, ..kind }
 }
 
 fn union(parts: &[&str], inner: &dyn Fn(&str) -> Option<Kind>) -> Option<Kind> {

@@ -1,4 +1,4 @@
-//! Forms of older drafts of JSON Schema, of OpenAPI and of PHP, written as today.
+//! Forms of older drafts of JSON Schema, of `OpenAPI` and of PHP, written as today.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,9 @@ pub(super) fn mend(schema: &mut Map<String, Value>, lost: &mut Vec<String>, chan
     if let Some(more) = schema.shift_remove("extends") {
         changes.add(WHAT);
         let parts = if let Value::Array(parts) = more { parts } else { vec![more] };
-        parts.into_iter().for_each(|part| all_of(schema, part));
+        for part in parts {
+            all_of(schema, part);
+        }
     }
     if let Some(kinds) = schema.shift_remove("disallow") {
         changes.add(WHAT);
@@ -181,14 +183,11 @@ pub(super) fn required(properties: &mut Map<String, Value>) -> Vec<String> {
     let mut names = Vec::new();
     for (name, property) in properties {
         let Value::Object(property) = property else { continue };
-        match property.get("required").and_then(values::flag) {
-            Some(is_required) => {
-                property.shift_remove("required");
-                if is_required {
-                    names.push(name.clone());
-                }
+        if let Some(is_required) = property.get("required").and_then(values::flag) {
+            property.shift_remove("required");
+            if is_required {
+                names.push(name.clone());
             }
-            None => {}
         }
     }
     names

@@ -125,14 +125,13 @@ pub(super) fn mend(schema: &mut Map<String, Value>, lost: &mut Vec<String>, chan
 fn fix(form: Form, value: &Value) -> Fix {
     let keep = |is_valid: bool| if is_valid { Fix::Keep } else { Fix::Describe };
     match (form, value) {
-        (Form::Text | Form::Word, Value::String(_)) => Fix::Keep,
+        (Form::Text | Form::Word, Value::String(_)) | (Form::List, Value::Array(_)) => Fix::Keep,
         (Form::Text, Value::Array(parts)) => {
             let parts: Vec<&str> = parts.iter().filter_map(Value::as_str).collect();
             if parts.is_empty() { Fix::Drop } else { Fix::Replace(Value::from(parts.join("\n"))) }
         }
         (Form::Text, Value::Object(fields)) if fields.is_empty() => Fix::Drop,
         (Form::Text, other) => Fix::Replace(Value::String(other.to_string())),
-        (Form::Word, _) => Fix::Describe,
         (Form::Pattern, pattern) => keep(pattern.as_str().is_some_and(pattern::is_portable)),
         (Form::Number | Form::Positive | Form::Count, value) => number(form, value),
         (Form::Flag, value) => match flag(value) {
@@ -142,11 +141,9 @@ fn fix(form: Form, value: &Value) -> Fix {
         },
         (Form::Names, value) => names(value),
         (Form::NameLists, Value::Object(lists)) => name_lists(lists),
-        (Form::NameLists | Form::Vocabulary, Value::Array(list)) if list.is_empty() => Fix::Drop,
-        (Form::NameLists, _) => Fix::Describe,
+        (Form::NameLists, Value::Array(list)) if list.is_empty() => Fix::Drop,
         (Form::Values, Value::Array(values)) => keep(!values.is_empty()),
-        (Form::Values, Value::Object(_)) => Fix::Describe,
-        (Form::List, Value::Array(_)) => Fix::Keep,
+        (Form::Word | Form::NameLists, _) | (Form::Values, Value::Object(_)) => Fix::Describe,
         (Form::Values | Form::List, one) => Fix::Replace(Value::Array(vec![one.clone()])),
         (Form::Id, value) => keep(value.as_str().is_some_and(|id| {
             is_reference(id)
@@ -265,6 +262,6 @@ pub(in super::super) fn is_reference(text: &str) -> bool {
     };
     let first = text.split(['/', '?', '#']).next().unwrap_or_default();
     bytes.iter().enumerate().all(is_allowed)
-        && bytes.iter().filter(|byte| **byte == b'#').count() <= 1
+        && text.matches('#').count() <= 1
         && first.split_once(':').is_none_or(|(scheme, _)| is_scheme(scheme))
 }
