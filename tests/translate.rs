@@ -11,6 +11,7 @@ mod dialects;
 mod history;
 mod key;
 mod media;
+mod schemas;
 mod structured;
 
 use std::collections::BTreeMap;

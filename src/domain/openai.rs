@@ -10,6 +10,7 @@ mod raw;
 mod request;
 mod response;
 mod scalar;
+mod shallow;
 mod text_or;
 mod tool;
 

@@ -100,7 +100,7 @@ fn one_definition_may_be_met_on_two_ways() {
 }
 
 /// The rules of §1.4, written from the page and not from the program.
-fn check(root: &Value) {
+pub(super) fn check(root: &Value) {
     let (mut optional, mut unions) = (0, 0);
     check_place(root, root, &mut vec![], &mut optional, &mut unions);
     for list in ["$defs", "definitions"] {
@@ -229,7 +229,7 @@ fn scalar() -> impl Strategy<Value = Value> {
 }
 
 /// Schemas such as clients write, with all that is in JSON Schema, and some that nobody should.
-fn schema() -> impl Strategy<Value = Value> {
+pub(super) fn schema() -> impl Strategy<Value = Value> {
     let to = ["#/$defs/A", "#/$defs/B", "#/$defs/A", "#/$defs/B", "#/properties/a", "#", "x.json"];
     let plain = prop::sample::select(vec!["string", "number", "integer", "boolean", "null"]);
     let leaf = prop_oneof![

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::text_or::{TextOr, deserialize_text_or};
+use super::{
+    shallow,
+    text_or::{TextOr, deserialize_text_or},
+};
 
 /// A tool that the model may call.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,11 +38,11 @@ impl<'de> Deserialize<'de> for Tool {
             name: Option<String>,
             #[serde(default)]
             description: Option<String>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "shallow::deserialize")]
             parameters: Option<Value>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "shallow::deserialize")]
             input_schema: Option<Value>,
-            #[serde(default, rename = "inputSchema")]
+            #[serde(default, rename = "inputSchema", deserialize_with = "shallow::deserialize")]
             input_schema_camel: Option<Value>,
             #[serde(default)]
             strict: Option<bool>,
@@ -107,11 +110,11 @@ impl<'de> Deserialize<'de> for Function {
             name: String,
             #[serde(default)]
             description: Option<String>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "shallow::deserialize")]
             parameters: Option<Value>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "shallow::deserialize")]
             input_schema: Option<Value>,
-            #[serde(default, rename = "inputSchema")]
+            #[serde(default, rename = "inputSchema", deserialize_with = "shallow::deserialize")]
             input_schema_camel: Option<Value>,
             #[serde(default)]
             strict: Option<bool>,

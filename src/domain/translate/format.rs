@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     form::CodeFence,
     note::{Error, Notes},
-    schema::Allowance,
+    schema::{self, Allowance, Changes},
 };
 use crate::domain::{anthropic, openai};
 
@@ -93,7 +93,7 @@ fn of_schema(
     allowance: &mut Allowance,
     notes: &mut Notes,
 ) -> Result<AnswerFormat, Error> {
-    let schema = match json_schema.get("schema") {
+    let given = match json_schema.get("schema") {
         None if IN_SCHEMAS.iter().any(|keyword| json_schema.contains_key(*keyword)) => json_schema,
         None | Some(Value::Null) => {
             notes.add(SCHEMA, "is missing; Claude is instructed to answer with any JSON object");
@@ -107,11 +107,13 @@ fn of_schema(
             });
         }
     };
-    let named = Value::Object(named(schema, json_schema));
+    let named = Value::Object(named(given, json_schema));
+    let mut changes = Changes::default();
     let hindrance = match hindrance {
         Some(hindrance) => hindrance.to_owned(),
-        None => match allowance.format(&named) {
+        None => match allowance.format(&schema::valid(&named, &mut changes)) {
             Ok(restricted) => {
+                changes.iter().for_each(|what| notes.add(SCHEMA, what));
                 restricted.changes().for_each(|what| notes.add(SCHEMA, what));
                 let format = Some(anthropic::Format::JsonSchema { schema: restricted.schema });
                 // Should Anthropic refuse the schema, it is sent as words.

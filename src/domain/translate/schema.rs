@@ -3,15 +3,25 @@
 //! Keywords that only narrow a value (`minimum`, `maxLength`, …) and are not in the subset are moved to the description,
 //! as Anthropic's own SDKs do. A schema that the subset cannot express is [`Unsupported`], and the caller adds a note.
 
+mod draft;
+pub(super) mod keywords;
+mod link;
 mod merge;
 mod object;
+mod places;
 mod references;
+mod valid;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use self::references::References;
+pub(super) use self::{
+    draft::valid,
+    link::link,
+    references::{References, all},
+    valid::Changes,
+};
 
 /// A schema within the subset, and its use of the allowance.
 #[derive(Debug, Clone, PartialEq)]
@@ -343,19 +353,25 @@ impl Rewriter<'_> {
         Ok(self.describe(place, &described))
     }
 
-    /// Adds the keywords that cannot be enforced to the description: `{minimum: 0, maximum: 9}`.
+    /// Adds the keywords that cannot be enforced to the description.
     fn describe(&mut self, mut place: Map<String, Value>, described: &[String]) -> Value {
-        if !described.is_empty() {
-            self.described = true;
-            let described = format!("{{{}}}", described.join(", "));
-            let text = match place.get("description").and_then(Value::as_str) {
-                Some(given) => format!("{given}\n\n{described}"),
-                None => described,
-            };
-            place.insert("description".to_owned(), Value::String(text));
-        }
+        self.described |= !described.is_empty();
+        describe(&mut place, described);
         Value::Object(place)
     }
+}
+
+/// Adds keywords with their values to the description: `{minimum: 0, maximum: 9}`.
+pub(super) fn describe(schema: &mut Map<String, Value>, keywords: &[String]) {
+    if keywords.is_empty() {
+        return;
+    }
+    let words = format!("{{{}}}", keywords.join(", "));
+    let text = match schema.get("description").and_then(Value::as_str) {
+        Some(given) => format!("{given}\n\n{words}"),
+        None => words,
+    };
+    schema.insert("description".to_owned(), Value::String(text));
 }
 
 /// Inserts an annotation, or adds it to `described`, the texts for the description.

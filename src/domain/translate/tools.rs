@@ -86,14 +86,14 @@ impl Definitions {
         notes: &mut Notes,
     ) -> Result<(), Error> {
         let field = || path(".parameters");
-        let (mut schema, mut in_words) = input_schema(given.parameters.as_ref(), &field, notes)?;
-        let properties = PropertyNames::of(&schema, given.parameters.as_ref());
+        let mut parameters = input_schema::root(given.parameters.as_ref(), &field, notes);
+        let (mut schema, mut in_words) = input_schema(&parameters, &field, notes);
+        let properties = PropertyNames::of(&schema, &parameters);
         if !properties.is_empty() {
             note_renamed(&properties, &field, notes);
-            let mut parameters = given.parameters.clone().unwrap_or_default();
             // Before the schema is changed, so that everything put into words has the new names.
             properties.rename(&mut parameters);
-            (schema, in_words) = input_schema(Some(&parameters), &field, &mut Notes::default())?;
+            (schema, in_words) = input_schema(&parameters, &field, &mut Notes::default());
             properties.rename(&mut schema);
         }
         let strict = given.strict == Some(true) && enforce(&mut schema, path, allowance, notes);

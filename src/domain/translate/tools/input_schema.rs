@@ -3,44 +3,45 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::note::{Error, Notes};
+use super::super::{
+    note::Notes,
+    schema::{self, Changes, References},
+};
 
 /// Keywords that Anthropic refuses at the top of a schema.
 const COMBINING: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-/// Maximum depth of references within references.
-const DEEPEST: usize = 3;
-/// Maximum number of merged properties.
-const MOST: usize = 2000;
+const ALWAYS: &str = "the arguments are always an object, whatever else the schema allows";
+/// Maximum depth of alternatives within alternatives, and of references to references.
+const DEEPEST: usize = 32;
+/// Maximum number of merged alternatives and properties.
+const MOST: usize = 20_000;
+/// Maximum number of schemas that one property has in alternatives.
+const MOST_VARIANTS: usize = 100;
 
-/// The input schema for a client's schema, a field that `field` names, and a text for the tool's description about the
+/// The input schema for a client's schema, which [`root`] read, a field that `field` names, and a text for the tool's description about the
 /// parts that the schema cannot express. The schema's `type` is `object`.
 pub(super) fn input_schema(
-    given: Option<&Value>,
+    given: &Value,
     field: &dyn Fn() -> String,
     notes: &mut Notes,
-) -> Result<(Value, Option<String>), Error> {
-    let refused = || Error::Schema { field: field() };
-    let mut schema = match given {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(given)) => given.clone(),
-        Some(Value::Bool(_)) => {
-            notes.once(field, "a boolean schema is sent as one of any object");
-            Map::new()
-        }
-        Some(_) => return Err(refused()),
-    };
-    match schema.get("type") {
+) -> (Value, Option<String>) {
+    let mut changes = Changes::default();
+    let valid = schema::valid(given, &mut changes);
+    let mut schema = if let Value::Object(schema) = &valid { schema.clone() } else { Map::new() };
+    match schema.get("type").cloned() {
         Some(Value::String(kind)) if kind == "object" => {}
-        None | Some(Value::Null) => {
+        Some(Value::Array(kinds)) if kinds.contains(&json!("object")) => {
+            notes.once(field, ALWAYS);
+            schema.insert("type".to_owned(), json!("object"));
+        }
+        other => {
             schema.insert("type".to_owned(), json!("object"));
             schema.entry("properties").or_insert_with(|| json!({}));
+            if let Some(other) = other {
+                notes.once(field, ALWAYS);
+                schema::describe(&mut schema, &[format!("type: {other}")]);
+            }
         }
-        Some(Value::Array(kinds)) if kinds.contains(&json!("object")) => {
-            notes
-                .once(field, "the arguments are always an object, whatever else the schema allows");
-            schema.insert("type".to_owned(), json!("object"));
-        }
-        Some(_) => return Err(refused()),
     }
     let mut in_words = None;
     if schema.contains_key("$ref") || COMBINING.iter().any(|keyword| schema.contains_key(*keyword))
@@ -48,54 +49,76 @@ pub(super) fn input_schema(
         let what = "alternatives at the top of the schema are merged into one object and put into the description";
         notes.once(field, what);
         in_words = alternatives(&schema);
-        let MergedProperties { properties, required } =
-            merged_properties(&schema, &schema, DEEPEST, &mut { MOST });
-        for keyword in COMBINING.iter().chain(&["$ref"]) {
-            schema.shift_remove(*keyword);
-        }
-        // Each alternative may forbid what another one has.
-        schema.shift_remove("additionalProperties");
-        schema.insert("properties".to_owned(), Value::Object(properties));
-        if required.is_empty() {
-            schema.shift_remove("required");
-        } else {
-            schema.insert("required".to_owned(), json!(required));
-        }
+        merge(&mut schema, given, &valid, &mut changes);
     }
-    if schema.get("properties").is_some_and(|properties| !properties.is_object()) {
-        schema.insert("properties".to_owned(), json!({}));
+    for what in changes.iter() {
+        notes.once(field, what);
     }
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        for property in properties.values_mut() {
-            check(property, field, notes);
-        }
-    }
-    Ok((Value::Object(schema), in_words))
+    (Value::Object(schema), in_words)
 }
 
-/// Changes a property's schema to one that Anthropic accepts.
-fn check(property: &mut Value, field: &dyn Fn() -> String, notes: &mut Notes) {
-    let is_type = |kind: &Value| {
-        let known = ["object", "array", "string", "number", "integer", "boolean", "null"];
-        kind.as_str().is_some_and(|kind| known.contains(&kind))
-    };
-    let what = "the unknown type of a property is left out";
-    match property {
-        Value::Bool(_) => {}
-        Value::Object(schema) => {
-            let is_known = schema.get("type").is_none_or(|kind| match kind {
-                Value::Array(kinds) => kinds.iter().all(is_type),
-                kind => is_type(kind),
+/// The client's schema, where it is an object, or one of no arguments.
+pub(super) fn root(given: Option<&Value>, field: &dyn Fn() -> String, notes: &mut Notes) -> Value {
+    let text = given.and_then(Value::as_str);
+    match (given, text.and_then(|text| serde_json::from_str(text).ok())) {
+        (_, Some(schema @ Value::Object(_))) => {
+            notes.once(field, "parameters in a text are read as JSON");
+            schema
+        }
+        (Some(Value::Object(schema)), _) => {
+            let mut schema = schema.clone();
+            // There are always arguments.
+            if schema.get("nullable") == Some(&Value::Bool(true)) {
+                notes.once(field, ALWAYS);
+                schema.shift_remove("nullable");
+            }
+            Value::Object(schema)
+        }
+        (None | Some(Value::Null), _) => json!({}),
+        (Some(Value::Bool(_)), _) => {
+            notes.once(field, "a boolean schema is sent as one of any object");
+            json!({})
+        }
+        (Some(_), _) => {
+            notes.once(field, "parameters that are no schema are sent as none");
+            json!({})
+        }
+    }
+}
+
+/// Merges what the top of a schema refers to and combines. `valid` is the schema before, made of `given`.
+fn merge(schema: &mut Map<String, Value>, given: &Value, valid: &Value, changes: &mut Changes) {
+    let references = References::of(valid);
+    let MergedProperties { properties, required } =
+        merged_properties(schema, &references, DEEPEST, &mut { MOST });
+    for keyword in COMBINING.iter().chain(&["$ref"]) {
+        schema.shift_remove(*keyword);
+    }
+    // Each alternative may forbid what another one has.
+    schema.shift_remove("additionalProperties");
+    schema.insert("properties".to_owned(), Value::Object(properties));
+    if required.is_empty() {
+        schema.shift_remove("required");
+    } else {
+        let required: Vec<&String> = required.keys().collect();
+        schema.insert("required".to_owned(), json!(required));
+    }
+    let mut merged = Value::Object(std::mem::take(schema));
+    // The alternatives may have been referred to.
+    schema::link(&mut merged, valid, changes);
+    if let Value::Object(mut merged) = merged {
+        let used = schema::all(&Value::Object(merged.clone()));
+        if let Some(Value::Object(definitions)) = merged.get_mut("$defs") {
+            let listed = given.get("$defs");
+            definitions.retain(|name, _| {
+                let is_given = listed.is_some_and(|listed| listed.get(name).is_some());
+                is_given || used.contains(&format!("#/$defs/{name}"))
             });
-            if !is_known {
-                notes.once(field, what);
-                schema.shift_remove("type");
+            if definitions.is_empty() && listed.is_none() {
+                merged.shift_remove("$defs");
             }
         }
-        other => {
-            notes.once(field, what);
-            *other = json!({});
-        }
+        *schema = merged;
     }
 }
 
@@ -103,33 +126,36 @@ fn check(property: &mut Value, field: &dyn Fn() -> String, notes: &mut Notes) {
 #[derive(Debug, Default)]
 struct MergedProperties {
     properties: Map<String, Value>,
-    required: Vec<String>,
+    /// Names, in their order.
+    required: Map<String, Value>,
 }
 
 /// The properties of all alternatives of a schema within `root`; those are required that all alternatives require.
 fn merged_properties(
     schema: &Map<String, Value>,
-    root: &Map<String, Value>,
+    references: &References<'_>,
     depth: usize,
     left: &mut usize,
 ) -> MergedProperties {
     let mut all = MergedProperties::default();
     let count = schema.get("properties").and_then(Value::as_object).map_or(1, Map::len);
-    // A small schema can refer to much, many times over.
-    let Some(rest) = left.checked_sub(count.max(1)).filter(|_| depth > 0) else { return all };
+    // A small schema can refer to much, many times over. The top itself is not counted.
+    let counted = if depth == DEEPEST { 1 } else { count.max(1) };
+    let Some(rest) = left.checked_sub(counted).filter(|_| depth > 0) else { return all };
     *left = rest;
     if let Some(Value::Object(properties)) = schema.get("properties") {
         all.properties.clone_from(properties);
     }
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-    all.required.extend(required.filter_map(Value::as_str).map(str::to_owned));
-    if let Some(target) = schema.get("$ref").and_then(|path| resolve(path, root)) {
-        all.and(merged_properties(target, root, depth - 1, left));
+    all.require(required.filter_map(Value::as_str).map(str::to_owned));
+    let reference = schema.get("$ref").and_then(Value::as_str);
+    if let Some(Value::Object(target)) = reference.and_then(|to| references.find(to).ok()) {
+        all.and(merged_properties(target, references, depth - 1, left));
     }
     for keyword in COMBINING {
         let Some(Value::Array(parts)) = schema.get(keyword) else { continue };
         let parts = parts.iter().map(|part| match part {
-            Value::Object(part) => merged_properties(part, root, depth - 1, left),
+            Value::Object(part) => merged_properties(part, references, depth - 1, left),
             _ => MergedProperties::default(),
         });
         if keyword == "allOf" {
@@ -144,16 +170,18 @@ fn merged_properties(
 impl MergedProperties {
     fn and(&mut self, other: Self) {
         self.merge(other.properties);
-        for name in other.required {
-            if !self.required.contains(&name) {
-                self.required.push(name);
-            }
+        self.require(other.required.into_iter().map(|(name, _)| name));
+    }
+
+    fn require(&mut self, names: impl Iterator<Item = String>) {
+        for name in names {
+            self.required.entry(name).or_insert(Value::Null);
         }
     }
 
     fn or(mut self, other: Self) -> Self {
         self.merge(other.properties);
-        self.required.retain(|name| other.required.contains(name));
+        self.required.retain(|name, _| other.required.contains_key(name));
         self
     }
 
@@ -166,6 +194,7 @@ impl MergedProperties {
                 }
                 Some(old) if *old == new => {}
                 Some(old) => match old.get_mut("anyOf").and_then(Value::as_array_mut) {
+                    Some(list) if list.len() > MOST_VARIANTS => *old = json!({}),
                     Some(list) if list.contains(&new) => {}
                     Some(list) => list.push(new),
                     None => *old = json!({ "anyOf": [old.take(), new] }),
@@ -173,12 +202,6 @@ impl MergedProperties {
             }
         }
     }
-}
-
-/// The schema within `root` that a reference means.
-fn resolve<'a>(path: &Value, root: &'a Map<String, Value>) -> Option<&'a Map<String, Value>> {
-    let (place, name) = path.as_str()?.strip_prefix("#/")?.split_once('/')?;
-    root.get(place)?.get(name)?.as_object()
 }
 
 /// The alternatives as a text.

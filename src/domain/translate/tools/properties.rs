@@ -7,7 +7,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashSet},
-    fmt, iter,
+    fmt,
     sync::Arc,
 };
 
@@ -72,7 +72,7 @@ impl Part {
 impl PropertyNames {
     /// Names for the properties of `schema`, the input schema as it goes upstream, that have to be changed. No other
     /// word of it or of the client's schema `given` is taken for one.
-    pub(super) fn of(schema: &Value, given: Option<&Value>) -> Self {
+    pub(super) fn of(schema: &Value, given: &Value) -> Self {
         let properties = schema.get("properties").and_then(Value::as_object);
         let refused: Vec<&String> =
             properties.into_iter().flat_map(Map::keys).filter(|name| !is_accepted(name)).collect();
@@ -80,9 +80,8 @@ impl PropertyNames {
             return Self::default();
         }
         let mut taken = HashSet::new();
-        for words in iter::once(schema).chain(given) {
-            collect_words(words, &mut taken);
-        }
+        collect_words(schema, &mut taken);
+        collect_words(given, &mut taken);
         let mut names = Self::default();
         for original in refused {
             let candidates = (0_u64..).map(|attempt| {

@@ -24,7 +24,7 @@ fn refused() -> Vec<String> {
 }
 
 fn names(schema: &Value) -> PropertyNames {
-    PropertyNames::of(schema, None)
+    PropertyNames::of(schema, schema)
 }
 
 fn renamed(schema: &Value) -> Value {
