@@ -26,6 +26,7 @@ mod stops;
 mod stream;
 mod thinking;
 mod tools;
+mod turn;
 mod usage;
 
 pub use alias::route;

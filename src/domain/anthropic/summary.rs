@@ -288,8 +288,9 @@ fn tells(block: &BlockStart, raw: &RawValue) -> bool {
             !thinking.is_empty() || !signature.is_empty()
         }
         BlockStart::ToolUse { .. } | BlockStart::ServerToolUse => whole_input(raw).is_some(),
-        BlockStart::RedactedThinking { .. } | BlockStart::Unknown => true,
-        BlockStart::Fallback { .. } => false,
+        BlockStart::RedactedThinking { .. } | BlockStart::Fallback { .. } | BlockStart::Unknown => {
+            true
+        }
     }
 }
 

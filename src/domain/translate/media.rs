@@ -18,7 +18,7 @@ use self::{
 };
 use super::{
     note::{Error, MediaFault, Notes},
-    parts::Turn,
+    turn::Turn,
 };
 use crate::domain::{
     anthropic::{self, ContentBlock, Source},

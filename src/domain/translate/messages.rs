@@ -10,8 +10,9 @@ use super::{
     instructions::{ASSISTANT_OPENS, BEGIN, ask_to_continue, in_system_tags, user},
     media,
     note::{Error, Notes},
-    parts::{Turn, blocks, last_turn, leave_out_extras},
+    parts::{blocks, leave_out_extras},
     tools::{self, ToolResult},
+    turn::{Turn, last_turn},
 };
 use crate::domain::{
     anthropic::{self, Breakpoint, ContentBlock, Format, RequestMessage, Role},

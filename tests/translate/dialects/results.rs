@@ -158,14 +158,27 @@ fn results_without_a_name_and_without_a_call_do_not_end_the_chat() {
 #[test]
 fn a_part_that_cannot_be_sent_is_refused_only_while_the_client_can_change_it() {
     let not_sent = "(A part of this message could not be passed on.)";
-    for part in [
-        json!({"type": "smell", "smell": "x"}),
-        json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
-        json!({"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}),
-        json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}),
-        json!({"type": "image_url"}),
-        json!({"type": "input_image", "file_id": "file-openai"}),
-        json!({"type": "file", "file": {"file_id": "file-1"}}),
+    let picture = "[picture, which Claude cannot read]";
+    for (part, not_sent) in [
+        (json!({"type": "smell", "smell": "x"}), not_sent),
+        (
+            json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
+            "[sound recording, which Claude cannot read]",
+        ),
+        (
+            json!({"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}),
+            "[video, which Claude cannot read]",
+        ),
+        (
+            json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}),
+            "[picture of type image/png, which Claude cannot read]",
+        ),
+        (json!({"type": "image_url"}), picture),
+        (json!({"type": "input_image", "file_id": "file-openai"}), picture),
+        (
+            json!({"type": "file", "file": {"file_id": "file-1"}}),
+            "[file, which Claude cannot read]",
+        ),
     ] {
         let content = json!([{"type": "text", "text": "a"}, part]);
         let meant = json!(["a", not_sent]);

@@ -172,8 +172,10 @@ impl Pieces<'_> {
                 let text = Some(words(fields.get("content").unwrap_or(&Value::Null)));
                 Piece::content(Part { text, ..media::part(kind, path) })
             }
-            "refusal" | "input_audio" | "audio" | "image_url" | "file" | "image" | "document"
-            | "reasoning" => return self.typed(fields, path),
+            "refusal" | "input_audio" | "audio" | "audio_url" | "video" | "video_url"
+            | "input_video" | "image_url" | "file" | "image" | "document" | "reasoning" => {
+                return self.typed(fields, path);
+            }
             _ if self.is_result() => {
                 self.changes.add(&*path, DATA);
                 return self.content(Value::Object(fields).to_string().into(), path, depth);
