@@ -3,7 +3,12 @@
 //! The readers get to see nothing until the response has content: what fails before is tried again, whether it came as
 //! an HTTP status, as an event or as a cut, and if it fails in the end, it is an HTTP error to the client.
 
-use std::{ops::ControlFlow, pin::pin, sync::Arc, time::Instant};
+use std::{
+    ops::ControlFlow,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use secrecy::SecretString;
 
@@ -22,6 +27,9 @@ use crate::{
 
 /// Limit on repeated requests without the part that upstream refused.
 const MAX_REMEDIES: usize = 3;
+
+/// Longest time between the reason for the end of an answer and its end.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// State of an attempt.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub(super) struct Attempt {
     /// True if the call wants a stream. Any other gets nothing before the end, and loses nothing while it waits.
     streams: bool,
     held: HeldSegments,
+    /// The moment by which `message_stop` must come, once its reason has come. Some gateways lose it.
+    ends_by: Option<tokio::time::Instant>,
     recorder: Recorder,
     recorded_bytes: usize,
     /// Remedies that were tried, by the request that they were tried with.
@@ -79,6 +89,7 @@ impl Attempt {
             published,
             streams: true,
             held: HeldSegments::default(),
+            ends_by: None,
             recorder: Recorder::default(),
             recorded_bytes: 0,
             remedies: Vec::new(),
@@ -178,7 +189,7 @@ impl Attempt {
         self.incoming = None;
         (self.request_id, self.status) = (None, None);
         (self.recorder, self.recorded_bytes) = (Recorder::default(), 0);
-        self.held = HeldSegments::default();
+        (self.held, self.ends_by) = (HeldSegments::default(), None);
         let summary = std::mem::take(&mut self.summary);
         if summary.began() {
             self.failed.push(summary);
@@ -193,7 +204,7 @@ impl Attempt {
             let Some(incoming) = &mut self.incoming else {
                 return Finish::failed(Outcome::Cut, StreamError::Cut);
             };
-            let flow = {
+            let read = async {
                 let mut read = pin!(incoming.read(&mut self.recorder));
                 loop {
                     let Some(until) = self.held.until() else { break read.await };
@@ -210,8 +221,22 @@ impl Attempt {
                     }
                 }
             };
+            let flow = match self.ends_by {
+                None => read.await,
+                Some(until) => {
+                    let read = tokio::time::timeout_at(until, read).await;
+                    read.unwrap_or(Ok(ControlFlow::Break(())))
+                }
+            };
             let broken: Option<Failure> = match flow {
                 Ok(ControlFlow::Continue(())) => None,
+                // All of the answer has come, and what it cost.
+                Ok(ControlFlow::Break(()))
+                    if self.ends_by.is_some() && self.recorder.rest().is_empty() =>
+                {
+                    self.recorder.push(anthropic::MESSAGE_STOP);
+                    None
+                }
                 Ok(ControlFlow::Break(())) => Some(StreamError::Cut.into()),
                 Err(error) => Some(error.into()),
             };
@@ -242,6 +267,9 @@ impl Attempt {
         let (repeats, end) = read(&mut self.summary, &segment);
         let segment = segment.without(&repeats);
         let Some(StreamEnd { position, outcome, failure }) = end else {
+            if self.ends_by.is_none() && self.summary.stop_reason().is_some() {
+                self.ends_by = Some(tokio::time::Instant::now() + END_TIMEOUT);
+            }
             self.append(segment?, writer);
             return None;
         };
@@ -313,8 +341,6 @@ fn read(summary: &mut StreamSummary, segment: &Segment) -> (Vec<usize>, Option<S
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::FutureExt;
 
     use super::*;
@@ -325,15 +351,20 @@ mod tests {
     const DELTA: &str = r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm"}}"#;
     const PING: &str = r#"{"type":"ping"}"#;
 
-    /// Plays events at these times, in seconds, and then a cut. Returns the time after which a reader has something to
-    /// read, and all that it reads then.
-    async fn first_read(streams: bool, events: &[(u64, &str)]) -> Option<(Duration, String)> {
+    /// A response with events at these times, in seconds, and then a cut.
+    fn played(events: &[(u64, &str)]) -> upstream::Response {
         let event = |(at, data): &(u64, &str)| cassette::Event {
             at: at * 1000,
             bytes: format!("data: {data}\n\n").into_bytes(),
         };
+        upstream::Response::played(events.iter().map(event).collect())
+    }
+
+    /// Plays events. Returns the time after which a reader has something to
+    /// read, and all that it reads then.
+    async fn first_read(streams: bool, events: &[(u64, &str)]) -> Option<(Duration, String)> {
         let mut attempt = Attempt { streams, ..Attempt::begin(false) };
-        attempt.incoming = Some(upstream::Response::played(events.iter().map(event).collect()));
+        attempt.incoming = Some(played(events));
         let (writer, mut reader) = live::start();
         let began = tokio::time::Instant::now();
         let key = SecretString::default();
@@ -350,6 +381,22 @@ mod tests {
             read = &mut read => Some(read),
             _ = attempt.record(&key, &writer) => read.now_or_never(),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_do_not_keep_an_answer_open_that_has_said_why_it_ends() {
+        const TEXT: &str =
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}"#;
+        const REASON: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
+        let mut events = vec![(0, START), (0, TEXT), (1, REASON)];
+        events.extend((2..90).map(|at| (at, PING)));
+        let mut attempt = Attempt::begin(false);
+        attempt.incoming = Some(played(&events));
+        let (writer, _reader) = live::start();
+        let began = tokio::time::Instant::now();
+        let finish = attempt.record(&SecretString::default(), &writer).await;
+        assert_eq!((finish.outcome, began.elapsed()), (Outcome::Complete, Duration::from_secs(11)));
+        assert_eq!(finish.last.unwrap().bytes(), anthropic::MESSAGE_STOP);
     }
 
     fn written(events: &[&str]) -> String {

@@ -15,8 +15,9 @@ mod usage;
 pub use assemble::assemble;
 pub use canonical::CanonicalRequest;
 pub use event::{
-    BlockStart, Citation, Delta, Error, ErrorBody, ErrorDetails, Event, MessageDelta, MessageStart,
-    ParseError, Stop, StopDetails, StreamError, is_whole_end, parse, read, whole_input,
+    BlockStart, Citation, Delta, Error, ErrorBody, ErrorDetails, Event, MESSAGE_STOP, MessageDelta,
+    MessageStart, ParseError, Stop, StopDetails, StreamError, is_whole_end, parse, read,
+    whole_input,
 };
 pub use fold::{Block, BlockKind, Message, fold};
 pub use headers::ApiHeaders;

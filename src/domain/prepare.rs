@@ -220,12 +220,17 @@ impl PreparedRequest {
     }
 }
 
-/// A body that can be read, and a note if it had to be changed.
+/// A body that can be read, and a note if it had to be changed: what is no text in it becomes U+FFFD, which is JSON's
+/// only way (RFC 8259 §8.1, §8.2).
 pub fn readable(body: Bytes) -> (Bytes, Option<Note>) {
-    match json::without_lone_surrogates(&body) {
+    let utf8 = str::from_utf8(&body).is_err().then(|| String::from_utf8_lossy(&body).into_owned());
+    let written = utf8.as_deref().map_or(&*body, str::as_bytes);
+    let mended = json::without_lone_surrogates(written).or(utf8.map(String::into_bytes));
+    match mended {
         None => (body, None),
         Some(mended) => {
-            let what = "halves of surrogate pairs without the other half are sent as U+FFFD";
+            let what = "what is no text in it is sent as U+FFFD: bytes that are not UTF-8, and halves of surrogate \
+                        pairs without the other half";
             (mended.into(), Some(Note { field: String::new(), what: what.to_owned() }))
         }
     }

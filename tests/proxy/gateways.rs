@@ -48,6 +48,45 @@ async fn an_answer_that_lacks_only_its_last_blank_line_is_whole() {
 }
 
 #[tokio::test]
+async fn an_answer_that_lacks_only_message_stop_is_whole() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let (events, end) = (hello(), hello().len() - 1);
+    assert!(events[end].contains("message_stop"));
+    for (path, streams) in ways() {
+        let text = format!("{path} {streams}");
+        upstream.push(Script::sse(events[..end].to_vec()));
+        for _ in 0..2 {
+            let reply = app.client().post(path, &question(&text, streams)).await;
+            assert_eq!(reply.status.as_u16(), 200, "{text}");
+            if (path, streams) == (MESSAGES, true) {
+                assert_eq!(reply.text().await, events.concat());
+            } else {
+                assert_eq!(text_of(path, streams, reply).await, "Hello", "{text}");
+            }
+        }
+        assert_eq!(asked(&upstream, &text).0, 1, "{text}");
+        // An end before the reason for it is none, and neither is a connection that breaks.
+        for (number, script) in
+            [Script::sse(events[..end - 1].to_vec()), Script::sse(events[..end].to_vec()).cut()]
+                .into_iter()
+                .enumerate()
+        {
+            let text = format!("{text} {number}");
+            upstream.push(script);
+            let reply = app.client().post(path, &question(&text, streams)).await;
+            let status = reply.status.as_u16();
+            let told = reply.text().await;
+            assert!(told.contains("error") && !told.contains("[DONE]"), "{text}: {told}");
+            assert_eq!(status, if streams { 200 } else { 502 }, "{text}");
+        }
+    }
+    let ledger = app.stop().await;
+    let whole = ledger.exchanges().await.into_iter().filter(|it| it.outcome == "complete");
+    assert_eq!(whole.filter(|exchange| exchange.servable).count(), ways().len());
+}
+
+#[tokio::test]
 async fn what_a_gateway_says_twice_is_told_once() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;

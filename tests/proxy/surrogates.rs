@@ -99,3 +99,31 @@ async fn escaped_backslashes_are_text_and_whole_pairs_stay_as_they_are() {
     let expected = body.replace("cut", r"\ufffd");
     assert_eq!(upstream.await_request(2).await.body, expected.as_bytes());
 }
+
+#[tokio::test]
+async fn bytes_that_are_not_utf8_become_replacement_characters() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    upstream.always(Script::sse(Answer::of(MODEL).text(&["ok"]).stop("end_turn")));
+    // Half of a pair in the bytes of UTF-8, and a letter of Latin-1.
+    for (bytes, text) in [
+        (&b"cut \xed\xa0\xbd end"[..], "cut \u{fffd}\u{fffd}\u{fffd} end"),
+        (b"caf\xe9", "caf\u{fffd}"),
+    ] {
+        for path in [CHAT, "/v1/messages"] {
+            let [before, after] = body(CHAT_PLACES[0], "HALF", false)
+                .split("cut HALF")
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+                .try_into()
+                .expect("two parts");
+            let body = [before.as_bytes(), bytes, after.as_bytes()].concat();
+            let client = app.client().header("content-type", "application/json");
+            let reply = client.send("POST", path, &body).await;
+            assert_eq!(reply.status.as_u16(), 200, "{path}");
+            reply.json().await;
+            let sent = upstream.requests().pop().expect("a request").json();
+            assert!(sent["messages"].to_string().contains(text), "{sent}");
+        }
+    }
+}

@@ -343,6 +343,9 @@ fn name_of<'a>(event: &'a sse::Event<'_>) -> Option<Cow<'a, [u8]>> {
     }
 }
 
+/// The event that ends a stream.
+pub const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
 /// True for the event that ends a stream, with all of its JSON. Its blank line may be missing: after it comes nothing.
 pub fn is_whole_end(event: &[u8]) -> bool {
     let event = read(event);

@@ -185,7 +185,7 @@ deserialize_text_or!(ToolChoice);
 #[derive(Deserialize)]
 #[serde(expecting = "an object with `type` and `function`")]
 pub(super) struct ToolChoiceObject {
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type", default, deserialize_with = "innermost_type")]
     kind: Option<String>,
     #[serde(default)]
     allowed_tools: Option<AllowedTools>,
@@ -193,6 +193,21 @@ pub(super) struct ToolChoiceObject {
     disable_parallel_tool_use: Option<bool>,
     #[serde(flatten)]
     named: NamedTool,
+}
+
+/// The type of a choice. Clients that translate one that was translated already nest it: `{"type": {"type": "auto"}}`.
+fn innermost_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let mut kind = Value::deserialize(deserializer)?;
+    loop {
+        match kind {
+            Value::Null => return Ok(None),
+            Value::String(kind) => return Ok(Some(kind)),
+            Value::Object(mut fields) => {
+                kind = fields.shift_remove("type").unwrap_or_default();
+            }
+            _ => return Err(serde::de::Error::custom("is not a string")),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
