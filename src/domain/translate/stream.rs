@@ -3,6 +3,7 @@
 //! It is a type that owns its state, because the same event means different things at different times. A text delta is
 //! copied as the JSON string that it already is.
 
+mod calls;
 mod chunk;
 mod pairs;
 
@@ -11,13 +12,14 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use self::{
+    calls::{AT_THE_START, StreamedCalls},
     chunk::{Envelope, write_json},
     pairs::SplitPairs,
 };
 use super::{
     annotations::AnnotationBuilder,
     fence::Unfence,
-    form::{self, Form, ToolKind},
+    form::{self, Form},
     stops::StopFilter,
     usage::{Bill, finish_reason, refusal, service_tier, usage},
 };
@@ -26,8 +28,8 @@ use crate::domain::{
         self, BlockStart, Delta, Event, MessageStart, ParseError, StreamError, whole_input,
     },
     exchange::Tokens,
-    json::{JsonString, KeyRewriter, Raw, inside},
-    openai::{self, ReasoningDetail, ResponseFunctionCall, ResponseToolCall},
+    json::{JsonString, Raw, inside},
+    openai::{self, ReasoningDetail},
 };
 
 /// Writes the chunks of one answer. Feed it every event in order, then finish it.
@@ -67,7 +69,7 @@ struct Streaming {
     /// Tokens of the parts before the last pause.
     earlier: Tokens,
     stop: anthropic::Stop,
-    calls: Vec<StreamedCall>,
+    calls: StreamedCalls,
     /// Positions of blocks that are not shown.
     hidden: Vec<usize>,
     /// Position of the last block of thinking, and its number.
@@ -79,20 +81,6 @@ struct Streaming {
     /// True after `message_stop`.
     whole: bool,
 }
-
-/// A call of the client's tools. Their numbers are dense, as OpenAI's are; Anthropic counts all blocks.
-#[derive(Debug)]
-struct StreamedCall {
-    block: usize,
-    has_arguments: bool,
-    /// The input of a custom tool is told when it is whole: it is the text within the JSON.
-    custom: Option<JsonString>,
-    /// Gives properties their original names, where they have others upstream.
-    keys: Option<KeyRewriter>,
-}
-
-/// The block index of what came whole with `message_start`: no later event can mean it.
-const AT_THE_START: usize = usize::MAX;
 
 impl Chunks {
     /// `id` and `created` (Unix seconds) are the call's own and the same in all chunks.
@@ -165,7 +153,7 @@ impl Streaming {
             usage: anthropic::Usage::default(),
             earlier: Tokens::default(),
             stop: anthropic::Stop::default(),
-            calls: Vec::new(),
+            calls: StreamedCalls::new(Arc::clone(&form)),
             hidden: Vec::new(),
             thinking: None,
             text: AnnotationBuilder::default(),
@@ -187,7 +175,7 @@ impl Streaming {
         self.whole = false;
         self.hidden.clear();
         // Blocks are counted from zero again.
-        self.calls.iter_mut().for_each(|call| call.block = AT_THE_START);
+        self.calls.forget_blocks();
         if let Some((block, _)) = &mut self.thinking {
             *block = AT_THE_START;
         }
@@ -264,50 +252,12 @@ impl Streaming {
             }
             BlockStart::ToolUse { id, name } => {
                 let given = whole_input(raw).map(|input| JsonString::new(input.get()));
-                self.start_call(index, id, name, given, out);
+                self.calls.start(&self.envelope, index, id, name, given, out);
             }
             BlockStart::ServerToolUse | BlockStart::Fallback { .. } | BlockStart::Unknown => {
                 self.hidden.push(index);
             }
         }
-    }
-
-    fn start_call(
-        &mut self,
-        block: usize,
-        id: String,
-        name: String,
-        given: Option<JsonString>,
-        out: &mut Vec<u8>,
-    ) {
-        let tool = self.form.tools.get(&name);
-        let name = tool.map_or(name, |tool| tool.name.clone());
-        let is_custom = tool.is_some_and(|tool| tool.kind == ToolKind::Custom);
-        let mut keys = tool.and_then(|tool| tool.properties.rewriter());
-        let has_arguments = given.is_some();
-        let mut given = given.unwrap_or_default();
-        if let Some(keys) = &mut keys {
-            given = keys.push(&given);
-        }
-        let (custom, arguments) =
-            if is_custom { (Some(given), JsonString::default()) } else { (None, given) };
-        let index = self.calls.len();
-        match self.form.calls {
-            form::Calls::FunctionCall if index > 0 => {}
-            form::Calls::FunctionCall => {
-                let function_call = ResponseFunctionCall { name, arguments };
-                self.envelope.json(&openai::FunctionCallDelta { function_call }, out);
-            }
-            form::Calls::ToolCalls => {
-                let call = if is_custom {
-                    ResponseToolCall::custom(id, name, String::new())
-                } else {
-                    ResponseToolCall::function(id, name, arguments)
-                };
-                self.envelope.json(&openai::ToolCallsDelta::of(index, call), out);
-            }
-        }
-        self.calls.push(StreamedCall { block, has_arguments, custom, keys });
     }
 
     fn block_delta(&mut self, index: usize, delta: Delta<'_>, out: &mut Vec<u8>) {
@@ -331,44 +281,9 @@ impl Streaming {
             }
             Delta::Json(json) if !inside(json).is_empty() => {
                 // A block that is no call of the client's is one of a tool that Anthropic runs.
-                if let Some(call) = self.calls.iter().rposition(|call| call.block == index) {
-                    self.more_arguments(call, json, out);
-                }
+                self.calls.push(&self.envelope, index, json, out);
             }
             Delta::Thinking(_) | Delta::Signature(_) | Delta::Json(_) | Delta::Unknown(_) => {}
-        }
-    }
-
-    fn more_arguments(&mut self, number: usize, json: &RawValue, out: &mut Vec<u8>) {
-        let call = &mut self.calls[number];
-        call.has_arguments = true;
-        match (&mut call.custom, &mut call.keys) {
-            (Some(input), _) => input.push(json),
-            (None, Some(keys)) => {
-                let mut piece = JsonString::default();
-                piece.push(json);
-                let renamed = keys.push(&piece);
-                self.tell_renamed(number, &renamed, out);
-            }
-            (None, None) => self.tell_arguments(number, json.get(), out),
-        }
-    }
-
-    fn tell_renamed(&self, number: usize, arguments: &JsonString, out: &mut Vec<u8>) {
-        if !arguments.is_empty() {
-            self.tell_arguments(number, &arguments.to_string(), out);
-        }
-    }
-
-    fn tell_arguments(&self, number: usize, literal: &str, out: &mut Vec<u8>) {
-        match self.form.calls {
-            form::Calls::ToolCalls => self.envelope.arguments(number, literal, out),
-            form::Calls::FunctionCall if number > 0 => {}
-            form::Calls::FunctionCall => self.envelope.delta(out, |out| {
-                out.extend_from_slice(br#"{"function_call":{"arguments":"#);
-                out.extend_from_slice(literal.as_bytes());
-                out.extend_from_slice(b"}}");
-            }),
         }
     }
 
@@ -377,27 +292,7 @@ impl Streaming {
         if !annotations.is_empty() {
             self.envelope.json(&openai::AnnotationsDelta { annotations }, out);
         }
-        if let Some(number) = self.calls.iter().rposition(|call| call.block == index) {
-            self.end_call(number, out);
-        }
-    }
-
-    fn end_call(&mut self, number: usize, out: &mut Vec<u8>) {
-        let call = &mut self.calls[number];
-        if let Some(keys) = &mut call.keys {
-            let rest = keys.finish();
-            self.tell_renamed(number, &rest, out);
-        }
-        let call = &mut self.calls[number];
-        if let Some(input) = call.custom.take() {
-            call.has_arguments = true;
-            let input = form::custom_input(&input);
-            self.envelope.json(&openai::CustomInputDelta::of(number, input), out);
-        } else if !call.has_arguments {
-            // A call without arguments has had none to send: `{}` is what the client can parse.
-            call.has_arguments = true;
-            self.tell_arguments(number, r#""{}""#, out);
-        }
+        self.calls.end(&self.envelope, index, out);
     }
 
     /// True after a stop sequence that Claude does not take: for this client the answer is at its end.
@@ -439,7 +334,7 @@ impl Streaming {
 
     fn finish(mut self, with_usage: WithUsage, bill: Bill, out: &mut Vec<u8>) {
         // A block that lacks its end ends with the answer.
-        (0..self.calls.len()).for_each(|number| self.end_call(number, out));
+        self.calls.end_all(&self.envelope, out);
         if let Some(fence) = &mut self.fence {
             let text = fence.finish();
             self.say_unfenced(Raw::of(&text).value(), out);
