@@ -62,7 +62,7 @@ pub struct Config {
     /// Require no key, although other machines can reach the address
     #[arg(long)]
     pub no_auth: bool,
-    /// Origins whose web pages may send requests, besides this machine's, as https://chat.example,app://obsidian.md;
+    /// Origins whose web pages may send requests, besides this machine's, as `https://chat.example,app://obsidian.md`;
     /// with an API key, all may
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',', value_parser = str::parse::<Origin>)]
     pub allow_origin: Vec<Origin>,

@@ -95,7 +95,8 @@
 //! - A failure of upstream is passed on as it is: before any content as an HTTP error, if retries do not help, and after
 //!   it as an error in the stream, to all readers. The exception is a refused parameter that can be left out, which a
 //!   note reports.
-//! - A stream without `message_stop` is an error, never a silent end.
+//! - A stream that ends before it has said why is an error, never a silent end. One that lacks only `message_stop` or its
+//!   blank line is completed.
 //! - No key is ever stored, logged or returned.
 //!
 //! # Glossary
@@ -110,7 +111,7 @@
 //! - *catalog*: the parameters and dated prices of each Claude model ([`domain::catalog`]).
 //! - *collapsed*: answered by joining an exchange in flight, instead of starting one.
 //! - *cost*: the price of an exchange: exact, a lower bound (`≥`), or unpriced ([`domain::exchange::Cost`]).
-//! - *cut*: ended without `message_stop`; said of a stream.
+//! - *cut*: ended before it has said why; said of a stream.
 //! - *exchange*: one request that went upstream, retries included, with its recording.
 //! - *fixture*: an exchange in a file, from which a replay answers ([`fixture`]).
 //! - *in flight*: running, so that other calls may join; said of an exchange.
@@ -120,11 +121,14 @@
 //! - *originals*: earlier answers as Claude gave them, which replace their lossy copies in a chat's history.
 //! - *playback*: the translation of a recording into the response that a client wants.
 //! - *pump*: the task that copies an upstream response into a recording and seals the exchange.
+//! - *quirk*: a change that upstream needs in all requests with the same tool, tools, format or model
+//!   ([`domain::translate::Quirk`]).
 //! - *recording*: the bytes of an upstream response with the end and the time of each event ([`domain::recording`]).
 //! - *scope*: the callers who share an answer ([`domain::cache::Scope`]).
 //! - *seal*: to commit the end of an exchange and its call, before the client gets the last bytes.
 //! - *session*: the exchanges of one chat.
 //! - *task*: a background call of Open WebUI, such as a title or tags ([`domain::task`]).
+//! - *try*: one request to upstream; an exchange has several if one fails before any content ([`upstream::Tries`]).
 //! - *upstream*: Anthropic's API, or the replay that takes its place ([`upstream`]).
 //! - *verdict*: the decision on the source of an answer ([`domain::cache::Verdict`]).
 
