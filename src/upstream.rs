@@ -5,6 +5,7 @@
 
 mod error;
 mod http;
+mod mask;
 mod probe;
 mod replay;
 
@@ -20,6 +21,7 @@ use self::error::header_text;
 pub use self::{
     error::{Error, Tries, kind_of, status_of},
     http::{Http, api_root},
+    mask::KeyMask,
     probe::{ProbeOutcome, ProbeResult, probe},
     replay::{Pace, Replay},
 };
@@ -128,6 +130,14 @@ impl Upstream {
         match self {
             Self::Http(_) => None,
             Self::Replay(replay) => Some(replay),
+        }
+    }
+
+    /// Removes the key that requests are sent with from responses. Fixtures have none.
+    pub fn mask(&self, key: &SecretString) -> KeyMask {
+        match self {
+            Self::Http(_) => KeyMask::new(key),
+            Self::Replay(_) => KeyMask::none(),
         }
     }
 

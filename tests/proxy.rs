@@ -11,6 +11,7 @@ mod corpus;
 mod cors;
 mod early;
 mod fallbacks;
+mod forgetting;
 mod gateways;
 mod harness;
 mod healing;

@@ -22,7 +22,7 @@ use crate::{
         recording::{Recorder, Segment},
         translate::Quirk,
     },
-    upstream::{self, ResponseHead, Tries},
+    upstream::{self, KeyMask, ResponseHead, Tries},
 };
 
 /// Limit on repeated requests without the part that upstream refused.
@@ -46,6 +46,7 @@ pub(super) struct Attempt {
     /// HTTP status of the response.
     pub status: Option<u16>,
     head: Arc<ResponseHead>,
+    mask: KeyMask,
     /// The readers had got a part of the answer before this attempt.
     published: bool,
     /// True if the call wants a stream. Any other gets nothing before the end, and loses nothing while it waits.
@@ -86,6 +87,7 @@ impl Attempt {
             request_id: None,
             status: None,
             head: Arc::default(),
+            mask: KeyMask::none(),
             published,
             streams: true,
             held: HeldSegments::default(),
@@ -122,6 +124,7 @@ impl Attempt {
         writer: &RecordingWriter,
     ) -> Finish {
         self.streams = exchange.opening.call.stream;
+        self.mask = answers.upstream.mask(&exchange.outgoing.key);
         loop {
             let finish = match self.send(answers, exchange).await {
                 Ok(()) => self.record(&exchange.outgoing.key, writer).await,
@@ -264,6 +267,7 @@ impl Attempt {
         key: &SecretString,
         writer: &RecordingWriter,
     ) -> Option<Finish> {
+        let segment = self.mask.apply(segment);
         let (repeats, end) = read(&mut self.summary, &segment);
         let segment = segment.without(&repeats);
         let Some(StreamEnd { position, outcome, failure }) = end else {

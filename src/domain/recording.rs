@@ -53,6 +53,20 @@ impl Segment {
         (!ends.is_empty()).then(|| Self { bytes: bytes.freeze(), ends, at: self.at })
     }
 
+    /// The same events with asterisks over everything of `length` bytes that `find` finds.
+    #[must_use]
+    pub fn masked(self, length: usize, find: impl Fn(&[u8]) -> Option<usize>) -> Self {
+        let Some(mut at) = find(&self.bytes) else { return self };
+        let mut bytes = self.bytes.to_vec();
+        loop {
+            bytes[at..at + length].fill(b'*');
+            match find(&bytes[at + length..]) {
+                Some(next) => at += length + next,
+                None => return Self { bytes: bytes.into(), ..self },
+            }
+        }
+    }
+
     /// Splits off the first `count` events. A side without events is `None`.
     pub fn split(self, count: usize) -> (Option<Self>, Option<Self>) {
         if count == 0 {

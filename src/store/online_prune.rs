@@ -11,17 +11,22 @@
 
 use std::{mem, ops::ControlFlow, time::Duration};
 
+use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
     Error, Ledger,
     batch::Op,
     prune::{self, Limits, Pruned, Step},
+    sqlite,
 };
 use crate::domain::exchange::UnixMillis;
 
 /// Time that a step waits for the writer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Limit on attempts to empty the write-ahead log, and the time between two: a report may read meanwhile.
+const MAX_CHECKPOINTS: usize = 5;
+const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
 
 /// No hash counts as persisted until this is dropped.
 struct SuspendGuard<'a>(&'a Ledger);
@@ -40,6 +45,25 @@ impl Drop for SuspendGuard<'_> {
 }
 
 impl Ledger {
+    /// Empties the write-ahead log, which still has what was deleted.
+    async fn empty_wal(&self, conn: &mut SqliteConnection) {
+        for _ in 0..MAX_CHECKPOINTS {
+            match sqlite::checkpoint(conn).await {
+                Ok(false) if !self.shared.closing.is_cancelled() => {
+                    tokio::time::sleep(CHECKPOINT_RETRY).await;
+                }
+                Ok(_) => return,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    return tracing::warn!(error, "the write-ahead log cannot be emptied");
+                }
+            }
+        }
+        tracing::warn!(
+            "the write-ahead log still has what was deleted, because a report reads the ledger"
+        );
+    }
+
     /// Prunes by `limits` while others write. Ends early when the ledger closes; the next pruning does the rest.
     /// `None`: nothing was done, because the ledger cannot be written.
     pub async fn prune(&self, limits: &Limits, now: UnixMillis) -> Result<Option<Pruned>, Error> {
@@ -67,6 +91,7 @@ impl Ledger {
         .await;
         // After a failure, too: some steps may have been committed.
         self.hot().forget();
+        self.empty_wal(&mut conn).await;
         pruned.map(Some)
     }
 }

@@ -54,7 +54,9 @@ impl DatabaseFile {
             .disable_statement_logging()
             .statement_cache_capacity(STATEMENTS)
             .busy_timeout(BUSY)
-            .foreign_keys(true);
+            .foreign_keys(true)
+            // What is deleted is overwritten, and cannot be read in the file afterwards.
+            .pragma("secure_delete", "on");
         // sqlx gives a database in memory a name of its own; so does SQLite's `mode=memory`.
         let memory = url.contains(":memory:") || url.contains("mode=memory");
         let path = (!memory).then(|| options.get_filename().to_owned());
@@ -245,9 +247,12 @@ pub(super) async fn keep_temporary_tables_in_memory(
     sqlx::raw_sql("pragma temp_store = memory").execute(conn).await.map(drop)
 }
 
-/// Moves the write-ahead log into the database file.
-pub(super) async fn checkpoint(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql("pragma wal_checkpoint(truncate)").execute(conn).await.map(drop)
+/// Moves the write-ahead log into the database file and empties it. Returns `false` if another connection that reads or
+/// writes prevents it.
+pub(super) async fn checkpoint(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let (busy, ..): (i64, i64, i64) =
+        sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(conn).await?;
+    Ok(busy == 0)
 }
 
 /// Gives some empty pages back to the disk.

@@ -229,10 +229,13 @@ async fn upstream_sees_its_own_key_and_nothing_else_of_the_client() {
 #[tokio::test]
 async fn no_key_is_ever_written_or_told() {
     const OWN: &str = "sk-ant-somebodys-own";
-    let upstream = Upstream::start().await;
-    let setup = Setup::of(&upstream).set("REPRISE_API_KEY", CLIENTS_KEY);
     let mut bodies = Vec::new();
-    for setup in [setup.clone(), setup.unset("ANTHROPIC_API_KEY")] {
+    let begun = Answer::of(MODEL).text(&["Hel"]).unfinished().concat();
+    for sent in [OPERATORS_KEY, OWN] {
+        let upstream = Upstream::start().await;
+        let setup = Setup::of(&upstream).set("REPRISE_API_KEY", CLIENTS_KEY);
+        let setup = if sent == OWN { setup.unset("ANTHROPIC_API_KEY") } else { setup };
+        let repeated = format!("{sent} and {sent}");
         let app = setup.start().await;
         let shown: [fn(Client) -> Client; 3] = [
             |client| client.bearer(CLIENTS_KEY).header("x-api-key", OWN),
@@ -245,6 +248,11 @@ async fn no_key_is_ever_written_or_told() {
                 Script::error(401, "authentication_error", "invalid x-api-key"),
                 Script::error(400, "invalid_request_error", "no"),
                 Script::sse([sse::error("api_error", "broken")]),
+                // A gateway that repeats what it got.
+                Script::error(400, "invalid_request_error", &repeated),
+                Script::sse([sse::error("api_error", &repeated)]),
+                Script::sse([begun.clone(), sse::error("api_error", &repeated)]),
+                Script::sse(Answer::of(MODEL).text(&[&repeated]).stop("end_turn")),
             ] {
                 upstream.push(script);
                 let client = show(app.client()).header("cache-control", "no-cache");
