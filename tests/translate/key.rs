@@ -249,6 +249,9 @@ fn every_field_is_in_the_key_but_for_those_that_are_named_here() {
         "/user",
         // What kind of call it is, its `function` says.
         "/messages/2/tool_calls/0/type",
+        // The same of a tool.
+        "/tools/0/type",
+        "/tools/1/type",
         // A part of an unknown type is read for its text.
         "/messages/1/content/0/type",
     ];

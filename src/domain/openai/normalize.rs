@@ -9,6 +9,7 @@ mod item;
 mod media;
 mod message;
 mod part;
+mod tools;
 
 use serde_json::{Map, Value};
 
@@ -27,7 +28,8 @@ pub(super) fn is_normal(request: &Request) -> bool {
     let Request { messages, extra, .. } = request;
     let is_given = |field: &str| extra.get(field).is_some_and(is_set);
     let is_foreign = FIELDS.into_iter().any(is_given) || messages.is_empty() && is_given("input");
-    !is_foreign && messages.iter().all(is_normal_message)
+    let tools = request.tools.as_deref().unwrap_or_default();
+    !is_foreign && messages.iter().all(is_normal_message) && tools.iter().all(tools::is_normal)
 }
 
 fn is_normal_message(message: &Message) -> bool {
@@ -116,6 +118,7 @@ fn normalize(
     let is_limit = |value: &Value| value.as_f64().is_some_and(|limit| limit >= 1.0);
     let limits = ["max_completion_tokens", "max_tokens"];
     rename(fields, "max_output_tokens", &limits, is_limit, changes);
+    tools::normalize(fields, changes);
     Ok(messages)
 }
 
