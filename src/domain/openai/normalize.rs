@@ -11,7 +11,7 @@ mod message;
 mod part;
 mod tools;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use self::{changes::Changes, item::is_set, message::Messages};
 use super::{
@@ -90,7 +90,7 @@ fn normalize(
             }
         },
         // Refused in the words of any other body.
-        other @ (Value::Number(_) | Value::Bool(_)) => {
+        other @ (Value::Number(_) | Value::Bool(_) | Value::String(_)) => {
             fields.insert("messages".to_owned(), other);
             ("messages", Vec::new())
         }
@@ -126,6 +126,7 @@ fn items(value: Value) -> Vec<Value> {
     match value {
         Value::Array(items) => items,
         Value::Null => Vec::new(),
+        Value::String(text) => vec![json!({ "role": "user", "content": text })],
         other => vec![other],
     }
 }

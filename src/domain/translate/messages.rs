@@ -61,7 +61,8 @@ pub(super) fn conversation(
         turns.take(at, message)?;
     }
     turns.close_gap();
-    turns.settle_results();
+    let last = given.last().map(|message| message.path(given.len() - 1));
+    turns.settle_results(last.as_deref())?;
     let mut messages = turns.written;
     match messages.first().map(|message| message.role) {
         Some(Role::Assistant) => {
@@ -166,13 +167,16 @@ impl<'a> ConversationBuilder<'a, '_> {
     }
 
     /// Gives results that came before their calls to these, and notes what is left on either side.
-    fn settle_results(&mut self) {
+    /// `last` is the path of the last message.
+    fn settle_results(&mut self, last: Option<&str>) -> Result<(), Error> {
         let mut left = Vec::new();
         for (path, result) in std::mem::take(&mut self.orphans) {
             if let Some(place) = self.unanswered.take(&result) {
                 let what = "a result that comes before its call is moved to it";
                 self.notes.once(|| path, what);
                 place.fill(result, &mut self.written);
+            } else if result.is_nameless() && Some(&*path) == last {
+                return Err(Error::Missing { field: format!("{path}.tool_call_id") });
             } else {
                 let what = "a result without a call that waits for one is left out";
                 self.notes.add(path, what);
@@ -190,6 +194,7 @@ impl<'a> ConversationBuilder<'a, '_> {
                 .add("messages", "there are only results of calls, which are sent as the user's");
             self.written.push(user(left));
         }
+        Ok(())
     }
 
     fn assistant(

@@ -32,11 +32,12 @@ pub(super) fn limit(
             ("max_completion_tokens", given)
         }
     };
-    if given < 1.0 {
+    // The programs that run models of their own take these for no limit.
+    if [0.0, -1.0].contains(&given) {
         notes.add(field, "is left out, because it limits nothing");
         return Ok(Limit::Model(rules.max_output));
     }
-    if given.fract() != 0.0 {
+    if given < 1.0 || given.fract() != 0.0 {
         return Err(Error::OutOfRange { field, range: "a whole number of at least 1" });
     }
     // A model that the catalog does not know may do more than is known of it.

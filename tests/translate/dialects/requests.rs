@@ -83,9 +83,7 @@ fn fields_of_the_request_are_read_in_every_dialect() {
     for given in [
         json!({"input": "hi"}),
         json!({"input": hi, "messages": []}),
-        json!({"messages": "hi"}),
-        json!({"messages": ["hi"]}),
-        json!({"messages": [null, "hi"]}),
+        json!({"messages": [null, {"role": "user", "content": "hi"}]}),
         json!({"messages": hi[0]}),
         json!({"input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}]}),
         json!({"input": [{"type": "reasoning", "summary": []}, hi[0]]}),

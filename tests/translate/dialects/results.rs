@@ -129,7 +129,9 @@ fn results_without_a_name_and_without_a_call_do_not_end_the_chat() {
         &meant,
     );
     same("no call", &body(&[user(), nameless.clone(), user()]), &body(&[user(), user()]));
-    same("nothing else", &body(&[nameless]), &body(&[said("user", "2")]));
+    // At the end it can still be given its name.
+    let error = outcome(&body(&[user(), nameless]), MODELS[0]).unwrap_err();
+    assert_eq!(error.param(), "messages[1].tool_call_id");
     same(
         "nothing else",
         &body(&[result("a", "2"), result("b", "3")]),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     changes::Changes,
@@ -58,11 +58,6 @@ impl<'a> Messages<'a> {
             Value::Null => {
                 self.changes.add(path, "a message that is null is left out");
                 return Ok(());
-            }
-            Value::String(text) => {
-                self.changes.add(&*path, "a text among the messages is read as the user's");
-                let base = Message::default();
-                return self.split(base, text.into(), path.clone(), path);
             }
             other => {
                 // Refused in the words of any other body.
@@ -227,6 +222,13 @@ impl<'a> Messages<'a> {
         place: String,
         path: String,
     ) -> Result<(), ParseError> {
+        let is_result = matches!(base.role, Role::Tool | Role::Function);
+        if matches!(content, Value::Number(_) | Value::Bool(_)) && !is_result {
+            // Refused in the words of any other body.
+            return serde_path_to_error::deserialize(json!({ "role": "user", "content": content }))
+                .map(|message| self.written.push(message))
+                .map_err(|error| located_at(&path, error));
+        }
         let base = Message { origin: Some(path), ..base };
         if let Value::String(text) = content {
             self.written.push(Message { content: Some(Content::Text(text)), ..base });

@@ -74,6 +74,11 @@ impl<'a> ToolResult<'a> {
         self.content
     }
 
+    /// True if the result says of no call that it is the call's.
+    pub(in crate::domain::translate) fn is_nameless(&self) -> bool {
+        self.keys().next().is_none()
+    }
+
     fn keys(&self) -> impl Iterator<Item = ResultKey<'a>> {
         let by_name = self.function.map(ResultKey::Name);
         self.id.map(ResultKey::Id).into_iter().chain(by_name)
