@@ -27,6 +27,8 @@ use crate::config::{Config, LogFormat};
 
 /// Most lines that wait to be written.
 const QUEUE: usize = 4096;
+/// Time between the first line of a batch and its writing.
+const BATCH_TIME: Duration = Duration::from_millis(2);
 /// Time that the last lines get to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -40,9 +42,9 @@ pub(super) struct Log {
 #[derive(Debug)]
 enum Item {
     Line(Vec<u8>),
-    /// Everything before it is written; drops the sender.
+    /// The sender is dropped when everything before it is written.
     Flush {
-        _done: SyncSender<()>,
+        done: SyncSender<()>,
     },
 }
 
@@ -81,18 +83,31 @@ impl Log {
     /// Waits, within a bound, until all lines so far are written.
     pub(super) fn flush(&self) {
         let (done, written) = sync_channel(0);
-        if self.queue.try_send(Item::Flush { _done: done }).is_ok() {
+        if self.queue.try_send(Item::Flush { done }).is_ok() {
             let _ = written.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }
 
-/// Writes the lines until the process ends.
-fn write(lines: &Receiver<Item>, dropped: &AtomicU64) {
-    while let Ok(item) = lines.recv() {
-        let Item::Line(line) = item else { continue };
-        if io::stderr().write_all(&line).is_err() {
-            dropped.fetch_add(1, Relaxed);
+/// Writes the lines until the process ends, those of some milliseconds at once: a thread that was woken for each line
+/// would cost a busy server more than the line.
+fn write(items: &Receiver<Item>, dropped: &AtomicU64) {
+    while let Ok(first) = items.recv() {
+        if matches!(first, Item::Line(_)) {
+            std::thread::sleep(BATCH_TIME);
+        }
+        let (mut batch, mut lines, mut flushed) = (Vec::new(), 0, Vec::new());
+        for item in std::iter::once(first).chain(items.try_iter()).take(QUEUE) {
+            match item {
+                Item::Line(line) => {
+                    batch.extend_from_slice(&line);
+                    lines += 1;
+                }
+                Item::Flush { done } => flushed.push(done),
+            }
+        }
+        if io::stderr().write_all(&batch).is_err() {
+            dropped.fetch_add(lines, Relaxed);
             continue;
         }
         let lines = dropped.swap(0, Relaxed);

@@ -16,7 +16,10 @@ enum Half {
 /// JSON with U+FFFD in place of lone halves; `None` if it has none. Works on a whole document and on the inside of a
 /// string alike. The length stays the same.
 pub fn without_lone_surrogates(json: &[u8]) -> Option<Vec<u8>> {
-    if memmem::find(json, br"\ud").is_none() && memmem::find(json, br"\uD").is_none() {
+    // Most texts are short and have no escape at all.
+    let json_from_escape = &json[memchr(b'\\', json)?..];
+    let has = |half: &[u8]| memmem::find(json_from_escape, half).is_some();
+    if !has(br"\ud") && !has(br"\uD") {
         return None;
     }
     let mut lone = lone_halves(json).peekable();
