@@ -118,9 +118,10 @@ impl Auth {
                 sent().find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX) && !same(key, client));
             return Ok(self.credentials(client, own));
         }
-        if let Some(origin) = text(headers, "origin").filter(|origin| !self.origins.allows(origin))
-        {
-            return Err(Rejection::ForeignOrigin(origin.to_owned()));
+        let origin = headers.get(header::ORIGIN);
+        let origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        if let Some(origin) = origin.filter(|origin| !self.origins.allows(origin)) {
+            return Err(Rejection::ForeignOrigin(origin.into_owned()));
         }
         let own = sent().find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX));
         Ok(self.credentials(sent().next().unwrap_or_default(), own))

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -138,8 +141,9 @@ pub(super) async fn one(
     State(app): State<Arc<App>>,
     api: Api,
     Credentials { holder, anthropic }: Credentials,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Rejection> {
+    let Path(id) = id.map_err(|_| Rejection::NoSuchModel("a name that is no text".to_owned()))?;
     let (models, key) = (&app.models, anthropic.as_ref());
     let found = match api {
         Api::Messages => models.find_anthropics(&id, &holder, key).await,

@@ -432,3 +432,28 @@ fn functions_in_the_old_form_and_tools_as_anthropic_writes_them_are_mended_alike
     );
     assert_eq!(request.unwrap().tools.unwrap()[0].function.as_ref().unwrap().parameters, None);
 }
+
+#[test]
+fn no_ban_grows_because_a_part_of_it_is_lost() {
+    // What stays forbidden; none: nothing, and the description says what was.
+    for (given, ban) in [
+        (json!({"not": {"type": "bogus"}}), None),
+        (json!({"not": {"enum": null}}), None),
+        (json!({"not": {"$ref": "#/$defs/nope"}}), None),
+        (json!({"not": {"anyOf": [{"type": "string"}, {"type": "bogus"}]}}), None),
+        (json!({"not": {"type": "string", "pattern": "("}}), None),
+        (
+            json!({"disallow": {"type": "string", "dependencies": {"a": null}}}),
+            Some(json!({"type": "string"})),
+        ),
+        (json!({"disallow": [{"dependencies": {"a": null}}]}), None),
+        (json!({"not": {"type": "STRING"}}), Some(json!({"type": "string"}))),
+        (json!({"not": {"minimum": "3"}}), Some(json!({"minimum": 3}))),
+        (json!({"not": {"type": "string"}}), Some(json!({"type": "string"}))),
+        (json!({"not": {}}), Some(json!({}))),
+    ] {
+        let sent = property(&given);
+        assert_eq!(sent.get("not"), ban.as_ref(), "{given}: {sent}");
+        assert!(ban.is_some() || sent["description"].is_string(), "{given}: {sent}");
+    }
+}

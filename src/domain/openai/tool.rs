@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{
-    shallow,
+    scalar, shallow,
     text_or::{TextOr, deserialize_text_or},
 };
 
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Tool {
             input_schema: Option<Value>,
             #[serde(default, rename = "inputSchema", deserialize_with = "shallow::deserialize")]
             input_schema_camel: Option<Value>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "scalar::boolean")]
             strict: Option<bool>,
             #[serde(default)]
             cache_control: Option<Value>,
@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for Function {
             input_schema: Option<Value>,
             #[serde(default, rename = "inputSchema", deserialize_with = "shallow::deserialize")]
             input_schema_camel: Option<Value>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "scalar::boolean")]
             strict: Option<bool>,
             #[serde(default)]
             cache_control: Option<Value>,

@@ -109,7 +109,7 @@ fn block(
             notes.once(|| path(""), what);
             Ok(None)
         }
-        "fallback" if role == Role::Assistant => {
+        "fallback" => {
             notes.once(|| path(""), "marks of fallbacks in earlier answers are left out");
             Ok(None)
         }

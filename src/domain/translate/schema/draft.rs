@@ -7,9 +7,10 @@
 use serde_json::Value;
 
 use super::{
+    describe,
     link::link,
     places,
-    valid::{Changes, mend},
+    valid::{BANS, Changes, is_open, mend, words},
 };
 
 /// Maximum depth of the JSON, so that the request around it can be read again.
@@ -20,6 +21,7 @@ pub(in crate::domain::translate) fn valid(given: &Value, changes: &mut Changes) 
     let mut schema = given.clone();
     mend(&mut schema, changes);
     link(&mut schema, given, changes);
+    lift_bans(&mut schema, changes);
     shorten(&mut schema, changes);
     if changes.iter().next().is_some()
         && let Value::Object(root) = &mut schema
@@ -29,6 +31,25 @@ pub(in crate::domain::translate) fn valid(given: &Value, changes: &mut Changes) 
         root.shift_remove("$schema");
     }
     schema
+}
+
+/// Removes each `not` of a schema that was opened, such as a reference that leads nowhere: it would forbid everything.
+fn lift_bans(schema: &mut Value, changes: &mut Changes) {
+    if changes.iter().next().is_none() {
+        return;
+    }
+    let mut lifted = false;
+    places::each_mut(schema, 1, &mut |schema, _| {
+        if schema.get("not").is_some_and(|ban| ban.is_object() && is_open(ban))
+            && let Some(ban) = schema.shift_remove("not")
+        {
+            describe(schema, &[words("not", &ban)]);
+            lifted = true;
+        }
+    });
+    if lifted {
+        changes.add(BANS);
+    }
 }
 
 /// Opens the schemas that are too deep in the JSON. Mending adds to the depth.

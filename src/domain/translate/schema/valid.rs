@@ -8,7 +8,7 @@ mod values;
 
 use serde_json::{Map, Value, json};
 
-use super::{describe, keywords};
+use super::{ANNOTATIONS, describe, keywords};
 pub(super) use values::is_reference;
 
 /// Maximum depth of schemas within schemas, which bounds the stack here and at Anthropic.
@@ -47,6 +47,41 @@ pub(super) fn is_keyword(name: &str) -> bool {
         || values::is_keyword(name)
 }
 
+/// The change of a `not` that would forbid more than the given one.
+pub(super) const BANS: &str =
+    "what is forbidden, and cannot be expressed, is moved to the descriptions";
+
+/// True if a mended schema under `not` forbids more than the given one: it has lost a part.
+fn forbids_more(given: &Value, mended: &Value) -> bool {
+    described(mended) > described(given) || is_open(mended) && !is_open(given)
+}
+
+/// True for a schema that every value fits.
+pub(super) fn is_open(schema: &Value) -> bool {
+    let opens = |(keyword, value): (&String, &Value)| {
+        ANNOTATIONS.contains(&&**keyword)
+            || matches!(&**keyword, "anyOf" | "oneOf")
+                && value.as_array().is_some_and(|parts| parts.iter().any(is_open))
+    };
+    match schema {
+        Value::Bool(open) => *open,
+        Value::Object(schema) => schema.iter().all(opens),
+        _ => false,
+    }
+}
+
+/// Length of all descriptions in a schema.
+fn described(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(described).sum(),
+        Value::Object(fields) => {
+            let own = fields.get("description").and_then(Value::as_str).map_or(0, str::len);
+            own + fields.values().map(described).sum::<usize>()
+        }
+        _ => 0,
+    }
+}
+
 /// A keyword and its value, for a description.
 pub(super) fn words(keyword: &str, value: &Value) -> String {
     let mut text = format!("{keyword}: {value}");
@@ -79,6 +114,8 @@ impl Mender<'_> {
         let mut lost = Vec::new();
         old::mend(schema, &mut lost, self.changes);
         kinds::mend(schema, &mut lost, self.changes);
+        // A type that is a schema may have had old forms in it.
+        old::mend(schema, &mut lost, self.changes);
         values::mend(schema, &mut lost, self.changes);
         self.schemas(schema, depth, &mut lost);
         self.lists(schema, depth, &mut lost);
@@ -113,6 +150,16 @@ impl Mender<'_> {
             let Some(value) = schema.get_mut(keyword) else { continue };
             // In place of what cannot be read, `{}` would forbid everything here.
             let is_lost = keyword == "not" && !value.is_object() && !value.is_boolean();
+            if keyword == "not" && value.is_object() {
+                let given = value.clone();
+                self.place(value, depth);
+                if forbids_more(&given, value) {
+                    self.changes.add(BANS);
+                    lost.push(words(keyword, &given));
+                    schema.shift_remove(keyword);
+                }
+                continue;
+            }
             if !value.is_null() && !is_lost {
                 self.place(value, depth);
                 continue;
