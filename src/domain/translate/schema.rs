@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use self::keywords::ANNOTATIONS;
 pub(super) use self::{
     draft::valid,
     link::link,
@@ -179,8 +180,6 @@ struct Rewriter<'a> {
     closed: bool,
 }
 
-/// The types of JSON.
-const KINDS: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
 /// Keywords about the schema, not the value; dropped.
 const SILENT: [&str; 9] = [
     "$schema",
@@ -192,17 +191,6 @@ const SILENT: [&str; 9] = [
     "definitions",
     "discriminator",
     "unevaluatedProperties",
-];
-/// Keywords that describe the value without restricting it.
-const ANNOTATIONS: [&str; 8] = [
-    "title",
-    "description",
-    "default",
-    "example",
-    "examples",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
 ];
 /// Keywords that cannot be dropped or put into words.
 const REFUSED: [&str; 8] = [

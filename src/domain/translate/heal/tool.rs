@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::anthropic::{self, ClientTool};
+use crate::domain::translate::schema::keywords::KINDS;
 
 /// Maximum length of a schema in words, in bytes.
 const LONGEST_IN_WORDS: usize = 4_000;
@@ -11,9 +12,6 @@ const LONGEST_IN_WORDS: usize = 4_000;
 const DEEPEST: usize = 32;
 /// Length to which a refused description is cut, in characters.
 const LONGEST_DESCRIPTION: usize = 1_000;
-
-/// The types that JSON Schema has.
-const TYPES: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
 
 /// Precedes a schema in the description of its tool.
 const IN_WORDS: &str = "The input fits this JSON schema: ";
@@ -100,7 +98,7 @@ fn known_type(value: &Value) -> Option<&str> {
         Value::Array(names) => names.as_slice(),
         name => std::slice::from_ref(name),
     };
-    let mut known = names.iter().filter_map(Value::as_str).filter(|name| TYPES.contains(name));
+    let mut known = names.iter().filter_map(Value::as_str).filter(|name| KINDS.contains(name));
     let first = known.next()?;
     if first == "null" { known.next().or(Some(first)) } else { Some(first) }
 }

@@ -1,4 +1,5 @@
-//! Keywords of JSON Schema draft 2020-12 (and `definitions`, `additionalItems`) whose values are schemas.
+//! Vocabulary of JSON Schema draft 2020-12: the keywords whose values are schemas (with those of older drafts), the
+//! types, and the annotations.
 
 /// Keywords whose value is one schema.
 pub(in crate::domain::translate) const SCHEMA: [&str; 13] = [
@@ -22,3 +23,19 @@ pub(in crate::domain::translate) const LISTS: [&str; 4] =
 /// Keywords whose value maps names to schemas.
 pub(in crate::domain::translate) const MAPS: [&str; 5] =
     ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"];
+
+/// The types that JSON Schema has.
+pub(in crate::domain::translate) const KINDS: [&str; 7] =
+    ["object", "array", "string", "number", "integer", "boolean", "null"];
+
+/// Keywords that describe the value without restricting it.
+pub(in crate::domain::translate) const ANNOTATIONS: [&str; 8] = [
+    "title",
+    "description",
+    "default",
+    "example",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+];

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{ANNOTATIONS, Unsupported, object};
+use super::{Unsupported, keywords::ANNOTATIONS, object};
 
 /// Adds `more` to `schema`, whose annotations stand and whose properties come first.
 pub(super) fn into(

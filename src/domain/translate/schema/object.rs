@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{KINDS, Rewriter, Unsupported, annotate};
+use super::{Rewriter, Unsupported, annotate, keywords::KINDS};
 
 /// The formats of strings that are enforced (§1.4).
 const FORMATS: [&str; 10] =

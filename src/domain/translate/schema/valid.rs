@@ -8,7 +8,10 @@ mod values;
 
 use serde_json::{Map, Value, json};
 
-use super::{ANNOTATIONS, describe, keywords};
+use super::{
+    describe,
+    keywords::{self, ANNOTATIONS},
+};
 pub(super) use values::is_reference;
 
 /// Maximum depth of schemas within schemas, which bounds the stack here and at Anthropic.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{super::KINDS, Changes};
+use super::{super::keywords::KINDS, Changes};
 
 /// Maximum length of a name that is read.
 const LONGEST: usize = 200;

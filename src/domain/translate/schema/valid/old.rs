@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Changes, values, words};
+use super::{super::keywords::ANNOTATIONS, Changes, values, words};
 
-/// Keywords that say nothing about the value: they stay beside a choice.
-const BESIDE: [&str; 16] = [
+/// Keywords that say nothing about the value: they stay beside a choice, as the annotations do.
+const BESIDE: [&str; 8] = [
     "$schema",
     "$id",
     "$anchor",
@@ -16,14 +16,6 @@ const BESIDE: [&str; 16] = [
     "$vocabulary",
     "$defs",
     "definitions",
-    "title",
-    "description",
-    "default",
-    "example",
-    "examples",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
 ];
 /// Keywords that a value must fit, whatever its type.
 const COMBINING: [&str; 8] =
@@ -224,7 +216,9 @@ pub(super) fn nullable(schema: &mut Map<String, Value>) -> bool {
     if !combined.is_empty() {
         let given = std::mem::take(schema);
         let (beside, rules): (Map<_, _>, Map<_, _>) =
-            given.into_iter().partition(|(keyword, _)| BESIDE.contains(&keyword.as_str()));
+            given.into_iter().partition(|(keyword, _)| {
+                BESIDE.contains(&keyword.as_str()) || ANNOTATIONS.contains(&keyword.as_str())
+            });
         *schema = beside;
         schema.insert("anyOf".to_owned(), json!([rules, {"type": "null"}]));
         return true;
