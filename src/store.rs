@@ -13,6 +13,7 @@ mod columns;
 mod error;
 mod hot;
 mod invalidate;
+mod journal;
 mod lookup;
 mod online_prune;
 pub mod prices;
@@ -45,6 +46,7 @@ use self::{
     chain::Packed,
     hot::Hot,
     invalidate::Clear,
+    journal::Journal,
     sqlite::DatabaseFile,
     writer::{Queued, Shared},
 };
@@ -60,7 +62,7 @@ pub use self::{
 use crate::domain::{
     cache::CacheKey,
     chain::Chain,
-    exchange::{OwnerId, UnixMillis},
+    exchange::{ExchangeId, OwnerId, UnixMillis},
 };
 
 /// Size from which on bodies are hashed and compressed apart from the threads that serve.
@@ -145,6 +147,7 @@ pub struct Ledger {
     hot: Arc<Mutex<Hot>>,
     reader: Reader,
     file: DatabaseFile,
+    journal: Journal,
     /// Held by the prune that runs.
     pruning: Arc<tokio::sync::Mutex<()>>,
     tasks: TaskTracker,
@@ -170,13 +173,9 @@ impl Ledger {
     ) -> Result<Self, Error> {
         let file = DatabaseFile::parse(&options.url)?;
         let (mut conn, lock) = file.take(owner).await?;
-        let lost = recovery::seal_all(&mut conn, owner, now).await?;
-        if lost > 0 {
-            warn!(
-                exchanges = lost,
-                "the last process died while these were running; they are lost"
-            );
-        }
+        recovery::run(&mut conn, &file, owner, now).await?;
+        let journal = Journal::start(file.journal(), options.wait, tasks)
+            .map_err(|source| file.not_created(source))?;
         let readers = file.readers();
         let (queue, queued) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
@@ -189,6 +188,7 @@ impl Ledger {
             readers.clone(),
             queued,
             Arc::clone(&shared),
+            journal.clone(),
         ));
         Ok(Self {
             owner,
@@ -197,6 +197,7 @@ impl Ledger {
             hot: Arc::new(Mutex::new(Hot::new(options.hot_bytes))),
             reader: Reader::new(readers),
             file,
+            journal,
             pruning: Arc::default(),
             tasks: tasks.clone(),
             wait: options.wait,
@@ -250,6 +251,18 @@ impl Ledger {
             self.hot().insert(epoch, key, stored);
         }
         sealed
+    }
+
+    /// Lets a call without an exchange of its own survive the end of the process, before the writer has it. Await it
+    /// before the client gets the last bytes. Takes the call as far as it is known: while it reads along with a running
+    /// exchange, it ends as that does.
+    pub async fn journal(&self, call: &CallRecord) {
+        self.journal.call(call).await;
+    }
+
+    /// Notes that a running exchange is sent for the `tries`th time. Await it before it is.
+    pub async fn journal_tries(&self, exchange: ExchangeId, tries: u32) {
+        self.journal.tries(exchange, tries).await;
     }
 
     /// Writes a call without an exchange of its own. Never waits; must be called on the runtime.
@@ -342,9 +355,11 @@ impl Ledger {
             self.shared.give_up.cancel();
             if tokio::time::timeout(writer::LAST_TRY, done.cancelled()).await.is_err() {
                 error!(queued = self.state().queued, "the ledger did not close in time");
+                self.journal.end().await;
                 return;
             }
         }
+        self.journal.end().await;
         info!(commits = self.state().commits, "the ledger is closed");
     }
 

@@ -91,6 +91,7 @@ impl Ledger {
         .await;
         // After a failure, too: some steps may have been committed.
         self.hot().forget();
+        self.journal.tidy().await;
         self.empty_wal(&mut conn).await;
         pruned.map(Some)
     }

@@ -142,7 +142,8 @@ pub async fn run(
     // A step that is lost with the power is repeated by the next pruning.
     sqlite::relax_durability(&mut conn).await.map_err(Error::Open)?;
     // Exchanges that a dead process left running refer to bodies; sealed, the marking sees them.
-    recovery::seal_all(&mut conn, owner, now).await?;
+    recovery::run(&mut conn, &file, owner, now).await?;
+    file.remove_journal();
     let pruned = on(&mut conn, limits, now, watch).await?;
     sqlite::checkpoint(&mut conn).await.map_err(Error::Write)?;
     conn.close().await.map_err(Error::Write)?;

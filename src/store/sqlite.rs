@@ -68,6 +68,26 @@ impl DatabaseFile {
         self.path.as_deref()
     }
 
+    /// The journal beside the file; `None`: the ledger is in memory.
+    pub(super) fn journal(&self) -> Option<PathBuf> {
+        let mut beside = OsString::from(self.path.as_ref()?);
+        beside.push(".journal");
+        Some(beside.into())
+    }
+
+    /// Removes the journal of a dead process. Everything in it must be committed.
+    pub(super) fn remove_journal(&self) {
+        if let Some(journal) = self.journal() {
+            // There may be none.
+            let _ = fs::remove_file(journal);
+        }
+    }
+
+    /// The error that a file of the ledger could not be created.
+    pub(super) fn not_created(&self, source: io::Error) -> Error {
+        Error::Create { path: self.path.clone().unwrap_or_default(), source }
+    }
+
     /// Creates the folder and the file, where they are missing, readable by their owner only. SQLite gives the `-wal`
     /// and `-shm` files the mode of the database.
     pub(super) fn create(&self) -> Result<(), Error> {
@@ -316,7 +336,7 @@ fn private_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+pub(super) fn private_file(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

@@ -23,6 +23,7 @@ use super::{
     Durability,
     batch::{self, Op},
     chain::PersistedHashes,
+    journal::Journal,
     sqlite::{self, DatabaseFile},
 };
 use crate::domain::exchange::OwnerId;
@@ -102,6 +103,7 @@ pub(super) struct Writer<'a> {
     conn: Option<SqliteConnection>,
     current: Option<Durability>,
     shared: &'a Shared,
+    journal: Journal,
 }
 
 /// Writes the operations of `queue` until it closes.
@@ -115,10 +117,18 @@ pub(super) async fn run(
     readers: SqlitePool,
     mut queue: mpsc::UnboundedReceiver<Queued>,
     shared: Arc<Shared>,
+    journal: Journal,
 ) {
     let _done = shared.done.clone().drop_guard();
-    let mut writer =
-        Writer { file, owner, durability, conn: Some(conn), current: None, shared: &shared };
+    let mut writer = Writer {
+        file,
+        owner,
+        durability,
+        conn: Some(conn),
+        current: None,
+        shared: &shared,
+        journal,
+    };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let taken = tokio::select! {
@@ -231,6 +241,7 @@ impl Writer<'_> {
         for queued in &batch {
             queued.op.committed();
         }
+        self.journal.settled(batch.iter().map(|queued| &queued.op));
         for done in self.leave(batch) {
             // The receiver may have stopped waiting.
             let _ = done.send(());
@@ -242,6 +253,7 @@ impl Writer<'_> {
             let (kind, id) = queued.op.name();
             error!(%error, kind, id, "the ledger refused a row; it is lost");
         }
+        self.journal.settled(batch.iter().map(|queued| &queued.op));
         self.shared.lost.fetch_add(batch.len() as u64, Relaxed);
         self.leave(batch);
     }
