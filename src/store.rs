@@ -24,6 +24,7 @@ mod recovery;
 mod rollup;
 mod sessions;
 mod sqlite;
+mod wal;
 mod writer;
 
 use std::{
@@ -48,6 +49,7 @@ use self::{
     invalidate::Clear,
     journal::Journal,
     sqlite::DatabaseFile,
+    wal::Wal,
     writer::{Queued, Shared},
 };
 pub use self::{
@@ -81,6 +83,8 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Bytes of the newest recordings that stay in memory.
     pub hot_bytes: usize,
+    /// Bytes that the write-ahead log may have. At the limit rows wait, as if the disk were full.
+    pub wal_bytes: u64,
 }
 
 impl Options {
@@ -92,7 +96,14 @@ impl Options {
             wait: Duration::from_secs(1),
             queue_bytes: 64 << 20,
             hot_bytes: 16 << 20,
+            wal_bytes: wal::limit(None),
         }
+    }
+
+    /// The same for a ledger whose size is limited to this, its write-ahead log included.
+    #[must_use]
+    pub fn within(self, max_bytes: Option<u64>) -> Self {
+        Self { wal_bytes: wal::limit(max_bytes), ..self }
     }
 }
 
@@ -128,6 +139,8 @@ pub struct State {
     pub queued: usize,
     /// Their size in memory.
     pub queued_bytes: usize,
+    /// Size of the write-ahead log in bytes.
+    pub wal_bytes: u64,
     /// Operations whose bodies were dropped because the queue was full, since the start.
     pub bodies_dropped: u64,
     /// Answers that did not wait for their commit any longer, since the start.
@@ -148,6 +161,7 @@ pub struct Ledger {
     reader: Reader,
     file: DatabaseFile,
     journal: Journal,
+    wal: Wal,
     /// Held by the prune that runs.
     pruning: Arc<tokio::sync::Mutex<()>>,
     tasks: TaskTracker,
@@ -176,6 +190,7 @@ impl Ledger {
         recovery::run(&mut conn, &file, owner, now).await?;
         let journal = Journal::start(file.journal(), options.wait, tasks)
             .map_err(|source| file.not_created(source))?;
+        let wal = Wal::of(file.path(), options.wal_bytes);
         let readers = file.readers();
         let (queue, queued) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
@@ -189,6 +204,7 @@ impl Ledger {
             queued,
             Arc::clone(&shared),
             journal.clone(),
+            wal.clone(),
         ));
         Ok(Self {
             owner,
@@ -198,6 +214,7 @@ impl Ledger {
             reader: Reader::new(readers),
             file,
             journal,
+            wal,
             pruning: Arc::default(),
             tasks: tasks.clone(),
             wait: options.wait,
@@ -339,6 +356,7 @@ impl Ledger {
             error,
             queued: self.shared.queued.load(Relaxed),
             queued_bytes: self.shared.queued_bytes.load(Relaxed),
+            wal_bytes: self.wal.bytes(),
             bodies_dropped: count(&self.shared.bodies_dropped),
             late: count(&self.shared.late),
             lost: count(&self.shared.lost),

@@ -4,6 +4,7 @@
 
 mod before;
 mod journal;
+mod wal;
 
 use std::{
     path::{Path, PathBuf},

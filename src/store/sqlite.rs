@@ -151,6 +151,8 @@ impl DatabaseFile {
             .synchronous(SqliteSynchronous::Full)
             // In KiB: hashes fall anywhere in their tables, and pages that must be read again cost more than memory.
             .pragma("cache_size", "-8192")
+            // A write-ahead log that had to grow is cut again when it begins anew. In bytes.
+            .pragma("journal_size_limit", "16777216")
             // Journals of single statements are small and need no files.
             .pragma("temp_store", "memory")
             .connect()
@@ -273,6 +275,14 @@ pub(super) async fn checkpoint(conn: &mut SqliteConnection) -> Result<bool, sqlx
     let (busy, ..): (i64, i64, i64) =
         sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(conn).await?;
     Ok(busy == 0)
+}
+
+/// Moves as much of the write-ahead log into the database file as readers allow, and waits for none. Returns `true` if
+/// one that reads an older state keeps a part back.
+pub(super) async fn is_wal_held(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let (_, frames, moved): (i64, i64, i64) =
+        sqlx::query_as("pragma wal_checkpoint(passive)").fetch_one(conn).await?;
+    Ok(moved < frames)
 }
 
 /// Gives some empty pages back to the disk.

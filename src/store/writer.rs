@@ -25,6 +25,7 @@ use super::{
     chain::PersistedHashes,
     journal::Journal,
     sqlite::{self, DatabaseFile},
+    wal::Wal,
 };
 use crate::domain::exchange::OwnerId;
 
@@ -104,6 +105,7 @@ pub(super) struct Writer<'a> {
     current: Option<Durability>,
     shared: &'a Shared,
     journal: Journal,
+    wal: Wal,
 }
 
 /// Writes the operations of `queue` until it closes.
@@ -118,6 +120,7 @@ pub(super) async fn run(
     mut queue: mpsc::UnboundedReceiver<Queued>,
     shared: Arc<Shared>,
     journal: Journal,
+    wal: Wal,
 ) {
     let _done = shared.done.clone().drop_guard();
     let mut writer = Writer {
@@ -128,6 +131,7 @@ pub(super) async fn run(
         current: None,
         shared: &shared,
         journal,
+        wal,
     };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -205,6 +209,10 @@ impl Writer<'_> {
             Some(conn) => conn,
             None => self.file.writer().await?,
         };
+        if let Err(error) = self.wal.make_room(&mut conn).await {
+            self.conn = Some(conn);
+            return Err(error);
+        }
         let current = self.current.take();
         let result = async {
             sqlite::begin_durable(&mut conn, current, wanted).await?;
