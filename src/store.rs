@@ -20,6 +20,7 @@ pub mod prune;
 mod read;
 mod record;
 mod recovery;
+mod reopen;
 mod rollup;
 mod sessions;
 mod sqlite;
@@ -45,8 +46,8 @@ use self::{
     chain::Packed,
     hot::Hot,
     invalidate::Clear,
-    sqlite::DatabaseFile,
-    writer::{Queued, Shared},
+    sqlite::{DatabaseFile, Taken},
+    writer::{Queued, Shared, Writer},
 };
 pub use self::{
     error::Error,
@@ -155,7 +156,7 @@ pub struct Ledger {
 impl fmt::Debug for Ledger {
     /// Prints no contents: a recording in memory must not reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("Ledger").field("owner", &self.owner).finish_non_exhaustive()
     }
 }
 
@@ -169,7 +170,7 @@ impl Ledger {
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
         let file = DatabaseFile::parse(&options.url)?;
-        let (mut conn, lock) = file.take(owner).await?;
+        let Taken { mut conn, lock, open } = file.take(owner).await?;
         let lost = recovery::seal_all(&mut conn, owner, now).await?;
         if lost > 0 {
             warn!(
@@ -177,25 +178,29 @@ impl Ledger {
                 "the last process died while these were running; they are lost"
             );
         }
-        let readers = file.readers();
+        let reader = Reader::new(file.readers());
         let (queue, queued) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::default());
-        tasks.spawn(writer::run(
-            file.clone(),
+        let shared = Arc::new(Shared { open: Mutex::new(open), ..Shared::default() });
+        let hot = Arc::new(Mutex::new(Hot::new(options.hot_bytes)));
+        let writer = Writer {
+            file: file.clone(),
             owner,
-            options.durability,
-            conn,
+            durability: options.durability,
+            conn: Some(conn),
+            current: None,
             lock,
-            readers.clone(),
-            queued,
-            Arc::clone(&shared),
-        ));
+            left: None,
+            reader: reader.clone(),
+            hot: Arc::clone(&hot),
+            shared: Arc::clone(&shared),
+        };
+        tasks.spawn(writer::run(writer, queued));
         Ok(Self {
             owner,
             queue,
             shared,
-            hot: Arc::new(Mutex::new(Hot::new(options.hot_bytes))),
-            reader: Reader::new(readers),
+            hot,
+            reader,
             file,
             pruning: Arc::default(),
             tasks: tasks.clone(),
@@ -315,9 +320,14 @@ impl Ledger {
         &self.reader
     }
 
-    /// The state of the ledger.
+    /// The state of the ledger. Has the writer look at its file if that was removed or replaced.
     pub fn state(&self) -> State {
+        let fault = self.shared.fault();
+        if fault.is_some() && self.shared.queued.load(Relaxed) == 0 {
+            self.enqueue(Op::Mark, None);
+        }
         let error = self.shared.error.lock().clone();
+        let error = error.or_else(|| fault.map(|fault| format!("the ledger {fault}")));
         let count = |counter: &AtomicU64| counter.load(Relaxed);
         State {
             writable: error.is_none()

@@ -68,7 +68,7 @@ pub fn is_open_to_others(file: &fs::Metadata) -> bool {
 impl Reader {
     /// Errors that SQLite finds in the file, which is read whole; empty if there are none.
     pub async fn damage(&self) -> Result<Vec<String>, Error> {
-        Ok(sqlite::quick_check(self.pool()).await?)
+        Ok(sqlite::quick_check(&self.pool()).await?)
     }
 
     /// Counts Open WebUI's calls since a moment by the ids that they gave.
@@ -76,7 +76,7 @@ impl Reader {
         const SQL: &str = "select count(*), count(chat_id), count(coalesce(message_id, task)), count(user_id), \
              count(task) from call where at >= $1 and client = 'open-webui'";
         let counts: (i64, i64, i64, i64, i64) =
-            sqlx::query_as(SQL).bind(since).fetch_one(self.pool()).await?;
+            sqlx::query_as(SQL).bind(since).fetch_one(&self.pool()).await?;
         let count = |count: i64| u64::try_from(count).unwrap_or(0);
         let (calls, with_chat, with_message, with_user, tasks) = counts;
         Ok(Ids {
