@@ -39,7 +39,7 @@ struct RunningCall<C> {
 /// need not be UTF-8.
 #[derive(FromRow)]
 struct RawRow {
-    exchange: Vec<u8>,
+    exchange: Option<Vec<u8>>,
     opened_at: Option<i64>,
     key: Option<Vec<u8>>,
     scope: Option<Vec<u8>>,
@@ -53,7 +53,7 @@ struct RawRow {
 /// A row of `running`, with the value nearest to what is readable in each column.
 struct RunningRow {
     /// The exchange as it is in the table.
-    raw: Vec<u8>,
+    raw: Option<Vec<u8>>,
     exchange: ExchangeId,
     opened_at: UnixMillis,
     key: CacheKey,
@@ -76,12 +76,10 @@ impl RawRow {
         let hash = |bytes: Option<Vec<u8>>| bytes?.try_into().ok();
         RunningRow {
             // Another id for what is none: always the same for the same row.
-            exchange: id(&raw).unwrap_or_else(|| {
-                let hash = Hash::of("exchange", &[&raw]);
-                let [first, ..] = hash.as_bytes().as_chunks::<16>().0 else {
-                    unreachable!("a hash has 32 bytes")
-                };
-                ExchangeId::new(uuid::Builder::from_custom_bytes(*first).into_uuid())
+            exchange: raw.as_deref().and_then(id).unwrap_or_else(|| {
+                let hash = Hash::of("exchange", &[raw.as_deref().unwrap_or_default()]);
+                let id = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+                ExchangeId::new(uuid::Builder::from_custom_bytes(id).into_uuid())
             }),
             raw,
             opened_at: plausible(UnixMillis(opened_at.unwrap_or(now.0)), now),
@@ -151,9 +149,9 @@ async fn write(
     conn: &mut SqliteConnection,
     owner: OwnerId,
     seals: &[Op],
-    raws: &[Vec<u8>],
+    raws: &[Option<Vec<u8>>],
 ) -> Result<(), sqlx::Error> {
-    const LEAVE: &str = "delete from running where cast(exchange as blob) = $1";
+    const LEAVE: &str = "delete from running where cast(exchange as blob) is $1";
     let mut tx = sqlite::begin_write(conn).await?;
     batch::insert_all(&mut tx, owner, &seals.iter().collect::<Vec<_>>()).await?;
     for raw in raws {
@@ -167,7 +165,7 @@ async fn write_one(
     conn: &mut SqliteConnection,
     owner: OwnerId,
     seal: &mut Op,
-    raw: &Vec<u8>,
+    raw: &Option<Vec<u8>>,
 ) -> Result<(), Error> {
     let raws = std::slice::from_ref(raw);
     let mut refused = write(conn, owner, std::slice::from_ref(seal), raws).await;
@@ -179,7 +177,7 @@ async fn write_one(
     }
     match refused {
         Err(error) if sqlite::is_refusal(&error) => {
-            let exchange = String::from_utf8_lossy(raw);
+            let exchange = String::from_utf8_lossy(raw.as_deref().unwrap_or_default());
             error!(%exchange, %error, "a running exchange cannot be sealed; its row is deleted");
             write(conn, owner, &[], raws).await?;
         }

@@ -10,6 +10,7 @@ mod place;
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -25,10 +26,13 @@ use sqlx::{
     },
 };
 
+use tracing::warn;
+
 use self::place::Content;
 pub(super) use self::{
     identity::{Fault, OpenFile},
     lock::{Lock, Newest},
+    place::{beside, with_end},
 };
 use super::{Durability, Error};
 use crate::domain::exchange::OwnerId;
@@ -94,14 +98,19 @@ impl DatabaseFile {
         place::create_folder(&real).map_err(failed)?;
         // Before anything is made beside it, too.
         let mut content = place::examine(&real).await?;
+        place::check_beside(&real)?;
         let mut lock = Lock::take(&real, owner)?;
         if content != Content::Ledger {
             // Another process may have been faster.
             content = place::examine(&real).await?;
         }
         place::make_private(lock.database()).map_err(failed)?;
+        if lock.database().metadata().map_err(failed)?.nlink() > 1 {
+            let path = path.display();
+            warn!(%path, "the ledger has other names (hard links): under them, its write-ahead log is not found");
+        }
         place::make_beside_private(&real)?;
-        let [wal, _] = place::beside(&real);
+        let [wal, _] = beside(&real);
         let wal_bytes = fs::metadata(&wal).ok().map(|wal| wal.len());
         if content != Content::Ledger {
             self.mark().await.map_err(Error::Open)?;
@@ -164,20 +173,27 @@ impl DatabaseFile {
     /// Connections to a ledger in a folder where nothing can be written, not even the `-shm` file that readers and the
     /// writer share. `None` where a process has it open: it would change under the reader.
     pub(super) fn readers_in_sealed_folder(&self) -> Option<SqlitePool> {
-        let [wal, _] = place::beside(self.path.as_ref()?);
+        let [wal, _] = beside(self.path.as_ref()?);
         let options = self.options.clone().read_only(true).create_if_missing(false).immutable(true);
         (!wal.exists())
             .then(|| SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options))
     }
 
+    /// The file as it is at its path; `None`: it is in memory. Fails where something else is there.
+    pub(super) async fn found(&self) -> Result<Option<(PathBuf, Content)>, Error> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let real = place::real(path)?;
+        let content = place::examine(&real).await?;
+        place::check_beside(&real)?;
+        Ok(Some((real, content)))
+    }
+
     /// Fails unless the file is a ledger. Changes nothing: a database of another program stays as it is.
     pub(super) async fn must_be_ledger(&self) -> Result<(), Error> {
-        let Some(path) = &self.path else { return Ok(()) };
-        let real = place::real(path)?;
-        match place::examine(&real).await? {
-            Content::Missing => Err(Error::Missing { path: path.clone() }),
-            Content::Empty => Err(Error::NoTables),
-            Content::Ledger => place::check_beside(&real),
+        match self.found().await? {
+            Some((path, Content::Missing)) => Err(Error::Missing { path }),
+            Some((_, Content::Empty)) => Err(Error::NoTables),
+            Some((_, Content::Ledger)) | None => Ok(()),
         }
     }
 }

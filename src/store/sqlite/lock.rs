@@ -11,7 +11,7 @@
 
 use std::{
     fmt::Write as _,
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
     io,
     os::unix::fs::FileExt,
     path::Path,
@@ -40,6 +40,28 @@ pub(in crate::store) struct Newest {
     pub(in crate::store) call: Option<CallId>,
 }
 
+impl Newest {
+    /// Reads the note beside the ledger at a real path; without one, nothing is known.
+    pub(in crate::store) fn beside(path: &Path) -> Self {
+        let note = place::with_end(path, ".lock");
+        let is_regular = fs::symlink_metadata(&note).is_ok_and(|note| note.is_file());
+        let text = is_regular.then(|| File::open(&note).and_then(|note| read(&note)));
+        text.and_then(Result::ok).map_or_else(Self::default, |text| parse(&text))
+    }
+
+    /// Tells whether a ledger has these rows.
+    pub(in crate::store) async fn are_in(
+        self,
+        conn: &mut SqliteConnection,
+    ) -> Result<bool, sqlx::Error> {
+        const SQL: &str = "select ($1 is null or exists (select 1 from exchange where id = $1) \
+             or exists (select 1 from running where exchange = $1)) \
+             and ($2 is null or exists (select 1 from call where id = $2))";
+        let Self { exchange, call } = self;
+        sqlx::query_scalar(SQL).bind(exchange).bind(call).fetch_one(conn).await
+    }
+}
+
 /// The locks of a ledger, held until this is dropped, or the process dies.
 #[derive(Debug)]
 pub(in crate::store) struct Lock {
@@ -54,6 +76,9 @@ impl Lock {
     pub(super) fn take(path: &Path, owner: OwnerId) -> Result<Self, Error> {
         let beside = place::with_end(path, ".lock");
         let failed = |source| Error::Lock { path: beside.clone(), source };
+        if let Some(kind) = fs::symlink_metadata(&beside).ok().as_ref().and_then(place::irregular) {
+            return Err(Error::Beside { path: beside, kind });
+        }
         let note = place::open(&beside).map_err(failed)?;
         let text = read(&note).map_err(failed)?;
         if !text.is_empty() && !text.starts_with(HOLDER) {
@@ -78,35 +103,29 @@ impl Lock {
         &self.database
     }
 
-    /// Checks that the ledger has the rows that were committed last. `wal` is its write-ahead log as it was found.
+    /// Warns if the ledger lacks the rows that were committed last. `wal` is its write-ahead log as it was found.
     pub(super) async fn check_newest(
         &mut self,
         conn: &mut SqliteConnection,
         wal: &Path,
         wal_bytes: Option<u64>,
     ) -> Result<(), sqlx::Error> {
-        const SQL: &str = "select $1 is null or exists (select 1 from exchange where id = $1) \
-             or exists (select 1 from running where exchange = $1), \
-             $2 is null or exists (select 1 from call where id = $2)";
-        let Newest { exchange, call } = self.newest;
-        let (has_exchange, has_call): (bool, bool) =
-            sqlx::query_as(SQL).bind(exchange).bind(call).fetch_one(conn).await?;
-        if has_exchange && has_call {
+        if self.newest.are_in(conn).await? {
             return Ok(());
         }
-        self.newest = Newest::default();
+        self.forget();
         let wal = wal.display();
         match wal_bytes {
             None => warn!(
                 %wal,
-                "the write-ahead log of the ledger is missing, and so are the newest rows; everything that was \
-                 committed since the last checkpoint is gone"
+                "the write-ahead log of the ledger is missing, and so are the newest rows; what was committed since \
+                 the last checkpoint is gone"
             ),
             Some(bytes) => warn!(
                 %wal,
                 bytes,
                 "the newest rows are not in the ledger: its write-ahead log was cut or exchanged, or the ledger is an \
-                 older copy; everything that was committed since is gone"
+                 older copy; what was committed since is gone"
             ),
         }
         Ok(())

@@ -65,14 +65,14 @@ pub(super) fn real(path: &Path) -> Result<PathBuf, Error> {
 }
 
 /// `path` with `end` appended.
-pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
+pub(in crate::store) fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut path = OsString::from(path);
     path.push(end);
     PathBuf::from(path)
 }
 
 /// SQLite's files beside a database: the write-ahead log, and its index.
-pub(super) fn beside(path: &Path) -> [PathBuf; 2] {
+pub(in crate::store) fn beside(path: &Path) -> [PathBuf; 2] {
     [with_end(path, "-wal"), with_end(path, "-shm")]
 }
 
