@@ -323,11 +323,15 @@ impl Ledger {
     /// The state of the ledger. Has the writer look at its file if that was removed or replaced.
     pub fn state(&self) -> State {
         let fault = self.shared.fault();
-        if fault.is_some() && self.shared.queued.load(Relaxed) == 0 {
+        let log_is_gone = self.shared.log_is_gone();
+        if (fault.is_some() || log_is_gone) && self.shared.queued.load(Relaxed) == 0 {
             self.enqueue(Op::Mark, None);
         }
         let error = self.shared.error.lock().clone();
-        let error = error.or_else(|| fault.map(|fault| format!("the ledger {fault}")));
+        let fault = fault.map(|fault| format!("the ledger {fault}"));
+        let error = error.or(fault);
+        let error =
+            error.or(log_is_gone.then(|| "the ledger's write-ahead log was removed".to_owned()));
         let count = |counter: &AtomicU64| counter.load(Relaxed);
         State {
             writable: error.is_none()

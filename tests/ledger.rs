@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
 mod before;
+mod path;
 
 use std::{
     path::{Path, PathBuf},

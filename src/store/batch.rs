@@ -138,18 +138,18 @@ impl Op {
         }
     }
 
-    /// Drops everything but the totals, also the references to rows that may not be there; returns `false` if there was
-    /// nothing to drop.
+    /// Drops the requests with the references to their rows, which may not be there; the second time the recording, too.
+    /// Returns `false` if only totals are left.
     pub(super) fn strip(&mut self) -> bool {
         let mut dropped = false;
         for packed in self.packed_mut().into_iter().flatten() {
             dropped |= packed.frame.is_some();
             *packed = Packed::default();
         }
-        if let Self::Seal(seal) = self {
-            dropped |= seal.recording.take().is_some();
+        match self {
+            Self::Seal(seal) if !dropped => seal.recording.take().is_some(),
+            _ => dropped,
         }
-        dropped
     }
 
     /// Drops the requests that refer to rows of another file than `file`.

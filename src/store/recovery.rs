@@ -124,38 +124,38 @@ pub(super) async fn seal_all(
     if rows.is_empty() {
         return Ok(0);
     }
-    let (mut raws, mut seals) = (Vec::new(), Vec::new());
+    let (mut ids, mut seals) = (Vec::new(), Vec::new());
     for row in rows {
         let row = row.read(now);
-        raws.push(row.raw.clone());
+        ids.push(row.raw.clone());
         seals.push(seal(row, now));
     }
     end_calls(conn, &mut seals).await?;
     let mut seals: Vec<Op> = seals.into_iter().map(|(seal, _)| Op::Seal(Box::new(seal))).collect();
-    if let Err(error) = write(conn, owner, &seals, &raws).await {
+    if let Err(error) = write(conn, owner, &seals, &ids).await {
         if !sqlite::is_refusal(&error) {
             return Err(error.into());
         }
         // One by one, so that only the offender loses something.
-        for (seal, raw) in seals.iter_mut().zip(&raws) {
-            write_one(conn, owner, seal, raw).await?;
+        for (seal, id) in seals.iter_mut().zip(&ids) {
+            write_one(conn, owner, seal, id.as_deref()).await?;
         }
     }
     Ok(seals.len())
 }
 
-/// Seals the exchanges of some rows, which leave `running`.
+/// Seals the exchanges of some rows. They leave `running`, by their ids as they are there.
 async fn write(
     conn: &mut SqliteConnection,
     owner: OwnerId,
     seals: &[Op],
-    raws: &[Option<Vec<u8>>],
+    ids: &[Option<Vec<u8>>],
 ) -> Result<(), sqlx::Error> {
     const LEAVE: &str = "delete from running where cast(exchange as blob) is $1";
     let mut tx = sqlite::begin_write(conn).await?;
     batch::insert_all(&mut tx, owner, &seals.iter().collect::<Vec<_>>()).await?;
-    for raw in raws {
-        sqlx::query(LEAVE).bind(raw).execute(&mut *tx).await?;
+    for id in ids {
+        sqlx::query(LEAVE).bind(id).execute(&mut *tx).await?;
     }
     tx.commit().await
 }
@@ -165,21 +165,21 @@ async fn write_one(
     conn: &mut SqliteConnection,
     owner: OwnerId,
     seal: &mut Op,
-    raw: &Option<Vec<u8>>,
+    id: Option<&[u8]>,
 ) -> Result<(), Error> {
-    let raws = std::slice::from_ref(raw);
-    let mut refused = write(conn, owner, std::slice::from_ref(seal), raws).await;
+    let ids = &[id.map(<[u8]>::to_vec)];
+    let mut refused = write(conn, owner, std::slice::from_ref(seal), ids).await;
     if let (Err(error), Op::Seal(op)) = (&refused, &mut *seal)
         && sqlite::is_refusal(error)
     {
         op.call = None;
-        refused = write(conn, owner, std::slice::from_ref(seal), raws).await;
+        refused = write(conn, owner, std::slice::from_ref(seal), ids).await;
     }
     match refused {
         Err(error) if sqlite::is_refusal(&error) => {
-            let exchange = String::from_utf8_lossy(raw.as_deref().unwrap_or_default());
+            let exchange = String::from_utf8_lossy(id.unwrap_or_default());
             error!(%exchange, %error, "a running exchange cannot be sealed; its row is deleted");
-            write(conn, owner, &[], raws).await?;
+            write(conn, owner, &[], ids).await?;
         }
         other => other?,
     }

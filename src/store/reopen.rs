@@ -4,7 +4,7 @@
 //! persisted any more, hot answers are forgotten, and requests that were packed by the old file's hashes are left out of
 //! their rows, of which the totals stay.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, io};
 
 use futures_util::future::BoxFuture;
 use sqlx::Connection;
@@ -55,7 +55,9 @@ impl Writer {
         }
         self.conn = Some(conn);
         let file = self.shared.persisted.lock().next_file();
-        batch.iter_mut().for_each(|queued| queued.op.drop_unless_in(file));
+        for queued in batch {
+            queued.op.drop_unless_in(file);
+        }
         self.hot.lock().forget();
         self.reader.replace(self.file.readers());
         let path = path.display();
@@ -87,9 +89,41 @@ impl Writer {
         if let Some(Err(error)) = removed {
             warn!(%error, "the write-ahead log of the file before cannot be removed");
         }
-        // The lock beside it may be the next one's, too.
-        self.lock = None;
+        if let Some(open) = self.shared.open.lock().as_mut() {
+            open.close();
+        }
+        // The lock beside it may be the next one's, too, which has other rows.
+        if let Some(mut lock) = self.lock.take() {
+            lock.forget();
+        }
         running
+    }
+
+    /// Saves what is in a write-ahead log that was removed while it is in use, and begins another one. Until then, another
+    /// process does not see it, and its end would lose it.
+    pub(super) async fn renew_log(&mut self) -> Result<(), sqlx::Error> {
+        const BUSY: &str = "the write-ahead log was removed, and cannot be saved yet";
+        if let Some(mut conn) = self.conn.take() {
+            error!("the write-ahead log was removed while it is in use; what is in it is saved");
+            // No connection may be left, or the next ones would share what was removed.
+            if tokio::time::timeout(LAST_READS, self.reader.pool().close()).await.is_err() {
+                debug!("the ledger is being read");
+            }
+            let saved = sqlite::checkpoint(&mut conn).await;
+            if !matches!(saved, Ok(true)) {
+                self.conn = Some(conn);
+                self.reader.replace(self.file.readers());
+                return saved.and(Err(sqlx::Error::Io(io::Error::other(BUSY))));
+            }
+            conn.close().await?;
+        }
+        self.current = None;
+        self.conn = Some(self.file.writer().await?);
+        self.reader.replace(self.file.readers());
+        if let Some(open) = self.shared.open.lock().as_mut() {
+            open.renew_beside();
+        }
+        Ok(())
     }
 
     /// Notes the newest rows of a batch that is committed, unless a pruning may delete them.

@@ -77,6 +77,11 @@ impl Shared {
         self.open.lock().as_ref().and_then(OpenFile::fault)
     }
 
+    /// Tells whether the write-ahead log was removed or replaced.
+    pub(super) fn log_is_gone(&self) -> bool {
+        self.open.lock().as_ref().is_some_and(OpenFile::log_is_gone)
+    }
+
     pub(super) fn set_error(&self, error: Option<String>) -> Option<String> {
         let mut held = self.error.lock();
         std::mem::replace(&mut *held, error)
@@ -142,51 +147,53 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
         debug!("the ledger closes while it is being read");
     }
     writer.finish().await;
-    // With the lock, before anyone hears that it is done.
+    *shared.open.lock() = None;
+    // With the locks, before anyone hears that it is done.
     drop(writer);
 }
 
 impl Writer {
     async fn write(&mut self, mut batch: Vec<Queued>) {
         let file = self.shared.persisted.lock().file();
-        batch.iter_mut().for_each(|queued| queued.op.drop_unless_in(file));
+        for queued in &mut batch {
+            queued.op.drop_unless_in(file);
+        }
         match self.persist(&mut batch).await {
             Fate::Written => self.settle(batch),
             Fate::GaveUp => self.lose(batch),
             // One by one, so that only the offender goes.
-            Fate::Refused(_) if batch.len() > 1 => {
+            Fate::Refused(_) => {
                 for one in batch {
                     self.write_one(one).await;
                 }
             }
-            Fate::Refused(error) => self.write_stripped(batch, &error).await,
         }
     }
 
-    async fn write_one(&mut self, one: Queued) {
-        let mut one = vec![one];
-        match self.persist(&mut one).await {
-            Fate::Written => self.settle(one),
-            Fate::Refused(error) => self.write_stripped(one, &error).await,
-            Fate::GaveUp => self.lose(one),
+    async fn write_one(&mut self, mut one: Queued) {
+        match self.persist(std::slice::from_mut(&mut one)).await {
+            Fate::Written => self.settle(vec![one]),
+            Fate::Refused(error) => self.write_stripped(one, error).await,
+            Fate::GaveUp => self.lose(vec![one]),
         }
     }
 
-    /// Writes the totals of an operation that was refused with its bodies.
-    async fn write_stripped(&mut self, mut one: Vec<Queued>, error: &sqlx::Error) {
-        if !one.iter_mut().fold(false, |dropped, queued| queued.op.strip() | dropped) {
-            return self.refuse(one, error);
-        }
-        match self.persist(&mut one).await {
-            Fate::Written => {
-                let (kind, id) = one[0].op.name();
-                warn!(%error, kind, id, "the ledger refused the bodies of a row; its totals are kept");
-                self.shared.bodies_dropped.fetch_add(1, Relaxed);
-                self.settle(one);
+    /// Writes an operation that was refused without its request, and then without its recording.
+    async fn write_stripped(&mut self, mut one: Queued, mut refused: sqlx::Error) {
+        while one.op.strip() {
+            match self.persist(std::slice::from_mut(&mut one)).await {
+                Fate::Written => {
+                    let (kind, id) = one.op.name();
+                    let error = refused;
+                    warn!(%error, kind, id, "the ledger refused the bodies of a row; its totals are kept");
+                    self.shared.bodies_dropped.fetch_add(1, Relaxed);
+                    return self.settle(vec![one]);
+                }
+                Fate::Refused(error) => refused = error,
+                Fate::GaveUp => return self.lose(vec![one]),
             }
-            Fate::Refused(error) => self.refuse(one, &error),
-            Fate::GaveUp => self.lose(one),
         }
+        self.refuse(vec![one], &refused);
     }
 
     /// Tries until the batch is written, is refused, or there is no more time.
@@ -195,6 +202,9 @@ impl Writer {
         loop {
             let fault = self.shared.fault();
             let error = match fault.or(self.left.is_some().then_some(Fault::Replaced)) {
+                Some(Fault::Overwritten) if self.shared.closing.is_cancelled() => {
+                    return Fate::GaveUp;
+                }
                 Some(fault) => match self.open_anew(fault, batch).await {
                     Ok(()) => continue,
                     Err(error) => error.to_string(),
@@ -228,6 +238,9 @@ impl Writer {
     async fn commit(&mut self, batch: &[Queued]) -> Result<(), sqlx::Error> {
         let sealing = batch.iter().any(|queued| matches!(queued.op, Op::Seal(_)));
         let wanted = if sealing { self.durability } else { Durability::Normal };
+        if self.shared.log_is_gone() {
+            self.renew_log().await?;
+        }
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
             None => self.file.writer().await?,

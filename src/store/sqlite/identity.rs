@@ -50,8 +50,9 @@ pub(in crate::store) enum Fault {
 pub(in crate::store) struct OpenFile {
     /// As the operator names it: a link may be changed, too.
     path: PathBuf,
-    /// Never opened and closed for this: that would drop the locks that SQLite holds in this process.
-    file: Arc<File>,
+    /// Never opened and closed for this: that would drop the locks that SQLite holds in this process. `None`: it was
+    /// closed, and with it the lock.
+    file: Option<Arc<File>>,
     id: FileId,
     header: Header,
     /// Set for good: what SQLite knows of the file is wrong from then on.
@@ -65,9 +66,15 @@ impl OpenFile {
     pub(super) fn new(path: &Path, real: &Path, file: Arc<File>) -> io::Result<Self> {
         let id = FileId::of(&file.metadata()?);
         let header = Header::read(&file)?;
-        let beside = place::beside(real).into_iter();
-        let beside = beside.filter_map(|path| FileId::at(&path).map(|id| (path, id))).collect();
-        Ok(Self { path: path.to_owned(), file, id, header, overwritten: Arc::default(), beside })
+        let beside = beside(place::beside(real));
+        Ok(Self {
+            path: path.to_owned(),
+            file: Some(file),
+            id,
+            header,
+            overwritten: Arc::default(),
+            beside,
+        })
     }
 
     pub(in crate::store) fn path(&self) -> &Path {
@@ -82,12 +89,28 @@ impl OpenFile {
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Some(Fault::Removed),
             // An error of another kind says nothing about the file.
             Ok(_) | Err(_) => {
-                if Header::read(&self.file).is_ok_and(|header| header != self.header) {
+                let header = self.file.as_deref().map(Header::read);
+                if header.is_some_and(|header| header.is_ok_and(|header| header != self.header)) {
                     self.overwritten.store(true, Relaxed);
                 }
                 self.overwritten.load(Relaxed).then_some(Fault::Overwritten)
             }
         }
+    }
+
+    /// Lets go of the file: its path is still compared.
+    pub(in crate::store) fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// Tells whether the `-wal` or `-shm` of SQLite's connections is not at its path any more.
+    pub(in crate::store) fn log_is_gone(&self) -> bool {
+        self.beside.iter().any(|(path, id)| FileId::at(path) != Some(*id))
+    }
+
+    /// Takes the files beside it as they are now, after SQLite has made them.
+    pub(in crate::store) fn renew_beside(&mut self) {
+        self.beside = beside(self.beside.iter().map(|(path, _)| path.clone()));
     }
 
     /// Removes the `-wal` and `-shm` that belong to this file: SQLite would take them for those of the next one.
@@ -99,6 +122,10 @@ impl OpenFile {
         }
         Ok(())
     }
+}
+
+fn beside(paths: impl IntoIterator<Item = PathBuf>) -> Vec<(PathBuf, FileId)> {
+    paths.into_iter().filter_map(|path| FileId::at(&path).map(|id| (path, id))).collect()
 }
 
 impl Header {

@@ -108,6 +108,10 @@ pub(super) async fn examine(path: &Path) -> Result<Content, Error> {
     if file.len() == 0 {
         return Ok(Content::Empty);
     }
+    // A single byte is an empty database for SQLite.
+    if file.len() < Header::LENGTH as u64 {
+        return Err(Error::Foreign { path: path.to_owned() });
+    }
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let content = content(path, &options.clone().immutable(true)).await?;
     let [wal, _] = beside(path);
