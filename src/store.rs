@@ -23,6 +23,7 @@ pub mod prune;
 mod read;
 mod record;
 mod recovery;
+mod reopen;
 mod rollup;
 mod sessions;
 mod sqlite;
@@ -50,9 +51,9 @@ use self::{
     hot::Hot,
     invalidate::Clear,
     journal::Journal,
-    sqlite::DatabaseFile,
+    sqlite::{DatabaseFile, Taken},
     wal::Wal,
-    writer::{Queued, Shared},
+    writer::{Queued, Shared, Writer},
 };
 pub use self::{
     error::Error,
@@ -174,7 +175,7 @@ pub struct Ledger {
 impl fmt::Debug for Ledger {
     /// Prints no contents: a recording in memory must not reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("Ledger").field("owner", &self.owner).finish_non_exhaustive()
     }
 }
 
@@ -188,32 +189,36 @@ impl Ledger {
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
         let file = DatabaseFile::parse(&options.url)?;
-        let (mut conn, lock) = file.take(owner).await?;
+        let Taken { mut conn, lock, open } = file.take(owner).await?;
         recovery::run(&mut conn, &file, owner, now).await?;
         let journal = Journal::start(file.journal(), options.wait, tasks)
             .map_err(|source| file.not_created(source))?;
-        let wal = Wal::of(file.path(), options.wal_bytes);
-        let readers = file.readers();
+        let wal = Wal::of(file.real().as_deref(), options.wal_bytes);
+        let reader = Reader::new(file.readers());
         let (queue, queued) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::default());
-        tasks.spawn(writer::run(
-            file.clone(),
+        let shared = Arc::new(Shared { open: Mutex::new(open), ..Shared::default() });
+        let hot = Arc::new(Mutex::new(Hot::new(options.hot_bytes)));
+        let writer = Writer {
+            file: file.clone(),
             owner,
-            options.durability,
-            conn,
+            durability: options.durability,
+            conn: Some(conn),
+            current: None,
             lock,
-            readers.clone(),
-            queued,
-            Arc::clone(&shared),
-            journal.clone(),
-            wal.clone(),
-        ));
+            left: None,
+            reader: reader.clone(),
+            hot: Arc::clone(&hot),
+            shared: Arc::clone(&shared),
+            journal: journal.clone(),
+            wal: wal.clone(),
+        };
+        tasks.spawn(writer::run(writer, queued));
         Ok(Self {
             owner,
             queue,
             shared,
-            hot: Arc::new(Mutex::new(Hot::new(options.hot_bytes))),
-            reader: Reader::new(readers),
+            hot,
+            reader,
             file,
             journal,
             wal,
@@ -347,9 +352,18 @@ impl Ledger {
         &self.reader
     }
 
-    /// The state of the ledger.
+    /// The state of the ledger. Has the writer look at its file if that was removed or replaced.
     pub fn state(&self) -> State {
+        let fault = self.shared.fault();
+        let log_is_gone = self.shared.log_is_gone();
+        if (fault.is_some() || log_is_gone) && self.shared.queued.load(Relaxed) == 0 {
+            self.enqueue(Op::Mark, None);
+        }
         let error = self.shared.error.lock().clone();
+        let fault = fault.map(|fault| format!("the ledger {fault}"));
+        let error = error.or(fault);
+        let error =
+            error.or(log_is_gone.then(|| "the ledger's write-ahead log was removed".to_owned()));
         let count = |counter: &AtomicU64| counter.load(Relaxed);
         State {
             writable: error.is_none()

@@ -4,6 +4,7 @@
 
 mod before;
 mod journal;
+mod path;
 mod wal;
 
 use std::{

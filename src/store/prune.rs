@@ -28,7 +28,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use super::{
     Error, Reader, recovery,
-    sqlite::{self, DatabaseFile},
+    sqlite::{self, DatabaseFile, Taken},
     wal::{self, Wal},
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
@@ -139,8 +139,11 @@ pub async fn run(
     watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
     let file = DatabaseFile::parse(url)?;
-    file.must_exist()?;
-    let (mut conn, lock) = file.take(owner).await?;
+    file.must_be_ledger().await?;
+    let Taken { mut conn, mut lock, .. } = file.take(owner).await?;
+    if let Some(lock) = &mut lock {
+        lock.forget();
+    }
     // A step that is lost with the power is repeated by the next pruning.
     sqlite::relax_durability(&mut conn).await.map_err(Error::Open)?;
     // Exchanges that a dead process left running refer to bodies; sealed, the marking sees them.
@@ -176,7 +179,7 @@ pub(super) async fn on(
 impl Reader {
     /// Previews [`run`], without the size limit. Changes nothing, and may run beside a server.
     pub async fn would_prune(&self, limits: &Limits, now: UnixMillis) -> Result<Pruned, Error> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.pool().acquire().await?;
         sqlite::keep_temporary_tables_in_memory(&mut conn).await?;
         let mut tx = conn.begin().await?;
         let plan = plan::make(&mut tx, &limits.whose, limits.before(now)).await?;

@@ -2,7 +2,6 @@
 //! ledger, and a transaction that somebody left open would let it grow until the disk is full.
 
 use std::{
-    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     process,
@@ -41,12 +40,7 @@ pub(super) fn limit(max_bytes: Option<u64>) -> u64 {
 
 impl Wal {
     pub(super) fn of(ledger: Option<&Path>, limit: u64) -> Self {
-        let beside = |path: &Path, end: &str| {
-            let mut beside = OsString::from(path);
-            beside.push(end);
-            PathBuf::from(beside)
-        };
-        let paths = ledger.map(|path| [beside(path, "-wal"), beside(path, "-shm")]);
+        let paths = ledger.map(sqlite::beside);
         Self { paths, limit, next: Arc::new(AtomicU64::new(STEP.min(limit))) }
     }
 
@@ -99,7 +93,6 @@ impl Wal {
 
 /// Other processes with a read lock on a WAL index: bytes 123 to 127 of it (<https://sqlite.org/walformat.html#locks>).
 /// Empty where the kernel does not tell.
-#[cfg(unix)]
 fn readers_of(index: &Path) -> Vec<u32> {
     use std::os::unix::fs::MetadataExt;
     let (Ok(index), Ok(locks)) = (fs::metadata(index), fs::read_to_string("/proc/locks")) else {
@@ -120,9 +113,4 @@ fn readers_of(index: &Path) -> Vec<u32> {
     pids.sort_unstable();
     pids.dedup();
     pids
-}
-
-#[cfg(not(unix))]
-fn readers_of(_: &Path) -> Vec<u32> {
-    Vec::new()
 }

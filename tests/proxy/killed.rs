@@ -48,6 +48,8 @@ async fn kill_9_loses_nothing_that_a_client_has_seen_the_end_of() {
     for round in 0..ROUNDS {
         let mut binary = Binary::start(&setup).await;
         assert_eq!(ledger.count("running").await, 0, "the start has closed the books of the dead");
+        let log = std::fs::read_to_string(setup.folder().join("log")).expect("a log");
+        assert!(!log.contains("newest rows"), "nothing is missing: {log}");
         let mut reading = FuturesUnordered::new();
         for number in 0..CLIENTS {
             let marker = format!("marker {round}-{number}.");

@@ -14,7 +14,7 @@ use crate::{
     store::{
         Error,
         batch::{self, CallOp, Op},
-        chain::{Bodies, Packed},
+        chain::Packed,
         record::CallRecord,
         sqlite,
     },
@@ -59,7 +59,7 @@ pub(in crate::store) async fn restore(
         // The bodies of a request that no other call brought were queued with the call.
         let (frame, head) =
             if has_bodies(conn, frame, head).await? { (frame, head) } else { (None, None) };
-        let client = Packed { frame, head, bodies: Bodies::default() };
+        let client = Packed { frame, head, ..Packed::default() };
         ops.push(Op::Call(Box::new(CallOp { record: call, client })));
     }
     // In the order of their arrival.
