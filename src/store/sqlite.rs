@@ -99,6 +99,8 @@ impl DatabaseFile {
                 };
                 let owner = holder.split("owner ").nth(1).map(|owner| owner.trim_end_matches(')'));
                 let owner = owner.and_then(|owner| owner.parse().ok());
+                // The owner's id opens the doors of operators: it is not for messages.
+                let holder = holder.split(" (owner").next().unwrap_or_default().to_owned();
                 return Err(Error::InUse { path: path.clone(), holder, owner });
             }
         }

@@ -156,7 +156,8 @@ impl Usage {
         } = later;
         let mut shrinks = false;
         let mut count = |earlier: &mut Option<u64>, later: Option<u64>| {
-            shrinks |= matches!((&*earlier, later), (Some(earlier), Some(later)) if later < *earlier);
+            shrinks |=
+                matches!((&*earlier, later), (Some(earlier), Some(later)) if later < *earlier);
             *earlier = later.or(*earlier);
         };
         count(&mut self.input_tokens, input_tokens);
