@@ -178,7 +178,7 @@ impl Rejection {
         if let Self::PruneRunning | Self::PruneNotStarted = self {
             headers.insert(header::RETRY_AFTER, PRUNE_RETRY_AFTER);
         }
-        if let Self::UnknownEncoding { .. } = self {
+        if let Self::UnknownEncoding { .. } | Self::BrokenEncoding(_) = self {
             let accepted = HeaderValue::from_static(encoding::ACCEPTED);
             headers.insert(header::ACCEPT_ENCODING, accepted);
         }

@@ -219,6 +219,7 @@ impl EventOrder {
 /// says nothing without its block.
 fn implied(delta: &Delta<'_>) -> Option<(BlockStart, &'static RawValue)> {
     let (block, raw) = match delta {
+        _ if !delta.says_something() => return None,
         Delta::Text(_) => (
             BlockStart::Text { text: String::new(), citations: Vec::new() },
             r#"{"type":"text","text":""}"#,

@@ -386,4 +386,53 @@ mod tests {
         assert_eq!(cost, Cost::Exact(NanoDollars(130)));
         assert_eq!(usage.fallback_model(), Some("cheap"));
     }
+
+    #[test]
+    fn a_count_that_cannot_be_right_is_left_out_and_makes_the_cost_a_lower_bound() {
+        let believed = r#"{"input_tokens":10,"output_tokens":20,"cache_creation_input_tokens":6,
+            "cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":2},
+            "output_tokens_details":{"thinking_tokens":20}}"#;
+        let floats = r#"{"input_tokens":10.0,"output_tokens":20.0}"#;
+        for (exact, events) in [
+            (true, vec![believed]),
+            (true, vec![floats, "null", r#"{"output_tokens":null}"#]),
+            (true, vec![r#"{"output_tokens":1}"#, believed, r#"{"output_tokens":21}"#]),
+            (false, vec![believed, r#"{"output_tokens":19}"#]),
+            (false, vec![believed, r#"{"input_tokens":9}"#]),
+            (false, vec![believed, r#"{"output_tokens":-1}"#]),
+            (false, vec![believed, r#"{"output_tokens":20.5}"#]),
+            (false, vec![believed, r#"{"output_tokens":1e30}"#]),
+            (false, vec![believed, r#"{"output_tokens":9007199254740993}"#]),
+            (false, vec![believed, r#"{"output_tokens":18446744073709551615}"#]),
+            (false, vec![believed, r#"{"output_tokens":99999999999999999999999}"#]),
+            (false, vec![believed, r#"{"cache_read_input_tokens":1000000001}"#]),
+            (false, vec![believed, r#"{"input_tokens":"10"}"#]),
+            (false, vec![believed, r#"{"input_tokens":[]}"#]),
+            (false, vec![believed, r#"{"cache_creation":5}"#]),
+            (false, vec![believed, r#"{"cache_creation":{"ephemeral_1h_input_tokens":-1}}"#]),
+            (
+                false,
+                vec![
+                    believed,
+                    r#"{"cache_creation_input_tokens":6,"cache_creation":{"ephemeral_1h_input_tokens":7}}"#,
+                ],
+            ),
+            (false, vec![believed, r#"{"output_tokens_details":{"thinking_tokens":21}}"#]),
+            (false, vec![believed, r#"{"server_tool_use":{"web_search_requests":-3}}"#]),
+            (false, vec![believed, r#"{"speed":7}"#]),
+            (false, vec![believed, "[]"]),
+            (false, vec![believed, "7"]),
+        ] {
+            let mut usage = Usage::default();
+            for event in &events {
+                usage.update(serde_json::from_str(event).unwrap());
+            }
+            let cost = usage.cost("cheap", Some("end_turn"), price);
+            assert_eq!(usage.is_doubtful(), !exact, "{events:?}");
+            assert_eq!(matches!(cost, Cost::Exact(_)), exact, "{events:?}");
+            let Tokens { input, output, cache_read, searches, .. } = usage.tokens();
+            assert!((9..=10).contains(&input) && (19..=21).contains(&output), "{events:?}");
+            assert_eq!((cache_read, searches), (0, 0), "{events:?}");
+        }
+    }
 }
