@@ -8,6 +8,7 @@ pub mod cassette;
 pub mod catalog;
 pub mod chain;
 pub mod diff;
+pub mod encoding;
 pub mod exchange;
 pub mod histogram;
 pub mod json;

@@ -184,6 +184,7 @@ impl Server {
                 config.anthropic_key,
                 config.admin_key,
                 config.allow_origin,
+                host,
             ),
             callers: CallerReader::new(config.id_headers, config.user_jwt_secret.as_ref()),
             body_limit: usize::try_from(config.max_body).unwrap_or(usize::MAX),
@@ -253,6 +254,7 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async |method: Method| {
             Rejection::WrongMethod(method.to_string())
         })
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), origin::host))
         .layer(middleware::from_fn(catch_panic))
         .layer(origin::cors(Arc::clone(&app)))
         .layer(middleware::from_fn(origin::only_for_pages))

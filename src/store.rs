@@ -138,6 +138,8 @@ pub struct State {
     pub writable: bool,
     /// The error, while it cannot be written.
     pub error: Option<String>,
+    /// True from the first answer that did not wait for its commit any longer until the queue is empty.
+    pub behind: bool,
     /// Operations that are not committed yet.
     pub queued: usize,
     /// Their size in memory.
@@ -370,6 +372,7 @@ impl Ledger {
                 && !self.shared.closing.is_cancelled()
                 && !self.shared.done.is_cancelled(),
             error,
+            behind: self.shared.behind.load(Relaxed),
             queued: self.shared.queued.load(Relaxed),
             queued_bytes: self.shared.queued_bytes.load(Relaxed),
             wal_bytes: self.wal.bytes(),

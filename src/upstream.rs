@@ -8,6 +8,7 @@ mod http;
 mod mask;
 mod probe;
 mod replay;
+mod unpack;
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -19,11 +20,12 @@ use url::Url;
 
 use self::error::header_text;
 pub use self::{
-    error::{Error, Tries, kind_of, status_of},
+    error::{Error, Redirect, Tries, kind_of, status_of},
     http::{Http, api_root},
     mask::KeyMask,
     probe::{ProbeOutcome, ProbeResult, probe},
     replay::{Pace, Replay},
+    unpack::UnpackError,
 };
 use crate::domain::{anthropic::ApiHeaders, cassette, catalog, json::Raw, recording::Recorder};
 

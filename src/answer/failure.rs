@@ -104,12 +104,16 @@ impl Failure {
             Self::Upstream(Upstream::Broken(_) | Upstream::Stream(StreamError::Cut))
             | Self::Stream(StreamError::Cut) => ("cut", form(502, SERVER_ERROR, UNAVAILABLE)),
             Self::Upstream(
-                Upstream::NotAStream
+                Upstream::NotAStream { .. }
+                | Upstream::Packed(_)
                 | Upstream::UnreadableModels(_)
                 | Upstream::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder),
             )
             | Self::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder) => {
                 ("unreadable", form(502, SERVER_ERROR, UNAVAILABLE))
+            }
+            Self::Upstream(Upstream::Redirected { .. }) => {
+                ("redirected", form(502, SERVER_ERROR, UNAVAILABLE))
             }
             // 404, because no SDK retries it.
             Self::Upstream(Upstream::NotRecorded { .. } | Upstream::NotCounted) => {

@@ -139,9 +139,21 @@ fn seal(
     let day = catalog::day_of(ended_at);
     let bill = |summary: &StreamSummary| {
         summary.cost(&exchange.opening.model, |model, tokens, terms| {
-            catalog.cost_on(model, tokens, terms, day)
+            catalog.bill_on(model, tokens, terms, day)
         })
     };
+    if summary.has_doubtful_counts() {
+        tracing::warn!(
+            exchange = %exchange.opening.exchange,
+            "upstream counted tokens that cannot be right; they are left out, and the cost is a lower bound"
+        );
+    }
+    if summary.is_odd() {
+        tracing::warn!(
+            exchange = %exchange.opening.exchange,
+            "upstream sent its events out of order; the answer is not served again"
+        );
+    }
     let billed = bill(&summary);
     let cost = match (outcome, failure) {
         // A try that failed may have been answered and billed.
@@ -152,6 +164,7 @@ fn seal(
             _,
             Some(Failure::Upstream(
                 upstream::Error::Refused { .. }
+                | upstream::Error::Redirected { .. }
                 | upstream::Error::Connect(_)
                 | upstream::Error::NotRecorded { .. },
             )),

@@ -15,7 +15,7 @@ use super::{console, run::block_on};
 use crate::{
     config::{Config, Env, Flags},
     domain::{
-        cache::{KeyHolder, KeyPrefix, bounded},
+        cache::{KeyHolder, KeyPrefix},
         catalog::Catalog,
         openai,
         prepare::{self, Caller},
@@ -65,9 +65,9 @@ pub(super) fn run(
     let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
     let caller = Caller {
         open_webui: arguments.open_webui,
-        user: arguments.user.as_deref().map(bounded),
+        user: arguments.user.clone(),
         vouched: config.vouched(),
-        chat: arguments.chat.as_deref().map(bounded),
+        chat: arguments.chat.clone(),
         task: arguments.task.then(String::new),
         ..Caller::new(holder)
     };

@@ -12,7 +12,7 @@ use super::{
     parsers::{DurationOrOff, Expected, duration, duration_or_off, word},
 };
 use crate::domain::{
-    cache::{Policy, Reuse, Sharing, bounded},
+    cache::{Policy, Reuse, Sharing},
     task,
 };
 
@@ -90,7 +90,7 @@ fn task_ttl(list: &str) -> Result<BTreeMap<&'static str, Option<Duration>>, Expe
 
 #[expect(clippy::unnecessary_wraps, reason = "a value parser of clap")]
 fn ids(list: &str) -> Result<BTreeSet<String>, Expected> {
-    Ok(list.split(',').map(str::trim).filter(|id| !id.is_empty()).map(bounded).collect())
+    Ok(list.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod event;
 mod fold;
 mod headers;
 mod native;
+mod order;
 mod request;
 mod summary;
 mod unfold;
@@ -22,6 +23,7 @@ pub use event::{
 pub use fold::{Block, BlockKind, Message, fold};
 pub use headers::ApiHeaders;
 pub use native::{Native, NativeError};
+pub use order::EventOrder;
 pub use request::{
     BlockBinding, BlockPosition, Breakpoint, ClientTool, ContentBlock, Display, Effort, Format,
     Metadata, OutputConfig, PrefixMismatch, Request, RequestMessage, Role, Source, Thinking, Tool,

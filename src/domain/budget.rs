@@ -107,7 +107,7 @@ impl TryFrom<BudgetSetting> for Budget {
             Some("") => return Err(InvalidBudget::User),
             Some("*") => BudgetOwner::EachUser,
             // As ids are stored, so that it matches.
-            Some(user) => BudgetOwner::User(super::cache::bounded(user)),
+            Some(user) => BudgetOwner::User(user.to_owned()),
         };
         Ok(Self {
             limit: NanoDollars::from_dollars(limit),

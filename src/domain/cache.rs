@@ -28,9 +28,6 @@ pub use self::{
 /// Version of the keys: raised when the translation or the canonical form changes the meaning of a key.
 const KEY_VERSION: &str = "reprise key 3";
 
-/// Length in bytes above which an id is stored as its hash.
-const MAX_ID_LENGTH: usize = 256;
-
 /// The key of a request, under which its answer is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey(Hash);
@@ -182,15 +179,6 @@ impl fmt::Display for Scope {
             Self::Unsigned(holder, user) => write!(f, "unsigned {} {user}", holder.as_str()),
             Self::Chat(holder, chat) => write!(f, "chat {} {chat}", holder.as_str()),
         }
-    }
-}
-
-/// An id as it is stored: a long one is replaced by its hash, which still identifies it.
-pub fn bounded(id: &str) -> String {
-    if id.len() <= MAX_ID_LENGTH {
-        id.to_owned()
-    } else {
-        Hash::of("long id", &[id.as_bytes()]).to_string()
     }
 }
 

@@ -287,6 +287,18 @@ impl Catalog {
         })
     }
 
+    /// The cost of tokens as upstream counted them: a lower bound without those of an answer that is longer than the model
+    /// can give.
+    pub fn bill_on(&self, model: &str, tokens: &Tokens, terms: Terms, day: Date) -> Cost {
+        let rules = self.rules(model);
+        let longest = rules.max_output.max(rules.context_window);
+        if tokens.output <= u64::from(longest) {
+            return self.cost_on(model, tokens, terms, day);
+        }
+        let believed = Tokens { output: 0, thinking: 0, ..*tokens };
+        self.cost_on(model, &believed, terms, day).at_least()
+    }
+
     /// The cost of an exchange at the prices of another day, at the terms that explain its recorded cost; `None` if no
     /// terms do, or if there is no price.
     pub fn repriced(&self, bill: &ModelUsage, day: Date) -> Option<Cost> {

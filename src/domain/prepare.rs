@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::{
-    caller::{Caller, Chats},
+    caller::{Caller, Chats, InvalidId, check_id},
     error::PrepareError,
     upstream::UpstreamRequest,
 };
@@ -123,17 +123,21 @@ impl ParsedRequest {
             ClientRequest::Chat(body) => {
                 let (body, mended) = readable(body);
                 let request = Box::new(openai::Request::parse(&body)?);
-                let named = request.end_user().map(|(_, user)| cache::bounded(user));
+                let named = request.end_user().map(|(field, user)| (field, user.to_owned()));
                 (Parsed::Chat { request, body, mended }, named)
             }
             ClientRequest::Messages(body, headers) => {
                 let (body, _) = readable(body);
                 let native = Box::new(Native::parse(&body)?);
-                let named = native.user.as_deref().map(cache::bounded);
+                let named = native.user.clone().map(|user| ("metadata.user_id", user));
                 (Parsed::Messages { native, body, headers }, named)
             }
         };
-        let user = caller.user.clone().or(named);
+        if let Some((field, user)) = &named {
+            let checked = check_id(user);
+            checked.map_err(|invalid| PrepareError::User { field, invalid })?;
+        }
+        let user = caller.user.clone().or(named.map(|(_, user)| user));
         let vouched = user.as_deref().map(|user| (user, caller.vouched));
         let PrepareContext { policy, .. } = context;
         let (holder, chat) = (caller.holder.clone(), caller.chat.as_deref());

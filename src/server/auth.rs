@@ -1,6 +1,9 @@
 //! Authentication of clients and operators, and the Anthropic key that a request is sent upstream with.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{HeaderMap, header, request::Parts};
@@ -13,7 +16,13 @@ use super::{
     error::Rejection,
     origin::{AllowedOrigins, is_local},
 };
-use crate::{config::Origin, domain::cache::KeyHolder};
+use crate::{
+    config::Origin,
+    domain::{cache::KeyHolder, exchange::OwnerId},
+};
+
+/// The header that names the owner of the ledger, as its lock file does.
+const OWNER: &str = "x-reprise-owner";
 
 /// Prefix of Anthropic's keys.
 const ANTHROPIC_KEY_PREFIX: &str = "sk-ant-";
@@ -62,14 +71,15 @@ impl FromRequestParts<Arc<App>> for OperatorAuth {
 }
 
 impl Auth {
-    /// Clients send `client`, operators `admin`; requests go upstream with `anthropic`.
+    /// Clients send `client`, operators `admin`; requests go upstream with `anthropic`. Connections come in at `bound`.
     pub(super) fn new(
         client: Option<SecretString>,
         anthropic: Option<SecretString>,
         admin: Option<SecretString>,
         allowed: Vec<Origin>,
+        bound: IpAddr,
     ) -> Self {
-        let origins = AllowedOrigins::new(allowed, client.is_some());
+        let origins = AllowedOrigins::new(allowed, client.is_some(), bound);
         Self { client, anthropic, admin, origins }
     }
 
@@ -79,28 +89,40 @@ impl Auth {
     }
 
     /// Checks that a request comes from an operator: with the admin key, or, without one, from this machine and to this
-    /// machine, with the client key if there is one. A page of another site in a local browser is not an operator. A
-    /// local proxy that adds no forwarding headers looks like this machine; behind one, an admin key is needed.
+    /// machine, with the client key if there is one.
     pub(super) fn check_operator(
         &self,
         headers: &HeaderMap,
         peer: SocketAddr,
     ) -> Result<(), Rejection> {
-        let has_key =
-            |key: &SecretString| sent_keys(headers).any(|sent| same(sent, key.expose_secret()));
         if let Some(admin) = &self.admin {
-            return if has_key(admin) { Ok(()) } else { Err(Rejection::WrongAdminKey) };
+            return if has_key(headers, admin) { Ok(()) } else { Err(Rejection::WrongAdminKey) };
         }
-        let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-        let is_forwarded = forwarded.iter().any(|name| headers.contains_key(*name));
-        let host = text(headers, "host").is_some_and(|host| is_local(&format!("http://{host}")));
-        let origin = text(headers, "origin").is_none_or(is_local);
-        let is_here = peer.ip().to_canonical().is_loopback() && !is_forwarded && host && origin;
-        if is_here && self.client.as_ref().is_none_or(has_key) {
-            Ok(())
-        } else {
-            Err(Rejection::NotLocal)
+        let has_key = self.client.as_ref().is_none_or(|client| has_key(headers, client));
+        if is_here(headers, peer) && has_key { Ok(()) } else { Err(Rejection::NotLocal) }
+    }
+
+    /// Checks that a request may delete from the ledger of `owner`: with the admin key; or from this machine, with the id
+    /// of the owner, which only those can read who can read the ledger; or, where there is no key at all, from this
+    /// machine. The client key does not suffice: every client has it.
+    pub(super) fn check_ledger_operator(
+        &self,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+        owner: OwnerId,
+    ) -> Result<(), Rejection> {
+        let named = headers.get(OWNER).map(|named| same(named.as_bytes(), &owner.to_string()));
+        let (is_here, is_owner) = (is_here(headers, peer), named == Some(true));
+        match (&self.admin, &self.client) {
+            (Some(admin), _) if has_key(headers, admin) => {}
+            (Some(_), _) if is_here && is_owner => {}
+            (Some(_), _) => return Err(Rejection::WrongAdminKey),
+            (None, _) if !is_here => return Err(Rejection::NotLocal),
+            (None, Some(_)) if named.is_none() => return Err(Rejection::NotLedgerOperator),
+            (None, _) => {}
         }
+        // Another server, with another ledger, may answer at this address.
+        if named == Some(false) { Err(Rejection::AnotherLedger) } else { Ok(()) }
     }
 
     /// Checks the key of a client.
@@ -111,11 +133,11 @@ impl Auth {
             if sent().next().is_none() {
                 return Err(Rejection::NoClientKey);
             }
-            if !sent().any(|key| same(key, client)) {
+            if !sent().any(|key| same(key.as_bytes(), client)) {
                 return Err(Rejection::WrongClientKey);
             }
-            let own =
-                sent().find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX) && !same(key, client));
+            let own = sent()
+                .find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX) && !same(key.as_bytes(), client));
             return Ok(self.credentials(client, own));
         }
         let origin = headers.get(header::ORIGIN);
@@ -141,8 +163,22 @@ impl Auth {
     }
 }
 
+/// True if a request comes from this machine and names this machine. A page of another site in a local browser does not. A
+/// local proxy that adds no forwarding headers looks like this machine; behind one, an admin key is needed.
+fn is_here(headers: &HeaderMap, peer: SocketAddr) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    let is_forwarded = forwarded.iter().any(|name| headers.contains_key(*name));
+    let host = text(headers, "host").is_some_and(|host| is_local(&format!("http://{host}")));
+    let origin = text(headers, "origin").is_none_or(is_local);
+    peer.ip().to_canonical().is_loopback() && !is_forwarded && host && origin
+}
+
+fn has_key(headers: &HeaderMap, key: &SecretString) -> bool {
+    sent_keys(headers).any(|sent| same(sent.as_bytes(), key.expose_secret()))
+}
+
 /// Compares digests in constant time, so that neither the time nor the length reveals anything of the key.
-fn same(sent: &str, expected: &str) -> bool {
+fn same(sent: &[u8], expected: &str) -> bool {
     Sha256::digest(sent).ct_eq(&Sha256::digest(expected)).into()
 }
 
@@ -166,6 +202,8 @@ mod tests {
 
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn check(auth: &Auth, headers: &[(&'static str, &'static str)]) -> Option<Credentials> {
         let headers = headers
             .iter()
@@ -176,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_client_key_is_taken_from_either_header() {
-        let auth = Auth::new(Some("k".into()), Some("sk-ant-op".into()), None, Vec::new());
+        let auth = Auth::new(Some("k".into()), Some("sk-ant-op".into()), None, Vec::new(), HERE);
         assert!(check(&auth, &[("authorization", "Bearer k")]).is_some());
         assert!(check(&auth, &[("x-api-key", "k")]).is_some());
         assert!(check(&auth, &[("api-key", "k")]).is_some());
@@ -188,7 +226,7 @@ mod tests {
 
     #[test]
     fn without_an_operators_key_clients_bring_their_own_and_share_with_nobody_else() {
-        let auth = Auth::new(None, None, None, Vec::new());
+        let auth = Auth::new(None, None, None, Vec::new(), HERE);
         let a = check(&auth, &[("authorization", "Bearer sk-ant-a")]).unwrap();
         let b = check(&auth, &[("x-api-key", "sk-ant-b")]).unwrap();
         assert_eq!(a.anthropic.unwrap().expose_secret(), "sk-ant-a");
@@ -198,7 +236,7 @@ mod tests {
 
     #[test]
     fn without_a_client_key_only_pages_of_this_machine_and_listed_ones_may_ask() {
-        let open = Auth::new(None, Some("sk-ant-op".into()), None, Vec::new());
+        let open = Auth::new(None, Some("sk-ant-op".into()), None, Vec::new(), HERE);
         for local in ["http://localhost:3000", "http://127.0.0.1:8080", "http://[::1]"] {
             assert!(check(&open, &[("origin", local)]).is_some(), "{local}");
         }
@@ -206,12 +244,12 @@ mod tests {
             assert!(check(&open, &[("origin", foreign)]).is_none(), "{foreign}");
         }
         let listed = ["app://obsidian.md".parse().unwrap(), "https://a.example".parse().unwrap()];
-        let listed = Auth::new(None, Some("sk-ant-op".into()), None, listed.into());
+        let listed = Auth::new(None, Some("sk-ant-op".into()), None, listed.into(), HERE);
         for origin in ["app://obsidian.md", "https://a.example", "http://localhost:3000"] {
             assert!(check(&listed, &[("origin", origin)]).is_some(), "{origin}");
         }
         assert!(check(&listed, &[("origin", "https://b.example")]).is_none());
-        let keyed = Auth::new(Some("k".into()), None, None, Vec::new());
+        let keyed = Auth::new(Some("k".into()), None, None, Vec::new(), HERE);
         let page = [("origin", "https://chat.example"), ("authorization", "Bearer k")];
         assert!(check(&keyed, &page).is_some());
     }
@@ -225,10 +263,10 @@ mod tests {
             headers.iter().map(named).collect::<HeaderMap>()
         };
         let (here, away) = ("127.0.0.1:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap());
-        let open = Auth::new(None, None, None, Vec::new());
+        let open = Auth::new(None, None, None, Vec::new(), HERE);
         let local = ("host", "localhost:8000");
         assert!(open.check_operator(&headers(&[local]), here).is_ok());
-        let client = Auth::new(Some("k".into()), None, None, Vec::new());
+        let client = Auth::new(Some("k".into()), None, None, Vec::new(), HERE);
         let shown = ("authorization", "Bearer k");
         assert!(client.check_operator(&headers(&[local, shown]), here).is_ok());
         assert!(client.check_operator(&headers(&[local]), here).is_err());
@@ -248,15 +286,60 @@ mod tests {
         ] {
             assert!(open.check_operator(&headers(foreign), here).is_err(), "{foreign:?}");
         }
-        let keyed = Auth::new(Some("k".into()), None, Some("admin".into()), Vec::new());
+        let keyed = Auth::new(Some("k".into()), None, Some("admin".into()), Vec::new(), HERE);
         assert!(keyed.check_operator(&headers(&[("authorization", "Bearer admin")]), away).is_ok());
         assert!(keyed.check_operator(&headers(&[local]), here).is_err());
         assert!(keyed.check_operator(&headers(&[local, ("x-api-key", "k")]), here).is_err());
     }
 
     #[test]
+    fn who_may_delete_can_read_the_ledger_or_has_the_admin_key() {
+        let owner = OwnerId::new(uuid::Uuid::from_u128(7));
+        let id = owner.to_string();
+        let (here, away) = ("127.0.0.1:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap());
+        let allowed = |auth: &Auth, headers: &[(&'static str, &str)], peer| {
+            let named = |&(name, value): &(&'static str, &str)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            };
+            let headers = headers.iter().map(named).collect::<HeaderMap>();
+            auth.check_ledger_operator(&headers, peer, owner).map_err(|error| match error {
+                Rejection::AnotherLedger => "another",
+                _ => "no",
+            })
+        };
+        let auth = |client: Option<&str>, admin: Option<&str>| {
+            Auth::new(client.map(Into::into), None, admin.map(Into::into), Vec::new(), HERE)
+        };
+        let (open, client) = (auth(None, None), auth(Some("k"), None));
+        let admin = auth(Some("k"), Some("a"));
+        let local = ("host", "localhost:8000");
+        let (k, a) = (("authorization", "Bearer k"), ("authorization", "Bearer a"));
+        let (own, other) = (("x-reprise-owner", &*id), ("x-reprise-owner", "another"));
+        for (auth, headers, peer, expected) in [
+            (&open, &[local][..], here, Ok(())),
+            (&open, &[local, own], here, Ok(())),
+            (&open, &[local, other], here, Err("another")),
+            (&open, &[local, own], away, Err("no")),
+            (&client, &[local, k], here, Err("no")),
+            (&client, &[local, k, own], here, Ok(())),
+            (&client, &[local, own], here, Ok(())),
+            (&client, &[local, k, other], here, Err("another")),
+            (&client, &[local, k, own], away, Err("no")),
+            (&client, &[("host", "evil.example"), k, own], here, Err("no")),
+            (&client, &[local, own, ("via", "1.1 proxy")], here, Err("no")),
+            (&admin, &[local, k], here, Err("no")),
+            (&admin, &[local, own], here, Ok(())),
+            (&admin, &[local, own], away, Err("no")),
+            (&admin, &[a], away, Ok(())),
+            (&admin, &[a, other], away, Err("another")),
+        ] {
+            assert_eq!(allowed(auth, headers, peer), expected, "{headers:?} {peer}");
+        }
+    }
+
+    #[test]
     fn both_keys_can_come_at_once() {
-        let auth = Auth::new(Some("k".into()), None, None, Vec::new());
+        let auth = Auth::new(Some("k".into()), None, None, Vec::new(), HERE);
         let both =
             check(&auth, &[("authorization", "Bearer k"), ("x-api-key", "sk-ant-a")]).unwrap();
         assert_eq!(both.anthropic.unwrap().expose_secret(), "sk-ant-a");

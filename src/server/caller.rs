@@ -20,9 +20,9 @@ use crate::{
     answer::Access,
     config::IdHeaders,
     domain::{
-        cache::{CacheDirectives, IdentityProof, bounded},
+        cache::{CacheDirectives, IdentityProof},
         exchange::Api,
-        prepare::Caller,
+        prepare::{Caller, InvalidId, check_id},
     },
 };
 
@@ -32,6 +32,9 @@ const USER_JWT: &str = "x-openwebui-user-jwt";
 pub(super) const SCENARIO: &str = "x-reprise-scenario";
 /// Largest accepted difference between Open WebUI's clock and ours, in seconds.
 const CLOCK_LEEWAY: u64 = 60;
+
+/// Longest name of a client program, in characters.
+const LONGEST_AGENT: usize = 256;
 
 /// Reads callers from the headers of requests.
 pub(super) struct CallerReader {
@@ -103,10 +106,10 @@ impl CallerReader {
         let key = anthropic.ok_or(Rejection::NoAnthropicKey)?;
         let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
         let (user, vouched) = self.user(headers)?;
-        let agent = self.id(headers, &[header::USER_AGENT]);
+        let agent = user_agent(headers);
         let open_webui = self.has_open_webui_headers(headers)
             || agent.as_deref().is_some_and(|agent| agent.contains("aiohttp/"));
-        let chat = self.unbounded_id(headers, chat);
+        let chat = self.id(headers, chat)?;
         let temporary = chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"));
         let caller = Caller {
             holder,
@@ -114,14 +117,14 @@ impl CallerReader {
             open_webui,
             user,
             vouched,
-            chat: chat.as_deref().map(bounded),
+            chat,
             temporary,
-            message: self.id(headers, message),
-            user_message: self.id(headers, user_message),
-            task: self.id(headers, task),
+            message: self.id(headers, message)?,
+            user_message: self.id(headers, user_message)?,
+            task: self.id(headers, task)?,
             directives: directives(headers),
         };
-        let scenario = self.id(headers, &[HeaderName::from_static(SCENARIO)]);
+        let scenario = self.id(headers, &[HeaderName::from_static(SCENARIO)])?;
         Ok(Authenticated(caller, Access { key, scenario }))
     }
 
@@ -131,7 +134,7 @@ impl CallerReader {
         struct Claims {
             sub: String,
         }
-        let stated = self.id(headers, &self.headers.user);
+        let stated = self.id(headers, &self.headers.user)?;
         let Some((secret, validation)) = &self.jwt else {
             if stated.is_none()
                 && headers.contains_key(USER_JWT)
@@ -150,8 +153,12 @@ impl CallerReader {
         };
         let claims = jsonwebtoken::decode::<Claims>(token.as_bytes(), secret, validation);
         let user = claims.map_err(|_| Rejection::UserNotSigned)?.claims.sub;
-        let user = Some(user).filter(|user| !user.trim().is_empty());
-        Ok((Some(bounded(&user.ok_or(Rejection::UserNotSigned)?)), IdentityProof::Verified))
+        if user.is_empty() {
+            return Err(Rejection::UserNotSigned);
+        }
+        let header = HeaderName::from_static(USER_JWT);
+        check_id(&user).map_err(|invalid| Rejection::InvalidId { header, invalid })?;
+        Ok((Some(user), IdentityProof::Verified))
     }
 
     /// Finds a header that only Open WebUI sends, or an id of a chat. The id of a user may come from any client.
@@ -162,39 +169,57 @@ impl CallerReader {
             || headers.keys().any(|name| name.as_str().starts_with("x-openwebui-"))
     }
 
-    /// The first of these headers that is not empty.
-    fn id(&self, headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
-        self.unbounded_id(headers, names).map(|id| bounded(&id))
-    }
-
-    /// The same at any length. A template that was not filled in is no id: all users would share it.
-    fn unbounded_id(&self, headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
-        names.iter().find_map(|name| {
-            let value = text(headers.get(name)?);
-            if value.contains("{{") {
+    /// The id in the first of these headers that has one.
+    fn id(&self, headers: &HeaderMap, names: &[HeaderName]) -> Result<Option<String>, Rejection> {
+        for name in names {
+            let refused = |invalid| Rejection::InvalidId { header: name.clone(), invalid };
+            let mut values = headers.get_all(name).iter().map(without_padding);
+            let Some(value) = values.next() else { continue };
+            // Which of them is meant nobody knows.
+            if values.any(|other| other != value) {
+                return Err(Rejection::SeveralIds { header: name.clone() });
+            }
+            let id = str::from_utf8(value).map_err(|_| refused(InvalidId::NotText))?;
+            if id.is_empty() {
+                continue;
+            }
+            if is_template(id) {
                 if !self.warned_of_templates.swap(true, Relaxed) {
                     tracing::warn!(
                         header = %name,
-                        value,
+                        value = id,
                         "Open WebUI did not fill in a template: check the headers of its connection"
                     );
                 }
-                return None;
+                continue;
             }
-            Some(value).filter(|value| !value.is_empty())
-        })
+            check_id(id).map_err(refused)?;
+            return Ok(Some(id.to_owned()));
+        }
+        Ok(None)
     }
 }
 
-/// The value of a header. Ids need not be UTF-8: without it each byte is one character (latin-1), so that different ids
-/// stay different.
-fn text(value: &HeaderValue) -> String {
+/// The value of a header without the white space that HTTP allows around it (RFC 9110 §5.5), and no other.
+fn without_padding(value: &HeaderValue) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let bytes = value.as_bytes();
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
-    };
-    text.trim().to_owned()
+    let start = bytes.iter().position(|byte| !is_blank(byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    &bytes[start..end]
+}
+
+/// True for a template that was not filled in: as an id it would be everybody's.
+fn is_template(id: &str) -> bool {
+    let name = id.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    name.is_some_and(|name| !name.contains(['{', '}']))
+}
+
+/// The client program, shortened. It names nobody.
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let agent = String::from_utf8_lossy(headers.get(header::USER_AGENT)?.as_bytes());
+    let agent: String = agent.trim().chars().take(LONGEST_AGENT).collect();
+    Some(agent).filter(|agent| !agent.is_empty())
 }
 
 fn directives(headers: &HeaderMap) -> CacheDirectives {

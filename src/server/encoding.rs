@@ -3,13 +3,9 @@
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
-/// Largest number of encodings of one body; each is unpacked in turn.
-const MOST_ENCODINGS: usize = 2;
-
-/// The encodings that bodies may have, for the header `Accept-Encoding` of a refusal (RFC 9110 §12.5.3).
-pub(super) const ACCEPTED: &str = "gzip, deflate, br, zstd";
+use crate::domain::encoding::{Encoding, UnknownEncoding};
 
 /// The reason why a body cannot be unpacked.
 #[derive(Debug)]
@@ -22,43 +18,24 @@ pub(super) enum Fault {
     Large,
 }
 
-/// One encoding.
-#[derive(Debug, Clone, Copy)]
-enum Encoding {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
-
-impl Encoding {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Deflate => "deflate",
-            Self::Brotli => "br",
-            Self::Zstd => "zstd",
+/// Unpacks a body to at most `limit` bytes.
+fn unpack(encoding: Encoding, body: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
+    let unpacked = match encoding {
+        Encoding::Gzip => read(flate2::read::MultiGzDecoder::new(body), limit),
+        Encoding::Deflate if body.first_chunk().copied().is_some_and(Encoding::has_zlib_header) => {
+            read(flate2::read::ZlibDecoder::new(body), limit)
         }
-    }
-
-    /// Unpacks a body to at most `limit` bytes.
-    fn unpack(self, body: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
-        let unpacked = match self {
-            Self::Gzip => read(flate2::read::MultiGzDecoder::new(body), limit),
-            // Some clients leave out the zlib header that the encoding has.
-            Self::Deflate => read(flate2::read::ZlibDecoder::new(body), limit)
-                .or_else(|_| read(flate2::read::DeflateDecoder::new(body), limit)),
-            Self::Brotli => read(brotli_decompressor::Decompressor::new(body, BUFFER), limit),
-            Self::Zstd => zstd::stream::read::Decoder::new(body)
-                .and_then(|mut decoder| {
-                    decoder.window_log_max(ZSTD_WINDOW)?;
-                    Ok(decoder)
-                })
-                .and_then(|decoder| read(decoder, limit)),
-        };
-        let unpacked = unpacked.map_err(|_| Fault::Broken(self.name()))?;
-        if unpacked.len() > limit { Err(Fault::Large) } else { Ok(unpacked) }
-    }
+        Encoding::Deflate => read(flate2::read::DeflateDecoder::new(body), limit),
+        Encoding::Brotli => read(brotli_decompressor::Decompressor::new(body, BUFFER), limit),
+        Encoding::Zstd => zstd::stream::read::Decoder::new(body)
+            .and_then(|mut decoder| {
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                Ok(decoder)
+            })
+            .and_then(|decoder| read(decoder, limit)),
+    };
+    let unpacked = unpacked.map_err(|_| Fault::Broken(encoding.name()))?;
+    if unpacked.len() > limit { Err(Fault::Large) } else { Ok(unpacked) }
 }
 
 /// Buffer of the Brotli decoder, in bytes.
@@ -75,32 +52,12 @@ fn read(from: impl Read, limit: usize) -> io::Result<Vec<u8>> {
 
 /// The body without the encodings that `headers` name, no larger than `limit` at any step.
 pub(super) fn unpacked(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Fault> {
-    let encodings = encodings(headers)?;
+    let values = headers.get_all(header::CONTENT_ENCODING);
+    let encodings = Encoding::list(values.iter().map(HeaderValue::as_bytes))
+        .map_err(|UnknownEncoding(name)| Fault::Unknown(name))?;
     // The last one was applied last.
     encodings
         .into_iter()
         .rev()
-        .try_fold(body, |body, encoding| Ok(Bytes::from(encoding.unpack(&body, limit)?)))
-}
-
-/// The encodings of a body, in the order in which they were applied.
-fn encodings(headers: &HeaderMap) -> Result<Vec<Encoding>, Fault> {
-    let mut encodings = Vec::new();
-    for value in headers.get_all(header::CONTENT_ENCODING) {
-        let names = value.to_str().map_err(|_| Fault::Unknown("not a text".to_owned()))?;
-        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            encodings.push(match &*name.to_ascii_lowercase() {
-                "identity" => continue,
-                "gzip" | "x-gzip" => Encoding::Gzip,
-                "deflate" => Encoding::Deflate,
-                "br" => Encoding::Brotli,
-                "zstd" => Encoding::Zstd,
-                _ => return Err(Fault::Unknown(name.chars().take(64).collect())),
-            });
-        }
-    }
-    match encodings.len() {
-        0..=MOST_ENCODINGS => Ok(encodings),
-        _ => Err(Fault::Unknown("more than two encodings".to_owned())),
-    }
+        .try_fold(body, |body, encoding| Ok(Bytes::from(unpack(encoding, &body, limit)?)))
 }

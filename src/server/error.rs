@@ -5,10 +5,10 @@ use std::{sync::Arc, time::SystemTime};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::{encoding, headers};
+use super::headers;
 use crate::{
     answer::{Error, ErrorForm, Failure},
-    domain::exchange::Api,
+    domain::{encoding, exchange::Api, prepare::InvalidId},
     store, upstream,
 };
 
@@ -49,6 +49,10 @@ pub(super) enum Rejection {
          FORWARD_USER_INFO_HEADER_JWT_SECRET as --user-jwt-secret or REPRISE_USER_JWT_SECRET, and check both clocks"
     )]
     UserNotSigned,
+    #[error("the id in the header {header} {invalid}")]
+    InvalidId { header: HeaderName, invalid: InvalidId },
+    #[error("the header {header} is there several times, with different ids")]
+    SeveralIds { header: HeaderName },
     #[error(
         "wrong admin key: send the one that Reprise was started with (--admin-key or REPRISE_ADMIN_KEY)"
     )]
@@ -58,6 +62,20 @@ pub(super) enum Rejection {
          start Reprise with a key for operators (--admin-key or REPRISE_ADMIN_KEY)"
     )]
     NotLocal,
+    #[error(
+        "deleting is for operators, and the key of clients is not theirs: run `reprise cache clear` or `reprise prune` on \
+         the machine itself, as a user who can read the ledger, or start Reprise with a key for operators (--admin-key \
+         or REPRISE_ADMIN_KEY)"
+    )]
+    NotLedgerOperator,
+    #[error("the request must have one Host header, with the name or address of this server")]
+    NoHost,
+    #[error(
+        "requests to {0} are not answered, because a foreign page could then spend your money; use the address of this \
+         machine, or start Reprise with --allow-origin http://{0} (REPRISE_ALLOW_ORIGIN), or with a key that clients \
+         must send (--api-key or REPRISE_API_KEY)"
+    )]
+    ForeignHost(String),
     #[error("pruning failed part way; prune again to delete the rest: {0}")]
     NotPruned(#[source] store::Error),
     #[error("a prune is already running, and this one did not start; try again when it has ended")]
@@ -106,15 +124,22 @@ impl Rejection {
             Self::UserNotSigned => {
                 invalid(401, Some("invalid_user_signature")).with_param("X-OpenWebUI-User-Jwt")
             }
+            Self::InvalidId { header, .. } | Self::SeveralIds { header } => {
+                invalid(400, Some("invalid_id")).with_param(header.as_str())
+            }
             Self::ForeignOrigin(_) => invalid(403, Some("foreign_origin")),
-            Self::NotLocal => invalid(403, Some("not_an_operator")),
+            Self::NotLocal | Self::NotLedgerOperator => invalid(403, Some("not_an_operator")),
+            Self::NoHost => invalid(400, Some("invalid_host")).with_param("Host"),
+            Self::ForeignHost(_) => invalid(403, Some("foreign_host")).with_param("Host"),
             Self::NoSuchModel(_) => invalid(404, Some("model_not_found")).with_param("model"),
             Self::SlowBody => invalid(408, None),
             Self::PruneRunning => invalid(409, Some("prune_running")),
             Self::AnotherLedger => invalid(409, Some("another_ledger")),
             Self::LargeBody { .. } => invalid(413, Some("request_too_large")),
-            Self::UnknownEncoding { .. } => invalid(415, Some("unsupported_encoding")),
-            Self::BrokenBody | Self::BrokenEncoding(_) | Self::InvalidBody(_) => invalid(400, None),
+            Self::UnknownEncoding { .. } | Self::BrokenEncoding(_) => {
+                invalid(415, Some("unsupported_encoding"))
+            }
+            Self::BrokenBody | Self::InvalidBody(_) => invalid(400, None),
             Self::NotPruned(_) => server_error(500, Some("not_pruned")),
             Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
@@ -153,7 +178,7 @@ impl Rejection {
         if let Self::PruneRunning | Self::PruneNotStarted = self {
             headers.insert(header::RETRY_AFTER, PRUNE_RETRY_AFTER);
         }
-        if let Self::UnknownEncoding { .. } = self {
+        if let Self::UnknownEncoding { .. } | Self::BrokenEncoding(_) = self {
             let accepted = HeaderValue::from_static(encoding::ACCEPTED);
             headers.insert(header::ACCEPT_ENCODING, accepted);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, RequestExt,
-    extract::{FromRequest, Request, State},
+    extract::{ConnectInfo, FromRequest, Request, State},
 };
 use http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
@@ -27,13 +27,10 @@ pub(super) struct LedgerCommand<T>(T);
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for LedgerCommand<T> {
     type Rejection = Rejection;
 
-    async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Self, Rejection> {
-        request.extract_parts_with_state::<OperatorAuth, _>(app).await?;
-        let owner = app.answers.ledger().owner().to_string();
-        let named = request.headers().get("x-reprise-owner");
-        if named.is_some_and(|named| named.as_bytes() != owner.as_bytes()) {
-            return Err(Rejection::AnotherLedger);
-        }
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Rejection> {
+        let peer = request.extensions().get().ok_or(Rejection::NotLocal)?;
+        let (ConnectInfo(peer), owner) = (*peer, app.answers.ledger().owner());
+        app.auth.check_ledger_operator(request.headers(), peer, owner)?;
         let LimitedBody(body) = request.extract_with_state(app).await?;
         let arguments = serde_json::from_slice(if body.is_empty() { b"{}" } else { &body });
         arguments.map(Self).map_err(|error| Rejection::InvalidBody(error.to_string()))

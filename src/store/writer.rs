@@ -318,7 +318,10 @@ impl Writer {
         self.shared.queued_bytes.fetch_sub(bytes, Relaxed);
         let before = self.shared.queued.fetch_sub(batch.len(), Relaxed);
         if before == batch.len() && self.shared.behind.swap(false, Relaxed) {
-            info!("the ledger has caught up");
+            match self.shared.lost.load(Relaxed) {
+                0 => info!("the ledger has caught up"),
+                lost => warn!(lost, "the ledger has caught up; rows were lost since the start"),
+            }
         }
         batch.into_iter().filter_map(|queued| queued.done).collect()
     }

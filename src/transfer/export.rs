@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     domain::{
         anthropic::{ApiHeaders, Version},
-        cassette::{self, Cassette, RecordedCall, RecordedRequest, RecordedResponse},
+        cassette::{self, Cassette, RecordedCall, RecordedRequest, RecordedResponse, Rendered},
         chain::Hash,
         exchange::{Api, Outcome, UnixMillis},
         translate,
@@ -48,12 +48,26 @@ pub async fn export(ledger: &Reader, row: &SessionRow) -> Result<Exported, store
         }
         for (at, exchange) in ledger.answer_parts(id).await?.into_iter().enumerate() {
             match cassette_of(ledger, call, &exchange, at).await? {
+                Ok(cassette) if !reads_back(&cassette) => {
+                    let why = "its file could not be read again: it is nested too deeply";
+                    exported.left_out.push(LeftOut { number, why });
+                }
                 Ok(cassette) => exported.cassettes.push(cassette),
                 Err(why) => exported.left_out.push(LeftOut { number, why }),
             }
         }
     }
     Ok(exported)
+}
+
+/// Checks that what is written is accepted where it is read.
+fn reads_back(cassette: &Cassette) -> bool {
+    let Rendered { text, blobs } = cassette.render();
+    let blob = |name: &str| {
+        let blob = blobs.iter().find(|blob| blob.name == name)?;
+        Some(blob.bytes.clone())
+    };
+    cassette::read(&text, &blob).0.is_some()
 }
 
 async fn cassette_of(

@@ -1,16 +1,21 @@
 //! Errors of upstream, and the decision whether to retry.
 
 use std::{
+    fmt,
     pin::pin,
     time::{Duration, SystemTime},
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_stream::StreamExt;
+use url::Url;
 
-use super::ResponseHead;
+use super::{
+    ResponseHead,
+    unpack::{UnpackError, Unpacker},
+};
 use crate::domain::{
     anthropic::{self, StreamError},
     cassette::Miss,
@@ -22,6 +27,8 @@ const MAX_TRIES: u32 = 3;
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);
 /// Delay of the first retry. It doubles with each attempt.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// Longest address that an error shows.
+const LONGEST_REDIRECT: usize = 300;
 /// Largest part of an error's body that is read.
 const ERROR_BODY_LIMIT: usize = 256 * 1024;
 
@@ -59,8 +66,27 @@ pub enum Error {
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// The response is successful, but no event stream: another service answers at this address.
-    #[error("the service at the upstream address is not the Messages API")]
-    NotAStream,
+    #[error(
+        "the service at the upstream address is not the Messages API: asked for a stream, it answered with status \
+         {status} and {}", .media_type.as_deref().unwrap_or("no content type")
+    )]
+    NotAStream {
+        /// The HTTP status.
+        status: u16,
+        /// Its `content-type`, without parameters.
+        media_type: Option<String>,
+    },
+    /// The upstream address is not the one of the API.
+    #[error("the upstream address redirects (status {status}){}", .to.as_ref().map(Redirect::to_string).unwrap_or_default())]
+    Redirected {
+        /// The HTTP status.
+        status: u16,
+        /// The target, if it was given.
+        to: Option<Redirect>,
+    },
+    /// The response cannot be unpacked.
+    #[error(transparent)]
+    Packed(#[from] UnpackError),
     /// A replay has no fixture for the request.
     #[error("{miss}\nto record it, send it through a live Reprise, and then: {command}")]
     NotRecorded {
@@ -75,6 +101,39 @@ pub enum Error {
     /// The list of models has an unknown form.
     #[error("the list of models from upstream cannot be read")]
     UnreadableModels(#[source] serde_json::Error),
+}
+
+/// The target of a redirect, without anything that may be secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect(Url);
+
+impl Redirect {
+    /// The target that a response names.
+    fn of(response: &Response, key: &SecretString) -> Option<Self> {
+        let location = header_text(response.headers(), header::LOCATION.as_str())?;
+        let mut to = response.url().join(&location).ok().filter(Url::has_host)?;
+        to.set_query(None);
+        to.set_fragment(None);
+        // Both can be set where there is a host.
+        to.set_username("").ok()?;
+        to.set_password(None).ok()?;
+        let key = key.expose_secret();
+        let may_tell = key.is_empty() || !to.as_str().contains(key);
+        (may_tell && to.as_str().len() <= LONGEST_REDIRECT).then_some(Self(to))
+    }
+}
+
+impl fmt::Display for Redirect {
+    /// The target, and the setting that would follow it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to = self.0.as_str();
+        let base = to.find("/v1/").map_or(to, |end| &to[..end]);
+        write!(
+            f,
+            " to {to}; if the Messages API is there, start Reprise with --anthropic-base-url {base} \
+             (ANTHROPIC_BASE_URL)"
+        )
+    }
 }
 
 /// The tries of one request. Whether they fail with a status, with an event or with their connection: they share one
@@ -153,7 +212,9 @@ impl Error {
             // Events in the wrong order are no accident: the next answer has them too.
             Self::Stream(StreamError::OutOfOrder | StreamError::Upstream(_))
             | Self::IdleTimeout(_)
-            | Self::NotAStream
+            | Self::NotAStream { .. }
+            | Self::Redirected { .. }
+            | Self::Packed(_)
             | Self::NotRecorded { .. }
             | Self::NotCounted
             | Self::UnreadableModels(_) => None,
@@ -223,6 +284,10 @@ pub(super) fn classify(error: reqwest::Error) -> Error {
 /// Reads an error response. `key` is the one that was sent: it is removed, should a gateway repeat it.
 pub(super) async fn read_error(response: Response, key: &SecretString, idle: Duration) -> Error {
     let status = response.status().as_u16();
+    if response.status().is_redirection() {
+        return Error::Redirected { status, to: Redirect::of(&response, key) };
+    }
+    let unpacker = Unpacker::of(response.headers());
     let head = Box::new(ResponseHead::of(response.headers()));
     let mut bytes = Vec::new();
     let mut chunks = pin!(response.bytes_stream().timeout(idle));
@@ -232,6 +297,9 @@ pub(super) async fn read_error(response: Response, key: &SecretString, idle: Dur
         bytes.extend_from_slice(&chunk);
     }
     bytes.truncate(ERROR_BODY_LIMIT);
+    if let Ok(unpacked) = unpacker.and_then(|mut it| it.push(bytes.clone().into())) {
+        bytes = unpacked.into();
+    }
     let body = Box::new(without_key(error_body(&bytes, status), key));
     Error::Refused { status, body, head }
 }

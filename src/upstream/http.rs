@@ -19,6 +19,7 @@ use url::Url;
 use super::{
     Body, Error, Model, Request, Response, ResponseHead, TokenCount, Tries,
     error::{classify, header_text, read_error},
+    unpack::Unpacker,
 };
 use crate::domain::{anthropic, json::Raw, recording::Recorder};
 
@@ -43,6 +44,7 @@ pub struct Http {
 #[derive(Debug)]
 pub(super) struct HttpBody {
     response: reqwest::Response,
+    unpacker: Unpacker,
     /// The end that the last read found after its bytes.
     end: Option<Result<(), Error>>,
     /// Longest silence of upstream.
@@ -95,15 +97,16 @@ impl Http {
         if !response.status().is_success() {
             return Err(read_error(response, &request.key, self.idle).await);
         }
-        let content_type = header_text(response.headers(), header::CONTENT_TYPE.as_str());
-        if !content_type.is_some_and(|content_type| content_type.starts_with("text/event-stream")) {
-            return Err(Error::NotAStream);
+        let (status, headers) = (response.status().as_u16(), response.headers());
+        let content_type = header_text(headers, header::CONTENT_TYPE.as_str());
+        let media_type = content_type.as_deref().and_then(|text| text.split(';').next());
+        if !media_type.is_some_and(|it| it.trim().eq_ignore_ascii_case("text/event-stream")) {
+            let media_type = media_type.map(|it| it.trim().chars().take(100).collect());
+            return Err(Error::NotAStream { status, media_type });
         }
-        Ok(Response {
-            head: ResponseHead::of(response.headers()),
-            status: response.status().as_u16(),
-            body: Body::Http(HttpBody::new(response, self.idle)),
-        })
+        let (head, unpacker) = (ResponseHead::of(headers), Unpacker::of(headers)?);
+        let body = HttpBody::new(response, unpacker, self.idle);
+        Ok(Response { head, status, body: Body::Http(body) })
     }
 
     fn unpooled(&self) -> &Client {
@@ -121,7 +124,9 @@ impl Http {
             return Err(read_error(response, &request.key, self.idle).await);
         }
         let request_id = header_text(response.headers(), "request-id");
-        Ok(TokenCount { body: self.with_timeout(response.bytes()).await?, request_id })
+        let mut unpacker = Unpacker::of(response.headers())?;
+        let body = unpacker.push(self.with_timeout(response.bytes()).await?)?;
+        Ok(TokenCount { body, request_id })
     }
 
     /// Lists the models that `key` can use, newest first.
@@ -149,7 +154,8 @@ impl Http {
             if !response.status().is_success() {
                 return Err(read_error(response, key, self.idle).await);
             }
-            let bytes = self.with_timeout(response.bytes()).await?;
+            let mut unpacker = Unpacker::of(response.headers())?;
+            let bytes = unpacker.push(self.with_timeout(response.bytes()).await?)?;
             let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
             for entry in page.data {
                 let model: Model =
@@ -197,9 +203,9 @@ impl Http {
 }
 
 impl HttpBody {
-    fn new(response: reqwest::Response, idle: Duration) -> Self {
+    fn new(response: reqwest::Response, unpacker: Unpacker, idle: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep(idle));
-        Self { response, end: None, idle, last_read: Instant::now(), timer }
+        Self { response, unpacker, end: None, idle, last_read: Instant::now(), timer }
     }
 
     /// Waits for bytes, and gives all that have arrived to `recorder`. Breaks at the end of the body.
@@ -208,7 +214,7 @@ impl HttpBody {
             return end.map(ControlFlow::Break);
         }
         match self.next_chunk().await? {
-            Some(bytes) => recorder.push(&bytes),
+            Some(bytes) => recorder.push(&self.unpacker.push(bytes)?),
             None => return Ok(ControlFlow::Break(())),
         }
         // The task of the connection hands over one chunk at a time, and needs a turn to hand over the next. All that
@@ -216,7 +222,13 @@ impl HttpBody {
         for _ in 0..MAX_CHUNKS {
             tokio::task::yield_now().await;
             match self.response.chunk().now_or_never() {
-                Some(Ok(Some(bytes))) => recorder.push(&bytes),
+                Some(Ok(Some(bytes))) => match self.unpacker.push(bytes) {
+                    Ok(bytes) => recorder.push(&bytes),
+                    Err(error) => {
+                        self.end = Some(Err(error.into()));
+                        break;
+                    }
+                },
                 Some(Ok(None)) => {
                     self.end = Some(Ok(()));
                     break;
@@ -253,7 +265,10 @@ impl HttpBody {
 
 /// Settings of every HTTP client for upstream.
 pub(super) fn builder() -> reqwest::ClientBuilder {
+    // A stream that is packed comes later.
+    let plain = (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Client::builder()
+        .default_headers(HeaderMap::from_iter([plain]))
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
         .tcp_keepalive(Duration::from_mins(1))

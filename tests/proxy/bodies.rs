@@ -117,22 +117,22 @@ async fn an_encoding_that_is_not_known_or_not_true_is_named() {
     let app = App::start(&upstream).await;
     let plain = ask_whole("hello").to_string().into_bytes();
     let short = &gzip(&plain)[..40];
-    for (encoding, body, status, word) in [
-        ("compress", &*plain, 415, "compress"),
-        ("gzip, gzip, gzip", &plain, 415, "more than two"),
-        ("gzip", &plain, 400, "gzip"),
-        ("gzip", short, 400, "gzip"),
-        ("deflate", b"\xff\xff\xff", 400, "deflate"),
-        ("zstd", &plain, 400, "zstd"),
-        ("br", &plain, 400, "br"),
+    for (encoding, body, word) in [
+        ("compress", &*plain, "compress"),
+        ("gzip, gzip, gzip", &plain, "more than two"),
+        ("gzip", &plain, "gzip"),
+        ("gzip", short, "gzip"),
+        ("deflate", b"\xff\xff\xff", "deflate"),
+        ("zstd", &plain, "zstd"),
+        ("br", &plain, "br"),
     ] {
         let reply = post(app.client(), CHAT, encoding, body).await;
         let (code, accepted) =
             (reply.status.as_u16(), reply.header("accept-encoding").map(str::to_owned));
         let error: Value = reply.json().await;
-        assert_eq!(code, status, "{encoding}: {error}");
+        assert_eq!(code, 415, "{encoding}: {error}");
         assert!(error["error"]["message"].as_str().expect("a message").contains(word), "{error}");
-        assert_eq!(accepted.is_some(), status == 415);
+        assert!(accepted.is_some());
     }
     assert_eq!(upstream.requests().len(), 0);
 }

@@ -343,29 +343,6 @@ async fn a_template_that_was_not_filled_in_is_no_id() {
 }
 
 #[tokio::test]
-async fn ids_that_are_no_utf8_stay_apart_and_a_user_alone_may_be_anybodys() {
-    let upstream = Upstream::start().await;
-    let app = App::start(&upstream).await;
-    upstream.always(says("Hello"));
-    let body = ask("hi").to_string();
-    let as_user = async |user: &[u8]| {
-        let head = format!(
-            "POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\nx-owui-user: ",
-            body.len()
-        );
-        let request = [head.as_bytes(), user, b"\r\n\r\n", body.as_bytes()].concat();
-        let reply = app.client().send_raw(&request).await;
-        let how = status(&reply);
-        reply.text().await;
-        how
-    };
-    for user in [&b"J\xf6rg"[..], b"J\xe4rg", b"ann"] {
-        assert_eq!(as_user(user).await, "fwd=miss; stored");
-        assert_eq!(as_user(user).await, "hit");
-    }
-}
-
-#[tokio::test]
 async fn of_a_temporary_chat_nothing_is_kept_not_even_a_title() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;

@@ -112,10 +112,11 @@ async fn blocks_of_a_later_version_are_whole_and_what_is_not_counted_is_not_call
     let used = r#"{"type":"message_delta","delta":{},"usage":{"iterations":[{"type":"compaction"},{"type":"message"}]}}"#;
     upstream.push(Script::sse(
         Answer::of(MODEL)
-            .whole(r#"{"type":"compaction","content":null}"#)
+            .event(sse::content_block_start(0, r#"{"type":"compaction","content":null}"#))
             .event(delta("So \\u00e9"))
             .event(delta("t\u{e9}"))
-            .text(&["Hello"])
+            .event(sse::content_block_stop(0))
+            .event(sse::text(1, &["Hello"]).concat())
             .event(sse::event("message_delta", used))
             .stop("end_turn"),
     ));

@@ -170,6 +170,58 @@ async fn only_operators_clear() {
     assert_eq!(open.client().post("/cache/clear", &json!({})).await.status.as_u16(), 200);
 }
 
+/// Every client has the client key: it does not delete. Who can read the ledger can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_of_clients_deletes_nothing_and_the_commands_of_the_operator_need_none() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream).set("REPRISE_API_KEY", "the clients'");
+    let app = start(&setup, &upstream).await;
+    let asks = async || {
+        let reply = app.client().bearer("the clients'").post(CHAT, &ask("hi")).await;
+        let how = status(&reply);
+        reply.text().await;
+        how
+    };
+    assert_eq!((asks().await, asks().await), ("fwd=miss; stored".to_owned(), "hit".to_owned()));
+    let everyone = json!({ "whose": "everyone", "keep_bodies": { "secs": 0, "nanos": 0 } });
+    for client in [app.client(), app.client().bearer("the clients'")] {
+        for (path, body) in [("/cache/clear", &json!({})), ("/prune", &everyone)] {
+            let refused = client.post(path, body).await;
+            assert_eq!(refused.status.as_u16(), 403);
+            let error = refused.json().await["error"].clone();
+            assert_eq!(error["code"], "not_an_operator");
+            assert!(error["message"].as_str().expect("a message").contains("--admin-key"));
+            let guessed =
+                client.clone().header("x-reprise-owner", "01a20a3f-0000-7000-8000-000000000000");
+            assert_eq!(guessed.post(path, body).await.status.as_u16(), 409);
+        }
+    }
+    assert_eq!(asks().await, "hit");
+    // The secret of the lock file is told nowhere else.
+    let lock = setup.folder().join("ledger.db.lock");
+    let note = std::fs::read_to_string(&lock).expect("a lock");
+    let owner = note.split("owner ").nth(1).expect("an owner").trim_end().trim_end_matches(')');
+    let mode = std::fs::metadata(&lock).expect("a lock").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+    for path in ["/ready", "/health", "/v1/models"] {
+        let told = app.client().bearer("the clients'").get(path).await.text().await;
+        assert!(!told.contains(owner), "{told}");
+    }
+    let mut second = command(&setup);
+    second.arg("serve");
+    let second = tokio::task::spawn_blocking(move || second.output().expect("the program"));
+    let second = second.await.expect("its output");
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(told.contains("is in use by process") && !told.contains(owner), "{told}");
+
+    assert_eq!(cleared(&setup, &app, &[]).await, 1);
+    let unkeyed = setup.clone().unset("REPRISE_API_KEY");
+    assert_eq!(cleared(&unkeyed, &app, &[]).await, 0);
+    let pruned = run(&unkeyed, &app, &["prune", "--keep-bodies", "0"]).await;
+    assert!(pruned.status.success(), "{}", String::from_utf8_lossy(&pruned.stderr));
+    assert!(app.ledger().bodies().await.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn why_an_answer_did_not_come_from_the_ledger_is_explained() {
     let upstream = Upstream::start().await;

@@ -18,8 +18,7 @@ async fn no_report_commands_a_terminal() {
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
     let app = setup.start().await;
-    let client =
-        app.client().header("x-owui-chat", "chat").header("x-owui-user", "x\u{9b}31m\u{202e}z");
+    let client = app.client().header("x-owui-chat", "chat").header("x-owui-user", "x\u{202e}z");
     let delta = |text: &str| sse::text_delta(0, text);
     let block = sse::content_block_start(0, r#"{"type":"text","text":""}"#);
     for task in [None, Some("title_generation")] {

@@ -302,3 +302,67 @@ async fn record_and_replay_give_the_same_bytes() {
     }
     assert!(same > 100, "{same}");
 }
+
+/// What is accepted and recorded can be exported, linted, loaded and replayed, however deep its JSON is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_recorded_is_replayed_however_deep_it_is() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = setup.start().await;
+    upstream.always(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
+    let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    let chat = |depth: usize| {
+        let properties = format!(r#"{{"a":{{"default":{}}}}}"#, nested(depth));
+        let tool = format!(
+            r#"{{"type":"function","function":{{"name":"f","parameters":{{"type":"object","properties":{properties}}}}}}}"#
+        );
+        let messages = format!(r#"[{{"role":"user","content":"{depth} levels"}}]"#);
+        (CHAT, format!(r#"{{"model":"{MODEL}","messages":{messages},"tools":[{tool}]}}"#))
+    };
+    let native = |depth: usize| {
+        let block = format!(r#"{{"type":"text","text":"{depth}","deep":{}}}"#, nested(depth));
+        let messages = format!(r#"[{{"role":"user","content":[{block}]}}]"#);
+        (MESSAGES, format!(r#"{{"model":"{MODEL}","max_tokens":9,"messages":{messages}}}"#))
+    };
+    let mut asked = Vec::new();
+    for depth in [1, 60, 110, 112, 113, 114, 115, 116, 117, 118, 119, 120, 121, 122, 125, 128] {
+        asked.extend([chat(depth), native(depth)]);
+    }
+    asked.extend([200, 240].map(native));
+    let post = async |client: Client, (path, body): &(&'static str, String)| {
+        let client = client.header("content-type", "application/json");
+        client.send("POST", path, body.as_bytes()).await
+    };
+    let mut recorded = Vec::new();
+    for request in &asked {
+        let reply = post(app.client(), request).await;
+        if reply.status.as_u16() == 200 {
+            recorded.push((request.clone(), reply.text().await));
+        } else {
+            assert_eq!(reply.status.as_u16(), 400, "{request:?}");
+        }
+    }
+    assert!(recorded.len() > 25, "{}", recorded.len());
+    // Deeper than any file is.
+    let too_deep = native(600);
+    assert_eq!(post(app.client(), &too_deep).await.status.as_u16(), 200);
+    app.stop().await;
+
+    let folder = export(&setup).await;
+    let mut lint = command(&setup);
+    lint.args(["fixtures", "lint"]).arg(&folder);
+    let lint = tokio::task::spawn_blocking(move || lint.output().expect("the program")).await;
+    let lint = lint.expect("its output");
+    assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
+    let replay = Replay::start(&folder).await.expect("a replay");
+    for (request, answer) in &recorded {
+        let reply = post(client(&replay), request).await;
+        assert_eq!(reply.status.as_u16(), 200, "{request:?}");
+        assert_eq!(
+            corpus::of_the_answer(&reply.text().await),
+            corpus::of_the_answer(answer),
+            "{request:?}"
+        );
+    }
+    assert_eq!(post(client(&replay), &too_deep).await.status.as_u16(), 404);
+}

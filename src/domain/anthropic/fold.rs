@@ -7,7 +7,7 @@ use super::event::{
     BlockStart, Citation, Delta, Event, MessageDelta, MessageStart, Stop, StreamError, parse, read,
     whole_input,
 };
-use super::usage::Usage;
+use super::{order::EventOrder, usage::Usage};
 use crate::domain::{
     exchange::Tokens,
     json::{JsonString, Object, Raw},
@@ -106,47 +106,62 @@ impl Eq for Citations {}
 
 /// Folds a recording. An answer that paused and was continued reads as one.
 pub fn fold(recording: &Recording) -> Result<Message, StreamError> {
-    let mut message: Option<Message> = None;
-    // Positions in the stream need not be dense.
-    let mut blocks: Vec<(usize, Block)> = Vec::new();
-    let mut ended = false;
+    let mut folding = Folding::default();
+    let mut order = EventOrder::default();
     for event in recording.events() {
         let event = read(event);
-        let event = parse(&event)?;
+        order.put(parse(&event)?, &mut |event| folding.take(event))?;
+    }
+    let Folding { message, mut blocks, ended } = folding;
+    let mut message = message.filter(|_| ended).ok_or(StreamError::Cut)?;
+    message.content.extend(blocks.drain(..).map(|(_, block)| block.end()));
+    Ok(message)
+}
+
+/// A message that is being folded.
+#[derive(Default)]
+struct Folding {
+    message: Option<Message>,
+    /// The blocks since the last pause, in the order of their numbers.
+    blocks: Vec<(usize, Block)>,
+    ended: bool,
+}
+
+impl Folding {
+    fn take(&mut self, event: Event<'_>) -> Result<(), StreamError> {
+        let Self { message, blocks, ended } = self;
         let serving = event.serving_model().map(str::to_owned);
-        match (&mut message, event) {
+        match (&mut *message, event) {
             (_, Event::Ping | Event::Unknown) => {}
             (_, Event::Error(error)) => return Err(StreamError::Upstream(Box::new(error))),
-            (None, Event::MessageStart(start)) => message = Some(Message::begin(&start)?),
-            (Some(message), Event::MessageStart(start)) if ended && message.stop.is_pause() => {
+            (None, Event::MessageStart(start)) => *message = Some(Message::begin(&start)?),
+            (Some(message), Event::MessageStart(start)) if *ended && message.stop.is_pause() => {
                 message.content.extend(blocks.drain(..).map(|(_, block)| block.end()));
                 message.go_on(Message::begin(&start)?);
-                ended = false;
+                *ended = false;
             }
             (None, _) | (_, Event::MessageStart(_)) => return Err(StreamError::OutOfOrder),
-            (Some(_), _) if ended => return Err(StreamError::OutOfOrder),
+            (Some(_), _) if *ended => return Err(StreamError::OutOfOrder),
             (_, Event::BlockStart { index, block, raw }) => {
                 blocks.push((index, Block::begin(block, raw)));
             }
             (_, Event::BlockDelta { index, delta }) => {
-                if let Some((_, block)) = blocks.iter_mut().rev().find(|(at, _)| *at == index) {
-                    block.push(delta);
+                if let Ok(at) = blocks.binary_search_by_key(&index, |(number, _)| *number) {
+                    blocks[at].1.push(delta);
                 }
             }
             (Some(message), Event::MessageDelta(MessageDelta { delta, usage })) => {
                 message.stop.update(delta);
                 message.usage.update(usage);
             }
-            (_, Event::MessageStop) => ended = true,
+            (_, Event::MessageStop) => *ended = true,
             (_, Event::BlockStop { .. }) => {}
         }
-        if let (Some(message), Some(serving)) = (&mut message, serving) {
+        if let (Some(message), Some(serving)) = (message, serving) {
             message.model = serving;
         }
+        Ok(())
     }
-    let mut message = message.filter(|_| ended).ok_or(StreamError::Cut)?;
-    message.content.extend(blocks.into_iter().map(|(_, block)| block.end()));
-    Ok(message)
 }
 
 impl Message {

@@ -154,7 +154,7 @@ fn optional<'a, T: Deserialize<'a>>(
 fn user(metadata: &RawValue) -> Option<String> {
     let metadata = Object::parse(metadata.get()).ok()?;
     let user: String = serde_json::from_str(metadata.get("user_id")?.get()).ok()?;
-    Some(user).filter(|user| !user.is_empty())
+    Some(user).filter(|user| !user.trim_matches([' ', '\t']).is_empty())
 }
 
 /// A list with each item changed; `None` for any other value.

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{
     event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse, read, whole_input},
+    order::{BlockDeltas, EventOrder},
     usage::Usage,
 };
 use crate::domain::{
@@ -20,6 +21,9 @@ pub struct StreamSummary {
     model: Option<String>,
     stop: Stop,
     usage: Usage,
+    /// True once upstream has told, with the reason for the end, what the answer used.
+    counted: bool,
+    order: EventOrder,
     told: Told,
     /// The `content_block_start` that was the last event, but for pings.
     last_start: Option<Box<[u8]>>,
@@ -30,7 +34,7 @@ pub struct StreamSummary {
     error: Option<ErrorBody>,
     ended: bool,
     refs: Vec<AnswerRef>,
-    /// By the position of their block: they may come in pieces.
+    /// By the number of their block: they may come in pieces.
     signatures: Vec<(usize, JsonString)>,
 }
 
@@ -78,32 +82,25 @@ impl StreamSummary {
     /// Reads one event, with its blank line. Most events are deltas, and after the first content they add nothing to the
     /// summary: those that `known_delta` recognizes are then skipped.
     pub fn read(&mut self, event: &[u8]) -> Result<Seen, StreamError> {
-        if self.told == Told::Content {
-            match known_delta(event) {
-                Some(DeltaKind::Text) if self.content == ContentSeen::Answer => {
-                    self.last_start = None;
-                    return Ok(Seen::New);
-                }
-                Some(DeltaKind::Other) if self.content > ContentSeen::Nothing => {
-                    self.last_start = None;
-                    return Ok(Seen::New);
-                }
-                _ => {}
+        if self.told == Told::Content
+            && let Some((index, kind)) = known_delta(event)
+        {
+            let suffices = match kind {
+                BlockDeltas::Text => self.content == ContentSeen::Answer,
+                _ => self.content > ContentSeen::Nothing,
+            };
+            if suffices && self.order.expects(index, kind) {
+                self.last_start = None;
+                return Ok(Seen::New);
             }
         }
         let fields = read(event);
         let event = parse(&fields)?;
-        let serving = event.serving_model().map(str::to_owned);
         let last_start = match event {
-            Event::Ping | Event::Unknown => None,
+            Event::Ping | Event::Unknown => return Ok(Seen::New),
             _ => self.last_start.take(),
         };
-        match event {
-            Event::Ping | Event::Unknown => {}
-            Event::Error(error) => {
-                let written = Some(String::from_utf8_lossy(&fields.data).into_owned());
-                self.error = Some(ErrorBody { written, ..error });
-            }
+        match &event {
             // There is one `message_start`.
             Event::MessageStart(start) if self.model.is_some() => {
                 return if start.id == self.id && !self.id.is_empty() {
@@ -112,65 +109,101 @@ impl StreamSummary {
                     Err(StreamError::OutOfOrder)
                 };
             }
-            Event::MessageStart(start) => {
-                for (index, block) in start.blocks().enumerate() {
-                    self.begin(index, &block?.0);
-                    self.tell(Told::Content);
-                }
-                self.id = start.id;
-                self.model = Some(start.model);
-                self.stop = Stop { stop_reason: start.stop_reason, stop_details: None };
-                self.usage = start.usage;
+            Event::MessageStart(_) => {}
+            Event::Error(error) => {
+                let written = Some(String::from_utf8_lossy(&fields.data).into_owned());
+                self.error = Some(ErrorBody { written, ..error.clone() });
+                return Ok(Seen::New);
             }
             _ if self.model.is_none() => return Err(StreamError::OutOfOrder),
-            Event::BlockStart { index, block, raw } => {
+            Event::BlockStart { .. } => {
                 let repeated = last_start.as_deref() == Some(&*fields.data);
                 self.last_start = Some(fields.data.as_ref().into());
                 if repeated {
                     return Ok(Seen::Repeat);
                 }
+            }
+            Event::BlockStop { index } if self.order.has_just_ended(*index) => {
+                return Ok(Seen::Repeat);
+            }
+            _ => {}
+        }
+        let mut order = std::mem::take(&mut self.order);
+        let taken = order.put(event, &mut |event| self.take(event));
+        self.order = order;
+        taken.map(|()| Seen::New)
+    }
+
+    /// Takes an event in its order.
+    fn take(&mut self, event: Event<'_>) -> Result<(), StreamError> {
+        let serving = event.serving_model().map(str::to_owned);
+        match event {
+            Event::MessageStart(start) => {
+                for (position, block) in start.blocks().enumerate() {
+                    let block = block?.0;
+                    self.begin(&block, position > 0);
+                    if let BlockStart::Thinking { signature, .. } = block {
+                        self.refs.push(AnswerRef::signature(&signature));
+                    }
+                    self.tell(Told::Content);
+                }
+                self.id = start.id;
+                self.model = Some(start.model);
+                self.counted = start.stop_reason.is_some() && start.usage.output_tokens.is_some();
+                self.stop = Stop { stop_reason: start.stop_reason, stop_details: None };
+                self.usage = start.usage;
+            }
+            Event::BlockStart { index, block, raw } => {
                 self.tell(if tells(&block, raw) { Told::Content } else { Told::Block });
-                self.begin(index, &block);
+                self.begin(&block, index > 0);
+                if let BlockStart::Thinking { signature, .. } = block {
+                    self.signatures.push((index, JsonString::new(&signature)));
+                }
             }
             Event::MessageDelta(last) => {
                 self.tell(Told::Content);
                 self.stop.update(last.delta);
+                self.counted |=
+                    last.usage.output_tokens.is_some() && self.stop.stop_reason.is_some();
                 self.usage.update(last.usage);
             }
             Event::MessageStop => self.ended = true,
-            Event::BlockDelta { index, delta } => {
-                if delta.says_something() {
-                    self.see(ContentSeen::Something);
-                    self.tell(Told::Content);
-                }
-                match delta {
-                    Delta::Text(text) => {
-                        let mut more = JsonString::default();
-                        more.push(text);
-                        if !more.is_blank() {
-                            self.see(ContentSeen::Answer);
-                        }
-                    }
-                    Delta::Signature(more) => {
-                        if !inside(more).is_empty() {
-                            self.tell(Told::Content);
-                        }
-                        let mut signatures = self.signatures.iter_mut().rev();
-                        if let Some((_, signature)) = signatures.find(|(at, _)| *at == index) {
-                            signature.push(more);
-                        }
-                    }
-                    Delta::Citation(_) | Delta::Unknown(_) => self.tell(Told::Content),
-                    Delta::Thinking(_) | Delta::Json(_) => {}
-                }
-            }
-            Event::BlockStop { .. } => {}
+            Event::BlockDelta { index, delta } => self.take_delta(index, delta),
+            Event::BlockStop { .. } | Event::Ping | Event::Unknown | Event::Error(_) => {}
         }
         self.model = serving.or(self.model.take());
-        Ok(Seen::New)
+        Ok(())
     }
 
-    fn begin(&mut self, index: usize, block: &BlockStart) {
+    fn take_delta(&mut self, index: usize, delta: Delta<'_>) {
+        if delta.says_something() {
+            self.see(ContentSeen::Something);
+            self.tell(Told::Content);
+        }
+        match delta {
+            Delta::Text(text) => {
+                let mut more = JsonString::default();
+                more.push(text);
+                if !more.is_blank() {
+                    self.see(ContentSeen::Answer);
+                }
+            }
+            Delta::Signature(more) => {
+                if !inside(more).is_empty() {
+                    self.tell(Told::Content);
+                }
+                let mut signatures = self.signatures.iter_mut().rev();
+                if let Some((_, signature)) = signatures.find(|(at, _)| *at == index) {
+                    signature.push(more);
+                }
+            }
+            Delta::Citation(_) | Delta::Unknown(_) => self.tell(Told::Content),
+            Delta::Thinking(_) | Delta::Json(_) => {}
+        }
+    }
+
+    /// Takes the beginning of a block. `follows`: it is not the first.
+    fn begin(&mut self, block: &BlockStart, follows: bool) {
         self.see(match block {
             BlockStart::Text { text, .. } if text.is_empty() => ContentSeen::Nothing,
             BlockStart::Text { text, .. } if !text.trim().is_empty() => ContentSeen::Answer,
@@ -183,17 +216,15 @@ impl StreamSummary {
             BlockStart::ToolUse { id, .. } => {
                 self.refs.push(AnswerRef::call(id));
             }
-            BlockStart::Thinking { signature, .. } => {
-                self.signatures.push((index, JsonString::new(signature)));
-            }
             BlockStart::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
             BlockStart::Text { .. }
+            | BlockStart::Thinking { .. }
             | BlockStart::ServerToolUse
             | BlockStart::Fallback { .. }
             | BlockStart::Unknown => {}
         }
         self.used_server_tools |= matches!(block, BlockStart::ServerToolUse);
-        self.declined_midway |= index > 0 && matches!(block, BlockStart::Fallback { .. });
+        self.declined_midway |= follows && matches!(block, BlockStart::Fallback { .. });
     }
 
     /// The model that answers, once it began to: after a fallback, the other one.
@@ -252,7 +283,18 @@ impl StreamSummary {
         let price = |model: &str, tokens: &Tokens| price(model, tokens, terms);
         let cost = self.usage.cost(model, self.stop_reason(), price);
         let is_listed = self.usage.iterations.is_some();
-        if self.declined_midway && !is_listed { cost.at_least() } else { cost }
+        let is_whole = self.counted && self.usage.input_tokens.is_some();
+        if !is_whole || (self.declined_midway && !is_listed) { cost.at_least() } else { cost }
+    }
+
+    /// True if upstream has counted something that cannot be right. It is not counted here.
+    pub fn has_doubtful_counts(&self) -> bool {
+        self.usage.is_doubtful()
+    }
+
+    /// True if an event was not where it belongs: a part of the answer may be lost.
+    pub const fn is_odd(&self) -> bool {
+        self.order.is_odd()
     }
 
     /// References by which a later request can name this answer.
@@ -270,11 +312,12 @@ impl StreamSummary {
         self.is_good() && !self.used_server_tools
     }
 
-    /// True for a complete answer with content that ended by itself. It may have used Anthropic's own
-    /// tools.
+    /// True for a complete answer with content that ended by itself, and whose events were in order. It may have used
+    /// Anthropic's own tools.
     pub fn is_good(&self) -> bool {
         self.ended
             && self.error.is_none()
+            && !self.order.is_odd()
             && self.content == ContentSeen::Answer
             && matches!(self.stop_reason(), Some("end_turn" | "stop_sequence" | "tool_use"))
     }
@@ -294,30 +337,25 @@ fn tells(block: &BlockStart, raw: &RawValue) -> bool {
     }
 }
 
-/// A delta that can be skipped.
-enum DeltaKind {
-    /// Text.
-    Text,
-    /// Thinking, or the input of a tool.
-    Other,
-}
-
-/// Recognizes a delta of text, thinking or input by its first and last bytes. The bytes
-/// between are not read.
-fn known_delta(event: &[u8]) -> Option<DeltaKind> {
+/// Recognizes a delta of text, thinking or input by its first and last bytes; the bytes between are not read. Returns the
+/// index of its block, and the kind of block that it belongs to.
+fn known_delta(event: &[u8]) -> Option<(usize, BlockDeltas)> {
     const FRAME: &[u8] =
         b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
     let rest = event.strip_prefix(FRAME)?;
-    let index = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let delta = rest[index..].strip_prefix(b",\"delta\":{\"type\":\"")?;
-    let framed = if delta.starts_with(b"text_delta\"") {
-        DeltaKind::Text
-    } else if delta.starts_with(b"thinking_delta\"") || delta.starts_with(b"input_json_delta\"") {
-        DeltaKind::Other
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let index = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    let delta = rest[digits..].strip_prefix(b",\"delta\":{\"type\":\"")?;
+    let kind = if delta.starts_with(b"text_delta\"") {
+        BlockDeltas::Text
+    } else if delta.starts_with(b"thinking_delta\"") {
+        BlockDeltas::Thinking
+    } else if delta.starts_with(b"input_json_delta\"") {
+        BlockDeltas::Input
     } else {
         return None;
     };
-    delta.trim_ascii_end().ends_with(b"}").then_some(framed)
+    delta.trim_ascii_end().ends_with(b"}").then_some((index, kind))
 }
 
 #[cfg(test)]
@@ -344,6 +382,8 @@ mod tests {
                     format!(r#"{{"type":"content_block_delta","index":{index},"delta":{delta}}}"#);
                 events.push(event("content_block_delta", &delta));
             }
+            let stop = format!(r#"{{"type":"content_block_stop","index":{index}}}"#);
+            events.push(event("content_block_stop", &stop));
         }
         let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}"#;
         events.push(event("message_delta", stop));

@@ -5,9 +5,12 @@ use serde_json::Value;
 
 use crate::domain::exchange::{Cost, NanoDollars, Tokens};
 
-/// `usage`, as far as it is known at one moment. Any field can be missing or null.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+/// Largest count that is believed: a thousand contexts of a million tokens.
+const MOST: u64 = 1_000_000_000;
+
+/// `usage`, as far as it is known at one moment. Any field can be missing or null. A count that cannot be right counts
+/// as missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
     pub input_tokens: Option<u64>,
     pub cache_creation_input_tokens: Option<u64>,
@@ -21,35 +24,120 @@ pub struct Usage {
     pub service_tier: Option<String>,
     /// The attempts that the answer took, as they were written.
     pub iterations: Option<Value>,
+    /// True if a count could not be right, or became smaller.
+    doubtful: bool,
 }
 
 /// Tokens written to the prompt cache, by lifetime.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheCreation {
-    #[serde(deserialize_with = "or_default")]
     pub ephemeral_5m_input_tokens: u64,
-    #[serde(deserialize_with = "or_default")]
     pub ephemeral_1h_input_tokens: u64,
 }
 
 /// Details of `output_tokens`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OutputTokensDetails {
-    #[serde(deserialize_with = "or_default")]
     pub thinking_tokens: u64,
 }
 
 /// Calls of tools that Anthropic runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ServerToolUse {
     pub web_search_requests: Option<u64>,
     pub code_execution_requests: Option<u64>,
 }
 
+/// Whatever is no usage is an empty one, in doubt: the answer does not depend on it.
+impl<'de> Deserialize<'de> for Usage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|written| Self::read(&written))
+    }
+}
+
+/// Reads fields, and notes whether all of them can be right.
+struct FieldReader {
+    doubtful: bool,
+}
+
+impl FieldReader {
+    /// A field of this object. `None`: it is missing, null or of another type.
+    fn field<T>(
+        &mut self,
+        written: &Value,
+        field: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let value = written.get(field).filter(|value| !value.is_null())?;
+        let read = read(value);
+        self.doubtful |= read.is_none();
+        read
+    }
+
+    fn count(&mut self, written: &Value, field: &str) -> Option<u64> {
+        self.field(written, field, |value| {
+            // Some gateways write all numbers as floating-point ones.
+            let whole = || value.to_string().strip_suffix(".0")?.parse().ok();
+            value.as_u64().or_else(whole).filter(|count| *count <= MOST)
+        })
+    }
+
+    fn text(&mut self, written: &Value, field: &str) -> Option<String> {
+        self.field(written, field, |value| value.as_str().map(str::to_owned))
+    }
+
+    fn object<'a>(&mut self, written: &'a Value, field: &str) -> Option<&'a Value> {
+        let value = written.get(field).filter(|value| !value.is_null())?;
+        self.doubtful |= !value.is_object();
+        value.is_object().then_some(value)
+    }
+}
+
 impl Usage {
+    fn read(written: &Value) -> Self {
+        let mut reader = FieldReader { doubtful: !(written.is_object() || written.is_null()) };
+        let created = reader.object(written, "cache_creation");
+        let details = reader.object(written, "output_tokens_details");
+        let tools = reader.object(written, "server_tool_use");
+        let usage = Self {
+            input_tokens: reader.count(written, "input_tokens"),
+            cache_creation_input_tokens: reader.count(written, "cache_creation_input_tokens"),
+            cache_read_input_tokens: reader.count(written, "cache_read_input_tokens"),
+            cache_creation: created.map(|created| {
+                let mut count = |field| reader.count(created, field).unwrap_or(0);
+                CacheCreation {
+                    ephemeral_5m_input_tokens: count("ephemeral_5m_input_tokens"),
+                    ephemeral_1h_input_tokens: count("ephemeral_1h_input_tokens"),
+                }
+            }),
+            output_tokens: reader.count(written, "output_tokens"),
+            output_tokens_details: details.map(|details| OutputTokensDetails {
+                thinking_tokens: reader.count(details, "thinking_tokens").unwrap_or(0),
+            }),
+            server_tool_use: tools.map(|tools| ServerToolUse {
+                web_search_requests: reader.count(tools, "web_search_requests"),
+                code_execution_requests: reader.count(tools, "code_execution_requests"),
+            }),
+            inference_geo: reader.text(written, "inference_geo"),
+            speed: reader.text(written, "speed"),
+            service_tier: reader.text(written, "service_tier"),
+            iterations: written.get("iterations").filter(|list| !list.is_null()).cloned(),
+            doubtful: false,
+        };
+        Self { doubtful: reader.doubtful, ..usage }
+    }
+
+    /// True if a count could not be right: it counts as missing here, or contradicts another.
+    pub fn is_doubtful(&self) -> bool {
+        let thinking = self.output_tokens_details.map_or(0, |details| details.thinking_tokens);
+        let CacheCreation { ephemeral_5m_input_tokens, ephemeral_1h_input_tokens } =
+            self.cache_creation.unwrap_or_default();
+        let written = ephemeral_5m_input_tokens.saturating_add(ephemeral_1h_input_tokens);
+        self.doubtful
+            || self.output_tokens.is_some_and(|output| thinking > output)
+            || self.cache_creation_input_tokens.is_some_and(|all| written > all)
+    }
+
     /// Takes over the fields of a later event: they replace, and never add.
     pub fn update(&mut self, later: Self) {
         let Self {
@@ -64,19 +152,27 @@ impl Usage {
             speed,
             service_tier,
             iterations,
+            doubtful,
         } = later;
-        self.input_tokens = input_tokens.or(self.input_tokens);
-        self.cache_creation_input_tokens =
-            cache_creation_input_tokens.or(self.cache_creation_input_tokens);
-        self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
+        let mut shrinks = false;
+        let mut count = |earlier: &mut Option<u64>, later: Option<u64>| {
+            shrinks |=
+                matches!((&*earlier, later), (Some(earlier), Some(later)) if later < *earlier);
+            *earlier = later.or(*earlier);
+        };
+        count(&mut self.input_tokens, input_tokens);
+        count(&mut self.cache_creation_input_tokens, cache_creation_input_tokens);
+        count(&mut self.cache_read_input_tokens, cache_read_input_tokens);
+        count(&mut self.output_tokens, output_tokens);
         self.cache_creation = cache_creation.or(self.cache_creation);
-        self.output_tokens = output_tokens.or(self.output_tokens);
         self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
         self.server_tool_use = server_tool_use.or(self.server_tool_use);
         self.inference_geo = inference_geo.or(self.inference_geo.take());
         self.speed = speed.or(self.speed.take());
         self.service_tier = service_tier.or(self.service_tier.take());
         self.iterations = iterations.or(self.iterations.take());
+        // Another model that answers in the place of the first counts anew.
+        self.doubtful |= doubtful || (shrinks && self.iterations.is_none());
     }
 
     /// The counters of the ledger. Cache writes whose lifetime is not said count as five minutes.
@@ -133,7 +229,8 @@ impl Usage {
             price(model, &tokens).at_least()
         };
         let ran_code = self.server_tool_use.and_then(|tools| tools.code_execution_requests);
-        if ran_code.is_some_and(|times| times > 0) { cost.at_least() } else { cost }
+        let ran_code = ran_code.is_some_and(|times| times > 0);
+        if ran_code || self.is_doubtful() { cost.at_least() } else { cost }
     }
 }
 
@@ -177,7 +274,10 @@ struct Iteration {
 impl Iteration {
     /// `None` if it cannot be read or does not say what it used.
     fn read(written: &Value) -> Option<Self> {
-        let usage = Usage::deserialize(written).ok()?;
+        let usage = Usage::read(written);
+        if usage.is_doubtful() {
+            return None;
+        }
         usage.input_tokens.and(usage.output_tokens)?;
         let text = |field: &str| written[field].as_str().map(str::to_owned);
         Some(Self { kind: text("type")?, model: text("model"), tokens: usage.tokens() })
@@ -285,5 +385,54 @@ mod tests {
         let cost = usage.cost("cheap", Some("refusal"), price);
         assert_eq!(cost, Cost::Exact(NanoDollars(130)));
         assert_eq!(usage.fallback_model(), Some("cheap"));
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_right_is_left_out_and_makes_the_cost_a_lower_bound() {
+        let believed = r#"{"input_tokens":10,"output_tokens":20,"cache_creation_input_tokens":6,
+            "cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":2},
+            "output_tokens_details":{"thinking_tokens":20}}"#;
+        let floats = r#"{"input_tokens":10.0,"output_tokens":20.0}"#;
+        for (exact, events) in [
+            (true, vec![believed]),
+            (true, vec![floats, "null", r#"{"output_tokens":null}"#]),
+            (true, vec![r#"{"output_tokens":1}"#, believed, r#"{"output_tokens":21}"#]),
+            (false, vec![believed, r#"{"output_tokens":19}"#]),
+            (false, vec![believed, r#"{"input_tokens":9}"#]),
+            (false, vec![believed, r#"{"output_tokens":-1}"#]),
+            (false, vec![believed, r#"{"output_tokens":20.5}"#]),
+            (false, vec![believed, r#"{"output_tokens":1e30}"#]),
+            (false, vec![believed, r#"{"output_tokens":9007199254740993}"#]),
+            (false, vec![believed, r#"{"output_tokens":18446744073709551615}"#]),
+            (false, vec![believed, r#"{"output_tokens":99999999999999999999999}"#]),
+            (false, vec![believed, r#"{"cache_read_input_tokens":1000000001}"#]),
+            (false, vec![believed, r#"{"input_tokens":"10"}"#]),
+            (false, vec![believed, r#"{"input_tokens":[]}"#]),
+            (false, vec![believed, r#"{"cache_creation":5}"#]),
+            (false, vec![believed, r#"{"cache_creation":{"ephemeral_1h_input_tokens":-1}}"#]),
+            (
+                false,
+                vec![
+                    believed,
+                    r#"{"cache_creation_input_tokens":6,"cache_creation":{"ephemeral_1h_input_tokens":7}}"#,
+                ],
+            ),
+            (false, vec![believed, r#"{"output_tokens_details":{"thinking_tokens":21}}"#]),
+            (false, vec![believed, r#"{"server_tool_use":{"web_search_requests":-3}}"#]),
+            (false, vec![believed, r#"{"speed":7}"#]),
+            (false, vec![believed, "[]"]),
+            (false, vec![believed, "7"]),
+        ] {
+            let mut usage = Usage::default();
+            for event in &events {
+                usage.update(serde_json::from_str(event).unwrap());
+            }
+            let cost = usage.cost("cheap", Some("end_turn"), price);
+            assert_eq!(usage.is_doubtful(), !exact, "{events:?}");
+            assert_eq!(matches!(cost, Cost::Exact(_)), exact, "{events:?}");
+            let Tokens { input, output, cache_read, searches, .. } = usage.tokens();
+            assert!((9..=10).contains(&input) && (19..=21).contains(&output), "{events:?}");
+            assert_eq!((cache_read, searches), (0, 0), "{events:?}");
+        }
     }
 }

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::domain::diff::{PathStep, within};
 
-/// Maximum nesting depth, close to that of `serde_json`.
-const MAX_DEPTH: usize = 120;
+/// Maximum nesting depth of a file: twice that of the requests that are answered (`serde_json` reads 128 levels), because
+/// a file wraps them, and events may be deeper.
+const MAX_DEPTH: usize = 256;
 
 /// A value and its position.
 #[derive(Debug, Clone)]
@@ -301,8 +302,8 @@ mod tests {
     fn what_is_no_json_is_told_by_its_line() {
         assert_eq!(Tree::parse("{\n\"a\": 1\n\"b\"}").unwrap_err().line, 3);
         assert_eq!(Tree::parse("").unwrap_err().line, 1);
-        let deep = format!("\n{}{}", "[".repeat(125), "]".repeat(125));
-        assert!(Tree::parse(&deep).unwrap_err().reason.contains("120 levels"));
+        let deep = format!("\n{}{}", "[".repeat(257), "]".repeat(257));
+        assert!(Tree::parse(&deep).unwrap_err().reason.contains("256 levels"));
     }
 
     #[test]

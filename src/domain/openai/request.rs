@@ -125,7 +125,7 @@ impl Request {
     pub fn end_user(&self) -> Option<(&'static str, &str)> {
         let fields = [("safety_identifier", &self.safety_identifier), ("user", &self.user)];
         let mut given = fields.into_iter().filter_map(|(field, id)| Some((field, id.as_deref()?)));
-        given.find(|(_, id)| !id.trim().is_empty())
+        given.find(|(_, id)| !id.trim_matches([' ', '\t']).is_empty())
     }
 }
 

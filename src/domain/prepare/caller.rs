@@ -29,6 +29,36 @@ pub struct Caller {
     pub directives: CacheDirectives,
 }
 
+/// Largest length of an id, in bytes.
+const LONGEST_ID: usize = 1024;
+
+/// The reason why an id that a client states is refused. Ids are kept byte by byte, so that no two users share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// It is too long.
+    #[error("is longer than {LONGEST_ID} bytes")]
+    Long,
+    /// It cannot be shown.
+    #[error("has control characters")]
+    Control,
+    /// Its bytes are lost, or of an unknown character set.
+    #[error("is not text in UTF-8")]
+    NotText,
+}
+
+/// Checks an id of a user, a chat, a message or a task.
+pub fn check_id(id: &str) -> Result<(), InvalidId> {
+    if id.len() > LONGEST_ID {
+        Err(InvalidId::Long)
+    } else if id.contains(char::REPLACEMENT_CHARACTER) {
+        Err(InvalidId::NotText)
+    } else if id.contains(char::is_control) {
+        Err(InvalidId::Control)
+    } else {
+        Ok(())
+    }
+}
+
 /// A client's way to tell its chats apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chats {

@@ -1,5 +1,6 @@
 //! Errors of preparation, with their form in both dialects.
 
+use super::caller::InvalidId;
 use crate::domain::{anthropic, openai, translate};
 
 /// The reason why a request cannot be prepared. The client has to mend it.
@@ -14,6 +15,14 @@ pub enum PrepareError {
     /// The chat completion cannot be translated.
     #[error(transparent)]
     Translation(#[from] translate::Error),
+    /// The user that the body names has an id that cannot be kept.
+    #[error("{field} {invalid}")]
+    User {
+        /// The field that names the user.
+        field: &'static str,
+        /// The reason.
+        invalid: InvalidId,
+    },
 }
 
 impl PrepareError {
@@ -23,6 +32,7 @@ impl PrepareError {
             Self::Chat(error) => (error.param(), None),
             Self::Messages(_) => (None, None),
             Self::Translation(error) => (Some(error.param()), Some(error.code())),
+            Self::User { field, .. } => (Some(*field), None),
         };
         openai::Error {
             message: self.to_string(),

@@ -7,12 +7,12 @@ mod calls;
 mod chunk;
 mod pairs;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::value::RawValue;
 
 use self::{
-    calls::{AT_THE_START, StreamedCalls},
+    calls::StreamedCalls,
     chunk::{Envelope, write_json},
     pairs::SplitPairs,
 };
@@ -25,7 +25,8 @@ use super::{
 };
 use crate::domain::{
     anthropic::{
-        self, BlockStart, Delta, Event, MessageStart, ParseError, StreamError, whole_input,
+        self, BlockStart, Delta, Event, EventOrder, MessageStart, ParseError, StreamError,
+        whole_input,
     },
     exchange::Tokens,
     json::{JsonString, Raw, inside},
@@ -39,8 +40,12 @@ pub struct Chunks {
     created: i64,
     usage: WithUsage,
     form: Arc<Form>,
+    order: EventOrder,
     state: StreamState,
 }
+
+/// The block number of what came whole with `message_start`: no later event can mean it.
+const AT_THE_START: usize = usize::MAX;
 
 /// The client's choice of a chunk with usage (`stream_options.include_usage`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,11 +75,13 @@ struct Streaming {
     earlier: Tokens,
     stop: anthropic::Stop,
     calls: StreamedCalls,
-    /// Positions of blocks that are not shown.
-    hidden: Vec<usize>,
-    /// Position of the last block of thinking, and its number.
-    thinking: Option<(usize, usize)>,
+    /// Blocks that are not shown.
+    hidden: HashSet<usize>,
+    /// Number of blocks of thinking so far.
+    thinkings: usize,
     text: AnnotationBuilder,
+    /// The last block of text.
+    text_block: usize,
     fence: Option<Unfence>,
     pairs: SplitPairs,
     stops: Option<StopFilter>,
@@ -84,14 +91,22 @@ struct Streaming {
 
 impl Chunks {
     /// `id` and `created` (Unix seconds) are the call's own and the same in all chunks.
-    pub const fn new(id: String, created: i64, usage: WithUsage, form: Arc<Form>) -> Self {
-        Self { id, created, usage, form, state: StreamState::Waiting }
+    pub fn new(id: String, created: i64, usage: WithUsage, form: Arc<Form>) -> Self {
+        let order = EventOrder::default();
+        Self { id, created, usage, form, order, state: StreamState::Waiting }
     }
 
     /// Translates one event, given with its blank line, and appends what it yields to `out`.
     pub fn translate(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
         let event = anthropic::read(event);
         let event = anthropic::parse(&event)?;
+        let mut order = std::mem::take(&mut self.order);
+        let told = order.put(event, &mut |event| self.tell(event, out));
+        self.order = order;
+        told
+    }
+
+    fn tell(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), StreamError> {
         if let (StreamState::Streaming(streaming), Some(model)) =
             (&mut self.state, event.serving_model())
         {
@@ -154,9 +169,10 @@ impl Streaming {
             earlier: Tokens::default(),
             stop: anthropic::Stop::default(),
             calls: StreamedCalls::new(Arc::clone(&form)),
-            hidden: Vec::new(),
-            thinking: None,
+            hidden: HashSet::new(),
+            thinkings: 0,
             text: AnnotationBuilder::default(),
+            text_block: AT_THE_START,
             fence: (form.code_fence == form::CodeFence::Strip).then(Unfence::default),
             pairs: SplitPairs::default(),
             stops: StopFilter::of(&form.stops),
@@ -173,12 +189,6 @@ impl Streaming {
     fn go_on(&mut self, start: &MessageStart<'_>, out: &mut Vec<u8>) -> Result<(), ParseError> {
         self.earlier += self.usage.tokens();
         self.whole = false;
-        self.hidden.clear();
-        // Blocks are counted from zero again.
-        self.calls.forget_blocks();
-        if let Some((block, _)) = &mut self.thinking {
-            *block = AT_THE_START;
-        }
         self.take_start(start, out)
     }
 
@@ -223,10 +233,12 @@ impl Streaming {
 
     fn start_block(&mut self, index: usize, block: BlockStart, raw: &RawValue, out: &mut Vec<u8>) {
         if self.is_cut() {
-            return self.hidden.push(index);
+            self.hidden.insert(index);
+            return;
         }
         match block {
             BlockStart::Text { text, citations } => {
+                self.text_block = index;
                 self.text.begin();
                 for citation in citations {
                     self.text.cite(citation);
@@ -236,8 +248,7 @@ impl Streaming {
                 }
             }
             BlockStart::Thinking { thinking, signature } => {
-                let number = self.thinking.map_or(0, |(_, number)| number + 1);
-                self.thinking = Some((index, number));
+                let number = self.next_thinking();
                 if let Some(literal) = literal(&thinking) {
                     self.envelope.thinking(literal.get(), number, out);
                 }
@@ -246,8 +257,7 @@ impl Streaming {
                 }
             }
             BlockStart::RedactedThinking { data } => {
-                let number = self.thinking.map_or(0, |(_, number)| number + 1);
-                self.thinking = Some((index, number));
+                let number = self.next_thinking();
                 self.detail(&ReasoningDetail::encrypted(data, number), out);
             }
             BlockStart::ToolUse { id, name } => {
@@ -255,9 +265,15 @@ impl Streaming {
                 self.calls.start(&self.envelope, index, id, name, given, out);
             }
             BlockStart::ServerToolUse | BlockStart::Fallback { .. } | BlockStart::Unknown => {
-                self.hidden.push(index);
+                self.hidden.insert(index);
             }
         }
+    }
+
+    /// Counts a block of thinking, and returns its number.
+    const fn next_thinking(&mut self) -> usize {
+        self.thinkings += 1;
+        self.thinkings - 1
     }
 
     fn block_delta(&mut self, index: usize, delta: Delta<'_>, out: &mut Vec<u8>) {
@@ -267,11 +283,11 @@ impl Streaming {
         match delta {
             Delta::Text(text) => self.say(text, out),
             Delta::Thinking(text) if !inside(text).is_empty() => {
-                let number = self.thinking.map_or(0, |(_, number)| number);
+                let number = self.thinkings.saturating_sub(1);
                 self.envelope.thinking(text.get(), number, out);
             }
             Delta::Signature(signature) if !inside(signature).is_empty() => {
-                let number = self.thinking.map_or(0, |(_, number)| number);
+                let number = self.thinkings.saturating_sub(1);
                 self.sign(number, signature, out);
             }
             Delta::Citation(citation) => {
@@ -288,9 +304,11 @@ impl Streaming {
     }
 
     fn stop_block(&mut self, index: usize, out: &mut Vec<u8>) {
-        let annotations = self.text.take_annotations();
-        if !annotations.is_empty() {
-            self.envelope.json(&openai::AnnotationsDelta { annotations }, out);
+        if index == self.text_block {
+            let annotations = self.text.take_annotations();
+            if !annotations.is_empty() {
+                self.envelope.json(&openai::AnnotationsDelta { annotations }, out);
+            }
         }
         self.calls.end(&self.envelope, index, out);
     }
@@ -333,8 +351,6 @@ impl Streaming {
     }
 
     fn finish(mut self, with_usage: WithUsage, bill: Bill, out: &mut Vec<u8>) {
-        // A block that lacks its end ends with the answer.
-        self.calls.end_all(&self.envelope, out);
         if let Some(fence) = &mut self.fence {
             let text = fence.finish();
             self.say_unfenced(Raw::of(&text).value(), out);

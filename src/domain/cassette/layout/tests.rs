@@ -230,3 +230,27 @@ proptest! {
         prop_assert_eq!(again.unwrap().render(), Rendered { text, blobs });
     }
 }
+
+#[test]
+fn a_request_reads_back_however_deep_it_is_up_to_the_limit_of_files() {
+    for depth in 1..=300_usize {
+        let deep = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        let body = format!(r#"{{"model":"claude-haiku-4-5","messages":[],"x":{deep}}}"#);
+        let mut cassette = cassette();
+        cassette.client = None;
+        let headers = ApiHeaders::new("2026-10-21", [""; 0]);
+        cassette.upstream = Some(RecordedRequest { headers, body: body.clone() });
+        let rendered = cassette.render();
+        let blob = |name: &str| {
+            rendered.blobs.iter().find(|blob| blob.name == name).map(|blob| blob.bytes.clone())
+        };
+        let (again, findings) = read(&rendered.text, &blob);
+        // The file and the request's place in it are three levels.
+        if depth <= 253 {
+            assert_eq!(again.and_then(|it| it.upstream).map(|it| it.body), Some(body), "{depth}");
+            assert_eq!(findings, [], "{depth}");
+        } else {
+            assert!(again.is_none() && findings[0].what.contains("256 levels"), "{depth}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Calls of the client's tools in a stream.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::value::RawValue;
 
@@ -13,19 +13,17 @@ use crate::domain::{
     openai::{self, ResponseFunctionCall, ResponseToolCall},
 };
 
-/// The block index of what came whole with `message_start`: no later event can mean it.
-pub(super) const AT_THE_START: usize = usize::MAX;
-
 /// The calls of an answer. Their numbers are dense, as OpenAI's are; Anthropic counts all blocks.
 #[derive(Debug)]
 pub(super) struct StreamedCalls {
     form: Arc<Form>,
     calls: Vec<StreamedCall>,
+    /// Positions of the calls by their blocks.
+    positions: HashMap<usize, usize>,
 }
 
 #[derive(Debug)]
 struct StreamedCall {
-    block: usize,
     has_arguments: bool,
     /// The input of a custom tool is told when it is whole: it is the text within the JSON.
     custom: Option<JsonString>,
@@ -34,8 +32,8 @@ struct StreamedCall {
 }
 
 impl StreamedCalls {
-    pub(super) const fn new(form: Arc<Form>) -> Self {
-        Self { form, calls: Vec::new() }
+    pub(super) fn new(form: Arc<Form>) -> Self {
+        Self { form, calls: Vec::new(), positions: HashMap::new() }
     }
 
     /// Number of calls.
@@ -80,7 +78,8 @@ impl StreamedCalls {
                 envelope.json(&openai::ToolCallsDelta::of(index, call), out);
             }
         }
-        self.calls.push(StreamedCall { block, has_arguments, custom, keys });
+        self.positions.insert(block, index);
+        self.calls.push(StreamedCall { has_arguments, custom, keys });
     }
 
     /// Takes more of the arguments of the call in a block. A block that is no call of the client's is one of a tool that
@@ -114,18 +113,8 @@ impl StreamedCalls {
         }
     }
 
-    /// Ends all calls: a block that lacks its end ends with the answer.
-    pub(super) fn end_all(&mut self, envelope: &Envelope, out: &mut Vec<u8>) {
-        (0..self.calls.len()).for_each(|number| self.end_one(envelope, number, out));
-    }
-
-    /// Forgets the positions of the blocks: after a pause they are counted from zero again.
-    pub(super) fn forget_blocks(&mut self) {
-        self.calls.iter_mut().for_each(|call| call.block = AT_THE_START);
-    }
-
     fn position(&self, block: usize) -> Option<usize> {
-        self.calls.iter().rposition(|call| call.block == block)
+        self.positions.get(&block).copied()
     }
 
     fn end_one(&mut self, envelope: &Envelope, number: usize, out: &mut Vec<u8>) {

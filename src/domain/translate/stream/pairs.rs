@@ -1,6 +1,8 @@
 //! Pairs of surrogates that are split over two deltas: the first half waits for the second, so that every chunk is a
 //! text of its own.
 
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
 
 use crate::domain::{
@@ -8,13 +10,12 @@ use crate::domain::{
     json::{JsonString, REPLACEMENT, Raw, inside, trailing_half, without_lone_surrogates},
 };
 
-/// The half that waits.
+/// The halves that wait, by their blocks.
 #[derive(Debug, Default)]
-pub(super) struct SplitPairs(Option<WaitingHalf>);
+pub(super) struct SplitPairs(HashMap<usize, WaitingHalf>);
 
 #[derive(Debug)]
 struct WaitingHalf {
-    block: usize,
     field: Field,
     half: String,
 }
@@ -28,8 +29,7 @@ enum Field {
 }
 
 impl SplitPairs {
-    /// Tells the event with whole pairs. A half whose other half does not come is told as U+FFFD, at the latest when
-    /// its block ends.
+    /// Tells the event with whole pairs. A half whose other half has not come when its block ends is told as U+FFFD.
     pub(super) fn join<E>(
         &mut self,
         event: Event<'_>,
@@ -45,16 +45,12 @@ impl SplitPairs {
             Event::BlockDelta { index, delta: Delta::Json(json) } => {
                 self.push(index, Field::Json, json, tell)
             }
-            // A citation or a kind of a later version may stand between the two halves.
-            Event::Ping
-            | Event::Unknown
-            | Event::BlockDelta { delta: Delta::Citation(_) | Delta::Unknown(_), .. } => {
+            Event::BlockStop { index } => {
+                self.release(index, tell)?;
                 tell(event)
             }
-            _ => {
-                self.release(tell)?;
-                tell(event)
-            }
+            // Other events may stand between the two halves.
+            _ => tell(event),
         }
     }
 
@@ -65,20 +61,21 @@ impl SplitPairs {
         literal: &RawValue,
         tell: &mut impl FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.0.as_ref().is_some_and(|waiting| (waiting.block, waiting.field) != (block, field)) {
-            self.release(tell)?;
+        if self.0.get(&block).is_some_and(|waiting| waiting.field != field) {
+            self.release(block, tell)?;
         }
         let given = inside(literal);
-        if given.is_empty() {
+        let is_whole = |given: &str| without_lone_surrogates(given.as_bytes()).is_none();
+        if given.is_empty() || (self.0.is_empty() && is_whole(given)) {
             return tell(event(block, field, literal));
         }
-        let mut text = self.0.take().map(|waiting| waiting.half).unwrap_or_default();
-        if text.is_empty() && without_lone_surrogates(given.as_bytes()).is_none() {
+        let mut text = self.0.remove(&block).map(|waiting| waiting.half).unwrap_or_default();
+        if text.is_empty() && is_whole(given) {
             return tell(event(block, field, literal));
         }
         text.push_str(given);
         if let Some(at) = trailing_half(&text) {
-            self.0 = Some(WaitingHalf { block, field, half: text.split_off(at) });
+            self.0.insert(block, WaitingHalf { field, half: text.split_off(at) });
         }
         if text.is_empty() {
             return Ok(());
@@ -88,8 +85,12 @@ impl SplitPairs {
         tell(event(block, field, Raw::of(&whole).value()))
     }
 
-    fn release<E>(&mut self, tell: &mut impl FnMut(Event<'_>) -> Result<(), E>) -> Result<(), E> {
-        let Some(WaitingHalf { block, field, .. }) = self.0.take() else { return Ok(()) };
+    fn release<E>(
+        &mut self,
+        block: usize,
+        tell: &mut impl FnMut(Event<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(WaitingHalf { field, .. }) = self.0.remove(&block) else { return Ok(()) };
         let replacement = JsonString::of_inside(REPLACEMENT.to_owned());
         tell(event(block, field, Raw::of(&replacement).value()))
     }
