@@ -8,11 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::live::{self, RecordingReader, RecordingWriter, Subscription};
+use super::{
+    live::{self, RecordingReader, RecordingWriter, Subscription},
+    mutex::{Mutex, MutexGuard},
+};
 use crate::domain::{
     budget::BudgetNotice,
     cache::{CacheKey, Keep, PriorAsk, Reason},
@@ -180,3 +182,6 @@ impl State {
         Ticket { exchange, reason, keep, notice, writer, reader, guard }
     }
 }
+
+#[cfg(test)]
+mod tests;
