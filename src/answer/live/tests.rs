@@ -183,8 +183,9 @@ fn model(last_step: LastStep, first: Client, joining: &[Client]) {
         }));
     }
     let first = thread::spawn(move || use_reader(reader, first));
-    pump(writer, last_step);
+    let pump = thread::spawn(move || pump(writer, last_step));
     first.join().unwrap();
+    pump.join().unwrap();
     let joined: usize = joined.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert_eq!(departures.0.load(Relaxed), joined);
     assert_eq!(subscription.readers(), 0);
