@@ -9,7 +9,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-
 use super::{failure::Failure, mutex::Mutex};
 use crate::{
     domain::{

@@ -81,10 +81,7 @@ fn ask(process: &Process, ticket: Ticket, exchange: Exchange) {
     if writer.abandoned().now_or_never().is_some() {
         process.cancelled.fetch_add(1, Relaxed);
         let totals = AnswerTotals::unknown(Outcome::Stopped);
-        writer.end(
-            Vec::new(),
-            End::Failed(Arc::new(crate::answer::Failure::ShuttingDown), totals),
-        );
+        writer.end(Vec::new(), End::Failed(Arc::new(crate::answer::Failure::ShuttingDown), totals));
     } else {
         **process.ledger.lock() = true;
         writer.end(Vec::new(), End::Complete(AnswerTotals::unknown(Outcome::Complete)));

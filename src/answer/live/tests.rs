@@ -46,13 +46,8 @@ enum Client {
     LeavesAfterFirst,
 }
 
-const CLIENTS: [Client; 5] = [
-    Client::Streams,
-    Client::Whole,
-    Client::Moves,
-    Client::LeavesAtOnce,
-    Client::LeavesAfterFirst,
-];
+const CLIENTS: [Client; 5] =
+    [Client::Streams, Client::Whole, Client::Moves, Client::LeavesAtOnce, Client::LeavesAfterFirst];
 
 impl Client {
     const fn stays(self) -> bool {
@@ -171,12 +166,11 @@ fn model(last_step: LastStep, first: Client, joining: &[Client]) {
     let mut joined = Vec::new();
     for &client in joining {
         let (subscription, departures) = (subscription.clone(), departures.clone());
-        joined.push(thread::spawn(move || match subscription.join() {
-            Some(reader) => {
+        joined.push(thread::spawn(move || {
+            if let Some(reader) = subscription.join() {
                 use_reader(reader.with_hook(departures), client);
                 1
-            }
-            None => {
+            } else {
                 assert!(subscription.join().is_none(), "joined after all had left");
                 0
             }
