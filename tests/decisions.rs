@@ -3,6 +3,7 @@
 
 mod model;
 mod spec;
+mod steps;
 
 use std::{collections::BTreeMap, time::Duration};
 
