@@ -17,6 +17,7 @@ mod held;
 mod inflight;
 mod live;
 mod models;
+mod mutex;
 pub mod playback;
 mod prepare;
 mod pump;

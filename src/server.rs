@@ -167,6 +167,14 @@ impl Server {
         let prices = ledger.reader().prices().await?;
         let catalog = Catalog::builtin().with_prices(&prices, catalog::day_of(now));
         let spending = report::spending(ledger.reader(), config.budgets, &catalog, now).await?;
+        let auth = Auth::new(
+            config.client_key,
+            config.anthropic_key,
+            config.admin_key,
+            config.allow_origin,
+            host,
+        );
+        let auth = auth.named_by(ledger.reader().holders().await?);
         let settings = answer::Settings {
             cache: config.cache,
             status_line: !config.no_status_line,
@@ -179,13 +187,7 @@ impl Server {
         let app = Arc::new(App {
             models: Models::new(answers.clone()),
             answers,
-            auth: Auth::new(
-                config.client_key,
-                config.anthropic_key,
-                config.admin_key,
-                config.allow_origin,
-                host,
-            ),
+            auth,
             callers: CallerReader::new(config.id_headers, config.user_jwt_secret.as_ref()),
             body_limit: usize::try_from(config.max_body).unwrap_or(usize::MAX),
         });

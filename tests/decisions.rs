@@ -1,6 +1,10 @@
 //! Who may answer a call: every row of the design's table (§5), each pair of rows that could contradict, and what must
 //! hold whatever the facts.
 
+mod model;
+mod spec;
+mod steps;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use reprise::domain::{

@@ -6,12 +6,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod circles;
+mod links;
 mod names;
 mod source;
 
 use std::{fmt, fs, path::Path};
 
-use source::Source;
+use source::{Source, sources};
 
 /// Paths that some files must not name.
 struct Rule {
@@ -475,26 +476,4 @@ fn what_breaks_no_rule_is_let_pass() {
         let text = format!("//! For a test.\n{text}");
         assert_eq!(breaches(&Source::new(file, &*text)), [], "{file}: {text}");
     }
-}
-
-/// Every Rust file of the program and its tests.
-fn sources() -> Vec<Source> {
-    fn walk(folder: &Path, root: &Path, found: &mut Vec<Source>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, root, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let file = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                found.push(Source::new(file, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    for folder in ["src", "tests"] {
-        walk(&root.join(folder), root, &mut found);
-    }
-    assert!(found.iter().any(|source| source.file == "src/lib.rs"), "the sources are not there");
-    found
 }

@@ -226,7 +226,14 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
     exchange(ledger, asks(40, "a", Some("m1")), failed).await;
     exchange(ledger, asks(41, "b", None), sealing("yes", 1)).await;
     let asked = async |n, chat, message: Option<&str>, user_message: Option<&str>| {
-        let query = PriorAskQuery { key: &key(n), chat, message, user_message, model: "claude" };
+        let query = PriorAskQuery {
+            key: &key(n),
+            chat,
+            message,
+            user_message,
+            scope: "client 0",
+            model: "claude",
+        };
         ledger.reader().prior_ask(&query).await.unwrap()
     };
     assert_eq!(asked(40, "a", Some("m1"), None).await, PriorAsk::Unanswered);
@@ -254,6 +261,7 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
         chat: "d",
         message: Some("m9"),
         user_message: Some("u1"),
+        scope: "client 0",
         model: "another",
     };
     assert_eq!(
@@ -261,6 +269,13 @@ async fn a_chat_is_known_to_have_asked_whatever_came_of_it(ledger: &Ledger) {
         PriorAsk::Never,
         "two models side by side"
     );
+    assert_eq!(
+        asked(44, "e", Some("m9"), Some("u1")).await,
+        PriorAsk::OtherMessage,
+        "a clone of the chat"
+    );
+    let other = PriorAskQuery { scope: "client 1", model: "claude", ..other };
+    assert_eq!(ledger.reader().prior_ask(&other).await.unwrap(), PriorAsk::Never, "another's");
     let call = CallRecord { chat: Some("c".to_owned()), key: key(40), ..hit(42, AnsweredBy::Hit) };
     ledger.record(CallRecord { client_chain: None, ..call });
     settled(ledger).await;
@@ -641,9 +656,9 @@ async fn a_newer_ledger_is_refused() {
     sqlx::query(sql).execute(&mut outside).await.unwrap();
     outside.close().await.unwrap();
     let refused = bench.open_with(&bench.options()).await;
-    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 7 })));
+    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 9 })));
     let refused = Reader::open(&bench.options().url).await;
-    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 7 })));
+    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 9 })));
 }
 
 #[cfg(unix)]

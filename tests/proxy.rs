@@ -5,7 +5,7 @@ mod bodies;
 mod broken;
 mod budgets;
 mod cache;
-mod chats;
+pub(crate) mod chats;
 mod collapsing;
 mod corpus;
 mod cors;

@@ -8,11 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::live::{self, RecordingReader, RecordingWriter, Subscription};
+use super::{
+    live::{self, RecordingReader, RecordingWriter, Subscription},
+    mutex::{Mutex, MutexGuard},
+};
 use crate::domain::{
     budget::BudgetNotice,
     cache::{CacheKey, Keep, PriorAsk, Reason},
@@ -48,13 +50,13 @@ pub(super) struct CoalesceKey {
     pub message: Option<(String, String)>,
 }
 
-/// The key that a chat asked for, and the chat.
+/// The key that a chat asked for, and the chat; or the key of a user's message, and no chat.
 type ClaimKey = (CacheKey, String);
 
 /// The messages that a chat asked to answer into.
 #[derive(Debug)]
 enum Claim {
-    /// One message; `is_whole`: the ledger has given it an answer, whose row may not be committed yet.
+    /// One message; `is_whole`: it got a whole answer, whose row may not be committed yet.
     One { message: Option<String>, is_whole: bool },
     /// Several messages, at least one of which differs from any new one.
     Several,
@@ -148,7 +150,7 @@ impl State {
         PriorAsk::Never
     }
 
-    /// Remembers that a claim got its answer from the ledger.
+    /// Remembers that a claim got its answer, whose row may not be committed yet.
     pub(super) fn mark_answered(&mut self, key: CacheKey, chat: &str) {
         if let Some(Claim::One { is_whole, .. }) = self.claims.get_mut(&(key, chat.to_owned())) {
             *is_whole = true;
@@ -180,3 +182,6 @@ impl State {
         Ticket { exchange, reason, keep, notice, writer, reader, guard }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
-
-use super::failure::Failure;
+use super::{failure::Failure, mutex::Mutex};
 use crate::{
     domain::{
         anthropic::StreamError,
@@ -312,3 +310,6 @@ impl Drop for RecordingReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

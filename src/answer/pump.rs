@@ -95,6 +95,11 @@ async fn run(
                 seal::last(&answers, &exchange, attempt, outcome, failure, prior, own);
             let refs = if outcome == Outcome::Complete { sealing.refs.clone() } else { Vec::new() };
             let _ = answers.ledger.seal(&exchange.opening, sealing).await;
+            let call = &exchange.opening.call;
+            if let (Outcome::Complete, Some(chat)) = (outcome, &call.chat) {
+                // The same call again finds the answer even if the ledger is late.
+                answers.inflight.lock().mark_answered(call.key, chat);
+            }
             writer.end(unseen, end);
             // Not before: a call that finds nothing in flight finds the answer in the ledger.
             drop(guard);

@@ -146,14 +146,15 @@ impl Answers {
     }
 
     /// Claims the key for the chat, if prior calls matter; and the answer to the user's message, because a Regenerate
-    /// is one even if the request has changed since.
+    /// is one even if the request has changed since, or lies in a clone of the chat.
     fn claim(&self, request: &PreparedRequest, caller: &Caller) -> PriorAsk {
-        let Some(query) = prior_ask_query(request, caller) else { return PriorAsk::Never };
+        let scope = request.scope.to_string();
+        let Some(query) = prior_ask_query(request, caller, &scope) else { return PriorAsk::Never };
         let mut inflight = self.inflight.lock();
         let prior = inflight.claim(*query.key, query.chat, query.message);
         let Some(user_message) = query.user_message else { return prior };
-        let of_message = CacheKey::of_message(user_message, query.model);
-        match inflight.claim(of_message, query.chat, query.message) {
+        let of_message = CacheKey::of_message(user_message, query.model, query.scope);
+        match inflight.claim(of_message, "", query.message) {
             PriorAsk::OtherMessage => PriorAsk::OtherMessage,
             PriorAsk::Never | PriorAsk::SameMessage | PriorAsk::Unanswered => prior,
         }
@@ -166,7 +167,8 @@ impl Answers {
         caller: &Caller,
         prior: PriorAsk,
     ) -> PriorAsk {
-        let Some(query) = prior_ask_query(request, caller) else { return prior };
+        let scope = request.scope.to_string();
+        let Some(query) = prior_ask_query(request, caller, &scope) else { return prior };
         prior.with_ledger(self.ledger.reader().prior_ask(&query).await.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "cannot read the ledger; asking upstream");
@@ -248,6 +250,7 @@ fn facts<'a>(
 fn prior_ask_query<'a>(
     request: &'a PreparedRequest,
     caller: &'a Caller,
+    scope: &'a str,
 ) -> Option<PriorAskQuery<'a>> {
     let user_message = match call_kind(request, PriorAsk::Never) {
         CallKind::Chat(_) => caller.user_message.as_deref(),
@@ -257,7 +260,7 @@ fn prior_ask_query<'a>(
     let chat = caller.chat.as_deref().filter(|_| !caller.temporary)?;
     let message = caller.message.as_deref();
     let (key, model) = (&request.key, request.upstream.model());
-    Some(PriorAskQuery { key, chat, message, user_message, model })
+    Some(PriorAskQuery { key, chat, message, user_message, scope, model })
 }
 
 /// The key by which other calls may join the exchange of this one; `None` if none may.

@@ -15,7 +15,7 @@ use super::{console, run::block_on};
 use crate::{
     config::{Config, Env, Flags},
     domain::{
-        cache::{KeyHolder, KeyPrefix},
+        cache::{Holders, KeyPrefix},
         catalog::Catalog,
         openai,
         prepare::{self, Caller},
@@ -62,7 +62,12 @@ pub(super) fn run(
     }
     let config = Config::load(flags, env)?;
     let Config { client_key, aliases, anthropic_base_url, cache, task_model, .. } = &config;
-    let holder = KeyHolder::of(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
+    // Without a ledger there is no salt, and a server would have another key.
+    let holders = match config.ledger() {
+        Ok(url) => block_on(async { Reader::open(url).await?.holders().await }).unwrap_or_default(),
+        Err(_) => Holders::default(),
+    };
+    let holder = holders.of_client_key(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
     let caller = Caller {
         open_webui: arguments.open_webui,
         user: arguments.user.clone(),

@@ -4,6 +4,7 @@
 
 mod decision;
 mod directives;
+mod holder;
 mod policy;
 
 use std::{fmt, str::FromStr};
@@ -22,6 +23,7 @@ pub use self::{
         depends_on_ledger,
     },
     directives::CacheDirectives,
+    holder::{Holders, KeyHolder, SALT_LENGTH},
     policy::{Policy, Reuse, Sharing},
 };
 
@@ -38,9 +40,10 @@ impl CacheKey {
         Self(Hash::of("nothing kept", &[exchange.to_string().as_bytes()]))
     }
 
-    /// A second key that a chat claims: an answer to this user message by this model.
-    pub fn of_message(user_message: &str, model: &str) -> Self {
-        Self(Hash::of("user's message", &[user_message.as_bytes(), model.as_bytes()]))
+    /// A second key that is claimed, for no chat: an answer to this user message by this model. A clone of a chat has the
+    /// same messages.
+    pub fn of_message(user_message: &str, model: &str, scope: &str) -> Self {
+        Self(Hash::of("user's message", &[user_message, model, scope].map(str::as_bytes)))
     }
 
     /// The 32 bytes, for the ledger.
@@ -106,24 +109,6 @@ impl FromStr for KeyPrefix {
     /// Parses a prefix, with or without the quotes of `Cache-Status`.
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         text.trim().trim_matches('"').to_owned().try_into()
-    }
-}
-
-/// The holder of a client key: 16 hexadecimal digits of the key's SHA-256.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KeyHolder(String);
-
-impl KeyHolder {
-    /// The holder of `key`. The key cannot be recovered from it, but a guess can be tested.
-    pub fn of(key: &str) -> Self {
-        let mut digits = Hash::of("reprise key holder", &[key.as_bytes()]).to_string();
-        digits.truncate(16);
-        Self(digits)
-    }
-
-    /// The hexadecimal digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

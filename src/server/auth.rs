@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     config::Origin,
-    domain::{cache::KeyHolder, exchange::OwnerId},
+    domain::{
+        cache::{Holders, KeyHolder},
+        exchange::OwnerId,
+    },
 };
 
 /// The header that names the owner of the ledger, as its lock file does.
@@ -38,6 +41,10 @@ pub(super) struct Auth {
     admin: Option<SecretString>,
     /// The pages that may send requests.
     origins: AllowedOrigins,
+    /// The ledger's names of holders of keys.
+    holders: Holders,
+    /// The holder of `client`, whose name takes long to find.
+    holder: Option<KeyHolder>,
 }
 
 /// The credentials of an authenticated client.
@@ -80,7 +87,15 @@ impl Auth {
         bound: IpAddr,
     ) -> Self {
         let origins = AllowedOrigins::new(allowed, client.is_some(), bound);
-        Self { client, anthropic, admin, origins }
+        let (holders, holder) = (Holders::default(), None);
+        Self { client, anthropic, admin, origins, holders, holder }
+    }
+
+    /// Names the holders of keys as the ledger does.
+    pub(super) fn named_by(self, holders: Holders) -> Self {
+        let key = self.client.as_ref().map(ExposeSecret::expose_secret);
+        let holder = key.map(|key| holders.of_client_key(key));
+        Self { holders, holder, ..self }
     }
 
     /// The pages that may send requests.
@@ -138,7 +153,8 @@ impl Auth {
             }
             let own = sent()
                 .find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX) && !same(key.as_bytes(), client));
-            return Ok(self.credentials(client, own));
+            let holder = self.holder.clone().unwrap_or_else(|| KeyHolder::of(client));
+            return Ok(self.credentials(holder, own));
         }
         let origin = headers.get(header::ORIGIN);
         let origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()));
@@ -146,19 +162,17 @@ impl Auth {
             return Err(Rejection::ForeignOrigin(origin.into_owned()));
         }
         let own = sent().find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX));
-        Ok(self.credentials(sent().next().unwrap_or_default(), own))
+        Ok(self.credentials(self.holders.of(sent().next().unwrap_or_default()), own))
     }
 
     /// The operator's key takes precedence over the client's own; the key that pays decides who shares answers.
-    fn credentials(&self, client: &str, own: Option<&str>) -> Credentials {
+    fn credentials(&self, holder: KeyHolder, own: Option<&str>) -> Credentials {
         match (&self.anthropic, own) {
-            (Some(key), _) => {
-                Credentials { holder: KeyHolder::of(client), anthropic: Some(key.clone()) }
-            }
+            (Some(key), _) => Credentials { holder, anthropic: Some(key.clone()) },
             (None, Some(own)) => {
-                Credentials { holder: KeyHolder::of(own), anthropic: Some(own.into()) }
+                Credentials { holder: self.holders.of(own), anthropic: Some(own.into()) }
             }
-            (None, None) => Credentials { holder: KeyHolder::of(client), anthropic: None },
+            (None, None) => Credentials { holder, anthropic: None },
         }
     }
 }

@@ -68,6 +68,7 @@ mod tests {
                 behind,
                 queued,
                 queued_bytes,
+                wal_bytes: 0,
                 bodies_dropped,
                 late,
                 lost,

@@ -12,7 +12,7 @@ use super::{
     sqlite::{self, DatabaseFile},
 };
 use crate::domain::{
-    cache::{CacheKey, PriorAsk},
+    cache::{CacheKey, Holders, PriorAsk, SALT_LENGTH},
     chain::{Chain, Hash},
     exchange::{AnswerRef, Cost, ExchangeId, Tokens, UnixMillis},
     recording::Recording,
@@ -89,22 +89,36 @@ impl Reader {
         Ok(found.map(Stored::from))
     }
 
+    /// The names of the holders of keys in this ledger.
+    pub async fn holders(&self) -> Result<Holders, Error> {
+        let salt: Vec<u8> =
+            sqlx::query_scalar("select salt from holder_salt").fetch_one(&self.pool()).await?;
+        let old: Vec<String> =
+            sqlx::query_scalar("select name from old_holder").fetch_all(&self.pool()).await?;
+        let mut fixed = [0; SALT_LENGTH];
+        fixed.iter_mut().zip(salt).for_each(|(fixed, byte)| *fixed = byte);
+        Ok(Holders::new(fixed, old))
+    }
+
     /// Tells whether a chat has asked before, as far as that is committed.
     pub async fn prior_ask(&self, query: &PriorAskQuery<'_>) -> Result<PriorAsk, Error> {
         // A request for another answer to the same message of the user is a repeated ask, also where the request has
         // changed since. One other message settles it, so two rows are enough.
         const SQL: &str = "select message_id, max(case when outcome = 'complete' then 1 else 0 end) = 1 as is_whole \
-             from call \
-             where chat_id = $1 and (key = $2 or user_message_id = $3 and message_id <> $4 and task is null \
-                 and exists (select 1 from exchange where id = call.exchange and model_asked = $5)) \
+             from (select message_id, outcome from call where chat_id = $1 and key = $2 \
+                 union all \
+                 select message_id, outcome from call \
+                 where user_message_id = $3 and ($4 is null or message_id is distinct from $4) and task is null \
+                 and exists (select 1 from exchange where id = call.exchange and model_asked = $5 and scope = $6)) \
              group by message_id limit 2";
-        let PriorAskQuery { key, chat, message, user_message, model } = *query;
+        let PriorAskQuery { key, chat, message, user_message, scope, model } = *query;
         let rows: Vec<(Option<String>, bool)> = sqlx::query_as(SQL)
             .bind(chat)
             .bind(key)
             .bind(user_message)
             .bind(message)
             .bind(model)
+            .bind(scope)
             .fetch_all(&self.pool())
             .await?;
         Ok(PriorAsk::of(message, rows.iter().map(|(earlier, whole)| (earlier.as_deref(), *whole))))

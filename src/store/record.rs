@@ -271,6 +271,8 @@ pub struct PriorAskQuery<'a> {
     pub message: Option<&'a str>,
     /// The user's message that is being answered; `None` where it is unknown, or for a background call.
     pub user_message: Option<&'a str>,
+    /// The scope in which it lies, in whatever chat: a clone of a chat has the same messages.
+    pub scope: &'a str,
     /// The requested model.
     pub model: &'a str,
 }

@@ -3,6 +3,8 @@
 //! Not a parser: it knows just so much of Rust that a comment, a string or a test module breaks no rule, and that no
 //! `use` hides what it names.
 
+use std::{fs, path::Path};
+
 /// One file.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -272,4 +274,26 @@ fn leave_tests_out(chars: &mut [(char, Kind)]) {
             }
         }
     }
+}
+
+/// Every Rust file of the program and its tests.
+pub(crate) fn sources() -> Vec<Source> {
+    fn walk(folder: &Path, root: &Path, found: &mut Vec<Source>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, root, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let file = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.push(Source::new(file, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in ["src", "tests"] {
+        walk(&root.join(folder), root, &mut found);
+    }
+    assert!(found.iter().any(|source| source.file == "src/lib.rs"), "the sources are not there");
+    found
 }

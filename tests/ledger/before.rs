@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use reprise::{
-    domain::exchange::{AnsweredBy, UnixMillis},
+    domain::{
+        cache::{Holders, KeyHolder},
+        exchange::{AnsweredBy, UnixMillis},
+    },
     store::{
         Reader,
         prune::{self, Limits, Whose},
@@ -21,6 +24,8 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
     let options = SqliteConnectOptions::new().filename(bench.path()).create_if_missing(true);
     let mut outside = options.connect().await.unwrap();
     sqlx::raw_sql(include_str!("before_0006.sql")).execute(&mut outside).await.unwrap();
+    let scope = format!("user {} ann of accounts", KeyHolder::of("old key").as_str());
+    sqlx::query("update exchange set scope = $1").bind(scope).execute(&mut outside).await.unwrap();
     outside.close().await.unwrap();
 
     let ledger = bench.open().await;
@@ -34,6 +39,11 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
     );
     let stored = ledger.find(&key(1)).await.unwrap().unwrap();
     assert_eq!(bytes(&stored.recording), bytes(&recording("answer 1")));
+    let holders = ledger.reader().holders().await.unwrap();
+    for name in [Holders::of, Holders::of_client_key] {
+        assert_eq!(name(&holders, "old key"), KeyHolder::of("old key"), "its answers are found");
+        assert_ne!(name(&holders, "new key"), KeyHolder::of("new key"));
+    }
     let sessions = ledger.reader().sessions(UnixMillis(0)).await.unwrap();
     let sessions: Vec<_> = sessions.iter().map(|it| (&*it.id, it.calls.len())).collect();
     assert_eq!(sessions, [("chat of ann", 9), ("chat of bob", 10)]);
