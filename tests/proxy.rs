@@ -19,6 +19,7 @@ mod history;
 mod importing;
 mod killed;
 mod leaving;
+mod limits;
 mod logging;
 mod models;
 mod native;

@@ -8,6 +8,7 @@
 
 mod caching;
 mod dialects;
+mod growth;
 mod history;
 mod key;
 mod media;

@@ -1,6 +1,8 @@
 //! Preparation of a call: the earlier answers that it names are fetched between the two pure steps of
 //! [`domain::prepare`](crate::domain::prepare).
 
+use std::sync::Arc;
+
 use memchr::memmem;
 use secrecy::SecretString;
 
@@ -12,7 +14,8 @@ use crate::domain::{
 
 /// Larger requests are prepared on a thread that may block.
 const LARGE_REQUEST: usize = 1 << 20;
-/// Maximum number of such requests that are prepared at once: decoding a picture takes much memory.
+/// Maximum number of such requests that are prepared at once: a parsed request and a decoded picture take many times
+/// the memory of the body.
 pub(super) const AT_ONCE: usize = 2;
 
 /// The access that a call has to upstream.
@@ -36,9 +39,19 @@ impl Answers {
         let is_large = request.body().len() > LARGE_REQUEST
             || memmem::find(request.body(), b"base64").is_some();
         let on_thread = || (self.clone(), caller.clone(), catalog.clone());
+        // The thread holds it, too: a client that leaves ends no work that has begun.
+        let permit = if is_large {
+            Arc::clone(&self.preparing).acquire_owned().await.ok().map(Arc::new)
+        } else {
+            None
+        };
         let parsed = if is_large {
             let (answers, caller, catalog) = on_thread();
-            let parse = move || ParsedRequest::parse(request, &caller, &answers.context(&catalog));
+            let held = permit.clone();
+            let parse = move || {
+                let _held = held;
+                ParsedRequest::parse(request, &caller, &answers.context(&catalog))
+            };
             self.tasks.spawn_blocking(parse).await??
         } else {
             ParsedRequest::parse(request, caller, &self.context(&catalog))?
@@ -47,9 +60,11 @@ impl Answers {
         if !is_large {
             return Ok(parsed.prepare(caller, &self.context(&catalog), &originals)?);
         }
-        let _permit = self.preparing.acquire().await;
         let (answers, caller, catalog) = on_thread();
-        let prepare = move || parsed.prepare(&caller, &answers.context(&catalog), &originals);
+        let prepare = move || {
+            let _held = permit;
+            parsed.prepare(&caller, &answers.context(&catalog), &originals)
+        };
         Ok(self.tasks.spawn_blocking(prepare).await??)
     }
 

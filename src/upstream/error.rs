@@ -1,14 +1,11 @@
 //! Errors of upstream, and the decision whether to retry.
 
-use std::{
-    pin::pin,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::HeaderMap;
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
-use tokio_stream::StreamExt;
 
 use super::ResponseHead;
 use crate::domain::{
@@ -72,6 +69,22 @@ pub enum Error {
     /// A replay cannot count tokens.
     #[error("a replay cannot count tokens: fixtures do not contain such counts")]
     NotCounted,
+    /// A body that is no stream is larger than it may be.
+    #[error("{what} from upstream is larger than {limit} bytes, and was not read")]
+    LargeBody {
+        /// The thing that was to be read.
+        what: &'static str,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A body that is no stream did not arrive in time.
+    #[error("{what} from upstream did not arrive within {} s", .time.as_secs())]
+    LateBody {
+        /// The thing that was to be read.
+        what: &'static str,
+        /// The time.
+        time: Duration,
+    },
     /// The list of models has an unknown form.
     #[error("the list of models from upstream cannot be read")]
     UnreadableModels(#[source] serde_json::Error),
@@ -156,6 +169,8 @@ impl Error {
             | Self::NotAStream
             | Self::NotRecorded { .. }
             | Self::NotCounted
+            | Self::LargeBody { .. }
+            | Self::LateBody { .. }
             | Self::UnreadableModels(_) => None,
         }
     }
@@ -224,16 +239,57 @@ pub(super) fn classify(error: reqwest::Error) -> Error {
 pub(super) async fn read_error(response: Response, key: &SecretString, idle: Duration) -> Error {
     let status = response.status().as_u16();
     let head = Box::new(ResponseHead::of(response.headers()));
-    let mut bytes = Vec::new();
-    let mut chunks = pin!(response.bytes_stream().timeout(idle));
-    while bytes.len() < ERROR_BODY_LIMIT
-        && let Some(Ok(Ok(chunk))) = chunks.next().await
-    {
-        bytes.extend_from_slice(&chunk);
-    }
-    bytes.truncate(ERROR_BODY_LIMIT);
+    // What has come of it says more than nothing.
+    let (bytes, _) = read_limited(response, ERROR_BODY_LIMIT, idle).await;
     let body = Box::new(without_key(error_body(&bytes, status), key));
     Error::Refused { status, body, head }
+}
+
+/// Reads a body that is no stream, of at most `limit` bytes. `time` is for all of it.
+pub(super) async fn read_whole(
+    response: Response,
+    what: &'static str,
+    limit: usize,
+    time: Duration,
+) -> Result<Bytes, Error> {
+    match read_limited(response, limit, time).await {
+        (bytes, BodyEnd::Whole) => Ok(bytes.into()),
+        (_, BodyEnd::Late) => Err(Error::LateBody { what, time }),
+        (_, BodyEnd::Large) => Err(Error::LargeBody { what, limit }),
+        (_, BodyEnd::Broken(error)) => Err(classify(error)),
+    }
+}
+
+/// The end of a body that is no stream.
+enum BodyEnd {
+    Whole,
+    /// It takes too long.
+    Late,
+    /// It is larger than it may be.
+    Large,
+    Broken(reqwest::Error),
+}
+
+/// Reads at most `limit` bytes of a body within a time, and how it ended. No other function reads one to its end.
+async fn read_limited(mut response: Response, limit: usize, time: Duration) -> (Vec<u8>, BodyEnd) {
+    let mut bytes = Vec::new();
+    let read = async {
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if chunk.len() <= limit - bytes.len() => {
+                    bytes.extend_from_slice(&chunk);
+                }
+                Ok(Some(chunk)) => {
+                    bytes.extend_from_slice(&chunk[..limit - bytes.len()]);
+                    return BodyEnd::Large;
+                }
+                Ok(None) => return BodyEnd::Whole,
+                Err(error) => return BodyEnd::Broken(error),
+            }
+        }
+    };
+    let end = tokio::time::timeout(time, read).await.unwrap_or(BodyEnd::Late);
+    (bytes, end)
 }
 
 fn without_key(mut body: anthropic::ErrorBody, key: &SecretString) -> anthropic::ErrorBody {
@@ -283,6 +339,7 @@ fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
+    use tokio_stream::StreamExt as _;
 
     use super::*;
 
@@ -295,6 +352,29 @@ mod tests {
             Some(Duration::from_secs(5))
         );
         assert_eq!(parse_retry_after("soon", now), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_no_stream_is_bounded_in_size_and_in_time() {
+        let response = |pause: u64| {
+            let pieces = tokio_stream::iter(0_u8..).then(move |_| async move {
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+                Ok::<_, std::convert::Infallible>(Bytes::from_static(b"0123456789"))
+            });
+            let body = reqwest::Body::wrap_stream(pieces);
+            Response::from(http::Response::builder().status(400).body(body).unwrap())
+        };
+        let time = Duration::from_secs(60);
+        let read = async |pause| read_whole(response(pause), "the list", 25, time).await;
+        assert!(matches!(read(0).await, Err(Error::LargeBody { what: "the list", limit: 25 })));
+        let began = tokio::time::Instant::now();
+        assert!(matches!(read(50).await, Err(Error::LateBody { .. })));
+        assert_eq!(began.elapsed(), time, "however often something comes");
+
+        let began = tokio::time::Instant::now();
+        let error = read_error(response(50), &SecretString::from("key"), time).await;
+        assert!(matches!(error, Error::Refused { status: 400, .. }));
+        assert_eq!(began.elapsed(), time);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A stream folded into the message that it tells, with every block as it would come from an API that does not stream.
 
+use std::collections::HashMap;
+
 use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::value::RawValue;
 
@@ -108,7 +110,8 @@ impl Eq for Citations {}
 pub fn fold(recording: &Recording) -> Result<Message, StreamError> {
     let mut message: Option<Message> = None;
     // Positions in the stream need not be dense.
-    let mut blocks: Vec<(usize, Block)> = Vec::new();
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut numbers: HashMap<usize, usize> = HashMap::new();
     let mut ended = false;
     for event in recording.events() {
         let event = read(event);
@@ -119,17 +122,20 @@ pub fn fold(recording: &Recording) -> Result<Message, StreamError> {
             (_, Event::Error(error)) => return Err(StreamError::Upstream(Box::new(error))),
             (None, Event::MessageStart(start)) => message = Some(Message::begin(&start)?),
             (Some(message), Event::MessageStart(start)) if ended && message.stop.is_pause() => {
-                message.content.extend(blocks.drain(..).map(|(_, block)| block.end()));
+                message.content.extend(blocks.drain(..).map(Block::end));
+                numbers.clear();
                 message.go_on(Message::begin(&start)?);
                 ended = false;
             }
             (None, _) | (_, Event::MessageStart(_)) => return Err(StreamError::OutOfOrder),
             (Some(_), _) if ended => return Err(StreamError::OutOfOrder),
             (_, Event::BlockStart { index, block, raw }) => {
-                blocks.push((index, Block::begin(block, raw)));
+                numbers.insert(index, blocks.len());
+                blocks.push(Block::begin(block, raw));
             }
             (_, Event::BlockDelta { index, delta }) => {
-                if let Some((_, block)) = blocks.iter_mut().rev().find(|(at, _)| *at == index) {
+                if let Some(block) = numbers.get(&index).and_then(|number| blocks.get_mut(*number))
+                {
                     block.push(delta);
                 }
             }
@@ -145,7 +151,7 @@ pub fn fold(recording: &Recording) -> Result<Message, StreamError> {
         }
     }
     let mut message = message.filter(|_| ended).ok_or(StreamError::Cut)?;
-    message.content.extend(blocks.into_iter().map(|(_, block)| block.end()));
+    message.content.extend(blocks.into_iter().map(Block::end));
     Ok(message)
 }
 

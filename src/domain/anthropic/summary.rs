@@ -1,6 +1,8 @@
 //! A summary of a stream for the ledger. It also checks the stream: an event that no reader can parse must not be sealed
 //! as part of a complete answer, or every repeat would fail on it.
 
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
 
 use super::{
@@ -31,7 +33,9 @@ pub struct StreamSummary {
     ended: bool,
     refs: Vec<AnswerRef>,
     /// By the position of their block: they may come in pieces.
-    signatures: Vec<(usize, JsonString)>,
+    signatures: Vec<JsonString>,
+    /// The numbers of the signatures by the positions of their blocks; of one position, the last.
+    signed_blocks: HashMap<usize, usize>,
 }
 
 /// An event, as the summary takes it.
@@ -155,8 +159,9 @@ impl StreamSummary {
                         if !inside(more).is_empty() {
                             self.tell(Told::Content);
                         }
-                        let mut signatures = self.signatures.iter_mut().rev();
-                        if let Some((_, signature)) = signatures.find(|(at, _)| *at == index) {
+                        let number = self.signed_blocks.get(&index);
+                        let signature = number.and_then(|at| self.signatures.get_mut(*at));
+                        if let Some(signature) = signature {
                             signature.push(more);
                         }
                     }
@@ -184,7 +189,8 @@ impl StreamSummary {
                 self.refs.push(AnswerRef::call(id));
             }
             BlockStart::Thinking { signature, .. } => {
-                self.signatures.push((index, JsonString::new(signature)));
+                self.signed_blocks.insert(index, self.signatures.len());
+                self.signatures.push(JsonString::new(signature));
             }
             BlockStart::RedactedThinking { data } => self.refs.push(AnswerRef::signature(data)),
             BlockStart::Text { .. }
@@ -258,8 +264,8 @@ impl StreamSummary {
     /// References by which a later request can name this answer.
     pub fn take_refs(&mut self) -> Vec<AnswerRef> {
         let signatures = std::mem::take(&mut self.signatures);
-        let signatures = signatures.iter().filter(|(_, signature)| !signature.is_empty());
-        let signatures = signatures.map(|(_, signature)| signature.decode());
+        let signatures = signatures.iter().filter(|signature| !signature.is_empty());
+        let signatures = signatures.map(JsonString::decode);
         let mut refs = std::mem::take(&mut self.refs);
         refs.extend(signatures.map(|signature| AnswerRef::signature(&signature)));
         refs

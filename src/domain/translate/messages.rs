@@ -50,7 +50,7 @@ pub(super) fn conversation(
         history,
         last_turn: last_turn(given),
         written: Vec::with_capacity(given.len() + 1 - leading),
-        calls: Vec::new(),
+        calls: tools::PendingCalls::default(),
         unanswered: tools::UnansweredCalls::default(),
         orphans: Vec::new(),
         since: Vec::new(),
@@ -116,7 +116,7 @@ struct ConversationBuilder<'a, 'n> {
     last_turn: usize,
     written: Vec<RequestMessage>,
     /// Calls of the assistant's last turn.
-    calls: Vec<tools::PendingCall<'a>>,
+    calls: tools::PendingCalls<'a>,
     /// Calls of earlier turns that have no result yet.
     unanswered: tools::UnansweredCalls<'a>,
     /// Results without a call so far, with their paths.
@@ -155,7 +155,7 @@ impl<'a> ConversationBuilder<'a, '_> {
 
     /// Gives a result to its call, wherever that is.
     fn result(&mut self, path: &str, result: ToolResult<'a>) {
-        let Some(result) = tools::answer(&mut self.calls, result, path, self.notes) else { return };
+        let Some(result) = self.calls.answer(result, path, self.notes) else { return };
         match self.unanswered.take(&result) {
             Some(place) => {
                 let what = "a result that comes late is moved to its call";
@@ -212,7 +212,7 @@ impl<'a> ConversationBuilder<'a, '_> {
             self.notes.once(|| message.path(at), "a blank message is left out");
             return Ok(());
         }
-        if !self.since.is_empty() || self.calls.iter().any(tools::PendingCall::is_answered) {
+        if !self.since.is_empty() || self.calls.is_answered() {
             self.close_gap();
         }
         let restored = self.history.restore(message);
@@ -252,7 +252,7 @@ impl<'a> ConversationBuilder<'a, '_> {
 
     /// Appends the results and messages since the last turn of the assistant.
     fn close_gap(&mut self) {
-        let results = tools::results(&mut self.calls, self.written.len(), &mut self.unanswered);
+        let results = self.calls.take_results(self.written.len(), &mut self.unanswered);
         let has_results = !results.is_empty();
         if has_results {
             self.written.push(user(results));

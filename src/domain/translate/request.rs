@@ -3,7 +3,7 @@
 //!
 //! This file has the order of the steps; the steps have files of their own.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, sync::Arc};
 
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ pub fn request(
     let mut allowance = Allowance::default();
     let format::AnswerFormat { format, instruction: format_instruction, code_fence } =
         format::answer_format(request, &mut allowance, &mut notes)?;
-    let tools::Definitions { mut tools, forms } =
+    let tools::Definitions { mut tools, forms, .. } =
         tools::definitions(request, &mut allowance, &mut notes)?;
     tools.extend(search::requested(request, &tools, rules, &mut notes));
     let (mut tool_choice, instruction) = tools::choice(request, &tools, rules, &mut notes)?;
@@ -75,7 +75,8 @@ pub fn request(
     let mut plan =
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
     let sampling = parameters::sampling(request, &plan, rules, &mut notes)?;
-    let history = History { originals, form: &form, catalog, model: &model, plan: &plan };
+    let rendered = RefCell::default();
+    let history = History { originals, form: &form, catalog, model: &model, plan: &plan, rendered };
     let messages::Conversation { mut system, messages, mut marks } =
         messages::conversation(&request.messages, &history, rules, format.as_ref(), &mut notes)?;
     system.extend(format_instruction.map(ContentBlock::text));

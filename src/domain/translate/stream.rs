@@ -7,7 +7,7 @@ mod calls;
 mod chunk;
 mod pairs;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::value::RawValue;
 
@@ -71,7 +71,7 @@ struct Streaming {
     stop: anthropic::Stop,
     calls: StreamedCalls,
     /// Positions of blocks that are not shown.
-    hidden: Vec<usize>,
+    hidden: HashSet<usize>,
     /// Position of the last block of thinking, and its number.
     thinking: Option<(usize, usize)>,
     text: AnnotationBuilder,
@@ -154,7 +154,7 @@ impl Streaming {
             earlier: Tokens::default(),
             stop: anthropic::Stop::default(),
             calls: StreamedCalls::new(Arc::clone(&form)),
-            hidden: Vec::new(),
+            hidden: HashSet::new(),
             thinking: None,
             text: AnnotationBuilder::default(),
             fence: (form.code_fence == form::CodeFence::Strip).then(Unfence::default),
@@ -223,7 +223,8 @@ impl Streaming {
 
     fn start_block(&mut self, index: usize, block: BlockStart, raw: &RawValue, out: &mut Vec<u8>) {
         if self.is_cut() {
-            return self.hidden.push(index);
+            self.hidden.insert(index);
+            return;
         }
         match block {
             BlockStart::Text { text, citations } => {
@@ -255,7 +256,7 @@ impl Streaming {
                 self.calls.start(&self.envelope, index, id, name, given, out);
             }
             BlockStart::ServerToolUse | BlockStart::Fallback { .. } | BlockStart::Unknown => {
-                self.hidden.push(index);
+                self.hidden.insert(index);
             }
         }
     }

@@ -9,7 +9,7 @@ mod names;
 mod properties;
 mod results;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ pub use self::properties::PropertyNames;
 pub(super) use self::{
     calls::{ToolUseIds, input},
     choice::choice,
-    results::{PendingCall, ToolResult, UnansweredCalls, answer, results},
+    results::{PendingCalls, ToolResult, UnansweredCalls},
 };
 use super::{
     form::{CUSTOM_INPUT, ToolForm, ToolKind},
@@ -35,6 +35,8 @@ use crate::domain::{
 pub(super) struct Definitions {
     pub(super) tools: Vec<Tool>,
     pub(super) forms: BTreeMap<String, ToolForm>,
+    /// Positions of the tools by their names.
+    positions: HashMap<String, usize>,
 }
 
 /// The tools of a request, those in the old form included.
@@ -154,7 +156,7 @@ impl Definitions {
         let name = tool.name.clone();
         let changed = form.name != name;
         let tool = Tool::Client(tool);
-        if let Some(other) = self.tools.iter().find(|other| other.name() == name) {
+        if let Some(other) = self.positions.get(&name).and_then(|at| self.tools.get(*at)) {
             let is_custom = self.forms.get(&name).is_some_and(|form| form.kind == ToolKind::Custom);
             if *other != tool || is_custom != (form.kind == ToolKind::Custom) {
                 let name = form.name.chars().take(names::LONGEST).collect();
@@ -169,6 +171,7 @@ impl Definitions {
         if changed || form.kind == ToolKind::Custom || !form.properties.is_empty() {
             self.forms.insert(name, form);
         }
+        self.positions.insert(tool.name().to_owned(), self.tools.len());
         self.tools.push(tool);
         Ok(())
     }
@@ -223,6 +226,7 @@ fn grammar(format: &Value) -> Option<(&str, &str)> {
 /// without tools. In the order of their first calls, so that a longer history begins with the same bytes.
 pub(super) fn stubs(messages: &[RequestMessage], notes: &mut Notes) -> Vec<Tool> {
     let mut tools: Vec<Tool> = Vec::new();
+    let mut known = HashSet::new();
     for block in messages.iter().flat_map(|message| &message.content) {
         let name = match block {
             ContentBlock::ToolUse { name, .. } => name.clone(),
@@ -237,7 +241,7 @@ pub(super) fn stubs(messages: &[RequestMessage], notes: &mut Notes) -> Vec<Tool>
             }
             _ => continue,
         };
-        if !tools.iter().any(|tool| tool.name() == name) {
+        if known.insert(name.clone()) {
             let input_schema = json!({"type": "object"});
             tools.push(Tool::Client(ClientTool {
                 name,

@@ -1,6 +1,6 @@
 //! Calls of the client's tools in a stream.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::value::RawValue;
 
@@ -21,11 +21,12 @@ pub(super) const AT_THE_START: usize = usize::MAX;
 pub(super) struct StreamedCalls {
     form: Arc<Form>,
     calls: Vec<StreamedCall>,
+    /// The numbers of the calls by the positions of their blocks; of one position, the last.
+    by_block: HashMap<usize, usize>,
 }
 
 #[derive(Debug)]
 struct StreamedCall {
-    block: usize,
     has_arguments: bool,
     /// The input of a custom tool is told when it is whole: it is the text within the JSON.
     custom: Option<JsonString>,
@@ -34,8 +35,8 @@ struct StreamedCall {
 }
 
 impl StreamedCalls {
-    pub(super) const fn new(form: Arc<Form>) -> Self {
-        Self { form, calls: Vec::new() }
+    pub(super) fn new(form: Arc<Form>) -> Self {
+        Self { form, calls: Vec::new(), by_block: HashMap::new() }
     }
 
     /// Number of calls.
@@ -80,7 +81,8 @@ impl StreamedCalls {
                 envelope.json(&openai::ToolCallsDelta::of(index, call), out);
             }
         }
-        self.calls.push(StreamedCall { block, has_arguments, custom, keys });
+        self.by_block.insert(block, index);
+        self.calls.push(StreamedCall { has_arguments, custom, keys });
     }
 
     /// Takes more of the arguments of the call in a block. A block that is no call of the client's is one of a tool that
@@ -121,11 +123,11 @@ impl StreamedCalls {
 
     /// Forgets the positions of the blocks: after a pause they are counted from zero again.
     pub(super) fn forget_blocks(&mut self) {
-        self.calls.iter_mut().for_each(|call| call.block = AT_THE_START);
+        self.by_block.clear();
     }
 
     fn position(&self, block: usize) -> Option<usize> {
-        self.calls.iter().rposition(|call| call.block == block)
+        self.by_block.get(&block).copied()
     }
 
     fn end_one(&mut self, envelope: &Envelope, number: usize, out: &mut Vec<u8>) {

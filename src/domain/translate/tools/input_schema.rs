@@ -15,6 +15,8 @@ const ALWAYS: &str = "the arguments are always an object, whatever else the sche
 const DEEPEST: usize = 32;
 /// Maximum number of merged alternatives and properties.
 const MOST: usize = 20_000;
+/// Maximum weight of all properties that are copied in order to merge them.
+const MOST_WEIGHT: usize = 500_000;
 /// Maximum number of schemas that one property has in alternatives.
 const MOST_VARIANTS: usize = 100;
 
@@ -89,8 +91,9 @@ pub(super) fn root(given: Option<&Value>, field: &dyn Fn() -> String, notes: &mu
 /// Merges what the top of a schema refers to and combines. `valid` is the schema before, made of `given`.
 fn merge(schema: &mut Map<String, Value>, given: &Value, valid: &Value, changes: &mut Changes) {
     let references = References::of(valid);
+    let mut left = Left { properties: MOST, weight: MOST_WEIGHT };
     let MergedProperties { properties, required } =
-        merged_properties(schema, &references, DEEPEST, &mut { MOST });
+        merged_properties(schema, &references, DEEPEST, &mut left);
     for keyword in COMBINING.iter().chain(&["$ref"]) {
         schema.shift_remove(*keyword);
     }
@@ -130,19 +133,35 @@ struct MergedProperties {
     required: Map<String, Value>,
 }
 
+/// The allowance of merging one schema.
+struct Left {
+    properties: usize,
+    weight: usize,
+}
+
 /// The properties of all alternatives of a schema within `root`; those are required that all alternatives require.
 fn merged_properties(
     schema: &Map<String, Value>,
     references: &References<'_>,
     depth: usize,
-    left: &mut usize,
+    left: &mut Left,
 ) -> MergedProperties {
     let mut all = MergedProperties::default();
     let count = schema.get("properties").and_then(Value::as_object).map_or(1, Map::len);
     // A small schema can refer to much, many times over. The top itself is not counted.
     let counted = if depth == DEEPEST { 1 } else { count.max(1) };
-    let Some(rest) = left.checked_sub(counted).filter(|_| depth > 0) else { return all };
-    *left = rest;
+    let Some(rest) = left.properties.checked_sub(counted).filter(|_| depth > 0) else { return all };
+    // Nor may it refer to a large property many times over.
+    let own = ["properties", "required"].into_iter().filter_map(|keyword| schema.get(keyword));
+    let weights: Option<usize> = if depth == DEEPEST {
+        Some(0)
+    } else {
+        own.map(|value| schema::weight(value, left.weight)).sum()
+    };
+    let Some(weight) = weights.and_then(|weight| left.weight.checked_sub(weight)) else {
+        return all;
+    };
+    *left = Left { properties: rest, weight };
     if let Some(Value::Object(properties)) = schema.get("properties") {
         all.properties.clone_from(properties);
     }
