@@ -52,7 +52,7 @@ use crate::{
         cassette::Scrubber,
         catalog::{self, Catalog},
         exchange::{Api, OwnerId},
-        prepare,
+        prepare, translate,
     },
     fixture, report,
     store::{self, Ledger, prune::Limits},
@@ -136,6 +136,7 @@ impl Server {
             task_model: config.task_model.as_deref(),
             policy: &config.cache,
             upstream: config.anthropic_base_url.as_str(),
+            cancellation: translate::Cancellation::NEVER,
         };
         let replay = &config.replay;
         let player = fixture::load(&config.fixtures, &context, scrubber, replay.at_the_end)?;

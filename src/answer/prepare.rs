@@ -1,7 +1,10 @@
 //! Preparation of a call: the earlier answers that it names are fetched between the two pure steps of
 //! [`domain::prepare`](crate::domain::prepare).
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use memchr::memmem;
 use secrecy::SecretString;
@@ -10,6 +13,7 @@ use super::{Answers, Error};
 use crate::domain::{
     catalog::Catalog,
     prepare::{Caller, ClientRequest, ParsedRequest, PrepareContext, PreparedRequest},
+    translate::Cancellation,
 };
 
 /// Larger requests are prepared on a thread that may block.
@@ -25,6 +29,15 @@ pub struct Access {
     pub key: SecretString,
     /// The scenario whose fixtures may answer, in a replay; `None`: all of them.
     pub scenario: Option<String>,
+}
+
+/// Sets a flag when the future that has it is dropped, because the client has left, or ends.
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 impl Answers {
@@ -50,31 +63,41 @@ impl Answers {
             let held = permit.clone();
             let parse = move || {
                 let _held = held;
-                ParsedRequest::parse(request, &caller, &answers.context(&catalog))
+                let context = answers.context(&catalog, Cancellation::NEVER);
+                ParsedRequest::parse(request, &caller, &context)
             };
             self.tasks.spawn_blocking(parse).await??
         } else {
-            ParsedRequest::parse(request, caller, &self.context(&catalog))?
+            ParsedRequest::parse(request, caller, &self.context(&catalog, Cancellation::NEVER))?
         };
         let originals = self.originals(parsed.refs(), &parsed.scope().to_string()).await;
         if !is_large {
-            return Ok(parsed.prepare(caller, &self.context(&catalog), &originals)?);
+            let context = self.context(&catalog, Cancellation::NEVER);
+            return Ok(parsed.prepare(caller, &context, &originals)?);
         }
         let (answers, caller, catalog) = on_thread();
+        let has_left = Arc::new(AtomicBool::new(false));
+        let _guard = SetOnDrop(Arc::clone(&has_left));
         let prepare = move || {
             let _held = permit;
-            parsed.prepare(&caller, &answers.context(&catalog), &originals)
+            let context = answers.context(&catalog, Cancellation::by(&has_left));
+            parsed.prepare(&caller, &context, &originals)
         };
         Ok(self.tasks.spawn_blocking(prepare).await??)
     }
 
-    fn context<'a>(&'a self, catalog: &'a Catalog) -> PrepareContext<'a> {
+    fn context<'a>(
+        &'a self,
+        catalog: &'a Catalog,
+        cancellation: Cancellation<'a>,
+    ) -> PrepareContext<'a> {
         PrepareContext {
             catalog,
             aliases: &self.settings.aliases,
             task_model: self.settings.task_model.as_deref(),
             policy: &self.settings.cache,
             upstream: self.upstream.base(),
+            cancellation,
         }
     }
 }

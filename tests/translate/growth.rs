@@ -13,7 +13,7 @@ use reprise::domain::{
     cache::{KeyHolder, Policy, Reuse, Sharing},
     catalog::Catalog,
     prepare::{Caller, ClientRequest, ParsedRequest, PrepareContext, PrepareError},
-    translate::{Chunks, Form, Originals, WithUsage},
+    translate::{Cancellation, Chunks, Form, Originals, WithUsage},
 };
 use serde_json::{Map, Value, json};
 
@@ -218,6 +218,7 @@ fn prepare(request: ClientRequest) -> Result<usize, PrepareError> {
         task_model: None,
         policy: &policy,
         upstream: "https://api.anthropic.com",
+        cancellation: Cancellation::NEVER,
     };
     let caller = Caller::new(KeyHolder::of("key"));
     let parsed = ParsedRequest::parse(request, &caller, &context)?;

@@ -6,9 +6,10 @@
 
 use super::{
     caching,
+    context::Cancellation,
     history::History,
     instructions::{ASSISTANT_OPENS, BEGIN, ask_to_continue, in_system_tags, user},
-    media,
+    media::PictureLimits,
     note::{Error, Notes},
     parts::{blocks, leave_out_extras},
     tools::{self, ToolResult},
@@ -34,19 +35,20 @@ pub(super) struct Conversation {
 pub(super) fn conversation(
     given: &[openai::Message],
     history: &History<'_>,
+    cancellation: Cancellation<'_>,
     rules: &Model,
     format: Option<&Format>,
     notes: &mut Notes,
 ) -> Result<Conversation, Error> {
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
-    let longest_side = media::longest_side(given);
+    let limits = PictureLimits::of(given, cancellation);
     let mut system = Vec::new();
     for (at, message) in given[..leading].iter().enumerate() {
-        system.extend(blocks(&message.path(at), message, Turn::Last, longest_side, notes)?);
+        system.extend(blocks(&message.path(at), message, Turn::Last, &limits, notes)?);
     }
     let mut turns = ConversationBuilder {
         rules,
-        longest_side,
+        limits: &limits,
         history,
         last_turn: last_turn(given),
         written: Vec::with_capacity(given.len() + 1 - leading),
@@ -58,6 +60,7 @@ pub(super) fn conversation(
         notes,
     };
     for (at, message) in given.iter().enumerate().skip(leading) {
+        cancellation.check()?;
         turns.take(at, message)?;
     }
     turns.close_gap();
@@ -109,8 +112,7 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
 /// The conversation as far as it is translated.
 struct ConversationBuilder<'a, 'n> {
     rules: &'a Model,
-    /// Limit on the sides of pictures, in pixels.
-    longest_side: u32,
+    limits: &'a PictureLimits<'a>,
     history: &'a History<'a>,
     /// Position of the first message that the client can still change.
     last_turn: usize,
@@ -134,8 +136,7 @@ impl<'a> ConversationBuilder<'a, '_> {
             self.notes.once(field, "names of speakers are left out");
         }
         let turn = if at < self.last_turn { Turn::Earlier } else { Turn::Last };
-        let longest_side = self.longest_side;
-        let content = blocks(&message.path(at), message, turn, longest_side, self.notes)?;
+        let content = blocks(&message.path(at), message, turn, self.limits, self.notes)?;
         let role = match message.role {
             openai::Role::Assistant => return self.assistant(at, message, content),
             openai::Role::System | openai::Role::Developer => Role::System,

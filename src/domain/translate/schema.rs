@@ -105,6 +105,8 @@ pub(super) struct Allowance {
     tools: usize,
     /// Positions that were looked at.
     places: usize,
+    /// Weight of what was copied to merge alternatives.
+    pub(super) merged: usize,
 }
 
 impl Allowance {

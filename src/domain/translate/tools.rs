@@ -21,6 +21,7 @@ pub(super) use self::{
     results::{PendingCalls, ToolResult, UnansweredCalls},
 };
 use super::{
+    context::Cancellation,
     form::{CUSTOM_INPUT, ToolForm, ToolKind},
     note::{Error, Notes},
     schema::Allowance,
@@ -42,11 +43,13 @@ pub(super) struct Definitions {
 /// The tools of a request, those in the old form included.
 pub(super) fn definitions(
     request: &openai::Request,
+    cancellation: Cancellation<'_>,
     allowance: &mut Allowance,
     notes: &mut Notes,
 ) -> Result<Definitions, Error> {
     let mut all = Definitions::default();
     for (at, tool) in request.tools.iter().flatten().enumerate() {
+        cancellation.check()?;
         let path = |field: &str| format!("tools[{at}]{field}");
         match (tool.kind.as_deref(), &tool.function, &tool.custom) {
             (None | Some("function"), Some(given), _) => {
@@ -74,6 +77,7 @@ pub(super) fn definitions(
         }
     }
     for (at, given) in request.functions.iter().flatten().enumerate() {
+        cancellation.check()?;
         all.function(given, &|field| format!("functions[{at}]{field}"), allowance, notes)?;
     }
     Ok(all)
@@ -89,13 +93,14 @@ impl Definitions {
     ) -> Result<(), Error> {
         let field = || path(".parameters");
         let mut parameters = input_schema::root(given.parameters.as_ref(), &field, notes);
-        let (mut schema, mut in_words) = input_schema(&parameters, &field, notes);
+        let (mut schema, mut in_words) = input_schema(&parameters, &field, allowance, notes);
         let properties = PropertyNames::of(&schema, &parameters);
         if !properties.is_empty() {
             note_renamed(&properties, &field, notes);
             // Before the schema is changed, so that everything put into words has the new names.
             properties.rename(&mut parameters);
-            (schema, in_words) = input_schema(&parameters, &field, &mut Notes::default());
+            (schema, in_words) =
+                input_schema(&parameters, &field, allowance, &mut Notes::default());
             properties.rename(&mut schema);
         }
         let strict = given.strict == Some(true) && enforce(&mut schema, path, allowance, notes);

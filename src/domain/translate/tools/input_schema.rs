@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::{
     note::Notes,
-    schema::{self, Changes, References},
+    schema::{self, Allowance, Changes, References},
 };
 
 /// Keywords that Anthropic refuses at the top of a schema.
@@ -17,6 +17,8 @@ const DEEPEST: usize = 32;
 const MOST: usize = 20_000;
 /// Maximum weight of all properties that are copied in order to merge them.
 const MOST_WEIGHT: usize = 500_000;
+/// The same for all tools of a request.
+const MOST_WEIGHT_OF_ALL: usize = 4 * MOST_WEIGHT;
 /// Maximum number of schemas that one property has in alternatives.
 const MOST_VARIANTS: usize = 100;
 
@@ -25,6 +27,7 @@ const MOST_VARIANTS: usize = 100;
 pub(super) fn input_schema(
     given: &Value,
     field: &dyn Fn() -> String,
+    allowance: &mut Allowance,
     notes: &mut Notes,
 ) -> (Value, Option<String>) {
     let mut changes = Changes::default();
@@ -51,7 +54,7 @@ pub(super) fn input_schema(
         let what = "alternatives at the top of the schema are merged into one object and put into the description";
         notes.once(field, what);
         in_words = alternatives(&schema);
-        merge(&mut schema, given, &valid, &mut changes);
+        merge(&mut schema, given, &valid, allowance, &mut changes);
     }
     for what in changes.iter() {
         notes.once(field, what);
@@ -89,11 +92,19 @@ pub(super) fn root(given: Option<&Value>, field: &dyn Fn() -> String, notes: &mu
 }
 
 /// Merges what the top of a schema refers to and combines. `valid` is the schema before, made of `given`.
-fn merge(schema: &mut Map<String, Value>, given: &Value, valid: &Value, changes: &mut Changes) {
+fn merge(
+    schema: &mut Map<String, Value>,
+    given: &Value,
+    valid: &Value,
+    allowance: &mut Allowance,
+    changes: &mut Changes,
+) {
     let references = References::of(valid);
-    let mut left = Left { properties: MOST, weight: MOST_WEIGHT };
+    let most = MOST_WEIGHT.min(MOST_WEIGHT_OF_ALL.saturating_sub(allowance.merged));
+    let mut left = Left { properties: MOST, weight: most };
     let MergedProperties { properties, required } =
         merged_properties(schema, &references, DEEPEST, &mut left);
+    allowance.merged += most - left.weight;
     for keyword in COMBINING.iter().chain(&["$ref"]) {
         schema.shift_remove(*keyword);
     }
