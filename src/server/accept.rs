@@ -114,7 +114,7 @@ mod tests {
             let guard = of_response.clone().drop_guard();
             Body::from_stream(tokio_stream::iter(std::iter::repeat_with(move || {
                 let _ = &guard;
-                Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 1 << 16]))
+                Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 1 << 14]))
             })))
         });
         let router = Router::new().route("/", endless);

@@ -364,7 +364,7 @@ mod tests {
             let body = reqwest::Body::wrap_stream(pieces);
             Response::from(http::Response::builder().status(400).body(body).unwrap())
         };
-        let time = Duration::from_secs(60);
+        let time = Duration::from_mins(1);
         let read = async |pause| read_whole(response(pause), "the list", 25, time).await;
         assert!(matches!(read(0).await, Err(Error::LargeBody { what: "the list", limit: 25 })));
         let began = tokio::time::Instant::now();

@@ -23,6 +23,9 @@ const MOST_GROWTH: f64 = 14.0;
 /// The measure has outliers: the least of several counts.
 const ATTEMPTS: usize = 4;
 
+/// The events of an answer with so many of something.
+type Events<'a> = dyn Fn(usize) -> Vec<String> + 'a;
+
 type Case = (&'static str, fn(usize) -> Value);
 
 fn list(count: usize, item: impl Fn(usize) -> Value) -> Value {
@@ -40,7 +43,9 @@ fn with(field: &str, value: Value) -> Value {
 }
 
 fn chat(messages: Value) -> Value {
-    json!({ "model": "claude-opus-5-5", "max_tokens": 10, "messages": messages })
+    let mut body = json!({ "model": "claude-opus-5-5", "max_tokens": 10 });
+    body["messages"] = messages;
+    body
 }
 
 fn tool(parameters: &Value) -> Value {
@@ -164,7 +169,7 @@ const CHATS: &[Case] = &[
         tool(&json!({ "type": "object", "properties": properties }))
     }),
     ("references to a large property", |n| {
-        let large = json!({ "p": { "enum": list(n, |i| i.into()) } });
+        let large = json!({ "p": { "enum": list(n, Into::into) } });
         let refs = list(n, |_| json!({ "$ref": "#/$defs/a" }));
         tool(&json!({ "allOf": refs, "$defs": { "a": { "properties": large } } }))
     }),
@@ -291,7 +296,7 @@ fn the_work_of_answers_grows_with_their_size() {
         event(&json!({ "type": "content_block_delta", "index": index, "delta": delta }))
     };
     let stop = |index: usize| event(&json!({ "type": "content_block_stop", "index": index }));
-    let cases: [(&str, &dyn Fn(usize) -> Vec<String>); 3] = [
+    let cases: [(&str, &Events<'_>); 3] = [
         ("calls and texts", &|n| {
             let calls =
                 (0..n).map(|i| block(i, json!({ "type": "tool_use", "id": "c", "name": "t" })));

@@ -49,7 +49,7 @@ impl<'a> References<'a> {
             let named = |keyword: &str| schema.get(keyword).and_then(Value::as_str);
             // `None` once the paths together are too long; what they would name is not found.
             let mut named_path = || {
-                let length = path.iter().map(|step| step.length()).sum();
+                let length = path.iter().map(Step::length).sum();
                 left = left.checked_sub(length)?;
                 Some(path.iter().map(ToString::to_string).collect::<Vec<String>>())
             };
@@ -61,15 +61,15 @@ impl<'a> References<'a> {
             }
             for id in ["$id", "id"].into_iter().filter_map(named) {
                 // An old form of an anchor.
-                let (names, name) = match id.strip_prefix('#').filter(|name| !name.is_empty()) {
+                let (place, name) = match id.strip_prefix('#').filter(|name| !name.is_empty()) {
                     Some(name) => (&mut anchors, name),
                     None if id.is_empty() => continue,
                     None => (&mut ids, id.trim_end_matches('#')),
                 };
-                if !names.contains_key(name)
+                if !place.contains_key(name)
                     && let Some(path) = named_path()
                 {
-                    names.insert(name, path);
+                    place.insert(name, path);
                 }
             }
             if schema.contains_key("$id") {
@@ -87,7 +87,7 @@ impl<'a> References<'a> {
         for (above, reference) in relative {
             match references.path(reference) {
                 Some(path) if reference.starts_with("#/") || reference == "#" => {
-                    let length = above.iter().map(|step| step.length()).sum();
+                    let length = above.iter().map(Step::length).sum();
                     let Some(rest) = left.checked_sub(length) else { continue };
                     left = rest;
                     let above = above.iter().map(ToString::to_string);
