@@ -16,6 +16,7 @@ mod failure;
 mod held;
 mod inflight;
 mod live;
+mod loaded;
 mod models;
 mod mutex;
 pub mod playback;
@@ -39,7 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
 use self::{
-    budget::BudgetTracker, inflight::Inflight, quirks::Quirks, recall::Recalled,
+    budget::BudgetTracker, inflight::Inflight, loaded::Loaded, quirks::Quirks, recall::Recalled,
     select::AnswerSource,
 };
 pub use self::{
@@ -81,6 +82,8 @@ pub struct Answers {
     /// Earlier answers that requests named.
     recalled: Arc<Recalled>,
     inflight: Arc<Inflight>,
+    /// Recordings of the ledger that are read now.
+    loaded: Arc<Loaded>,
     budget: Arc<BudgetTracker>,
     /// Time of the last warning that Open WebUI sends no ids, in Unix milliseconds.
     warned_at: Arc<AtomicI64>,
@@ -192,6 +195,7 @@ impl Answers {
             preparing: Arc::new(Semaphore::new(prepare::AT_ONCE)),
             recalled: Arc::default(),
             inflight: Arc::default(),
+            loaded: Arc::default(),
             budget: Arc::default(),
             warned_at: Arc::default(),
             settings,

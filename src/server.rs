@@ -6,6 +6,7 @@
 mod accept;
 mod auth;
 mod body;
+mod body_budget;
 mod caller;
 mod chat;
 mod encoding;
@@ -18,6 +19,7 @@ mod operator;
 mod origin;
 mod path;
 mod retention;
+mod write_timeout;
 
 use std::{
     io,
@@ -40,7 +42,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{auth::Auth, caller::CallerReader, error::Rejection};
+use self::{auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection};
 use crate::{
     answer::{self, Answers, Models},
     config::{self, Config, Durability, RetentionSettings},
@@ -50,7 +52,7 @@ use crate::{
         cassette::Scrubber,
         catalog::{self, Catalog},
         exchange::{Api, OwnerId},
-        prepare,
+        prepare, translate,
     },
     fixture, report,
     store::{self, Ledger, prune::Limits},
@@ -115,6 +117,7 @@ struct App {
     auth: Auth,
     callers: CallerReader,
     body_limit: usize,
+    body_budget: BodyBudget,
 }
 
 impl Server {
@@ -133,6 +136,7 @@ impl Server {
             task_model: config.task_model.as_deref(),
             policy: &config.cache,
             upstream: config.anthropic_base_url.as_str(),
+            cancellation: translate::Cancellation::NEVER,
         };
         let replay = &config.replay;
         let player = fixture::load(&config.fixtures, &context, scrubber, replay.at_the_end)?;
@@ -184,12 +188,14 @@ impl Server {
         let answers =
             Answers::new(upstream, ledger, catalog, tasks.clone(), stop.clone(), settings)
                 .within(spending);
+        let body_limit = usize::try_from(config.max_body).unwrap_or(usize::MAX);
         let app = Arc::new(App {
             models: Models::new(answers.clone()),
             answers,
             auth,
             callers: CallerReader::new(config.id_headers, config.user_jwt_secret.as_ref()),
-            body_limit: usize::try_from(config.max_body).unwrap_or(usize::MAX),
+            body_limit,
+            body_budget: BodyBudget::new(body_limit),
         });
         let limits = retention::limits(config.keep);
         Ok(Self { listener, app, tasks, ledger_tasks, stop, limits })

@@ -20,6 +20,7 @@ mod ids;
 mod importing;
 mod killed;
 mod leaving;
+mod limits;
 mod logging;
 mod models;
 mod native;

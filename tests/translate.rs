@@ -8,6 +8,7 @@
 
 mod caching;
 mod dialects;
+mod growth;
 mod history;
 mod key;
 mod media;
@@ -21,7 +22,7 @@ use reprise::domain::{
     anthropic,
     catalog::Catalog,
     openai,
-    translate::{self, Form, Occasion, Originals, TranslateContext, Translated},
+    translate::{self, Cancellation, Form, Occasion, Originals, TranslateContext, Translated},
 };
 use serde_json::{Value, json};
 
@@ -178,7 +179,13 @@ fn translated(body: &Value) -> Translated {
 fn plain(request: &openai::Request, catalog: &Catalog) -> Result<Translated, translate::Error> {
     let (aliases, originals) = (Aliases::default(), Originals::new());
     let occasion = Occasion::Plain;
-    let context = TranslateContext { catalog, aliases: &aliases, occasion, originals: &originals };
+    let context = TranslateContext {
+        catalog,
+        aliases: &aliases,
+        occasion,
+        originals: &originals,
+        cancellation: Cancellation::NEVER,
+    };
     translate::request(request, &context)
 }
 

@@ -20,7 +20,7 @@ use crate::domain::{
     recording::Segment,
 };
 
-/// Stream of an answer's events. Each item has everything recorded since the last one.
+/// Stream of an answer's events. Each item has what was recorded since the last one, of a long answer in pieces.
 #[derive(Debug)]
 pub struct EventStream {
     reader: RecordingReader,

@@ -98,7 +98,7 @@ impl Failure {
             Self::Upstream(Upstream::Connect(_)) => {
                 ("connect", form(502, SERVER_ERROR, UNAVAILABLE))
             }
-            Self::Upstream(Upstream::IdleTimeout(_)) => {
+            Self::Upstream(Upstream::IdleTimeout(_) | Upstream::LateBody { .. }) => {
                 ("timeout", form(504, SERVER_ERROR, "upstream_timeout"))
             }
             Self::Upstream(Upstream::Broken(_) | Upstream::Stream(StreamError::Cut))
@@ -106,6 +106,7 @@ impl Failure {
             Self::Upstream(
                 Upstream::NotAStream { .. }
                 | Upstream::Packed(_)
+                | Upstream::LargeBody { .. }
                 | Upstream::UnreadableModels(_)
                 | Upstream::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder),
             )

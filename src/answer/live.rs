@@ -1,7 +1,7 @@
 //! Live recordings: one writer, any number of readers, who may join late and leave early.
 //!
-//! Joining, leaving and ending happen under one lock. A read takes everything that is unread; a slow reader never
-//! slows the writer, because the answer is kept anyway.
+//! Joining, leaving and ending happen under one lock. A read takes what is unread, up to [`LARGEST_READ`]; a slow reader
+//! never slows the writer, because the answer is kept anyway, and holds no more of it than it has read.
 
 use std::{
     fmt,
@@ -14,10 +14,14 @@ use crate::{
     domain::{
         anthropic::StreamError,
         exchange::{Cost, ExchangeId, NanoDollars, Outcome, Tokens},
-        recording::{Recording, Segment},
+        recording::{Position, Recording, Segment},
     },
     upstream::ResponseHead,
 };
+
+/// Most bytes of a recording that one read takes, if it has more than one event. Translated, a read has a few times
+/// as many, which wait in memory until the client has read them. Most answers are smaller, and go out in one write.
+const LARGEST_READ: usize = 64 << 10;
 
 /// End of a recording.
 #[derive(Debug, Clone)]
@@ -74,9 +78,12 @@ pub(super) fn start() -> (RecordingWriter, RecordingReader) {
 }
 
 /// Creates a reader of a recording that has ended.
-pub(super) fn stored(recording: Recording, end: End) -> RecordingReader {
+pub(super) fn stored(stored: Arc<Recording>, end: End) -> RecordingReader {
+    let recording = Recording::clone(&stored);
     let state = State { recording, end: Some(end), readers: 1, ..State::default() };
-    RecordingReader::new(Live::new(Mutex::new(state)))
+    let mut reader = RecordingReader::new(Live::new(Mutex::new(state)));
+    reader.stored = Some(stored);
+    reader
 }
 
 /// Writer of a recording. If it is dropped before the end, the recording is cut.
@@ -216,14 +223,15 @@ pub(super) trait ReaderHook: fmt::Debug + Send {
 #[derive(Debug)]
 pub struct RecordingReader {
     live: Live,
-    /// Number of segments read.
-    position: usize,
+    position: Position,
+    /// Keeps a stored recording for others that read it at the same time.
+    stored: Option<Arc<Recording>>,
     hook: Option<Box<dyn ReaderHook>>,
 }
 
 impl RecordingReader {
     const fn new(live: Live) -> Self {
-        Self { live, position: 0, hook: None }
+        Self { live, position: Position::START, stored: None, hook: None }
     }
 
     /// Adds an observer.
@@ -268,20 +276,19 @@ impl RecordingReader {
         .await
     }
 
-    /// Appends everything unread to `unread`. Returns the end once the recording has ended.
+    /// Appends what is unread to `unread`, at most [`LARGEST_READ`] bytes of it or one event. Returns the end once the
+    /// recording has ended and all of it is read.
     pub fn poll_read(
         &mut self,
         context: &mut Context<'_>,
         unread: &mut Vec<Arc<Segment>>,
     ) -> Poll<Option<End>> {
         let mut state = self.live.lock();
-        let new = state.recording.segments(self.position);
-        self.position += new.len();
-        unread.extend_from_slice(new);
+        let is_read = state.recording.read(&mut self.position, LARGEST_READ, unread);
         match &state.end {
-            Some(end) => Poll::Ready(Some(end.clone())),
+            Some(end) if is_read => Poll::Ready(Some(end.clone())),
             None if unread.is_empty() => state.wait(context),
-            None => Poll::Ready(None),
+            _ => Poll::Ready(None),
         }
     }
 }

@@ -22,7 +22,8 @@ use crate::domain::{
     translate::{self, Bill, Chunks, Form},
 };
 
-/// Stream of an answer's chunks. Each item has the chunks of everything recorded since the last one.
+/// Stream of an answer's chunks. Each item has the chunks of what was recorded since the last one, of a long answer in
+/// pieces.
 #[derive(Debug)]
 pub struct ChunkStream {
     reader: RecordingReader,
@@ -114,4 +115,60 @@ pub async fn completion(
 
 const fn bill(answered_by: AnsweredBy, cost: Cost) -> Bill {
     if answered_by.is_reuse() { Bill::Free { saved: cost } } else { Bill::Paid(cost) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+    use crate::{
+        answer::live::{self, AnswerTotals},
+        domain::{
+            exchange::{Micros, Outcome},
+            recording::{Recorder, Recording},
+            translate::WithUsage,
+        },
+    };
+
+    /// An answer of many words that came at once, and its text.
+    fn long() -> (Arc<Recording>, usize) {
+        let mut recorder = Recorder::default();
+        let mut push = |data: &str| recorder.push(format!("data: {data}\n\n").as_bytes());
+        push(r#"{"type":"message_start","message":{"id":"m","model":"m"}}"#);
+        push(
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        );
+        let words = 40_000;
+        for _ in 0..words {
+            push(
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"word"}}"#,
+            );
+        }
+        push(r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#);
+        push(r#"{"type":"message_stop"}"#);
+        let mut recording = Recording::default();
+        recording.append(Arc::new(recorder.cut(Micros(0)).unwrap()));
+        (Arc::new(recording), words)
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_of_the_ledger_is_translated_in_pieces_as_it_is_read() {
+        let (recording, words) = long();
+        let end = End::Complete(AnswerTotals::unknown(Outcome::Complete));
+        let reader = live::stored(Arc::clone(&recording), end);
+        let chunks = Chunks::new("id".to_owned(), 0, WithUsage::Yes, Arc::default());
+        let mut stream = ChunkStream::new(reader, chunks, AnsweredBy::Hit, None);
+        let mut all = Vec::new();
+        let mut pieces = 0;
+        while let Some(piece) = stream.next().await {
+            assert!(piece.len() < 256 << 10, "{}", piece.len());
+            all.extend_from_slice(&piece);
+            pieces += 1;
+        }
+        let all = String::from_utf8(all).unwrap();
+        assert_eq!(all.matches(r#"{"content":"word"}"#).count(), words);
+        assert!(all.ends_with("data: [DONE]\n\n"));
+        assert_eq!(pieces, recording.len().div_ceil(64 << 10), "few writes");
+    }
 }

@@ -15,7 +15,6 @@ use crate::{
         exchange::{AnsweredBy, ExchangeId, Micros, Outcome, UnixMillis},
         open_webui,
         prepare::{Caller, PreparedRequest},
-        recording::Recording,
     },
     store::{CallRecord, Ledger, Stored},
 };
@@ -38,7 +37,7 @@ impl Answers {
         let begun = call::begin(request, caller, at, AnsweredBy::Hit, exchange);
         let (outcome, model) = (Outcome::Complete, None);
         let totals = AnswerTotals { exchange: Some(exchange), outcome, model, tokens, cost };
-        let reader = live::stored(Recording::clone(&recording), End::Complete(totals.clone()));
+        let reader = live::stored(recording, End::Complete(totals.clone()));
         let answer = Answer::new(reader, request, &begun, exchange, Verdict::Hit(freshness));
         let took = Micros::from(arrived.elapsed());
         let end = CallEnd {

@@ -74,6 +74,7 @@ impl Answers {
         if uses_ledger && running.is_none() {
             stored = self.ledger.newest_in_memory(&request.key).or(stored);
         }
+        let stored = stored.map(|stored| self.loaded.share(stored));
         let facts = Facts {
             kind: call_kind(request, prior),
             running: running.is_some(),

@@ -19,6 +19,7 @@ use crate::{
         catalog::Catalog,
         openai,
         prepare::{self, Caller},
+        translate,
     },
     report::{Explanation, KeyReport},
     store::Reader,
@@ -82,6 +83,7 @@ pub(super) fn run(
         task_model: task_model.as_deref(),
         policy: cache,
         upstream: &upstream::api_root(anthropic_base_url),
+        cancellation: translate::Cancellation::NEVER,
     };
     let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
     let explained = Explanation::of(read(request)?, &caller, &context);

@@ -25,7 +25,7 @@ use super::{
     chain::Chain,
     exchange::AnswerRef,
     json, openai, task,
-    translate::{self, Form, Note, Occasion, Originals, WithUsage},
+    translate::{self, Cancellation, Form, Note, Occasion, Originals, WithUsage},
 };
 
 /// A client's request as it came in, in one of the two dialects.
@@ -50,6 +50,8 @@ pub struct PrepareContext<'a> {
     pub policy: &'a Policy,
     /// The address of upstream, a part of every key.
     pub upstream: &'a str,
+    /// The client's word that it wants no answer any more.
+    pub cancellation: Cancellation<'a>,
 }
 
 /// A request that was read, and whose scope is known.
@@ -168,8 +170,14 @@ impl ParsedRequest {
         originals: &Originals,
     ) -> Result<PreparedRequest, PrepareError> {
         let Self { parsed, scope, user, no_store_user } = self;
-        let PrepareContext { catalog, aliases, task_model, policy: _, upstream: address } =
-            *context;
+        let PrepareContext {
+            catalog,
+            aliases,
+            task_model,
+            policy: _,
+            upstream: address,
+            cancellation,
+        } = *context;
         let client_chain = |body: &Bytes| {
             let is_kept = caller.is_kept() && !no_store_user;
             is_kept.then(|| openai::chain(body).map(Arc::new)).flatten()
@@ -184,7 +192,13 @@ impl ParsedRequest {
                 follows_tools =
                     request.messages.last().is_some_and(|last| last.role == openai::Role::Tool);
                 let occasion = occasion(caller, task.as_deref());
-                let context = translate::TranslateContext { catalog, aliases, occasion, originals };
+                let context = translate::TranslateContext {
+                    catalog,
+                    aliases,
+                    occasion,
+                    originals,
+                    cancellation,
+                };
                 let mut translated = translate::request(&request, &context)?;
                 translated.notes.extend(routed.into_iter().chain(mended));
                 let canonical = CanonicalRequest::of(&translated.request);

@@ -37,7 +37,7 @@ impl Segment {
         &self.bytes
     }
 
-    /// The segment without the events at these positions; `None` if no event is left.
+    /// The segment without the events at these positions, in their order; `None` if no event is left.
     pub fn without(self, positions: &[usize]) -> Option<Self> {
         if positions.is_empty() {
             return Some(self);
@@ -45,7 +45,7 @@ impl Segment {
         let mut bytes = BytesMut::with_capacity(self.bytes.len());
         let mut ends = Vec::with_capacity(self.ends.len());
         for (position, event) in self.events().enumerate() {
-            if !positions.contains(&position) {
+            if positions.binary_search(&position).is_err() {
                 bytes.extend_from_slice(event);
                 ends.push(bytes.len());
             }
@@ -65,6 +65,26 @@ impl Segment {
                 None => return Self { bytes: bytes.into(), ..self },
             }
         }
+    }
+
+    /// The offset at which an event begins.
+    fn start(&self, event: usize) -> usize {
+        event.checked_sub(1).map_or(0, |before| self.ends[before])
+    }
+
+    /// The number of events from `first` on that have no more than `most` bytes together.
+    fn count(&self, first: usize, most: usize) -> usize {
+        let limit = self.start(first).saturating_add(most);
+        self.ends[first..].partition_point(|end| *end <= limit)
+    }
+
+    /// The `count` events from `first` on. The bytes are shared.
+    fn range(&self, first: usize, count: usize) -> Self {
+        let start = self.start(first);
+        let ends: Vec<usize> =
+            self.ends[first..first + count].iter().map(|end| end - start).collect();
+        let end = start + ends.last().copied().unwrap_or_default();
+        Self { bytes: self.bytes.slice(start..end), ends, at: self.at }
     }
 
     /// Splits off the first `count` events. A side without events is `None`.
@@ -123,6 +143,20 @@ impl Recorder {
     }
 }
 
+/// A reader's place in a recording.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    /// Number of segments that were read.
+    segments: usize,
+    /// Number of events of the next segment that were read.
+    events: usize,
+}
+
+impl Position {
+    /// The beginning.
+    pub const START: Self = Self { segments: 0, events: 0 };
+}
+
 /// A recording, complete or still growing.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
@@ -140,6 +174,32 @@ impl Recording {
     /// The segments from number `from` on.
     pub fn segments(&self, from: usize) -> &[Arc<Segment>] {
         self.segments.get(from..).unwrap_or_default()
+    }
+
+    /// Appends the events after `position` to `read`, as long as they have no more than `most` bytes, and at least one.
+    /// Moves the position behind them. Returns whether no event is left.
+    pub fn read(&self, position: &mut Position, most: usize, read: &mut Vec<Arc<Segment>>) -> bool {
+        let mut left = most;
+        while let Some(segment) = self.segments.get(position.segments) {
+            let whole = position.events == 0 && segment.bytes.len() <= left;
+            let (piece, count) = if whole {
+                (Arc::clone(segment), segment.ends.len())
+            } else {
+                let count = segment.count(position.events, left);
+                if count == 0 && left < most {
+                    return false;
+                }
+                let count = count.max(1);
+                (Arc::new(segment.range(position.events, count)), count)
+            };
+            left = left.saturating_sub(piece.bytes.len());
+            read.push(piece);
+            position.events += count;
+            if position.events == segment.ends.len() {
+                *position = Position { segments: position.segments + 1, events: 0 };
+            }
+        }
+        true
     }
 
     /// All events in order, each with its blank line.
@@ -260,6 +320,35 @@ mod tests {
         fn damaged_bytes_are_an_error_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let _ = Recording::decode(Bytes::from(bytes));
         }
+    }
+
+    #[test]
+    fn a_read_takes_a_few_events_at_a_time() {
+        let mut recording = Recording::default();
+        for segment in [vec![30, 30, 30], vec![10], vec![200], vec![10; 12], vec![40]] {
+            let mut recorder = Recorder::default();
+            for length in segment {
+                recorder.push(&[&vec![b'x'; length - 2][..], b"\n\n"].concat());
+            }
+            recording.append(Arc::new(recorder.cut(Micros(0)).unwrap()));
+        }
+        let mut position = Position::START;
+        let mut next = |most| {
+            let mut read = Vec::new();
+            let is_read = recording.read(&mut position, most, &mut read);
+            let lengths = |segment: &Arc<Segment>| segment.events().map(<[u8]>::len).collect();
+            (read.iter().map(lengths).collect::<Vec<Vec<usize>>>(), is_read)
+        };
+        assert_eq!(next(70), (vec![vec![30, 30]], false));
+        assert_eq!(next(70), (vec![vec![30], vec![10]], false));
+        assert_eq!(next(70), (vec![vec![200]], false), "one event is never parted");
+        assert_eq!(next(70), (vec![vec![10; 7]], false));
+        assert_eq!(next(70), (vec![vec![10; 5]], false));
+        assert_eq!(next(70), (vec![vec![40]], true));
+        assert_eq!(next(70), (vec![], true));
+        let mut read = Vec::new();
+        assert!(recording.read(&mut { Position::START }, 1000, &mut read));
+        assert!(read.iter().zip(recording.segments(0)).all(|(read, held)| Arc::ptr_eq(read, held)));
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod usage;
 
 pub use alias::route;
 pub use completion::completion;
-pub use context::{Occasion, Original, Originals, TranslateContext};
+pub use context::{Cancellation, Occasion, Original, Originals, TranslateContext};
 pub use error::error;
 pub use form::Form;
 pub use headers::headers_of;

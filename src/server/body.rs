@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -20,10 +20,13 @@ use http_body::Frame;
 use tokio::time::{Instant, Sleep};
 use tokio_stream::StreamExt;
 
-use super::{App, encoding, error::Rejection};
+use super::{App, body_budget::BodyShare, encoding, error::Rejection};
 
 /// Longest pause of a client while it sends a body.
 const BODY_READ_TIMEOUT: Duration = Duration::from_mins(1);
+/// Bytes that a body must have for each second after the first minute: one byte a minute would hold a connection, and
+/// a share of the memory for bodies, for ever. The slowest mobile networks are faster.
+const LOWEST_RATE: u64 = 16 << 10;
 /// Longest silence of a response that streams: clients and proxies give up a connection that says nothing for long.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// A comment, which readers of event streams ignore.
@@ -42,41 +45,71 @@ impl FromRequest<Arc<App>> for LimitedBody {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Rejection> {
         let limit = app.body_limit;
         let (head, body) = request.into_parts();
-        let mut chunks = pin!(body.into_data_stream().timeout(BODY_READ_TIMEOUT));
-        // Most bodies come in one piece, which is not copied.
-        let mut first = Bytes::new();
-        let mut joined = BytesMut::new();
-        let mut size = 0;
-        while let Some(chunk) = chunks.next().await {
-            let data =
-                chunk.map_err(|_| Rejection::SlowBody)?.map_err(|_| Rejection::BrokenBody)?;
-            size += data.len();
-            if size > limit {
-                (first, joined) = (Bytes::new(), BytesMut::new());
-                if size > limit + DISCARD_LIMIT {
-                    break;
-                }
-            } else if first.is_empty() && joined.is_empty() {
-                first = data;
-            } else {
-                joined.extend_from_slice(&std::mem::take(&mut first));
-                joined.extend_from_slice(&data);
-            }
-        }
-        if size > limit {
-            return Err(Rejection::LargeBody { limit });
-        }
-        let packed = if joined.is_empty() { first } else { joined.freeze() };
-        let mut body =
-            encoding::unpacked(&head.headers, packed, limit).map_err(|fault| match fault {
-                encoding::Fault::Unknown(name) => Rejection::UnknownEncoding { name },
-                encoding::Fault::Broken(name) => Rejection::BrokenEncoding(name),
-                encoding::Fault::Large => Rejection::LargeBody { limit },
-            })?;
+        let mut share = app.body_budget.share();
+        let packed = read(body, limit, &mut share).await?;
+        let mut body = encoding::unpacked(&head.headers, packed, limit, &mut share)?;
         if body.starts_with(BYTE_ORDER_MARK) {
             body.advance(BYTE_ORDER_MARK.len());
         }
-        Ok(Self(body))
+        Ok(Self(share.hold(body)))
+    }
+}
+
+/// Reads a body of at most `limit` bytes. One that is refused is read on, so that the client gets to read why.
+async fn read(body: Body, limit: usize, share: &mut BodyShare) -> Result<Bytes, Rejection> {
+    let mut chunks = body.into_data_stream();
+    let began = Instant::now();
+    // Most bodies come in one piece, which is not copied.
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    let mut size = 0;
+    let mut refusal = None;
+    loop {
+        let deadline = deadline(began, Instant::now(), size);
+        let chunk = tokio::time::timeout_at(deadline, chunks.next()).await;
+        let Some(chunk) = chunk.map_err(|_| Rejection::SlowBody)? else { break };
+        let data = chunk.map_err(|_| Rejection::BrokenBody)?;
+        size += data.len();
+        if size > limit {
+            refusal = Some(Rejection::LargeBody { limit });
+            if size > limit + DISCARD_LIMIT {
+                break;
+            }
+        }
+        if refusal.is_none() && share.grow_to(size.max(joined.capacity())).is_err() {
+            refusal = Some(Rejection::BodiesFull);
+        }
+        if refusal.is_some() {
+            (first, joined) = (Bytes::new(), BytesMut::new());
+            *share = share.another();
+        } else if first.is_empty() && joined.is_empty() {
+            first = data;
+        } else {
+            joined.extend_from_slice(&std::mem::take(&mut first));
+            joined.extend_from_slice(&data);
+        }
+    }
+    match refusal {
+        Some(refusal) => Err(refusal),
+        None if joined.is_empty() => Ok(first),
+        None => Ok(joined.freeze()),
+    }
+}
+
+/// The moment by which more of a body must come, of which `size` bytes have come since it began.
+fn deadline(began: Instant, now: Instant, size: usize) -> Instant {
+    let by_rate = Duration::from_secs(size as u64 / LOWEST_RATE);
+    (now + BODY_READ_TIMEOUT).min(began + BODY_READ_TIMEOUT + by_rate)
+}
+
+impl From<encoding::Fault> for Rejection {
+    fn from(fault: encoding::Fault) -> Self {
+        match fault {
+            encoding::Fault::Unknown(name) => Self::UnknownEncoding { name },
+            encoding::Fault::Broken(name) => Self::BrokenEncoding(name),
+            encoding::Fault::Large { limit } => Self::LargeBody { limit },
+            encoding::Fault::NoRoom => Self::BodiesFull,
+        }
     }
 }
 
@@ -152,7 +185,7 @@ mod tests {
 
     use http_body::Body as _;
 
-    use super::*;
+    use super::{super::body_budget::BodyBudget, *};
 
     /// Items that come at these times after the beginning, in seconds.
     struct Timed {
@@ -216,6 +249,27 @@ mod tests {
         let silent = frames(&[(0, "a"), (10, "b"), (60, "c")]).await;
         let expected = [item(0, "a"), item(10, "b"), beat(25), beat(40), beat(55), item(60, "c")];
         assert_eq!(silent, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_must_come_in_time_and_at_a_rate() {
+        let pieces = |pause: u64, size: usize, count: usize| {
+            let pieces = tokio_stream::iter(0..count).then(move |_| async move {
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+                Ok::<_, Infallible>(Bytes::from(vec![b' '; size]))
+            });
+            Body::from_stream(pieces)
+        };
+        let budget = BodyBudget::new(1 << 20);
+        let read = async |body| {
+            let began = Instant::now();
+            let read = read(body, 64 << 20, &mut budget.share()).await;
+            (read.map(|body| body.len()).ok(), began.elapsed().as_secs())
+        };
+        assert_eq!(read(pieces(61, 1, 1)).await, (None, 60), "a pause");
+        assert_eq!(read(pieces(59, 1, 10)).await, (None, 60), "one byte at a time");
+        assert_eq!(read(pieces(1, 8 << 10, 1000)).await, (None, 119), "half the rate");
+        assert_eq!(read(pieces(50, 1 << 20, 9)).await, (Some(9 << 20), 450));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::headers;
+use super::{body_budget::LARGEST_BODIES, headers};
 use crate::{
     answer::{Error, ErrorForm, Failure},
     domain::{encoding, exchange::Api, prepare::InvalidId},
@@ -14,6 +14,9 @@ use crate::{
 
 /// Seconds until a prune that did not start is worth another try.
 const PRUNE_RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+
+/// Seconds until there may be room for a body.
+const BODIES_RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// The reason why a request is rejected.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +93,12 @@ pub(super) enum Rejection {
     LedgerLate,
     #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
     LargeBody { limit: usize },
+    #[error(
+        "the bodies of other requests take up all memory that this server has for them, which is enough for {} of the \
+         largest size (--max-body); try again in a moment",
+        LARGEST_BODIES
+    )]
+    BodiesFull,
     #[error("the request body did not arrive in time")]
     SlowBody,
     #[error("the request body ended early")]
@@ -141,6 +150,7 @@ impl Rejection {
             }
             Self::BrokenBody | Self::InvalidBody(_) => invalid(400, None),
             Self::NotPruned(_) => server_error(500, Some("not_pruned")),
+            Self::BodiesFull => server_error(503, Some("bodies_full")),
             Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
             Self::Answer(Error::Prepare(cause)) => ErrorForm::new(400, cause.openai()),
@@ -177,6 +187,9 @@ impl Rejection {
         }
         if let Self::PruneRunning | Self::PruneNotStarted = self {
             headers.insert(header::RETRY_AFTER, PRUNE_RETRY_AFTER);
+        }
+        if let Self::BodiesFull = self {
+            headers.insert(header::RETRY_AFTER, BODIES_RETRY_AFTER);
         }
         if let Self::UnknownEncoding { .. } | Self::BrokenEncoding(_) = self {
             let accepted = HeaderValue::from_static(encoding::ACCEPTED);

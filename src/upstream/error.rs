@@ -2,14 +2,13 @@
 
 use std::{
     fmt,
-    pin::pin,
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
-use tokio_stream::StreamExt;
 use url::Url;
 
 use super::{
@@ -98,6 +97,22 @@ pub enum Error {
     /// A replay cannot count tokens.
     #[error("a replay cannot count tokens: fixtures do not contain such counts")]
     NotCounted,
+    /// A body that is no stream is larger than it may be.
+    #[error("{what} from upstream is larger than {limit} bytes, and was not read")]
+    LargeBody {
+        /// The thing that was to be read.
+        what: &'static str,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A body that is no stream did not arrive in time.
+    #[error("{what} from upstream did not arrive within {} s", .time.as_secs())]
+    LateBody {
+        /// The thing that was to be read.
+        what: &'static str,
+        /// The time.
+        time: Duration,
+    },
     /// The list of models has an unknown form.
     #[error("the list of models from upstream cannot be read")]
     UnreadableModels(#[source] serde_json::Error),
@@ -217,6 +232,8 @@ impl Error {
             | Self::Packed(_)
             | Self::NotRecorded { .. }
             | Self::NotCounted
+            | Self::LargeBody { .. }
+            | Self::LateBody { .. }
             | Self::UnreadableModels(_) => None,
         }
     }
@@ -287,21 +304,66 @@ pub(super) async fn read_error(response: Response, key: &SecretString, idle: Dur
     if response.status().is_redirection() {
         return Error::Redirected { status, to: Redirect::of(&response, key) };
     }
-    let unpacker = Unpacker::of(response.headers());
     let head = Box::new(ResponseHead::of(response.headers()));
-    let mut bytes = Vec::new();
-    let mut chunks = pin!(response.bytes_stream().timeout(idle));
-    while bytes.len() < ERROR_BODY_LIMIT
-        && let Some(Ok(Ok(chunk))) = chunks.next().await
-    {
-        bytes.extend_from_slice(&chunk);
-    }
-    bytes.truncate(ERROR_BODY_LIMIT);
-    if let Ok(unpacked) = unpacker.and_then(|mut it| it.push(bytes.clone().into())) {
-        bytes = unpacked.into();
-    }
+    // What has come of it says more than nothing.
+    let (bytes, _) = read_limited(response, ERROR_BODY_LIMIT, idle).await;
     let body = Box::new(without_key(error_body(&bytes, status), key));
     Error::Refused { status, body, head }
+}
+
+/// Reads a body that is no stream, of at most `limit` bytes. `time` is for all of it.
+pub(super) async fn read_whole(
+    response: Response,
+    what: &'static str,
+    limit: usize,
+    time: Duration,
+) -> Result<Bytes, Error> {
+    match read_limited(response, limit, time).await {
+        (bytes, BodyEnd::Whole) => Ok(bytes.into()),
+        (_, BodyEnd::Late) => Err(Error::LateBody { what, time }),
+        (_, BodyEnd::Large) => Err(Error::LargeBody { what, limit }),
+        (_, BodyEnd::Broken(error)) => Err(classify(error)),
+        (_, BodyEnd::Packed(error)) => Err(error.into()),
+    }
+}
+
+/// The end of a body that is no stream.
+enum BodyEnd {
+    Whole,
+    /// It takes too long.
+    Late,
+    /// It is larger than it may be.
+    Large,
+    Broken(reqwest::Error),
+    Packed(UnpackError),
+}
+
+/// Reads at most `limit` bytes of a body within a time, and how it ended. No other function reads one to its end.
+async fn read_limited(mut response: Response, limit: usize, time: Duration) -> (Vec<u8>, BodyEnd) {
+    let mut bytes = Vec::new();
+    let read = async {
+        let mut unpacker = match Unpacker::of(response.headers()) {
+            Ok(unpacker) => unpacker,
+            Err(error) => return BodyEnd::Packed(error),
+        };
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => unpacker.push(chunk),
+                Ok(None) => return BodyEnd::Whole,
+                Err(error) => return BodyEnd::Broken(error),
+            };
+            match chunk {
+                Ok(chunk) if chunk.len() <= limit - bytes.len() => bytes.extend_from_slice(&chunk),
+                Ok(chunk) => {
+                    bytes.extend_from_slice(&chunk[..limit - bytes.len()]);
+                    return BodyEnd::Large;
+                }
+                Err(error) => return BodyEnd::Packed(error),
+            }
+        }
+    };
+    let end = tokio::time::timeout(time, read).await.unwrap_or(BodyEnd::Late);
+    (bytes, end)
 }
 
 fn without_key(mut body: anthropic::ErrorBody, key: &SecretString) -> anthropic::ErrorBody {
@@ -351,6 +413,7 @@ fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
+    use tokio_stream::StreamExt as _;
 
     use super::*;
 
@@ -363,6 +426,29 @@ mod tests {
             Some(Duration::from_secs(5))
         );
         assert_eq!(parse_retry_after("soon", now), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_no_stream_is_bounded_in_size_and_in_time() {
+        let response = |pause: u64| {
+            let pieces = tokio_stream::iter(0_u8..).then(move |_| async move {
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+                Ok::<_, std::convert::Infallible>(Bytes::from_static(b"0123456789"))
+            });
+            let body = reqwest::Body::wrap_stream(pieces);
+            Response::from(http::Response::builder().status(400).body(body).unwrap())
+        };
+        let time = Duration::from_mins(1);
+        let read = async |pause| read_whole(response(pause), "the list", 25, time).await;
+        assert!(matches!(read(0).await, Err(Error::LargeBody { what: "the list", limit: 25 })));
+        let began = tokio::time::Instant::now();
+        assert!(matches!(read(50).await, Err(Error::LateBody { .. })));
+        assert_eq!(began.elapsed(), time, "however often something comes");
+
+        let began = tokio::time::Instant::now();
+        let error = read_error(response(50), &SecretString::from("key"), time).await;
+        assert!(matches!(error, Error::Refused { status: 400, .. }));
+        assert_eq!(began.elapsed(), time);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::{
     Body, Error, Model, Request, Response, ResponseHead, TokenCount, Tries,
-    error::{classify, header_text, read_error},
+    error::{classify, header_text, read_error, read_whole},
     unpack::Unpacker,
 };
 use crate::domain::{anthropic, json::Raw, recording::Recorder};
@@ -27,6 +27,11 @@ use crate::domain::{anthropic, json::Raw, recording::Recorder};
 const MAX_CHUNKS: usize = 512;
 /// Most pages of the list of models that are read, of a thousand models each.
 const MAX_PAGES: usize = 20;
+
+/// Most bytes of the list of models, all pages together. Anthropic's entries have one to two thousand each.
+const MODELS_LIMIT: usize = 8 << 20;
+/// Most bytes of a count of tokens, which has a few dozen.
+const TOKEN_COUNT_LIMIT: usize = 64 << 10;
 
 /// A client of Anthropic, or of a gateway with the same API.
 #[derive(Debug)]
@@ -124,8 +129,7 @@ impl Http {
             return Err(read_error(response, &request.key, self.idle).await);
         }
         let request_id = header_text(response.headers(), "request-id");
-        let mut unpacker = Unpacker::of(response.headers())?;
-        let body = unpacker.push(self.with_timeout(response.bytes()).await?)?;
+        let body = read_whole(response, "the token count", TOKEN_COUNT_LIMIT, self.idle).await?;
         Ok(TokenCount { body, request_id })
     }
 
@@ -139,6 +143,7 @@ impl Http {
             last_id: Option<String>,
         }
         let mut models: Vec<Model> = Vec::new();
+        let mut left = MODELS_LIMIT;
         let mut after = None;
         for _ in 0..MAX_PAGES {
             let mut url = format!("{}/v1/models?limit=1000", self.base);
@@ -154,8 +159,8 @@ impl Http {
             if !response.status().is_success() {
                 return Err(read_error(response, key, self.idle).await);
             }
-            let mut unpacker = Unpacker::of(response.headers())?;
-            let bytes = unpacker.push(self.with_timeout(response.bytes()).await?)?;
+            let bytes = read_whole(response, "the list of models", left, self.idle).await?;
+            left -= bytes.len();
             let page: Page = serde_json::from_slice(&bytes).map_err(Error::UnreadableModels)?;
             for entry in page.data {
                 let model: Model =

@@ -6,7 +6,7 @@ use reprise::domain::{
     cache::{self, CacheKey, KeyHolder, Scope},
     catalog::Catalog,
     openai,
-    translate::{self, Occasion, Originals, TranslateContext, Translated},
+    translate::{self, Cancellation, Occasion, Originals, TranslateContext, Translated},
 };
 use serde_json::{Map, Value};
 
@@ -27,7 +27,13 @@ pub(crate) fn translated(
         (error.param().expect("JSON is wrong in one place").to_owned(), error.to_string())
     })?;
     let (aliases, originals) = (Aliases::default(), Originals::default());
-    let context = TranslateContext { catalog, aliases: &aliases, occasion, originals: &originals };
+    let context = TranslateContext {
+        catalog,
+        aliases: &aliases,
+        occasion,
+        originals: &originals,
+        cancellation: Cancellation::NEVER,
+    };
     translate::request(&request, &context)
         .map_err(|error| (error.param().to_owned(), error.to_string()))
 }

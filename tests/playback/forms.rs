@@ -9,7 +9,7 @@ use reprise::domain::{
     anthropic::Tool,
     catalog::Catalog,
     openai,
-    translate::{Form, Occasion, Originals, TranslateContext, Translated, request},
+    translate::{Cancellation, Form, Occasion, Originals, TranslateContext, Translated, request},
 };
 use serde_json::{Value, json};
 
@@ -79,6 +79,7 @@ fn translated(tools: &Value) -> Translated {
         aliases: &aliases,
         occasion: Occasion::Plain,
         originals: &originals,
+        cancellation: Cancellation::NEVER,
     };
     request(&given, &context).unwrap()
 }

@@ -5,7 +5,7 @@ use reprise::domain::{
     anthropic::{BlockPosition, Breakpoint, Ttl},
     catalog::Catalog,
     openai,
-    translate::{self, Occasion, Originals, TranslateContext},
+    translate::{self, Cancellation, Occasion, Originals, TranslateContext},
 };
 use serde_json::{Value, json};
 
@@ -16,8 +16,13 @@ fn marks(occasion: Occasion, mut body: Value) -> String {
     let request = openai::Request::parse(body.to_string().as_bytes()).unwrap();
     let (catalog, originals) = (Catalog::builtin(), Originals::new());
     let aliases = Aliases::default();
-    let context =
-        TranslateContext { catalog: &catalog, aliases: &aliases, occasion, originals: &originals };
+    let context = TranslateContext {
+        catalog: &catalog,
+        aliases: &aliases,
+        occasion,
+        originals: &originals,
+        cancellation: Cancellation::NEVER,
+    };
     let translated = translate::request(&request, &context).unwrap();
     let told: Vec<String> = translated.request.breakpoints.iter().map(told).collect();
     told.join(", ")

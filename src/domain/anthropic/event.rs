@@ -158,7 +158,7 @@ pub fn whole_input(block: &RawValue) -> Option<&RawValue> {
 }
 
 /// A source of a text (§2 "Citations"). Only pages on the web have a URL.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct Citation {
     /// The address of a page on the web.

@@ -1,5 +1,7 @@
 //! URL citations of an answer, with their ranges of text.
 
+use std::collections::HashSet;
+
 use crate::domain::{
     anthropic::Citation,
     openai::{Annotation, UrlCitation},
@@ -13,6 +15,8 @@ pub(super) struct AnnotationBuilder {
     /// Offset of the current block.
     block: usize,
     pages: Vec<Citation>,
+    /// The same, to be looked up.
+    known: HashSet<Citation>,
 }
 
 impl AnnotationBuilder {
@@ -28,7 +32,7 @@ impl AnnotationBuilder {
 
     /// Adds a citation of the current block.
     pub(super) fn cite(&mut self, citation: Citation) {
-        if citation.url.is_some() && !self.pages.contains(&citation) {
+        if citation.url.is_some() && self.known.insert(citation.clone()) {
             self.pages.push(citation);
         }
     }
@@ -36,6 +40,7 @@ impl AnnotationBuilder {
     /// Annotations of the block that has ended.
     pub(super) fn take_annotations(&mut self) -> Vec<Annotation> {
         let (start_index, end_index) = (self.block, self.length);
+        self.known.clear();
         self.pages
             .drain(..)
             .filter_map(|Citation { url, title }| {

@@ -9,6 +9,8 @@ mod refusal;
 mod remedy;
 mod tool;
 
+use std::collections::HashSet;
+
 use self::{
     quirk::Parts,
     refusal::{Refusal, Treatment},
@@ -99,6 +101,7 @@ fn weaker_schemas(
     };
     let all = 0..request.tools.len();
     let is_changed = |at: &usize| schemas(request, *at) != schemas(translated, *at);
+    let named: HashSet<usize> = named.iter().copied().collect();
     let changed_before = all.clone().filter(|at| !named.contains(at) && is_changed(at)).count();
     let mut quirks: Vec<Quirk> = Vec::new();
     for at in all {

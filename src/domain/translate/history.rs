@@ -4,7 +4,11 @@
 //! the ledger has the answer, and rendering it again gives exactly the turn that came in, its original blocks are put
 //! back. An edited answer is sent as edited, with the thinking that the client kept.
 
-use std::sync::Arc;
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -25,7 +29,7 @@ use crate::domain::{
 };
 
 /// Inputs for restoring earlier turns of the assistant.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct History<'a> {
     pub(super) originals: &'a Originals,
     /// The form in which the client received answers.
@@ -34,13 +38,38 @@ pub(super) struct History<'a> {
     /// The model that is asked now: thinking means nothing to another.
     pub(super) model: &'a str,
     pub(super) plan: &'a ThinkingPlan,
+    /// Answers that the request has named so far.
+    pub(super) rendered: RefCell<HashMap<AnswerRef, RenderedAnswer>>,
 }
 
-/// References to earlier answers in a request: the id of a call, or else a signature.
+/// The most messages of a history that one answer is compared with. More of them are sent as the client has them: of a
+/// few bytes each, they could name a long answer thousands of times over.
+const MOST_COPIES: usize = 8;
+
+/// An answer as the client received it.
+#[derive(Debug)]
+pub(super) struct RenderedAnswer {
+    /// The ways in which its text may be kept, trimmed; `None` where it was cut.
+    texts: Option<[String; 2]>,
+    /// Number of messages that named it.
+    copies: usize,
+}
+
+impl RenderedAnswer {
+    fn of(original: &Original, form: &Form) -> Self {
+        let rendered = render(original.blocks.clone(), form);
+        // Open WebUI trims what it keeps, and may put the pieces on lines of their own.
+        let texts = || [rendered.whole(), rendered.joined("\n")].map(|text| text.trim().to_owned());
+        Self { texts: (!rendered.is_cut).then(texts), copies: 0 }
+    }
+}
+
+/// References to earlier answers in a request, each once: the id of a call, or else a signature.
 pub fn refs(request: &openai::Request) -> Vec<AnswerRef> {
     let assistants =
         request.messages.iter().filter(|message| message.role == openai::Role::Assistant);
-    assistants.filter_map(first_ref).collect()
+    let mut known = HashSet::new();
+    assistants.filter_map(first_ref).filter(|name| known.insert(name.clone())).collect()
 }
 
 fn first_ref(message: &openai::Message) -> Option<AnswerRef> {
@@ -58,8 +87,13 @@ fn first_ref(message: &openai::Message) -> Option<AnswerRef> {
 impl History<'_> {
     /// The blocks of the answer that `message` repeats, if there is one and it is unchanged.
     pub(super) fn restore(&self, message: &openai::Message) -> Option<Vec<ContentBlock>> {
-        let original: &Arc<Original> = self.originals.get(&first_ref(message)?)?;
-        if !says(message, original, self.form) {
+        let name = first_ref(message)?;
+        let original: &Arc<Original> = self.originals.get(&name)?;
+        let mut rendered = self.rendered.borrow_mut();
+        let rendered =
+            rendered.entry(name).or_insert_with(|| RenderedAnswer::of(original, self.form));
+        rendered.copies += 1;
+        if rendered.copies > MOST_COPIES || !says(message, original, rendered, self.form) {
             return None;
         }
         let same_model =
@@ -110,16 +144,15 @@ pub fn content_blocks(blocks: &[anthropic::Block]) -> Vec<ContentBlock> {
 }
 
 /// True if the message is the answer as the client received it.
-fn says(message: &openai::Message, original: &Original, form: &Form) -> bool {
-    let rendered = render(original.blocks.clone(), form);
-    if rendered.is_cut {
-        return false;
-    }
+fn says(
+    message: &openai::Message,
+    original: &Original,
+    rendered: &RenderedAnswer,
+    form: &Form,
+) -> bool {
     let text = text(message);
-    // Open WebUI trims what it keeps, and may put the pieces on lines of their own.
-    let is_same_text = [rendered.whole(), rendered.joined("\n")]
-        .iter()
-        .any(|rendered| rendered.trim() == text.trim());
+    let mut texts = rendered.texts.iter().flatten();
+    let is_same_text = texts.any(|rendered| rendered == text.trim());
     let mut given = message.tool_calls.iter().flatten();
     let mut calls = original.blocks.iter().filter_map(|block| match &block.kind {
         BlockKind::ToolUse { id, name, arguments } => Some((id, name, arguments)),

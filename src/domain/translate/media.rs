@@ -8,6 +8,8 @@ mod data_url;
 mod placeholder;
 mod shrink;
 
+use std::cell::Cell;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use url::Url;
 
@@ -17,6 +19,7 @@ use self::{
     shrink::{Excess, LONGEST_SIDE, LONGEST_SIDE_OF_MANY, MANY, excess, shrink},
 };
 use super::{
+    context::Cancellation,
     note::{Error, MediaFault, Notes},
     turn::Turn,
 };
@@ -26,8 +29,34 @@ use crate::domain::{
     openai::{self, Content, ImageUrl, Part},
 };
 
+/// Limits for the pictures of a conversation.
+#[derive(Debug)]
+pub(super) struct PictureLimits<'a> {
+    /// Longest side, in pixels.
+    longest_side: u32,
+    /// Number of pictures that may still be made smaller.
+    left: Cell<usize>,
+    cancellation: Cancellation<'a>,
+}
+
+/// Most pictures of a request that are made smaller: as many as Anthropic takes in a request.
+const MOST_SHRUNK: usize = 600;
+
+impl<'a> PictureLimits<'a> {
+    pub(super) fn of(messages: &[openai::Message], cancellation: Cancellation<'a>) -> Self {
+        Self { longest_side: longest_side(messages), left: Cell::new(MOST_SHRUNK), cancellation }
+    }
+
+    /// True if one more picture may be made smaller.
+    fn take(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left > 0 && self.cancellation.check().is_ok()
+    }
+}
+
 /// Limit on the sides of the pictures of a conversation, in pixels.
-pub(super) fn longest_side(messages: &[openai::Message]) -> u32 {
+fn longest_side(messages: &[openai::Message]) -> u32 {
     let parts = messages.iter().filter_map(|message| match &message.content {
         Some(Content::Parts(parts)) => Some(parts),
         _ => None,
@@ -40,7 +69,7 @@ pub(super) fn longest_side(messages: &[openai::Message]) -> u32 {
 struct PartReader<'a, 'n> {
     part: &'a Part,
     path: &'a dyn Fn(&str) -> String,
-    longest_side: u32,
+    limits: &'a PictureLimits<'a>,
     notes: &'n mut Notes,
 }
 
@@ -48,12 +77,12 @@ struct PartReader<'a, 'n> {
 pub(super) fn block(
     part: &Part,
     turn: Turn,
-    longest_side: u32,
+    limits: &PictureLimits<'_>,
     path: &dyn Fn(&str) -> String,
     notes: &mut Notes,
 ) -> Result<ContentBlock, Error> {
     let before = notes.len();
-    let mut source = PartReader { part, path, longest_side, notes };
+    let mut source = PartReader { part, path, limits, notes };
     let block = match part.kind.as_str() {
         "image_url" => source.image_url(),
         "file" => source.file(),
@@ -264,15 +293,18 @@ impl PartReader<'_, '_> {
         data: String,
         name: &'static str,
     ) -> Result<Source, MediaFault> {
-        let Some(excess) = excess(bytes, media_type, self.longest_side) else {
+        let Some(excess) = excess(bytes, media_type, self.limits.longest_side) else {
             return Ok(Source::Base64 { media_type, data });
         };
         let (fault, limit) = match excess {
             Excess::Bytes => (MediaFault::TooManyBytes, "5 MiB".to_owned()),
             Excess::Side => {
-                (MediaFault::TooManyPixels, format!("{} pixels a side", self.longest_side))
+                (MediaFault::TooManyPixels, format!("{} pixels a side", self.limits.longest_side))
             }
         };
+        if !self.limits.take() {
+            return Err(fault);
+        }
         let (media_type, bytes) = shrink(bytes, media_type).ok_or(fault)?;
         let what = format!("is over the limit of {limit}; it is sent smaller, as {media_type}");
         self.notes.add((self.path)(name), what);

@@ -6,9 +6,10 @@
 
 use super::{
     caching,
+    context::Cancellation,
     history::History,
     instructions::{ASSISTANT_OPENS, BEGIN, ask_to_continue, in_system_tags, user},
-    media,
+    media::PictureLimits,
     note::{Error, Notes},
     parts::{blocks, leave_out_extras},
     tools::{self, ToolResult},
@@ -34,23 +35,24 @@ pub(super) struct Conversation {
 pub(super) fn conversation(
     given: &[openai::Message],
     history: &History<'_>,
+    cancellation: Cancellation<'_>,
     rules: &Model,
     format: Option<&Format>,
     notes: &mut Notes,
 ) -> Result<Conversation, Error> {
     let leading = given.iter().take_while(|message| is_instruction(message.role)).count();
-    let longest_side = media::longest_side(given);
+    let limits = PictureLimits::of(given, cancellation);
     let mut system = Vec::new();
     for (at, message) in given[..leading].iter().enumerate() {
-        system.extend(blocks(&message.path(at), message, Turn::Last, longest_side, notes)?);
+        system.extend(blocks(&message.path(at), message, Turn::Last, &limits, notes)?);
     }
     let mut turns = ConversationBuilder {
         rules,
-        longest_side,
+        limits: &limits,
         history,
         last_turn: last_turn(given),
         written: Vec::with_capacity(given.len() + 1 - leading),
-        calls: Vec::new(),
+        calls: tools::PendingCalls::default(),
         unanswered: tools::UnansweredCalls::default(),
         orphans: Vec::new(),
         since: Vec::new(),
@@ -58,6 +60,7 @@ pub(super) fn conversation(
         notes,
     };
     for (at, message) in given.iter().enumerate().skip(leading) {
+        cancellation.check()?;
         turns.take(at, message)?;
     }
     turns.close_gap();
@@ -109,14 +112,13 @@ fn end(messages: &mut Vec<RequestMessage>, prefill: bool, notes: &mut Notes) {
 /// The conversation as far as it is translated.
 struct ConversationBuilder<'a, 'n> {
     rules: &'a Model,
-    /// Limit on the sides of pictures, in pixels.
-    longest_side: u32,
+    limits: &'a PictureLimits<'a>,
     history: &'a History<'a>,
     /// Position of the first message that the client can still change.
     last_turn: usize,
     written: Vec<RequestMessage>,
     /// Calls of the assistant's last turn.
-    calls: Vec<tools::PendingCall<'a>>,
+    calls: tools::PendingCalls<'a>,
     /// Calls of earlier turns that have no result yet.
     unanswered: tools::UnansweredCalls<'a>,
     /// Results without a call so far, with their paths.
@@ -134,8 +136,7 @@ impl<'a> ConversationBuilder<'a, '_> {
             self.notes.once(field, "names of speakers are left out");
         }
         let turn = if at < self.last_turn { Turn::Earlier } else { Turn::Last };
-        let longest_side = self.longest_side;
-        let content = blocks(&message.path(at), message, turn, longest_side, self.notes)?;
+        let content = blocks(&message.path(at), message, turn, self.limits, self.notes)?;
         let role = match message.role {
             openai::Role::Assistant => return self.assistant(at, message, content),
             openai::Role::System | openai::Role::Developer => Role::System,
@@ -155,7 +156,7 @@ impl<'a> ConversationBuilder<'a, '_> {
 
     /// Gives a result to its call, wherever that is.
     fn result(&mut self, path: &str, result: ToolResult<'a>) {
-        let Some(result) = tools::answer(&mut self.calls, result, path, self.notes) else { return };
+        let Some(result) = self.calls.answer(result, path, self.notes) else { return };
         match self.unanswered.take(&result) {
             Some(place) => {
                 let what = "a result that comes late is moved to its call";
@@ -212,7 +213,7 @@ impl<'a> ConversationBuilder<'a, '_> {
             self.notes.once(|| message.path(at), "a blank message is left out");
             return Ok(());
         }
-        if !self.since.is_empty() || self.calls.iter().any(tools::PendingCall::is_answered) {
+        if !self.since.is_empty() || self.calls.is_answered() {
             self.close_gap();
         }
         let restored = self.history.restore(message);
@@ -252,7 +253,7 @@ impl<'a> ConversationBuilder<'a, '_> {
 
     /// Appends the results and messages since the last turn of the assistant.
     fn close_gap(&mut self) {
-        let results = tools::results(&mut self.calls, self.written.len(), &mut self.unanswered);
+        let results = self.calls.take_results(self.written.len(), &mut self.unanswered);
         let has_results = !results.is_empty();
         if has_results {
             self.written.push(user(results));

@@ -141,6 +141,9 @@ pub enum Error {
     /// A tool must be called, but there is none.
     #[error("`tool_choice` asks for a tool call, but `tools` is empty: send the tools as well")]
     ChoiceWithoutTools,
+    /// The client has left.
+    #[error("the client has left")]
+    Cancelled,
     /// A choice that is none of OpenAI's.
     #[error("`tool_choice` must be `none`, `auto`, `required`, or an object that names a function")]
     UnknownChoice,
@@ -214,7 +217,7 @@ impl Error {
     pub fn param(&self) -> &str {
         match self {
             Self::NoModel => "model",
-            Self::NothingToAnswer => "messages",
+            Self::NothingToAnswer | Self::Cancelled => "messages",
             Self::OutOfRange { field, .. } => field,
             Self::Missing { field }
             | Self::Impossible { field, .. }
@@ -246,6 +249,7 @@ impl Error {
             | Self::DuplicateTool { .. }
             | Self::UnknownTool { .. }
             | Self::ChoiceWithoutTools
+            | Self::Cancelled
             | Self::UnknownChoice => "invalid_value",
         }
     }

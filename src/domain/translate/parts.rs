@@ -3,7 +3,7 @@
 use super::{
     caching,
     instructions::NOT_SENT,
-    media,
+    media::{self, PictureLimits},
     note::{Error, Notes},
     turn::Turn,
 };
@@ -32,7 +32,7 @@ pub(super) fn blocks(
     message_path: &str,
     message: &openai::Message,
     turn: Turn,
-    longest_side: u32,
+    limits: &PictureLimits<'_>,
     notes: &mut Notes,
 ) -> Result<Vec<ContentBlock>, Error> {
     let mut blocks = Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn blocks(
                     Some(origin) => format!("{origin}{field}"),
                     None => format!("{message_path}.content[{number}]{field}"),
                 };
-                match block(message.role, part, turn, longest_side, &path, notes) {
+                match block(message.role, part, turn, limits, &path, notes) {
                     Ok(block) => blocks.extend(block),
                     Err(error) if turn == Turn::Last => return Err(error),
                     Err(_) => {
@@ -72,7 +72,7 @@ fn block(
     role: Role,
     part: &Part,
     turn: Turn,
-    longest_side: u32,
+    limits: &PictureLimits<'_>,
     path: &dyn Fn(&str) -> String,
     notes: &mut Notes,
 ) -> Result<Option<ContentBlock>, Error> {
@@ -102,7 +102,7 @@ fn block(
                 notes.once(|| path(""), what);
                 return Ok(None);
             }
-            media::block(part, turn, longest_side, path, notes).map(Some)
+            media::block(part, turn, limits, path, notes).map(Some)
         }
         "thinking" | "redacted_thinking" | "reasoning" if role == Role::Assistant => {
             let what = "thinking, citations and sound of earlier answers are left out";

@@ -3,7 +3,7 @@
 //!
 //! This file has the order of the steps; the steps have files of their own.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, sync::Arc};
 
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ pub fn request(
     request: &openai::Request,
     context: &TranslateContext<'_>,
 ) -> Result<Translated, Error> {
-    let TranslateContext { catalog, aliases, occasion, originals } = context;
+    let TranslateContext { catalog, aliases, occasion, originals, cancellation } = context;
     let mut notes = Notes::default();
     for openai::Change { field, what } in &request.changes {
         notes.add(field, *what);
@@ -64,8 +64,8 @@ pub fn request(
     let mut allowance = Allowance::default();
     let format::AnswerFormat { format, instruction: format_instruction, code_fence } =
         format::answer_format(request, &mut allowance, &mut notes)?;
-    let tools::Definitions { mut tools, forms } =
-        tools::definitions(request, &mut allowance, &mut notes)?;
+    let tools::Definitions { mut tools, forms, .. } =
+        tools::definitions(request, *cancellation, &mut allowance, &mut notes)?;
     tools.extend(search::requested(request, &tools, rules, &mut notes));
     let (mut tool_choice, instruction) = tools::choice(request, &tools, rules, &mut notes)?;
     let calls = if tools::is_old_form(request) { Calls::FunctionCall } else { Calls::ToolCalls };
@@ -75,9 +75,16 @@ pub fn request(
     let mut plan =
         thinking::plan(request, *occasion, limit, tool_choice.as_ref(), rules, &mut notes)?;
     let sampling = parameters::sampling(request, &plan, rules, &mut notes)?;
-    let history = History { originals, form: &form, catalog, model: &model, plan: &plan };
-    let messages::Conversation { mut system, messages, mut marks } =
-        messages::conversation(&request.messages, &history, rules, format.as_ref(), &mut notes)?;
+    let rendered = RefCell::default();
+    let history = History { originals, form: &form, catalog, model: &model, plan: &plan, rendered };
+    let messages::Conversation { mut system, messages, mut marks } = messages::conversation(
+        &request.messages,
+        &history,
+        *cancellation,
+        rules,
+        format.as_ref(),
+        &mut notes,
+    )?;
     system.extend(format_instruction.map(ContentBlock::text));
     if let Some(instructions) = instructions {
         system.insert(0, ContentBlock::text(instructions));

@@ -11,6 +11,7 @@ mod object;
 mod places;
 mod references;
 mod valid;
+mod weight;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub(super) use self::{
     link::link,
     references::{References, all},
     valid::Changes,
+    weight::weight,
 };
 
 /// A schema within the subset, and its use of the allowance.
@@ -88,6 +90,10 @@ const MOST_UNIONS: usize = 16;
 const MOST_STRICT_TOOLS: usize = 20;
 /// Maximum number of positions: inlined definitions can multiply.
 const MOST_PLACES: usize = 5000;
+/// Maximum weight of the copies that rewriting one schema makes: each reference makes one of all that it leads to.
+const MOST_COPIED: usize = 1_000_000;
+/// Maximum number of positions of all schemas of a request, those that cannot be enforced included.
+const MOST_PLACES_OF_ALL: usize = 22 * MOST_PLACES;
 /// Maximum depth, which bounds the stack. Anthropic does not compile deeper schemas either.
 const DEEPEST: usize = 64;
 
@@ -97,19 +103,23 @@ pub(super) struct Allowance {
     optional: usize,
     unions: usize,
     tools: usize,
+    /// Positions that were looked at.
+    places: usize,
+    /// Weight of what was copied to merge alternatives.
+    pub(super) merged: usize,
 }
 
 impl Allowance {
     /// The schema of the answer, which comes before those of tools.
     pub(super) fn format(&mut self, schema: &Value) -> Result<RestrictedSchema, Unsupported> {
-        let restricted = restrict(schema)?;
+        let restricted = self.restrict(schema)?;
         self.take(&restricted)?;
         Ok(restricted)
     }
 
     /// The parameters of a strict tool: an object, not a choice among several (§1.5).
     pub(super) fn tool(&mut self, schema: &Value) -> Result<RestrictedSchema, Unsupported> {
-        let restricted = restrict(schema)?;
+        let restricted = self.restrict(schema)?;
         if restricted.schema["type"] != "object" {
             return Err(Unsupported::Choice);
         }
@@ -119,6 +129,15 @@ impl Allowance {
         self.take(&restricted)?;
         self.tools += 1;
         Ok(restricted)
+    }
+
+    fn restrict(&mut self, schema: &Value) -> Result<RestrictedSchema, Unsupported> {
+        if self.places > MOST_PLACES_OF_ALL {
+            return Err(Unsupported::Large);
+        }
+        let (restricted, places) = restrict(schema);
+        self.places += places;
+        restricted
     }
 
     fn take(&mut self, restricted: &RestrictedSchema) -> Result<(), Unsupported> {
@@ -135,13 +154,14 @@ impl Allowance {
     }
 }
 
-/// The schema within the subset; its keys keep their order.
-fn restrict(schema: &Value) -> Result<RestrictedSchema, Unsupported> {
+/// The schema within the subset, whose keys keep their order, and the number of positions that were looked at.
+fn restrict(schema: &Value) -> (Result<RestrictedSchema, Unsupported>, usize) {
     let mut rewriter = Rewriter {
         references: References::of(schema),
         done: BTreeMap::new(),
         active: vec!["#".to_owned()],
         places: 0,
+        copied: 0,
         depth: 0,
         optional: 0,
         unions: 0,
@@ -149,20 +169,23 @@ fn restrict(schema: &Value) -> Result<RestrictedSchema, Unsupported> {
         closed: false,
     };
     // A root that is only a reference is written out: tools need an object there.
-    let mut root = match schema {
-        Value::Object(root) if root.contains_key("$ref") => rewriter.written_out(root)?,
-        other => rewriter.place(other)?,
+    let root = match schema {
+        Value::Object(root) if root.contains_key("$ref") => rewriter.written_out(root),
+        other => rewriter.place(other),
     };
-    if let Some(root) = root.as_object_mut() {
-        for list in references::LISTS {
-            let definitions = rewriter.references.in_order(list, &rewriter.done);
-            if !definitions.is_empty() {
-                root.insert(list.to_owned(), Value::Object(definitions));
+    let restricted = root.map(|mut root| {
+        if let Some(root) = root.as_object_mut() {
+            for list in references::LISTS {
+                let definitions = rewriter.references.in_order(list, &rewriter.done);
+                if !definitions.is_empty() {
+                    root.insert(list.to_owned(), Value::Object(definitions));
+                }
             }
         }
-    }
-    let Rewriter { optional, unions, described, closed, .. } = rewriter;
-    Ok(RestrictedSchema { schema: root, optional, unions, described, closed })
+        let Rewriter { optional, unions, described, closed, .. } = rewriter;
+        RestrictedSchema { schema: root, optional, unions, described, closed }
+    });
+    (restricted, rewriter.places)
 }
 
 /// The state of rewriting one schema.
@@ -173,6 +196,8 @@ struct Rewriter<'a> {
     /// Pointers to what is being rewritten: who meets one of them again goes round in circles.
     active: Vec<String>,
     places: usize,
+    /// The weight of all copies.
+    copied: usize,
     depth: usize,
     optional: usize,
     unions: usize,
@@ -220,13 +245,21 @@ impl Rewriter<'_> {
             return Err(Unsupported::Recursive);
         }
         if !self.done.contains_key(&pointer) {
-            let target = self.references.find(&pointer)?.clone();
+            let target = self.references.find(&pointer)?;
+            let target = self.copy(target)?;
             self.active.push(pointer.clone());
             let definition = self.place(&target)?;
             self.active.pop();
             self.done.insert(pointer.clone(), definition);
         }
         Ok(json!({"$ref": pointer}))
+    }
+
+    /// A copy, as long as there are not too many.
+    fn copy(&mut self, value: &Value) -> Result<Value, Unsupported> {
+        let weight = weight(value, MOST_COPIED - self.copied).ok_or(Unsupported::Large)?;
+        self.copied += weight;
+        Ok(value.clone())
     }
 
     /// A schema with the targets of its own references inlined.
@@ -257,8 +290,12 @@ impl Rewriter<'_> {
         if self.places > MOST_PLACES || outside > DEEPEST {
             return Err(Unsupported::Large);
         }
-        let mut flat = given.clone();
-        flat.retain(|keyword, _| !SILENT.contains(&keyword.as_str()));
+        let mut flat = Map::new();
+        for (keyword, value) in given {
+            if !SILENT.contains(&keyword.as_str()) {
+                flat.insert(keyword.clone(), self.copy(value)?);
+            }
+        }
         let mut parts = match flat.shift_remove("allOf") {
             None => Vec::new(),
             Some(Value::Array(parts)) => parts,
@@ -270,7 +307,8 @@ impl Rewriter<'_> {
                 if self.active.contains(&pointer) {
                     return Err(Unsupported::Recursive);
                 }
-                parts.insert(0, self.references.find(&pointer)?.clone());
+                let target = self.references.find(&pointer)?;
+                parts.insert(0, self.copy(target)?);
                 used.push(pointer.clone());
                 self.active.push(pointer);
             }
@@ -323,7 +361,10 @@ impl Rewriter<'_> {
             any_of.push(if rules.is_empty() {
                 self.place(&variant)?
             } else {
-                let mut both = rules.clone();
+                let mut both = Map::new();
+                for (keyword, value) in &rules {
+                    both.insert(keyword.clone(), self.copy(value)?);
+                }
                 both.insert("allOf".to_owned(), json!([variant]));
                 self.written_out(&both)?
             });

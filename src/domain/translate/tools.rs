@@ -9,7 +9,7 @@ mod names;
 mod properties;
 mod results;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -18,9 +18,10 @@ pub use self::properties::PropertyNames;
 pub(super) use self::{
     calls::{ToolUseIds, input},
     choice::choice,
-    results::{PendingCall, ToolResult, UnansweredCalls, answer, results},
+    results::{PendingCalls, ToolResult, UnansweredCalls},
 };
 use super::{
+    context::Cancellation,
     form::{CUSTOM_INPUT, ToolForm, ToolKind},
     note::{Error, Notes},
     schema::Allowance,
@@ -35,16 +36,20 @@ use crate::domain::{
 pub(super) struct Definitions {
     pub(super) tools: Vec<Tool>,
     pub(super) forms: BTreeMap<String, ToolForm>,
+    /// Positions of the tools by their names.
+    positions: HashMap<String, usize>,
 }
 
 /// The tools of a request, those in the old form included.
 pub(super) fn definitions(
     request: &openai::Request,
+    cancellation: Cancellation<'_>,
     allowance: &mut Allowance,
     notes: &mut Notes,
 ) -> Result<Definitions, Error> {
     let mut all = Definitions::default();
     for (at, tool) in request.tools.iter().flatten().enumerate() {
+        cancellation.check()?;
         let path = |field: &str| format!("tools[{at}]{field}");
         match (tool.kind.as_deref(), &tool.function, &tool.custom) {
             (None | Some("function"), Some(given), _) => {
@@ -72,6 +77,7 @@ pub(super) fn definitions(
         }
     }
     for (at, given) in request.functions.iter().flatten().enumerate() {
+        cancellation.check()?;
         all.function(given, &|field| format!("functions[{at}]{field}"), allowance, notes)?;
     }
     Ok(all)
@@ -87,13 +93,14 @@ impl Definitions {
     ) -> Result<(), Error> {
         let field = || path(".parameters");
         let mut parameters = input_schema::root(given.parameters.as_ref(), &field, notes);
-        let (mut schema, mut in_words) = input_schema(&parameters, &field, notes);
+        let (mut schema, mut in_words) = input_schema(&parameters, &field, allowance, notes);
         let properties = PropertyNames::of(&schema, &parameters);
         if !properties.is_empty() {
             note_renamed(&properties, &field, notes);
             // Before the schema is changed, so that everything put into words has the new names.
             properties.rename(&mut parameters);
-            (schema, in_words) = input_schema(&parameters, &field, &mut Notes::default());
+            (schema, in_words) =
+                input_schema(&parameters, &field, allowance, &mut Notes::default());
             properties.rename(&mut schema);
         }
         let strict = given.strict == Some(true) && enforce(&mut schema, path, allowance, notes);
@@ -154,7 +161,7 @@ impl Definitions {
         let name = tool.name.clone();
         let changed = form.name != name;
         let tool = Tool::Client(tool);
-        if let Some(other) = self.tools.iter().find(|other| other.name() == name) {
+        if let Some(other) = self.positions.get(&name).and_then(|at| self.tools.get(*at)) {
             let is_custom = self.forms.get(&name).is_some_and(|form| form.kind == ToolKind::Custom);
             if *other != tool || is_custom != (form.kind == ToolKind::Custom) {
                 let name = form.name.chars().take(names::LONGEST).collect();
@@ -169,6 +176,7 @@ impl Definitions {
         if changed || form.kind == ToolKind::Custom || !form.properties.is_empty() {
             self.forms.insert(name, form);
         }
+        self.positions.insert(tool.name().to_owned(), self.tools.len());
         self.tools.push(tool);
         Ok(())
     }
@@ -223,6 +231,7 @@ fn grammar(format: &Value) -> Option<(&str, &str)> {
 /// without tools. In the order of their first calls, so that a longer history begins with the same bytes.
 pub(super) fn stubs(messages: &[RequestMessage], notes: &mut Notes) -> Vec<Tool> {
     let mut tools: Vec<Tool> = Vec::new();
+    let mut known = HashSet::new();
     for block in messages.iter().flat_map(|message| &message.content) {
         let name = match block {
             ContentBlock::ToolUse { name, .. } => name.clone(),
@@ -237,7 +246,7 @@ pub(super) fn stubs(messages: &[RequestMessage], notes: &mut Notes) -> Vec<Tool>
             }
             _ => continue,
         };
-        if !tools.iter().any(|tool| tool.name() == name) {
+        if known.insert(name.clone()) {
             let input_schema = json!({"type": "object"});
             tools.push(Tool::Client(ClientTool {
                 name,

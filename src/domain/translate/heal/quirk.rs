@@ -1,5 +1,7 @@
 //! Quirks: remedies, and the requests that need them again.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::remedy::Remedy;
@@ -83,6 +85,15 @@ impl Quirk {
         }
     }
 
+    /// True if the subject is not of another request.
+    fn concerns(self, parts: &Parts) -> bool {
+        match self.subject {
+            Subject::Request | Subject::Model | Subject::Tool(_) => true,
+            Subject::Tools(tools) => tools == parts.tools,
+            Subject::Format(format) => Some(format) == parts.format,
+        }
+    }
+
     /// The note for the client.
     pub(super) fn note(self, request: &Request, parts: &Parts) -> Note {
         let tool = match self.subject {
@@ -96,9 +107,34 @@ impl Quirk {
 /// The request with all of these quirks, and notes about those that changed it; `None` if none did.
 pub fn apply_quirks(translated: &Request, quirks: &[Quirk]) -> Option<(Request, Vec<Note>)> {
     let parts = Parts::of(translated);
-    let mut changed = None;
+    let mut changed: Option<Request> = None;
     let mut notes = Vec::new();
+    // Many quirks may be known, of tools above all. Those of other tools cost a look-up, and those of a tool the
+    // comparison of the tool.
+    let mut tools: HashMap<Hash, Vec<usize>> = HashMap::new();
+    for (at, hash) in parts.each_tool.iter().enumerate() {
+        tools.entry(*hash).or_default().push(at);
+    }
     for quirk in quirks {
+        if let Subject::Tool(tool) = quirk.subject {
+            let mut is_changed = false;
+            for at in tools.get(&tool).into_iter().flatten() {
+                let before = changed.as_ref().unwrap_or(translated).tools.get(*at);
+                let Some(Tool::Client(before)) = before else { continue };
+                let mut after = before.clone();
+                quirk.remedy.apply_to_tool(&mut after);
+                if after != *before {
+                    is_changed = true;
+                    changed.get_or_insert_with(|| translated.clone()).tools[*at] =
+                        Tool::Client(after);
+                }
+            }
+            notes.extend(is_changed.then(|| quirk.note(translated, &parts)));
+            continue;
+        }
+        if !quirk.concerns(&parts) {
+            continue;
+        }
         let before = changed.as_ref().unwrap_or(translated);
         let mut after = before.clone();
         quirk.apply(&mut after, &parts);

@@ -1,6 +1,6 @@
 //! References that lead nowhere are opened, and their targets elsewhere are moved to the definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -8,10 +8,13 @@ use super::{
     describe, places,
     references::{KEYWORDS, References, all, at, pointer},
     valid::{Changes, is_keyword, is_reference, mend, words},
+    weight::weight,
 };
 
-/// Maximum number of values that are copied to the definitions.
+/// Maximum weight of the values that are copied to the definitions.
 const MOST_COPIED: usize = 20_000;
+/// Maximum number of bytes that references may be longer than the client wrote them.
+const MOST_LENGTHENED: usize = 4 << 20;
 
 /// The treatment of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +35,10 @@ pub(in crate::domain::translate) fn link(schema: &mut Value, given: &Value, chan
     let references = References::of(schema);
     let is_ambiguous = references.is_ambiguous();
     let mut links: BTreeMap<String, Link> = BTreeMap::new();
-    let mut copies = Copies { names: BTreeMap::new(), schemas: Map::new(), left: MOST_COPIED };
+    let mut copies =
+        Copies { names: BTreeMap::new(), schemas: Map::new(), left: MOST_COPIED, next: 0 };
     let mut moved: Vec<String> = Vec::new();
+    let mut left = MOST_LENGTHENED;
     while let Some(reference) = todo.pop() {
         if links.contains_key(&reference) {
             continue;
@@ -42,7 +47,15 @@ pub(in crate::domain::translate) fn link(schema: &mut Value, given: &Value, chan
             None => Link::Open,
             Some(target) if places::is_place(schema, &target.path) => {
                 let clean = target.is_exact && !is_ambiguous && is_reference(&reference);
-                if clean { Link::Keep } else { Link::Replace(pointer(&target.path)) }
+                let length: usize = target.path.iter().map(String::len).sum();
+                if clean {
+                    Link::Keep
+                } else if let Some(rest) = left.checked_sub(length) {
+                    left = rest;
+                    Link::Replace(pointer(&target.path))
+                } else {
+                    Link::Open
+                }
             }
             Some(target) => match copies.add(schema, given, &target.path, changes) {
                 Some((name, copy)) => {
@@ -60,9 +73,9 @@ pub(in crate::domain::translate) fn link(schema: &mut Value, given: &Value, chan
         let Copies { schemas, .. } = copies;
         rewrite(schema, &links, schemas, is_ambiguous, changes);
         if let Value::Object(root) = schema {
-            for name in moved.iter().filter(|name| !is_keyword(name)) {
-                root.shift_remove(name);
-            }
+            let moved: BTreeSet<String> =
+                moved.into_iter().filter(|name| !is_keyword(name)).collect();
+            root.retain(|name, _| !moved.contains(name));
         }
     }
 }
@@ -73,6 +86,8 @@ struct Copies {
     names: BTreeMap<String, String>,
     schemas: Map<String, Value>,
     left: usize,
+    /// No number below this is tried for another name that is taken.
+    next: usize,
 }
 
 impl Copies {
@@ -89,7 +104,7 @@ impl Copies {
             return Some((name.clone(), None));
         }
         let target = at(given, path)?;
-        self.left = self.left.checked_sub(size(target, self.left)?)?;
+        self.left = self.left.checked_sub(weight(target, self.left)?)?;
         let mut copy = target.clone();
         mend(&mut copy, changes);
         places::each_mut(&mut copy, 0, &mut |schema, _| {
@@ -104,29 +119,17 @@ impl Copies {
             schema.get("$defs").and_then(|defs| defs.get(name)).is_none()
                 && !self.schemas.contains_key(name)
         };
-        let others = (self.names.len() + 2..).map(|number| format!("{name}_{number}"));
-        let name = std::iter::once(name.clone()).chain(others).find(is_free)?;
+        let name = if is_free(&name) {
+            name
+        } else {
+            let mut numbers = self.next.max(self.names.len() + 2)..;
+            let numbered = numbers.find(|number| is_free(&format!("{name}_{number}")))?;
+            self.next = numbered + 1;
+            format!("{name}_{numbered}")
+        };
         self.names.insert(key, name.clone());
         Some((name, Some(copy)))
     }
-}
-
-/// The number of values, if it is at most `most`.
-fn size(value: &Value, most: usize) -> Option<usize> {
-    let mut todo = vec![value];
-    let mut size = 0;
-    while let Some(value) = todo.pop() {
-        size += 1;
-        if size > most {
-            return None;
-        }
-        match value {
-            Value::Array(list) => todo.extend(list),
-            Value::Object(map) => todo.extend(map.values()),
-            _ => {}
-        }
-    }
-    Some(size)
 }
 
 fn rewrite(
@@ -145,10 +148,21 @@ fn rewrite(
             definitions.extend(copies);
         }
     }
+    let mut left = MOST_LENGTHENED;
     places::each_mut(schema, 0, &mut |schema, depth| {
         for keyword in KEYWORDS {
             let Some(Value::String(reference)) = schema.get_mut(keyword) else { continue };
-            match links.get(reference) {
+            let link = links.get(reference).map(|link| match link {
+                Link::Replace(pointer) => {
+                    let more = pointer.len().saturating_sub(reference.len());
+                    left.checked_sub(more).map_or(&Link::Open, |rest| {
+                        left = rest;
+                        link
+                    })
+                }
+                link => link,
+            });
+            match link {
                 None | Some(Link::Keep) => {}
                 Some(Link::Replace(pointer)) => {
                     if reference != pointer {

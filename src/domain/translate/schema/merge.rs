@@ -1,6 +1,8 @@
 //! Merging of two schemas that a value must fit both. Upstream every object is closed, so no value would fit `allOf` of
 //! two objects.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{Unsupported, keywords::ANNOTATIONS, object};
@@ -31,13 +33,11 @@ pub(super) fn into(
             }
             ("items", ours, theirs) => places(ours, theirs)?,
             ("required", Value::Array(ours), Value::Array(theirs)) => {
-                for name in theirs {
-                    if !ours.contains(&name) {
-                        ours.push(name);
-                    }
-                }
+                let mut known: HashSet<Value> = ours.iter().cloned().collect();
+                ours.extend(theirs.into_iter().filter(|name| known.insert(name.clone())));
             }
             ("enum", Value::Array(ours), Value::Array(theirs)) => {
+                let theirs: HashSet<Value> = theirs.into_iter().collect();
                 ours.retain(|value| theirs.contains(value));
                 if ours.is_empty() {
                     return Err(Unsupported::Combination);

@@ -1,5 +1,7 @@
 //! Schemas of a value: its types, and the keywords of each type.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{Rewriter, Unsupported, annotate, keywords::KINDS};
@@ -75,6 +77,7 @@ impl Rewriter<'_> {
             }
             _ => Vec::new(),
         };
+        let is_required: HashSet<String> = required.iter().cloned().collect();
         let mut described = Vec::new();
         for (keyword, value) in flat {
             match (keyword.as_str(), value) {
@@ -83,7 +86,7 @@ impl Rewriter<'_> {
                 ("properties", Value::Object(given)) if is("object") => {
                     let mut properties = Map::new();
                     for (name, schema) in given {
-                        self.optional += usize::from(!required.contains(&name));
+                        self.optional += usize::from(!is_required.contains(&name));
                         let schema = self.place(&schema)?;
                         properties.insert(name, schema);
                     }

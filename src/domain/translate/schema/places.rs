@@ -39,10 +39,21 @@ pub(super) fn each<'a>(root: &'a Value, visit: &mut Visit<'_, 'a>) {
 type Visit<'f, 'a> = dyn FnMut(&[Step<'a>], &'a Map<String, Value>) + 'f;
 
 /// A step of a path.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step<'a> {
     Name(&'a str),
     Index(usize),
+}
+
+impl Step<'_> {
+    /// Bytes that the step takes as a text of its own.
+    pub(super) const fn length(&self) -> usize {
+        size_of::<String>()
+            + match self {
+                Self::Name(name) => name.len(),
+                Self::Index(_) => size_of::<usize>(),
+            }
+    }
 }
 
 impl std::fmt::Display for Step<'_> {

@@ -1,13 +1,19 @@
 //! References from one place of a schema to another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 
-use super::{Unsupported, places};
+use super::{Unsupported, places, places::Step};
 
 /// Keywords that hold a schema's definitions: the current one and the old one.
 pub(super) const LISTS: [&str; 2] = ["$defs", "definitions"];
+
+/// Most bytes of the paths that are kept. Names on them may be long, and many schemas may stand below one name.
+const MOST_PATHS: usize = 4 << 20;
 
 /// The schema that references lead into.
 pub(in crate::domain::translate) struct References<'a> {
@@ -35,39 +41,57 @@ impl<'a> References<'a> {
     pub(in crate::domain::translate) fn of(root: &'a Value) -> Self {
         let (mut anchors, mut ids) = (BTreeMap::new(), BTreeMap::new());
         let mut is_ambiguous = false;
+        let mut left = MOST_PATHS;
         // References that are relative to the address of the place at a path.
-        let mut relative: Vec<(Vec<String>, &str)> = Vec::new();
-        let mut addressed: Option<Vec<String>> = None;
+        let mut relative: Vec<(Arc<[Step<'_>]>, &str)> = Vec::new();
+        let mut addressed: Option<Arc<[Step<'_>]>> = None;
         places::each(root, &mut |path, schema| {
             let named = |keyword: &str| schema.get(keyword).and_then(Value::as_str);
-            let path = || path.iter().map(ToString::to_string).collect::<Vec<String>>();
+            // `None` once the paths together are too long; what they would name is not found.
+            let mut named_path = || {
+                let length = path.iter().map(Step::length).sum();
+                left = left.checked_sub(length)?;
+                Some(path.iter().map(ToString::to_string).collect::<Vec<String>>())
+            };
             for name in ["$anchor", "$dynamicAnchor"].into_iter().filter_map(named) {
-                is_ambiguous |= anchors.insert(name, path()).is_some_and(|other| other != path());
+                let Some(path) = named_path() else { break };
+                let other = anchors.get(name).is_some_and(|other| *other != path);
+                is_ambiguous |= other;
+                anchors.insert(name, path);
             }
             for id in ["$id", "id"].into_iter().filter_map(named) {
                 // An old form of an anchor.
-                if let Some(name) = id.strip_prefix('#').filter(|name| !name.is_empty()) {
-                    anchors.entry(name).or_insert_with(path);
-                } else if !id.is_empty() {
-                    ids.entry(id.trim_end_matches('#')).or_insert_with(path);
+                let (place, name) = match id.strip_prefix('#').filter(|name| !name.is_empty()) {
+                    Some(name) => (&mut anchors, name),
+                    None if id.is_empty() => continue,
+                    None => (&mut ids, id.trim_end_matches('#')),
+                };
+                if !place.contains_key(name)
+                    && let Some(path) = named_path()
+                {
+                    place.insert(name, path);
                 }
             }
             if schema.contains_key("$id") {
-                addressed = Some(path()).filter(|path| !path.is_empty());
-            } else if addressed.as_ref().is_some_and(|above| !path().starts_with(above)) {
+                addressed = (!path.is_empty()).then(|| path.into());
+            } else if addressed.as_ref().is_some_and(|above| !path.starts_with(above)) {
                 addressed = None;
             }
             if let Some(above) = &addressed {
                 let references = KEYWORDS.into_iter().filter_map(named);
                 let inside = references.filter(|reference| reference.starts_with('#'));
-                relative.extend(inside.map(|reference| (above.clone(), reference)));
+                relative.extend(inside.map(|reference| (Arc::clone(above), reference)));
             }
         });
         let mut references = Self { root, anchors, ids, local: BTreeMap::new(), is_ambiguous };
         for (above, reference) in relative {
             match references.path(reference) {
                 Some(path) if reference.starts_with("#/") || reference == "#" => {
-                    let path: Vec<String> = above.into_iter().chain(path).collect();
+                    let length = above.iter().map(Step::length).sum();
+                    let Some(rest) = left.checked_sub(length) else { continue };
+                    left = rest;
+                    let above = above.iter().map(ToString::to_string);
+                    let path: Vec<String> = above.chain(path).collect();
                     if places::is_place(root, &path) {
                         references.local.insert(reference, path);
                     } else {

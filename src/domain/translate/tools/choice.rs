@@ -1,5 +1,7 @@
 //! `tool_choice`, and the deprecated `function_call` (`reference/anthropic-api.md` §1.5, §9.1).
 
+use std::collections::HashSet;
+
 use super::{is_old_form, names};
 use crate::domain::{
     anthropic::{Tool, ToolChoice},
@@ -56,10 +58,8 @@ pub(in crate::domain::translate) fn choice(
         | RequestedChoice::None
         | RequestedChoice::Any => &[],
     };
-    let is_defined = |name: &str| {
-        let name = names::upstream(name);
-        tools.iter().any(|tool| tool.name() == name)
-    };
+    let defined: HashSet<&str> = tools.iter().map(Tool::name).collect();
+    let is_defined = |name: &str| defined.contains(&*names::upstream(name));
     if let Some(name) = chosen.iter().find(|name| !is_defined(name)) {
         return Err(Error::UnknownTool { name: name.chars().take(names::LONGEST).collect() });
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::{
     note::Notes,
-    schema::{self, Changes, References},
+    schema::{self, Allowance, Changes, References},
 };
 
 /// Keywords that Anthropic refuses at the top of a schema.
@@ -15,6 +15,10 @@ const ALWAYS: &str = "the arguments are always an object, whatever else the sche
 const DEEPEST: usize = 32;
 /// Maximum number of merged alternatives and properties.
 const MOST: usize = 20_000;
+/// Maximum weight of all properties that are copied in order to merge them.
+const MOST_WEIGHT: usize = 500_000;
+/// The same for all tools of a request.
+const MOST_WEIGHT_OF_ALL: usize = 4 * MOST_WEIGHT;
 /// Maximum number of schemas that one property has in alternatives.
 const MOST_VARIANTS: usize = 100;
 
@@ -23,6 +27,7 @@ const MOST_VARIANTS: usize = 100;
 pub(super) fn input_schema(
     given: &Value,
     field: &dyn Fn() -> String,
+    allowance: &mut Allowance,
     notes: &mut Notes,
 ) -> (Value, Option<String>) {
     let mut changes = Changes::default();
@@ -49,7 +54,7 @@ pub(super) fn input_schema(
         let what = "alternatives at the top of the schema are merged into one object and put into the description";
         notes.once(field, what);
         in_words = alternatives(&schema);
-        merge(&mut schema, given, &valid, &mut changes);
+        merge(&mut schema, given, &valid, allowance, &mut changes);
     }
     for what in changes.iter() {
         notes.once(field, what);
@@ -87,10 +92,19 @@ pub(super) fn root(given: Option<&Value>, field: &dyn Fn() -> String, notes: &mu
 }
 
 /// Merges what the top of a schema refers to and combines. `valid` is the schema before, made of `given`.
-fn merge(schema: &mut Map<String, Value>, given: &Value, valid: &Value, changes: &mut Changes) {
+fn merge(
+    schema: &mut Map<String, Value>,
+    given: &Value,
+    valid: &Value,
+    allowance: &mut Allowance,
+    changes: &mut Changes,
+) {
     let references = References::of(valid);
+    let most = MOST_WEIGHT.min(MOST_WEIGHT_OF_ALL.saturating_sub(allowance.merged));
+    let mut left = Left { properties: MOST, weight: most };
     let MergedProperties { properties, required } =
-        merged_properties(schema, &references, DEEPEST, &mut { MOST });
+        merged_properties(schema, &references, DEEPEST, &mut left);
+    allowance.merged += most - left.weight;
     for keyword in COMBINING.iter().chain(&["$ref"]) {
         schema.shift_remove(*keyword);
     }
@@ -130,19 +144,35 @@ struct MergedProperties {
     required: Map<String, Value>,
 }
 
+/// The allowance of merging one schema.
+struct Left {
+    properties: usize,
+    weight: usize,
+}
+
 /// The properties of all alternatives of a schema within `root`; those are required that all alternatives require.
 fn merged_properties(
     schema: &Map<String, Value>,
     references: &References<'_>,
     depth: usize,
-    left: &mut usize,
+    left: &mut Left,
 ) -> MergedProperties {
     let mut all = MergedProperties::default();
     let count = schema.get("properties").and_then(Value::as_object).map_or(1, Map::len);
     // A small schema can refer to much, many times over. The top itself is not counted.
     let counted = if depth == DEEPEST { 1 } else { count.max(1) };
-    let Some(rest) = left.checked_sub(counted).filter(|_| depth > 0) else { return all };
-    *left = rest;
+    let Some(rest) = left.properties.checked_sub(counted).filter(|_| depth > 0) else { return all };
+    // Nor may it refer to a large property many times over.
+    let own = ["properties", "required"].into_iter().filter_map(|keyword| schema.get(keyword));
+    let weights: Option<usize> = if depth == DEEPEST {
+        Some(0)
+    } else {
+        own.map(|value| schema::weight(value, left.weight)).sum()
+    };
+    let Some(weight) = weights.and_then(|weight| left.weight.checked_sub(weight)) else {
+        return all;
+    };
+    *left = Left { properties: rest, weight };
     if let Some(Value::Object(properties)) = schema.get("properties") {
         all.properties.clone_from(properties);
     }

@@ -138,15 +138,16 @@ impl PropertyNames {
         match schema {
             Value::Array(schemas) => schemas.iter_mut().for_each(|schema| self.rename(schema)),
             Value::Object(schema) => {
-                let is_renamed = |properties: &Value| {
-                    let names = properties.as_object().into_iter().flat_map(Map::keys);
-                    names.into_iter().any(|name| self.upstream.contains_key(name))
-                };
-                // New names need not look like those that are allowed.
-                if schema.get("properties").is_some_and(is_renamed)
+                // New names need not look like those that are allowed. Only the schema's own: each of many schemas with
+                // all names would be too much.
+                let own = schema.get("properties").and_then(Value::as_object);
+                let own = own.into_iter().flat_map(Map::keys);
+                let own: BTreeMap<&String, &String> =
+                    own.filter_map(|name| self.upstream.get_key_value(name)).collect();
+                let renamed: Vec<String> = own.into_values().cloned().collect();
+                if !renamed.is_empty()
                     && let Some(rule @ Value::Object(_)) = schema.get_mut("propertyNames")
                 {
-                    let renamed: Vec<&str> = self.iter().map(|(_, upstream)| upstream).collect();
                     *rule = json!({ "anyOf": [rule.take(), { "enum": renamed }] });
                 }
                 for (keyword, value) in schema {

@@ -1,7 +1,7 @@
 //! Results of calls in a history. Anthropic wants each right after its call; clients send them late, early, twice or
 //! not at all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::super::note::Notes;
 use crate::domain::{
@@ -39,9 +39,117 @@ impl<'a> PendingCall<'a> {
     }
 
     /// True if the call has a result.
-    pub(in crate::domain::translate) fn is_answered(&self) -> bool {
+    fn is_answered(&self) -> bool {
         self.result.is_some()
     }
+}
+
+/// The calls of the assistant's last turn.
+#[derive(Debug, Default)]
+pub(in crate::domain::translate) struct PendingCalls<'a> {
+    calls: Vec<PendingCall<'a>>,
+    /// Positions of calls by the key by which results name them, first in, first out. Some may have a result by now.
+    by_key: HashMap<ResultKey<'a>, VecDeque<usize>>,
+    /// No call before this position waits for a result.
+    first: usize,
+    /// No call in the deprecated form before this position waits for a result.
+    first_function: usize,
+    /// True if any call has a result.
+    is_answered: bool,
+}
+
+impl<'a> PendingCalls<'a> {
+    pub(in crate::domain::translate) fn push(&mut self, call: PendingCall<'a>) {
+        self.by_key.entry(call.given).or_default().push_back(self.calls.len());
+        self.calls.push(call);
+    }
+
+    /// True if any call has a result.
+    pub(in crate::domain::translate) const fn is_answered(&self) -> bool {
+        self.is_answered
+    }
+
+    /// Attaches a result to the call that it names; one that names none to the oldest call that waits for a result.
+    /// Returns it if there is no such call.
+    pub(in crate::domain::translate) fn answer(
+        &mut self,
+        result: ToolResult<'a>,
+        path: &str,
+        notes: &mut Notes,
+    ) -> Option<ToolResult<'a>> {
+        let named = result.keys().find_map(|key| self.named(key));
+        let at = match (named, result.id) {
+            (Some(at), _) => Some(at),
+            // There can be only one call of a function.
+            (None, _) if result.function.is_some() => {
+                let waits = |call: &PendingCall<'_>| {
+                    !call.is_answered() && matches!(call.given, ResultKey::Name(_))
+                };
+                advance(&self.calls, &mut self.first_function, waits)
+            }
+            (None, None) => {
+                let at = advance(&self.calls, &mut self.first, |call| !call.is_answered());
+                if at.is_some() {
+                    let what =
+                        "a result that names no call is given to the oldest that waits for one";
+                    notes.once(|| path.to_owned(), what);
+                }
+                at
+            }
+            (None, Some(_)) => None,
+        };
+        match at {
+            Some(at) => {
+                self.calls[at].result = Some(result);
+                self.is_answered = true;
+                None
+            }
+            None => Some(result),
+        }
+    }
+
+    /// The first call with this key that waits for a result.
+    fn named(&mut self, key: ResultKey<'a>) -> Option<usize> {
+        let positions = self.by_key.get_mut(&key)?;
+        while positions.front().is_some_and(|at| self.calls[*at].is_answered()) {
+            positions.pop_front();
+        }
+        positions.front().copied()
+    }
+
+    /// The results of all calls, in the order of the calls: all must stand in the next message, the one at `message`.
+    /// Calls without one get an error, until their result comes.
+    pub(in crate::domain::translate) fn take_results(
+        &mut self,
+        message: usize,
+        unanswered: &mut UnansweredCalls<'a>,
+    ) -> Vec<ContentBlock> {
+        let all = std::mem::take(self).calls.into_iter().enumerate();
+        all.map(|(block, PendingCall { given, id, at, result })| {
+            if let Some(result) = result {
+                return result.into_block(id);
+            }
+            unanswered.0.entry(given).or_default().push(ResultPlace { at, message, block });
+            let content = vec![ContentBlock::text("No result of this call was recorded.")];
+            ContentBlock::ToolResult { tool_use_id: id, content, is_error: true }
+        })
+        .collect()
+    }
+}
+
+/// The position of the first call that is meant. None before `first` is, which moves on to it.
+fn advance(
+    calls: &[PendingCall<'_>],
+    first: &mut usize,
+    is_meant: impl Fn(&PendingCall<'_>) -> bool,
+) -> Option<usize> {
+    while let Some(call) = calls.get(*first) {
+        if is_meant(call) {
+            return Some(*first);
+        }
+        *first += 1;
+    }
+    None
 }
 
 /// A result of the client's.
@@ -93,62 +201,6 @@ impl<'a> ToolResult<'a> {
         let Self { content, is_error, .. } = self;
         ContentBlock::ToolResult { tool_use_id, content, is_error }
     }
-}
-
-/// Attaches a result to the call that it names; one that names none to the oldest call that waits for a result.
-/// Returns it if there is no such call.
-pub(in crate::domain::translate) fn answer<'a>(
-    calls: &mut [PendingCall<'a>],
-    result: ToolResult<'a>,
-    path: &str,
-    notes: &mut Notes,
-) -> Option<ToolResult<'a>> {
-    let first = |is_meant: &dyn Fn(ResultKey<'_>) -> bool| {
-        calls.iter().position(|call| !call.is_answered() && is_meant(call.given))
-    };
-    let named = result.keys().find_map(|key| first(&|given| given == key));
-    let at = match (named, result.id) {
-        (Some(at), _) => Some(at),
-        // There can be only one call of a function.
-        (None, _) if result.function.is_some() => {
-            first(&|given| matches!(given, ResultKey::Name(_)))
-        }
-        (None, None) => {
-            let at = first(&|_| true);
-            if at.is_some() {
-                let what = "a result that names no call is given to the oldest that waits for one";
-                notes.once(|| path.to_owned(), what);
-            }
-            at
-        }
-        (None, Some(_)) => None,
-    };
-    match at {
-        Some(at) => {
-            calls[at].result = Some(result);
-            None
-        }
-        None => Some(result),
-    }
-}
-
-/// The results of all calls of a turn, in the order of the calls: all must stand in the next message, the one at
-/// `message`. Calls without one get an error, until their result comes.
-pub(in crate::domain::translate) fn results<'a>(
-    calls: &mut Vec<PendingCall<'a>>,
-    message: usize,
-    unanswered: &mut UnansweredCalls<'a>,
-) -> Vec<ContentBlock> {
-    let all = calls.drain(..).enumerate();
-    all.map(|(block, PendingCall { given, id, at, result })| {
-        if let Some(result) = result {
-            return result.into_block(id);
-        }
-        unanswered.0.entry(given).or_default().push(ResultPlace { at, message, block });
-        let content = vec![ContentBlock::text("No result of this call was recorded.")];
-        ContentBlock::ToolResult { tool_use_id: id, content, is_error: true }
-    })
-    .collect()
 }
 
 /// Calls of earlier turns without a result, by the key by which one would name them; of one key, the last comes last.

@@ -1,0 +1,84 @@
+//! Recordings of the ledger that are read now: many readers of one answer share its bytes, however slow they are.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak, atomic::AtomicBool},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    domain::{exchange::ExchangeId, recording::Recording},
+    store::Stored,
+};
+
+/// Number of entries from which on those without a reader are removed.
+const FIRST_CLEANING: usize = 64;
+
+/// Recordings by exchange, as long as anyone reads them.
+#[derive(Debug, Default)]
+pub(super) struct Loaded(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    recordings: HashMap<ExchangeId, (Weak<Recording>, Arc<AtomicBool>)>,
+    /// Number of entries that were left by the last cleaning.
+    left: usize,
+}
+
+impl Loaded {
+    /// The same answer, with the recording that others read already.
+    pub(super) fn share(&self, stored: Stored) -> Stored {
+        let mut state = self.0.lock();
+        let known = state.recordings.get(&stored.exchange);
+        let known = known
+            .and_then(|(recording, was_read)| Some((recording.upgrade()?, Arc::clone(was_read))));
+        if let Some((recording, was_read)) = known {
+            return Stored { recording, was_read, ..stored };
+        }
+        // Twice as many as are read, so that the cleaning costs no more than the entries.
+        if state.recordings.len() >= FIRST_CLEANING.max(2 * state.left) {
+            state.recordings.retain(|_, (recording, _)| recording.strong_count() > 0);
+            state.left = state.recordings.len();
+        }
+        let entry = (Arc::downgrade(&stored.recording), Arc::clone(&stored.was_read));
+        state.recordings.insert(stored.exchange, entry);
+        stored
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::exchange::{Cost, Tokens, UnixMillis};
+
+    fn stored(n: usize) -> Stored {
+        Stored {
+            exchange: ExchangeId::new(Uuid::from_u128(n as u128)),
+            recording: Arc::new(Recording::default()),
+            model_served: "m".to_owned(),
+            stop_reason: None,
+            tokens: Tokens::default(),
+            cost: Cost::Unpriced,
+            ended_at: UnixMillis(0),
+            was_read: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn readers_share_a_recording_and_what_nobody_reads_is_forgotten() {
+        let loaded = Loaded::default();
+        let first = loaded.share(stored(0));
+        let second = loaded.share(stored(0));
+        assert!(Arc::ptr_eq(&first.recording, &second.recording));
+        assert!(Arc::ptr_eq(&first.was_read, &second.was_read));
+        for n in 1..FIRST_CLEANING * 100 {
+            drop(loaded.share(stored(n)));
+        }
+        assert!(loaded.0.lock().recordings.len() <= FIRST_CLEANING);
+        let third = loaded.share(stored(0));
+        assert!(Arc::ptr_eq(&first.recording, &third.recording), "it is still read");
+    }
+}
