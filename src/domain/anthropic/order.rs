@@ -142,13 +142,11 @@ impl EventOrder {
                 self.begin(index, block, raw, tell)?;
                 tell(Event::BlockDelta { index: self.blocks.len() - 1, delta })
             }
-            Event::BlockStop { index } => match self.open(index) {
-                Some(number) => self.end(number, tell),
-                None => {
-                    self.is_odd = true;
-                    Ok(())
-                }
-            },
+            Event::BlockStop { index } => {
+                let open = self.open(index);
+                self.is_odd |= open.is_none();
+                open.map_or(Ok(()), |number| self.end(number, tell))
+            }
             Event::MessageDelta(last) => {
                 self.ends |= last.delta.stop_reason.is_some();
                 tell(Event::MessageDelta(last))

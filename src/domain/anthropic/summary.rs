@@ -21,8 +21,7 @@ pub struct StreamSummary {
     model: Option<String>,
     stop: Stop,
     usage: Usage,
-    /// True once upstream has told, with the reason for the end, what the answer used.
-    counted: bool,
+    counts: Counts,
     order: EventOrder,
     told: Told,
     /// The `content_block_start` that was the last event, but for pings.
@@ -57,6 +56,16 @@ pub enum Told {
     Block,
     /// Content, or the end.
     Content,
+}
+
+/// The counts of `usage`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Counts {
+    /// What has been used so far.
+    #[default]
+    SoFar,
+    /// What the whole answer used: told with the reason for its end, or after it.
+    Final,
 }
 
 /// The content seen so far.
@@ -149,9 +158,8 @@ impl StreamSummary {
                 }
                 self.id = start.id;
                 self.model = Some(start.model);
-                self.counted = start.stop_reason.is_some() && start.usage.output_tokens.is_some();
                 self.stop = Stop { stop_reason: start.stop_reason, stop_details: None };
-                self.usage = start.usage;
+                self.count(start.usage);
             }
             Event::BlockStart { index, block, raw } => {
                 self.tell(if tells(&block, raw) { Told::Content } else { Told::Block });
@@ -163,9 +171,7 @@ impl StreamSummary {
             Event::MessageDelta(last) => {
                 self.tell(Told::Content);
                 self.stop.update(last.delta);
-                self.counted |=
-                    last.usage.output_tokens.is_some() && self.stop.stop_reason.is_some();
-                self.usage.update(last.usage);
+                self.count(last.usage);
             }
             Event::MessageStop => self.ended = true,
             Event::BlockDelta { index, delta } => self.take_delta(index, delta),
@@ -173,6 +179,13 @@ impl StreamSummary {
         }
         self.model = serving.or(self.model.take());
         Ok(())
+    }
+
+    fn count(&mut self, usage: Usage) {
+        if usage.output_tokens.is_some() && self.stop.stop_reason.is_some() {
+            self.counts = Counts::Final;
+        }
+        self.usage.update(usage);
     }
 
     fn take_delta(&mut self, index: usize, delta: Delta<'_>) {
@@ -283,7 +296,7 @@ impl StreamSummary {
         let price = |model: &str, tokens: &Tokens| price(model, tokens, terms);
         let cost = self.usage.cost(model, self.stop_reason(), price);
         let is_listed = self.usage.iterations.is_some();
-        let is_whole = self.counted && self.usage.input_tokens.is_some();
+        let is_whole = self.counts == Counts::Final && self.usage.input_tokens.is_some();
         if !is_whole || (self.declined_midway && !is_listed) { cost.at_least() } else { cost }
     }
 
