@@ -1,6 +1,6 @@
 //! Ids of users and chats: kept byte by byte, or refused by the name of their header. No two users share answers.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     proxy::chats::status,
