@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{
     event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse, read, whole_input},
-    order::{BlockDeltas, EventOrder},
+    order::{BlockDeltas, EventOrder, known_delta},
     usage::Usage,
 };
 use crate::domain::{
@@ -348,27 +348,6 @@ fn tells(block: &BlockStart, raw: &RawValue) -> bool {
             true
         }
     }
-}
-
-/// Recognizes a delta of text, thinking or input by its first and last bytes; the bytes between are not read. Returns the
-/// index of its block, and the kind of block that it belongs to.
-fn known_delta(event: &[u8]) -> Option<(usize, BlockDeltas)> {
-    const FRAME: &[u8] =
-        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
-    let rest = event.strip_prefix(FRAME)?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let index = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
-    let delta = rest[digits..].strip_prefix(b",\"delta\":{\"type\":\"")?;
-    let kind = if delta.starts_with(b"text_delta\"") {
-        BlockDeltas::Text
-    } else if delta.starts_with(b"thinking_delta\"") {
-        BlockDeltas::Thinking
-    } else if delta.starts_with(b"input_json_delta\"") {
-        BlockDeltas::Input
-    } else {
-        return None;
-    };
-    delta.trim_ascii_end().ends_with(b"}").then_some((index, kind))
 }
 
 #[cfg(test)]
