@@ -127,7 +127,7 @@ fn each_kind_of_disorder_is_understood_alike_and_never_served_again() {
         let events: Vec<String> = events.iter().map(event).collect();
         let events: Vec<&str> = events.iter().map(String::as_str).collect();
         let (recording, _) = record(&[events.concat().as_bytes()]);
-        (check(&events), agree(&recording, "").unwrap().content().to_owned())
+        (check(&events), agree(&recording, "").unwrap().content().clone())
     };
     assert_eq!(text(&answer()), (true, "OneTwo".to_owned()));
     for (name, change, expected) in changes {
@@ -231,7 +231,7 @@ proptest! {
         let sse = answer.sse();
         let mut events: Vec<(u32, &str)> = keys.into_iter().cycle().zip(sse.split_inclusive("\n\n")).collect();
         // The beginning stands first, or all is refused at once.
-        events[1..].sort();
+        events[1..].sort_unstable();
         check(&events.into_iter().map(|(_, event)| event).collect::<Vec<_>>());
     }
 }

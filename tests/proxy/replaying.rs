@@ -354,9 +354,9 @@ async fn what_is_recorded_is_replayed_however_deep_it_is() {
     let lint = tokio::task::spawn_blocking(move || lint.output().expect("the program")).await;
     let lint = lint.expect("its output");
     assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
-    let replay = Replay::start(&folder).await.expect("a replay");
+    let played = Replay::start(&folder).await.expect("a replay");
     for (request, answer) in &recorded {
-        let reply = post(client(&replay), request).await;
+        let reply = post(client(&played), request).await;
         assert_eq!(reply.status.as_u16(), 200, "{request:?}");
         assert_eq!(
             corpus::of_the_answer(&reply.text().await),
@@ -364,5 +364,5 @@ async fn what_is_recorded_is_replayed_however_deep_it_is() {
             "{request:?}"
         );
     }
-    assert_eq!(post(client(&replay), &too_deep).await.status.as_u16(), 404);
+    assert_eq!(post(client(&played), &too_deep).await.status.as_u16(), 404);
 }

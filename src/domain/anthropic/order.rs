@@ -142,13 +142,11 @@ impl EventOrder {
                 self.begin(index, block, raw, tell)?;
                 tell(Event::BlockDelta { index: self.blocks.len() - 1, delta })
             }
-            Event::BlockStop { index } => match self.open(index) {
-                Some(number) => self.end(number, tell),
-                None => {
-                    self.is_odd = true;
-                    Ok(())
-                }
-            },
+            Event::BlockStop { index } => {
+                let open = self.open(index);
+                self.is_odd |= open.is_none();
+                open.map_or(Ok(()), |number| self.end(number, tell))
+            }
             Event::MessageDelta(last) => {
                 self.ends |= last.delta.stop_reason.is_some();
                 tell(Event::MessageDelta(last))
@@ -233,4 +231,25 @@ fn implied(delta: &Delta<'_>) -> Option<(BlockStart, &'static RawValue)> {
         }
     };
     Some((block, serde_json::from_str(raw).ok()?))
+}
+
+/// Recognizes a delta of text, thinking or input by its first and last bytes; the bytes between are not read. Returns the
+/// index of its block, and the kind of block that it belongs to.
+pub(super) fn known_delta(event: &[u8]) -> Option<(usize, BlockDeltas)> {
+    const FRAME: &[u8] =
+        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
+    let rest = event.strip_prefix(FRAME)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let index = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    let delta = rest[digits..].strip_prefix(b",\"delta\":{\"type\":\"")?;
+    let kind = if delta.starts_with(b"text_delta\"") {
+        BlockDeltas::Text
+    } else if delta.starts_with(b"thinking_delta\"") {
+        BlockDeltas::Thinking
+    } else if delta.starts_with(b"input_json_delta\"") {
+        BlockDeltas::Input
+    } else {
+        return None;
+    };
+    delta.trim_ascii_end().ends_with(b"}").then_some((index, kind))
 }

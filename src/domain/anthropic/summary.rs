@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{
     event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse, read, whole_input},
-    order::{BlockDeltas, EventOrder},
+    order::{BlockDeltas, EventOrder, known_delta},
     usage::Usage,
 };
 use crate::domain::{
@@ -21,8 +21,7 @@ pub struct StreamSummary {
     model: Option<String>,
     stop: Stop,
     usage: Usage,
-    /// True once upstream has told, with the reason for the end, what the answer used.
-    counted: bool,
+    counts: Counts,
     order: EventOrder,
     told: Told,
     /// The `content_block_start` that was the last event, but for pings.
@@ -57,6 +56,16 @@ pub enum Told {
     Block,
     /// Content, or the end.
     Content,
+}
+
+/// The counts of `usage`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Counts {
+    /// What has been used so far.
+    #[default]
+    SoFar,
+    /// What the whole answer used: told with the reason for its end, or after it.
+    Final,
 }
 
 /// The content seen so far.
@@ -149,9 +158,8 @@ impl StreamSummary {
                 }
                 self.id = start.id;
                 self.model = Some(start.model);
-                self.counted = start.stop_reason.is_some() && start.usage.output_tokens.is_some();
                 self.stop = Stop { stop_reason: start.stop_reason, stop_details: None };
-                self.usage = start.usage;
+                self.count(start.usage);
             }
             Event::BlockStart { index, block, raw } => {
                 self.tell(if tells(&block, raw) { Told::Content } else { Told::Block });
@@ -163,9 +171,7 @@ impl StreamSummary {
             Event::MessageDelta(last) => {
                 self.tell(Told::Content);
                 self.stop.update(last.delta);
-                self.counted |=
-                    last.usage.output_tokens.is_some() && self.stop.stop_reason.is_some();
-                self.usage.update(last.usage);
+                self.count(last.usage);
             }
             Event::MessageStop => self.ended = true,
             Event::BlockDelta { index, delta } => self.take_delta(index, delta),
@@ -173,6 +179,13 @@ impl StreamSummary {
         }
         self.model = serving.or(self.model.take());
         Ok(())
+    }
+
+    fn count(&mut self, usage: Usage) {
+        if usage.output_tokens.is_some() && self.stop.stop_reason.is_some() {
+            self.counts = Counts::Final;
+        }
+        self.usage.update(usage);
     }
 
     fn take_delta(&mut self, index: usize, delta: Delta<'_>) {
@@ -283,7 +296,7 @@ impl StreamSummary {
         let price = |model: &str, tokens: &Tokens| price(model, tokens, terms);
         let cost = self.usage.cost(model, self.stop_reason(), price);
         let is_listed = self.usage.iterations.is_some();
-        let is_whole = self.counted && self.usage.input_tokens.is_some();
+        let is_whole = self.counts == Counts::Final && self.usage.input_tokens.is_some();
         if !is_whole || (self.declined_midway && !is_listed) { cost.at_least() } else { cost }
     }
 
@@ -335,27 +348,6 @@ fn tells(block: &BlockStart, raw: &RawValue) -> bool {
             true
         }
     }
-}
-
-/// Recognizes a delta of text, thinking or input by its first and last bytes; the bytes between are not read. Returns the
-/// index of its block, and the kind of block that it belongs to.
-fn known_delta(event: &[u8]) -> Option<(usize, BlockDeltas)> {
-    const FRAME: &[u8] =
-        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
-    let rest = event.strip_prefix(FRAME)?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let index = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
-    let delta = rest[digits..].strip_prefix(b",\"delta\":{\"type\":\"")?;
-    let kind = if delta.starts_with(b"text_delta\"") {
-        BlockDeltas::Text
-    } else if delta.starts_with(b"thinking_delta\"") {
-        BlockDeltas::Thinking
-    } else if delta.starts_with(b"input_json_delta\"") {
-        BlockDeltas::Input
-    } else {
-        return None;
-    };
-    delta.trim_ascii_end().ends_with(b"}").then_some((index, kind))
 }
 
 #[cfg(test)]
