@@ -28,6 +28,7 @@ mod paused;
 mod printing;
 mod properties;
 mod refusals;
+mod replaced;
 mod replaying;
 mod requests;
 mod sealing;

@@ -184,7 +184,7 @@ async fn upstream(config: &Config, online: bool, found: &mut Diagnosis) {
 }
 
 async fn ledger(url: &str, found: &mut Diagnosis) {
-    let files = match checkup::files(url) {
+    let files = match checkup::files(url).await {
         Ok(Some(files)) => files,
         Ok(None) => {
             return found.note(
@@ -194,25 +194,41 @@ async fn ledger(url: &str, found: &mut Diagnosis) {
             );
         }
         Err(error) => {
-            return found.wrong(
-                "ledger",
-                error.to_string(),
-                "give an address such as sqlite:///path/to/reprise.db",
-            );
+            let advice = match error {
+                store::Error::Postgres | store::Error::Scheme | store::Error::Url(_) => {
+                    "give an address such as sqlite:///path/to/reprise.db"
+                }
+                store::Error::DanglingLink { .. } => "mount what it leads to, or remove the link",
+                store::Error::Beside { .. } => {
+                    "find out which program made it; the ledger is not opened with it"
+                }
+                _ => "nothing is written there; name another file with --database-url",
+            };
+            return found.wrong("ledger", error.to_string(), advice);
         }
     };
-    let at = files.path.display();
+    let at = match &files.target {
+        Some(target) => format!("{} (a link to {})", files.path.display(), target.display()),
+        None => files.path.display().to_string(),
+    };
+    if files.other_names > 0 {
+        found.note(
+            "links",
+            format!("{at} has {} (hard links)", counted(files.other_names, "other name")),
+            "use only this one: under another, SQLite does not find the write-ahead log",
+        );
+    }
     match files.bytes {
         None => found.ok("ledger", format!("{at} is created at the first start")),
         Some(bytes) => {
-            if files.open_to_others {
-                found.wrong(
-                    "permissions",
-                    format!("other users can read {at}"),
-                    format!("chmod 600 {at}"),
-                );
-            } else {
+            let open: Vec<_> =
+                files.open_to_others.iter().map(|path| path.display().to_string()).collect();
+            if open.is_empty() {
                 found.ok("permissions", "only the owner can read the ledger");
+            } else {
+                let open = open.join(" ");
+                let advice = format!("chmod 600 {open}");
+                found.wrong("permissions", format!("other users can read {open}"), advice);
             }
             tables(url, &format!("{at}, {}", size(bytes + files.wal_bytes)), found).await;
         }
@@ -247,6 +263,15 @@ async fn tables(url: &str, file: &str, found: &mut Diagnosis) {
             "stop the server and restore a backup, or recover the file: sqlite3 reprise.db .recover",
         ),
         Err(error) => found.wrong("ledger", format!("{file}: {error}"), "restore a backup"),
+    }
+    match reader.lacks_newest(url).await {
+        Ok(false) => {}
+        Ok(true) => found.wrong(
+            "wal",
+            "rows that were committed last are not in the ledger: its write-ahead log was removed, cut or exchanged",
+            "restore a backup if you have a newer one; the next start goes on without these rows",
+        ),
+        Err(error) => found.wrong("wal", error.to_string(), "see the ledger above"),
     }
     let since = UnixMillis(answer::now().0 - DAYS * 24 * 60 * 60 * 1000);
     match reader.ids(since).await {

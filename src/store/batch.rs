@@ -5,14 +5,14 @@ use std::{collections::HashSet, sync::Arc};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 
 use super::{
-    chain::{Bodies, Packed},
+    chain::{Bodies, FileNumber, Packed},
     columns::cost_word,
     invalidate::Clear,
     record::{CallRecord, Opening, Sealing},
 };
 use crate::domain::{
     anthropic::ApiHeaders,
-    exchange::{AnswerRef, Cost, ExchangeId, OwnerId},
+    exchange::{AnswerRef, CallId, Cost, ExchangeId, OwnerId},
 };
 
 /// Memory that an operation takes beside its bodies, roughly.
@@ -132,21 +132,58 @@ impl Op {
 
     /// Drops everything but the totals.
     pub(super) fn drop_bodies(&mut self) {
+        self.packed_mut().into_iter().flatten().for_each(Packed::drop_bodies);
+        if let Self::Seal(seal) = self {
+            seal.recording = None;
+        }
+    }
+
+    /// Drops the requests with the references to their rows, which may not be there; the second time the recording, too.
+    /// Returns `false` if only totals are left.
+    pub(super) fn strip(&mut self) -> bool {
+        let mut dropped = false;
+        for packed in self.packed_mut().into_iter().flatten() {
+            dropped |= packed.frame.is_some();
+            *packed = Packed::default();
+        }
         match self {
-            Self::Open(open) => {
-                open.request.drop_bodies();
-                open.client.drop_bodies();
-            }
+            Self::Seal(seal) if !dropped => seal.recording.take().is_some(),
+            _ => dropped,
+        }
+    }
+
+    /// Drops the requests that refer to rows of another file than `file`.
+    pub(super) fn drop_unless_in(&mut self, file: FileNumber) {
+        self.packed_mut().into_iter().flatten().for_each(|packed| packed.drop_unless_in(file));
+    }
+
+    fn packed_mut(&mut self) -> [Option<&mut Packed>; 2] {
+        match self {
+            Self::Open(open) => [Some(&mut open.request), Some(&mut open.client)],
             Self::Seal(seal) => {
-                let SealOp { request, call, recording, .. } = &mut **seal;
-                request.drop_bodies();
-                if let Some(call) = call {
-                    call.client.drop_bodies();
-                }
-                *recording = None;
+                let SealOp { request, call, .. } = &mut **seal;
+                [Some(request), call.as_mut().map(|call| &mut call.client)]
             }
-            Self::Call(call) => call.client.drop_bodies(),
-            Self::Clear(_) | Self::Mark => {}
+            Self::Call(call) => [Some(&mut call.client), None],
+            Self::Clear(_) | Self::Mark => [None, None],
+        }
+    }
+
+    /// The exchange of which it writes a row.
+    pub(super) fn exchange(&self) -> Option<ExchangeId> {
+        match self {
+            Self::Open(open) => Some(open.opening.exchange),
+            Self::Seal(seal) => Some(seal.opening.exchange),
+            Self::Call(_) | Self::Clear(_) | Self::Mark => None,
+        }
+    }
+
+    /// The call that it writes.
+    pub(super) fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Seal(seal) => seal.call.as_ref().map(|call| call.record.id),
+            Self::Call(call) => Some(call.record.id),
+            Self::Open(_) | Self::Clear(_) | Self::Mark => None,
         }
     }
 }

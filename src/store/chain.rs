@@ -27,7 +27,12 @@ pub(super) struct PersistedHashes {
     old: HashSet<Hash>,
     /// Set while the ledger is pruned: then no hash counts as persisted.
     suspended: bool,
+    file: FileNumber,
 }
+
+/// Number of the file that has the rows: it grows when the ledger is opened anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct FileNumber(u64);
 
 /// Limit of hashes in each of the two generations: 4 MB together.
 const GENERATION: usize = 32 * 1024;
@@ -39,7 +44,24 @@ impl PersistedHashes {
 
     /// Forgets all hashes and takes no new ones until [`PersistedHashes::resume`].
     pub(super) fn suspend(&mut self) {
-        *self = Self { suspended: true, ..Self::default() };
+        *self = Self { suspended: true, file: self.file, ..Self::default() };
+    }
+
+    /// True between [`PersistedHashes::suspend`] and [`PersistedHashes::resume`].
+    pub(super) const fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    /// The file that has the rows.
+    pub(super) const fn file(&self) -> FileNumber {
+        self.file
+    }
+
+    /// Forgets all hashes, because the rows of the next file are not known.
+    pub(super) fn next_file(&mut self) -> FileNumber {
+        let file = FileNumber(self.file.0 + 1);
+        *self = Self { suspended: self.suspended, file, ..Self::default() };
+        file
     }
 
     /// Takes the hashes of rows that are committed from now on.
@@ -86,30 +108,42 @@ pub(super) struct Packed {
     pub(super) frame: Option<Hash>,
     pub(super) head: Option<Hash>,
     pub(super) bodies: Bodies,
+    /// The file with the rows that were left out, because they are persisted; `None`: all rows are here.
+    pub(super) rest: Option<FileNumber>,
 }
 
 impl Packed {
     /// Packs the parts of a request that are not persisted.
     pub(super) fn new(chain: &Chain, persisted: &Mutex<PersistedHashes>) -> Self {
-        let (frame, nodes) = {
+        let (frame, nodes, file) = {
             let persisted = persisted.lock();
             let stem = chain
                 .nodes
                 .iter()
                 .rposition(|node| persisted.contains(&node.hash))
                 .map_or(0, |at| at + 1);
-            ((!persisted.contains(&chain.frame.hash)).then_some(&chain.frame), &chain.nodes[stem..])
+            let frame = (!persisted.contains(&chain.frame.hash)).then_some(&chain.frame);
+            (frame, &chain.nodes[stem..], persisted.file)
         };
         let mut bodies = Bodies::default();
+        let mut is_whole = frame.is_some() && nodes.len() == chain.nodes.len();
         if let Some(frame) = frame {
-            let rest = bodies.pack(frame, persisted);
+            let rest = bodies.pack(frame, persisted, &mut is_whole);
             bodies.frames.push((frame.hash, rest));
         }
         for node in nodes {
-            let rest = bodies.pack(node, persisted);
+            let rest = bodies.pack(node, persisted, &mut is_whole);
             bodies.nodes.push((node.hash, node.parent, rest));
         }
-        Self { frame: Some(chain.frame.hash), head: chain.head(), bodies }
+        let rest = (!is_whole).then_some(file);
+        Self { frame: Some(chain.frame.hash), head: chain.head(), bodies, rest }
+    }
+
+    /// Drops the request if rows of it are in another file than `file`, and nowhere else.
+    pub(super) fn drop_unless_in(&mut self, file: FileNumber) {
+        if self.rest.is_some_and(|rest| rest != file) {
+            *self = Self::default();
+        }
     }
 
     /// The memory that the rows take.
@@ -131,13 +165,23 @@ impl Packed {
 
 impl Bodies {
     /// Moves the long strings of a node into blobs and returns the rest, compressed.
-    fn pack(&mut self, node: &Node, persisted: &Mutex<PersistedHashes>) -> Vec<u8> {
+    fn pack(
+        &mut self,
+        node: &Node,
+        persisted: &Mutex<PersistedHashes>,
+        is_whole: &mut bool,
+    ) -> Vec<u8> {
         let (rest, pieces) = chain::split(&node.body);
         for (at, piece) in pieces {
             let hash = Hash::of("blob", &[piece]);
             self.pieces.push((node.hash, at, hash));
             let here = self.blobs.iter().any(|(held, _)| *held == hash);
-            if !here && !persisted.lock().contains(&hash) {
+            if here {
+                continue;
+            }
+            if persisted.lock().contains(&hash) {
+                *is_whole = false;
+            } else {
                 self.blobs.push((hash, compress(piece)));
             }
         }
@@ -207,6 +251,23 @@ mod tests {
         let packed = Packed::new(&turn(5), &known);
         assert_eq!((packed.bodies.frames.len(), packed.bodies.nodes.len()), (0, 2));
         assert_eq!(Packed::new(&turn(5), &known).head, turn(5).head());
+    }
+
+    #[test]
+    fn a_request_with_rows_in_another_file_is_dropped_and_a_whole_one_is_not() {
+        let known = Mutex::default();
+        let mut whole = Packed::new(&turn(2), &known);
+        whole.bodies.hashes().for_each(|hash| known.lock().insert(hash));
+        let mut packed = Packed::new(&turn(3), &known);
+        packed.drop_unless_in(FileNumber::default());
+        assert_eq!(packed.head, turn(3).head());
+        let file = known.lock().next_file();
+        packed.drop_unless_in(file);
+        whole.drop_unless_in(file);
+        assert_eq!((packed.frame, packed.head, packed.bodies.nodes.len()), (None, None, 0));
+        assert_eq!((whole.head, whole.bodies.nodes.len()), (turn(2).head(), 2));
+        let packed = Packed::new(&turn(3), &known);
+        assert_eq!((packed.bodies.nodes.len(), packed.rest), (3, None));
     }
 
     #[test]

@@ -1,27 +1,32 @@
 //! Checks for the operator: the ledger's files, its tables, and the ids that clients give. Changes nothing.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
 };
 
 use super::{
     Error, Reader,
-    sqlite::{self, DatabaseFile},
+    sqlite::{self, DatabaseFile, Newest},
 };
 use crate::domain::exchange::UnixMillis;
 
 /// A ledger's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The path of the database.
+    /// The path of the database, as the operator names it.
     pub path: PathBuf,
+    /// The database itself, where the path is a symbolic link.
+    pub target: Option<PathBuf>,
     /// Size of the database in bytes; `None`: there is no file.
     pub bytes: Option<u64>,
+    /// Number of other names of the database (hard links).
+    pub other_names: u64,
     /// Size of the write-ahead log in bytes.
     pub wal_bytes: u64,
-    /// True where other users may read or write the file.
-    pub open_to_others: bool,
+    /// Those that other users may read or write: the database, its log, the index of the log, the lock.
+    pub open_to_others: Vec<PathBuf>,
 }
 
 /// Counts of the calls of Open WebUI by the ids that they gave.
@@ -39,36 +44,46 @@ pub struct Ids {
     pub tasks: u64,
 }
 
-/// The files of the ledger at `url`; `None`: it is in memory.
-pub fn files(url: &str) -> Result<Option<Files>, Error> {
+/// The files of the ledger at `url`; `None`: it is in memory. Fails where something else is at its path.
+pub async fn files(url: &str) -> Result<Option<Files>, Error> {
     let database = DatabaseFile::parse(url)?;
-    let Some(path) = database.path() else { return Ok(None) };
-    let file = fs::metadata(path).ok();
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
+    let (Some(path), Some((real, _))) = (database.path(), database.found().await?) else {
+        return Ok(None);
+    };
+    let file = fs::metadata(&real).ok();
+    let [wal, index] = sqlite::beside(&real);
+    let wal_bytes = fs::metadata(&wal).map_or(0, |wal| wal.len());
+    let lock = sqlite::with_end(&real, ".lock");
+    let all = [real.clone(), wal, index, lock].into_iter();
+    let is_open = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| is_open_to_others(&file));
     Ok(Some(Files {
         path: path.to_owned(),
-        bytes: file.as_ref().map(fs::Metadata::len),
-        wal_bytes: fs::metadata(Path::new(&wal)).map_or(0, |wal| wal.len()),
-        open_to_others: file.as_ref().is_some_and(is_open_to_others),
+        target: (real != path).then_some(real),
+        bytes: file.as_ref().map(Metadata::len),
+        other_names: file.as_ref().map_or(0, |file| file.nlink().saturating_sub(1)),
+        wal_bytes,
+        open_to_others: all.filter(is_open).collect(),
     }))
 }
 
 /// Tells whether other users may read or write a file.
-pub fn is_open_to_others(file: &fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.permissions().mode() & 0o077 != 0
-    }
-    #[cfg(not(unix))]
-    false
+pub fn is_open_to_others(file: &Metadata) -> bool {
+    file.mode() & 0o077 != 0
 }
 
 impl Reader {
     /// Errors that SQLite finds in the file, which is read whole; empty if there are none.
     pub async fn damage(&self) -> Result<Vec<String>, Error> {
-        Ok(sqlite::quick_check(self.pool()).await?)
+        Ok(sqlite::quick_check(&self.pool()).await?)
+    }
+
+    /// Tells whether rows are missing that were committed to the ledger at `url`, as far as is noted beside it.
+    pub async fn lacks_newest(&self, url: &str) -> Result<bool, Error> {
+        let Some((path, _)) = DatabaseFile::parse(url)?.found().await? else { return Ok(false) };
+        // Before the rows are looked for: a server may write meanwhile.
+        let newest = Newest::beside(&path);
+        let mut conn = self.pool().acquire().await?;
+        Ok(!newest.are_in(&mut conn).await?)
     }
 
     /// Counts Open WebUI's calls since a moment by the ids that they gave.
@@ -76,7 +91,7 @@ impl Reader {
         const SQL: &str = "select count(*), count(chat_id), count(coalesce(message_id, task)), count(user_id), \
              count(task) from call where at >= $1 and client = 'open-webui'";
         let counts: (i64, i64, i64, i64, i64) =
-            sqlx::query_as(SQL).bind(since).fetch_one(self.pool()).await?;
+            sqlx::query_as(SQL).bind(since).fetch_one(&self.pool()).await?;
         let count = |count: i64| u64::try_from(count).unwrap_or(0);
         let (calls, with_chat, with_message, with_user, tasks) = counts;
         Ok(Ids {

@@ -34,6 +34,63 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// The file with the name of the lock is not one.
+    #[error("{} is not the lock of the ledger, and was left as it is; move it away", path.display())]
+    NotALock {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system has no locks.
+    #[error(
+        "the file system of {} has no locks, so two processes could write to the ledger; put it on a local disk",
+        path.display()
+    )]
+    NoLocks {
+        /// The ledger.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Something else is at the path.
+    #[error("{} is {kind}, not a file, and was left as it is; name another with --database-url", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// The kind, for people.
+        kind: &'static str,
+    },
+    /// A symbolic link without a target.
+    #[error("{} is a symbolic link to nothing; name the file itself, or create an empty one", path.display())]
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// Another program's database, or no database.
+    #[error(
+        "{} is not a ledger but another program's file, and was left as it is; name another with --database-url",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The open file was overwritten.
+    #[error(
+        "the ledger {} was overwritten in place while it is in use; stop the server, and put the right file there",
+        path.display()
+    )]
+    Overwritten {
+        /// The ledger.
+        path: PathBuf,
+    },
+    /// A file beside the ledger is not one of SQLite's.
+    #[error("{} belongs to the ledger but is {kind}; stop what uses it, and move it away", path.display())]
+    Beside {
+        /// The file.
+        path: PathBuf,
+        /// Its kind, for people.
+        kind: &'static str,
+    },
     /// Another process writes to this ledger.
     #[error("the ledger {} is in use by {holder}; stop that one, or use another ledger", path.display())]
     InUse {
@@ -50,7 +107,7 @@ pub enum Error {
         /// The path where it should be.
         path: PathBuf,
     },
-    /// An empty file, or another program's database.
+    /// An empty file.
     #[error("the file is no ledger; check the path, or start the server once")]
     NoTables,
     /// The ledger has migrations that this version does not know.

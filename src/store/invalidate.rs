@@ -83,7 +83,7 @@ impl Reader {
     pub async fn count(&self, what: &Clearing) -> Result<u64, Error> {
         let mut query = QueryBuilder::new("select count(*) from exchange");
         what.conditions(&mut query);
-        let count: i64 = query.build_query_scalar().fetch_one(self.pool()).await?;
+        let count: i64 = query.build_query_scalar().fetch_one(&self.pool()).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 }

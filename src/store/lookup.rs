@@ -40,7 +40,7 @@ impl Reader {
             .bind(first.to_vec())
             .bind(last.to_vec())
             .bind(most)
-            .fetch_all(self.pool())
+            .fetch_all(&self.pool())
             .await?)
     }
 
@@ -49,7 +49,7 @@ impl Reader {
         const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
              from exchange where key = $1 and (id = (select min(id) from exchange where key = $1) \
              or id in (select id from exchange where key = $1 order by id desc limit $2)) order by id desc";
-        Ok(sqlx::query_as(SQL).bind(key).bind(most).fetch_all(self.pool()).await?)
+        Ok(sqlx::query_as(SQL).bind(key).bind(most).fetch_all(&self.pool()).await?)
     }
 
     /// The exchanges with other keys that began before `exchange`, the newest first, at most `most`.
@@ -64,7 +64,7 @@ impl Reader {
             .bind(exchange.id)
             .bind(exchange.key)
             .bind(most)
-            .fetch_all(self.pool())
+            .fetch_all(&self.pool())
             .await?)
     }
 

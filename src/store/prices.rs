@@ -2,11 +2,11 @@
 //! ledger share its prices.
 
 use jiff::civil::Date;
-use sqlx::{FromRow, SqliteConnection, types::Text};
+use sqlx::{Connection, FromRow, SqliteConnection, types::Text};
 
 use super::{
     Error, Reader,
-    sqlite::{self, DatabaseFile},
+    sqlite::{self, DatabaseFile, Taken},
 };
 use crate::domain::{
     exchange::OwnerId,
@@ -21,7 +21,7 @@ impl Reader {
     pub async fn prices(&self) -> Result<Vec<Price>, Error> {
         const SQL: &str = "select model, since, above, input, output, cache_write_5m, cache_write_1h, cache_read \
              from price order by model, since, above";
-        let rows: Vec<PriceRow> = sqlx::query_as(SQL).fetch_all(&self.pool).await?;
+        let rows: Vec<PriceRow> = sqlx::query_as(SQL).fetch_all(&self.pool()).await?;
         let mut prices: Vec<Price> = Vec::new();
         for PriceRow { model, since: Text(since), above, prices: own } in rows {
             match (u64::try_from(above), prices.last_mut()) {
@@ -53,22 +53,25 @@ struct PriceRow {
 /// `owner`. May run beside a server, which uses the prices from its next start on.
 pub async fn import(url: &str, owner: OwnerId, prices: &[Price]) -> Result<(), Error> {
     let database = DatabaseFile::parse(url)?;
-    let mut conn = match database.take(owner).await {
-        Ok((conn, _lock)) => conn,
+    let (mut conn, lock) = match database.take(owner).await {
+        Ok(Taken { conn, lock, .. }) => (conn, lock),
         Err(Error::InUse { .. }) => {
             let mut conn = database.beside(PATIENCE).await.map_err(Error::Open)?;
             sqlite::check(&mut conn).await?;
-            conn
+            (conn, None)
         }
         Err(error) => return Err(error),
     };
-    write(&mut conn, prices).await.map_err(Error::Write)
+    let written = write(&mut conn, prices).await.map_err(Error::Write);
+    conn.close().await.map_err(Error::Write)?;
+    drop(lock);
+    written
 }
 
 /// Deletes all imported prices; returns their number.
 pub async fn forget(url: &str) -> Result<u64, Error> {
     let database = DatabaseFile::parse(url)?;
-    database.must_exist()?;
+    database.must_be_ledger().await?;
     let mut conn = database.beside(PATIENCE).await.map_err(Error::Open)?;
     sqlite::check(&mut conn).await?;
     let gone = sqlx::query("delete from price").execute(&mut conn).await.map_err(Error::Write)?;

@@ -1,7 +1,8 @@
 //! Reads of the ledger: the answer to a repeat, a request as it was sent.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
+use parking_lot::RwLock;
 use sqlx::{FromRow, QueryBuilder, Row, Sqlite, SqlitePool};
 use tracing::warn;
 
@@ -41,17 +42,18 @@ pub(super) use answer_parts;
 /// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    pub(super) pool: SqlitePool,
+    /// Replaced when the ledger is opened anew.
+    pool: Arc<RwLock<SqlitePool>>,
 }
 
 impl Reader {
     /// Opens a ledger for reports only: takes no lock, changes nothing, and may be used while a server writes.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let file = DatabaseFile::parse(url)?;
-        file.must_exist()?;
+        file.must_be_ledger().await?;
         let checked = async |pool| {
             let reader = Self::new(pool);
-            let mut conn = reader.pool.acquire().await.map_err(Error::Open)?;
+            let mut conn = reader.pool().acquire().await.map_err(Error::Open)?;
             sqlite::check(&mut conn).await?;
             Ok(reader)
         };
@@ -64,11 +66,16 @@ impl Reader {
     }
 
     pub(super) fn new(pool: SqlitePool) -> Self {
-        Self { pool }
+        Self { pool: Arc::new(RwLock::new(pool)) }
     }
 
-    pub(super) const fn pool(&self) -> &SqlitePool {
-        &self.pool
+    pub(super) fn pool(&self) -> SqlitePool {
+        self.pool.read().clone()
+    }
+
+    /// Reads from another file from now on; returns the connections to the one before.
+    pub(super) fn replace(&self, pool: SqlitePool) -> SqlitePool {
+        mem::replace(&mut *self.pool.write(), pool)
     }
 
     /// The newest committed answer to `key`.
@@ -78,16 +85,16 @@ impl Reader {
              cost, cost_is, ended_at, recording \
              from exchange where key = $1 and servable order by ended_at desc limit 1";
         let found: Option<StoredRow> =
-            sqlx::query_as(SQL).bind(key).fetch_optional(&self.pool).await?;
+            sqlx::query_as(SQL).bind(key).fetch_optional(&self.pool()).await?;
         Ok(found.map(Stored::from))
     }
 
     /// The names of the holders of keys in this ledger.
     pub async fn holders(&self) -> Result<Holders, Error> {
         let salt: Vec<u8> =
-            sqlx::query_scalar("select salt from holder_salt").fetch_one(&self.pool).await?;
+            sqlx::query_scalar("select salt from holder_salt").fetch_one(&self.pool()).await?;
         let old: Vec<String> =
-            sqlx::query_scalar("select name from old_holder").fetch_all(&self.pool).await?;
+            sqlx::query_scalar("select name from old_holder").fetch_all(&self.pool()).await?;
         let mut fixed = [0; SALT_LENGTH];
         fixed.iter_mut().zip(salt).for_each(|(fixed, byte)| *fixed = byte);
         Ok(Holders::new(fixed, old))
@@ -112,7 +119,7 @@ impl Reader {
             .bind(message)
             .bind(model)
             .bind(scope)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.pool())
             .await?;
         Ok(PriorAsk::of(message, rows.iter().map(|(earlier, whole)| (earlier.as_deref(), *whole))))
     }
@@ -138,7 +145,7 @@ impl Reader {
                 list.push_bind(name);
             }
             query.push(") order by exchange.id");
-            for row in query.build().fetch_all(&self.pool).await? {
+            for row in query.build().fetch_all(&self.pool()).await? {
                 let name: &str = row.try_get("ref")?;
                 let Some(name) = names.iter().find(|known| known.as_str() == name) else {
                     continue;
@@ -164,7 +171,7 @@ impl Reader {
     async fn whole_answer(&self, exchange: ExchangeId) -> Result<Option<Recording>, Error> {
         const SQL: &str = answer_parts!("select exchange.continues, exchange.recording");
         let parts: Vec<(Option<ExchangeId>, Option<Recording>)> =
-            sqlx::query_as(SQL).bind(exchange).fetch_all(&self.pool).await?;
+            sqlx::query_as(SQL).bind(exchange).fetch_all(&self.pool()).await?;
         let first_is_there =
             parts.len() == MOST_PARTS || parts.last().is_some_and(|(before, _)| before.is_none());
         let mut whole = Recording::default();
@@ -177,7 +184,7 @@ impl Reader {
 
     /// A request as it was sent, byte for byte.
     pub async fn load_chain(&self, frame: Hash, head: Option<Hash>) -> Result<Chain, Error> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.pool().acquire().await?;
         chain::load(&mut conn, frame, head).await
     }
 }

@@ -7,15 +7,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, SqliteConnection};
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{
     Error,
     batch::{self, CallOp, Op, SealOp},
-    chain::{Bodies, Packed},
-    read::answer_parts,
+    chain::Packed,
+    journal::{self, Left},
+    read::{MOST_PARTS, answer_parts},
     record::{CallRecord, Opening, Sealing},
-    sqlite,
+    sqlite::{self, DatabaseFile},
 };
 use crate::domain::{
     cache::CacheKey,
@@ -35,9 +36,25 @@ struct RunningCall<C> {
     client_head: Option<Hash>,
 }
 
-/// A row of `running`.
+/// A row of `running`, as it is: another program may have written anything into it. Texts are bytes here, since they
+/// need not be UTF-8.
 #[derive(FromRow)]
+struct RawRow {
+    exchange: Option<Vec<u8>>,
+    opened_at: Option<i64>,
+    key: Option<Vec<u8>>,
+    scope: Option<Vec<u8>>,
+    model: Option<Vec<u8>>,
+    continues: Option<Vec<u8>>,
+    frame: Option<Vec<u8>>,
+    head: Option<Vec<u8>>,
+    call: Option<Vec<u8>>,
+}
+
+/// A row of `running`, with the value nearest to what is readable in each column.
 struct RunningRow {
+    /// The exchange as it is in the table.
+    raw: Option<Vec<u8>>,
     exchange: ExchangeId,
     opened_at: UnixMillis,
     key: CacheKey,
@@ -46,7 +63,44 @@ struct RunningRow {
     continues: Option<ExchangeId>,
     frame: Option<Hash>,
     head: Option<Hash>,
-    call: String,
+    call: Vec<u8>,
+}
+
+impl RawRow {
+    fn read(self, now: UnixMillis) -> RunningRow {
+        let Self { exchange: raw, opened_at, key, scope, model, continues, frame, head, call } =
+            self;
+        let text = |bytes: Option<Vec<u8>>| {
+            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+        };
+        let id = |bytes: &[u8]| str::from_utf8(bytes).ok()?.parse::<ExchangeId>().ok();
+        let hash = |bytes: Option<Vec<u8>>| bytes?.try_into().ok();
+        RunningRow {
+            // Another id for what is none: always the same for the same row.
+            exchange: raw.as_deref().and_then(id).unwrap_or_else(|| {
+                let hash = Hash::of("exchange", &[raw.as_deref().unwrap_or_default()]);
+                let id = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+                ExchangeId::new(uuid::Builder::from_custom_bytes(id).into_uuid())
+            }),
+            raw,
+            opened_at: plausible(UnixMillis(opened_at.unwrap_or(now.0)), now),
+            key: CacheKey::from_bytes(hash(key).unwrap_or_default()),
+            scope: text(scope),
+            model: text(model),
+            continues: continues.as_deref().and_then(id),
+            frame: hash(frame).map(Hash::from_bytes),
+            head: hash(head).map(Hash::from_bytes),
+            call: call.unwrap_or_default(),
+        }
+    }
+}
+
+/// The last moment that has a date, in the year 9999.
+const LAST_MOMENT: i64 = 253_402_207_200_000;
+
+/// A moment from a row, or the present if it is none: sums by the hour go by it.
+fn plausible(at: UnixMillis, now: UnixMillis) -> UnixMillis {
+    if (0..=LAST_MOMENT).contains(&at.0) { at } else { now }
 }
 
 /// The column `running.call` for a call.
@@ -55,33 +109,149 @@ pub(super) fn call_json(call: &CallRecord, client: &Packed) -> String {
     serde_json::to_string(&call).expect("our own types have string keys and finite numbers")
 }
 
-/// Seals everything that stands in `running` as lost; returns the number of exchanges. The owner of the ledger calls
-/// this before it writes anything: the process that wrote those rows is dead.
-pub(super) async fn seal_all(
+/// Brings in order what a dead process left: its running exchanges become lost ones, and its calls are restored from the
+/// journal. The owner of the ledger runs this before it writes anything.
+pub(super) async fn run(
+    conn: &mut SqliteConnection,
+    file: &DatabaseFile,
+    owner: OwnerId,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    let journal = file.journal();
+    let left = Left::read(journal.as_deref()).map_err(|source| file.not_created(source))?;
+    let lost = seal_all(conn, owner, now, &left).await?;
+    if lost > 0 {
+        warn!(exchanges = lost, "the last process died while these were running; they are lost");
+    }
+    journal::restore(conn, owner, left).await?;
+    Ok(())
+}
+
+/// Seals everything that stands in `running` as lost; returns the number of exchanges. A row with any content is sealed
+/// as well as it can be; one that no table takes is deleted, and the log has its id.
+async fn seal_all(
     conn: &mut SqliteConnection,
     owner: OwnerId,
     now: UnixMillis,
+    left: &Left,
 ) -> Result<usize, Error> {
-    const SQL: &str = "select exchange, opened_at, key, scope, model, continues, frame, head, call \
-         from running order by exchange desc";
-    let rows: Vec<RunningRow> = sqlx::query_as(SQL).fetch_all(&mut *conn).await?;
+    const SQL: &str = "select cast(exchange as blob) as exchange, cast(opened_at as integer) as opened_at, \
+         cast(key as blob) as key, cast(scope as blob) as scope, cast(model as blob) as model, \
+         cast(continues as blob) as continues, cast(frame as blob) as frame, cast(head as blob) as head, \
+         cast(call as blob) as call from running order by exchange desc";
+    let rows: Vec<RawRow> = sqlx::query_as(SQL).fetch_all(&mut *conn).await?;
     if rows.is_empty() {
         return Ok(0);
     }
-    let mut seals: Vec<_> = rows.into_iter().map(|row| seal(row, now)).collect();
+    let (mut ids, mut seals) = (Vec::new(), Vec::new());
+    for row in rows {
+        let row = row.read(now);
+        ids.push(row.raw.clone());
+        seals.push(seal(row, now, left));
+    }
     end_calls(conn, &mut seals).await?;
-    let seals: Vec<Op> = seals.into_iter().map(|(seal, _)| Op::Seal(Box::new(seal))).collect();
+    let mut seals: Vec<Op> = seals.into_iter().map(|(seal, _)| Op::Seal(Box::new(seal))).collect();
+    if let Err(error) = write(conn, owner, &seals, &ids).await {
+        if !sqlite::is_refusal(&error) {
+            return Err(error.into());
+        }
+        // One by one, so that only the offender loses something.
+        for (seal, id) in seals.iter_mut().zip(&ids) {
+            write_one(conn, owner, seal, id.as_deref()).await?;
+        }
+    }
+    Ok(seals.len())
+}
+
+/// Seals the exchanges of some rows. They leave `running`, by their ids as they are there.
+async fn write(
+    conn: &mut SqliteConnection,
+    owner: OwnerId,
+    seals: &[Op],
+    ids: &[Option<Vec<u8>>],
+) -> Result<(), sqlx::Error> {
+    const LEAVE: &str = "delete from running where cast(exchange as blob) is $1";
     let mut tx = sqlite::begin_write(conn).await?;
     batch::insert_all(&mut tx, owner, &seals.iter().collect::<Vec<_>>()).await?;
+    for id in ids {
+        sqlx::query(LEAVE).bind(id).execute(&mut *tx).await?;
+    }
+    tx.commit().await
+}
+
+/// Seals one exchange with what the tables take of it: all, without its call, nothing.
+async fn write_one(
+    conn: &mut SqliteConnection,
+    owner: OwnerId,
+    seal: &mut Op,
+    id: Option<&[u8]>,
+) -> Result<(), Error> {
+    let ids = &[id.map(<[u8]>::to_vec)];
+    let mut refused = write(conn, owner, std::slice::from_ref(seal), ids).await;
+    if let (Err(error), Op::Seal(op)) = (&refused, &mut *seal)
+        && sqlite::is_refusal(error)
+    {
+        op.call = None;
+        refused = write(conn, owner, std::slice::from_ref(seal), ids).await;
+    }
+    match refused {
+        Err(error) if sqlite::is_refusal(&error) => {
+            let exchange = String::from_utf8_lossy(id.unwrap_or_default());
+            error!(%exchange, %error, "a running exchange cannot be sealed; its row is deleted");
+            write(conn, owner, &[], ids).await?;
+        }
+        other => other?,
+    }
+    Ok(())
+}
+
+/// A row of `running` that this process has written, without its request.
+#[derive(FromRow)]
+pub(super) struct Carried {
+    exchange: ExchangeId,
+    owner: OwnerId,
+    opened_at: UnixMillis,
+    key: CacheKey,
+    scope: String,
+    model: String,
+    continues: Option<ExchangeId>,
+    call: String,
+}
+
+/// The rows of `running`, for the next file: their process lives.
+pub(super) async fn carried(conn: &mut SqliteConnection) -> Result<Vec<Carried>, sqlx::Error> {
+    const SQL: &str =
+        "select exchange, owner, opened_at, key, scope, model, continues, call from running";
+    sqlx::query_as(SQL).fetch_all(conn).await
+}
+
+/// Writes the rows of the file before, except those of `written`, which are written next.
+pub(super) async fn carry_over(
+    rows: Vec<Carried>,
+    conn: &mut SqliteConnection,
+    written: &HashSet<ExchangeId>,
+) -> Result<u64, sqlx::Error> {
+    const NEW: &str = "insert into running \
+         (exchange, owner, opened_at, key, scope, model, continues, call) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing";
+    let mut tx = sqlite::begin_write(conn).await?;
+    let mut carried = 0;
+    for row in rows.into_iter().filter(|row| !written.contains(&row.exchange)) {
+        let Carried { exchange, owner, opened_at, key, scope, model, continues, call } = row;
+        let query = sqlx::query(NEW).bind(exchange).bind(owner).bind(opened_at).bind(key);
+        let query = query.bind(scope).bind(model).bind(continues).bind(call);
+        carried += query.execute(&mut *tx).await?.rows_affected();
+    }
     tx.commit().await?;
-    Ok(seals.len())
+    Ok(carried)
 }
 
 /// Hashes of the clients' requests of running exchanges, which no other row refers to yet.
 pub(super) async fn client_hashes(conn: &mut SqliteConnection) -> Result<Vec<Hash>, Error> {
-    let calls: Vec<String> = sqlx::query_scalar("select call from running").fetch_all(conn).await?;
+    const SQL: &str = "select cast(call as blob) from running";
+    let calls: Vec<Option<Vec<u8>>> = sqlx::query_scalar(SQL).fetch_all(conn).await?;
     // A call that cannot be read is sealed as unknown, without its request.
-    let readable = calls.iter().filter_map(|call| read_call(call).ok());
+    let readable = calls.iter().flatten().filter_map(|call| read_call(call).ok());
     Ok(readable.flat_map(|(_, client)| [client.frame, client.head]).flatten().collect())
 }
 
@@ -105,10 +275,17 @@ async fn end_calls(
         }
         let (mut tries, mut tokens, mut cost) = (sealing.tries, sealing.tokens, sealing.cost);
         let mut before = opening.continues;
-        while let Some(continues) = before.and_then(|part| running.get(&part)) {
+        // Damaged rows may continue each other in a circle.
+        for _ in 0..MOST_PARTS {
+            let Some(continues) = before.and_then(|part| running.get(&part)) else { break };
             before = *continues;
         }
-        let parts: Vec<Part> = sqlx::query_as(SQL).bind(before).fetch_all(&mut *conn).await?;
+        let parts = sqlx::query_as(SQL).bind(before).fetch_all(&mut *conn).await;
+        let parts: Vec<Part> = parts.unwrap_or_else(|error| {
+            let exchange = opening.exchange;
+            warn!(%exchange, %error, "the parts of a lost answer before its last cannot be read");
+            Vec::new()
+        });
         for part in parts {
             tries = tries.saturating_add(part.tries);
             tokens += part.tokens;
@@ -131,8 +308,9 @@ struct Part {
 }
 
 /// The sealing of a lost exchange, and its client's request.
-fn seal(row: RunningRow, now: UnixMillis) -> (SealOp, Packed) {
-    let RunningRow { exchange, opened_at, key, scope, model, continues, frame, head, call } = row;
+fn seal(row: RunningRow, now: UnixMillis, left: &Left) -> (SealOp, Packed) {
+    let RunningRow { raw: _, exchange, opened_at, key, scope, model, continues, frame, head, call } =
+        row;
     let (begun, client) = read_call(&call).unwrap_or_else(|error| {
         warn!(%exchange, %error, "the call of a lost exchange cannot be read");
         // It still counts.
@@ -140,7 +318,8 @@ fn seal(row: RunningRow, now: UnixMillis) -> (SealOp, Packed) {
         let begun = CallRecord::new(id, opened_at, by, Api::Chat, key, model.clone());
         (begun, Packed::default())
     });
-    let call = CallRecord { key, exchange: Some(exchange), model: model.clone(), ..begun };
+    let at = plausible(begun.at, now);
+    let call = CallRecord { key, exchange: Some(exchange), model: model.clone(), at, ..begun };
     let opening = Opening {
         exchange,
         key,
@@ -164,8 +343,8 @@ fn seal(row: RunningRow, now: UnixMillis) -> (SealOp, Packed) {
         ended_at: now,
         ttft: None,
         total: None,
-        // At least: how often it was sent is gone with the process.
-        tries: 1,
+        // The last one may not have left.
+        tries: left.tries(exchange),
         tokens: Tokens::default(),
         cost: Cost::AtLeast(NanoDollars(0)),
         priced_on: None,
@@ -174,14 +353,14 @@ fn seal(row: RunningRow, now: UnixMillis) -> (SealOp, Packed) {
         refs: Vec::new(),
         call: None,
     };
-    let request = Packed { frame, head, bodies: Bodies::default() };
+    let request = Packed { frame, head, ..Packed::default() };
     let seal = SealOp { opening: Arc::new(opening), sealing, request, recording: None, call: None };
     (seal, client)
 }
 
-fn read_call(json: &str) -> Result<(CallRecord, Packed), serde_json::Error> {
-    let RunningCall { call, client_frame, client_head } = serde_json::from_str(json)?;
-    let client = Packed { frame: client_frame, head: client_head, bodies: Bodies::default() };
+fn read_call(json: &[u8]) -> Result<(CallRecord, Packed), serde_json::Error> {
+    let RunningCall { call, client_frame, client_head } = serde_json::from_slice(json)?;
+    let client = Packed { frame: client_frame, head: client_head, ..Packed::default() };
     Ok((call, client))
 }
 
@@ -201,7 +380,7 @@ mod tests {
         call.task = Some("title_generation".to_owned());
         let head = Hash::of("node", &[]);
         let client = Packed { head: Some(head), ..Packed::default() };
-        let (read, packed) = read_call(&call_json(&call, &client)).unwrap();
+        let (read, packed) = read_call(call_json(&call, &client).as_bytes()).unwrap();
         assert_eq!((read.id, read.user, read.task), (call.id, call.user, call.task));
         assert_eq!((packed.frame, packed.head), (None, Some(head)));
     }

@@ -78,7 +78,7 @@ impl Reader {
         catalog: &Catalog,
         mut visit: impl FnMut(UnixMillis, &Key<'_>, &Totals),
     ) -> Result<UnixMillis, Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let mark = watermark(&mut tx).await?;
         let start = span.start.max(mark.totals_from).0;
         let end = span.end.0.max(start);
@@ -106,7 +106,9 @@ impl Reader {
 /// Sums up the calls after the watermark if there are at least `worth`; returns their number. If it fails, reports stay
 /// right, only slower. May run beside the process that owns the ledger: its transactions are short.
 pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
-    let mut conn = DatabaseFile::parse(url)?.beside(PATIENCE).await.map_err(Error::Open)?;
+    let file = DatabaseFile::parse(url)?;
+    file.must_be_ledger().await?;
+    let mut conn = file.beside(PATIENCE).await.map_err(Error::Open)?;
     let mut calls = 0;
     let summed = loop {
         match next(&mut conn, catalog, worth.max(1)).await {

@@ -104,7 +104,7 @@ impl Reader {
         const SQL: &str = "select id, exchange, at, answered_by, api, chat_id, task, client, outcome, model, \
              cost, cost_is, client_frame, client_head from call where at >= $1 order by at, id";
         let calls: Vec<CallSummary> =
-            sqlx::query_as(SQL).bind(since).fetch_all(self.pool()).await?;
+            sqlx::query_as(SQL).bind(since).fetch_all(&self.pool()).await?;
         let mut sessions: Vec<SessionRow> = Vec::new();
         let mut chats: HashMap<String, usize> = HashMap::new();
         let mut heads: HashMap<Hash, usize> = HashMap::new();
@@ -147,7 +147,7 @@ impl Reader {
              union all \
              select node.hash, node.parent, ancestor.depth + 1 from node join ancestor on node.hash = ancestor.parent \
              ) select hash from ancestor order by depth desc";
-        Ok(sqlx::query_scalar(SQL).bind(head).fetch_all(self.pool()).await?)
+        Ok(sqlx::query_scalar(SQL).bind(head).fetch_all(&self.pool()).await?)
     }
 
     /// The exchange `id` after those that it continues, as far as they are still there.
@@ -157,7 +157,7 @@ impl Reader {
              ended_at, version, betas, frame, head, recording"
         );
         let mut parts: Vec<ExchangeRow> =
-            sqlx::query_as(SQL).bind(id).fetch_all(self.pool()).await?;
+            sqlx::query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
         parts.reverse();
         Ok(parts)
     }

@@ -1,24 +1,39 @@
-//! SQLite alone: the database file, its lock and connections, pragmas, transactions that write, and error codes.
+//! SQLite alone: the database file, its connections, pragmas, transactions that write, and error codes.
+//!
+//! - `place`: the files at a ledger's path; nothing is touched before it is known to be a ledger.
+//! - `lock`: the locks of the process that writes.
+//! - `identity`: the file that is open, compared with that at its path.
+
+mod identity;
+mod lock;
+mod place;
 
 use std::{
-    ffi::OsString,
-    fs::{self, File, TryLockError},
-    io::{self, Read, Seek, Write},
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process,
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
 use sqlx::{
-    ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    ConnectOptions, Connection, QueryBuilder, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::{MigrateError, Migrator},
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
         SqliteSynchronous,
     },
 };
+use tracing::warn;
 
+use self::place::Content;
+pub(super) use self::{
+    identity::{Fault, OpenFile},
+    lock::{Lock, Newest},
+    place::{beside, with_end},
+};
 use super::{Durability, Error};
 use crate::domain::exchange::OwnerId;
 
@@ -29,6 +44,9 @@ const WRITER_BUSY: Duration = Duration::from_millis(500);
 
 /// Busy timeout of all other connections: longer than any transaction of the writer.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// Sets the application id in the header, which is that of [`place`].
+const SET_APPLICATION_ID: &str = "pragma application_id = 1383101043";
 
 /// Prepared statements that a connection keeps: more than the writer has (tables × powers of two).
 const STATEMENTS: usize = 128;
@@ -63,74 +81,92 @@ impl DatabaseFile {
         Ok(Self { options, path })
     }
 
-    /// The file; `None`: it is in memory.
+    /// The file, as the operator names it; `None`: it is in memory.
     pub(super) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// Creates the folder and the file, where they are missing, readable by their owner only. SQLite gives the `-wal`
-    /// and `-shm` files the mode of the database.
-    pub(super) fn create(&self) -> Result<(), Error> {
-        let Some(path) = &self.path else { return Ok(()) };
+    /// The file itself, where its path is a link; `None`: it is in memory, or cannot be told.
+    pub(super) fn real(&self) -> Option<PathBuf> {
+        place::real(self.path.as_ref()?).ok()
+    }
+
+    /// The journal beside the file; `None`: the ledger is in memory.
+    pub(super) fn journal(&self) -> Option<PathBuf> {
+        self.real().map(|path| with_end(&path, ".journal"))
+    }
+
+    /// Removes the journal of a dead process. Everything in it must be committed.
+    pub(super) fn remove_journal(&self) {
+        if let Some(journal) = self.journal() {
+            // There may be none.
+            let _ = fs::remove_file(journal);
+        }
+    }
+
+    /// The error that a file of the ledger could not be created.
+    pub(super) fn not_created(&self, source: io::Error) -> Error {
+        Error::Create { path: self.path.clone().unwrap_or_default(), source }
+    }
+
+    /// Makes this process the owner of the ledger, which is created where it is missing, and migrates the tables.
+    pub(super) async fn take(&self, owner: OwnerId) -> Result<Taken, Error> {
+        let Some(path) = &self.path else {
+            let mut conn = self.writer().await.map_err(Error::Open)?;
+            migrate(&mut conn).await?;
+            return Ok(Taken { conn, lock: None, open: None });
+        };
         let failed = |source| Error::Create { path: path.clone(), source };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            private_folder(folder).map_err(failed)?;
+        let real = place::real(path)?;
+        place::create_folder(&real).map_err(failed)?;
+        // Before anything is made beside it, too.
+        let mut content = place::examine(&real).await?;
+        place::check_beside(&real)?;
+        let mut lock = Lock::take(&real, owner)?;
+        if content != Content::Ledger {
+            // Another process may have been faster.
+            content = place::examine(&real).await?;
         }
-        private_file(path).map_err(failed)?;
-        Ok(())
-    }
-
-    /// Takes the lock of the ledger's one writing process. It is held until the file is dropped, or the process dies.
-    pub(super) fn lock(&self, owner: OwnerId) -> Result<Option<File>, Error> {
-        let Some(path) = &self.path else { return Ok(None) };
-        let mut beside = OsString::from(path);
-        beside.push(".lock");
-        let failed = |source| Error::Lock { path: PathBuf::from(&beside), source };
-        let mut file = private_file(Path::new(&beside)).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // The holder's name is only for the message.
-                let holder = match file.read_to_string(&mut holder) {
-                    Ok(1..) => holder.trim().to_owned(),
-                    Ok(0) | Err(_) => "another process".to_owned(),
-                };
-                let owner = holder.split("owner ").nth(1).map(|owner| owner.trim_end_matches(')'));
-                let owner = owner.and_then(|owner| owner.parse().ok());
-                return Err(Error::InUse { path: path.clone(), holder, owner });
-            }
+        place::make_private(lock.database()).map_err(failed)?;
+        if lock.database().metadata().map_err(failed)?.nlink() > 1 {
+            let path = path.display();
+            warn!(%path, "the ledger has other names (hard links): under them, its write-ahead log is not found");
         }
-        file.set_len(0).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        writeln!(file, "process {} (owner {owner})", process::id()).map_err(failed)?;
-        Ok(Some(file))
-    }
-
-    /// Makes this process the owner of the ledger and migrates the tables. The lock is held until the file is dropped.
-    pub(super) async fn take(
-        &self,
-        owner: OwnerId,
-    ) -> Result<(SqliteConnection, Option<File>), Error> {
-        self.create()?;
-        let lock = self.lock(owner)?;
+        place::make_beside_private(&real)?;
+        let [wal, _] = beside(&real);
+        let wal_bytes = fs::metadata(&wal).ok().map(|wal| wal.len());
+        if content != Content::Ledger {
+            self.mark().await.map_err(Error::Open)?;
+            lock.forget();
+        }
         let mut conn = self.writer().await.map_err(Error::Open)?;
         migrate(&mut conn).await?;
-        Ok((conn, lock))
+        lock.check_newest(&mut conn, &wal, wal_bytes).await?;
+        let open = OpenFile::new(path, &real, Arc::clone(lock.database())).map_err(failed)?;
+        Ok(Taken { conn, lock: Some(lock), open: Some(open) })
+    }
+
+    /// Writes the application id into an empty database itself, before there is a write-ahead log.
+    async fn mark(&self) -> Result<(), sqlx::Error> {
+        let options = self.options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+        let mut conn = options.connect().await?;
+        sqlx::raw_sql(SET_APPLICATION_ID).execute(&mut conn).await?;
+        conn.close().await
     }
 
     /// The one connection that writes.
     pub(super) async fn writer(&self) -> Result<SqliteConnection, sqlx::Error> {
         self.options
             .clone()
-            .create_if_missing(true)
+            .create_if_missing(self.path.is_none())
             .busy_timeout(WRITER_BUSY)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             // In KiB: hashes fall anywhere in their tables, and pages that must be read again cost more than memory.
             .pragma("cache_size", "-8192")
+            // A write-ahead log that had to grow is cut again when it begins anew. In bytes.
+            .pragma("journal_size_limit", "16777216")
             // Journals of single statements are small and need no files.
             .pragma("temp_store", "memory")
             .connect()
@@ -162,28 +198,64 @@ impl DatabaseFile {
     /// Connections to a ledger in a folder where nothing can be written, not even the `-shm` file that readers and the
     /// writer share. `None` where a process has it open: it would change under the reader.
     pub(super) fn readers_in_sealed_folder(&self) -> Option<SqlitePool> {
-        let mut wal = OsString::from(self.path.as_ref()?);
-        wal.push("-wal");
+        let [wal, _] = beside(self.path.as_ref()?);
         let options = self.options.clone().read_only(true).create_if_missing(false).immutable(true);
-        (!Path::new(&wal).exists())
+        (!wal.exists())
             .then(|| SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options))
     }
 
-    /// Fails unless there is a file.
-    pub(super) fn must_exist(&self) -> Result<(), Error> {
-        match &self.path {
-            Some(path) if !path.is_file() => Err(Error::Missing { path: path.clone() }),
-            _ => Ok(()),
+    /// The file as it is at its path; `None`: it is in memory. Fails where something else is there.
+    pub(super) async fn found(&self) -> Result<Option<(PathBuf, Content)>, Error> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let real = place::real(path)?;
+        let content = place::examine(&real).await?;
+        place::check_beside(&real)?;
+        Ok(Some((real, content)))
+    }
+
+    /// Fails unless the file is a ledger. Changes nothing: a database of another program stays as it is.
+    pub(super) async fn must_be_ledger(&self) -> Result<(), Error> {
+        match self.found().await? {
+            Some((path, Content::Missing)) => Err(Error::Missing { path }),
+            Some((_, Content::Empty)) => Err(Error::NoTables),
+            Some((_, Content::Ledger)) | None => Ok(()),
         }
     }
 }
 
+/// A ledger of which this process is the owner.
+pub(super) struct Taken {
+    pub(super) conn: SqliteConnection,
+    /// `None`, as `open`: it is in memory.
+    pub(super) lock: Option<Lock>,
+    pub(super) open: Option<OpenFile>,
+}
+
 /// Runs the migrations that the ledger does not have yet.
-pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), Error> {
-    MIGRATIONS.run(conn).await.map_err(|error| match error {
+async fn migrate(conn: &mut SqliteConnection) -> Result<(), Error> {
+    // `run` takes anything that gives a connection, which a spawned task cannot prove to be `Send`.
+    MIGRATIONS.run_direct(None, conn, false).await.map_err(|error| match error {
         MigrateError::VersionMissing(found) => Error::Newer { found, known: newest() },
         other => Error::Migrate(other),
-    })
+    })?;
+    identify(conn).await.map_err(Error::Open)
+}
+
+/// Sets the ids in the header by which the file is recognized: those of a ledger, and of its newest migration.
+async fn identify(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    const IDS: &str = "select application_id, user_version \
+         from pragma_application_id, pragma_user_version";
+    let (id, version): (i64, i64) = sqlx::query_as(IDS).fetch_one(&mut *conn).await?;
+    if version != newest() {
+        let mut query = QueryBuilder::<Sqlite>::new("pragma user_version = ");
+        query.push(newest()).build().execute(&mut *conn).await?;
+    }
+    if id != i64::from(place::APPLICATION_ID) {
+        sqlx::raw_sql(SET_APPLICATION_ID).execute(&mut *conn).await?;
+        // Where it is read without the write-ahead log, too.
+        checkpoint(conn).await?;
+    }
+    Ok(())
 }
 
 /// Fails unless the tables are those of this version.
@@ -255,6 +327,14 @@ pub(super) async fn checkpoint(conn: &mut SqliteConnection) -> Result<bool, sqlx
     Ok(busy == 0)
 }
 
+/// Moves as much of the write-ahead log into the database file as readers allow, and waits for none. Returns `true` if
+/// one that reads an older state keeps a part back.
+pub(super) async fn is_wal_held(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let (_, frames, moved): (i64, i64, i64) =
+        sqlx::query_as("pragma wal_checkpoint(passive)").fetch_one(conn).await?;
+    Ok(moved < frames)
+}
+
 /// Gives some empty pages back to the disk.
 pub(super) async fn vacuum_some(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query("pragma incremental_vacuum(512)").fetch_all(conn).await.map(drop)
@@ -308,28 +388,10 @@ pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
     }
 }
 
-fn private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // A ledger that other users can read was not created by this program.
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        }
-    }
+/// Opens or creates a private file beside a ledger, not through a link.
+pub(super) fn private_file(path: &Path) -> io::Result<File> {
+    let file = place::open(path)?;
+    place::make_private(&file)?;
     Ok(file)
 }
 

@@ -2,7 +2,6 @@
 //! long as the database may yet take it.
 
 use std::{
-    fs::File,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -11,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sqlx::{Connection, SqliteConnection, SqlitePool};
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{
     sync::CancellationToken,
@@ -20,10 +19,14 @@ use tokio_util::{
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Durability,
+    Durability, Reader,
     batch::{self, Op},
     chain::PersistedHashes,
-    sqlite::{self, DatabaseFile},
+    hot::Hot,
+    journal::Journal,
+    recovery::Carried,
+    sqlite::{self, DatabaseFile, Fault, Lock, OpenFile},
+    wal::Wal,
 };
 use crate::domain::exchange::OwnerId;
 
@@ -33,8 +36,8 @@ const BATCH: usize = 256;
 /// First and longest pause between two tries to write.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// Time that open reads may delay the end.
-const LAST_READS: Duration = Duration::from_secs(1);
+/// Time that open reads may delay the end of a file.
+pub(super) const LAST_READS: Duration = Duration::from_secs(1);
 
 /// Time of the last try after the grace period: longer than the wait for a lock and for open reads.
 pub(super) const LAST_TRY: Duration = Duration::from_secs(2);
@@ -55,6 +58,8 @@ pub(super) struct Shared {
     pub(super) behind: AtomicBool,
     /// The error while the database cannot be written.
     pub(super) error: Mutex<Option<String>>,
+    /// The file that is written; `None`: the ledger is in memory.
+    pub(super) open: Mutex<Option<OpenFile>>,
     /// Cancelled when no more operations are accepted.
     pub(super) closing: CancellationToken,
     /// Cancelled when the writer must stop retrying.
@@ -69,7 +74,17 @@ impl Shared {
         self.packing.lock().token()
     }
 
-    fn set_error(&self, error: Option<String>) -> Option<String> {
+    /// The fault of the file that is written, if there is one.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.open.lock().as_ref().and_then(OpenFile::fault)
+    }
+
+    /// Tells whether the write-ahead log was removed or replaced.
+    pub(super) fn log_is_gone(&self) -> bool {
+        self.open.lock().as_ref().is_some_and(OpenFile::log_is_gone)
+    }
+
+    pub(super) fn set_error(&self, error: Option<String>) -> Option<String> {
         let mut held = self.error.lock();
         std::mem::replace(&mut *held, error)
     }
@@ -94,31 +109,28 @@ enum Fate {
 }
 
 /// The state of the writer task.
-pub(super) struct Writer<'a> {
-    file: DatabaseFile,
-    owner: OwnerId,
-    durability: Durability,
+pub(super) struct Writer {
+    pub(super) file: DatabaseFile,
+    pub(super) owner: OwnerId,
+    pub(super) durability: Durability,
     /// `None` after a connection broke.
-    conn: Option<SqliteConnection>,
-    current: Option<Durability>,
-    shared: &'a Shared,
+    pub(super) conn: Option<SqliteConnection>,
+    pub(super) current: Option<Durability>,
+    /// `None`: the ledger is in memory, or being opened anew.
+    pub(super) lock: Option<Lock>,
+    /// The running exchanges of the file before, while no file is open.
+    pub(super) left: Option<Vec<Carried>>,
+    pub(super) reader: Reader,
+    pub(super) hot: Arc<Mutex<Hot>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) journal: Journal,
+    pub(super) wal: Wal,
 }
 
 /// Writes the operations of `queue` until it closes.
-#[expect(clippy::too_many_arguments, reason = "the one call stands in `Ledger::open`")]
-pub(super) async fn run(
-    file: DatabaseFile,
-    owner: OwnerId,
-    durability: Durability,
-    conn: SqliteConnection,
-    lock: Option<File>,
-    readers: SqlitePool,
-    mut queue: mpsc::UnboundedReceiver<Queued>,
-    shared: Arc<Shared>,
-) {
+pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Queued>) {
+    let shared = Arc::clone(&writer.shared);
     let _done = shared.done.clone().drop_guard();
-    let mut writer =
-        Writer { file, owner, durability, conn: Some(conn), current: None, shared: &shared };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let taken = tokio::select! {
@@ -135,50 +147,89 @@ pub(super) async fn run(
         writer.write(std::mem::take(&mut batch)).await;
     }
     // The last connection to close must be one that can write, or the WAL stays behind.
-    if tokio::time::timeout(LAST_READS, readers.close()).await.is_err() {
+    if tokio::time::timeout(LAST_READS, writer.reader.pool().close()).await.is_err() {
         debug!("the ledger closes while it is being read");
     }
     writer.finish().await;
-    drop(lock);
+    *shared.open.lock() = None;
+    // With the locks, before anyone hears that it is done.
+    drop(writer);
 }
 
-impl Writer<'_> {
-    async fn write(&mut self, batch: Vec<Queued>) {
-        match self.persist(&batch).await {
+impl Writer {
+    async fn write(&mut self, mut batch: Vec<Queued>) {
+        let file = self.shared.persisted.lock().file();
+        for queued in &mut batch {
+            queued.op.drop_unless_in(file);
+        }
+        match self.persist(&mut batch).await {
             Fate::Written => self.settle(batch),
             Fate::GaveUp => self.lose(batch),
             // One by one, so that only the offender goes.
-            Fate::Refused(_) if batch.len() > 1 => {
+            Fate::Refused(_) => {
                 for one in batch {
-                    let one = vec![one];
-                    match self.persist(&one).await {
-                        Fate::Written => self.settle(one),
-                        Fate::Refused(error) => self.refuse(one, &error),
-                        Fate::GaveUp => self.lose(one),
-                    }
+                    self.write_one(one).await;
                 }
             }
-            Fate::Refused(error) => self.refuse(batch, &error),
         }
     }
 
+    async fn write_one(&mut self, mut one: Queued) {
+        match self.persist(std::slice::from_mut(&mut one)).await {
+            Fate::Written => self.settle(vec![one]),
+            Fate::Refused(error) => self.write_stripped(one, error).await,
+            Fate::GaveUp => self.lose(vec![one]),
+        }
+    }
+
+    /// Writes an operation that was refused without its request, and then without its recording.
+    async fn write_stripped(&mut self, mut one: Queued, mut refused: sqlx::Error) {
+        while one.op.strip() {
+            match self.persist(std::slice::from_mut(&mut one)).await {
+                Fate::Written => {
+                    let (kind, id) = one.op.name();
+                    let error = refused;
+                    warn!(%error, kind, id, "the ledger refused the bodies of a row; its totals are kept");
+                    self.shared.bodies_dropped.fetch_add(1, Relaxed);
+                    return self.settle(vec![one]);
+                }
+                Fate::Refused(error) => refused = error,
+                Fate::GaveUp => return self.lose(vec![one]),
+            }
+        }
+        self.refuse(vec![one], &refused);
+    }
+
     /// Tries until the batch is written, is refused, or there is no more time.
-    async fn persist(&mut self, batch: &[Queued]) -> Fate {
+    async fn persist(&mut self, batch: &mut [Queued]) -> Fate {
         let mut pause = BACKOFF.0;
         loop {
-            let error = match self.commit(batch).await {
-                Ok(()) => {
-                    self.shared.commits.fetch_add(1, Relaxed);
-                    if self.shared.set_error(None).is_some() {
-                        info!("the ledger can be written again");
-                    }
-                    return Fate::Written;
+            let fault = self.shared.fault();
+            let error = match fault.or(self.left.is_some().then_some(Fault::Replaced)) {
+                Some(Fault::Overwritten) if self.shared.closing.is_cancelled() => {
+                    return Fate::GaveUp;
                 }
-                Err(error) if sqlite::is_refusal(&error) => return Fate::Refused(error),
-                Err(error) => error,
+                Some(fault) => match self.open_anew(fault, batch).await {
+                    Ok(()) => continue,
+                    Err(error) => error.to_string(),
+                },
+                None => match self.commit(batch).await {
+                    // A commit into a file that is not at its path any more is none.
+                    Ok(()) if self.shared.fault().is_some() => continue,
+                    Ok(()) => {
+                        self.note(batch);
+                        self.shared.commits.fetch_add(1, Relaxed);
+                        if self.shared.set_error(None).is_some() {
+                            info!("the ledger can be written again");
+                        }
+                        return Fate::Written;
+                    }
+                    Err(error) if sqlite::is_refusal(&error) => return Fate::Refused(error),
+                    Err(error) => error.to_string(),
+                },
             };
-            if self.shared.set_error(Some(error.to_string())).is_none() {
-                error!(%error, "the ledger cannot be written; answers go on, their rows wait");
+            if self.shared.set_error(Some(error.clone())).is_none() {
+                error!(error, "the ledger cannot be written; answers go on, their rows wait");
             }
             tokio::select! {
                 () = self.shared.give_up.cancelled() => return Fate::GaveUp,
@@ -191,10 +242,17 @@ impl Writer<'_> {
     async fn commit(&mut self, batch: &[Queued]) -> Result<(), sqlx::Error> {
         let sealing = batch.iter().any(|queued| matches!(queued.op, Op::Seal(_)));
         let wanted = if sealing { self.durability } else { Durability::Normal };
+        if self.shared.log_is_gone() {
+            self.renew_log().await?;
+        }
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
             None => self.file.writer().await?,
         };
+        if let Err(error) = self.wal.make_room(&mut conn).await {
+            self.conn = Some(conn);
+            return Err(error);
+        }
         let current = self.current.take();
         let result = async {
             sqlite::begin_durable(&mut conn, current, wanted).await?;
@@ -231,6 +289,7 @@ impl Writer<'_> {
         for queued in &batch {
             queued.op.committed();
         }
+        self.journal.settled(batch.iter().map(|queued| &queued.op));
         for done in self.leave(batch) {
             // The receiver may have stopped waiting.
             let _ = done.send(());
@@ -242,6 +301,7 @@ impl Writer<'_> {
             let (kind, id) = queued.op.name();
             error!(%error, kind, id, "the ledger refused a row; it is lost");
         }
+        self.journal.settled(batch.iter().map(|queued| &queued.op));
         self.shared.lost.fetch_add(batch.len() as u64, Relaxed);
         self.leave(batch);
     }
@@ -265,6 +325,14 @@ impl Writer<'_> {
 
     async fn finish(&mut self) {
         let Some(mut conn) = self.conn.take() else { return };
+        if self.shared.fault() == Some(Fault::Overwritten) {
+            // Closing it would write into what is another program's now, and so would the log at its next use.
+            if let Some(Err(error)) = self.shared.open.lock().as_ref().map(OpenFile::remove_beside)
+            {
+                warn!(%error, "the write-ahead log cannot be removed");
+            }
+            return std::mem::forget(conn);
+        }
         if let Err(error) = sqlite::checkpoint(&mut conn).await {
             warn!(%error, "the ledger's WAL stays behind; the next start reads it");
         }

@@ -34,10 +34,10 @@ impl Reader {
              from call left join exchange on exchange.id = call.exchange \
              where call.answered_by in ('miss', 'refresh', 'bypass') and call.at >= ",
         );
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.pool().acquire().await?;
         let counted_from = super::watermark(&mut conn).await?.totals_from;
         query.push_bind(span.start.max(counted_from)).push(" and call.at < ").push_bind(span.end);
-        let mut beside = self.pool.acquire().await?;
+        let mut beside = self.pool().acquire().await?;
         let mut rows = query.build().fetch(&mut *conn);
         while let Some(row) = rows.try_next().await? {
             let call = CallTotals::from_row(&row)?;
