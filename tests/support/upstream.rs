@@ -97,6 +97,17 @@ impl Upstream {
         self.stage.exchanges.borrow().iter().map(|(request, _)| request.clone()).collect()
     }
 
+    /// How many requests for messages have come in.
+    pub(crate) fn messages(&self) -> usize {
+        let exchanges = self.stage.exchanges.borrow();
+        exchanges.iter().filter(|(request, _)| request.path == "/v1/messages").count()
+    }
+
+    /// Takes back the scripts that nobody has asked for.
+    pub(crate) fn clear(&self) {
+        self.stage.play().scripts.clear();
+    }
+
     pub(crate) fn model_requests(&self) -> Vec<Request> {
         self.stage.play().model_requests.clone()
     }
