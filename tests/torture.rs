@@ -10,18 +10,18 @@
 //! - `invariant`: what must hold after every round.
 //! - `disk`: what is between the program and its disk.
 
-// mod clients;
-// mod clock;
+mod clients;
+mod clock;
 mod disk;
 mod faults;
 mod invariant;
 mod killed;
 mod power;
 mod pruning;
-// mod resets;
+mod resets;
 mod rounds;
 mod signals;
-// mod soak;
+mod soak;
 mod starting;
 mod traffic;
 mod world;

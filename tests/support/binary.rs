@@ -56,10 +56,7 @@ impl Binary {
     }
 
     /// Starts the program and waits until it serves; the error is how it ended before.
-    pub(crate) async fn try_start(
-        setup: &Setup,
-        mut command: Command,
-    ) -> Result<Self, ExitStatus> {
+    pub(crate) async fn try_start(setup: &Setup, mut command: Command) -> Result<Self, ExitStatus> {
         let log = setup.folder().join("log");
         command.env("REPRISE_LOG_FORMAT", "json");
         let stderr = File::create(&log).expect("a log");

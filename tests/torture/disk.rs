@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use tempfile::TempDir;
@@ -37,12 +38,12 @@ pub(super) const EIO: i64 = 5;
 pub(super) const EROFS: i64 = 30;
 
 /// A disk under one ledger's folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Disk {
     library: PathBuf,
     /// Has the control file and the trace, apart from the ledger.
-    beside: TempDir,
-    control: File,
+    beside: Arc<TempDir>,
+    control: Arc<File>,
 }
 
 /// A file of the ledger.
@@ -70,6 +71,7 @@ impl Disk {
         let path = beside.path().join("control");
         let control = File::options().read(true).write(true).create_new(true).open(path);
         let control = control.expect("a control file");
+        let (beside, control) = (Arc::new(beside), Arc::new(control));
         let disk = Self { library: library(), beside, control };
         (0..FIELDS).for_each(|field| disk.put(field, 0));
         disk.set(Control::Room, -1);

@@ -57,7 +57,8 @@ async fn books_are_equal(world: &World) -> usize {
     let running = ledger.count("running").await;
     let seen = i64::try_from(world.upstream.messages()).expect("a count");
     let open = lost + running;
-    let books = format!("upstream {seen}, ended {ended}, lost {lost} ({of_lost}), running {running}");
+    let books =
+        format!("upstream {seen}, ended {ended}, lost {lost} ({of_lost}), running {running}");
     match TRIES_OF_LOST {
         TriesOfLost::AtLeast => {
             assert!(ended <= seen && seen <= ended + MOST_TRIES * open, "{books}");

@@ -26,7 +26,11 @@ async fn kill_9_at_any_point_loses_nothing_that_was_seen_to_its_end() {
             }
             let mut binary = world.start().await;
             let url = binary.url().to_owned();
-            assert_eq!(world.ledger().count("running").await, 0, "the books of the dead are closed");
+            assert_eq!(
+                world.ledger().count("running").await,
+                0,
+                "the books of the dead are closed"
+            );
             let orders = traffic::orders(&world, &mut rounds.chance, CLIENTS);
             let ticks = Ticks::default();
             if rounds.chance.one_in(2) {

@@ -44,7 +44,9 @@ impl Image {
             Change::Unlink => file.is_removed = true,
             Change::Sync => {
                 let pending = std::mem::take(&mut file.pending);
-                pending.iter().for_each(|change| apply(&mut file.content, change));
+                for change in &pending {
+                    apply(&mut file.content, change);
+                }
                 file.is_named = true;
             }
             change => file.pending.push(change),
@@ -64,9 +66,8 @@ impl Image {
             for (position, change) in file.pending.iter().enumerate() {
                 match order {
                     0 => {}
-                    1 if position < prefix => apply(&mut content, change),
-                    1 => {}
-                    2 => apply(&mut content, change),
+                    1 if position >= prefix => {}
+                    1 | 2 => apply(&mut content, change),
                     _ if chance.one_in(2) => apply(&mut content, change),
                     _ => tear(&mut content, change, chance),
                 }
@@ -92,8 +93,8 @@ fn apply(content: &mut Vec<u8>, change: &Change) {
 }
 
 /// Some sectors of a write, in no order.
-fn tear(content: &mut Vec<u8>, change: &Change, chance: &mut Chance) {
-    let Change::Write { offset, data } = change else { return };
+fn tear(content: &mut Vec<u8>, write: &Change, chance: &mut Chance) {
+    let Change::Write { offset, data } = write else { return };
     for (position, sector) in data.chunks(SECTOR).enumerate() {
         if chance.one_in(2) {
             let offset = offset + (position * SECTOR) as u64;
@@ -169,7 +170,8 @@ async fn fails_at_any_moment(name: &'static str, durability: &str) {
 
 /// The ledger is sound; returns what it does not have of what was seen.
 async fn check(path: &Path, seen: &[&Seen]) -> Vec<String> {
-    const COMPLETE: &str = "select exchange.id from exchange join call on call.exchange = exchange.id";
+    const COMPLETE: &str =
+        "select exchange.id from exchange join call on call.exchange = exchange.id";
     if !path.exists() {
         return seen.iter().map(|seen| seen.exchange.clone()).collect();
     }
@@ -183,8 +185,7 @@ async fn check(path: &Path, seen: &[&Seen]) -> Vec<String> {
     let broken = "select \"table\" from pragma_foreign_key_check";
     assert_eq!(text(&mut conn, broken).await, [""; 0]);
     let tables = text(&mut conn, "select name from sqlite_schema where name = 'exchange'").await;
-    let rows =
-        if tables.is_empty() { Vec::new() } else { text(&mut conn, COMPLETE).await };
+    let rows = if tables.is_empty() { Vec::new() } else { text(&mut conn, COMPLETE).await };
     conn.close().await.expect("a clean end");
     let is_absent = |seen: &&&Seen| !rows.contains(&seen.exchange);
     seen.iter().filter(is_absent).map(|seen| seen.exchange.clone()).collect()
@@ -202,8 +203,7 @@ async fn start_on(world: &World, folder: TempDir, seen: &[&Seen]) {
     for seen in answered.take(3) {
         let client = binary.client();
         let (ticks, key) = (Ticks::default(), &world.keys.client);
-        let reading =
-            traffic::Reading { client: &client, key, ticks: &ticks, disk: &world.disk };
+        let reading = traffic::Reading { client: &client, key, ticks: &ticks, disk: &world.disk };
         let again = seen.order.follow(&reading).await.seen.expect("an answer");
         assert_eq!((again.how, &again.text), ("hit", &seen.text));
     }

@@ -15,7 +15,11 @@ use super::{
 use crate::support::binary::Binary;
 
 /// Starts the program until it lives: each time it is killed at an operation by chance. Returns how often it was.
-async fn start_at_last(world: &mut World, chance: &mut Chance, operations: usize) -> (Binary, usize) {
+async fn start_at_last(
+    world: &mut World,
+    chance: &mut Chance,
+    operations: usize,
+) -> (Binary, usize) {
     let mut killed = 0;
     loop {
         world.disk.die(1 + chance.below(operations), *chance.pick(&[0, 1, 2]));
@@ -32,6 +36,9 @@ async fn start_at_last(world: &mut World, chance: &mut Chance, operations: usize
         }
     }
 }
+
+/// The sums that reports begin with are valid.
+const SUMS: &str = "select count(*) from rollup_state join call on seq = upto and id = upto_call";
 
 /// Operations of a whole start.
 async fn operations_of_start(world: &World) -> usize {
@@ -88,15 +95,12 @@ async fn killed_while_it_migrates_a_ledger_it_migrates_it_the_next_time() {
     let mut kills = 0;
     while rounds.next() {
         let mut world = of_the_version_before(&mut rounds.chance).await;
-        let (mut binary, killed) =
-            start_at_last(&mut world, &mut rounds.chance, operations).await;
+        let (mut binary, killed) = start_at_last(&mut world, &mut rounds.chance, operations).await;
         kills += killed;
         // All that it had, whichever start migrated it; the call that never ended is closed.
         let ledger = world.ledger();
         assert_eq!((ledger.count("exchange").await, ledger.count("call").await), (11, 19));
         assert_eq!(ledger.count("running").await, 0);
-        const SUMS: &str = "select count(*) from rollup_state \
-             join call on seq = upto and id = upto_call";
         assert_eq!(ledger.rows::<(i64,)>(SUMS).await, [(1,)], "the sums stay");
         assert_eq!(ledger.stats().await.total.calls, 19);
         let orders = vec![traffic::plain(&mut rounds.chance)];
@@ -104,8 +108,7 @@ async fn killed_while_it_migrates_a_ledger_it_migrates_it_the_next_time() {
         let seen = world.traffic(&url, orders, &Ticks::default(), pending()).await;
         assert_eq!(seen, 1);
         binary.kill();
-        const PROBLEMS: &str = "pragma integrity_check";
-        assert_eq!(ledger.rows::<(String,)>(PROBLEMS).await, [("ok".to_owned(),)]);
+        assert_eq!(ledger.rows::<(String,)>("pragma integrity_check").await, [("ok".to_owned(),)]);
         invariant::no_key_is_told(&world).await;
         rounds.tally.seen += 1;
         rounds.tally.tries += world.upstream.messages();

@@ -34,6 +34,8 @@ pub(super) struct Order {
     /// Pieces after which the client goes away.
     leaves: Option<usize>,
     pub(super) scripts: Vec<Script>,
+    /// The answer need not repeat the marker.
+    any_text: bool,
 }
 
 /// What a client saw to its end.
@@ -59,6 +61,8 @@ pub(super) struct End {
     pub(super) seen: Option<Seen>,
     /// An error's body.
     pub(super) told: Bytes,
+    /// It was an answer or an error, to its end.
+    pub(super) is_whole: bool,
 }
 
 /// What all requests of a round share.
@@ -137,6 +141,7 @@ pub(super) fn plain(chance: &mut Chance) -> Order {
         length: if chance.one_in(4) { chance.below(12_000) } else { chance.below(300) },
         leaves: None,
         scripts: vec![Script::sse(whole).only_for(&marker)],
+        any_text: false,
         marker,
     }
 }
@@ -161,10 +166,8 @@ fn order(chance: &mut Chance) -> Order {
             Vec::new()
         }
         5 => {
-            let text = Answer::of(MODEL).event(sse::content_block_start(
-                0,
-                r#"{"type":"text","text":"It is"}"#,
-            ));
+            let text = Answer::of(MODEL)
+                .event(sse::content_block_start(0, r#"{"type":"text","text":"It is"}"#));
             let events = text.event(sse::error("api_error", "broken")).unfinished();
             order.scripts = vec![Script::sse(events).only_for(&marker)];
             Vec::new()
@@ -185,7 +188,7 @@ fn order(chance: &mut Chance) -> Order {
 }
 
 /// An answer in some pieces, which do not end where events do.
-fn answer(chance: &mut Chance, marker: &str) -> Vec<Vec<u8>> {
+pub(super) fn answer(chance: &mut Chance, marker: &str) -> Vec<Vec<u8>> {
     let mut parts = vec!["It is ".to_owned(), marker.to_owned()];
     parts.extend((0..chance.below(12)).map(|_| format!(" {}", chance.word())));
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -198,12 +201,31 @@ fn answer(chance: &mut Chance, marker: &str) -> Vec<Vec<u8>> {
 }
 
 impl Order {
-    pub(super) fn streamed(mut self) -> Self {
-        (self.stream, self.native) = (true, false);
+    /// The same question, which upstream answers by these scripts.
+    pub(super) fn by(mut self, scripts: impl IntoIterator<Item = Script>) -> Self {
+        let scripts = scripts.into_iter().map(|script| script.only_for(&self.marker));
+        self.scripts = scripts.collect();
         self
     }
 
-    fn request(&self, key: &str) -> Vec<u8> {
+    /// The same question of a client of `OpenAI`'s API that wants a stream.
+    pub(super) fn streamed(mut self) -> Self {
+        (self.native, self.stream) = (false, true);
+        self
+    }
+
+    /// Takes any text for the answer: upstream says what it likes.
+    pub(super) fn accept_any_text(&mut self) {
+        self.any_text = true;
+    }
+
+    /// The same question of a client that goes away after so many pieces.
+    pub(super) fn left_after(mut self, pieces: usize) -> Self {
+        (self.leaves, self.stream) = (Some(pieces), true);
+        self
+    }
+
+    pub(super) fn request(&self, key: &str) -> Vec<u8> {
         let question = format!("{} {}", self.marker, "?".repeat(self.length));
         let body = with(ask(&question), "stream", json!(self.stream));
         let (path, body) = if self.native {
@@ -238,7 +260,14 @@ impl Order {
             }
             pieces += 1;
         };
-        let body = String::from_utf8(body).expect("a body of text");
+        // A client of Anthropic's API gets upstream's own bytes.
+        let body = match String::from_utf8(body) {
+            Ok(body) => body,
+            Err(error) if self.native && self.any_text => {
+                String::from_utf8_lossy(error.as_bytes()).into_owned()
+            }
+            Err(error) => panic!("not text: {error}"),
+        };
         let Some(text) = self.text(&reply, &body, &end) else { return End::default() };
         let told = if text.is_none() { body.clone().into() } else { Bytes::new() };
         let exchange = reply.header("x-reprise-exchange").map(str::to_owned);
@@ -258,10 +287,11 @@ impl Order {
             at: reading.disk.now(),
             call_is_sure: true,
         });
-        End { seen, told }
+        End { seen, told, is_whole: true }
     }
 
     /// The text of an answer that ended, `Some(None)` for an error that did, `None` for what was cut.
+    #[expect(clippy::option_option, reason = "no end, an error, and an answer")]
     fn text(&self, reply: &Reply, body: &str, end: &Read) -> Option<Option<String>> {
         let is_whole = *end == Read::End;
         if !reply.status.is_success() {
@@ -269,7 +299,9 @@ impl Order {
                 return None;
             }
             let error: Value = serde_json::from_str(body).expect("an error is JSON");
-            assert!(error["error"]["message"].is_string(), "{} {error}", reply.status);
+            // A client of Anthropic's API gets upstream's own error, whatever it is.
+            let is_ours = !(self.native && self.any_text);
+            assert!(!is_ours || error["error"]["message"].is_string(), "{error}");
             return Some(None);
         }
         let text = match (self.native, self.stream) {
@@ -292,7 +324,7 @@ impl Order {
             }
             _ => return None,
         };
-        assert!(text.contains(&self.marker), "another's answer: {body}");
+        assert!(self.any_text || text.contains(&self.marker), "another's answer: {body}");
         Some(Some(text))
     }
 }

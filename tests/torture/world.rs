@@ -34,6 +34,8 @@ pub(super) struct World {
     pub(super) seen: Vec<Seen>,
     /// What the program told to others: errors, `/ready`.
     pub(super) told: Vec<u8>,
+    /// Answers and errors of the last traffic that came to their end.
+    pub(super) whole: usize,
     /// What the tally has of this world already.
     pub(super) counted: (usize, usize, usize),
     folder: PathBuf,
@@ -72,6 +74,7 @@ impl World {
             keys,
             seen: Vec::new(),
             told: Vec::new(),
+            whole: 0,
             counted: (0, 0, 0),
             folder: path,
         }
@@ -149,6 +152,7 @@ impl World {
             () = event => reading.await,
         };
         let before = self.seen.len();
+        self.whole = ends.iter().filter(|end| end.is_whole).count();
         for end in ends {
             self.told.extend(end.told);
             self.seen.extend(end.seen);
