@@ -25,7 +25,7 @@ use crate::support::{
 };
 
 /// More than all of this needs, in KiB, and much less than it would take without bounds.
-const MOST_MEMORY: usize = 700 << 10;
+const MOST_MEMORY: usize = 300 << 10;
 /// Descriptors that may stay open: connections upstream and to the ledger, which are pooled.
 const POOLED: usize = 16;
 
@@ -121,7 +121,7 @@ async fn bombs(world: &World, binary: &Binary) {
     }
     let zeros = vec![b' '; 1 << 20];
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    for _ in 0..200 {
+    for _ in 0..40 {
         packed.write_all(&zeros).expect("memory");
     }
     let packed = packed.finish().expect("memory");

@@ -17,7 +17,7 @@ const ROUNDS: usize = 25;
 
 #[tokio::test]
 async fn kill_9_at_any_point_loses_nothing_that_was_seen_to_its_end() {
-    let mut rounds = Rounds::new("kill", 16);
+    let mut rounds = Rounds::new("kill", 12);
     while rounds.next() {
         let mut world = World::new(&mut rounds.chance).await;
         for round in 0..ROUNDS {

@@ -114,7 +114,7 @@ async fn a_power_failure_with_normal_durability_leaves_a_sound_ledger() {
 }
 
 async fn fails_at_any_moment(name: &'static str, durability: &str) {
-    let mut rounds = Rounds::new(name, 2);
+    let mut rounds = Rounds::new(name, 1);
     let (mut failures, mut missing) = (0, 0);
     while rounds.next() {
         let chance = &mut rounds.chance.clone();

@@ -11,7 +11,7 @@ use super::{
 
 #[tokio::test]
 async fn killed_while_it_prunes_the_ledger_has_all_that_was_not_to_go() {
-    let mut rounds = Rounds::new("kill at prune", 6);
+    let mut rounds = Rounds::new("kill at prune", 3);
     let mut kills = 0;
     while rounds.next() {
         let chance = &mut rounds.chance.clone();

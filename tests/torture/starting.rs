@@ -50,7 +50,7 @@ async fn operations_of_start(world: &World) -> usize {
 
 #[tokio::test]
 async fn killed_while_it_closes_the_books_of_the_dead_it_closes_them_the_next_time() {
-    let mut rounds = Rounds::new("kill at start", 2);
+    let mut rounds = Rounds::new("kill at start", 1);
     let mut kills = 0;
     while rounds.next() {
         let chance = &mut rounds.chance.clone();
@@ -87,7 +87,7 @@ async fn killed_while_it_closes_the_books_of_the_dead_it_closes_them_the_next_ti
 
 #[tokio::test]
 async fn killed_while_it_migrates_a_ledger_it_migrates_it_the_next_time() {
-    let mut rounds = Rounds::new("kill at migration", 10);
+    let mut rounds = Rounds::new("kill at migration", 6);
     let mut world = of_the_version_before(&mut rounds.chance).await;
     let operations = operations_of_start(&world).await;
     assert!(operations > 10, "a migration writes: {operations}");

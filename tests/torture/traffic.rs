@@ -214,6 +214,12 @@ impl Order {
         self
     }
 
+    /// With a short question.
+    pub(super) fn short(mut self) -> Self {
+        self.length = 0;
+        self
+    }
+
     /// Takes any text for the answer: upstream says what it likes.
     pub(super) fn accept_any_text(&mut self) {
         self.any_text = true;
