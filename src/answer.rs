@@ -215,10 +215,10 @@ impl Answers {
         let request = self.prepare(request, &caller).await?;
         let mut answer = match self.select(&request, &caller, at).await? {
             AnswerSource::Ledger(stored, freshness) => {
-                self.hit(stored, freshness, &request, caller, arrival)
+                self.hit(stored, freshness, &request, caller, arrival).await
             }
             AnswerSource::Running(reader, exchange) => {
-                self.join(reader, exchange, &request, caller, arrival)
+                self.join(reader, exchange, &request, caller, arrival).await
             }
             AnswerSource::Upstream(ticket) => self.ask(ticket, &request, caller, access, at),
         };

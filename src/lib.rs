@@ -64,7 +64,8 @@
 //! 3. `answer/select.rs` selects the source of the answer. It collects facts from the ledger ([`store::Ledger::find`])
 //!    and from the exchanges in flight (`answer/inflight.rs`); [`domain::cache::decide`] returns the verdict and its
 //!    reason. The verdict is carried out under the in-flight lock: of many equal calls, one asks and the others join.
-//!    Hits and joined calls reuse a recording (`answer/reuse.rs`). Before upstream is asked, the budgets are checked
+//!    Hits and joined calls reuse a recording (`answer/reuse.rs`); their calls are in the ledger's journal
+//!    ([`store::Ledger::journal`]) before the client gets anything, and in the ledger soon after. Before upstream is asked, the budgets are checked
 //!    (`answer/budget.rs`).
 //! 4. To ask, `answer/pump.rs` spawns the pump. It commits the opening row of the exchange (`answer/exchange.rs`). An
 //!    attempt (`answer/attempt.rs`) sends the request ([`upstream::Upstream::send`]) and appends each read of the
@@ -115,6 +116,7 @@
 //! - *exchange*: one request that went upstream, retries included, with its recording.
 //! - *fixture*: an exchange in a file, from which a replay answers ([`fixture`]).
 //! - *in flight*: running, so that other calls may join; said of an exchange.
+//! - *journal*: a file beside the ledger with calls and tries that a crash must not lose, until they are committed.
 //! - *key*: the hash of everything in a request that can change its answer ([`domain::cache::CacheKey`]).
 //! - *ledger*: the database of all exchanges and calls ([`store`]).
 //! - *note*: a record of something that translation dropped or changed ([`domain::translate::Note`]).

@@ -157,7 +157,7 @@ impl Server {
                 Durability::Full => store::Durability::Full,
                 Durability::Normal => store::Durability::Normal,
             },
-            ..store::Options::new(config.ledger()?)
+            ..store::Options::new(config.ledger()?).within(config.keep.bytes)
         };
         let (tasks, ledger_tasks) = (TaskTracker::new(), TaskTracker::new());
         let stop = CancellationToken::new();

@@ -4,7 +4,9 @@
 //! Callers compress their rows (`chain`), queue them and wait for the commit for a limited time: trouble with the
 //! ledger never costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue
 //! grows too large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers
-//! are also in memory (`hot`).
+//! are also in memory (`hot`). What a client may rely on before the writer has committed it, and what would cost it a
+//! commit, stands in a file of its own (`journal`). `recovery` brings in order what a dead process left, and `wal`
+//! bounds the write-ahead log.
 
 mod batch;
 mod chain;
@@ -13,6 +15,7 @@ mod columns;
 mod error;
 mod hot;
 mod invalidate;
+mod journal;
 mod lookup;
 mod online_prune;
 pub mod prices;
@@ -23,6 +26,7 @@ mod recovery;
 mod rollup;
 mod sessions;
 mod sqlite;
+mod wal;
 mod writer;
 
 use std::{
@@ -45,7 +49,9 @@ use self::{
     chain::Packed,
     hot::Hot,
     invalidate::Clear,
+    journal::Journal,
     sqlite::DatabaseFile,
+    wal::Wal,
     writer::{Queued, Shared},
 };
 pub use self::{
@@ -60,7 +66,7 @@ pub use self::{
 use crate::domain::{
     cache::CacheKey,
     chain::Chain,
-    exchange::{OwnerId, UnixMillis},
+    exchange::{ExchangeId, OwnerId, UnixMillis},
 };
 
 /// Size from which on bodies are hashed and compressed apart from the threads that serve.
@@ -79,6 +85,8 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Bytes of the newest recordings that stay in memory.
     pub hot_bytes: usize,
+    /// Bytes that the write-ahead log may have. At the limit rows wait, as if the disk were full.
+    pub wal_bytes: u64,
 }
 
 impl Options {
@@ -90,7 +98,14 @@ impl Options {
             wait: Duration::from_secs(1),
             queue_bytes: 64 << 20,
             hot_bytes: 16 << 20,
+            wal_bytes: wal::limit(None),
         }
+    }
+
+    /// The same for a ledger whose size is limited to this, its write-ahead log included.
+    #[must_use]
+    pub fn within(self, max_bytes: Option<u64>) -> Self {
+        Self { wal_bytes: wal::limit(max_bytes), ..self }
     }
 }
 
@@ -126,6 +141,8 @@ pub struct State {
     pub queued: usize,
     /// Their size in memory.
     pub queued_bytes: usize,
+    /// Size of the write-ahead log in bytes.
+    pub wal_bytes: u64,
     /// Operations whose bodies were dropped because the queue was full, since the start.
     pub bodies_dropped: u64,
     /// Answers that did not wait for their commit any longer, since the start.
@@ -145,6 +162,8 @@ pub struct Ledger {
     hot: Arc<Mutex<Hot>>,
     reader: Reader,
     file: DatabaseFile,
+    journal: Journal,
+    wal: Wal,
     /// Held by the prune that runs.
     pruning: Arc<tokio::sync::Mutex<()>>,
     tasks: TaskTracker,
@@ -170,13 +189,10 @@ impl Ledger {
     ) -> Result<Self, Error> {
         let file = DatabaseFile::parse(&options.url)?;
         let (mut conn, lock) = file.take(owner).await?;
-        let lost = recovery::seal_all(&mut conn, owner, now).await?;
-        if lost > 0 {
-            warn!(
-                exchanges = lost,
-                "the last process died while these were running; they are lost"
-            );
-        }
+        recovery::run(&mut conn, &file, owner, now).await?;
+        let journal = Journal::start(file.journal(), options.wait, tasks)
+            .map_err(|source| file.not_created(source))?;
+        let wal = Wal::of(file.path(), options.wal_bytes);
         let readers = file.readers();
         let (queue, queued) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
@@ -189,6 +205,8 @@ impl Ledger {
             readers.clone(),
             queued,
             Arc::clone(&shared),
+            journal.clone(),
+            wal.clone(),
         ));
         Ok(Self {
             owner,
@@ -197,6 +215,8 @@ impl Ledger {
             hot: Arc::new(Mutex::new(Hot::new(options.hot_bytes))),
             reader: Reader::new(readers),
             file,
+            journal,
+            wal,
             pruning: Arc::default(),
             tasks: tasks.clone(),
             wait: options.wait,
@@ -250,6 +270,18 @@ impl Ledger {
             self.hot().insert(epoch, key, stored);
         }
         sealed
+    }
+
+    /// Lets a call without an exchange of its own survive the end of the process, before the writer has it. Await it
+    /// before the client gets the last bytes. Takes the call as far as it is known: while it reads along with a running
+    /// exchange, it ends as that does.
+    pub async fn journal(&self, call: &CallRecord) {
+        self.journal.call(call).await;
+    }
+
+    /// Notes that a running exchange is sent for the `tries`th time. Await it before it is.
+    pub async fn journal_tries(&self, exchange: ExchangeId, tries: u32) {
+        self.journal.tries(exchange, tries).await;
     }
 
     /// Writes a call without an exchange of its own. Never waits; must be called on the runtime.
@@ -326,6 +358,7 @@ impl Ledger {
             error,
             queued: self.shared.queued.load(Relaxed),
             queued_bytes: self.shared.queued_bytes.load(Relaxed),
+            wal_bytes: self.wal.bytes(),
             bodies_dropped: count(&self.shared.bodies_dropped),
             late: count(&self.shared.late),
             lost: count(&self.shared.lost),
@@ -342,9 +375,11 @@ impl Ledger {
             self.shared.give_up.cancel();
             if tokio::time::timeout(writer::LAST_TRY, done.cancelled()).await.is_err() {
                 error!(queued = self.state().queued, "the ledger did not close in time");
+                self.journal.end().await;
                 return;
             }
         }
+        self.journal.end().await;
         info!(commits = self.state().commits, "the ledger is closed");
     }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
 mod before;
+mod journal;
+mod wal;
 
 use std::{
     path::{Path, PathBuf},
@@ -400,7 +402,7 @@ async fn many_threads_share_the_writer() {
             exchange(&ledger, opening(n, Some(chat(3))), sealing("x", 1)).await;
         });
     }
-    until("only the writer is left", || bench.tasks.len() == 1).await;
+    until("only writer and journal are left", || bench.tasks.len() == 2).await;
     assert_eq!(bench.count("select count(*) from exchange").await, 200);
     assert_eq!(bench.count("select count(*) from running").await, 0);
     ledger.close(GRACE).await;
@@ -655,7 +657,7 @@ async fn only_the_owner_can_read_the_files() {
     assert_eq!(mode(&folder), 0o700);
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let files: Vec<PathBuf> = files.collect();
-    assert_eq!(files.len(), 4, "the ledger, its lock, wal and shm: {files:?}");
+    assert_eq!(files.len(), 5, "the ledger, its lock, journal, wal and shm: {files:?}");
     assert!(files.iter().all(|file| mode(file) == 0o600));
 }
 

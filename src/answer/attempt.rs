@@ -126,6 +126,10 @@ impl Attempt {
         self.streams = exchange.opening.call.stream;
         self.mask = answers.upstream.mask(&exchange.outgoing.key);
         loop {
+            if self.tries.sent() > 0 {
+                let (id, tries) = (exchange.opening.exchange, self.tries.sent() + 1);
+                answers.ledger.journal_tries(id, tries).await;
+            }
             let finish = match self.send(answers, exchange).await {
                 Ok(()) => self.record(&exchange.outgoing.key, writer).await,
                 Err(error) => Finish::failed(Outcome::Failed, error),

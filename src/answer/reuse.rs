@@ -22,7 +22,7 @@ use crate::{
 
 impl Answers {
     /// Serves an answer of the ledger. The call is finished at once.
-    pub(super) fn hit(
+    pub(super) async fn hit(
         &self,
         stored: Stored,
         freshness: Freshness,
@@ -50,12 +50,14 @@ impl Answers {
             sealing: None,
         };
         let begun = CallRecord { model: model_served, ..begun };
-        self.ledger.record(call::finish(begun, end));
+        let call = call::finish(begun, end);
+        self.ledger.journal(&call).await;
+        self.ledger.record(call);
         Answer { status_line, ..answer }
     }
 
     /// Reads along with the call that an exchange was begun for. The call is finished when its reader leaves.
-    pub(super) fn join(
+    pub(super) async fn join(
         &self,
         reader: RecordingReader,
         exchange: ExchangeId,
@@ -65,6 +67,7 @@ impl Answers {
     ) -> Answer {
         let begun = call::begin(request, caller, at, AnsweredBy::Collapsed, exchange);
         let answer = Answer::new(reader, request, &begun, exchange, Verdict::Join);
+        self.ledger.journal(&begun).await;
         let joined = JoinedCall {
             ledger: self.ledger.clone(),
             begun,

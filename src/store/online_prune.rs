@@ -22,11 +22,8 @@ use super::{
 };
 use crate::domain::exchange::UnixMillis;
 
-/// Time that a step waits for the writer.
+/// Time that a step waits for the writer, and the emptying of the write-ahead log for readers.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Limit on attempts to empty the write-ahead log, and the time between two: a report may read meanwhile.
-const MAX_CHECKPOINTS: usize = 5;
-const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
 
 /// No hash counts as persisted until this is dropped.
 struct SuspendGuard<'a>(&'a Ledger);
@@ -47,24 +44,20 @@ impl Drop for SuspendGuard<'_> {
 impl Ledger {
     /// Empties the write-ahead log, which still has what was deleted.
     async fn empty_wal(&self, conn: &mut SqliteConnection) {
-        for _ in 0..MAX_CHECKPOINTS {
-            match sqlite::checkpoint(conn).await {
-                Ok(false) if !self.shared.closing.is_cancelled() => {
-                    tokio::time::sleep(CHECKPOINT_RETRY).await;
-                }
-                Ok(_) => return,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    return tracing::warn!(error, "the write-ahead log cannot be emptied");
-                }
+        match sqlite::checkpoint(conn).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(
+                "the write-ahead log still has what was deleted, because somebody reads the ledger"
+            ),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the write-ahead log cannot be emptied");
             }
         }
-        tracing::warn!(
-            "the write-ahead log still has what was deleted, because a report reads the ledger"
-        );
     }
 
-    /// Prunes by `limits` while others write. Ends early when the ledger closes; the next pruning does the rest.
+    /// Prunes by `limits` while others write. Ends early when the ledger closes or its write-ahead
+    /// log is full; the next pruning does the rest.
     /// `None`: nothing was done, because the ledger cannot be written.
     pub async fn prune(&self, limits: &Limits, now: UnixMillis) -> Result<Option<Pruned>, Error> {
         let Ok(_one) = self.pruning.try_lock() else { return Err(Error::PruneRunning) };
@@ -78,11 +71,11 @@ impl Ledger {
             return Ok(None);
         }
         let mut conn = self.file.beside(PATIENCE).await.map_err(Error::Open)?;
-        let pruned = prune::on(&mut conn, limits, now, &mut |step| {
+        let pruned = prune::on(&mut conn, &self.wal, limits, now, &mut |step| {
             if matches!(step, Step::Bodies | Step::Totals) {
                 self.hot().forget();
             }
-            if self.shared.closing.is_cancelled() {
+            if self.shared.closing.is_cancelled() || self.wal.is_full() {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -91,6 +84,7 @@ impl Ledger {
         .await;
         // After a failure, too: some steps may have been committed.
         self.hot().forget();
+        self.journal.tidy().await;
         self.empty_wal(&mut conn).await;
         pruned.map(Some)
     }

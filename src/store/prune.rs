@@ -29,6 +29,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::{
     Error, Reader, recovery,
     sqlite::{self, DatabaseFile},
+    wal::{self, Wal},
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
@@ -123,6 +124,7 @@ impl<E: Into<Error>> From<E> for Stop {
 /// A running pruning.
 struct Pruning<'a> {
     conn: &'a mut SqliteConnection,
+    wal: &'a Wal,
     watch: &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
     pruned: Pruned,
 }
@@ -142,8 +144,10 @@ pub async fn run(
     // A step that is lost with the power is repeated by the next pruning.
     sqlite::relax_durability(&mut conn).await.map_err(Error::Open)?;
     // Exchanges that a dead process left running refer to bodies; sealed, the marking sees them.
-    recovery::seal_all(&mut conn, owner, now).await?;
-    let pruned = on(&mut conn, limits, now, watch).await?;
+    recovery::run(&mut conn, &file, owner, now).await?;
+    file.remove_journal();
+    let wal = Wal::of(file.path(), wal::limit(limits.max_bytes));
+    let pruned = on(&mut conn, &wal, limits, now, watch).await?;
     sqlite::checkpoint(&mut conn).await.map_err(Error::Write)?;
     conn.close().await.map_err(Error::Write)?;
     drop(lock);
@@ -153,13 +157,14 @@ pub async fn run(
 /// Prunes through a connection of the ledger's owner.
 pub(super) async fn on(
     conn: &mut SqliteConnection,
+    wal: &Wal,
     limits: &Limits,
     now: UnixMillis,
     watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
     let bytes_before = sqlite::size(conn).await?.whole;
     let pruned = Pruned { bytes_before, ..Pruned::default() };
-    let mut pruning = Pruning { conn: &mut *conn, watch, pruned };
+    let mut pruning = Pruning { conn: &mut *conn, wal, watch, pruned };
     match pruning.all(limits, now).await {
         Ok(()) | Err(Stop::Requested) => {}
         Err(Stop::Failed(error)) => return Err(error),
@@ -198,7 +203,10 @@ impl Pruning<'_> {
         let plan = plan::make(self.conn, &limits.whose, limits.before(now)).await?;
         self.delete(&plan, &limits.whose).await?;
         if let Some(most) = limits.max_bytes {
-            self.shrink(most).await?;
+            // A log that a reader keeps from being emptied takes its part of the disk.
+            let is_held = sqlite::is_wal_held(self.conn).await.map_err(Error::Write)?;
+            let held = if is_held { self.wal.bytes() } else { 0 };
+            self.shrink(most.saturating_sub(held)).await?;
         }
         self.vacuum().await
     }

@@ -13,9 +13,10 @@ use super::{
     Error,
     batch::{self, CallOp, Op, SealOp},
     chain::{Bodies, Packed},
+    journal::{self, Left},
     read::answer_parts,
     record::{CallRecord, Opening, Sealing},
-    sqlite,
+    sqlite::{self, DatabaseFile},
 };
 use crate::domain::{
     cache::CacheKey,
@@ -55,12 +56,30 @@ pub(super) fn call_json(call: &CallRecord, client: &Packed) -> String {
     serde_json::to_string(&call).expect("our own types have string keys and finite numbers")
 }
 
-/// Seals everything that stands in `running` as lost; returns the number of exchanges. The owner of the ledger calls
-/// this before it writes anything: the process that wrote those rows is dead.
-pub(super) async fn seal_all(
+/// Brings in order what a dead process left: its running exchanges become lost ones, and its calls are restored from the
+/// journal. The owner of the ledger runs this before it writes anything.
+pub(super) async fn run(
+    conn: &mut SqliteConnection,
+    file: &DatabaseFile,
+    owner: OwnerId,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    let journal = file.journal();
+    let left = Left::read(journal.as_deref()).map_err(|source| file.not_created(source))?;
+    let lost = seal_all(conn, owner, now, &left).await?;
+    if lost > 0 {
+        warn!(exchanges = lost, "the last process died while these were running; they are lost");
+    }
+    journal::restore(conn, owner, left).await?;
+    Ok(())
+}
+
+/// Seals everything that stands in `running` as lost; returns the number of exchanges.
+async fn seal_all(
     conn: &mut SqliteConnection,
     owner: OwnerId,
     now: UnixMillis,
+    left: &Left,
 ) -> Result<usize, Error> {
     const SQL: &str = "select exchange, opened_at, key, scope, model, continues, frame, head, call \
          from running order by exchange desc";
@@ -68,7 +87,7 @@ pub(super) async fn seal_all(
     if rows.is_empty() {
         return Ok(0);
     }
-    let mut seals: Vec<_> = rows.into_iter().map(|row| seal(row, now)).collect();
+    let mut seals: Vec<_> = rows.into_iter().map(|row| seal(row, now, left)).collect();
     end_calls(conn, &mut seals).await?;
     let seals: Vec<Op> = seals.into_iter().map(|(seal, _)| Op::Seal(Box::new(seal))).collect();
     let mut tx = sqlite::begin_write(conn).await?;
@@ -131,7 +150,7 @@ struct Part {
 }
 
 /// The sealing of a lost exchange, and its client's request.
-fn seal(row: RunningRow, now: UnixMillis) -> (SealOp, Packed) {
+fn seal(row: RunningRow, now: UnixMillis, left: &Left) -> (SealOp, Packed) {
     let RunningRow { exchange, opened_at, key, scope, model, continues, frame, head, call } = row;
     let (begun, client) = read_call(&call).unwrap_or_else(|error| {
         warn!(%exchange, %error, "the call of a lost exchange cannot be read");
@@ -164,8 +183,8 @@ fn seal(row: RunningRow, now: UnixMillis) -> (SealOp, Packed) {
         ended_at: now,
         ttft: None,
         total: None,
-        // At least: how often it was sent is gone with the process.
-        tries: 1,
+        // The last one may not have left.
+        tries: left.tries(exchange),
         tokens: Tokens::default(),
         cost: Cost::AtLeast(NanoDollars(0)),
         priced_on: None,

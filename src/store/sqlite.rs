@@ -68,6 +68,26 @@ impl DatabaseFile {
         self.path.as_deref()
     }
 
+    /// The journal beside the file; `None`: the ledger is in memory.
+    pub(super) fn journal(&self) -> Option<PathBuf> {
+        let mut beside = OsString::from(self.path.as_ref()?);
+        beside.push(".journal");
+        Some(beside.into())
+    }
+
+    /// Removes the journal of a dead process. Everything in it must be committed.
+    pub(super) fn remove_journal(&self) {
+        if let Some(journal) = self.journal() {
+            // There may be none.
+            let _ = fs::remove_file(journal);
+        }
+    }
+
+    /// The error that a file of the ledger could not be created.
+    pub(super) fn not_created(&self, source: io::Error) -> Error {
+        Error::Create { path: self.path.clone().unwrap_or_default(), source }
+    }
+
     /// Creates the folder and the file, where they are missing, readable by their owner only. SQLite gives the `-wal`
     /// and `-shm` files the mode of the database.
     pub(super) fn create(&self) -> Result<(), Error> {
@@ -131,6 +151,8 @@ impl DatabaseFile {
             .synchronous(SqliteSynchronous::Full)
             // In KiB: hashes fall anywhere in their tables, and pages that must be read again cost more than memory.
             .pragma("cache_size", "-8192")
+            // A write-ahead log that had to grow is cut again when it begins anew. In bytes.
+            .pragma("journal_size_limit", "16777216")
             // Journals of single statements are small and need no files.
             .pragma("temp_store", "memory")
             .connect()
@@ -255,6 +277,14 @@ pub(super) async fn checkpoint(conn: &mut SqliteConnection) -> Result<bool, sqlx
     Ok(busy == 0)
 }
 
+/// Moves as much of the write-ahead log into the database file as readers allow, and waits for none. Returns `true` if
+/// one that reads an older state keeps a part back.
+pub(super) async fn is_wal_held(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let (_, frames, moved): (i64, i64, i64) =
+        sqlx::query_as("pragma wal_checkpoint(passive)").fetch_one(conn).await?;
+    Ok(moved < frames)
+}
+
 /// Gives some empty pages back to the disk.
 pub(super) async fn vacuum_some(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query("pragma incremental_vacuum(512)").fetch_all(conn).await.map(drop)
@@ -316,7 +346,7 @@ fn private_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+pub(super) fn private_file(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

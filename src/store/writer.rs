@@ -23,7 +23,9 @@ use super::{
     Durability,
     batch::{self, Op},
     chain::PersistedHashes,
+    journal::Journal,
     sqlite::{self, DatabaseFile},
+    wal::Wal,
 };
 use crate::domain::exchange::OwnerId;
 
@@ -102,6 +104,8 @@ pub(super) struct Writer<'a> {
     conn: Option<SqliteConnection>,
     current: Option<Durability>,
     shared: &'a Shared,
+    journal: Journal,
+    wal: Wal,
 }
 
 /// Writes the operations of `queue` until it closes.
@@ -115,10 +119,20 @@ pub(super) async fn run(
     readers: SqlitePool,
     mut queue: mpsc::UnboundedReceiver<Queued>,
     shared: Arc<Shared>,
+    journal: Journal,
+    wal: Wal,
 ) {
     let _done = shared.done.clone().drop_guard();
-    let mut writer =
-        Writer { file, owner, durability, conn: Some(conn), current: None, shared: &shared };
+    let mut writer = Writer {
+        file,
+        owner,
+        durability,
+        conn: Some(conn),
+        current: None,
+        shared: &shared,
+        journal,
+        wal,
+    };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let taken = tokio::select! {
@@ -195,6 +209,10 @@ impl Writer<'_> {
             Some(conn) => conn,
             None => self.file.writer().await?,
         };
+        if let Err(error) = self.wal.make_room(&mut conn).await {
+            self.conn = Some(conn);
+            return Err(error);
+        }
         let current = self.current.take();
         let result = async {
             sqlite::begin_durable(&mut conn, current, wanted).await?;
@@ -231,6 +249,7 @@ impl Writer<'_> {
         for queued in &batch {
             queued.op.committed();
         }
+        self.journal.settled(batch.iter().map(|queued| &queued.op));
         for done in self.leave(batch) {
             // The receiver may have stopped waiting.
             let _ = done.send(());
@@ -242,6 +261,7 @@ impl Writer<'_> {
             let (kind, id) = queued.op.name();
             error!(%error, kind, id, "the ledger refused a row; it is lost");
         }
+        self.journal.settled(batch.iter().map(|queued| &queued.op));
         self.shared.lost.fetch_add(batch.len() as u64, Relaxed);
         self.leave(batch);
     }

@@ -9,7 +9,7 @@ use crate::support::{
     app::{CHAT, MODEL, Setup, ask, ask_whole},
     binary::Binary,
     client::{Client, Read},
-    script::Script,
+    script::{Gate, Script},
     sse::{self, Answer},
     upstream::Upstream,
 };
@@ -124,4 +124,86 @@ async fn what_was_upstream_at_the_kill_is_lost_at_the_next_start() {
         sse::openai_text(&binary.client().post(CHAT, &ask("hi")).await.chunks().await),
         "Hello"
     );
+}
+
+#[tokio::test]
+async fn a_hit_that_the_ledger_could_not_take_yet_survives_kill_9() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let ledger = setup.ledger();
+    let mut binary = Binary::start(&setup).await;
+    upstream.push(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
+    binary.client().post(CHAT, &ask("hi")).await.text().await;
+    // The writer cannot commit, and the answer is in memory.
+    let lock = ledger.lock().await;
+    for whole in [false, true] {
+        let question = if whole { ask_whole("hi") } else { ask("hi") };
+        let hit = binary.client().post(CHAT, &question).await;
+        assert!(hit.header("cache-status").is_some_and(|status| status.contains("hit")));
+        hit.text().await;
+    }
+    binary.kill();
+    lock.release().await;
+    assert_eq!(ledger.count("call").await, 1);
+
+    for start in ["the start after the kill", "the one after that"] {
+        let mut binary = Binary::start(&setup).await;
+        let calls = ledger.calls().await;
+        assert_eq!(calls.len(), 3, "{start}");
+        for call in &calls[1..] {
+            assert_eq!((call.answered_by.as_str(), call.outcome.as_str()), ("hit", "complete"));
+            assert_eq!((call.cost, call.status), (Some(0), Some(200)));
+            assert_eq!((call.saved, &call.exchange), (calls[0].cost.unwrap(), &calls[0].exchange));
+        }
+        assert_eq!(calls[1].client_frame, calls[0].client_frame, "the same request");
+        binary.kill();
+    }
+    assert_eq!(ledger.stats().await.total.calls, 3);
+}
+
+#[tokio::test]
+async fn a_call_that_joined_survives_kill_9_and_ends_as_the_one_it_joined() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let ledger = setup.ledger();
+    let mut binary = Binary::start(&setup).await;
+    let end = Gate::new();
+    let events = Answer::of(MODEL).text(&["Hel", "lo"]).stop("end_turn");
+    let script = Script::sse(events[..3].to_vec()).wait(&end).pieces(events[3..].to_vec());
+    upstream.push(script);
+    let mut first = binary.client().post(CHAT, &ask("hi")).await;
+    first.read_until("Hel").await;
+    let mut joined = binary.client().post(CHAT, &ask("hi")).await;
+    joined.read_until("Hel").await;
+    end.open();
+    first.read_until("[DONE]").await;
+    joined.read_until("[DONE]").await;
+    binary.kill();
+
+    let _binary = Binary::start(&setup).await;
+    let calls = ledger.calls().await;
+    let [asker, joined] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!((joined.answered_by.as_str(), joined.outcome.as_str()), ("collapsed", "complete"));
+    assert_eq!((joined.cost, Some(joined.saved), joined.status), (Some(0), asker.cost, Some(200)));
+    assert_eq!(joined.exchange, asker.exchange);
+}
+
+#[tokio::test]
+async fn every_try_of_a_lost_exchange_is_counted() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let mut binary = Binary::start(&setup).await;
+    for _ in 0..2 {
+        upstream.push(Script::error(529, "overloaded_error", "Overloaded"));
+    }
+    upstream.push(Script::silent());
+    let client = binary.client();
+    let killed = async {
+        upstream.await_request(3).await;
+        binary.kill();
+    };
+    client.post_and_leave(CHAT, &ask("hi"), killed).await;
+    let _binary = Binary::start(&setup).await;
+    let exchange = setup.ledger().exchange().await;
+    assert_eq!((exchange.outcome.as_str(), exchange.tries), ("lost", 3));
 }

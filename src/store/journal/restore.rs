@@ -1,0 +1,142 @@
+//! Calls that a dead process had answered but not committed, written to the ledger at the next start.
+
+use std::collections::HashMap;
+
+use sqlx::{FromRow, SqliteConnection};
+use tracing::{error, warn};
+
+use super::Left;
+use crate::{
+    domain::{
+        chain::Hash,
+        exchange::{AnsweredBy, CallId, Cost, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens},
+    },
+    store::{
+        Error,
+        batch::{self, CallOp, Op},
+        chain::{Bodies, Packed},
+        record::CallRecord,
+        sqlite,
+    },
+};
+
+/// How far the call that an exchange was begun for may lie from one that joined it.
+const A_DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The end of the call that an exchange was begun for.
+#[derive(FromRow)]
+struct AskersEnd {
+    exchange: Option<ExchangeId>,
+    outcome: Outcome,
+    error_kind: Option<String>,
+    model: String,
+    status: Option<u16>,
+    #[sqlx(flatten)]
+    tokens: Tokens,
+    #[sqlx(flatten)]
+    cost: Cost,
+}
+
+/// Writes the calls that are left and not in the ledger; returns their number. The lost exchanges are sealed already.
+pub(in crate::store) async fn restore(
+    conn: &mut SqliteConnection,
+    owner: OwnerId,
+    left: Left,
+) -> Result<usize, Error> {
+    let mut newest = HashMap::new();
+    for call in left.calls {
+        // A call that was journaled twice ends as the later line says.
+        newest.insert(call.0.id, call);
+    }
+    let mut ops = Vec::new();
+    for (id, (mut call, frame, head)) in newest {
+        if is_known(conn, id).await? {
+            continue;
+        }
+        if call.answered_by == AnsweredBy::Collapsed {
+            call = joined(conn, call).await?;
+        }
+        // The bodies of a request that no other call brought were queued with the call.
+        let (frame, head) =
+            if has_bodies(conn, frame, head).await? { (frame, head) } else { (None, None) };
+        let client = Packed { frame, head, bodies: Bodies::default() };
+        ops.push(Op::Call(Box::new(CallOp { record: call, client })));
+    }
+    // In the order of their arrival.
+    ops.sort_by_key(|op| if let Op::Call(call) = op { Some(call.record.id) } else { None });
+    let mut restored = 0;
+    for op in &ops {
+        let mut tx = sqlite::begin_write(conn).await?;
+        match batch::insert_all(&mut tx, owner, &[op]).await {
+            Ok(()) => {
+                tx.commit().await?;
+                restored += 1;
+            }
+            Err(error) if sqlite::is_refusal(&error) => {
+                let (_, id) = op.name();
+                error!(%error, id, "the ledger refused a call of the journal; it is lost");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if restored > 0 {
+        warn!(
+            calls = restored,
+            "the last process died before these calls were written; they are restored"
+        );
+    }
+    Ok(restored)
+}
+
+async fn is_known(conn: &mut SqliteConnection, id: CallId) -> Result<bool, Error> {
+    const SQL: &str = "select count(*) from call where id = $1";
+    let found: i64 = sqlx::query_scalar(SQL).bind(id).fetch_one(conn).await?;
+    Ok(found > 0)
+}
+
+async fn has_bodies(
+    conn: &mut SqliteConnection,
+    frame: Option<Hash>,
+    head: Option<Hash>,
+) -> Result<bool, Error> {
+    const SQL: &str = "select ($1 is null or exists (select 1 from frame where hash = $1)) \
+         and ($2 is null or exists (select 1 from node where hash = $2))";
+    Ok(sqlx::query_scalar(SQL).bind(frame).bind(head).fetch_one(conn).await?)
+}
+
+/// Ends a call that had joined an exchange as the call ended that the exchange was begun for: the last of its parts may
+/// be another exchange.
+async fn joined(conn: &mut SqliteConnection, call: CallRecord) -> Result<CallRecord, Error> {
+    const SQL: &str = "select exchange, outcome, error_kind, model, status, \
+         input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is \
+         from call where at between $2 and $3 and answered_by in ('miss', 'refresh', 'bypass') and $1 in ( \
+         with recursive part (id, continues, position) as ( \
+         select id, continues, 1 from exchange where id = call.exchange \
+         union all \
+         select exchange.id, exchange.continues, part.position + 1 \
+         from part join exchange on exchange.id = part.continues where part.position < 64 \
+         ) select id from part)";
+    let asker: Option<AskersEnd> = sqlx::query_as(SQL)
+        .bind(call.exchange)
+        .bind(call.at.0.saturating_sub(A_DAY_MS))
+        .bind(call.at.0.saturating_add(A_DAY_MS))
+        .fetch_optional(conn)
+        .await?;
+    let Some(AskersEnd { exchange, outcome, error_kind, model, status, tokens, cost }) = asker
+    else {
+        return Ok(call);
+    };
+    let free = Cost::Exact(NanoDollars(0));
+    let saved = if outcome == Outcome::Complete { cost } else { free };
+    Ok(CallRecord {
+        exchange,
+        outcome,
+        error_kind,
+        model,
+        status,
+        tokens,
+        cost: free,
+        saved,
+        ..call
+    })
+}
