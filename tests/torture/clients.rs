@@ -27,7 +27,7 @@ use crate::support::{
 /// More than all of this needs, in KiB, and much less than it would take without bounds.
 const MOST_MEMORY: usize = 300 << 10;
 /// Descriptors that may stay open: connections upstream and to the ledger, which are pooled.
-const POOLED: usize = 16;
+const POOLED: usize = 50;
 
 #[tokio::test]
 async fn no_client_takes_the_server_from_the_others() {

@@ -45,7 +45,7 @@ struct record {
 };
 
 enum operation { WRITE, TRUNCATE, SYNC, UNLINK, CREATE };
-enum file { NONE, DATABASE, WAL, JOURNAL, FOLDER };
+enum file { NONE, DATABASE, WAL, JOURNAL, FOLDER, CALLS };
 enum { DESCRIPTORS = 65536 };
 
 static struct control none = {.room = -1};
@@ -88,6 +88,7 @@ static enum file file_of(const char *path) {
     if (!strcmp(name, "/ledger.db")) return DATABASE;
     if (!strcmp(name, "/ledger.db-wal")) return WAL;
     if (!strcmp(name, "/ledger.db-journal")) return JOURNAL;
+    if (!strcmp(name, "/ledger.db.journal")) return CALLS;
     return NONE;
 }
 
@@ -191,10 +192,12 @@ static ssize_t written(int fd, const void *data, size_t length, off64_t from,
     ssize_t result = -1;
     if (fails(control->write_error)) {
         result = -1;
-    } else if (control->room >= 0 && (int64_t)length > control->room) {
+    } else if (length && control->room == 0) {
         control->failed++;
         errno = ENOSPC;
     } else {
+        /* A part of it, where there is no room for all. */
+        if (control->room >= 0 && (int64_t)length > control->room) length = (size_t)control->room;
         result = real(fd, data, length, from);
         if (result > 0) {
             if (control->room >= 0) control->room -= result;

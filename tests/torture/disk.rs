@@ -53,6 +53,8 @@ pub(super) enum LedgerFile {
     Wal,
     Journal,
     Folder,
+    /// Of calls, which the program appends to by itself.
+    Calls,
 }
 
 /// A change that the disk was told.
@@ -139,6 +141,7 @@ impl Disk {
                 2 => LedgerFile::Wal,
                 3 => LedgerFile::Journal,
                 4 => LedgerFile::Folder,
+                5 => LedgerFile::Calls,
                 other => panic!("the file {other} in a trace"),
             };
             rest = &rest[HEAD + length..];
@@ -163,6 +166,7 @@ impl LedgerFile {
             Self::Wal => "ledger.db-wal",
             Self::Journal => "ledger.db-journal",
             Self::Folder => ".",
+            Self::Calls => "ledger.db.journal",
         }
     }
 }

@@ -25,14 +25,16 @@ async fn killed_while_it_prunes_the_ledger_has_all_that_was_not_to_go() {
         // While others ask.
         let orders = traffic::orders(&world, chance, 8);
         world.disk.die(1 + chance.below(60), *chance.pick(&[0, 1, 2]));
-        let pruning = world.run(Some(&url), &["prune", "--user", FORGOTTEN]);
+        let mut pruning = Box::pin(world.run(Some(&url), &["prune", "--user", FORGOTTEN]));
         let mut told = None;
-        let event = async { told = Some(pruning.await) };
+        let event = async { told = Some((&mut pruning).await) };
         world.traffic(&url, orders, &Ticks::default(), event).await;
-        if let Some(told) = told {
-            kills += usize::from(!told.status.success());
-            world.told.extend(told.stderr);
-        }
+        let told = match told {
+            Some(told) => told,
+            None => pruning.await,
+        };
+        kills += usize::from(!told.status.success());
+        world.told.extend(told.stderr);
         binary.kill();
         world.killed();
         world.disk.live();

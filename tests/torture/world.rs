@@ -2,6 +2,7 @@
 //! fail. Three keys that stand nowhere else show where a key must not be.
 
 use std::{
+    cell::Cell,
     fs,
     path::PathBuf,
     process::{Command, ExitStatus, Output},
@@ -38,6 +39,7 @@ pub(super) struct World {
     pub(super) whole: usize,
     /// What the tally has of this world already.
     pub(super) counted: (usize, usize, usize),
+    is_killed: Cell<bool>,
     folder: PathBuf,
 }
 
@@ -75,6 +77,7 @@ impl World {
             seen: Vec::new(),
             told: Vec::new(),
             whole: 0,
+            is_killed: Cell::new(false),
             counted: (0, 0, 0),
             folder: path,
         }
@@ -105,7 +108,11 @@ impl World {
     }
 
     pub(super) async fn try_start(&self) -> Result<Binary, ExitStatus> {
-        Binary::try_start(&self.setup, self.command(&["serve"])).await
+        let started = Binary::try_start(&self.setup, self.command(&["serve"])).await;
+        if started.is_ok() {
+            self.is_killed.set(false);
+        }
+        started
     }
 
     /// Runs a command of an operator, beside the server at this URL or alone.
@@ -120,10 +127,9 @@ impl World {
         }
         // A fixture is not written there.
         command.env_remove("CI");
-        async {
-            let run = tokio::task::spawn_blocking(move || command.output());
-            soon("a command to end", run).await.expect("its end").expect("the program")
-        }
+        // It runs from now on, awaited or not.
+        let run = tokio::task::spawn_blocking(move || command.output());
+        async { soon("a command to end", run).await.expect("its end").expect("the program") }
     }
 
     pub(super) fn log(&self) -> String {
@@ -161,9 +167,14 @@ impl World {
         self.seen.len() - before
     }
 
-    /// Takes note that the program was killed: what it had only queued is gone.
-    pub(super) fn killed(&mut self) {
-        self.seen.iter_mut().for_each(Seen::survive_kill);
+    /// Takes note that the program was killed: the next start restores calls from the journal.
+    pub(super) fn killed(&self) {
+        self.is_killed.set(true);
+    }
+
+    /// Nobody has closed the books of a process that was killed.
+    pub(super) fn is_killed(&self) -> bool {
+        self.is_killed.get()
     }
 
     /// The status and body of `/ready`.
