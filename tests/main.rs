@@ -18,4 +18,6 @@ mod proxy;
 mod prune;
 mod stats;
 mod support;
+#[cfg(target_os = "linux")]
+mod torture;
 mod translate;

@@ -319,13 +319,15 @@ fn keep(mut file: JournalFile, mut queue: mpsc::UnboundedReceiver<Order>, pendin
         let ends = orders.iter().any(|order| matches!(order, Order::End(_)));
         let tidies = orders.iter().any(|order| matches!(order, Order::Tidy(_)));
         let written = file.append(&bytes).and_then(|()| {
-            if !tidies && file.length <= LONG {
+            // A write that failed may have left a part of a line, which would spoil the next, and lines that are not there.
+            let rewrites = tidies || failed;
+            if !rewrites && file.length <= LONG {
                 return Ok(());
             }
             let left: Vec<Bytes> = pending.lines.lock().by_id.values().cloned().collect();
             // Many lines are left when the writer is slow: each is written anew a few times only.
             let left_bytes: usize = left.iter().map(Bytes::len).sum();
-            if !tidies && file.length < 2 * left_bytes as u64 {
+            if !rewrites && file.length < 2 * left_bytes as u64 {
                 return Ok(());
             }
             file.replace(&left)

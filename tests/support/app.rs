@@ -77,7 +77,12 @@ impl Setup {
 
     /// With upstream at this URL, where nobody need listen.
     pub(crate) fn at(url: &str) -> Self {
-        let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        Self::within(url, tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// With its ledger in this folder.
+    pub(crate) fn within(url: &str, folder: TempDir) -> Self {
+        let folder = Arc::new(folder);
         let variables = [
             ("REPRISE_PORT", "0".to_owned()),
             ("REPRISE_DATABASE_URL", Ledger::new(&folder).url()),

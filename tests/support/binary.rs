@@ -45,23 +45,37 @@ impl Binary {
         Self::start_command(setup, shell).await
     }
 
-    async fn start_command(setup: &Setup, mut command: Command) -> Self {
+    async fn start_command(setup: &Setup, command: Command) -> Self {
+        match Self::try_start(setup, command).await {
+            Ok(binary) => binary,
+            Err(ended) => {
+                let log = fs::read_to_string(setup.folder().join("log")).expect("a log");
+                panic!("the program ended, {ended}: {log}")
+            }
+        }
+    }
+
+    /// Starts the program and waits until it serves; the error is how it ended before.
+    pub(crate) async fn try_start(setup: &Setup, mut command: Command) -> Result<Self, ExitStatus> {
         let log = setup.folder().join("log");
         command.env("REPRISE_LOG_FORMAT", "json");
         let stderr = File::create(&log).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let mut child = command.spawn().expect("the program");
-        let mut url = None;
+        let (mut url, mut ended) = (None, None);
         until("the program to serve", async || {
             let log = fs::read_to_string(&log).expect("a log");
-            let ended = child.try_wait().expect("a child");
-            assert!(ended.is_none(), "the program ended: {log}");
+            ended = child.try_wait().expect("a child");
             let address = log.split("\"address\":\"").nth(1).and_then(|rest| rest.split_once('"'));
             url = address.map(|(address, _)| format!("http://{address}"));
-            url.is_some()
+            url.is_some() || ended.is_some()
         })
         .await;
-        Self { child, url: url.expect("an address") }
+        match (url, ended) {
+            (Some(url), None) => Ok(Self { child, url }),
+            (_, Some(ended)) => Err(ended),
+            (None, None) => unreachable!("it was waited for"),
+        }
     }
 
     /// Starts the program with this standard output and error, and waits until it serves.
@@ -80,6 +94,14 @@ impl Binary {
         })
         .await;
         Self { child, url }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn client(&self) -> Client {

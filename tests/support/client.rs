@@ -45,6 +45,11 @@ impl Client {
         Self { authority, headers: String::new() }
     }
 
+    /// `host:port`.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         write!(self.headers, "{name}: {value}\r\n").expect("a string takes any text");
         self

@@ -151,7 +151,7 @@ impl Ledger {
         packed.iter().flat_map(|(body,)| unpack(body)).collect()
     }
 
-    async fn rows<T>(&self, sql: &'static str) -> Vec<T>
+    pub(crate) async fn rows<T>(&self, sql: &'static str) -> Vec<T>
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {

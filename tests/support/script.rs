@@ -23,9 +23,12 @@ pub(crate) struct Script {
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Piece(Bytes),
+    /// The same piece again and again.
+    Endless(Bytes),
     Wait(Gate),
     Stall,
     Cut,
+    Reset,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +96,22 @@ impl Script {
         script
     }
 
+    /// Writes these bytes in place of a response, and closes the connection.
+    pub(crate) fn raw(bytes: impl Into<Bytes>) -> Self {
+        let mut script = Self::respond(200);
+        script.framing = BodyFraming::UntilClose;
+        script.before_head = vec![Step::Piece(bytes.into()), Step::Cut];
+        script
+    }
+
+    /// The same, and the connection is reset: what was not read yet of the bytes is gone.
+    pub(crate) fn raw_and_reset(bytes: impl Into<Bytes>) -> Self {
+        let mut script = Self::raw(bytes);
+        script.before_head.pop();
+        script.before_head.push(Step::Reset);
+        script
+    }
+
     /// Keeps this script for a request whose body contains the text; others pass it by.
     pub(crate) fn only_for(mut self, text: &str) -> Self {
         self.only_for = Some(text.to_owned());
@@ -123,6 +142,11 @@ impl Script {
     /// Waits here, between two pieces.
     pub(crate) fn wait(self, gate: &Gate) -> Self {
         self.step(Step::Wait(gate.clone()))
+    }
+
+    /// Goes on like this for as long as anyone listens.
+    pub(crate) fn endless(self, piece: impl Into<Bytes>) -> Self {
+        self.step(Step::Endless(piece.into()))
     }
 
     /// Says nothing more, and keeps the connection open.

@@ -97,6 +97,17 @@ impl Upstream {
         self.stage.exchanges.borrow().iter().map(|(request, _)| request.clone()).collect()
     }
 
+    /// How many requests for messages have come in.
+    pub(crate) fn messages(&self) -> usize {
+        let exchanges = self.stage.exchanges.borrow();
+        exchanges.iter().filter(|(request, _)| request.path == "/v1/messages").count()
+    }
+
+    /// Takes back the scripts that nobody has asked for.
+    pub(crate) fn clear(&self) {
+        self.stage.play().scripts.clear();
+    }
+
     pub(crate) fn model_requests(&self) -> Vec<Request> {
         self.stage.play().model_requests.clone()
     }
@@ -364,11 +375,18 @@ async fn perform(script: &Script, request_id: &str, wire: &mut Wire) -> Outcome 
 async fn take_step(step: &Step, framing: BodyFraming, wire: &mut Wire) -> Result<(), Outcome> {
     let wait = async {
         match step {
-            Step::Piece(_) | Step::Cut => {}
+            Step::Piece(_) | Step::Endless(_) | Step::Cut | Step::Reset => {}
             Step::Wait(gate) => gate.pass().await,
             Step::Stall => std::future::pending().await,
         }
     };
+    if let Step::Endless(piece) = step {
+        let piece = Step::Piece(piece.clone());
+        loop {
+            Box::pin(take_step(&piece, framing, wire)).await?;
+            tokio::task::yield_now().await;
+        }
+    }
     // A client that has gone is noticed before the next piece too: the first write to it would still succeed.
     tokio::select! {
         biased;
@@ -387,7 +405,11 @@ async fn take_step(step: &Step, framing: BodyFraming, wire: &mut Wire) -> Result
             wire.write(piece).await.map_err(|_| Outcome::Disconnected)
         }
         (Step::Cut, _) => Err(Outcome::Cut),
-        (Step::Wait(_) | Step::Stall, _) => Ok(()),
+        (Step::Reset, _) => {
+            wire.reset();
+            Err(Outcome::Cut)
+        }
+        (Step::Endless(_) | Step::Wait(_) | Step::Stall, _) => Ok(()),
     }
 }
 
@@ -402,7 +424,7 @@ fn head(script: &Script, request_id: &str) -> String {
     }
     let pieces = script.body.iter().map(|step| match step {
         Step::Piece(piece) => piece.len(),
-        Step::Wait(_) | Step::Stall | Step::Cut => 0,
+        Step::Endless(_) | Step::Wait(_) | Step::Stall | Step::Cut | Step::Reset => 0,
     });
     match script.framing {
         BodyFraming::Length => lines.push(format!("content-length: {}", pieces.sum::<usize>())),

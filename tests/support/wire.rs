@@ -64,6 +64,12 @@ impl Wire {
         }
     }
 
+    /// Makes the end of this connection a reset.
+    pub(super) fn reset(&self) {
+        // Without it the end is a usual one.
+        let _ = self.stream.set_zero_linger();
+    }
+
     /// Ends when the peer has gone. What it still sends is kept for the next head.
     pub(super) async fn gone(&mut self) {
         while let Ok(1..) = self.read().await {}

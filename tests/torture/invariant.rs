@@ -1,0 +1,130 @@
+//! What must hold after every round, whatever was done to the program.
+
+use std::collections::{HashMap, HashSet};
+
+use memchr::memmem;
+
+use super::{rounds::Tally, traffic::text_of, world::World};
+
+/// An answer with an event that cannot be read, and then its end, is an error to its client and complete in the ledger,
+/// from where it is served again. To be false as soon as it is not.
+const UNREADABLE_IS_COMPLETE: bool = true;
+
+/// Most requests of one exchange: the first, and two more.
+const MOST_TRIES: i64 = 3;
+
+/// An exchange, as far as this is about it.
+type Exchange = (String, String, i64, Option<Vec<u8>>);
+
+/// Checks all of it: the books, what clients saw, the file, the keys. Nothing may be under way.
+pub(super) async fn check(world: &mut World, tally: &mut Tally) {
+    let ledger = world.ledger();
+    for problem in ["pragma integrity_check", "select \"table\" from pragma_foreign_key_check"] {
+        let found: Vec<(String,)> = ledger.rows(problem).await;
+        let is_sound = found.is_empty() || (found.len() == 1 && found[0].0 == "ok");
+        assert!(is_sound, "{problem}: {found:?}");
+    }
+    let lost = books_are_equal(world).await;
+    seen_is_kept(world).await;
+    no_key_is_told(world).await;
+
+    let counted = (world.seen.len(), lost, world.upstream.messages());
+    let before = std::mem::replace(&mut world.counted, counted);
+    tally.seen += counted.0 - before.0;
+    tally.lost += counted.1 - before.1;
+    tally.tries += counted.2 - before.2;
+    tally.checks += 1;
+}
+
+/// Upstream's own count of requests is that of the ledger. Returns the number of lost exchanges.
+async fn books_are_equal(world: &World) -> usize {
+    const ENDED: &str =
+        "select count(*), coalesce(sum(tries), 0) from exchange where outcome <> 'lost'";
+    const LOST: &str =
+        "select count(*), coalesce(sum(tries), 0) from exchange where outcome = 'lost'";
+    let ledger = world.ledger();
+    let (_, ended): (i64, i64) = ledger.rows(ENDED).await[0];
+    let (lost, of_lost): (i64, i64) = ledger.rows(LOST).await[0];
+    let running = ledger.count("running").await;
+    let seen = i64::try_from(world.upstream.messages()).expect("a count");
+    let books =
+        format!("upstream {seen}, ended {ended}, lost {lost} ({of_lost}), running {running}");
+    if world.is_killed() {
+        // How often they were sent stands in the journal until the next start.
+        let open = lost + running;
+        assert!(ended <= seen && seen <= ended + MOST_TRIES * open, "{books}");
+    } else {
+        // Each try was written down before it was made, so only the last of a lost exchange may never have arrived.
+        assert_eq!(running, 0, "{books}");
+        let counted = ended + of_lost;
+        assert!(seen <= counted && counted <= seen + lost, "{books}");
+    }
+    usize::try_from(lost).expect("a count")
+}
+
+/// Each answer whose end a client saw is in the ledger, as the client saw it; and so is its call.
+async fn seen_is_kept(world: &World) {
+    let ledger = world.ledger();
+    let exchanges: Vec<Exchange> =
+        ledger.rows("select id, outcome, tries, recording from exchange").await;
+    let exchanges: HashMap<&str, &Exchange> =
+        exchanges.iter().map(|exchange| (exchange.0.as_str(), exchange)).collect();
+    let calls: Vec<(String, Option<String>, String)> =
+        ledger.rows("select id, exchange, answered_by from call").await;
+    let mut left: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut ids = HashSet::new();
+    for (id, exchange, how) in &calls {
+        assert!(ids.insert(id.replace('-', "")), "two calls are {id}");
+        *left.entry((exchange.as_deref().unwrap_or_default(), how)).or_default() += 1;
+    }
+    for seen in &world.seen {
+        let marker = &seen.order.marker;
+        let Some((_, outcome, tries, recording)) = exchanges.get(&*seen.exchange) else {
+            panic!("the exchange of {marker} is not in the ledger: {seen:?}");
+        };
+        assert!(*tries >= 1, "{marker} was never sent");
+        match &seen.text {
+            None if UNREADABLE_IS_COMPLETE && seen.order.accepts_any_text() => {}
+            None => assert!(matches!(&**outcome, "failed" | "cut"), "{outcome}: {seen:?}"),
+            Some(text) => {
+                assert_eq!(outcome, "complete", "{seen:?}");
+                match recording {
+                    Some(recording) => assert_eq!(text_of(&unpack(recording)), *text, "{marker}"),
+                    None => assert!(!seen.is_kept(), "nothing is kept of {marker}"),
+                }
+            }
+        }
+        // Calls that reuse an answer stand in the journal until the next start.
+        if world.is_killed() && seen.how != "miss" {
+            continue;
+        }
+        if let Some(id) = &seen.call {
+            assert!(ids.contains(id), "the call of {marker} is missing: {seen:?}");
+        }
+        let left = left.entry((&seen.exchange, seen.how)).or_default();
+        assert!(*left > 0, "a call of {marker} is missing: {seen:?}");
+        *left -= 1;
+    }
+}
+
+/// None of the keys stands in the folder of the ledger, in a body, or in what was told to anyone.
+pub(super) async fn no_key_is_told(world: &World) {
+    let ledger = world.ledger();
+    let bodies = ledger.bodies().await;
+    let keys = [&world.keys.client, &world.keys.operator, &world.keys.anthropic];
+    for (place, bytes) in
+        [("the folder", &ledger.bytes()), ("a body", &bodies), ("an answer", &world.told)]
+    {
+        for key in keys {
+            let found = memmem::find(bytes, key.as_bytes());
+            assert!(found.is_none(), "{key} stands in {place}");
+        }
+    }
+}
+
+fn unpack(packed: &[u8]) -> Vec<u8> {
+    match packed {
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => zstd::decode_all(packed).expect("zstd"),
+        plain => plain.to_vec(),
+    }
+}
