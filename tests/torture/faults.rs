@@ -117,6 +117,34 @@ async fn a_ledger_locked_by_another_process_costs_no_answer_and_no_row() {
 }
 
 #[tokio::test]
+async fn a_line_of_the_journal_that_a_full_disk_cut_spoils_no_other() {
+    let mut rounds = Rounds::new("journal cut", 2);
+    while rounds.next() {
+        let chance = &mut rounds.chance.clone();
+        rounds.chance.next();
+        let mut world = World::new(chance).await;
+        let mut binary = world.start().await;
+        let url = binary.url().to_owned();
+        let new = vec![traffic::plain(chance)];
+        assert_eq!(world.traffic(&url, new, &Ticks::default(), pending()).await, 1);
+        // Nothing but the journal can be written, and of its next line only a part.
+        let lock = world.ledger().lock().await;
+        for room in [i64::try_from(1 + chance.below(200)).expect("small"), -1, -1] {
+            world.disk.set(Control::Room, room);
+            let again = vec![world.seen[0].order.clone()];
+            assert_eq!(world.traffic(&url, again, &Ticks::default(), pending()).await, 1);
+        }
+        binary.kill();
+        world.killed();
+        lock.release().await;
+        let binary = world.start().await;
+        invariant::check(&mut world, &mut rounds.tally).await;
+        world.stop(binary).await;
+        invariant::check(&mut world, &mut rounds.tally).await;
+    }
+}
+
+#[tokio::test]
 async fn a_start_on_a_full_disk_says_so() {
     let mut rounds = Rounds::new("start on a full disk", 2);
     while rounds.next() {
