@@ -5,6 +5,7 @@
 
 mod error;
 mod http;
+mod limited;
 mod mask;
 mod probe;
 mod replay;

@@ -342,15 +342,22 @@ fn keep(mut file: JournalFile, mut queue: mpsc::UnboundedReceiver<Order>, pendin
             Err(error) => debug!(%error, "the ledger's journal still cannot be written"),
         }
         pending.stuck.store(false, Relaxed);
+        if ends {
+            remove_if_empty(&file, pending);
+        }
         for order in orders.drain(..) {
             let (Order::Append { done, .. } | Order::Tidy(done) | Order::End(done)) = order;
             // The receiver may have stopped waiting.
             let _ = done.send(());
         }
         if ends {
-            break;
+            return;
         }
     }
+    remove_if_empty(&file, pending);
+}
+
+fn remove_if_empty(file: &JournalFile, pending: &Pending) {
     if pending.lines.lock().by_id.is_empty()
         && let Err(error) = fs::remove_file(&file.path)
     {

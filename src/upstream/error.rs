@@ -13,7 +13,8 @@ use url::Url;
 
 use super::{
     ResponseHead,
-    unpack::{UnpackError, Unpacker},
+    limited::{BodyEnd, read_limited},
+    unpack::UnpackError,
 };
 use crate::domain::{
     anthropic::{self, StreamError},
@@ -325,45 +326,6 @@ pub(super) async fn read_whole(
         (_, BodyEnd::Broken(error)) => Err(classify(error)),
         (_, BodyEnd::Packed(error)) => Err(error.into()),
     }
-}
-
-/// The end of a body that is no stream.
-enum BodyEnd {
-    Whole,
-    /// It takes too long.
-    Late,
-    /// It is larger than it may be.
-    Large,
-    Broken(reqwest::Error),
-    Packed(UnpackError),
-}
-
-/// Reads at most `limit` bytes of a body within a time, and how it ended. No other function reads one to its end.
-async fn read_limited(mut response: Response, limit: usize, time: Duration) -> (Vec<u8>, BodyEnd) {
-    let mut bytes = Vec::new();
-    let read = async {
-        let mut unpacker = match Unpacker::of(response.headers()) {
-            Ok(unpacker) => unpacker,
-            Err(error) => return BodyEnd::Packed(error),
-        };
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => unpacker.push(chunk),
-                Ok(None) => return BodyEnd::Whole,
-                Err(error) => return BodyEnd::Broken(error),
-            };
-            match chunk {
-                Ok(chunk) if chunk.len() <= limit - bytes.len() => bytes.extend_from_slice(&chunk),
-                Ok(chunk) => {
-                    bytes.extend_from_slice(&chunk[..limit - bytes.len()]);
-                    return BodyEnd::Large;
-                }
-                Err(error) => return BodyEnd::Packed(error),
-            }
-        }
-    };
-    let end = tokio::time::timeout(time, read).await.unwrap_or(BodyEnd::Late);
-    (bytes, end)
 }
 
 fn without_key(mut body: anthropic::ErrorBody, key: &SecretString) -> anthropic::ErrorBody {

@@ -16,7 +16,7 @@ const CHAT_PLACES: [&str; 11] = [
     r#""messages":[{"role":"system","content":"HALF"},{"role":"user","content":"hi"}]"#,
     r#""messages":[{"role":"user","name":"HALF","content":"hi","HALF":"HALF"}]"#,
     r#""messages":[{"role":"user","content":"hi"}],"metadata":{"k":"HALF","HALF":["HALF"]}"#,
-    r#""messages":[{"role":"user","content":"hi"}],"HALF":1,"user":"u HALF","seed":"HALF""#,
+    r#""messages":[{"role":"user","content":"hi"}],"HALF":1,"seed":"HALF""#,
     r#""messages":[{"role":"user","content":"hi"}],"stop":["HALF"]"#,
     r#""messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f",
        "description":"HALF","parameters":{"type":"object","properties":{"a":{"type":"string","description":"HALF","enum":["HALF"]}}}}}]"#,
@@ -29,10 +29,9 @@ const CHAT_PLACES: [&str; 11] = [
 ];
 
 /// The same of a native request.
-const NATIVE_PLACES: [&str; 4] = [
+const NATIVE_PLACES: [&str; 3] = [
     r#""messages":[{"role":"user","content":"cut HALF"}]"#,
     r#""messages":[{"role":"user","content":[{"type":"text","text":"HALF"}]}],"system":"HALF""#,
-    r#""messages":[{"role":"user","content":"hi"}],"metadata":{"user_id":"HALF"}"#,
     r#""messages":[{"role":"user","content":"hi"}],"HALF":{"HALF":"HALF"}"#,
 ];
 
@@ -43,6 +42,13 @@ const HALVES: [(&str, &str); 5] = [
     (r"\uDE00\uD83D", "\u{fffd}\u{fffd}"),
     (r"\ud83d\ud83d\ude00", "\u{fffd}😀"),
     (r"\ud83d\u00e9", "\u{fffd}é"),
+];
+
+/// Places that say who the user is: two users must not become one.
+const USERS: [(&str, &str); 3] = [
+    (CHAT, r#""messages":[{"role":"user","content":"hi"}],"user":"u HALF""#),
+    (CHAT, r#""messages":[{"role":"user","content":"hi"}],"safety_identifier":"HALF""#),
+    ("/v1/messages", r#""messages":[{"role":"user","content":"hi"}],"metadata":{"user_id":"HALF"}"#),
 ];
 
 /// The body of a request to this model.
@@ -126,4 +132,17 @@ async fn bytes_that_are_not_utf8_become_replacement_characters() {
             assert!(sent["messages"].to_string().contains(text), "{sent}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_user_who_is_no_text_is_refused() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let client = app.client().header("content-type", "application/json");
+    for (path, place) in USERS {
+        let reply = client.send("POST", path, body(place, r"\ud83d", false).as_bytes()).await;
+        assert_eq!(reply.status.as_u16(), 400, "{place}");
+        assert!(reply.text().await.contains("is not text in UTF-8"));
+    }
+    assert_eq!(upstream.requests().len(), 0);
 }
