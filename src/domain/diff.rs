@@ -176,7 +176,7 @@ impl DiffBuilder {
 
 /// One step down a path.
 #[derive(Debug)]
-pub(in crate::domain) enum PathStep<'a> {
+pub(super) enum PathStep<'a> {
     /// Into a field.
     Field(&'a str),
     /// Into an item.
@@ -184,7 +184,7 @@ pub(in crate::domain) enum PathStep<'a> {
 }
 
 /// Calls a function with `path` extended by one step.
-pub(in crate::domain) fn within<T>(
+pub(super) fn within<T>(
     path: &mut String,
     step: &PathStep<'_>,
     act: impl FnOnce(&mut String) -> T,

@@ -11,7 +11,7 @@ use crate::domain::{
 
 /// A call of the history that waits for its result.
 #[derive(Debug)]
-pub(in crate::domain::translate) struct PendingCall<'a> {
+pub(in super::super) struct PendingCall<'a> {
     given: ResultKey<'a>,
     id: String,
     /// The path to the call in the client's request.
@@ -34,19 +34,19 @@ impl<'a> PendingCall<'a> {
     }
 
     /// True if the id differs from the client's.
-    pub(in crate::domain::translate) fn is_renamed(&self) -> bool {
+    pub(in super::super) fn is_renamed(&self) -> bool {
         !matches!(self.given, ResultKey::Id(given) if given == self.id)
     }
 
     /// True if the call has a result.
-    pub(in crate::domain::translate) fn is_answered(&self) -> bool {
+    pub(in super::super) fn is_answered(&self) -> bool {
         self.result.is_some()
     }
 }
 
 /// A result of the client's.
 #[derive(Debug)]
-pub(in crate::domain::translate) struct ToolResult<'a> {
+pub(in super::super) struct ToolResult<'a> {
     id: Option<&'a str>,
     /// The function, in the deprecated form.
     function: Option<&'a str>,
@@ -56,10 +56,7 @@ pub(in crate::domain::translate) struct ToolResult<'a> {
 
 impl<'a> ToolResult<'a> {
     /// The result that a message with this content is.
-    pub(in crate::domain::translate) fn new(
-        message: &'a openai::Message,
-        content: Vec<ContentBlock>,
-    ) -> Self {
+    pub(in super::super) fn new(message: &'a openai::Message, content: Vec<ContentBlock>) -> Self {
         let is_function = message.role == openai::Role::Function;
         Self {
             id: message.tool_call_id.as_deref(),
@@ -70,12 +67,12 @@ impl<'a> ToolResult<'a> {
     }
 
     /// The content alone.
-    pub(in crate::domain::translate) fn into_content(self) -> Vec<ContentBlock> {
+    pub(in super::super) fn into_content(self) -> Vec<ContentBlock> {
         self.content
     }
 
     /// True if the result says of no call that it is the call's.
-    pub(in crate::domain::translate) fn is_nameless(&self) -> bool {
+    pub(in super::super) fn is_nameless(&self) -> bool {
         self.keys().next().is_none()
     }
 
@@ -97,7 +94,7 @@ impl<'a> ToolResult<'a> {
 
 /// Attaches a result to the call that it names; one that names none to the oldest call that waits for a result.
 /// Returns it if there is no such call.
-pub(in crate::domain::translate) fn answer<'a>(
+pub(in super::super) fn answer<'a>(
     calls: &mut [PendingCall<'a>],
     result: ToolResult<'a>,
     path: &str,
@@ -134,7 +131,7 @@ pub(in crate::domain::translate) fn answer<'a>(
 
 /// The results of all calls of a turn, in the order of the calls: all must stand in the next message, the one at
 /// `message`. Calls without one get an error, until their result comes.
-pub(in crate::domain::translate) fn results<'a>(
+pub(in super::super) fn results<'a>(
     calls: &mut Vec<PendingCall<'a>>,
     message: usize,
     unanswered: &mut UnansweredCalls<'a>,
@@ -153,21 +150,16 @@ pub(in crate::domain::translate) fn results<'a>(
 
 /// Calls of earlier turns without a result, by the key by which one would name them; of one key, the last comes last.
 #[derive(Debug, Default)]
-pub(in crate::domain::translate) struct UnansweredCalls<'a>(
-    HashMap<ResultKey<'a>, Vec<ResultPlace>>,
-);
+pub(in super::super) struct UnansweredCalls<'a>(HashMap<ResultKey<'a>, Vec<ResultPlace>>);
 
 impl<'a> UnansweredCalls<'a> {
     /// Removes the last call that this result names, and returns the place for the result.
-    pub(in crate::domain::translate) fn take(
-        &mut self,
-        result: &ToolResult<'a>,
-    ) -> Option<ResultPlace> {
+    pub(in super::super) fn take(&mut self, result: &ToolResult<'a>) -> Option<ResultPlace> {
         result.keys().find_map(|key| self.0.get_mut(&key)?.pop())
     }
 
     /// The paths to all calls in the client's request, in their order.
-    pub(in crate::domain::translate) fn into_paths(self) -> Vec<String> {
+    pub(in super::super) fn into_paths(self) -> Vec<String> {
         let mut places: Vec<ResultPlace> = self.0.into_values().flatten().collect();
         places.sort_by_key(|place| (place.message, place.block));
         places.into_iter().map(|place| place.at).collect()
@@ -176,7 +168,7 @@ impl<'a> UnansweredCalls<'a> {
 
 /// The place of a missing result among the messages that go upstream.
 #[derive(Debug)]
-pub(in crate::domain::translate) struct ResultPlace {
+pub(in super::super) struct ResultPlace {
     /// The path to the call in the client's request.
     at: String,
     message: usize,
@@ -185,11 +177,7 @@ pub(in crate::domain::translate) struct ResultPlace {
 
 impl ResultPlace {
     /// Puts the result there.
-    pub(in crate::domain::translate) fn fill(
-        &self,
-        result: ToolResult<'_>,
-        messages: &mut [RequestMessage],
-    ) {
+    pub(in super::super) fn fill(&self, result: ToolResult<'_>, messages: &mut [RequestMessage]) {
         let message = messages.get_mut(self.message);
         let block = message.and_then(|message| message.content.get_mut(self.block));
         if let Some(block @ ContentBlock::ToolResult { .. }) = block

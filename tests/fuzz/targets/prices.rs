@@ -1,0 +1,10 @@
+#![no_main]
+
+#[path = "../edit.rs"]
+mod edit;
+#[path = "../input.rs"]
+mod input;
+#[path = "../prices.rs"]
+mod prices;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| prices::check(data));
