@@ -7,6 +7,7 @@ mod parts {
     pub mod domain;
 
     pub mod cli {
+        #[expect(dead_code, reason = "reports of commands use more of it")]
         mod printable;
 
         pub use self::printable::Printable;

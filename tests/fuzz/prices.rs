@@ -1,6 +1,8 @@
 //! Prices from elsewhere: each file is read, or its fault is said with the line; what was read is written so that it reads
 //! as the same; and no sum overflows.
 
+use std::sync::LazyLock;
+
 use jiff::civil::{Date, date};
 use reprise::{
     domain::{
@@ -13,6 +15,9 @@ use reprise::{
 use serde_json::Value;
 
 use super::{edit::edit, input::Input};
+
+/// Read once: it is larger than most inputs.
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::builtin);
 
 const DAY: Date = date(2026, 11, 25);
 
@@ -53,7 +58,7 @@ fn check_prices(Imported { prices, left_out }: &Imported, numbers: &[u8]) {
         prices.iter().map(|price| serde_json::to_value(price).expect("it was written")).collect();
     let toml = toml::to_string(&serde_json::json!({"price": written})).expect("it is our format");
     assert_eq!(own(&toml).expect("our own file").prices, *prices, "{toml}");
-    let catalog = Catalog::builtin().with_prices(prices, DAY);
+    let catalog = CATALOG.with_prices(prices, DAY);
     let list = PriceList::of(&catalog, prices, PriceFilter::All, DAY);
     assert!(!list.to_string().is_empty());
     serde_json::to_string(&list).expect("a report is JSON");

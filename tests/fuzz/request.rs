@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -21,6 +22,9 @@ use reprise::domain::{
 use serde_json::Value;
 
 use super::edit::{edit, reversed};
+
+/// Read once: it is larger than most inputs.
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::builtin);
 
 /// The first byte chooses the dialect, the second the caller. Then comes the body; after a zero, changes to its
 /// structure.
@@ -121,7 +125,7 @@ fn check_error(error: &PrepareError) {
 }
 
 fn prepare(dialect: u8, body: Vec<u8>, caller: &Caller) -> Result<PreparedRequest, PrepareError> {
-    let (catalog, aliases) = (Catalog::builtin(), Aliases::default());
+    let aliases = Aliases::default();
     let policy = Policy {
         reuse: Reuse::All,
         sharing: Sharing::User,
@@ -131,7 +135,7 @@ fn prepare(dialect: u8, body: Vec<u8>, caller: &Caller) -> Result<PreparedReques
         no_store_users: BTreeSet::new(),
     };
     let context = PrepareContext {
-        catalog: &catalog,
+        catalog: &CATALOG,
         aliases: &aliases,
         task_model: None,
         policy: &policy,
@@ -166,9 +170,8 @@ fn check_upstream(request: &PreparedRequest, body: &[u8]) {
         for note in &translated.notes {
             assert!(!note.what.is_empty());
         }
-        let catalog = Catalog::builtin();
         assert!(translated.request.breakpoints.len() <= 4);
-        check_rules(&value, catalog.rules(&native.model));
+        check_rules(&value, CATALOG.rules(&native.model));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Answers on their way to OpenAI's clients and to Anthropic's own: whatever upstream sends, the chunks are chunks, and
 //! all who read the same recording understand the same.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use reprise::domain::{
     alias::Aliases,
@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 use super::{CREATED, ID, client::Heard, input::Input};
 
 const BILL: Bill = Bill::Paid(Cost::Exact(NanoDollars(1_234_500)));
+
+/// Read once: it is larger than most inputs.
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::builtin);
 
 /// The first byte chooses the form, the second whether the rest is a stream or choices of which one is made.
 pub(super) fn check(data: &[u8]) {
@@ -178,9 +181,9 @@ fn form(choice: u8) -> Arc<Form> {
     }
     let given = openai::Request::parse(body.to_string().as_bytes()).expect("it is written here");
     let occasion = if choice >= 128 { Occasion::Chat } else { Occasion::Plain };
-    let (catalog, aliases, originals) = (Catalog::builtin(), Aliases::default(), Originals::new());
+    let (aliases, originals) = (Aliases::default(), Originals::new());
     let context =
-        TranslateContext { catalog: &catalog, aliases: &aliases, occasion, originals: &originals };
+        TranslateContext { catalog: &CATALOG, aliases: &aliases, occasion, originals: &originals };
     Arc::new(request(&given, &context).expect("it is written here").form)
 }
 

@@ -2,6 +2,7 @@
 
 #[path = "../headers.rs"]
 mod headers;
+#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../input.rs"]
 mod input;
 

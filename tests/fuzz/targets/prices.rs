@@ -1,7 +1,9 @@
 #![no_main]
 
+#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../edit.rs"]
 mod edit;
+#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../input.rs"]
 mod input;
 #[path = "../prices.rs"]

@@ -2,6 +2,7 @@
 
 #[path = "../edit.rs"]
 mod edit;
+#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../input.rs"]
 mod input;
 #[path = "../request.rs"]

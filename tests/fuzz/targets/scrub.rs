@@ -1,5 +1,6 @@
 #![no_main]
 
+#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../input.rs"]
 mod input;
 #[path = "../scrub.rs"]
