@@ -55,6 +55,18 @@ mod holds {
     hold!(fixture, headers, prices, request, scrub, sse, stream, text);
 }
 
+#[test]
+fn the_fuzzer_builds_every_module_of_the_core() {
+    let modules = |file: &str| {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+        let lines = text.expect("it is there").replace("    pub mod prices;\n", "");
+        let modules = lines.lines().map(str::trim);
+        let modules = modules.filter(|line| line.starts_with("pub mod ") && line.ends_with(';'));
+        modules.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(modules("tests/fuzz/lib.rs"), modules("src/domain.rs"));
+}
+
 /// The seeds of a target by name: ours, and each input that once broke it.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(target);

@@ -176,7 +176,7 @@ impl DiffBuilder {
 
 /// One step down a path.
 #[derive(Debug)]
-pub(super) enum PathStep<'a> {
+pub(in crate::domain) enum PathStep<'a> {
     /// Into a field.
     Field(&'a str),
     /// Into an item.
@@ -184,7 +184,7 @@ pub(super) enum PathStep<'a> {
 }
 
 /// Calls a function with `path` extended by one step.
-pub(super) fn within<T>(
+pub(in crate::domain) fn within<T>(
     path: &mut String,
     step: &PathStep<'_>,
     act: impl FnOnce(&mut String) -> T,

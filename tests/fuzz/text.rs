@@ -7,7 +7,7 @@ use reprise::{
     cli::Printable,
     domain::{
         anthropic::ApiHeaders,
-        cache::{CacheDirectives, KeyPrefix, bounded},
+        cache::{CacheDirectives, KeyPrefix},
         chain,
         diff::diff,
         json::{JsonString, KeyRewriter, canonical, trailing_half, without_lone_surrogates},
@@ -87,9 +87,6 @@ fn headers(text: &str) {
         let (first, last) = prefix.range();
         assert!(first <= last && prefix.as_str().len() <= 64);
     }
-    let id = bounded(text);
-    assert_eq!(bounded(&id), id, "an id is bounded once");
-    assert!(id.len() <= text.len().max(256), "{} bytes", id.len());
 }
 
 fn surrogates(text: &[u8]) {

@@ -17,7 +17,7 @@ use super::{
 const DEEPEST_JSON: usize = 123;
 
 /// The schema that says what the given one does, as far as draft 2020-12 can say it.
-pub(in super::super) fn valid(given: &Value, changes: &mut Changes) -> Value {
+pub(in crate::domain::translate) fn valid(given: &Value, changes: &mut Changes) -> Value {
     let mut schema = given.clone();
     mend(&mut schema, changes);
     link(&mut schema, given, changes);

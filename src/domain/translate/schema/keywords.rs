@@ -2,7 +2,7 @@
 //! types, and the annotations.
 
 /// Keywords whose value is one schema.
-pub(in super::super) const SCHEMA: [&str; 13] = [
+pub(in crate::domain::translate) const SCHEMA: [&str; 13] = [
     "items",
     "additionalItems",
     "contains",
@@ -18,17 +18,18 @@ pub(in super::super) const SCHEMA: [&str; 13] = [
     "extends",
 ];
 /// Keywords whose value is a list of schemas.
-pub(in super::super) const LISTS: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
+pub(in crate::domain::translate) const LISTS: [&str; 4] =
+    ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value maps names to schemas.
-pub(in super::super) const MAPS: [&str; 5] =
+pub(in crate::domain::translate) const MAPS: [&str; 5] =
     ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"];
 
 /// The types that JSON Schema has.
-pub(in super::super) const KINDS: [&str; 7] =
+pub(in crate::domain::translate) const KINDS: [&str; 7] =
     ["object", "array", "string", "number", "integer", "boolean", "null"];
 
 /// Keywords that describe the value without restricting it.
-pub(in super::super) const ANNOTATIONS: [&str; 8] = [
+pub(in crate::domain::translate) const ANNOTATIONS: [&str; 8] = [
     "title",
     "description",
     "default",

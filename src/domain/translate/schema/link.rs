@@ -24,7 +24,7 @@ enum Link {
 
 /// Makes all references of `schema` lead to schemas in it. `given` is the schema that it was made of: what it has
 /// elsewhere is copied.
-pub(in super::super) fn link(schema: &mut Value, given: &Value, changes: &mut Changes) {
+pub(in crate::domain::translate) fn link(schema: &mut Value, given: &Value, changes: &mut Changes) {
     let mut todo: Vec<String> = all(schema).into_iter().collect();
     if todo.is_empty() {
         return;

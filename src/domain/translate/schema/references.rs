@@ -10,7 +10,7 @@ use super::{Unsupported, places};
 pub(super) const LISTS: [&str; 2] = ["$defs", "definitions"];
 
 /// The schema that references lead into.
-pub(in super::super) struct References<'a> {
+pub(in crate::domain::translate) struct References<'a> {
     root: &'a Value,
     /// Places by the name of their anchor.
     anchors: BTreeMap<&'a str, Vec<String>>,
@@ -32,7 +32,7 @@ pub(super) struct Target {
 
 impl<'a> References<'a> {
     /// References into `root`.
-    pub(in super::super) fn of(root: &'a Value) -> Self {
+    pub(in crate::domain::translate) fn of(root: &'a Value) -> Self {
         let (mut anchors, mut ids) = (BTreeMap::new(), BTreeMap::new());
         let mut is_ambiguous = false;
         // References that are relative to the address of the place at a path.
@@ -82,7 +82,10 @@ impl<'a> References<'a> {
     }
 
     /// The schema that a reference means.
-    pub(in super::super) fn find(&self, reference: &str) -> Result<&'a Value, Unsupported> {
+    pub(in crate::domain::translate) fn find(
+        &self,
+        reference: &str,
+    ) -> Result<&'a Value, Unsupported> {
         let is_inside = reference.starts_with('#');
         let missing = if is_inside { Unsupported::Dangling } else { Unsupported::External };
         let found = self.path(reference).and_then(|path| at(self.root, &path));
@@ -197,7 +200,7 @@ fn unescaped(fragment: &str) -> Option<String> {
 }
 
 /// The references of a schema, at every depth.
-pub(in super::super) fn all(schema: &Value) -> BTreeSet<String> {
+pub(in crate::domain::translate) fn all(schema: &Value) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     places::each(schema, &mut |_, schema| {
         for keyword in KEYWORDS {

@@ -21,7 +21,7 @@ const LONGEST_VALUE: usize = 1000;
 
 /// Texts of notes about the changes to a schema, each once.
 #[derive(Debug, Default)]
-pub(in super::super) struct Changes(Vec<&'static str>);
+pub(in crate::domain::translate) struct Changes(Vec<&'static str>);
 
 impl Changes {
     pub(super) fn add(&mut self, what: &'static str) {
@@ -31,7 +31,7 @@ impl Changes {
     }
 
     /// The texts, in the order in which they arose.
-    pub(in super::super) fn iter(&self) -> impl Iterator<Item = &'static str> {
+    pub(in crate::domain::translate) fn iter(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().copied()
     }
 }

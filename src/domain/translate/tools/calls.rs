@@ -17,7 +17,7 @@ use crate::domain::{anthropic::ContentBlock, chain::Hash, json::Raw, openai};
 /// The ids of a whole history, made such as Anthropic takes them. Depends on nothing but the calls up to each one,
 /// so that a longer history begins with the same bytes.
 #[derive(Debug, Default)]
-pub(in super::super) struct ToolUseIds {
+pub(in crate::domain::translate) struct ToolUseIds {
     /// Number of calls by id.
     copies: HashMap<String, usize>,
     /// Number of calls in the deprecated form, which have no ids.
@@ -26,7 +26,7 @@ pub(in super::super) struct ToolUseIds {
 
 impl ToolUseIds {
     /// The call at `path` as a block, and as one that waits for its result.
-    pub(in super::super) fn call<'a>(
+    pub(in crate::domain::translate) fn call<'a>(
         &mut self,
         call: &'a openai::ToolCall,
         form: &Form,
@@ -58,7 +58,7 @@ impl ToolUseIds {
     }
 
     /// The block for a deprecated `function_call`. Its id depends only on the number of such calls before it.
-    pub(in super::super) fn function_call<'a>(
+    pub(in crate::domain::translate) fn function_call<'a>(
         &mut self,
         call: &'a openai::FunctionCall,
         form: &Form,
@@ -129,7 +129,7 @@ fn name(given: &str, field: impl FnOnce() -> String, notes: &mut Notes) -> Strin
 
 /// The arguments as an object, exactly as they were written, or the text that is none. What says "nothing" is an empty
 /// object, as is JSON whose text is JSON again an object.
-pub(in super::super) fn input(arguments: &Value) -> Result<Raw, String> {
+pub(in crate::domain::translate) fn input(arguments: &Value) -> Result<Raw, String> {
     /// The empty values of JSON and of the languages that clients are written in.
     const NOTHING: [&str; 7] = ["", "null", "[]", "false", "None", "undefined", "\"\""];
     /// Texts within texts, each of which some client or library adds.

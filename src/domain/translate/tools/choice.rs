@@ -13,7 +13,7 @@ use crate::domain::{
 
 /// The choice among `tools`, where it is not the default, and an instruction for what cannot be forced. The instruction
 /// goes to the end of the last user message, where it does not break prompt caching.
-pub(in super::super) fn choice(
+pub(in crate::domain::translate) fn choice(
     request: &openai::Request,
     tools: &[Tool],
     rules: &Model,

@@ -112,7 +112,7 @@ impl PropertyNames {
     }
 
     /// Arguments of the client's as they go upstream.
-    pub(in super::super) fn upstream<'a>(&self, arguments: &'a str) -> Cow<'a, str> {
+    pub(in crate::domain::translate) fn upstream<'a>(&self, arguments: &'a str) -> Cow<'a, str> {
         if self.is_empty() {
             return Cow::Borrowed(arguments);
         }
@@ -121,7 +121,7 @@ impl PropertyNames {
     }
 
     /// Claude's arguments as the client gets them.
-    pub(in super::super) fn original(&self, arguments: JsonString) -> JsonString {
+    pub(in crate::domain::translate) fn original(&self, arguments: JsonString) -> JsonString {
         if self.is_empty() {
             return arguments;
         }
@@ -129,7 +129,7 @@ impl PropertyNames {
     }
 
     /// The same for arguments that come in pieces; `None` if they stay as they are.
-    pub(in super::super) fn rewriter(&self) -> Option<KeyRewriter> {
+    pub(in crate::domain::translate) fn rewriter(&self) -> Option<KeyRewriter> {
         (!self.is_empty()).then(|| KeyRewriter::new(Arc::clone(&self.original)))
     }
 

@@ -11,7 +11,7 @@ use crate::domain::{
 
 /// A call of the history that waits for its result.
 #[derive(Debug)]
-pub(in super::super) struct PendingCall<'a> {
+pub(in crate::domain::translate) struct PendingCall<'a> {
     given: ResultKey<'a>,
     id: String,
     /// The path to the call in the client's request.
@@ -34,19 +34,19 @@ impl<'a> PendingCall<'a> {
     }
 
     /// True if the id differs from the client's.
-    pub(in super::super) fn is_renamed(&self) -> bool {
+    pub(in crate::domain::translate) fn is_renamed(&self) -> bool {
         !matches!(self.given, ResultKey::Id(given) if given == self.id)
     }
 
     /// True if the call has a result.
-    pub(in super::super) fn is_answered(&self) -> bool {
+    pub(in crate::domain::translate) fn is_answered(&self) -> bool {
         self.result.is_some()
     }
 }
 
 /// A result of the client's.
 #[derive(Debug)]
-pub(in super::super) struct ToolResult<'a> {
+pub(in crate::domain::translate) struct ToolResult<'a> {
     id: Option<&'a str>,
     /// The function, in the deprecated form.
     function: Option<&'a str>,
@@ -56,7 +56,10 @@ pub(in super::super) struct ToolResult<'a> {
 
 impl<'a> ToolResult<'a> {
     /// The result that a message with this content is.
-    pub(in super::super) fn new(message: &'a openai::Message, content: Vec<ContentBlock>) -> Self {
+    pub(in crate::domain::translate) fn new(
+        message: &'a openai::Message,
+        content: Vec<ContentBlock>,
+    ) -> Self {
         let is_function = message.role == openai::Role::Function;
         Self {
             id: message.tool_call_id.as_deref(),
@@ -67,12 +70,12 @@ impl<'a> ToolResult<'a> {
     }
 
     /// The content alone.
-    pub(in super::super) fn into_content(self) -> Vec<ContentBlock> {
+    pub(in crate::domain::translate) fn into_content(self) -> Vec<ContentBlock> {
         self.content
     }
 
     /// True if the result says of no call that it is the call's.
-    pub(in super::super) fn is_nameless(&self) -> bool {
+    pub(in crate::domain::translate) fn is_nameless(&self) -> bool {
         self.keys().next().is_none()
     }
 
@@ -94,7 +97,7 @@ impl<'a> ToolResult<'a> {
 
 /// Attaches a result to the call that it names; one that names none to the oldest call that waits for a result.
 /// Returns it if there is no such call.
-pub(in super::super) fn answer<'a>(
+pub(in crate::domain::translate) fn answer<'a>(
     calls: &mut [PendingCall<'a>],
     result: ToolResult<'a>,
     path: &str,
@@ -131,7 +134,7 @@ pub(in super::super) fn answer<'a>(
 
 /// The results of all calls of a turn, in the order of the calls: all must stand in the next message, the one at
 /// `message`. Calls without one get an error, until their result comes.
-pub(in super::super) fn results<'a>(
+pub(in crate::domain::translate) fn results<'a>(
     calls: &mut Vec<PendingCall<'a>>,
     message: usize,
     unanswered: &mut UnansweredCalls<'a>,
@@ -150,16 +153,21 @@ pub(in super::super) fn results<'a>(
 
 /// Calls of earlier turns without a result, by the key by which one would name them; of one key, the last comes last.
 #[derive(Debug, Default)]
-pub(in super::super) struct UnansweredCalls<'a>(HashMap<ResultKey<'a>, Vec<ResultPlace>>);
+pub(in crate::domain::translate) struct UnansweredCalls<'a>(
+    HashMap<ResultKey<'a>, Vec<ResultPlace>>,
+);
 
 impl<'a> UnansweredCalls<'a> {
     /// Removes the last call that this result names, and returns the place for the result.
-    pub(in super::super) fn take(&mut self, result: &ToolResult<'a>) -> Option<ResultPlace> {
+    pub(in crate::domain::translate) fn take(
+        &mut self,
+        result: &ToolResult<'a>,
+    ) -> Option<ResultPlace> {
         result.keys().find_map(|key| self.0.get_mut(&key)?.pop())
     }
 
     /// The paths to all calls in the client's request, in their order.
-    pub(in super::super) fn into_paths(self) -> Vec<String> {
+    pub(in crate::domain::translate) fn into_paths(self) -> Vec<String> {
         let mut places: Vec<ResultPlace> = self.0.into_values().flatten().collect();
         places.sort_by_key(|place| (place.message, place.block));
         places.into_iter().map(|place| place.at).collect()
@@ -168,7 +176,7 @@ impl<'a> UnansweredCalls<'a> {
 
 /// The place of a missing result among the messages that go upstream.
 #[derive(Debug)]
-pub(in super::super) struct ResultPlace {
+pub(in crate::domain::translate) struct ResultPlace {
     /// The path to the call in the client's request.
     at: String,
     message: usize,
@@ -177,7 +185,11 @@ pub(in super::super) struct ResultPlace {
 
 impl ResultPlace {
     /// Puts the result there.
-    pub(in super::super) fn fill(&self, result: ToolResult<'_>, messages: &mut [RequestMessage]) {
+    pub(in crate::domain::translate) fn fill(
+        &self,
+        result: ToolResult<'_>,
+        messages: &mut [RequestMessage],
+    ) {
         let message = messages.get_mut(self.message);
         let block = message.and_then(|message| message.content.get_mut(self.block));
         if let Some(block @ ContentBlock::ToolResult { .. }) = block
