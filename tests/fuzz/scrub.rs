@@ -68,8 +68,10 @@ pub(super) fn check(data: &[u8]) {
         _ => json(&json(&format!("{head}{before}{secret}{after}{tail}"))),
     };
     let clean = settles(&scrubber, &planted);
-    for form in [secret.to_owned(), json(secret)] {
-        assert!(!clean.contains(form.trim_matches('"')), "{secret} is left in {clean:?}");
+    let written = json(secret);
+    let written = &written[1..written.len() - 1];
+    for form in [secret, written] {
+        assert!(!clean.contains(form), "{secret} is left in {clean:?}");
     }
     // Content that a change would break is not changed: it is reported, and the fixture is not written.
     if planted.starts_with("data:") && planted.contains(";base64,") {
@@ -78,7 +80,7 @@ pub(super) fn check(data: &[u8]) {
     let document = format!("{{\"model\":\"m\",\"a\":[{}]}}", json(&planted));
     let clean = scrubber.json(&document).expect("it is JSON");
     serde_json::from_str::<Value>(&clean).expect("it stays JSON");
-    assert!(!clean.contains(json(secret).trim_matches('"')), "{secret} is left in {clean}");
+    assert!(!clean.contains(written), "{secret} is left in {clean}");
     assert_eq!(scrubber.json(&clean).as_deref(), Some(&*clean), "scrubbed twice");
     if let Some(clean) = scrubber.json(&text) {
         serde_json::from_str::<Value>(&clean).expect("it stays JSON");
