@@ -63,7 +63,7 @@ pub(super) fn check(data: &[u8]) {
     }
 }
 
-/// A body without the order of names in descriptions and in lists of required properties.
+/// A body without the order of names in texts and in lists of required properties.
 fn unordered(body: &[u8]) -> Value {
     fn sort(value: &mut Value) {
         match value {
@@ -71,7 +71,7 @@ fn unordered(body: &[u8]) -> Value {
             Value::Object(fields) => {
                 for (name, value) in fields {
                     match value {
-                        Value::String(text) if name == "description" => {
+                        Value::String(text) if name == "description" || name == "text" => {
                             let mut bytes = std::mem::take(text).into_bytes();
                             bytes.sort_unstable();
                             *text = String::from_utf8_lossy(&bytes).into_owned();
