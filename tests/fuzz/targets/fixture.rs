@@ -5,7 +5,6 @@
 mod edit;
 #[path = "../fixture.rs"]
 mod fixture;
-#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../input.rs"]
 mod input;
 

@@ -3,7 +3,6 @@
 #[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../edit.rs"]
 mod edit;
-#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../input.rs"]
 mod input;
 #[path = "../prices.rs"]

@@ -2,7 +2,6 @@
 
 #[path = "../edit.rs"]
 mod edit;
-#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../input.rs"]
 mod input;
 #[path = "../request.rs"]
