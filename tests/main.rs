@@ -8,6 +8,7 @@ mod cli;
 mod corpus;
 mod decisions;
 mod fixtures;
+mod fuzz;
 mod guide;
 mod house;
 mod ledger;

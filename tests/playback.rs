@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-mod client;
+pub(crate) mod client;
 mod forms;
 mod made_up;
 mod odd;
@@ -24,8 +24,8 @@ use reprise::domain::{
     translate::{Bill, Chunks, Form, WithUsage, completion},
 };
 
-const ID: &str = "chatcmpl-1";
-const CREATED: i64 = 1_700_000_000;
+pub(crate) const ID: &str = "chatcmpl-1";
+pub(crate) const CREATED: i64 = 1_700_000_000;
 const BILL: Bill = Bill::Paid(Cost::Exact(NanoDollars(1_234_500)));
 
 #[test]

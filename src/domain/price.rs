@@ -179,7 +179,8 @@ impl DatedPrice {
     }
 }
 
-/// Rounds to the nearest whole; halves are rounded up.
+/// Rounds to the nearest whole; halves are rounded up. An amount that is too large keeps its sign.
 fn rounded(amount: i128, unit: i128) -> NanoDollars {
-    NanoDollars(i64::try_from((amount + unit / 2).div_euclid(unit)).unwrap_or(i64::MAX))
+    let limit = if amount < 0 { i64::MIN } else { i64::MAX };
+    NanoDollars(i64::try_from((amount + unit / 2).div_euclid(unit)).unwrap_or(limit))
 }

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter};
 
-/// Offsets at which events end in `bytes`, after their blank lines, from `from` on.
+/// Offsets at which events end in `bytes`, after their blank lines, from `from` on. A blank line at the beginning is an
+/// event of nothing, as one more behind an event is: no cut of the network makes a difference.
 pub fn event_ends(bytes: &[u8], from: usize) -> impl Iterator<Item = usize> + '_ {
     memchr_iter(b'\n', &bytes[from..]).filter_map(move |at| {
         let at = from + at;
@@ -15,7 +16,7 @@ pub fn event_ends(bytes: &[u8], from: usize) -> impl Iterator<Item = usize> + '_
             Some(b'\r') => &bytes[..at - 1],
             _ => &bytes[..at],
         };
-        (before.last() == Some(&b'\n')).then_some(at + 1)
+        matches!(before.last(), None | Some(b'\n')).then_some(at + 1)
     })
 }
 
@@ -78,6 +79,14 @@ mod tests {
         let ends: Vec<_> = event_ends(stream, 0).collect();
         assert_eq!(ends, [18, 39]);
         assert_eq!(parse(&stream[18..39]), Event { name: b"b", data: Cow::Borrowed(b"2") });
+    }
+
+    #[test]
+    fn a_blank_line_ends_an_event_also_where_none_began() {
+        let stream = b"\r\n\ndata: 1\n\n\n";
+        let ends: Vec<_> = event_ends(stream, 0).collect();
+        assert_eq!(ends, [2, 3, 12, 13]);
+        assert_eq!(event_ends(b"\n", 0).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

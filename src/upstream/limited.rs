@@ -18,7 +18,11 @@ pub(super) enum BodyEnd {
 }
 
 /// Reads at most `limit` bytes of a body within a time, and how it ended. No other function reads one to its end.
-pub(super) async fn read_limited(mut response: Response, limit: usize, time: Duration) -> (Vec<u8>, BodyEnd) {
+pub(super) async fn read_limited(
+    mut response: Response,
+    limit: usize,
+    time: Duration,
+) -> (Vec<u8>, BodyEnd) {
     let mut bytes = Vec::new();
     let read = async {
         let mut unpacker = match Unpacker::of(response.headers()) {

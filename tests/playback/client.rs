@@ -263,6 +263,18 @@ impl Heard {
         text(&self.reasoning)
     }
 
+    /// True if everything that this says of the answer's content is the beginning of what `whole` says.
+    pub(crate) fn begins(&self, whole: &Self) -> bool {
+        let texts = |heard: &Self| [heard.content.clone(), heard.reasoning.clone()];
+        let calls = self.tools.iter().zip(&whole.tools);
+        texts(self).iter().zip(texts(whole)).all(|(part, whole)| whole.starts_with(part))
+            && self.tools.len() <= whole.tools.len()
+            && calls.into_iter().all(|(part, whole)| {
+                (&part.id, &part.kind, &part.name) == (&whole.id, &whole.kind, &whole.name)
+                    && whole.given.starts_with(&part.given)
+            })
+    }
+
     /// The texts of all blocks of thinking, as they go back with the next turn.
     pub(crate) fn details(&self) -> String {
         self.details.values().map(|detail| text(&detail.text)).collect()

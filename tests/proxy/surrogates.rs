@@ -48,7 +48,10 @@ const HALVES: [(&str, &str); 5] = [
 const USERS: [(&str, &str); 3] = [
     (CHAT, r#""messages":[{"role":"user","content":"hi"}],"user":"u HALF""#),
     (CHAT, r#""messages":[{"role":"user","content":"hi"}],"safety_identifier":"HALF""#),
-    ("/v1/messages", r#""messages":[{"role":"user","content":"hi"}],"metadata":{"user_id":"HALF"}"#),
+    (
+        "/v1/messages",
+        r#""messages":[{"role":"user","content":"hi"}],"metadata":{"user_id":"HALF"}"#,
+    ),
 ];
 
 /// The body of a request to this model.

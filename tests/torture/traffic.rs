@@ -330,7 +330,18 @@ impl Order {
 
 /// The text of Anthropic's events, whatever stands around them.
 pub(super) fn text_of(events: &[u8]) -> String {
-    let lines = events.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data: "));
-    let events = lines.filter_map(|data| serde_json::from_slice::<Value>(data).ok());
-    events.filter_map(|event| event["delta"]["text"].as_str().map(str::to_owned)).collect()
+    let mut text = String::new();
+    let mut name = None;
+    for line in events.split(|byte| *byte == b'\n') {
+        if let Some(line) = line.strip_prefix(b"event: ") {
+            name = Some(line);
+        } else if let Some(Ok(data)) =
+            line.strip_prefix(b"data: ").map(serde_json::from_slice::<Value>)
+        {
+            // An event is what its name says, as for Anthropic's SDK.
+            let is_delta = name.take().is_none_or(|name| name == b"content_block_delta");
+            text.push_str(data["delta"]["text"].as_str().filter(|_| is_delta).unwrap_or_default());
+        }
+    }
+    text
 }

@@ -268,24 +268,28 @@ fn check_requests(cases: &[Case], request: impl Fn(Bytes) -> ClientRequest) {
 }
 
 #[test]
+#[ignore = "compares times of the processor, as a benchmark does: tests/torture/run runs it"]
 fn the_work_of_chats_grows_with_their_size() {
     let (first, _) = CHATS.split_at(CHATS.len() / 2);
     check_requests(first, ClientRequest::Chat);
 }
 
 #[test]
+#[ignore = "compares times of the processor, as a benchmark does: tests/torture/run runs it"]
 fn the_work_of_schemas_grows_with_their_size() {
     let (_, second) = CHATS.split_at(CHATS.len() / 2);
     check_requests(second, ClientRequest::Chat);
 }
 
 #[test]
+#[ignore = "compares times of the processor, as a benchmark does: tests/torture/run runs it"]
 fn the_work_of_native_requests_grows_with_their_size() {
     let headers = ApiHeaders::new("2023-06-01", std::iter::empty::<&str>());
     check_requests(MESSAGES, |body| ClientRequest::Messages(body, headers.clone()));
 }
 
 #[test]
+#[ignore = "compares times of the processor, as a benchmark does: tests/torture/run runs it"]
 fn the_work_of_answers_grows_with_their_size() {
     let event = |data: &Value| format!("data: {data}\n\n");
     let start = event(&json!({ "type": "message_start", "message": { "id": "m", "model": "m" } }));

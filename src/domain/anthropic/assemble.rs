@@ -3,11 +3,13 @@
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{event::StreamError, fold::fold};
+use super::{
+    event::{StreamError, read},
+    fold::fold,
+};
 use crate::domain::{
     json::{Object, Raw},
     recording::Recording,
-    sse,
 };
 
 /// A message in Anthropic's JSON: what `message_start` said, with the blocks folded and what `message_delta`s said
@@ -17,7 +19,7 @@ pub fn assemble(recording: &Recording) -> Result<Vec<u8>, StreamError> {
     let mut message = MergedObject::default();
     let mut usage = MergedObject::default();
     for event in recording.events() {
-        let event = sse::parse(event);
+        let event = read(event);
         let Ok(text) = std::str::from_utf8(&event.data) else { continue };
         let Ok(data) = Object::parse(text) else { continue };
         match data.get("type").map(RawValue::get) {

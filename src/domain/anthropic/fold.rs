@@ -10,7 +10,7 @@ use super::event::{
 use super::{order::EventOrder, usage::Usage};
 use crate::domain::{
     exchange::Tokens,
-    json::{JsonString, Object, Raw},
+    json::{JsonString, Object, Raw, without_lone_surrogates},
     recording::Recording,
 };
 
@@ -217,7 +217,7 @@ impl Block {
         match (&mut self.kind, delta) {
             (BlockKind::Text { text, .. }, Delta::Text(more)) => text.push(more),
             (BlockKind::Text { citations, .. }, Delta::Citation(more)) => {
-                citations.0.push(Raw::new(more));
+                citations.0.push(mended(more));
             }
             (BlockKind::Thinking { thinking, .. }, Delta::Thinking(more)) => thinking.push(more),
             (BlockKind::Thinking { signature, .. }, Delta::Signature(more)) => signature.push(more),
@@ -252,7 +252,10 @@ impl Block {
     fn end(mut self) -> Self {
         match &mut self.kind {
             BlockKind::Text { text, .. } => text.mend(),
-            BlockKind::Thinking { thinking, .. } => thinking.mend(),
+            BlockKind::Thinking { thinking, signature } => {
+                thinking.mend();
+                signature.mend();
+            }
             BlockKind::ToolUse { arguments, .. } if arguments.is_empty() => {
                 *arguments = JsonString::new("{}");
             }
@@ -261,8 +264,16 @@ impl Block {
             }
             BlockKind::RedactedThinking { .. } | BlockKind::Fallback => {}
         }
+        self.added.iter_mut().for_each(|(_, text)| text.mend());
         self
     }
+}
+
+/// A value of a delta, in which [`read`] leaves halves of surrogate pairs, without lone ones.
+fn mended(value: &RawValue) -> Raw {
+    let mended = without_lone_surrogates(value.get().as_bytes()).map(String::from_utf8);
+    let mended = mended.and_then(|mended| Raw::parse(&mended.ok()?).ok());
+    mended.unwrap_or_else(|| Raw::new(value))
 }
 
 fn citations(block: &RawValue) -> Citations {

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 
 macro_rules! pattern {
-    ($name:literal, $form:literal) => {
+    ($name:literal, $form:expr) => {
         pattern!($name, $form, |_| true)
     };
-    ($name:literal, $form:literal, $fits:expr) => {
+    ($name:literal, $form:expr, $fits:expr) => {
         Pattern {
             name: $name,
             form: LazyLock::new(|| Regex::new($form).expect("a pattern of ours")),
@@ -16,6 +16,19 @@ macro_rules! pattern {
         }
     };
 }
+
+/// A pattern that begins as a word does: at the edge of one in ASCII, as there are scripts without spaces, or behind an
+/// underscore or an escape, which end in characters of words: `\n` and `\u0022` of JSON in a text, `%22` of a URL, `=3D`
+/// of a mail, a terminal's colour.
+macro_rules! word {
+    ($form:literal) => {
+        concat!(
+            r"(?P<before>(?-u:\b)|_|\\(?:[abefnrtv0]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})|[%=][0-9A-Fa-f]{2}|\x1b\[[0-9;]*m)",
+            $form
+        )
+    };
+}
+
 /// The pattern of one kind of secret.
 pub(super) struct Pattern {
     /// The kind, as named in the placeholder.
@@ -31,45 +44,59 @@ pub(super) static PATTERNS: [Pattern; 13] = [
         "private-key",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----"
     ),
-    pattern!("anthropic-key", r"\bsk-ant-[A-Za-z0-9_-]{8,}"),
-    pattern!("openai-key", r"\bsk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{16,}"),
-    pattern!("key", r"\bsk-[A-Za-z0-9_-]{20,}", has_digit),
-    pattern!("github-token", r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{40,})"),
-    pattern!("aws-key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    pattern!(
+        "anthropic-key",
+        // The whole beginning of one is no part of any word.
+        concat!(
+            word!(r"sk-ant-[A-Za-z0-9_-]{8,}"),
+            r"|sk-ant-[a-z]{2,8}[0-9]{2}-[A-Za-z0-9_-]{8,}"
+        )
+    ),
+    pattern!("openai-key", word!(r"sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{16,}")),
+    pattern!("key", word!(r"sk-[A-Za-z0-9_-]{20,}"), has_digit),
+    pattern!("github-token", word!(r"(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{40,})")),
+    pattern!("aws-key", word!(r"(?:AKIA|ASIA)[A-Z0-9]{16}(?-u:\b)")),
     pattern!(
         "google-key",
-        r"\b(?:AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,})"
+        word!(r"(?:AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,})")
     ),
-    pattern!("slack-token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    pattern!("jwt", r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
-    pattern!("bearer-token", r"(?i)\b(?P<keep>bearer(?:\s|%20|\+)+)[A-Za-z0-9._~+/=-]{16,}"),
-    pattern!("organization", r"\b(?:org-[A-Za-z0-9]{20,}|org_[A-Za-z0-9]{16,})", has_digit),
-    pattern!("workspace", r"\bwrkspc_[A-Za-z0-9]{8,}"),
+    pattern!("slack-token", word!(r"xox[abeoprs]-[A-Za-z0-9-]{10,}")),
+    pattern!("jwt", word!(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}")),
+    pattern!("bearer-token", word!(r"(?i)(?P<keep>bearer(?:\s|%20|\+)+)[A-Za-z0-9._~+/=-]{16,}")),
+    pattern!("organization", word!(r"(?:org-[A-Za-z0-9]{20,}|org_[A-Za-z0-9]{16,})"), has_digit),
+    pattern!("workspace", word!(r"wrkspc_[A-Za-z0-9]{8,}")),
     // Error texts name an organization by a UUID next to the word.
     pattern!(
         "organization",
-        r"(?i)(?P<keep>\b(?:organi[sz]ation|org|workspace)[a-z_ -]{0,12}[^0-9A-Za-z]{0,8})[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+        word!(
+            r"(?i)(?P<keep>(?:organi[sz]ation|org|workspace)[a-z_ -]{0,12}[^0-9A-Za-z]{0,8})[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+        )
     ),
 ];
 
 impl Pattern {
     /// Returns whether a text has a match.
     pub(super) fn is_in(&self, text: &str) -> bool {
-        self.form.find_iter(text).any(|found| (self.fits)(found.as_str()))
+        self.form.is_match(text)
+            && self.form.captures_iter(text).any(|found| (self.fits)(secret(&found).1))
     }
 
     /// Replaces all matches by a placeholder.
     pub(super) fn replace(&self, text: &str, placeholder: &str) -> String {
-        let replaced = self.form.replace_all(text, |found: &Captures<'_>| {
-            if (self.fits)(&found[0]) {
-                let keep = found.name("keep").map_or("", |keep| keep.as_str());
-                format!("{keep}{placeholder}")
-            } else {
-                found[0].to_owned()
-            }
+        let replaced = self.form.replace_all(text, |found: &Captures<'_>| match secret(found) {
+            (before, secret) if (self.fits)(secret) => format!("{before}{placeholder}"),
+            _ => found[0].to_owned(),
         });
         replaced.into_owned()
     }
+}
+
+/// A match in two parts: what stays, and the secret.
+fn secret<'a>(found: &Captures<'a>) -> (&'a str, &'a str) {
+    let kept = found.name("keep").or_else(|| found.name("before"));
+    let whole = found.get_match();
+    let kept = kept.map_or(0, |kept| kept.end() - whole.start());
+    whole.as_str().split_at(kept)
 }
 
 /// Returns whether a match has a digit, which hyphenated words do not.

@@ -177,6 +177,43 @@ fn a_secret_in_pieces_is_taken_out_of_each() {
     );
 }
 
+#[test]
+fn a_key_is_found_behind_an_escape_as_behind_a_space() {
+    for before in [
+        r"\n",
+        r"\\n",
+        r"\t",
+        r"\u0022",
+        r"\x20",
+        "_",
+        "%22",
+        "%0A",
+        "=3D",
+        "\u{1b}[1;31m",
+        "KEY_",
+        "x",
+        "é",
+        "密钥",
+    ] {
+        let text = format!("a{before}{KEY}");
+        assert_eq!(
+            scrubber().text(&text).as_deref(),
+            Some(&*format!("a{before}[redacted:anthropic-key]")),
+            "{text}"
+        );
+        if before != "x" {
+            let text = format!("a{before}xoxb-0123456789-abcdef");
+            let left = format!("a{before}[redacted:slack-token]");
+            assert_eq!(scrubber().text(&text), Some(left), "{text}");
+        }
+    }
+    assert_eq!(
+        scrubber().text("%20sk-fading-circle-container"),
+        None,
+        "an escape's digits are no secret's"
+    );
+}
+
 proptest! {
     #[test]
     fn however_an_answer_is_cut_nothing_is_left_of_a_secret(cuts in prop::collection::vec(0_usize..90, 0..9)) {

@@ -25,6 +25,7 @@ struct WaitingHalf {
 enum Field {
     Text,
     Thinking,
+    Signature,
     Json,
 }
 
@@ -41,6 +42,9 @@ impl SplitPairs {
             }
             Event::BlockDelta { index, delta: Delta::Thinking(thinking) } => {
                 self.push(index, Field::Thinking, thinking, tell)
+            }
+            Event::BlockDelta { index, delta: Delta::Signature(signature) } => {
+                self.push(index, Field::Signature, signature, tell)
             }
             Event::BlockDelta { index, delta: Delta::Json(json) } => {
                 self.push(index, Field::Json, json, tell)
@@ -100,6 +104,7 @@ fn event(index: usize, field: Field, literal: &RawValue) -> Event<'_> {
     let delta = match field {
         Field::Text => Delta::Text(literal),
         Field::Thinking => Delta::Thinking(literal),
+        Field::Signature => Delta::Signature(literal),
         Field::Json => Delta::Json(literal),
     };
     Event::BlockDelta { index, delta }
