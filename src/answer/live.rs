@@ -276,8 +276,8 @@ impl RecordingReader {
         .await
     }
 
-    /// Appends what is unread to `unread`, at most [`LARGEST_READ`] bytes of it or one event. Returns the end once the
-    /// recording has ended and all of it is read.
+    /// Appends what is unread to `unread`, of a long recording one piece of it. Returns the end once the recording has
+    /// ended and all of it is read.
     pub fn poll_read(
         &mut self,
         context: &mut Context<'_>,

@@ -415,3 +415,35 @@ async fn rows_that_are_refused_for_their_bodies_keep_their_totals() {
     assert_eq!(stats(&ledger).await.total.calls, 1);
     ledger.close(GRACE).await;
 }
+
+/// A kill in a checkpoint leaves a file whose first page is newer than its others, and some of them are missing. What is
+/// missing is in the write-ahead log.
+#[tokio::test]
+async fn a_file_that_a_checkpoint_has_not_finished_is_a_ledger() {
+    for application_id in [RPRS, 0] {
+        let bench = Bench::new();
+        let ledger = bench.open().await;
+        for n in 1..=20 {
+            exchange(&ledger, opening(n, Some(chat(3))), sealing(&"long ".repeat(2_000), 1)).await;
+        }
+        // The whole file, and the log that has all of its pages again.
+        let mut outside = bench.outside().await;
+        sqlx::raw_sql("pragma wal_checkpoint").execute(&mut outside).await.unwrap();
+        let copy = Bench::new();
+        fs::create_dir_all(copy.path().parent().unwrap()).unwrap();
+        let mut file = fs::read(bench.path()).unwrap();
+        file[68..72].copy_from_slice(&application_id.to_be_bytes());
+        let pages = file.len() / 4096;
+        for kept in [1, 2, pages / 2, pages - 1] {
+            fs::write(copy.path(), &file[..kept * 4096]).unwrap();
+            fs::copy(beside(&bench.path(), "-wal"), beside(&copy.path(), "-wal")).unwrap();
+            let ledger = copy.open().await;
+            let found = copy.count("select count(*) from exchange").await;
+            assert_eq!(found, 20, "{kept} of {pages} pages, id {application_id}");
+            ledger.close(GRACE).await;
+            drop(ledger);
+            copy.ended().await;
+            let _ = fs::remove_file(beside(&copy.path(), ".lock"));
+        }
+    }
+}

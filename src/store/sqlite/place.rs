@@ -113,25 +113,31 @@ pub(super) async fn examine(path: &Path) -> Result<Content, Error> {
         return Err(Error::Foreign { path: path.to_owned() });
     }
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
-    let content = content(path, &options.clone().immutable(true)).await?;
+    // Otherwise a file is refused that is shorter than its header says, as after a kill in a checkpoint.
+    let alone = options.clone().immutable(true).pragma("writable_schema", "on");
     let [wal, _] = beside(path);
-    if content == Content::Empty && fs::metadata(wal).is_ok_and(|wal| wal.len() > 0) {
-        // A ledger that was killed when it was new: its tables are in the write-ahead log.
-        return self::content(path, &options).await;
+    let has_log = fs::metadata(wal).is_ok_and(|wal| wal.len() > 0);
+    match content(path, &alone).await {
+        // A ledger that was killed when it was new, or an old one in a checkpoint: a part of it is in the write-ahead log.
+        Ok(Content::Empty) if has_log => content(path, &options).await,
+        Err(Error::Open(error)) if has_log && is_damaged(&error) => content(path, &options).await,
+        found => found,
     }
-    Ok(content)
 }
 
 async fn content(path: &Path, options: &SqliteConnectOptions) -> Result<Content, Error> {
-    const HEADER: &str = "select application_id, user_version \
-         from pragma_application_id, pragma_user_version";
+    // As statements, they read the header only. The schema of a file is not whole while its newest pages are in the
+    // write-ahead log.
+    const ID: &str = "pragma application_id";
+    const VERSION: &str = "pragma user_version";
     const TABLES: &str = "select count(*), count(*) filter (where name = '_sqlx_migrations'), \
          count(*) filter (where name in ('exchange', 'frame', 'running')) \
          from sqlite_master where type <> 'index'";
     let foreign = || Error::Foreign { path: path.to_owned() };
     let read = async {
         let mut conn: SqliteConnection = options.connect().await?;
-        let (id, version): (i64, i64) = sqlx::query_as(HEADER).fetch_one(&mut conn).await?;
+        let id: i64 = sqlx::query_scalar(ID).fetch_one(&mut conn).await?;
+        let version: i64 = sqlx::query_scalar(VERSION).fetch_one(&mut conn).await?;
         let content = if id == i64::from(APPLICATION_ID) {
             Some(Content::Ledger)
         } else if id == 0 {
@@ -154,6 +160,15 @@ async fn content(path: &Path, options: &SqliteConnectOptions) -> Result<Content,
         Err(error) if is_no_database(&error) => Err(foreign()),
         Err(error) => Err(Error::Open(error)),
     }
+}
+
+/// `SQLITE_CORRUPT`, of any kind.
+fn is_damaged(error: &sqlx::Error) -> bool {
+    let code = match error {
+        sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<u32>().ok()),
+        _ => None,
+    };
+    code.is_some_and(|code| code & 0xff == 11)
 }
 
 /// `SQLITE_NOTADB`.
