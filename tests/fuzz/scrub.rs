@@ -61,6 +61,9 @@ pub(super) fn check(data: &[u8]) {
     settles(&scrubber, &text);
     // Without a sign between, a word goes on: `task-ant-…` is no key.
     let head = if before.is_empty() { "" } else { head };
+    // The text may have the secret as a part of a word, too, where it is none.
+    let tail = tail.replace(secret, "");
+    let head = head.replace(secret, "");
     let planted = match form {
         0 => format!("{head}{before}{secret}{after}{tail}"),
         // In the string of a document, and in that of a document in a string.
