@@ -3,6 +3,7 @@ WORKDIR /build
 
 # Build the dependencies with an empty program first: this layer is cached until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 RUN mkdir src \
     && echo 'fn main() {}' >src/main.rs \
     && touch src/lib.rs \

@@ -167,8 +167,8 @@ pub struct Ledger {
     file: DatabaseFile,
     journal: Journal,
     wal: Wal,
-    /// Held by the prune that runs.
-    pruning: Arc<tokio::sync::Mutex<()>>,
+    /// Held by the prune that runs; true if the last one came to its end.
+    pruning: Arc<tokio::sync::Mutex<bool>>,
     tasks: TaskTracker,
     wait: Duration,
     queue_bytes: usize,

@@ -60,7 +60,7 @@ impl Ledger {
     /// log is full; the next pruning does the rest.
     /// `None`: nothing was done, because the ledger cannot be written.
     pub async fn prune(&self, limits: &Limits, now: UnixMillis) -> Result<Option<Pruned>, Error> {
-        let Ok(_one) = self.pruning.try_lock() else { return Err(Error::PruneRunning) };
+        let Ok(mut is_whole) = self.pruning.try_lock() else { return Err(Error::PruneRunning) };
         let _guard = SuspendGuard::begin(self);
         let packing = mem::take(&mut *self.shared.packing.lock());
         packing.close();
@@ -71,17 +71,21 @@ impl Ledger {
             return Ok(None);
         }
         let mut conn = self.file.beside(PATIENCE).await.map_err(Error::Open)?;
-        let pruned = prune::on(&mut conn, &self.wal, limits, now, &mut |step| {
+        let thorough = !mem::replace(&mut *is_whole, false);
+        let mut is_stopped = false;
+        let pruned = prune::on(&mut conn, &self.wal, limits, now, thorough, &mut |step| {
             if matches!(step, Step::Bodies | Step::Totals) {
                 self.hot().forget();
             }
             if self.shared.closing.is_cancelled() || self.wal.is_full() {
+                is_stopped = true;
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
         })
         .await;
+        *is_whole = pruned.is_ok() && !is_stopped;
         // After a failure, too: some steps may have been committed.
         self.hot().forget();
         self.journal.tidy().await;

@@ -7,6 +7,7 @@
 //! - `plan` selects the rows.
 //! - `steps` deletes them, some hundred at a time.
 //! - `mark` then finds the messages, frames and blobs that nothing refers to any more.
+//! - `unused_space` overwrites the copies that SQLite left where rows once stood.
 //!
 //! Only the owner of a ledger may prune it, because a writer relies on the rows that it has written. [`run`] takes the
 //! lock, or fails and names its holder. A server prunes its own ledger (`online_prune`), by `on` with a connection
@@ -20,12 +21,14 @@
 mod mark;
 mod plan;
 mod steps;
+mod unused_space;
 
 use std::{ops::ControlFlow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
 
+use self::unused_space::Maps;
 use super::{
     Error, Reader, recovery,
     sqlite::{self, DatabaseFile, Taken},
@@ -103,7 +106,7 @@ pub enum Step {
     Bodies,
     /// Messages, frames and blobs.
     Unused,
-    /// Empty pages, given back to the disk.
+    /// Empty pages, given back to the disk, and unused space in pages, overwritten.
     Pages,
 }
 
@@ -125,6 +128,8 @@ impl<E: Into<Error>> From<E> for Stop {
 struct Pruning<'a> {
     conn: &'a mut SqliteConnection,
     wal: &'a Wal,
+    /// Unused space is overwritten even if nothing is deleted: an earlier pruning may have been stopped before it.
+    thorough: bool,
     watch: &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
     pruned: Pruned,
 }
@@ -150,7 +155,7 @@ pub async fn run(
     recovery::run(&mut conn, &file, owner, now).await?;
     file.remove_journal();
     let wal = Wal::of(file.path(), wal::limit(limits.max_bytes));
-    let pruned = on(&mut conn, &wal, limits, now, watch).await?;
+    let pruned = on(&mut conn, &wal, limits, now, true, watch).await?;
     sqlite::checkpoint(&mut conn).await.map_err(Error::Write)?;
     conn.close().await.map_err(Error::Write)?;
     drop(lock);
@@ -163,17 +168,25 @@ pub(super) async fn on(
     wal: &Wal,
     limits: &Limits,
     now: UnixMillis,
+    thorough: bool,
     watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
     let bytes_before = sqlite::size(conn).await?.whole;
     let pruned = Pruned { bytes_before, ..Pruned::default() };
-    let mut pruning = Pruning { conn: &mut *conn, wal, watch, pruned };
+    let mut pruning = Pruning { conn: &mut *conn, wal, thorough, watch, pruned };
     match pruning.all(limits, now).await {
         Ok(()) | Err(Stop::Requested) => {}
         Err(Stop::Failed(error)) => return Err(error),
     }
     let pruned = pruning.pruned;
     Ok(Pruned { bytes_after: sqlite::size(conn).await?.whole, ..pruned })
+}
+
+impl Pruned {
+    fn has_deleted(&self) -> bool {
+        let Self { bodies, requests, exchanges, calls, messages, frames, blobs, .. } = *self;
+        bodies + requests + exchanges + calls + messages + frames + blobs > 0
+    }
 }
 
 impl Reader {
@@ -211,7 +224,8 @@ impl Pruning<'_> {
             let held = if is_held { self.wal.bytes() } else { 0 };
             self.shrink(most.saturating_sub(held)).await?;
         }
-        self.vacuum().await
+        self.vacuum().await?;
+        self.clear_unused_space().await
     }
 
     async fn delete(&mut self, plan: &plan::Plan, whose: &Whose) -> Result<(), Stop> {
@@ -286,6 +300,27 @@ impl Pruning<'_> {
             }
             empty = left;
             self.report(Step::Pages)?;
+        }
+        Ok(())
+    }
+
+    /// Overwrites the copies of deleted rows in the unused space of pages.
+    async fn clear_unused_space(&mut self) -> Result<(), Stop> {
+        if !self.thorough && !self.pruned.has_deleted() {
+            return Ok(());
+        }
+        let Some(maps) = Maps::of(self.conn).await.map_err(Error::Write)? else {
+            tracing::warn!(
+                "copies of what was deleted may stand in unused space of the ledger: this build of SQLite cannot \
+                 overwrite it; build with LIBSQLITE3_FLAGS=-DSQLITE_ENABLE_DBPAGE_VTAB"
+            );
+            return Ok(());
+        };
+        let pages = sqlite::size(self.conn).await?.pages;
+        for map in maps.numbers(pages) {
+            if maps.clear(self.conn, map).await.map_err(Error::Write)? > 0 {
+                self.report(Step::Pages)?;
+            }
         }
         Ok(())
     }

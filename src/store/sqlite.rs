@@ -354,6 +354,7 @@ pub(super) struct Size {
     pub(super) whole: u64,
     /// The pages that are not empty, in bytes.
     pub(super) used: u64,
+    pub(super) pages: u64,
     pub(super) empty_pages: u64,
 }
 
@@ -365,8 +366,8 @@ pub(super) async fn size(conn: &mut SqliteConnection) -> Result<Size, sqlx::Erro
     .fetch_one(conn)
     .await?;
     let bytes = |pages: i64| u64::try_from(pages * bytes).unwrap_or(0);
-    let empty_pages = u64::try_from(empty).unwrap_or(0);
-    Ok(Size { whole: bytes(pages), used: bytes(pages - empty), empty_pages })
+    let [all_pages, empty_pages] = [pages, empty].map(|pages| u64::try_from(pages).unwrap_or(0));
+    Ok(Size { whole: bytes(pages), used: bytes(pages - empty), pages: all_pages, empty_pages })
 }
 
 /// Tells whether a ledger could not be opened because its folder cannot be written: `SQLITE_READONLY_DIRECTORY` (1544),

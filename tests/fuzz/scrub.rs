@@ -1,7 +1,8 @@
 //! Secrets in texts: none is left, wherever it stands, and nothing is changed twice.
 
 use reprise::domain::cassette::{Scrubber, Secret};
-use serde_json::Value;
+// Numbers may be of any size.
+use serde::de::IgnoredAny;
 
 use super::input::Input;
 
@@ -82,11 +83,11 @@ pub(super) fn check(data: &[u8]) {
     }
     let document = format!("{{\"model\":\"m\",\"a\":[{}]}}", json(&planted));
     let clean = scrubber.json(&document).expect("it is JSON");
-    serde_json::from_str::<Value>(&clean).expect("it stays JSON");
+    serde_json::from_str::<IgnoredAny>(&clean).expect("it stays JSON");
     assert!(!clean.contains(written), "{secret} is left in {clean}");
     assert_eq!(scrubber.json(&clean).as_deref(), Some(&*clean), "scrubbed twice");
     if let Some(clean) = scrubber.json(&text) {
-        serde_json::from_str::<Value>(&clean).expect("it stays JSON");
+        serde_json::from_str::<IgnoredAny>(&clean).expect("it stays JSON");
         assert_eq!(scrubber.json(&clean).as_deref(), Some(&*clean), "scrubbed twice");
     }
 }

@@ -75,3 +75,31 @@ async fn what_is_pruned_stands_in_no_file_any_more() {
         }
     }
 }
+
+/// SQLite leaves copies of rows in the pages that it moves them out of, as when it splits a page that is full.
+#[tokio::test]
+async fn no_page_keeps_a_copy_of_what_is_pruned() {
+    const USERS: [&str; 2] = ["ann", "bob"];
+    const ROUND: usize = 24;
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let question = |number: usize| format!("{} asks {number:05}.", USERS[number % 2]);
+    for round in 0..8 {
+        let app = setup.start().await;
+        for number in round * ROUND..(round + 1) * ROUND {
+            upstream.push(Script::sse(Answer::of(MODEL).text(&["Yes"]).stop("end_turn")));
+            let client = app.client().header("x-owui-user", USERS[number % 2]);
+            let text = format!("{} {}", question(number), "?".repeat(number * 97 % 300));
+            client.post(CHAT, &ask_whole(&text)).await.json().await;
+        }
+        app.stop().await;
+        let mut prune = command(&setup);
+        prune.args(["prune", "--user", "ann"]);
+        assert!(prune.output().expect("the program").status.success());
+        let bytes = setup.ledger().bytes();
+        let stands =
+            |number: &usize| memchr::memmem::find(&bytes, question(*number).as_bytes()).is_some();
+        let left: Vec<usize> = (0..(round + 1) * ROUND).filter(stands).collect();
+        assert_eq!(left, Vec::from_iter((1..(round + 1) * ROUND).step_by(2)), "round {round}");
+    }
+}
