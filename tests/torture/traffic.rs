@@ -336,8 +336,9 @@ pub(super) fn text_of(events: &[u8]) -> String {
     for line in events.split(|byte| *byte == b'\n') {
         if let Some(line) = line.strip_prefix(b"event: ") {
             name = Some(line);
-        } else if let Some(Ok(data)) =
-            line.strip_prefix(b"data: ").map(serde_json::from_slice::<Value>)
+        } else if let Some(Ok(data)) = line
+            .strip_prefix(b"data: ")
+            .map(|data| serde_json::from_str::<Value>(&String::from_utf8_lossy(data)))
         {
             // An event is what its name says, as for Anthropic's SDK.
             let name = name.take();
