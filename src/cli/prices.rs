@@ -19,7 +19,7 @@ use crate::{
     domain::{
         catalog::{Catalog, day_of},
         exchange::OwnerId,
-        price::{self, Imported, Price},
+        price::{self, Imported, Omission, OmissionReason, Price},
     },
     report::{
         PriceList,
@@ -97,6 +97,11 @@ pub(super) fn run(
                 }
             };
             write!(out, "{}", PriceImport { file: &file.display(), imported: &read, run, today })?;
+            let is_known =
+                |left_out: &Omission| matches!(left_out.reason, OmissionReason::Known { .. });
+            if read.prices.is_empty() && !read.left_out.iter().any(is_known) {
+                return Ok(ExitCode::FAILURE);
+            }
         }
         Some(Command::Reset) => {
             let imported = imported(url)?;

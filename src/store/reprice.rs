@@ -179,19 +179,20 @@ async fn write_exchanges(
     changes: &[ExchangeChange],
     audit: &[Repricing],
 ) -> Result<(), sqlx::Error> {
-    const SQL: &str = "update exchange set cost = $1, cost_is = $2, priced_as = $3, estimate = $4, priced_on = $5 \
-         where id = $6";
+    const SQL: &str = "update exchange set cost = $1, cost_is = $2, priced_as = $3, estimate = $4, priced_on = $5, \
+         bill = $6 where id = $7";
     const AUDIT: &str = "insert into repricing \
          (at, cause, operator, model, exchanges, newly_priced, no_longer_priced, before, after) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     let mut tx = sqlite::begin_write(conn).await?;
-    for ExchangeChange { id, charge: Charge { cost, pricing }, priced_on, .. } in changes {
+    for ExchangeChange { id, charge: Charge { cost, pricing }, priced_on, bill, .. } in changes {
         sqlx::query(SQL)
             .bind(cost.amount())
             .bind(cost_word(*cost))
             .bind(pricing.priced_as.as_deref())
             .bind(pricing.estimate)
             .bind(Text(*priced_on))
+            .bind(bill)
             .bind(id)
             .execute(&mut *tx)
             .await?;

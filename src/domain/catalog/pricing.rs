@@ -134,7 +134,7 @@ impl Catalog {
     }
 
     /// The bill of a recorded exchange. Of one that is older than the bills, the terms are those that explain its cost at
-    /// the prices of `self` or of `before`; `None` if no terms do.
+    /// the prices of `before`, by which it was computed, or of `self`; `None` if no terms do.
     pub fn recorded_bill(&self, exchange: &PricedExchange, before: &Self) -> Option<Bill> {
         let PricedExchange { model, tokens, bill, is_complete, cost, priced_on, .. } = exchange;
         if let Some(bill) = bill {
@@ -153,9 +153,9 @@ impl Catalog {
                 let explains = |dated: &DatedPrice, terms| {
                     dated.cost(tokens, terms, self.search_price) == amount
                 };
-                let on_day = [self, before].map(|catalog| catalog.price_for(model, model, *day));
+                let on_day = [before, self].map(|catalog| catalog.price_for(model, model, *day));
                 let on_day = on_day.into_iter().flatten().map(|found| found.dated);
-                let ever = [self, before].into_iter().filter_map(|catalog| catalog.get(model));
+                let ever = [before, self].into_iter().filter_map(|catalog| catalog.get(model));
                 let mut prices = on_day.chain(ever.flat_map(|model| &model.prices));
                 bill(prices.find_map(|dated| Terms::all().find(|&terms| explains(dated, terms)))?)
             }

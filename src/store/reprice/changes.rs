@@ -43,6 +43,8 @@ pub(super) struct ExchangeChange {
     pub(super) before: Cost,
     pub(super) charge: Charge,
     pub(super) priced_on: Date,
+    /// An exchange that is older than the bills gets one.
+    pub(super) bill: String,
 }
 
 #[derive(FromRow)]
@@ -119,8 +121,9 @@ pub(super) async fn exchange_changes(
             let charge = now.charge(&bill, &exchange.asked, day);
             if !is_unbilled && (charge.cost != row.cost || charge.pricing != row.pricing) {
                 let priced_on = now.priced_on(day);
+                let bill = bill.encode(&exchange.model, &exchange.tokens);
                 let (model, before) = (exchange.model, row.cost);
-                changes.push(ExchangeChange { id: row.id, model, before, charge, priced_on });
+                changes.push(ExchangeChange { id: row.id, model, before, charge, priced_on, bill });
             }
         }
     }
