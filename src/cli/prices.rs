@@ -79,7 +79,9 @@ pub(super) fn run(
     let today = day_of(answer::now());
     let owner = OwnerId::new(Uuid::now_v7());
     let operator = ["USER", "LOGNAME"].into_iter().find_map(env);
-    let operator = operator.as_deref().unwrap_or("an unknown user");
+    let operator =
+        operator.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let operator = &*operator;
     match &arguments.command {
         Some(Command::Import { file, since }) => {
             let before = Catalog::builtin().with_prices(&imported(url)?, today);

@@ -88,7 +88,7 @@ impl Costs {
 
 impl Sums {
     fn add(&mut self, then: Cost, now: Cost, unexplained: bool) {
-        self.calls += 1;
+        self.calls += u64::from(then.is_paid() || now.is_paid());
         self.then.add(then);
         self.now.add(now);
         if let (Some(then), Some(now)) = (then.amount(), now.amount()) {
@@ -133,9 +133,6 @@ impl Repriced {
                 let unexplained = known
                     .into_iter()
                     .any(|(bill, now)| now.is_none() && bill.cost != Cost::Unpriced);
-                if [then, now] == [Cost::Exact(NanoDollars(0)); 2] {
-                    return;
-                }
                 total.add(then, now, unexplained);
                 groups.of(at, key).add(then, now, unexplained);
             })
@@ -143,6 +140,7 @@ impl Repriced {
         let groups = groups
             .into_sorted(|sums| (sums.then.amount, sums.calls))
             .into_iter()
+            .filter(|(_, sums)| sums.calls > 0)
             .map(|(names, sums)| Group { of: of(by, &names), names, comparison: sums.comparison() })
             .collect();
         Ok(Self {
