@@ -126,7 +126,7 @@ fn an_import_says_why_it_leaves_an_entry_out() {
     assert_eq!(back.left_out, []);
     let twice = own(&format!("{}{dearer}", entry("claude-sonnet-5.5", "2026-12-01", "4")));
     assert_eq!(twice.prices.len(), 1);
-    assert_eq!(twice.prices[0].dated.prices.input.dollars_per_million(), 3.0);
+    assert_eq!(twice.prices[0].dated.prices.input.picos(), 3_000_000);
     assert_eq!(reasons(twice).1, "a later entry has another price from 2026-12-01 on");
     assert_eq!(reasons(own(&entry(" ", "2026-12-01", "3"))).1, "no model is named");
 

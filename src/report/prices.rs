@@ -226,14 +226,12 @@ fn sums(change: &Repricing) -> [String; 2] {
 
 /// The numbers of exchanges without a price.
 fn notes(change: &Repricing) -> String {
-    let mut notes = String::new();
-    if change.newly_priced > 0 {
-        notes += &format!(" ({} had no price)", thousands(change.newly_priced));
-    }
-    if change.no_longer_priced > 0 {
-        notes += &format!(" ({} have no price now)", thousands(change.no_longer_priced));
-    }
-    notes
+    let note = |count: u64, what: &str| match count {
+        0 => String::new(),
+        count => format!(" ({} {what})", thousands(count)),
+    };
+    let then = note(change.newly_priced, "had no price");
+    then + &note(change.no_longer_priced, "have no price now")
 }
 
 fn cells(prices: &Prices) -> [String; 5] {

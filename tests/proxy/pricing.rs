@@ -113,9 +113,9 @@ async fn a_model_without_a_price_is_not_free_in_a_budget_and_costs_what_is_learn
     let _ = app.stop().await;
 
     import(&ledger, UNKNOWN, 1.0).await;
-    let stats = ledger.stats().await;
-    assert_eq!(stats.total.cost.nano_dollars, Some(2 * 9_000_000));
-    assert_eq!(stats.total.saved.ledger.nano_dollars, Some(9_000_000), "the hit, too");
+    let told = ledger.stats().await;
+    assert_eq!(told.total.cost.nano_dollars, Some(2 * 9_000_000));
+    assert_eq!(told.total.saved.ledger.nano_dollars, Some(9_000_000), "the hit, too");
     let app = setup.start().await;
     assert_eq!(asks(&app, UNKNOWN, "three").await.0, StatusCode::OK, "1.8 of 5 cents are spent");
     let (_, hit) = asks(&app, UNKNOWN, "two").await;

@@ -103,19 +103,16 @@ impl Catalog {
         let mut costs = None;
         let mut pricing = Pricing::default();
         for BillPart { model, tokens, terms } in &bill.parts {
-            let cost = match self.price_for(model, asked, day) {
-                Some(FoundPrice { dated, priced_as }) => {
-                    if pricing.priced_as.is_none() {
-                        pricing.priced_as = priced_as.map(str::to_owned);
-                    }
-                    Cost::Exact(dated.cost(tokens, *terms, self.search_price))
+            let cost = if let Some(found) = self.price_for(model, asked, day) {
+                if pricing.priced_as.is_none() {
+                    pricing.priced_as = found.priced_as.map(str::to_owned);
                 }
-                None => {
-                    let dearest = self.dearest(tokens, *terms, day).0;
-                    let estimate = pricing.estimate.unwrap_or_default().0.saturating_add(dearest);
-                    pricing.estimate = Some(NanoDollars(estimate));
-                    Cost::Unpriced
-                }
+                Cost::Exact(found.dated.cost(tokens, *terms, self.search_price))
+            } else {
+                let dearest = self.dearest(tokens, *terms, day).0;
+                let estimate = pricing.estimate.unwrap_or_default().0.saturating_add(dearest);
+                pricing.estimate = Some(NanoDollars(estimate));
+                Cost::Unpriced
             };
             costs = Some(costs.map_or(cost, |sum: Cost| sum.plus(cost)));
         }
@@ -183,10 +180,15 @@ impl Catalog {
 
     /// A text that tells the built-in prices of two versions apart.
     pub fn fingerprint(&self) -> String {
-        let mut text = format!("{:?}", self.search_price);
-        for Model { id, aliases, prices, .. } in &self.models {
-            text += &format!("{id} {aliases:?} {prices:?}");
-        }
+        let models = self.models.iter();
+        let text: Vec<String> =
+            [format!("{:?}", self.search_price)]
+                .into_iter()
+                .chain(models.map(|Model { id, aliases, prices, .. }| {
+                    format!("{id} {aliases:?} {prices:?}")
+                }))
+                .collect();
+        let text = text.join("\n");
         Hash::of("prices", &[text.as_bytes()]).to_string()
     }
 }

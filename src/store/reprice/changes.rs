@@ -141,14 +141,14 @@ pub(super) async fn call_changes(
     if changes.is_empty() && suspect == i64::MAX {
         return Ok(Vec::new());
     }
-    let charges: HashMap<ExchangeId, &Charge> =
+    let found: HashMap<ExchangeId, &Charge> =
         changes.iter().map(|change| (change.id, &change.charge)).collect();
     // A call points at the last part of its answer.
     let continued: Vec<(ExchangeId, ExchangeId)> =
         sqlx::query_as(CONTINUED).fetch_all(&mut *conn).await?;
     let continued: HashMap<ExchangeId, ExchangeId> = continued.into_iter().collect();
-    let mut ends: HashSet<ExchangeId> = HashSet::with_capacity(charges.len());
-    for &id in charges.keys() {
+    let mut ends: HashSet<ExchangeId> = HashSet::with_capacity(found.len());
+    for &id in found.keys() {
         let mut last = id;
         // Damaged rows may continue each other in a circle.
         for _ in 0..MOST_PARTS {
@@ -165,7 +165,7 @@ pub(super) async fn call_changes(
         seq = last.seq;
         let affected = |row: &CallRow| ends.contains(&row.exchange) || row.seq > suspect;
         for row in rows.into_iter().filter(affected) {
-            let Some((cost, pricing)) = cost_of_answer(conn, row.exchange, &charges).await? else {
+            let Some((cost, pricing)) = cost_of_answer(conn, row.exchange, &found).await? else {
                 continue;
             };
             let saved = match &*row.saved_is {
@@ -192,7 +192,7 @@ pub(super) async fn call_changes(
 async fn cost_of_answer(
     conn: &mut SqliteConnection,
     last: ExchangeId,
-    charges: &HashMap<ExchangeId, &Charge>,
+    found: &HashMap<ExchangeId, &Charge>,
 ) -> Result<Option<(Cost, Pricing)>, Error> {
     const SQL: &str =
         "select continues, cost, cost_is, priced_as, estimate from exchange where id = $1";
@@ -201,7 +201,7 @@ async fn cost_of_answer(
         let Some(id) = next else { break };
         let part: Option<PartRow> = sqlx::query_as(SQL).bind(id).fetch_optional(&mut *conn).await?;
         let Some(PartRow { continues, cost, pricing }) = part else { break };
-        let (cost, pricing) = match charges.get(&id) {
+        let (cost, pricing) = match found.get(&id) {
             Some(Charge { cost, pricing }) => (*cost, pricing.clone()),
             None => (cost, pricing),
         };
