@@ -249,6 +249,12 @@ impl Answers {
         Arc::clone(&self.catalog.read())
     }
 
+    /// Takes the prices of `catalog` from now on. The models and limits that Anthropic listed stay.
+    pub fn set_prices(&self, catalog: &Catalog) {
+        let mut known = self.catalog.write();
+        *known = Arc::new(catalog.with_models_of(&known));
+    }
+
     /// The upstream that is asked.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream

@@ -18,6 +18,7 @@ mod models;
 mod operator;
 mod origin;
 mod path;
+mod prices;
 mod retention;
 mod write_timeout;
 
@@ -50,7 +51,7 @@ use crate::{
         budget::Budgets,
         cache::Reuse,
         cassette::Scrubber,
-        catalog::{self, Catalog},
+        catalog::Catalog,
         exchange::{Api, OwnerId},
         prepare, translate,
     },
@@ -168,8 +169,8 @@ impl Server {
         let (owner, now) = (OwnerId::new(Uuid::now_v7()), answer::now());
         let ledger = Ledger::open(&options, owner, now, &ledger_tasks).await?;
         // Imported prices take precedence over the built-in ones.
-        let prices = ledger.reader().prices().await?;
-        let catalog = Catalog::builtin().with_prices(&prices, catalog::day_of(now));
+        let (catalog, state) = prices::catalog_of(&ledger).await?;
+        prices::apply(&ledger, &catalog, state).await;
         let spending = report::spending(ledger.reader(), config.budgets, &catalog, now).await?;
         let auth = Auth::new(
             config.client_key,
@@ -220,6 +221,8 @@ impl Server {
             let retention = retention::run(ledger.clone(), limits);
             tasks.spawn(stop.clone().run_until_cancelled_owned(retention));
         }
+        let follow = prices::follow(app.answers.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(follow));
         let connections = accept::serve(listener, router(app), shutdown, SHUTDOWN_GRACE).await;
         stop.cancel();
         tasks.close();

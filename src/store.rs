@@ -24,6 +24,7 @@ mod read;
 mod record;
 mod recovery;
 mod reopen;
+mod reprice;
 mod rollup;
 mod sessions;
 mod sqlite;
@@ -61,6 +62,7 @@ pub use self::{
     lookup::ExchangeSummary,
     read::{MOST_PARTS, Reader},
     record::{CallRecord, Opening, PriorAskQuery, Sealing, Stored},
+    reprice::{Occasion, PriceState, PricedAs, Repricing, RepricingRun},
     rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallSummary, ExchangeRow, SessionRow},
 };

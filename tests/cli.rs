@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod books;
+mod prices;
 
 use std::{env, fs, path::Path, process::Stdio, time::Duration};
 

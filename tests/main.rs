@@ -15,6 +15,7 @@ mod ledger;
 mod money;
 mod month;
 mod playback;
+mod prices;
 mod proxy;
 mod prune;
 mod stats;

@@ -28,6 +28,7 @@ mod odd;
 mod operating;
 mod ours;
 mod paused;
+mod pricing;
 mod printing;
 mod properties;
 mod refusals;

@@ -4,8 +4,8 @@
 use parking_lot::Mutex;
 
 use crate::domain::{
-    budget::{BudgetNotice, BudgetRefusal, Spending},
-    exchange::{Cost, UnixMillis},
+    budget::{BudgetNotice, BudgetRefusal, Spending, Spent},
+    exchange::UnixMillis,
 };
 
 /// Spending of this process and before it, shared by all calls.
@@ -33,7 +33,7 @@ impl BudgetTracker {
     }
 
     /// Records the cost of an exchange whose call came in `at` this time.
-    pub(super) fn record(&self, at: UnixMillis, user: Option<&str>, cost: Cost) {
-        self.0.lock().record(at, user, cost.into());
+    pub(super) fn record(&self, at: UnixMillis, user: Option<&str>, spent: Spent) {
+        self.0.lock().record(at, user, spent);
     }
 }

@@ -146,8 +146,8 @@ impl Models {
     /// Adds the models of a list to the catalog, so that new ones can be served.
     fn update_catalog(&self, models: &[Model]) {
         let live: Vec<catalog::LiveModel> = models.iter().map(catalog::LiveModel::from).collect();
-        let catalog = Arc::new(self.answers.catalog().with_live(&live));
-        *self.answers.catalog.write() = catalog;
+        let mut catalog = self.answers.catalog.write();
+        *catalog = Arc::new(catalog.with_live(&live));
     }
 
     fn listed(&self, models: &[Model]) -> Arc<[Listed]> {

@@ -1,6 +1,6 @@
 //! Sealing of exchanges: turns a finished attempt into its row in the ledger, and finishes the call with it.
 
-use std::{sync::Arc, time::Instant};
+use std::{cell::RefCell, sync::Arc, time::Instant};
 
 use super::{
     Answers, Failure,
@@ -12,9 +12,11 @@ use super::{
 use crate::{
     domain::{
         anthropic::{StreamError, StreamSummary},
+        budget::Spent,
         cache::Keep,
-        catalog,
+        catalog::{self, Catalog},
         exchange::{AnswerRef, Cost, Micros, NanoDollars, Outcome, Tokens},
+        price::{Bill, Pricing},
         recording::Recording,
     },
     store::{CallRecord, Sealing},
@@ -31,6 +33,7 @@ pub(super) struct PriorParts {
     tokens: Tokens,
     /// `None` before the first.
     cost: Option<Cost>,
+    pricing: Pricing,
     refs: Vec<AnswerRef>,
     began: Option<Instant>,
     ttft: Option<Micros>,
@@ -58,6 +61,7 @@ pub(super) fn part(
     prior.tries += sealing.tries;
     prior.tokens += sealing.tokens;
     prior.cost = Some(prior.cost_with(sealing.cost));
+    prior.pricing.add(&sealing.pricing);
     tracing::info!(
         call = %exchange.opening.call.id,
         exchange = %exchange.opening.exchange,
@@ -110,7 +114,9 @@ pub(super) fn last(
         sealing: Some(&sealing),
     };
     let tries = prior.tries + sealing.tries;
-    sealing.call = Some(CallRecord { tries, ..call::finish(call, end) });
+    let mut pricing = prior.pricing;
+    pricing.add(&sealing.pricing);
+    sealing.call = Some(CallRecord { tries, pricing, ..call::finish(call, end) });
     if exchange.keep != Keep::Totals {
         sealing.refs = prior.refs;
         sealing.refs.extend(own_refs);
@@ -137,11 +143,8 @@ fn seal(
     // The price is that of the day on which the exchange ends.
     let ended_at = super::now();
     let day = catalog::day_of(ended_at);
-    let bill = |summary: &StreamSummary| {
-        summary.cost(&exchange.opening.model, |model, tokens, terms| {
-            catalog.bill_on(model, tokens, terms, day)
-        })
-    };
+    let asked = &*exchange.opening.model;
+    let bill_of = |summary: &StreamSummary| bill_of(summary, asked, &catalog);
     if summary.has_doubtful_counts() {
         tracing::warn!(
             exchange = %exchange.opening.exchange,
@@ -154,11 +157,10 @@ fn seal(
             "upstream sent its events out of order; the answer is not served again"
         );
     }
-    let billed = bill(&summary);
-    let cost = match (outcome, failure) {
+    let mut bill = match (outcome, failure) {
         // A try that failed may have been answered and billed.
-        _ if tries.may_be_billed() => billed.at_least(),
-        (Outcome::Complete, _) => billed,
+        _ if tries.may_be_billed() => bill_of(&summary).at_least(),
+        (Outcome::Complete, _) => bill_of(&summary),
         // No answer, no bill, whatever the price of the model.
         (
             _,
@@ -168,10 +170,11 @@ fn seal(
                 | upstream::Error::Connect(_)
                 | upstream::Error::NotRecorded { .. },
             )),
-        ) => Cost::Exact(NanoDollars(0)),
-        _ => billed.at_least(),
+        ) => Bill::default(),
+        _ => bill_of(&summary).at_least(),
     };
-    let cost = failed.iter().map(bill).fold(cost, Cost::plus);
+    failed.iter().map(bill_of).for_each(|more| bill.add(more));
+    let charge = catalog.charge(&bill, asked, day);
     let mut tokens = summary.tokens();
     for failed in &failed {
         tokens += failed.tokens();
@@ -179,7 +182,7 @@ fn seal(
     // Before the client sees the end: its next call is checked against this cost. Fixtures cost nothing.
     if answers.upstream.replay().is_none() {
         let call = &exchange.opening.call;
-        answers.budget.record(call.at, call.user.as_deref(), cost);
+        answers.budget.record(call.at, call.user.as_deref(), Spent::from(&charge));
     }
     Sealing {
         outcome,
@@ -194,7 +197,9 @@ fn seal(
         total: Some(began.elapsed().into()),
         tokens,
         tries: tries.sent(),
-        cost,
+        cost: charge.cost,
+        pricing: charge.pricing,
+        bill: Some(bill.encode(summary.model().unwrap_or(asked), &tokens)),
         priced_on: Some(catalog.priced_on(day).to_string()),
         servable: exchange.keep == Keep::Answer
             && exchange.opening.continues.is_none()
@@ -206,4 +211,16 @@ fn seal(
         refs: Vec::new(),
         call: None,
     }
+}
+
+/// The bill so far of an answer that `asked` was asked for.
+fn bill_of(summary: &StreamSummary, asked: &str, catalog: &Catalog) -> Bill {
+    let bill = RefCell::new(Bill::default());
+    // Parts without a price: what is left tells whether more was billed than they say.
+    let cost = summary.cost(asked, |model, tokens, terms| {
+        bill.borrow_mut().add(catalog.bill(model, tokens, terms));
+        Cost::Exact(NanoDollars(0))
+    });
+    let bill = bill.into_inner();
+    if matches!(cost, Cost::AtLeast(_)) { bill.at_least() } else { bill }
 }

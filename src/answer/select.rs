@@ -142,7 +142,7 @@ impl Answers {
     ) -> Result<Option<BudgetNotice>, BudgetRefusal> {
         let model = request.upstream.model();
         self.budget.check(at, request.user.as_deref(), model, || {
-            self.catalog().price_on(model, catalog::day_of(at)).is_some()
+            self.catalog().price_for(model, model, catalog::day_of(at)).is_some()
         })
     }
 

@@ -14,14 +14,21 @@ use uuid::Uuid;
 
 use super::{console, run::block_on};
 use crate::{
+    answer,
     config::{Config, Env, Flags},
     domain::{
         catalog::{Catalog, day_of},
-        exchange::{OwnerId, UnixMillis},
-        price::{self, Imported, Omission, Price},
+        exchange::OwnerId,
+        price::{self, Imported, Omission, OmissionReason, Price},
     },
-    report::{PriceList, counted, prices::PriceFilter},
-    store::{self, Reader, prices},
+    report::{
+        PriceList,
+        prices::{PriceFilter, PriceImport, RepricingLines, RepricingList},
+    },
+    store::{
+        self, Occasion, Reader, RepricingRun,
+        prices::{self, PriceChange},
+    },
 };
 
 /// The arguments of `reprise prices`.
@@ -53,6 +60,12 @@ enum Command {
     },
     /// Delete all imported prices
     Reset,
+    /// Show the changes of recorded costs by imports, resets and new versions
+    History {
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) fn run(
@@ -63,33 +76,55 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
-    let today = day_of(UnixMillis(jiff::Timestamp::now().as_millisecond()));
+    let today = day_of(answer::now());
+    let owner = OwnerId::new(Uuid::now_v7());
+    let operator = ["USER", "LOGNAME"].into_iter().find_map(env);
+    let operator =
+        operator.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let operator = &*operator;
     match &arguments.command {
         Some(Command::Import { file, since }) => {
-            let Imported { prices, left_out } = read(file, since.unwrap_or(today))?;
-            let catalog = Catalog::builtin().with_prices(&imported(url)?, today);
-            let all = prices.len();
-            let prices: Vec<Price> =
-                prices.into_iter().filter(|price| !catalog.knows(price)).collect();
-            let known = (all - prices.len()) as u64;
-            if !prices.is_empty() {
-                let owner = OwnerId::new(Uuid::now_v7());
-                block_on(prices::import(url, owner, &prices))?;
-            }
-            let new = counted(prices.len(), "price");
-            writeln!(out, "Imported {new} from {}; {known} known already.", file.display())?;
-            for Omission { model, field } in left_out {
-                writeln!(out, "Left out {model}: no {field}.")?;
-            }
-            if !prices.is_empty() {
-                let models: Vec<&str> = prices.iter().map(|price| &*price.model).collect();
-                writeln!(out, "New: {}.", models.join(", "))?;
-                writeln!(out, "Reports use them now; a running server from its next start.")?;
+            let before = Catalog::builtin().with_prices(&imported(url)?, today);
+            let read = read(file, since.unwrap_or(today))?.unknown_to(&before);
+            let cause = format!("import of {}", file.display());
+            let run = match &read.prices[..] {
+                [] => RepricingRun::default(),
+                prices => {
+                    let after = before.with_prices(prices, today);
+                    let from = prices.iter().map(|price| price.dated.since).min();
+                    let (before, after) = (&before, &after);
+                    let change = PriceChange { prices: Some(prices), before, after, from };
+                    let occasion = Occasion { at: answer::now(), cause: &cause, operator };
+                    block_on(prices::change(url, owner, change, occasion))?
+                }
+            };
+            write!(out, "{}", PriceImport { file: &file.display(), imported: &read, run, today })?;
+            let is_known =
+                |left_out: &Omission| matches!(left_out.reason, OmissionReason::Known { .. });
+            if read.prices.is_empty() && !read.left_out.iter().any(is_known) {
+                return Ok(ExitCode::FAILURE);
             }
         }
         Some(Command::Reset) => {
-            block_on(prices::forget(url))?;
+            let imported = imported(url)?;
+            let builtin = Catalog::builtin();
+            let before = builtin.clone().with_prices(&imported, today);
+            let from = imported.iter().map(|price| price.dated.since).min();
+            let (before, after) = (&before, &builtin);
+            let change = PriceChange { prices: None, before, after, from };
+            let occasion = Occasion { at: answer::now(), cause: "reset", operator };
+            let run = block_on(prices::change(url, owner, change, occasion))?;
             writeln!(out, "Deleted the imported prices; the built-in ones apply again.")?;
+            write!(out, "{}", RepricingLines(&run))?;
+        }
+        Some(Command::History { json }) => {
+            let changes = block_on(async {
+                match Reader::open(url).await {
+                    Err(store::Error::Missing { .. } | store::Error::NoTables) => Ok(Vec::new()),
+                    ledger => ledger?.repricings().await,
+                }
+            })?;
+            console::report(&RepricingList { changes }, *json, out)?;
         }
         None => {
             let imported = imported(url)?;

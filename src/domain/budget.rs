@@ -11,6 +11,7 @@ use strum::{Display, IntoStaticStr};
 
 use super::{
     exchange::{Cost, NanoDollars, UnixMillis},
+    price::Charge,
     totals::Totals,
 };
 
@@ -186,6 +187,13 @@ impl From<Cost> for Spent {
             at_least: u64::from(matches!(cost, Cost::AtLeast(_))),
             unpriced: u64::from(cost == Cost::Unpriced),
         }
+    }
+}
+
+impl From<&Charge> for Spent {
+    /// A part without a price counts at the dearest known one.
+    fn from(charge: &Charge) -> Self {
+        Self { amount: charge.with_estimate().amount().unwrap_or_default(), ..charge.cost.into() }
     }
 }
 

@@ -3,15 +3,18 @@
 //! Source: `reference/claude-models.json`. Unknown models get the rules of the newest generation, because a new model is
 //! stricter than an old one, and a dropped parameter hurts less than a refused request.
 
+mod pricing;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::civil::Date;
 use serde::Deserialize;
 
+pub use self::pricing::{FoundPrice, PricedExchange};
 pub use super::price::Terms;
 use super::{
     anthropic::Effort,
-    exchange::{Cost, NanoDollars, Tokens, UnixMillis},
+    exchange::UnixMillis,
     price::{DatedPrice, PicoDollars, Price},
 };
 
@@ -100,19 +103,6 @@ pub struct LiveModel {
     pub max_output: Option<u32>,
 }
 
-/// The recorded cost of an exchange.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelUsage {
-    /// The model that answered.
-    pub model: String,
-    /// The tokens, as counted upstream.
-    pub tokens: Tokens,
-    /// The cost.
-    pub cost: Cost,
-    /// The day whose prices were applied.
-    pub priced_on: Option<Date>,
-}
-
 impl Catalog {
     /// The built-in catalog of this version.
     pub fn builtin() -> Self {
@@ -180,6 +170,18 @@ impl Catalog {
         );
         catalog.models = models;
         catalog
+    }
+
+    /// The same catalog with the models and limits of `other`, whose prices stay out.
+    #[must_use]
+    pub fn with_models_of(&self, other: &Self) -> Self {
+        let live = |model: &Model| LiveModel {
+            id: model.id.clone(),
+            name: model.name.clone(),
+            context_window: Some(model.context_window),
+            max_output: Some(model.max_output),
+        };
+        self.with_live(&other.models.iter().map(live).collect::<Vec<_>>())
     }
 
     /// All known models, newest first as in the file.
@@ -254,75 +256,6 @@ impl Catalog {
     /// The newest day whose prices are known, `YYYY-MM-DD`.
     pub fn prices_as_of(&self) -> &str {
         &self.prices_as_of_text
-    }
-
-    /// The day whose prices [`Catalog::cost_on`] takes for `day`: what will be decided later is not known.
-    pub fn priced_on(&self, day: Date) -> Date {
-        day.min(self.prices_as_of)
-    }
-
-    /// The price of a model on a day; `None`: unpriced.
-    pub fn price_on(&self, model: &str, day: Date) -> Option<&DatedPrice> {
-        self.get(model)?.prices.iter().rev().find(|dated| dated.since <= day)
-    }
-
-    /// Returns whether that price holds on its first day anyway.
-    pub fn knows(&self, price: &Price) -> bool {
-        self.price_on(&price.model, price.dated.since).is_some_and(|held| {
-            (held.prices, held.long_prompt) == (price.dated.prices, price.dated.long_prompt)
-        })
-    }
-
-    /// The cost of a finished answer's tokens at the newest prices.
-    pub fn cost(&self, model: &str, tokens: &Tokens, terms: Terms) -> Cost {
-        self.cost_on(model, tokens, terms, self.prices_as_of)
-    }
-
-    /// The cost of `tokens` of an answer by `model` that was finished on `day` (`claude-models.json`, `_meta.rules`),
-    /// rounded once, to the nearest nano-dollar.
-    pub fn cost_on(&self, model: &str, tokens: &Tokens, terms: Terms, day: Date) -> Cost {
-        let price = self.price_on(model, day);
-        price.map_or(Cost::Unpriced, |dated| {
-            Cost::Exact(dated.cost(tokens, terms, self.search_price))
-        })
-    }
-
-    /// The cost of tokens as upstream counted them: a lower bound without those of an answer that is longer than the model
-    /// can give.
-    pub fn bill_on(&self, model: &str, tokens: &Tokens, terms: Terms, day: Date) -> Cost {
-        let rules = self.rules(model);
-        let longest = rules.max_output.max(rules.context_window);
-        if tokens.output <= u64::from(longest) {
-            return self.cost_on(model, tokens, terms, day);
-        }
-        let believed = Tokens { output: 0, thinking: 0, ..*tokens };
-        self.cost_on(model, &believed, terms, day).at_least()
-    }
-
-    /// The cost of an exchange at the prices of another day, at the terms that explain its recorded cost; `None` if no
-    /// terms do, or if there is no price.
-    pub fn repriced(&self, bill: &ModelUsage, day: Date) -> Option<Cost> {
-        let ModelUsage { model, tokens, cost, priced_on } = bill;
-        if *tokens == Tokens::default() {
-            return Some(*cost);
-        }
-        let terms = match (cost.amount(), priced_on) {
-            (Some(amount), Some(priced_on)) => Terms::all().find(|&terms| {
-                self.cost_on(model, tokens, terms, *priced_on).amount() == Some(amount)
-            })?,
-            // Nobody knew what it cost, so nobody knows at which terms: nearly all are the usual ones.
-            _ => Terms::default(),
-        };
-        match (self.cost_on(model, tokens, terms, day), cost) {
-            (Cost::Unpriced, _) => None,
-            (new, Cost::AtLeast(_)) => Some(new.at_least()),
-            (new, _) => Some(new),
-        }
-    }
-
-    /// Net savings of an answer by the prompt cache at the prices of a day; `None`: unpriced.
-    pub fn cache_saving_on(&self, model: &str, tokens: &Tokens, day: Date) -> Option<NanoDollars> {
-        self.price_on(model, day).map(|dated| dated.cache_saving(tokens))
     }
 }
 

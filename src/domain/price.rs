@@ -2,12 +2,16 @@
 //!
 //! Source of the rules: `claude-models.json`, `_meta.rules`. Amounts are integers and rounded once.
 
+mod bill;
 mod import;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use self::import::{ImportError, Imported, Omission, litellm, own};
+pub use self::{
+    bill::{Bill, BillPart, Charge, Pricing},
+    import::{ImportError, Imported, Omission, OmissionReason, litellm, own},
+};
 use super::exchange::{NanoDollars, Tokens};
 
 /// The prices of a model from a day on.
@@ -64,7 +68,8 @@ pub struct LongPrompt {
 pub struct PicoDollars(i64);
 
 /// Terms on which tokens are billed (`claude-models.json`, `_meta.rules.multipliers` and `refusal`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Terms {
     /// `speed: fast` costs twice as much.
     pub fast: bool,

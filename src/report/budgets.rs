@@ -25,6 +25,11 @@ pub async fn spending(
     if let Some(since) = spending.since() {
         let span = since..UnixMillis(i64::MAX);
         ledger
+            .estimates(span.clone(), |at, user, amount| {
+                spending.record(at.min(now), user, Spent { amount, ..Spent::default() });
+            })
+            .await?;
+        ledger
             .calls(span, catalog, |at, key, totals| {
                 // A call dated in the future by a wrong clock counts as of now.
                 spending.record(at.min(now), key.user.as_deref(), Spent::from(totals));
@@ -144,7 +149,7 @@ impl fmt::Display for BudgetList {
             writeln!(f, "≥   at least this much, because calls ended early")?;
         }
         if self.budgets.iter().any(|line| line.has_no_bound) {
-            writeln!(f, "+?  not counting calls without a known price")?;
+            writeln!(f, "+?  calls without a known price count at the dearest known price")?;
         }
         Ok(())
     }

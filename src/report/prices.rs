@@ -1,14 +1,22 @@
 //! The report of `reprise prices`: prices by model and date.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, LineStyle, Table, TableStyle};
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 
-use crate::domain::{
-    catalog::Catalog,
-    price::{PicoDollars, Price, Prices},
+use super::{
+    columns::columns,
+    numbers::{counted, thousands},
+};
+use crate::{
+    domain::{
+        catalog::Catalog,
+        exchange::{Cost, NanoDollars},
+        price::{Imported, Omission, OmissionReason, PicoDollars, Price, Prices},
+    },
+    store::{Repricing, RepricingRun},
 };
 
 /// The report of `reprise prices`.
@@ -83,7 +91,7 @@ impl fmt::Display for PriceList {
                 Some(until) => format!("{} to {until}{mark}", dated.since),
                 None => format!("{}{mark}", dated.since),
             };
-            let cells = |prices: &Prices| columns(prices).map(|text| right(&text));
+            let cells = |prices: &Prices| cells(prices).map(|text| right(&text));
             let names = [Cell::new(model), Cell::new(since)];
             table.add_row(names.into_iter().chain(cells(&dated.prices)));
             if let Some(band) = &dated.long_prompt {
@@ -111,7 +119,122 @@ impl fmt::Display for PriceList {
     }
 }
 
-fn columns(prices: &Prices) -> [String; 5] {
+/// The result of `reprise prices import`.
+pub struct PriceImport<'a> {
+    /// The file, for people.
+    pub file: &'a dyn fmt::Display,
+    /// Its prices.
+    pub imported: &'a Imported,
+    /// The changes of recorded costs.
+    pub run: RepricingRun,
+    /// The current day.
+    pub today: Date,
+}
+
+impl fmt::Display for PriceImport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, imported: Imported { prices, left_out, other_providers }, run, today } =
+            self;
+        let new = counted(prices.len(), "price");
+        let known = |omission: &&Omission| matches!(omission.reason, OmissionReason::Known { .. });
+        let known = left_out.iter().filter(known).count();
+        writeln!(f, "Imported {new} from {file}; {known} known already.")?;
+        for Price { model, dated } in prices {
+            let begun = if dated.since > *today { ", not before" } else { "" };
+            writeln!(f, "New: {model} from {}{begun}.", dated.since)?;
+        }
+        // By reason: a list from elsewhere may lack a field in many entries.
+        let mut reasons: BTreeMap<&OmissionReason, Vec<&str>> = BTreeMap::new();
+        for Omission { model, reason } in left_out {
+            reasons.entry(reason).or_default().push(if model.is_empty() { "\"\"" } else { model });
+        }
+        for (reason, models) in reasons {
+            writeln!(f, "Left out {}: {reason}.", models.join(", "))?;
+        }
+        if *other_providers > 0 {
+            let entries = if *other_providers == 1 { "entry" } else { "entries" };
+            let count = thousands(*other_providers as u64);
+            writeln!(f, "Left out {count} {entries} of other providers than Anthropic.")?;
+        }
+        if !prices.is_empty() {
+            RepricingLines(run).fmt(f)?;
+            writeln!(f, "Reports use them now; a running server within seconds.")?;
+        }
+        Ok(())
+    }
+}
+
+/// The changes of a run, in words.
+pub struct RepricingLines<'a>(pub &'a RepricingRun);
+
+impl fmt::Display for RepricingLines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RepricingRun { changes, unexplained } = self.0;
+        for change in changes {
+            let [before, after] = sums(change);
+            let exchanges = counted(change.exchanges, "exchange");
+            write!(f, "Repriced {exchanges} of {}: {before} before, {after} now", change.model)?;
+            writeln!(f, "{}.", notes(change))?;
+        }
+        if *unexplained > 0 {
+            let exchanges = counted(*unexplained, "exchange");
+            writeln!(f, "{exchanges} stay as they are: no known price explains what they cost.")?;
+        }
+        Ok(())
+    }
+}
+
+/// The report of `reprise prices history`.
+#[derive(Debug, Serialize)]
+pub struct RepricingList {
+    /// The changes of recorded costs, the oldest first.
+    pub changes: Vec<Repricing>,
+}
+
+impl fmt::Display for RepricingList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.changes.is_empty() {
+            return writeln!(f, "No recorded cost was changed.");
+        }
+        let head = ["when", "who", "model", "exchanges", "before", "now", "cause"];
+        let mut lines = vec![head.map(str::to_owned)];
+        lines.extend(self.changes.iter().map(|change| {
+            let at = Timestamp::from_millisecond(change.at.0).unwrap_or_default();
+            let [before, after] = sums(change);
+            [
+                at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+                change.operator.clone(),
+                change.model.clone(),
+                thousands(change.exchanges),
+                before,
+                after,
+                format!("{}{}", change.cause, notes(change)),
+            ]
+        }));
+        columns(f, &lines)
+    }
+}
+
+/// The sums of a change.
+fn sums(change: &Repricing) -> [String; 2] {
+    let Repricing { exchanges, newly_priced, no_longer_priced, before, after, .. } = change;
+    let sum = |amount: NanoDollars, unpriced: u64| {
+        if unpriced == *exchanges { Cost::Unpriced } else { Cost::Exact(amount) }.to_string()
+    };
+    [sum(*before, *newly_priced), sum(*after, *no_longer_priced)]
+}
+
+/// The numbers of exchanges without a price.
+fn notes(change: &Repricing) -> String {
+    let note = |count: u64, what: &str| match count {
+        0 => String::new(),
+        count => format!(" ({} {what})", thousands(count)),
+    };
+    let then = note(change.newly_priced, "had no price");
+    then + &note(change.no_longer_priced, "have no price now")
+}
+
+fn cells(prices: &Prices) -> [String; 5] {
     let Prices { input, output, cache_write_5m, cache_write_1h, cache_read } = *prices;
     [input, output, cache_write_5m, cache_write_1h, cache_read].map(dollars)
 }

@@ -85,6 +85,7 @@ impl SessionSummary {
     pub async fn of(ledger: &Reader, row: &SessionRow) -> Result<Self, store::Error> {
         let is_paid = |call: &&CallSummary| {
             matches!(call.answered_by, AnsweredBy::Miss | AnsweredBy::Refresh | AnsweredBy::Bypass)
+                && call.cost.is_paid()
         };
         let paid = row.calls.iter().filter(is_paid).count();
         let costs = || row.calls.iter().map(|call| call.cost);
@@ -96,8 +97,7 @@ impl SessionSummary {
             began: when(row.calls.first().map_or_else(UnixMillis::default, |call| call.at)),
             calls: row.calls.len(),
             paid,
-            cost: (unpriced == 0 || unpriced < row.calls.len())
-                .then(|| NanoDollars(known).dollars()),
+            cost: (unpriced == 0 || known != 0).then(|| NanoDollars(known).dollars()),
             at_least: costs().filter(|cost| matches!(cost, Cost::AtLeast(_))).count(),
             unpriced,
         })

@@ -19,7 +19,7 @@ pub use self::{
 use self::{group::Groups, sums::Sums};
 use crate::{
     domain::catalog::Catalog,
-    store::{self, Reader},
+    store::{self, PricedAs, Reader},
 };
 
 /// Default number of groups in tables. CSV and JSON have all of them.
@@ -42,6 +42,8 @@ pub struct Stats {
     pub groups: Vec<Group>,
     /// The total of all groups.
     pub total: Numbers,
+    /// Calls that were priced as another model, because upstream named one without a price.
+    pub priced_as: Vec<PricedAs>,
 }
 
 /// A group of calls.
@@ -92,6 +94,7 @@ impl Stats {
             pruned_before: period.pruned(counted_from),
             groups,
             total: total.numbers(all),
+            priced_as: ledger.priced_as(period.span.clone()).await?,
         })
     }
 }

@@ -336,6 +336,9 @@ async fn insert_exchanges(
         version: opening.headers.as_ref().map(ApiHeaders::version),
         betas: opening.headers.as_ref().map(ApiHeaders::wire_betas),
         tries: i64::from(sealing.tries),
+        priced_as: sealing.pricing.priced_as.as_deref(),
+        estimate: sealing.pricing.estimate,
+        bill: sealing.bill.as_deref(),
     });
     Ok(())
 }
@@ -376,6 +379,8 @@ async fn insert_calls(conn: &mut SqliteConnection, calls: &[&CallOp]) -> Result<
         error_kind: call.error_kind.as_deref(),
         saved_is: if call.saved == Cost::Unpriced { "unpriced" } else { "exact" },
         tries: i64::from(call.tries),
+        priced_as: call.pricing.priced_as.as_deref(),
+        estimate: call.pricing.estimate,
     });
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::domain::{
         AnswerRef, AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome,
         OwnerId, Tokens, UnixMillis,
     },
-    price::{PicoDollars, Prices},
+    price::{PicoDollars, Prices, Pricing},
     recording::Recording,
 };
 
@@ -186,5 +186,16 @@ where
             cache_write_1h: row.try_get("cache_write_1h")?,
             cache_read: row.try_get("cache_read")?,
         })
+    }
+}
+
+impl<'r, R: Row> FromRow<'r, R> for Pricing
+where
+    &'static str: ColumnIndex<R>,
+    Option<NanoDollars>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self { priced_as: row.try_get("priced_as")?, estimate: row.try_get("estimate")? })
     }
 }

@@ -5,11 +5,13 @@ use jiff::civil::Date;
 use sqlx::{Connection, FromRow, SqliteConnection, types::Text};
 
 use super::{
-    Error, Reader,
+    Error, Ledger, Reader,
+    reprice::{self, Occasion, PriceState, RepricingRun},
     sqlite::{self, DatabaseFile, Taken},
 };
 use crate::domain::{
-    exchange::OwnerId,
+    catalog::Catalog,
+    exchange::{OwnerId, UnixMillis},
     price::{DatedPrice, LongPrompt, Price, Prices},
 };
 
@@ -49,10 +51,33 @@ struct PriceRow {
     prices: Prices,
 }
 
-/// Writes `prices` to the ledger at `url`, in place of those of the same model and day. A missing ledger is created, by
-/// `owner`. May run beside a server, which uses the prices from its next start on.
-pub async fn import(url: &str, owner: OwnerId, prices: &[Price]) -> Result<(), Error> {
+/// A change of the imported prices.
+#[derive(Debug, Clone, Copy)]
+pub struct PriceChange<'a> {
+    /// The new prices, in place of those of the same model and day; `None`: all imported prices are deleted.
+    pub prices: Option<&'a [Price]>,
+    /// The catalog before the change.
+    pub before: &'a Catalog,
+    /// The catalog after it.
+    pub after: &'a Catalog,
+    /// The first day with other prices.
+    pub from: Option<Date>,
+}
+
+/// Changes the imported prices of the ledger at `url`, and the costs of past calls with them. A missing ledger is
+/// created, by `owner`, where prices are added. May run beside a server, which finds the change by itself.
+pub async fn change(
+    url: &str,
+    owner: OwnerId,
+    change: PriceChange<'_>,
+    occasion: Occasion<'_>,
+) -> Result<RepricingRun, Error> {
+    let PriceChange { prices, before, after, from } = change;
     let database = DatabaseFile::parse(url)?;
+    if prices.is_none() {
+        // Nothing to delete in a ledger that is not there.
+        database.must_be_ledger().await?;
+    }
     let (mut conn, lock) = match database.take(owner).await {
         Ok(Taken { conn, lock, .. }) => (conn, lock),
         Err(Error::InUse { .. }) => {
@@ -62,29 +87,72 @@ pub async fn import(url: &str, owner: OwnerId, prices: &[Price]) -> Result<(), E
         }
         Err(error) => return Err(error),
     };
-    let written = write(&mut conn, prices).await.map_err(Error::Write);
+    let builtin = Catalog::builtin().fingerprint();
+    let owner_of = lock.is_some().then_some(&*builtin);
+    let written = async {
+        write(&mut conn, prices).await.map_err(Error::Write)?;
+        let state = PriceState::read(&mut conn).await?;
+        let catalogs = reprice::Prices { before, now: after, state, from, owner_of };
+        reprice::apply(&mut conn, &catalogs, occasion).await
+    };
+    let written = written.await;
     conn.close().await.map_err(Error::Write)?;
     drop(lock);
     written
 }
 
-/// Deletes all imported prices; returns their number.
-pub async fn forget(url: &str) -> Result<u64, Error> {
-    let database = DatabaseFile::parse(url)?;
-    database.must_be_ledger().await?;
-    let mut conn = database.beside(PATIENCE).await.map_err(Error::Open)?;
-    sqlite::check(&mut conn).await?;
-    let gone = sqlx::query("delete from price").execute(&mut conn).await.map_err(Error::Write)?;
-    Ok(gone.rows_affected())
+impl Ledger {
+    /// Computes the costs in the ledger anew if prices have changed since they were last: while no server ran, by another
+    /// process, or by a new version of the program. `catalog` has the prices of `state`; `builtin` is the fingerprint of
+    /// those that are built in.
+    pub async fn apply_prices(
+        &self,
+        state: PriceState,
+        catalog: &Catalog,
+        builtin: &str,
+        at: UnixMillis,
+    ) -> Result<(), Error> {
+        if self.file.path().is_none() || state.is_settled(builtin) {
+            return Ok(());
+        }
+        let cause = if state.is_applied() {
+            concat!("prices of reprise ", env!("CARGO_PKG_VERSION"))
+        } else {
+            "import or reset while the server ran"
+        };
+        let occasion = Occasion { at, cause, operator: "serve" };
+        let mut conn = self.file.beside(PATIENCE).await.map_err(Error::Open)?;
+        // Repeats that were answered during the first run may have saved the cost of before.
+        let runs: &[Option<&str>] =
+            if state.is_applied() { &[Some(builtin)] } else { &[None, Some(builtin)] };
+        let mut run = Ok(RepricingRun::default());
+        for &owner_of in runs {
+            let (before, state) = (catalog, state.clone());
+            let prices = reprice::Prices { before, now: catalog, state, from: None, owner_of };
+            // Answers in memory have the costs of before.
+            self.hot().forget();
+            run = reprice::apply(&mut conn, &prices, occasion).await;
+            self.hot().forget();
+            if run.is_err() {
+                break;
+            }
+        }
+        conn.close().await.map_err(Error::Write)?;
+        run.map(drop)
+    }
 }
 
-async fn write(conn: &mut SqliteConnection, prices: &[Price]) -> Result<(), sqlx::Error> {
+async fn write(conn: &mut SqliteConnection, prices: Option<&[Price]>) -> Result<(), sqlx::Error> {
     const GONE: &str = "delete from price where model = $1 and since = $2";
     const NEW: &str = "insert into price \
          (model, since, above, input, output, cache_write_5m, cache_write_1h, cache_read) \
          values ($1, $2, $3, $4, $5, $6, $7, $8)";
     let mut tx = sqlite::begin_write(conn).await?;
-    for Price { model, dated } in prices {
+    reprice::changed(&mut tx).await?;
+    if prices.is_none() {
+        sqlx::query("delete from price").execute(&mut *tx).await?;
+    }
+    for Price { model, dated } in prices.into_iter().flatten() {
         sqlx::query(GONE).bind(model).bind(Text(dated.since)).execute(&mut *tx).await?;
         let band = dated.long_prompt.as_ref().map(|band| (band.above, &band.prices));
         for (above, prices) in [(0, &dated.prices)].into_iter().chain(band) {

@@ -12,6 +12,7 @@ use crate::domain::{
         AnswerRef, AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens,
         UnixMillis,
     },
+    price::Pricing,
     recording::Recording,
 };
 
@@ -113,6 +114,9 @@ pub struct CallRecord {
     /// Cost of this call: of all its exchanges.
     #[serde(skip, default = "unknown_cost")]
     pub cost: Cost,
+    /// Details of this cost.
+    #[serde(skip)]
+    pub pricing: Pricing,
     /// Cost that the call would have had without an earlier one.
     #[serde(skip, default = "free")]
     pub saved: Cost,
@@ -170,6 +174,7 @@ impl CallRecord {
             tries: 0,
             tokens: Tokens::default(),
             cost: unknown_cost(),
+            pricing: Pricing::default(),
             saved: free(),
         }
     }
@@ -205,6 +210,10 @@ pub struct Sealing {
     pub tokens: Tokens,
     /// The cost.
     pub cost: Cost,
+    /// Details of the cost.
+    pub pricing: Pricing,
+    /// The bill, encoded; `None`: nothing was billed here.
+    pub bill: Option<String>,
     /// The day of the prices, `YYYY-MM-DD`.
     pub priced_on: Option<String>,
     /// Set if the answer may be served again. Without a recording it never is.
@@ -233,6 +242,7 @@ impl Sealing {
             tries: self.tries,
             tokens: self.tokens,
             cost: self.cost,
+            pricing: self.pricing.clone(),
             ..opening.call.clone()
         };
         Self { call: Some(call), ..self }

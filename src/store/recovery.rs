@@ -25,6 +25,7 @@ use crate::domain::{
         AnsweredBy, Api, CallId, Cost, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens,
         UnixMillis,
     },
+    price::Pricing,
 };
 
 /// The column `running.call`: the call that the exchange answers.
@@ -262,7 +263,8 @@ async fn end_calls(
     newest_first: &mut [(SealOp, Packed)],
 ) -> Result<(), Error> {
     const SQL: &str = answer_parts!(
-        "select tries, input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is"
+        "select tries, input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is, \
+         priced_as, estimate"
     );
     let running: HashMap<ExchangeId, Option<ExchangeId>> = newest_first
         .iter()
@@ -274,6 +276,7 @@ async fn end_calls(
             continue;
         }
         let (mut tries, mut tokens, mut cost) = (sealing.tries, sealing.tokens, sealing.cost);
+        let mut pricing = sealing.pricing.clone();
         let mut before = opening.continues;
         // Damaged rows may continue each other in a circle.
         for _ in 0..MOST_PARTS {
@@ -290,8 +293,9 @@ async fn end_calls(
             tries = tries.saturating_add(part.tries);
             tokens += part.tokens;
             cost = cost.plus(part.cost);
+            pricing.add(&part.pricing);
         }
-        let record = CallRecord { tries, tokens, cost, ..opening.call.clone() };
+        let record = CallRecord { tries, tokens, cost, pricing, ..opening.call.clone() };
         *call = Some(CallOp { record, client: std::mem::take(client) });
     }
     Ok(())
@@ -305,6 +309,8 @@ struct Part {
     tokens: Tokens,
     #[sqlx(flatten)]
     cost: Cost,
+    #[sqlx(flatten)]
+    pricing: Pricing,
 }
 
 /// The sealing of a lost exchange, and its client's request.
@@ -347,6 +353,8 @@ fn seal(row: RunningRow, now: UnixMillis, left: &Left) -> (SealOp, Packed) {
         tries: left.tries(exchange),
         tokens: Tokens::default(),
         cost: Cost::AtLeast(NanoDollars(0)),
+        pricing: Pricing::default(),
+        bill: None,
         priced_on: None,
         servable: false,
         recording: None,

@@ -86,7 +86,9 @@ impl Reader {
         let first = start.saturating_add(QUARTER - 1).div_euclid(QUARTER).saturating_mul(QUARTER);
         let last = end.div_euclid(QUARTER).saturating_mul(QUARTER);
         let mut one = |call: &CallTotals<'_>, key: &Key<'_>, totals: &Totals| {
-            visit(call.at, key, totals);
+            if !call.imported {
+                visit(call.at, key, totals);
+            }
         };
         if first >= last {
             each_call(&mut tx, Selection::Within(start..end), catalog, one).await?;
@@ -139,7 +141,9 @@ async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Res
         let at = call.at.0;
         let quarter = at.rem_euclid(HOUR) / QUARTER;
         let quarter = u8::try_from(quarter).expect("an hour has four quarters");
-        news.entry(at.div_euclid(HOUR)).or_default().add(quarter, key, totals);
+        if !call.imported {
+            news.entry(at.div_euclid(HOUR)).or_default().add(quarter, key, totals);
+        }
         newest.0 = call.seq;
         call.id.clone_into(&mut newest.1);
         calls += 1;

@@ -1,7 +1,7 @@
 //! A fixture as the rows of an exchange in the ledger.
 //!
 //! Ids are made from the content and the key, so that a fixture that was imported before is known, and is imported again
-//! where other settings give it another key. An import costs nothing.
+//! where other settings give it another key. An import costs nothing, and in reports no client made a call.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::{
         chain::Hash,
         exchange::{AnsweredBy, CallId, Cost, ExchangeId, NanoDollars, Outcome, UnixMillis},
         prepare::{Caller, PrepareContext, PreparedRequest},
+        price::Pricing,
         translate::Originals,
     },
     fixture::Fixture,
@@ -106,12 +107,15 @@ impl Importer<'_> {
             tries: 0,
             tokens,
             cost: free,
+            pricing: Pricing::default(),
+            bill: None,
             priced_on: None,
             servable: summary.is_servable(),
             refs: summary.take_refs(),
             recording: Some(Arc::new(recording)),
             call: None,
         };
+        // Sessions show it and export takes it; reports know that nobody called.
         let sealing = sealing.with_call_of(&opening);
         Some((opening, sealing))
     }

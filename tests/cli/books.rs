@@ -96,6 +96,7 @@ impl Books {
         let sealing = Sealing {
             outcome: line.outcome,
             status: Some(line.status),
+            priced_on: Some("2026-10-20".to_owned()),
             ..rows::sealing(NOW, line.tokens, cost)
         };
         let sealing = sealing.with_call_of(&opening);

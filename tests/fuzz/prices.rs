@@ -47,9 +47,19 @@ pub(super) fn check(data: &[u8]) {
     }
 }
 
-fn check_prices(Imported { prices, left_out }: &Imported, numbers: &[u8]) {
-    assert!(!prices.is_empty());
-    assert!(left_out.iter().all(|left_out| !left_out.field.is_empty()));
+fn check_prices(imported: &Imported, numbers: &[u8]) {
+    let Imported { prices, left_out, .. } = imported;
+    assert!(!prices.is_empty() || !left_out.is_empty());
+    assert!(left_out.iter().all(|left_out| !left_out.reason.to_string().is_empty()));
+    let Imported { prices: news, left_out: all, .. } = imported.clone().unknown_to(&CATALOG);
+    assert_eq!(
+        news.len() + all.len(),
+        prices.len() + left_out.len(),
+        "each entry is accounted for"
+    );
+    if prices.is_empty() {
+        return;
+    }
     for price in prices {
         let json = serde_json::to_string(price).expect("a price can be written");
         assert_eq!(&serde_json::from_str::<Price>(&json).expect("and read"), price, "{json}");

@@ -12,9 +12,14 @@ use std::{
 };
 
 use reprise::{
-    domain::catalog::Catalog,
+    domain::{
+        catalog::Catalog,
+        exchange::{OwnerId, UnixMillis},
+        price::Price,
+    },
     store::{
-        Durable, Error, Ledger, Opening, Options, Reader, checkup, prices,
+        Durable, Error, Ledger, Occasion, Opening, Options, Reader, checkup,
+        prices::{self, PriceChange},
         prune::{self, Limits, Whose},
         roll_up,
     },
@@ -80,8 +85,8 @@ async fn refusals(url: &str) -> Vec<Error> {
         Ledger::open(&Options::new(url), owner, NOW, &tasks).await.unwrap_err(),
         Reader::open(url).await.unwrap_err(),
         prune::run(url, owner, &everything, NOW, &mut watch).await.unwrap_err(),
-        prices::import(url, owner, &[]).await.unwrap_err(),
-        prices::forget(url).await.unwrap_err(),
+        changed(url, owner, Some(&[])).await.unwrap_err(),
+        changed(url, owner, None).await.unwrap_err(),
         roll_up(url, &Catalog::builtin(), 1).await.unwrap_err(),
         checkup::files(url).await.unwrap_err(),
     ]
@@ -216,7 +221,7 @@ async fn a_ledger_says_in_its_header_what_it_is_and_one_without_gets_it() {
     let ledger = bench.open().await;
     assert_eq!(ids(&bench.path()).0, RPRS, "before anything is checkpointed");
     ledger.close(GRACE).await;
-    assert_eq!(ids(&bench.path()), (RPRS, 8));
+    assert_eq!(ids(&bench.path()), (RPRS, 9));
 
     let mut outside = bench.outside().await;
     let older = "pragma application_id = 0; pragma user_version = 0";
@@ -225,7 +230,7 @@ async fn a_ledger_says_in_its_header_what_it_is_and_one_without_gets_it() {
     assert_eq!(ids(&bench.path()), (0, 0));
     Reader::open(&bench.options().url).await.unwrap();
     let ledger = bench.open().await;
-    assert_eq!(ids(&bench.path()), (RPRS, 8));
+    assert_eq!(ids(&bench.path()), (RPRS, 9));
     ledger.close(GRACE).await;
 }
 
@@ -446,4 +451,11 @@ async fn a_file_that_a_checkpoint_has_not_finished_is_a_ledger() {
             let _ = fs::remove_file(beside(&copy.path(), ".lock"));
         }
     }
+}
+
+async fn changed(url: &str, owner: OwnerId, prices: Option<&[Price]>) -> Result<(), Error> {
+    let catalog = &Catalog::builtin();
+    let change = PriceChange { prices, before: catalog, after: catalog, from: None };
+    let occasion = Occasion { at: UnixMillis(0), cause: "a test", operator: "ann" };
+    prices::change(url, owner, change, occasion).await.map(drop)
 }

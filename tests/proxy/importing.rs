@@ -1,5 +1,6 @@
 //! Imported fixtures answer live calls, whatever settings a key depends on.
 
+use reprise::domain::catalog::Catalog;
 use serde_json::{Value, json};
 
 use crate::{
@@ -82,4 +83,24 @@ async fn a_fixture_imported_again_under_other_settings_answers_there_too() {
     let app = shared.start().await;
     let reply = app.client().post(CHAT, &with(body, "user", json!("bob"))).await;
     assert!(reply.header("cache-status").is_some_and(|status| status.starts_with("reprise; hit")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_know_that_no_client_made_the_call_of_a_fixture() {
+    let body = with(ask_whole("hi"), "user", json!("ann"));
+    let setup = Setup::at("http://127.0.0.1:9");
+    write(&setup, None, &body);
+    import(&setup).await;
+    let ledger = setup.ledger();
+    assert_eq!(ledger.count("call").await, 1, "a session shows it");
+    for _ in 0..2 {
+        let stats = ledger.stats().await;
+        assert_eq!((stats.total.calls, stats.groups.len()), (0, 0));
+        reprise::store::roll_up(&ledger.url(), &Catalog::builtin(), 1).await.expect("sums");
+    }
+    let app = setup.start().await;
+    app.client().post(CHAT, &body).await.text().await;
+    let stats = app.stop().await.stats().await;
+    assert_eq!((stats.total.calls, stats.total.hit_rate), (1, 1.0));
+    assert_eq!(stats.total.cost.nano_dollars, Some(0));
 }

@@ -9,6 +9,7 @@ use reprise::{
         exchange::{
             AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, Outcome, OwnerId, Tokens, UnixMillis,
         },
+        price::Pricing,
         recording::{Recorder, Recording},
     },
     store::{CallRecord, Opening, Sealing},
@@ -66,6 +67,8 @@ pub(crate) fn sealing(ended_at: UnixMillis, tokens: Tokens, cost: Cost) -> Seali
         tries: 1,
         tokens,
         cost,
+        pricing: Pricing::default(),
+        bill: None,
         priced_on: None,
         servable: false,
         recording: None,

@@ -108,6 +108,11 @@ impl Cost {
         }
     }
 
+    /// False if nothing is known to be paid, as for a call that failed before anything was billed.
+    pub fn is_paid(self) -> bool {
+        self.amount() != Some(NanoDollars(0))
+    }
+
     /// The sum of two costs. An unpriced part makes it a lower bound, unless both are unpriced.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

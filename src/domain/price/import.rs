@@ -2,30 +2,115 @@
 //!
 //! An entry that lacks a price which the rules need is left out and named: half a price would make wrong sums.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{DatedPrice, InvalidPrice, LongPrompt, PicoDollars, Price, Prices};
+use crate::domain::catalog::Catalog;
 
 /// The result of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
     /// In the order of the file.
     pub prices: Vec<Price>,
-    /// Entries that could not be used.
+    /// Entries that are not imported.
     pub left_out: Vec<Omission>,
+    /// Number of entries that are not about Anthropic's own API.
+    pub other_providers: usize,
 }
 
-/// An entry that could not be used.
+/// An entry that is not imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Omission {
-    /// Which one.
+    /// The model, as it is written.
     pub model: String,
-    /// The field that is missing or no price.
-    pub field: String,
+    /// The reason.
+    pub reason: OmissionReason,
+}
+
+/// The reason why an entry is not imported.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OmissionReason {
+    /// A price that the rules need is missing.
+    Missing {
+        /// Its field.
+        field: String,
+    },
+    /// A price is not a number of dollars that can be right.
+    NotAPrice {
+        /// Its field.
+        field: String,
+    },
+    /// It names no model.
+    NoModel,
+    /// A later entry has the same model and day.
+    Repeated {
+        /// The day.
+        since: Date,
+    },
+    /// The same price holds on that day anyway.
+    Known {
+        /// The day from which the entry is.
+        since: Date,
+    },
+}
+
+impl fmt::Display for OmissionReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { field } => write!(f, "no {field}"),
+            Self::NotAPrice { field } => write!(f, "{field} is not a price"),
+            Self::NoModel => write!(f, "no model is named"),
+            Self::Repeated { since } => {
+                write!(f, "a later entry has another price from {since} on")
+            }
+            Self::Known { since } => write!(f, "the same price is known for {since}"),
+        }
+    }
+}
+
+impl Imported {
+    /// Leaves out the prices that `catalog` has already, and writes the names of models as Anthropic does.
+    #[must_use]
+    pub fn unknown_to(self, catalog: &Catalog) -> Self {
+        let Self { prices, mut left_out, other_providers } = self;
+        let mut newest = BTreeMap::new();
+        for (position, price) in prices.iter().enumerate() {
+            let model = catalog.canonical_id(&price.model).into_owned();
+            newest.insert((model, price.dated.since), position);
+        }
+        let mut changed = BTreeSet::new();
+        let mut news = Vec::new();
+        // By day: a price that was known before is news after another one.
+        for ((model, since), &position) in &newest {
+            let price = Price { model: model.clone(), dated: prices[position].dated };
+            if catalog.knows(&price) && !changed.contains(model) {
+                let reason = OmissionReason::Known { since: *since };
+                left_out.push(Omission { model: prices[position].model.clone(), reason });
+            } else {
+                changed.insert(model.clone());
+                news.push((position, price));
+            }
+        }
+        let used: BTreeSet<usize> = newest.into_values().collect();
+        let repeated = prices.iter().enumerate().filter(|(position, _)| !used.contains(position));
+        left_out.extend(repeated.map(|(_, Price { model, dated })| Omission {
+            model: model.clone(),
+            reason: OmissionReason::Repeated { since: dated.since },
+        }));
+        news.sort_by_key(|(position, _)| *position);
+        Self {
+            prices: news.into_iter().map(|(_, price)| price).collect(),
+            left_out,
+            other_providers,
+        }
+    }
 }
 
 /// The reason why a file has no prices.
@@ -62,31 +147,43 @@ pub fn own(text: &str) -> Result<Imported, ImportError> {
         ImportError::Toml { line, why: error.message().to_owned() }
     })?;
     if prices.is_empty() {
-        Err(ImportError::Empty)
-    } else {
-        Ok(Imported { prices, left_out: Vec::new() })
+        return Err(ImportError::Empty);
     }
+    let (prices, nameless): (Vec<Price>, Vec<Price>) =
+        prices.into_iter().partition(|price| !price.model.trim().is_empty());
+    let omission = |Price { model, .. }: Price| Omission { model, reason: OmissionReason::NoModel };
+    let left_out = nameless.into_iter().map(omission).collect();
+    Ok(Imported { prices, left_out, other_providers: 0 })
 }
 
 /// Reads LiteLLM's list: the entries of Anthropic's own API, in dollars per token. It has no dates, so its prices hold
 /// `since` the day that the caller names.
 pub fn litellm(text: &str, since: Date) -> Result<Imported, ImportError> {
     let file: BTreeMap<String, Value> = serde_json::from_str(text).map_err(ImportError::Json)?;
-    let mut imported = Imported { prices: Vec::new(), left_out: Vec::new() };
+    let mut imported = Imported { prices: Vec::new(), left_out: Vec::new(), other_providers: 0 };
     for (model, entry) in file {
         if entry.get("litellm_provider").and_then(Value::as_str) != Some("anthropic") {
+            // The first entry of the list explains the others.
+            imported.other_providers += usize::from(model != "sample_spec");
             continue;
         }
         match dated(&entry, since) {
+            Ok(_) if model.trim().is_empty() => {
+                imported.left_out.push(Omission { model, reason: OmissionReason::NoModel });
+            }
             Ok(dated) => imported.prices.push(Price { model, dated }),
-            Err(field) => imported.left_out.push(Omission { model, field }),
+            Err(reason) => imported.left_out.push(Omission { model, reason }),
         }
     }
-    if imported.prices.is_empty() { Err(ImportError::Empty) } else { Ok(imported) }
+    if imported.prices.is_empty() && imported.left_out.is_empty() {
+        Err(ImportError::Empty)
+    } else {
+        Ok(imported)
+    }
 }
 
-/// LiteLLM's fields for one model, or the first field that is wrong.
-fn dated(entry: &Value, since: Date) -> Result<DatedPrice, String> {
+/// LiteLLM's fields for one model, or the first fault.
+fn dated(entry: &Value, since: Date) -> Result<DatedPrice, OmissionReason> {
     let prices = prices(entry, "")?;
     let Some((above, suffix)) = band(entry) else {
         return Ok(DatedPrice { since, prices, long_prompt: None });
@@ -105,13 +202,15 @@ fn band(entry: &Value) -> Option<(u64, String)> {
     })
 }
 
-fn prices(entry: &Value, suffix: &str) -> Result<Prices, String> {
+fn prices(entry: &Value, suffix: &str) -> Result<Prices, OmissionReason> {
     let price = |name: &str| {
         let field = format!("{name}{suffix}");
-        let per_token = entry.get(&field).and_then(Value::as_f64);
+        let Some(written) = entry.get(&field).filter(|written| !written.is_null()) else {
+            return Err(OmissionReason::Missing { field });
+        };
         let price: Result<PicoDollars, InvalidPrice> =
-            per_token.ok_or(InvalidPrice).and_then(|dollars| (dollars * 1e6).try_into());
-        price.map_err(|InvalidPrice| field)
+            written.as_f64().ok_or(InvalidPrice).and_then(|dollars| (dollars * 1e6).try_into());
+        price.map_err(|InvalidPrice| OmissionReason::NotAPrice { field })
     };
     Ok(Prices {
         input: price("input_cost_per_token")?,
@@ -147,7 +246,8 @@ mod tests {
                 "cache_creation_input_token_cost_above_1hr_above_100k_tokens": 1e-06,
                 "cache_read_input_token_cost_above_100k_tokens": 5e-08}
         }"#;
-        let Imported { prices, left_out } = litellm(text, date(2026, 11, 25)).unwrap();
+        let Imported { prices, left_out, other_providers } =
+            litellm(text, date(2026, 11, 25)).unwrap();
         let [Price { model, dated }] = &prices[..] else { panic!("{prices:?}") };
         let picos = |prices: &Prices| {
             [
@@ -165,7 +265,9 @@ mod tests {
         assert_eq!(long.above, 100_000);
         assert_eq!(picos(&long.prices), [500_000, 2_500_000, 625_000, 1_000_000, 50_000]);
         let missing = "cache_creation_input_token_cost".to_owned();
-        assert_eq!(left_out, [Omission { model: "claude-half".to_owned(), field: missing }]);
+        let reason = OmissionReason::Missing { field: missing };
+        assert_eq!(left_out, [Omission { model: "claude-half".to_owned(), reason }]);
+        assert_eq!(other_providers, 1);
         assert!(matches!(litellm("{}", date(2026, 1, 1)), Err(ImportError::Empty)));
         assert!(matches!(litellm("[[price]]", date(2026, 1, 1)), Err(ImportError::Json(_))));
     }

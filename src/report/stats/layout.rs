@@ -13,6 +13,7 @@ use super::{Group, Money, Numbers, Stats, Times};
 use crate::{
     domain::exchange::AnsweredBy,
     report::numbers::{calls, percent, thousands, time, tokens},
+    store::PricedAs,
 };
 
 /// Maximum width of a table, in columns. Long names wrap; numbers do not.
@@ -153,6 +154,9 @@ impl Stats {
         if unpriced > 0 {
             writeln!(f, "+?  not counting {} without a known price", calls(unpriced))?;
         }
+        for PricedAs { model, priced_as, calls: count } in &self.priced_as {
+            writeln!(f, "{} of {model} at the price of {priced_as}", calls(*count))?;
+        }
         let saved = &self.total.saved;
         let unknown =
             saved.ledger.unpriced + saved.collapsed.unpriced + saved.prompt_cache.unpriced;
@@ -186,9 +190,7 @@ impl Numbers {
         let known: Vec<i64> = ways.iter().filter_map(|way| way.nano_dollars).collect();
         let amount = crate::domain::exchange::NanoDollars(known.iter().sum());
         let unpriced = ways.iter().map(|way| way.unpriced).sum();
-        // Where one of the ways is known, so is a part of the sum.
-        let of = if known.iter().any(|&amount| amount != 0) { u64::MAX } else { unpriced };
-        Money::new(amount, of, 0, unpriced)
+        Money::new(amount, 0, unpriced)
     }
 
     /// Writes the details that have no column in the table.

@@ -46,7 +46,7 @@ pub struct Group {
 /// The recorded cost of calls and the cost at the new prices.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Number of calls that went upstream.
+    /// Number of calls that were paid: not those that failed before anything was billed.
     pub calls: u64,
     /// The recorded cost.
     pub cost: Money,
@@ -81,14 +81,14 @@ impl Costs {
         self.unpriced += u64::from(cost == Cost::Unpriced);
     }
 
-    fn money(&self, calls: u64) -> Money {
-        Money::new(self.amount, calls, self.at_least, self.unpriced)
+    fn money(&self) -> Money {
+        Money::new(self.amount, self.at_least, self.unpriced)
     }
 }
 
 impl Sums {
     fn add(&mut self, then: Cost, now: Cost, unexplained: bool) {
-        self.calls += 1;
+        self.calls += u64::from(then.is_paid() || now.is_paid());
         self.then.add(then);
         self.now.add(now);
         if let (Some(then), Some(now)) = (then.amount(), now.amount()) {
@@ -100,8 +100,8 @@ impl Sums {
     fn comparison(&self) -> Comparison {
         Comparison {
             calls: self.calls,
-            cost: self.then.money(self.calls),
-            repriced: self.now.money(self.calls),
+            cost: self.then.money(),
+            repriced: self.now.money(),
             difference: self.difference.dollars(),
             unexplained: self.unexplained,
         }
@@ -140,6 +140,7 @@ impl Repriced {
         let groups = groups
             .into_sorted(|sums| (sums.then.amount, sums.calls))
             .into_iter()
+            .filter(|(_, sums)| sums.calls > 0)
             .map(|(names, sums)| Group { of: of(by, &names), names, comparison: sums.comparison() })
             .collect();
         Ok(Self {
@@ -155,7 +156,7 @@ impl Repriced {
 impl fmt::Display for Repriced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.total.calls == 0 {
-            return writeln!(f, "Nothing was paid, so there is nothing to reckon anew.");
+            return writeln!(f, "Nothing was paid, so there is nothing to compute again.");
         }
         if let Some(period) = &self.period {
             writeln!(f, "{period}\n")?;

@@ -33,9 +33,10 @@ pub struct Money {
 }
 
 impl Money {
-    /// The known amount of `of` calls.
-    pub(super) fn new(amount: NanoDollars, of: u64, at_least: u64, unpriced: u64) -> Self {
-        let known = unpriced == 0 || unpriced < of;
+    /// The known amount. Nothing beside calls without a known price is not known to be zero: calls that failed cost
+    /// nothing, and say nothing about the others.
+    pub(super) fn new(amount: NanoDollars, at_least: u64, unpriced: u64) -> Self {
+        let known = unpriced == 0 || amount != NanoDollars(0);
         Self {
             dollars: known.then(|| amount.dollars()),
             nano_dollars: known.then_some(amount.0),
@@ -156,7 +157,7 @@ impl Sums {
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let sum = |count: fn(&Totals) -> u64| self.parts.iter().map(|(_, part)| count(part)).sum();
         let cost = self.cost();
-        let saved = |part: &Totals| Money::new(part.saved, part.calls, 0, part.saved_unpriced);
+        let saved = |part: &Totals| Money::new(part.saved, 0, part.saved_unpriced);
         let asked = self.together(AnsweredBy::asks);
         let hits = self.together(|answered_by| answered_by == AnsweredBy::Hit);
         let collapsed = self.together(|answered_by| answered_by == AnsweredBy::Collapsed);
@@ -168,17 +169,12 @@ impl Sums {
             hit_rate: share(hits.calls as f64, self.calls as f64),
             errors: self.errors.clone(),
             tokens: asked.tokens,
-            cost: Money::new(
-                cost,
-                asked.calls,
-                sum(|part| part.at_least),
-                sum(|part| part.unpriced),
-            ),
+            cost: Money::new(cost, sum(|part| part.at_least), sum(|part| part.unpriced)),
             share: share(cost.0 as f64, spent.0 as f64),
             saved: Saved {
                 ledger: saved(&hits),
                 collapsed: saved(&collapsed),
-                prompt_cache: Money::new(asked.cache_saved, asked.calls, 0, asked.cache_unpriced),
+                prompt_cache: Money::new(asked.cache_saved, 0, asked.cache_unpriced),
             },
             ttft_ms: Times::of(&timed.ttft),
             total_ms: Times::of(&timed.total),
@@ -192,12 +188,13 @@ mod tests {
 
     #[test]
     fn a_cost_that_is_not_exact_does_not_look_exact() {
-        let words = |of, at_least, unpriced| {
-            Money::new(NanoDollars(1_500_000_000), of, at_least, unpriced).in_words()
+        let words = |nanos, at_least, unpriced| {
+            Money::new(NanoDollars(nanos), at_least, unpriced).in_words()
         };
-        assert_eq!(words(3, 0, 0), "$1.5000");
-        assert_eq!(words(3, 1, 0), "≥ $1.5000");
-        assert_eq!(words(3, 0, 2), "$1.5000 +?");
-        assert_eq!(words(2, 0, 2), "unpriced");
+        assert_eq!(words(1_500_000_000, 0, 0), "$1.5000");
+        assert_eq!(words(1_500_000_000, 1, 0), "≥ $1.5000");
+        assert_eq!(words(1_500_000_000, 0, 2), "$1.5000 +?");
+        assert_eq!(words(0, 0, 2), "unpriced");
+        assert_eq!(words(0, 0, 0), "$0.0000");
     }
 }

@@ -9,8 +9,8 @@ use sqlx::{FromRow, QueryBuilder, Row, Sqlite, types::Text};
 use super::row::{COLUMNS, CallTotals};
 use crate::{
     domain::{
-        catalog::ModelUsage,
-        exchange::{Cost, ExchangeId, Tokens, UnixMillis},
+        catalog::PricedExchange,
+        exchange::{Cost, ExchangeId, Outcome, Tokens, UnixMillis},
         totals::Key,
     },
     store::{Error, Reader, read::answer_parts},
@@ -22,15 +22,15 @@ impl Reader {
     pub async fn bills(
         &self,
         span: Range<UnixMillis>,
-        mut visit: impl FnMut(UnixMillis, &Key<'_>, &[ModelUsage]),
+        mut visit: impl FnMut(UnixMillis, &Key<'_>, &[PricedExchange]),
     ) -> Result<(), Error> {
         const PARTS: &str = answer_parts!(
-            "select coalesce(model_served, model_asked) as model, priced_on, \
+            "select coalesce(model_served, model_asked) as model, model_asked, exchange.outcome, bill, priced_on, \
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is"
         );
         let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
         query.push(
-            ", exchange.priced_on, exchange.continues, exchange.id as last \
+            ", exchange.model_asked, exchange.bill, exchange.priced_on, exchange.continues, exchange.id as last \
              from call left join exchange on exchange.id = call.exchange \
              where call.answered_by in ('miss', 'refresh', 'bypass') and call.at >= ",
         );
@@ -48,7 +48,7 @@ impl Reader {
                     let last: ExchangeId = row.try_get("last")?;
                     sqlx::query_as(PARTS).bind(last).fetch_all(&mut *beside).await?
                 };
-            let bills: Vec<ModelUsage> = bills.into_iter().map(ModelUsage::from).collect();
+            let bills: Vec<PricedExchange> = bills.into_iter().map(PricedExchange::from).collect();
             visit(call.at, &call.key(), &bills);
         }
         Ok(())
@@ -58,6 +58,10 @@ impl Reader {
 #[derive(FromRow)]
 struct BillRow {
     model: String,
+    /// `None`: the exchange is not there any more.
+    model_asked: Option<String>,
+    outcome: Outcome,
+    bill: Option<String>,
     priced_on: Option<Text<Date>>,
     #[sqlx(flatten)]
     tokens: Tokens,
@@ -65,9 +69,17 @@ struct BillRow {
     cost: Cost,
 }
 
-impl From<BillRow> for ModelUsage {
+impl From<BillRow> for PricedExchange {
     fn from(row: BillRow) -> Self {
-        let BillRow { model, priced_on, tokens, cost } = row;
-        Self { model, tokens, cost, priced_on: priced_on.map(|Text(day)| day) }
+        let BillRow { model, model_asked, outcome, bill, priced_on, tokens, cost } = row;
+        Self {
+            asked: model_asked.unwrap_or_else(|| model.clone()),
+            model,
+            tokens,
+            bill,
+            is_complete: outcome == Outcome::Complete,
+            cost,
+            priced_on: priced_on.map(|Text(day)| day),
+        }
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct CallTotals<'r> {
     pub(super) id: &'r str,
     pub(super) at: UnixMillis,
     model: &'r str,
+    priced_as: Option<&'r str>,
     user_id: Option<&'r str>,
     chat_id: Option<&'r str>,
     task: Option<&'r str>,
@@ -48,14 +49,17 @@ pub(super) struct CallTotals<'r> {
     cost: Cost,
     saved: NanoDollars,
     saved_is: &'r str,
+    /// Set if no client made the call: it came with a fixture that was imported.
+    pub(super) imported: bool,
 }
 
 /// The columns of [`CallTotals`].
-pub(super) const COLUMNS: &str = "select call.seq, call.id, call.at, call.model, call.user_id, call.chat_id, \
+pub(super) const COLUMNS: &str = "select call.seq, call.id, call.at, call.model, call.priced_as, call.user_id, call.chat_id, \
      call.task, call.client, call.answered_by, call.status, call.outcome, call.error_kind, \
      call.ttft_us, call.total_us, call.tries, \
      call.input, call.cache_write_5m, call.cache_write_1h, call.cache_read, call.output, call.thinking, \
-     call.searches, call.cost, call.cost_is, call.saved, call.saved_is ";
+     call.searches, call.cost, call.cost_is, call.saved, call.saved_is, \
+     call.answered_by = 'replay' and call.exchange is not null as imported ";
 
 /// Shows each call to `visit`, as totals of one call. `catalog` tells the savings of the prompt cache.
 pub(super) async fn each_call(
@@ -136,8 +140,9 @@ impl<'r> CallTotals<'r> {
         let cached = tokens.cache_write_5m + tokens.cache_write_1h + tokens.cache_read > 0;
         // A call that was not billed saved nothing either.
         let billed = key.answered_by.asks() && *cost != Cost::Exact(NanoDollars(0));
-        let cache = (cached && billed)
-            .then(|| catalog.cache_saving_on(&key.model, tokens, day_of(self.at)));
+        let cache = (cached && billed).then(|| {
+            catalog.cache_saving_on(self.priced_as.unwrap_or(self.model), tokens, day_of(self.at))
+        });
         totals.cache_saved = cache.flatten().unwrap_or_default();
         totals.cache_unpriced = u64::from(cache == Some(None));
         for (histogram, time) in
