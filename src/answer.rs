@@ -24,6 +24,7 @@ mod prepare;
 mod pump;
 mod quirks;
 mod recall;
+mod refusal;
 mod reuse;
 mod seal;
 mod select;
@@ -41,7 +42,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::inflight::Load;
 use self::{
     budget::BudgetTracker, inflight::Inflight, loaded::Loaded, quirks::Quirks, recall::Recalled,
-    select::AnswerSource,
+    refusal::RefusalLimit, select::AnswerSource,
 };
 pub use self::{
     events::{EventStream, message},
@@ -85,6 +86,7 @@ pub struct Answers {
     /// Recordings of the ledger that are read now.
     loaded: Arc<Loaded>,
     budget: Arc<BudgetTracker>,
+    refusals: Arc<RefusalLimit>,
     /// Time of the last warning that Open WebUI sends no ids, in Unix milliseconds.
     warned_at: Arc<AtomicI64>,
     settings: Settings,
@@ -197,6 +199,7 @@ impl Answers {
             inflight: Arc::default(),
             loaded: Arc::default(),
             budget: Arc::default(),
+            refusals: Arc::default(),
             warned_at: Arc::default(),
             settings,
         }
@@ -217,8 +220,17 @@ impl Answers {
     ) -> Result<Answer, Error> {
         let arrival = (now(), Instant::now());
         let (at, _) = arrival;
-        let request = self.prepare(request, &caller).await?;
-        let mut answer = match self.select(&request, &caller, at).await? {
+        let (api, body) = (request.api(), request.body().clone());
+        let request = self.prepare(request, &caller).await.inspect_err(|error| {
+            if let Error::Prepare(cause) = error {
+                self.record_unprepared(cause, (api, &body), &caller, arrival);
+            }
+        })?;
+        drop(body);
+        let source = self.select(&request, &caller, at).await.inspect_err(|failure| {
+            self.record_unanswered(failure, &request, &caller, arrival);
+        })?;
+        let mut answer = match source {
             AnswerSource::Ledger(stored, freshness) => {
                 self.hit(stored, freshness, &request, caller, arrival).await
             }

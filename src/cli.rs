@@ -2,6 +2,7 @@
 
 mod budgets;
 mod cache;
+mod calls;
 mod config;
 mod console;
 mod doctor;
@@ -56,6 +57,11 @@ enum Command {
     },
     /// Show usage, costs and savings
     Stats(stats::Arguments),
+    /// Export calls, and show all about one
+    Calls {
+        #[command(subcommand)]
+        command: calls::Command,
+    },
     /// Show the budgets and what is spent of them
     Budgets(budgets::Arguments),
     /// Show the prices of models, and import others
@@ -107,6 +113,7 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
             serve::run(&serving.flags.and(global.flags), env, console)
         }
         Some(Command::Stats(arguments)) => stats::run(&arguments, flags, env, console.out),
+        Some(Command::Calls { command }) => calls::run(&command, flags, env, console),
         Some(Command::Budgets(arguments)) => budgets::run(&arguments, flags, env, console.out),
         Some(Command::Prices(arguments)) => prices::run(&arguments, flags, env, console.out),
         Some(Command::Prune(arguments)) => prune::run(&arguments, flags, env, console.out),

@@ -19,6 +19,7 @@ pub mod prepare;
 pub mod price;
 pub mod recording;
 pub mod sse;
+pub mod tags;
 pub mod task;
 pub mod totals;
 pub mod translate;

@@ -123,12 +123,14 @@
 //! - *originals*: earlier answers as Claude gave them, which replace their lossy copies in a chat's history.
 //! - *playback*: the translation of a recording into the response that a client wants.
 //! - *pump*: the task that copies an upstream response into a recording and seals the exchange.
+//! - *refused*: answered by nobody, because Reprise itself said no; said of a call.
 //! - *quirk*: a change that upstream needs in all requests with the same tool, tools, format or model
 //!   ([`domain::translate::Quirk`]).
 //! - *recording*: the bytes of an upstream response with the end and the time of each event ([`domain::recording`]).
 //! - *scope*: the callers who share an answer ([`domain::cache::Scope`]).
 //! - *seal*: to commit the end of an exchange and its call, before the client gets the last bytes.
 //! - *session*: the exchanges of one chat.
+//! - *tag*: a label that a client gives a call ([`domain::tags`]).
 //! - *task*: a background call of Open WebUI, such as a title or tags ([`domain::task`]).
 //! - *try*: one request to upstream; an exchange has several if one fails before any content ([`upstream::Tries`]).
 //! - *upstream*: Anthropic's API, or the replay that takes its place ([`upstream`]).

@@ -1,6 +1,7 @@
 //! Reports: computed from the ledger or from a request, rendered as a table, JSON, CSV or Markdown.
 
 mod budgets;
+mod calls;
 mod columns;
 pub mod doctor;
 mod explain;
@@ -14,6 +15,7 @@ pub mod stats;
 mod verify;
 
 pub use budgets::{BudgetList, spending};
+pub use calls::{Bodies, CallDetails, CallLine};
 pub use columns::columns;
 pub use explain::{Estimate, Explanation};
 pub use fixtures::FixtureList;

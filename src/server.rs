@@ -32,7 +32,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -246,6 +246,11 @@ impl Server {
     }
 }
 
+/// The paths of calls.
+const CALLS: [&str; 2] = [CHAT, MESSAGES];
+const CHAT: &str = "/v1/chat/completions";
+const MESSAGES: &str = "/v1/messages";
+
 /// The routes. Any other path is a 404 with an explanation.
 fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
@@ -254,8 +259,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/ready", get(health::ready))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
-        .route("/v1/chat/completions", post(chat::completions))
-        .route("/v1/messages", post(messages::create))
+        .route(CHAT, post(chat::completions))
+        .route(MESSAGES, post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/cache/clear", post(operator::clear_cache))
         .route("/prune", post(operator::prune))
@@ -266,7 +271,7 @@ fn router(app: Arc<App>) -> Router {
             Rejection::WrongMethod(method.to_string())
         })
         .layer(middleware::from_fn_with_state(Arc::clone(&app), origin::host))
-        .layer(middleware::from_fn(catch_panic))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), catch_panic))
         .layer(origin::cors(Arc::clone(&app)))
         .layer(middleware::from_fn(origin::only_for_pages))
         .with_state(app);
@@ -274,9 +279,18 @@ fn router(app: Arc<App>) -> Router {
     Router::new().fallback_service(routes).layer(middleware::map_request(path::canonical))
 }
 
-/// Confines a panic to its request, and renders rejections in the form of the client's API.
-async fn catch_panic(api: Api, request: Request, next: Next) -> Response {
+/// Confines a panic to its request, renders rejections in the form of the client's API, and counts those of calls.
+async fn catch_panic(
+    State(app): State<Arc<App>>,
+    api: Api,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_call = request.method() == Method::POST && CALLS.contains(&request.uri().path());
     let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let response = response.unwrap_or_else(|_| Rejection::Panicked.into_response());
+    if is_call && let Some(reason) = error::rejection(&response).and_then(Rejection::refusal) {
+        app.answers.ledger().count_refusal(answer::now(), &reason);
+    }
     error::render_rejection(response, api)
 }

@@ -9,6 +9,7 @@
 //! bounds the write-ahead log.
 
 mod batch;
+mod calls;
 mod chain;
 pub mod checkup;
 mod columns;
@@ -23,6 +24,7 @@ pub mod prune;
 mod read;
 mod record;
 mod recovery;
+mod refusals;
 mod reopen;
 mod reprice;
 mod rollup;
@@ -57,6 +59,8 @@ use self::{
     writer::{Queued, Shared, Writer},
 };
 pub use self::{
+    calls::{CallFilter, CallRow, ExchangeDetails},
+    columns::cost_word,
     error::Error,
     invalidate::Clearing,
     lookup::ExchangeSummary,
@@ -310,6 +314,13 @@ impl Ledger {
             write();
         } else {
             self.tasks.spawn_blocking(write);
+        }
+    }
+
+    /// Counts a request that was refused for `reason`, which is one of a fixed number of words. Never waits.
+    pub fn count_refusal(&self, at: UnixMillis, reason: &str) {
+        if let Some(count) = self.shared.refusals.add(at, reason) {
+            self.enqueue(Op::Refusals(count), None);
         }
     }
 

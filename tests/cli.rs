@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod books;
+mod calls;
 mod prices;
 
 use std::{env, fs, path::Path, process::Stdio, time::Duration};
@@ -88,6 +89,8 @@ fn help_and_version() {
     home.check("help", &home.told(&["--help"]));
     home.check("help_serve", &home.told(&["serve", "--help"]));
     home.check("help_stats", &home.told(&["stats", "--help"]));
+    home.check("help_calls_export", &home.told(&["calls", "export", "--help"]));
+    home.check("help_calls_show", &home.told(&["calls", "show", "--help"]));
     home.check("help_explain", &home.told(&["explain", "--help"]));
     home.check("help_prices", &home.told(&["prices", "--help"]));
     home.check("help_prune", &home.told(&["prune", "--help"]));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
 mod before;
+mod calls;
 mod journal;
 mod path;
 mod wal;
@@ -21,14 +22,15 @@ use reprise::{
         chain::{Chain, Hash},
         exchange::{AnswerRef, AnsweredBy, Cost, Micros, NanoDollars, Outcome, Tokens, UnixMillis},
         recording::Recording,
+        tags::Tags,
     },
     report::{
         Stats,
         stats::{Group, GroupBy, Money, Period},
     },
     store::{
-        CallRecord, Durability, Durable, Error, Ledger, Opening, Options, PriorAskQuery, Reader,
-        Sealing,
+        self, CallRecord, Durability, Durable, Error, Ledger, Opening, Options, PriorAskQuery,
+        Reader, Sealing,
     },
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -656,9 +658,9 @@ async fn a_newer_ledger_is_refused() {
     sqlx::query(sql).execute(&mut outside).await.unwrap();
     outside.close().await.unwrap();
     let refused = bench.open_with(&bench.options()).await;
-    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 9 })));
+    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 11 })));
     let refused = Reader::open(&bench.options().url).await;
-    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 9 })));
+    assert!(matches!(refused, Err(Error::Newer { found: 9999, known: 11 })));
 }
 
 #[cfg(unix)]

@@ -5,6 +5,7 @@ mod bodies;
 mod broken;
 mod budgets;
 mod cache;
+mod calls;
 pub(crate) mod chats;
 mod collapsing;
 mod corpus;

@@ -89,7 +89,9 @@ fn by_hand(
             GroupBy::Task => event.task.map(str::to_owned),
             GroupBy::Client => Some(event.client.to_owned()),
             GroupBy::AnsweredBy => Some(event.answered_by.to_string()),
-            GroupBy::Week => unreachable!("not asked for here"),
+            GroupBy::Week | GroupBy::Tag | GroupBy::TagOf(_) => {
+                unreachable!("not asked for here")
+            }
         });
         let known = groups.entry(names.collect()).or_default();
         known.calls += 1;
@@ -125,8 +127,9 @@ fn told(stats: &Stats, by: &[GroupBy]) -> BTreeMap<Vec<Option<String>>, Known> {
             + numbers.saved.collapsed.nano_dollars.unwrap_or(0),
         saved_unpriced: numbers.saved.ledger.unpriced + numbers.saved.collapsed.unpriced,
     };
-    let names =
-        |of: &BTreeMap<&str, Option<String>>| by.iter().map(|by| of[by.as_str()].clone()).collect();
+    let names = |of: &BTreeMap<String, Option<String>>| {
+        by.iter().map(|by| of[by.as_str()].clone()).collect()
+    };
     stats.groups.iter().map(|group| (names(&group.of), known(&group.numbers))).collect()
 }
 

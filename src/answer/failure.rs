@@ -10,7 +10,9 @@ use crate::{
         budget::BudgetRefusal,
         cache::Reason,
         exchange::Api,
-        openai, translate,
+        openai,
+        prepare::PrepareError,
+        translate,
     },
     upstream::{self, kind_of, status_of},
 };
@@ -142,6 +144,11 @@ impl<'a> ErrorForm<'a> {
         Self { chat_status: status, messages_status: status, openai, anthropic: None }
     }
 
+    /// A request that cannot be prepared.
+    pub fn unprepared(cause: &PrepareError) -> Self {
+        Self::new(400, cause.openai())
+    }
+
     /// An error of the client.
     pub fn invalid_request(status: u16, code: Option<&str>, message: String) -> Self {
         let (kind, code) = (INVALID_REQUEST, code.map(str::to_owned));
@@ -192,6 +199,11 @@ impl<'a> ErrorForm<'a> {
     ) -> Self {
         let openai = translate::error(body);
         Self { chat_status, messages_status, openai, anthropic: Some(body) }
+    }
+
+    /// The error as an OpenAI client reads it.
+    pub fn into_openai(self) -> openai::Error {
+        self.openai
     }
 
     /// The HTTP status.

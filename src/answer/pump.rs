@@ -49,8 +49,15 @@ impl Answers {
         };
         let shows_status = self.shows_status(request, &caller);
         let status_line = notice.as_ref().filter(|_| shows_status).map(open_webui::budget_line);
-        let exchange =
-            OutgoingExchange::first(self, request, caller, access, at, id, (answered_by, keep));
+        let exchange = OutgoingExchange::first(
+            self,
+            request,
+            caller,
+            access,
+            at,
+            id,
+            (answered_by, keep, reason),
+        );
         let call = &exchange.opening.call;
         tracing::debug!(call = %call.id, key = %request.key, why = reason.as_str(), "asking upstream");
         let answer = Answer::new(reader, request, call, id, Verdict::Ask { reason, keep });

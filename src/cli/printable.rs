@@ -38,19 +38,27 @@ pub(super) fn in_braces(to: &mut impl fmt::Write, c: char) -> fmt::Result {
 
 /// Indented JSON with the commands in its strings escaped as JSON has it.
 pub(super) fn json(report: &impl serde::Serialize) -> serde_json::Result<String> {
-    let json = serde_json::to_string_pretty(report)?;
+    printable_json(&serde_json::to_string_pretty(report)?)
+}
+
+/// The same in one line.
+pub(super) fn json_line(report: &impl serde::Serialize) -> serde_json::Result<String> {
+    printable_json(&serde_json::to_string(report)?)
+}
+
+fn printable_json(json: &str) -> serde_json::Result<String> {
     let mut printable = String::with_capacity(json.len());
     let escaped =
-        escape(&mut printable, &json, &['\n'], |to, c| write!(to, "\\u{:04x}", u32::from(c)));
+        escape(&mut printable, json, &['\n'], |to, c| write!(to, "\\u{:04x}", u32::from(c)));
     escaped.map_err(|_| serde::ser::Error::custom("the report cannot be written"))?;
     Ok(printable)
 }
 
-/// Writer that shows commands as escapes, but for line ends and tabs.
+/// Writer that shows commands as escapes, but for line ends (LF and CR LF) and tabs.
 #[derive(Debug)]
 pub struct Printable<W> {
     to: W,
-    /// Beginning of a character whose rest has not been written yet.
+    /// Beginning of a character or a line end whose rest has not been written yet.
     begun: Vec<u8>,
 }
 
@@ -68,10 +76,22 @@ impl<W: Write> Write for Printable<W> {
         let mut chunks = self.begun.utf8_chunks().peekable();
         let mut rest = 0;
         while let Some(chunk) = chunks.next() {
-            let _ = escape(&mut text, chunk.valid(), &['\n', '\t'], in_braces);
             let invalid = chunk.invalid();
-            let is_begun = chunks.peek().is_none() && is_beginning(invalid);
-            if is_begun {
+            let is_last = chunks.peek().is_none();
+            let mut valid = chunk.valid();
+            if is_last && invalid.is_empty() && valid.ends_with('\r') {
+                valid = &valid[..valid.len() - 1];
+                rest = 1;
+            }
+            for line in valid.split_inclusive("\r\n") {
+                let (line, end) = match line.strip_suffix("\r\n") {
+                    Some(line) => (line, "\r\n"),
+                    None => (line, ""),
+                };
+                let _ = escape(&mut text, line, &['\n', '\t'], in_braces);
+                text.push_str(end);
+            }
+            if is_last && is_beginning(invalid) {
                 rest = invalid.len();
             } else if !invalid.is_empty() {
                 text.push('\u{fffd}');

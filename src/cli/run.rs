@@ -54,16 +54,16 @@ pub(super) fn block_on_server<T>(
 pub(super) type ShutdownSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The signals that stop a server: those of service managers, of Ctrl-C, and of a terminal that is closed.
-struct StopSignals([UnixSignal; 3]);
+pub(super) struct StopSignals([UnixSignal; 3]);
 
 impl StopSignals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let [terminate, interrupt, hangup] =
             [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
         Ok(Self([terminate?, interrupt?, hangup?]))
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         let Self([terminate, interrupt, hangup]) = self;
         tokio::select! {
             _ = terminate.recv() => {}

@@ -1,9 +1,13 @@
 //! `reprise stats`: usage, costs and savings.
 
-use std::{io::Write, process::ExitCode};
+use std::{ffi::OsStr, io::Write, process::ExitCode};
 
-use anyhow::Context;
-use clap::{Args, builder::PossibleValue};
+use anyhow::{Context, bail};
+use clap::{
+    Arg, Args, Command,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
+};
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use super::{console, run::block_on};
@@ -31,10 +35,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ZONE", value_parser = config::time_zone)]
     timezone: Option<TimeZone>,
     /// Fields to group by, comma-separated
-    #[arg(long, value_name = "FIELD", value_delimiter = ',', default_value = "model")]
+    #[arg(long, value_name = "FIELD", value_delimiter = ',', default_value = "model", value_parser = Fields)]
     by: Vec<GroupBy>,
+    /// Only calls with this tag: TAG, KEY=VALUE, or KEY for any value; of several, those with all
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
     /// Recompute costs at today's prices
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tag")]
     reprice: bool,
     /// Maximum number of groups in a table
     #[arg(long, value_name = "COUNT", default_value_t = TOP)]
@@ -58,13 +65,39 @@ struct Format {
     markdown: bool,
 }
 
-impl clap::ValueEnum for GroupBy {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
+/// Parser of the fields to group by: one of a list, or a key of tags.
+#[derive(Debug, Clone)]
+struct Fields;
+
+impl Fields {
+    fn names() -> impl Iterator<Item = String> {
+        let known = GroupBy::ALL.into_iter().map(|by| by.as_str().to_owned());
+        known.chain(["tag:KEY".to_owned()])
+    }
+}
+
+impl TypedValueParser for Fields {
+    type Value = GroupBy;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<GroupBy, clap::Error> {
+        if let Some(by) = value.to_str().and_then(GroupBy::named) {
+            return Ok(by);
+        }
+        let known = PossibleValuesParser::new(Self::names());
+        // It names the fields that there are.
+        let refused = known.parse_ref(command, argument, value);
+        Err(refused
+            .err()
+            .unwrap_or_else(|| clap::Error::new(ErrorKind::InvalidValue).with_cmd(command)))
     }
 
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.as_str()))
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Self::names().map(PossibleValue::new)))
     }
 }
 
@@ -85,6 +118,9 @@ pub(super) fn run(
         let today = day_of(UnixMillis(now.timestamp().as_millisecond()));
         let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, today);
         if arguments.reprice {
+            if arguments.by.iter().any(GroupBy::is_tag) {
+                bail!("--reprice does not group by tags");
+            }
             let repriced = Repriced::of(&ledger, &catalog, &period, &arguments.by, today).await?;
             return console::report(&repriced, arguments.format.json, out);
         }
@@ -92,7 +128,8 @@ pub(super) fn run(
         if let Err(error) = store::roll_up(url, &catalog, store::WORTH_SUMMING_UP).await {
             tracing::debug!(%error, "cannot write roll-ups");
         }
-        let stats = Stats::of(&ledger, &catalog, &period, &arguments.by).await?;
+        let Arguments { by, tag, .. } = arguments;
+        let stats = Stats::of_tagged(&ledger, &catalog, &period, by, tag).await?;
         let stats = stats.with_top(arguments.top);
         match arguments.format {
             Format { csv: true, .. } => Ok(write!(out, "{}", stats.csv()?)?),

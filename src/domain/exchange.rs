@@ -197,6 +197,8 @@ pub enum Outcome {
     Stopped,
     /// The process that sent the request died.
     Lost,
+    /// Reprise refused the call: it went nowhere.
+    Refused,
 }
 
 /// The source of the answer to a call, in the words of HTTP caching (RFC 9111, RFC 9211).
@@ -234,6 +236,8 @@ pub enum AnsweredBy {
     Bypass,
     /// From a fixture.
     Replay,
+    /// By nobody: Reprise refused the call.
+    Refused,
 }
 
 impl AnsweredBy {

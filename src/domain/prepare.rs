@@ -23,8 +23,10 @@ use super::{
     cache::{self, CacheKey, Policy, Scope},
     catalog::Catalog,
     chain::Chain,
-    exchange::AnswerRef,
-    json, openai, task,
+    exchange::{AnswerRef, Api},
+    json, openai,
+    tags::Tags,
+    task,
     translate::{self, Cancellation, Form, Note, Occasion, Originals, WithUsage},
 };
 
@@ -95,6 +97,8 @@ pub struct PreparedRequest {
     pub no_store_user: bool,
     /// Open WebUI's word for the background task, stated or recognised; empty if it is neither.
     pub task: Option<String>,
+    /// The labels of the call: those of the headers, and the request's `metadata` where it may be kept.
+    pub tags: Tags,
     /// The client's own request; `None` where it must not be kept.
     pub client_chain: Option<Arc<Chain>>,
     /// The kind of stream that the client wants; `None`: it wants the answer whole.
@@ -110,6 +114,14 @@ impl ClientRequest {
     pub const fn body(&self) -> &Bytes {
         match self {
             Self::Chat(body) | Self::Messages(body, _) => body,
+        }
+    }
+
+    /// The API.
+    pub const fn api(&self) -> Api {
+        match self {
+            Self::Chat(_) => Api::Chat,
+            Self::Messages(..) => Api::Messages,
         }
     }
 }
@@ -178,11 +190,11 @@ impl ParsedRequest {
             upstream: address,
             cancellation,
         } = *context;
-        let client_chain = |body: &Bytes| {
-            let is_kept = caller.is_kept() && !no_store_user;
-            is_kept.then(|| openai::chain(body).map(Arc::new)).flatten()
-        };
+        let is_kept = caller.is_kept() && !no_store_user;
+        let client_chain =
+            |body: &Bytes| is_kept.then(|| openai::chain(body).map(Arc::new)).flatten();
         let mut task = caller.task.clone();
+        let mut tags = caller.tags.clone();
         let mut follows_tools = false;
         let (upstream, stream, client_chain, form) = match parsed {
             Parsed::Chat { mut request, body, mended } => {
@@ -200,7 +212,14 @@ impl ParsedRequest {
                     cancellation,
                 };
                 let mut translated = translate::request(&request, &context)?;
-                translated.notes.extend(routed.into_iter().chain(mended));
+                let unlabelled = if is_kept {
+                    let (labels, left_out) = Tags::of_metadata(request.metadata.as_ref());
+                    tags = tags.and(labels);
+                    unlabelled(left_out)
+                } else {
+                    None
+                };
+                translated.notes.extend(routed.into_iter().chain(mended).chain(unlabelled));
                 let canonical = CanonicalRequest::of(&translated.request);
                 let form = Arc::new(translated.form.clone());
                 let stream = stream(&request, caller);
@@ -223,6 +242,7 @@ impl ParsedRequest {
             user,
             no_store_user,
             task,
+            tags,
             client_chain,
             stream,
             follows_tools,
@@ -252,6 +272,28 @@ pub fn readable(body: Bytes) -> (Bytes, Option<Note>) {
             (mended.into(), Some(Note { field: String::new(), what: what.to_owned() }))
         }
     }
+}
+
+/// The model that a request names, as far as the body can be read. Long ones are cut.
+pub fn model_named(body: &[u8]) -> Option<String> {
+    /// Longest body that is read again only for this, in bytes.
+    const LONGEST_BODY: usize = 1 << 20;
+    /// Longest name, in characters.
+    const LONGEST_NAME: usize = 128;
+    #[derive(serde::Deserialize)]
+    struct Named {
+        model: Option<String>,
+    }
+
+    let read = (body.len() <= LONGEST_BODY).then(|| serde_json::from_slice::<Named>(body).ok());
+    Some(read??.model?.chars().take(LONGEST_NAME).collect())
+}
+
+/// The note of pairs in `metadata` that are no tags.
+fn unlabelled(pairs: usize) -> Option<Note> {
+    let what = "has pairs that are not kept as tags of the call: OpenAI allows 16, with names of 64 characters and \
+                values of 512";
+    (pairs > 0).then(|| Note { field: "metadata".to_owned(), what: what.to_owned() })
 }
 
 fn stream(request: &openai::Request, caller: &Caller) -> Option<WithUsage> {

@@ -8,6 +8,13 @@ pub(super) fn dollars(amount: f64) -> String {
     NanoDollars::from_dollars(amount).to_string()
 }
 
+/// Formats an amount in US dollars to the nano-dollar, for other programs.
+pub(super) fn in_full(amount: NanoDollars) -> String {
+    let sign = if amount.0 < 0 { "-" } else { "" };
+    let nanos = amount.0.unsigned_abs();
+    format!("{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
+}
+
 /// Formats a token count: exact below a million, then in millions. JSON has the exact count.
 pub(super) fn tokens(count: u64) -> String {
     match count {

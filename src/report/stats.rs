@@ -1,7 +1,7 @@
 //! The report of `reprise stats`: calls, cost and savings by day, model, user, chat, task and so on.
 
 mod group;
-mod layout;
+pub(super) mod layout;
 mod period;
 mod reprice;
 mod sums;
@@ -18,7 +18,7 @@ pub use self::{
 };
 use self::{group::Groups, sums::Sums};
 use crate::{
-    domain::catalog::Catalog,
+    domain::{catalog::Catalog, exchange::UnixMillis},
     store::{self, PricedAs, Reader},
 };
 
@@ -38,6 +38,9 @@ pub struct Stats {
     pub period: Option<String>,
     /// The day before which calls were pruned and are not counted.
     pub pruned_before: Option<String>,
+    /// True if the groups have only calls with tags.
+    #[serde(skip)]
+    tagged: bool,
     /// The groups, in the order of time or by descending cost.
     pub groups: Vec<Group>,
     /// The total of all groups.
@@ -50,7 +53,7 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Group {
     /// The value of each dimension; `None`: not stated by the client.
-    pub of: BTreeMap<&'static str, Option<String>>,
+    pub of: BTreeMap<String, Option<String>>,
     /// The same values, in the requested order.
     #[serde(skip)]
     names: Vec<Option<String>>,
@@ -73,14 +76,49 @@ impl Stats {
         period: &Period,
         by: &[GroupBy],
     ) -> Result<Self, store::Error> {
+        Self::of_tagged(ledger, catalog, period, by, &[]).await
+    }
+
+    /// The same of the calls that have all of `tags`. Only those with tags are read one by one.
+    pub async fn of_tagged(
+        ledger: &Reader,
+        catalog: &Catalog,
+        period: &Period,
+        by: &[GroupBy],
+        tags: &[String],
+    ) -> Result<Self, store::Error> {
         let mut groups = Groups::<Sums>::new(by, period.zone.clone());
         let mut total = Sums::default();
-        let counted_from = ledger
-            .calls(period.span.clone(), catalog, |at, key, totals| {
-                total.add(key, totals);
-                groups.of(at, key).add(key, totals);
-            })
-            .await?;
+        let span = || period.span.clone();
+        let tagged = by.iter().any(GroupBy::is_tag);
+        let counted_from = if tags.is_empty() {
+            let counted_from = ledger
+                .calls(span(), catalog, |at, key, totals| {
+                    total.add(key, totals);
+                    if !tagged {
+                        groups.of(at, key).add(key, totals);
+                    }
+                })
+                .await?;
+            for (reason, count) in ledger.refusals(span()).await? {
+                total.refuse(&reason, count);
+            }
+            counted_from
+        } else {
+            UnixMillis::default()
+        };
+        let counted_from = if tagged || !tags.is_empty() {
+            ledger
+                .tagged_calls(span(), tags, catalog, |at, key, totals, of| {
+                    if !tags.is_empty() {
+                        total.add(key, totals);
+                    }
+                    groups.each_of(at, key, of, |sums| sums.add(key, totals));
+                })
+                .await?
+        } else {
+            counted_from
+        };
         let all = total.cost();
         let groups = groups
             .into_sorted(|sums| (sums.cost(), sums.calls))
@@ -92,6 +130,7 @@ impl Stats {
             top: TOP,
             period: period.in_words(),
             pruned_before: period.pruned(counted_from),
+            tagged,
             groups,
             total: total.numbers(all),
             priced_as: ledger.priced_as(period.span.clone()).await?,
@@ -100,6 +139,6 @@ impl Stats {
 }
 
 /// The value of each dimension, by its name.
-fn of(by: &[GroupBy], names: &[Option<String>]) -> BTreeMap<&'static str, Option<String>> {
-    by.iter().map(|by| by.as_str()).zip(names.iter().cloned()).collect()
+fn of(by: &[GroupBy], names: &[Option<String>]) -> BTreeMap<String, Option<String>> {
+    by.iter().map(|by| by.as_str().to_owned()).zip(names.iter().cloned()).collect()
 }

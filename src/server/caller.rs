@@ -23,6 +23,7 @@ use crate::{
         cache::{CacheDirectives, IdentityProof},
         exchange::Api,
         prepare::{Caller, InvalidId, check_id},
+        tags::Tags,
     },
 };
 
@@ -30,6 +31,8 @@ use crate::{
 const USER_JWT: &str = "x-openwebui-user-jwt";
 /// The fixtures that may answer, in a replay.
 pub(super) const SCENARIO: &str = "x-reprise-scenario";
+/// The header with labels of a call.
+const TAG: &str = "x-reprise-tag";
 /// Largest accepted difference between Open WebUI's clock and ours, in seconds.
 const CLOCK_LEEWAY: u64 = 60;
 
@@ -122,6 +125,7 @@ impl CallerReader {
             message: self.id(headers, message)?,
             user_message: self.id(headers, user_message)?,
             task: self.id(headers, task)?,
+            tags: tags(headers)?,
             directives: directives(headers),
         };
         let scenario = self.id(headers, &[HeaderName::from_static(SCENARIO)])?;
@@ -220,6 +224,12 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     let agent = String::from_utf8_lossy(headers.get(header::USER_AGENT)?.as_bytes());
     let agent: String = agent.trim().chars().take(LONGEST_AGENT).collect();
     Some(agent).filter(|agent| !agent.is_empty())
+}
+
+/// The labels that the headers give the call.
+fn tags(headers: &HeaderMap) -> Result<Tags, Rejection> {
+    let values = headers.get_all(TAG).iter().map(HeaderValue::as_bytes);
+    Tags::of_header(values).map_err(Rejection::InvalidTags)
 }
 
 fn directives(headers: &HeaderMap) -> CacheDirectives {

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::{body_budget::LARGEST_BODIES, headers};
 use crate::{
     answer::{Error, ErrorForm, Failure},
-    domain::{encoding, exchange::Api, prepare::InvalidId},
+    domain::{encoding, exchange::Api, prepare::InvalidId, tags::InvalidTags},
     store, upstream,
 };
 
@@ -54,6 +54,8 @@ pub(super) enum Rejection {
     UserNotSigned,
     #[error("the id in the header {header} {invalid}")]
     InvalidId { header: HeaderName, invalid: InvalidId },
+    #[error("the header X-Reprise-Tag {0}")]
+    InvalidTags(InvalidTags),
     #[error("the header {header} is there several times, with different ids")]
     SeveralIds { header: HeaderName },
     #[error(
@@ -136,6 +138,7 @@ impl Rejection {
             Self::InvalidId { header, .. } | Self::SeveralIds { header } => {
                 invalid(400, Some("invalid_id")).with_param(header.as_str())
             }
+            Self::InvalidTags(_) => invalid(400, Some("invalid_tag")).with_param("X-Reprise-Tag"),
             Self::ForeignOrigin(_) => invalid(403, Some("foreign_origin")),
             Self::NotLocal | Self::NotLedgerOperator => invalid(403, Some("not_an_operator")),
             Self::NoHost => invalid(400, Some("invalid_host")).with_param("Host"),
@@ -153,9 +156,19 @@ impl Rejection {
             Self::BodiesFull => server_error(503, Some("bodies_full")),
             Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
-            Self::Answer(Error::Prepare(cause)) => ErrorForm::new(400, cause.openai()),
+            Self::Answer(Error::Prepare(cause)) => ErrorForm::unprepared(cause),
             Self::Answer(Error::Failed(failure)) => failure.form(),
         }
+    }
+
+    /// The word under which the request is counted as refused; `None` if the ledger has it as a call, or if the fault is
+    /// ours.
+    pub(super) fn refusal(&self) -> Option<String> {
+        if let Self::Answer(_) | Self::Panicked = self {
+            return None;
+        }
+        let error = self.form().into_openai();
+        Some(error.code.unwrap_or_else(|| error.kind.to_owned()))
     }
 
     fn failure(&self) -> Option<&Failure> {
@@ -219,9 +232,14 @@ impl IntoResponse for Rejection {
     }
 }
 
+/// The rejection that a response stands for.
+pub(super) fn rejection(response: &Response) -> Option<&Rejection> {
+    response.extensions().get::<Arc<Rejection>>().map(|rejection| &**rejection)
+}
+
 /// Renders a rejection for a client of `api`; any other response stays as it is.
 pub(super) fn render_rejection(response: Response, api: Api) -> Response {
-    match response.extensions().get::<Arc<Rejection>>() {
+    match rejection(&response) {
         Some(rejection) => rejection.respond(api),
         None => response,
     }

@@ -9,6 +9,7 @@ use super::{
     columns::cost_word,
     invalidate::Clear,
     record::{CallRecord, Opening, Sealing},
+    refusals::CountRefusals,
 };
 use crate::domain::{
     anthropic::ApiHeaders,
@@ -47,6 +48,7 @@ pub(super) enum Op {
     Seal(Box<SealOp>),
     Call(Box<CallOp>),
     Clear(Clear),
+    Refusals(CountRefusals),
     /// Writes nothing: once it is committed, so is everything that was queued before it.
     Mark,
 }
@@ -89,7 +91,7 @@ impl Op {
             Self::Open(open) => [Some(&open.request), Some(&open.client)],
             Self::Seal(seal) => [Some(&seal.request), seal.call.as_ref().map(|call| &call.client)],
             Self::Call(call) => [Some(&call.client), None],
-            Self::Clear(_) | Self::Mark => [None, None],
+            Self::Clear(_) | Self::Refusals(_) | Self::Mark => [None, None],
         }
     }
 
@@ -102,7 +104,7 @@ impl Op {
     pub(super) fn body_bytes(&self) -> usize {
         let recording = match self {
             Self::Seal(seal) => seal.recording.as_ref().map_or(0, Vec::len),
-            Self::Open(_) | Self::Call(_) | Self::Clear(_) | Self::Mark => 0,
+            Self::Open(_) | Self::Call(_) | Self::Clear(_) | Self::Refusals(_) | Self::Mark => 0,
         };
         recording + self.packed().into_iter().flatten().map(Packed::bytes).sum::<usize>()
     }
@@ -126,6 +128,7 @@ impl Op {
             Self::Seal(seal) => ("sealing", seal.opening.exchange.to_string()),
             Self::Call(call) => ("call", call.record.id.to_string()),
             Self::Clear(_) => ("clearing", String::new()),
+            Self::Refusals(_) => ("refusals", String::new()),
             Self::Mark => ("mark", String::new()),
         }
     }
@@ -165,7 +168,7 @@ impl Op {
                 [Some(request), call.as_mut().map(|call| &mut call.client)]
             }
             Self::Call(call) => [Some(&mut call.client), None],
-            Self::Clear(_) | Self::Mark => [None, None],
+            Self::Clear(_) | Self::Refusals(_) | Self::Mark => [None, None],
         }
     }
 
@@ -174,7 +177,7 @@ impl Op {
         match self {
             Self::Open(open) => Some(open.opening.exchange),
             Self::Seal(seal) => Some(seal.opening.exchange),
-            Self::Call(_) | Self::Clear(_) | Self::Mark => None,
+            Self::Call(_) | Self::Clear(_) | Self::Refusals(_) | Self::Mark => None,
         }
     }
 
@@ -183,7 +186,7 @@ impl Op {
         match self {
             Self::Seal(seal) => seal.call.as_ref().map(|call| call.record.id),
             Self::Call(call) => Some(call.record.id),
-            Self::Open(_) | Self::Clear(_) | Self::Mark => None,
+            Self::Open(_) | Self::Clear(_) | Self::Refusals(_) | Self::Mark => None,
         }
     }
 }
@@ -208,6 +211,7 @@ pub(super) async fn insert_all(
             }
             Op::Call(call) => calls.push(&**call),
             Op::Clear(clear) => clears.push(clear),
+            Op::Refusals(counts) => counts.run(conn).await?,
             Op::Mark => {}
         }
     }
@@ -381,6 +385,8 @@ async fn insert_calls(conn: &mut SqliteConnection, calls: &[&CallOp]) -> Result<
         tries: i64::from(call.tries),
         priced_as: call.pricing.priced_as.as_deref(),
         estimate: call.pricing.estimate,
+        tags: call.tags.json(),
+        reason: call.reason.as_deref(),
     });
     Ok(())
 }

@@ -19,6 +19,7 @@ use crate::domain::{
     },
     price::{PicoDollars, Prices, Pricing},
     recording::Recording,
+    tags::Tags,
 };
 
 /// Gives Rust types a column type.
@@ -88,6 +89,9 @@ decode!(<'r> Outcome, AnsweredBy, Api; &'r str:
 
 encode!(AnswerRef; str: |name| *name.as_str());
 
+column!(Tags; str);
+decode!(<'r> Tags; &'r str: |json| Ok(serde_json::from_str(json)?));
+
 /// A body or other bytes that the ledger keeps compressed; uncompressed here.
 #[derive(Debug)]
 pub(super) struct Body(pub(super) Vec<u8>);
@@ -145,8 +149,8 @@ where
     }
 }
 
-/// The column `cost_is`.
-pub(super) const fn cost_word(cost: Cost) -> &'static str {
+/// The word for the kind of a cost, as in the column `cost_is`.
+pub const fn cost_word(cost: Cost) -> &'static str {
     match cost {
         Cost::Exact(_) => "exact",
         Cost::AtLeast(_) => "at_least",

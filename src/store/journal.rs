@@ -235,7 +235,7 @@ impl Journal {
             match op {
                 Op::Call(call) => lines.remove(call.record.id.uuid()),
                 Op::Seal(seal) => lines.remove(seal.opening.exchange.uuid()),
-                Op::Open(_) | Op::Clear(_) | Op::Mark => {}
+                Op::Open(_) | Op::Clear(_) | Op::Refusals(_) | Op::Mark => {}
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::domain::{
     },
     price::Pricing,
     recording::Recording,
+    tags::Tags,
 };
 
 /// The beginning of an exchange, written before the first byte goes upstream.
@@ -78,6 +79,12 @@ pub struct CallRecord {
     pub client: Option<String>,
     /// Parts of the request that the translation dropped or changed, as JSON.
     pub notes: Option<String>,
+    /// The client's labels.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+    /// The reason why it went upstream, or was refused; `None` where the ledger answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The request as the client sent it; `None` where no bodies may be kept.
     #[serde(skip)]
     pub client_chain: Option<Arc<Chain>>,
@@ -162,6 +169,8 @@ impl CallRecord {
             task: None,
             client: None,
             notes: None,
+            tags: Tags::default(),
+            reason: None,
             client_chain: None,
             key,
             exchange: None,

@@ -31,6 +31,7 @@ use super::{
 use crate::domain::{
     catalog::Catalog,
     exchange::UnixMillis,
+    tags::Tags,
     totals::{Key, Totals},
 };
 
@@ -85,7 +86,7 @@ impl Reader {
         // The sums have whole quarters; the edges on both sides are read from the calls.
         let first = start.saturating_add(QUARTER - 1).div_euclid(QUARTER).saturating_mul(QUARTER);
         let last = end.div_euclid(QUARTER).saturating_mul(QUARTER);
-        let mut one = |call: &CallTotals<'_>, key: &Key<'_>, totals: &Totals| {
+        let mut one = |call: &CallTotals<'_>, key: &Key<'_>, totals: &Totals, _: &Tags| {
             if !call.imported {
                 visit(call.at, key, totals);
             }
@@ -102,6 +103,25 @@ impl Reader {
             summed(&mut tx, first..last, visit).await?;
         }
         Ok(mark.totals_from)
+    }
+
+    /// Shows the calls that came in within `span` and have tags, all of `tags`, to `visit` with their tags, one by one.
+    /// The sums do not have tags, so it takes longer than [`Reader::calls`] where many calls do. Returns the same.
+    pub async fn tagged_calls(
+        &self,
+        span: Range<UnixMillis>,
+        tags: &[String],
+        catalog: &Catalog,
+        mut visit: impl FnMut(UnixMillis, &Key<'_>, &Totals, &Tags),
+    ) -> Result<UnixMillis, Error> {
+        let mut tx = self.pool().begin().await?;
+        let from = watermark(&mut tx).await?.totals_from;
+        let span = span.start.max(from).0..span.end.0;
+        let one = |call: &CallTotals<'_>, key: &Key<'_>, totals: &Totals, tags: &Tags| {
+            visit(call.at, key, totals, tags);
+        };
+        each_call(&mut tx, Selection::Tagged(span, tags), catalog, one).await?;
+        Ok(from)
     }
 }
 
@@ -137,7 +157,7 @@ async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Res
     let mut news: BTreeMap<i64, Hour> = BTreeMap::new();
     let mut newest = (mark.upto, String::new());
     let mut calls = 0;
-    each_call(conn, Selection::Next(mark.upto, CHUNK), catalog, |call, key, totals| {
+    each_call(conn, Selection::Next(mark.upto, CHUNK), catalog, |call, key, totals, _| {
         let at = call.at.0;
         let quarter = at.rem_euclid(HOUR) / QUARTER;
         let quarter = u8::try_from(quarter).expect("an hour has four quarters");

@@ -99,10 +99,10 @@ impl ExchangeRow {
 }
 
 impl Reader {
-    /// All sessions with a call that came in at `since` or later, those that began first first.
+    /// All sessions with a call that came in at `since` or later, those that began first first. Refused calls said nothing.
     pub async fn sessions(&self, since: UnixMillis) -> Result<Vec<SessionRow>, Error> {
         const SQL: &str = "select id, exchange, at, answered_by, api, chat_id, task, client, outcome, model, \
-             cost, cost_is, client_frame, client_head from call where at >= $1 order by at, id";
+             cost, cost_is, client_frame, client_head from call where at >= $1 and answered_by <> 'refused' order by at, id";
         let calls: Vec<CallSummary> =
             sqlx::query_as(SQL).bind(since).fetch_all(&self.pool()).await?;
         let mut sessions: Vec<SessionRow> = Vec::new();

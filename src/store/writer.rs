@@ -25,6 +25,7 @@ use super::{
     hot::Hot,
     journal::Journal,
     recovery::Carried,
+    refusals::RefusalCounts,
     sqlite::{self, DatabaseFile, Fault, Lock, OpenFile},
     wal::Wal,
 };
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     pub(super) late: AtomicU64,
     pub(super) lost: AtomicU64,
     pub(super) commits: AtomicU64,
+    /// Refused requests that are not written yet.
+    pub(super) refusals: Arc<RefusalCounts>,
     /// Set by the first answer that could not wait, until the queue is empty again.
     pub(super) behind: AtomicBool,
     /// The error while the database cannot be written.

@@ -65,7 +65,7 @@ async fn main() {
             "{:>8.0?} to compute, {:>8.0?} with the table  by {:<24} {:<12} {} groups, {} calls, {} bytes",
             computed,
             begun.elapsed(),
-            by.iter().map(|by| by.as_str()).collect::<Vec<_>>().join(","),
+            by.iter().map(GroupBy::as_str).collect::<Vec<_>>().join(","),
             since.map_or_else(String::new, |_| "since 7d".to_owned()),
             stats.groups.len(),
             stats.total.calls,

@@ -8,7 +8,7 @@ use reprise::{
         exchange::{AnsweredBy, UnixMillis},
     },
     store::{
-        Reader,
+        CallFilter, Reader,
         prune::{self, Limits, Whose},
     },
 };
@@ -47,6 +47,19 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
     let sessions = ledger.reader().sessions(UnixMillis(0)).await.unwrap();
     let sessions: Vec<_> = sessions.iter().map(|it| (&*it.id, it.calls.len())).collect();
     assert_eq!(sessions, [("chat of ann", 9), ("chat of bob", 10)]);
+    let everything = CallFilter {
+        span: UnixMillis(0)..UnixMillis(i64::MAX),
+        user: None,
+        chat: None,
+        model: None,
+        task: None,
+        outcome: None,
+        answered_by: None,
+        tags: Vec::new(),
+    };
+    let exported = ledger.reader().call_page(&everything, 0, i64::MAX).await.unwrap();
+    assert_eq!(exported.len(), 19);
+    assert!(exported.iter().all(|call| call.tags().is_empty() && call.reason.is_none()));
     // The record of the call that never ended has the field names of the version before.
     let lost = "select count(*) from call where outcome = 'lost' and api = 'messages'";
     assert_eq!(bench.count(lost).await, 1);

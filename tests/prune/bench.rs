@@ -171,7 +171,7 @@ impl Bench {
         let catalog = Catalog::builtin();
         let stats =
             Stats::of(&reader, &catalog, &period, &[GroupBy::Day, GroupBy::User]).await.unwrap();
-        let names = |of: &std::collections::BTreeMap<&str, Option<String>>| {
+        let names = |of: &std::collections::BTreeMap<String, Option<String>>| {
             format!("{} {}", of["day"].as_deref().unwrap(), of["user"].as_deref().unwrap())
         };
         let mut totals: Vec<_> = stats

@@ -1,6 +1,9 @@
 //! The caller of a request, as far as known: facts only, no secret.
 
-use crate::domain::cache::{CacheDirectives, IdentityProof, KeyHolder};
+use crate::domain::{
+    cache::{CacheDirectives, IdentityProof, KeyHolder},
+    tags::Tags,
+};
 
 /// The client that makes a call, the user behind it, and the place of the call in a chat.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub struct Caller {
     pub user_message: Option<String>,
     /// Open WebUI's word for the background task; empty for a task that is to be recognised by its prompt.
     pub task: Option<String>,
+    /// The labels that the headers give the call.
+    pub tags: Tags,
     /// `Cache-Control` of the request.
     pub directives: CacheDirectives,
 }
@@ -84,6 +89,7 @@ impl Caller {
             message: None,
             user_message: None,
             task: None,
+            tags: Tags::default(),
             directives: CacheDirectives::default(),
         }
     }

@@ -1,14 +1,14 @@
 //! The dimensions that calls are grouped by, and the groups.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem, sync::Arc};
 
 use jiff::{Timestamp, ToSpan, civil::Weekday, tz::TimeZone};
 use serde::Serialize;
 
-use crate::domain::{exchange::UnixMillis, totals::Key};
+use crate::domain::{exchange::UnixMillis, tags::Tags, totals::Key};
 
 /// A dimension that calls are grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupBy {
     /// The day of the request.
@@ -29,11 +29,18 @@ pub enum GroupBy {
     Client,
     /// The source of the answer.
     AnsweredBy,
+    /// The tags: a call is in the group of each of its tags.
+    Tag,
+    /// The value of the tag with a key; the text is `tag:KEY`.
+    TagOf(Arc<str>),
 }
 
+/// The beginning of a dimension that is the value of a tag.
+const TAG_OF: &str = "tag:";
+
 impl GroupBy {
-    /// All dimensions, in the order of the help.
-    pub const ALL: [Self; 9] = [
+    /// All dimensions without a key, in the order of the help.
+    pub const ALL: [Self; 10] = [
         Self::Day,
         Self::Week,
         Self::Month,
@@ -43,10 +50,11 @@ impl GroupBy {
         Self::Task,
         Self::Client,
         Self::AnsweredBy,
+        Self::Tag,
     ];
 
     /// The name in arguments and headings.
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Day => "day",
             Self::Week => "week",
@@ -57,11 +65,25 @@ impl GroupBy {
             Self::Task => "task",
             Self::Client => "client",
             Self::AnsweredBy => "answered-by",
+            Self::Tag => "tag",
+            Self::TagOf(name) => name,
         }
     }
 
+    /// The dimension with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let key = name.strip_prefix(TAG_OF).filter(|key| !key.is_empty());
+        let known = || Self::ALL.into_iter().find(|by| by.as_str() == name);
+        key.map(|_| Self::TagOf(name.into())).or_else(known)
+    }
+
+    /// Returns true for dimensions that only calls with tags have.
+    pub const fn is_tag(&self) -> bool {
+        matches!(self, Self::Tag | Self::TagOf(_))
+    }
+
     /// Returns true for dimensions of time, whose groups are in order.
-    pub(super) const fn is_time(self) -> bool {
+    pub(super) const fn is_time(&self) -> bool {
         matches!(self, Self::Day | Self::Week | Self::Month)
     }
 }
@@ -98,9 +120,21 @@ impl<S: Default> Groups<S> {
 
     /// The sums of the group for calls with `key` in the quarter of an hour of `at`.
     pub(super) fn of(&mut self, at: UnixMillis, key: &Key<'_>) -> &mut S {
+        self.of_tagged(at, key, &Tags::default(), None)
+    }
+
+    /// The same for calls with `tags`, of which `tag` names the group.
+    fn of_tagged(
+        &mut self,
+        at: UnixMillis,
+        key: &Key<'_>,
+        tags: &Tags,
+        tag: Option<&str>,
+    ) -> &mut S {
         let mut group = self.times_of(at);
-        for (place, name) in group.iter_mut().enumerate() {
-            *name = match self.by[place] {
+        let by = mem::take(&mut self.by);
+        for (by, name) in by.iter().zip(&mut group) {
+            *name = match by {
                 GroupBy::Day | GroupBy::Week | GroupBy::Month => *name,
                 GroupBy::Model => self.number(Some(&key.model)),
                 GroupBy::User => self.number(key.user.as_deref()),
@@ -108,9 +142,31 @@ impl<S: Default> Groups<S> {
                 GroupBy::Task => self.number(key.task.as_deref()),
                 GroupBy::Client => self.number(key.client.as_deref()),
                 GroupBy::AnsweredBy => self.number(Some(key.answered_by.into_str())),
+                GroupBy::Tag => self.number(tag),
+                GroupBy::TagOf(of) => self.number(tags.value_of(&of[TAG_OF.len()..])),
             };
         }
+        self.by = by;
         self.sums.entry(group).or_default()
+    }
+
+    /// Shows the sums of each group of a call with these tags to `add`. Without a tag that the dimensions name, it is in
+    /// no group.
+    pub(super) fn each_of(
+        &mut self,
+        at: UnixMillis,
+        key: &Key<'_>,
+        tags: &Tags,
+        mut add: impl FnMut(&mut S),
+    ) {
+        if self.by.contains(&GroupBy::Tag) {
+            tags.iter().for_each(|tag| add(self.of_tagged(at, key, tags, Some(tag))));
+            return;
+        }
+        let mut keys = self.by.iter().filter_map(|by| by.as_str().strip_prefix(TAG_OF)).peekable();
+        if keys.peek().is_none() || keys.any(|of| tags.value_of(of).is_some()) {
+            add(self.of_tagged(at, key, tags, None));
+        }
     }
 
     /// The groups with their names: by leading dimensions of time, then by descending weight.
@@ -140,7 +196,7 @@ impl<S: Default> Groups<S> {
 
     /// The names of the day, week and month, at the positions of these dimensions.
     fn times_of(&mut self, at: UnixMillis) -> Vec<usize> {
-        if !self.by.iter().any(|by| by.is_time()) {
+        if !self.by.iter().any(GroupBy::is_time) {
             return vec![0; self.by.len()];
         }
         let quarter = at.0.div_euclid(QUARTER);
@@ -149,8 +205,10 @@ impl<S: Default> Groups<S> {
         }
         let at = Timestamp::from_millisecond(at.0).unwrap_or(Timestamp::MAX);
         let day = self.zone.to_datetime(at).date();
-        let times: Vec<usize> = (0..self.by.len())
-            .map(|place| match self.by[place] {
+        let by = mem::take(&mut self.by);
+        let times: Vec<usize> = by
+            .iter()
+            .map(|by| match by {
                 GroupBy::Day => self.number(Some(&day.to_string())),
                 GroupBy::Week => {
                     let since = day.weekday().since(Weekday::Monday);
@@ -161,6 +219,7 @@ impl<S: Default> Groups<S> {
                 _ => 0,
             })
             .collect();
+        self.by = by;
         self.times.insert(quarter, times.clone());
         times
     }

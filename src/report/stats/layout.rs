@@ -1,18 +1,15 @@
 //! The formats of the report: table, Markdown and CSV.
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Write},
-};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use comfy_table::{
     Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
 };
 
-use super::{Group, Money, Numbers, Stats, Times};
+use super::{Group, GroupBy, Money, Numbers, Stats, Times};
 use crate::{
-    domain::exchange::AnsweredBy,
-    report::numbers::{calls, percent, thousands, time, tokens},
+    domain::exchange::{AnsweredBy, NanoDollars},
+    report::numbers::{calls, in_full, percent, thousands, time, tokens},
     store::PricedAs,
 };
 
@@ -28,7 +25,8 @@ const HEADINGS: [&str; 8] =
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.total.calls == 0 {
-            return self.nothing(f);
+            self.nothing(f)?;
+            return self.total.refusals(f);
         }
         if let Some(period) = &self.period {
             writeln!(f, "{period}\n")?;
@@ -36,7 +34,7 @@ impl fmt::Display for Stats {
         for line in self.table() {
             writeln!(f, "{}", line.trim_end())?;
         }
-        if let hidden @ 1.. = self.groups.len() - self.shown().len() {
+        if let hidden @ 1.. = self.with_calls().count() - self.shown().len() {
             writeln!(f, "{} more groups: --top shows more, --csv all", thousands(hidden as u64))?;
         }
         writeln!(f)?;
@@ -51,12 +49,13 @@ impl Stats {
         let names = |names: &[Option<String>]| -> Vec<String> {
             names.iter().map(|name| name.as_deref().unwrap_or("–").to_owned()).collect()
         };
-        let head = self.by.iter().map(|by| by.as_str()).chain(HEADINGS).map(str::to_owned);
+        let head = self.by.iter().map(GroupBy::as_str).chain(HEADINGS).map(str::to_owned);
         let mut rows: Vec<Vec<String>> = vec![head.collect()];
         for Group { names: of, numbers, .. } in self.shown() {
             rows.push(names(of).into_iter().chain(numbers.cells()).collect());
         }
-        let is_summed = self.groups.len() > 1 || self.by.is_empty();
+        let is_one = self.with_calls().count() <= 1 && !self.tagged;
+        let is_summed = !is_one || self.by.is_empty();
         if is_summed {
             let total = (0..self.by.len()).map(|at| if at == 0 { "total" } else { "" }.to_owned());
             rows.push(total.chain(self.total.cells()).collect());
@@ -65,9 +64,10 @@ impl Stats {
         let wide = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
         let taken: usize = (0..columns).map(|at| wide(at) + 2).sum();
         let room = usize::from(WIDTH).saturating_sub(taken).min(*BAR.end());
-        if BAR.contains(&room) && self.groups.len() > 1 {
+        if BAR.contains(&room) && !is_one {
             let dearest = self.groups.iter().map(|group| group.numbers.share).fold(0.0, f64::max);
-            let bars = self.shown().iter().map(|group| bar(group.numbers.share, dearest, room));
+            let shown = self.shown();
+            let bars = shown.iter().map(|group| bar(group.numbers.share, dearest, room));
             let bars = [String::new()].into_iter().chain(bars).chain([String::new()]);
             rows.iter_mut().zip(bars).for_each(|(row, bar)| row.push(bar));
         }
@@ -90,7 +90,7 @@ impl Stats {
             }
         }
         let mut lines: Vec<String> = table.lines().collect();
-        if is_summed && self.groups.len() > 1 {
+        if is_summed && !is_one {
             // A rule above the total, as below the heading.
             lines.insert(lines.len() - 1, lines[1].clone());
         }
@@ -100,7 +100,7 @@ impl Stats {
     /// The report as Markdown, with the columns of the table.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
-        let names: Vec<&str> = self.by.iter().map(|by| by.as_str()).collect();
+        let names: Vec<&str> = self.by.iter().map(GroupBy::as_str).collect();
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let head = names.iter().chain(&HEADINGS).map(ToString::to_string).collect::<Vec<_>>();
         let rule = names.iter().map(|_| "---").chain(HEADINGS.iter().map(|_| "---:"));
@@ -110,7 +110,7 @@ impl Stats {
             let names = names.iter().map(|name| name.as_deref().unwrap_or("–").replace('|', "\\|"));
             text += &line(&names.chain(numbers.cells()).collect::<Vec<_>>());
         }
-        if self.groups.len() != 1 {
+        if self.with_calls().count() != 1 || self.tagged {
             let total =
                 (0..names.len()).map(|at| if at == 0 { "**total**" } else { "" }.to_owned());
             text += &line(&total.chain(self.total.cells()).collect::<Vec<_>>());
@@ -122,7 +122,7 @@ impl Stats {
     pub fn csv(&self) -> Result<String, csv::Error> {
         let mut rows = csv::Writer::from_writer(Vec::new());
         let columns = CSV.iter().map(|(name, _)| *name);
-        rows.write_record(self.by.iter().map(|by| by.as_str()).chain(columns))?;
+        rows.write_record(self.by.iter().map(GroupBy::as_str).chain(columns))?;
         for Group { names, numbers, .. } in &self.groups {
             let names = names.iter().map(|name| disarmed(name.as_deref().unwrap_or_default()));
             let cells = CSV.iter().map(|(_, cell)| cell(numbers).into());
@@ -133,8 +133,13 @@ impl Stats {
     }
 
     /// The groups that the table has.
-    fn shown(&self) -> &[Group] {
-        &self.groups[..self.groups.len().min(self.top)]
+    fn shown(&self) -> Vec<&Group> {
+        self.with_calls().take(self.top).collect()
+    }
+
+    /// The groups without those whose calls were all refused, such as that of a misspelt model.
+    fn with_calls(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.numbers.calls > 0)
     }
 
     fn nothing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,6 +168,12 @@ impl Stats {
         if unknown > 0 && unpriced == 0 {
             writeln!(f, "+?  what {} saved is not known", calls(unknown))?;
         }
+        if self.tagged {
+            writeln!(
+                f,
+                "A call with several tags counts in the group of each, one without only in the total."
+            )?;
+        }
         if let Some(day) = &self.pruned_before {
             writeln!(f, "Calls before {day} were pruned and are not counted.")?;
         }
@@ -188,7 +199,7 @@ impl Numbers {
     fn saved_together(&self) -> Money {
         let ways = [self.saved.ledger, self.saved.collapsed, self.saved.prompt_cache];
         let known: Vec<i64> = ways.iter().filter_map(|way| way.nano_dollars).collect();
-        let amount = crate::domain::exchange::NanoDollars(known.iter().sum());
+        let amount = NanoDollars(known.iter().sum());
         let unpriced = ways.iter().map(|way| way.unpriced).sum();
         Money::new(amount, 0, unpriced)
     }
@@ -216,14 +227,12 @@ impl Numbers {
             let last = format!("last byte {} (p50 / p95 / p99)", total.in_words());
             line(f, "time", [first, last])?;
         }
-        if !self.errors.is_empty() {
-            let mut errors: Vec<(&String, &u64)> = self.errors.iter().collect();
-            errors.sort_by_key(|&(kind, count)| (std::cmp::Reverse(count), kind));
-            let errors =
-                errors.iter().map(|(kind, count)| format!("{kind} {}", thousands(**count)));
-            line(f, "errors", errors)?;
-        }
-        Ok(())
+        by_kind(f, "errors", &self.errors)?;
+        self.refusals(f)
+    }
+
+    fn refusals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        by_kind(f, "refused", &self.refused)
     }
 }
 
@@ -231,6 +240,16 @@ impl Times {
     fn in_words(&self) -> String {
         self.micros().map(|micros| time(micros.0)).join(" / ")
     }
+}
+
+/// Writes a line of counts, the largest first, if there are any.
+fn by_kind(f: &mut fmt::Formatter<'_>, name: &str, counts: &BTreeMap<String, u64>) -> fmt::Result {
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
+    counts.sort_by_key(|&(kind, count)| (std::cmp::Reverse(count), kind));
+    line(f, name, counts.iter().map(|(kind, count)| format!("{kind} {}", thousands(**count))))
 }
 
 /// Writes a line of several parts, which wraps between parts.
@@ -287,6 +306,7 @@ const CSV: &[Column] = &[
     ("bypasses", |n| n.count(AnsweredBy::Bypass)),
     ("replays", |n| n.count(AnsweredBy::Replay)),
     ("errors", |n| n.errors.values().sum::<u64>().to_string()),
+    ("refused", |n| n.refused.values().sum::<u64>().to_string()),
     ("input", |n| n.tokens.input.to_string()),
     ("cache_write_5m", |n| n.tokens.cache_write_5m.to_string()),
     ("cache_write_1h", |n| n.tokens.cache_write_1h.to_string()),
@@ -316,14 +336,7 @@ impl Numbers {
 
 /// Formats an amount to the nano-dollar; empty if unknown.
 fn amount(money: &Money) -> String {
-    money.nano_dollars.map_or_else(String::new, |nanos| {
-        let mut text = String::new();
-        let sign = if nanos < 0 { "-" } else { "" };
-        let nanos = nanos.unsigned_abs();
-        let written = write!(text, "{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
-        written.expect("a String takes all that is written");
-        text
-    })
+    money.nano_dollars.map_or_else(String::new, |nanos| in_full(NanoDollars(nanos)))
 }
 
 fn at(times: Option<&Times>, of: fn(&Times) -> f64) -> String {
@@ -331,7 +344,7 @@ fn at(times: Option<&Times>, of: fn(&Times) -> f64) -> String {
 }
 
 /// A name as a cell. Names come from clients: an apostrophe keeps a spreadsheet from taking one for a formula.
-fn disarmed(name: &str) -> Cow<'_, str> {
+pub(in crate::report) fn disarmed(name: &str) -> Cow<'_, str> {
     if name.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{name}").into()
     } else {

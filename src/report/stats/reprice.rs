@@ -35,7 +35,7 @@ pub struct Repriced {
 #[derive(Debug, Serialize)]
 pub struct Group {
     /// The value of each dimension; `None`: not stated by the client.
-    pub of: BTreeMap<&'static str, Option<String>>,
+    pub of: BTreeMap<String, Option<String>>,
     #[serde(skip)]
     names: Vec<Option<String>>,
     /// The costs of the group.

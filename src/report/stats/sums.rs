@@ -15,6 +15,8 @@ use crate::domain::{
 pub(super) struct Sums {
     pub(super) calls: u64,
     errors: BTreeMap<String, u64>,
+    /// Refused calls by reason, which are in no other number.
+    refused: BTreeMap<String, u64>,
     /// Totals by source of the answer; most groups have one or two of the six.
     parts: Vec<(AnsweredBy, Totals)>,
 }
@@ -106,6 +108,8 @@ pub struct Numbers {
     pub hit_rate: f64,
     /// Number of failed calls by kind of error; calls stopped by the client are not failed.
     pub errors: BTreeMap<String, u64>,
+    /// Number of requests that Reprise refused, by reason. They are not among the calls.
+    pub refused: BTreeMap<String, u64>,
     /// Tokens of the calls that went upstream.
     pub tokens: Tokens,
     /// The cost of the calls.
@@ -122,6 +126,10 @@ pub struct Numbers {
 
 impl Sums {
     pub(super) fn add(&mut self, key: &Key<'_>, totals: &Totals) {
+        if key.answered_by == AnsweredBy::Refused {
+            self.refuse(key.error.as_deref().unwrap_or_default(), totals.calls);
+            return;
+        }
         self.calls += totals.calls;
         if let Some(error) = &key.error {
             match self.errors.get_mut(&**error) {
@@ -133,6 +141,11 @@ impl Sums {
             Some((_, part)) => part.add(totals),
             None => self.parts.push((key.answered_by, totals.clone())),
         }
+    }
+
+    /// Adds refused requests.
+    pub(super) fn refuse(&mut self, reason: &str, count: u64) {
+        *self.refused.entry(reason.to_owned()).or_default() += count;
     }
 
     /// The sum of the totals of some sources.
@@ -168,6 +181,7 @@ impl Sums {
             upstream_requests: asked.tries,
             hit_rate: share(hits.calls as f64, self.calls as f64),
             errors: self.errors.clone(),
+            refused: self.refused.clone(),
             tokens: asked.tokens,
             cost: Money::new(cost, sum(|part| part.at_least), sum(|part| part.unpriced)),
             share: share(cost.0 as f64, spent.0 as f64),

@@ -22,6 +22,8 @@ pub(super) async fn count_from(conn: &mut SqliteConnection, from: UnixMillis) ->
         sqlx::query(FROM).bind(from).execute(&mut *tx).await?;
         let hours = sqlx::query("delete from rollup where hour < $1");
         hours.bind(from.0.div_euclid(HOUR)).execute(&mut *tx).await?;
+        let refusals = sqlx::query("delete from refusal where hour < $1");
+        refusals.bind(from.0.div_euclid(HOUR)).execute(&mut *tx).await?;
         tx.commit().await
     };
     work.await.map_err(Error::Write)

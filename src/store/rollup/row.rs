@@ -3,25 +3,28 @@
 use std::{borrow::Cow, ops::Range};
 
 use futures_util::TryStreamExt;
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{FromRow, QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use crate::{
     domain::{
         catalog::{Catalog, day_of},
         exchange::{AnsweredBy, Cost, Micros, NanoDollars, Outcome, Tokens, UnixMillis},
+        tags::Tags,
         totals::{Key, Totals},
     },
-    store::Error,
+    store::{Error, calls::push_tags},
 };
 
 /// Selection of calls.
-pub(super) enum Selection {
+pub(super) enum Selection<'a> {
     /// Calls after this `seq` that came in within the span.
     After(i64, Range<i64>),
     /// All calls that came in within the span.
     Within(Range<i64>),
     /// The next calls after this `seq`, in its order, at most as many as the second number.
     Next(i64, i64),
+    /// The calls within the span that have tags: all of these.
+    Tagged(Range<i64>, &'a [String]),
 }
 
 /// The key and the totals of a call.
@@ -64,12 +67,13 @@ pub(super) const COLUMNS: &str = "select call.seq, call.id, call.at, call.model,
 /// Shows each call to `visit`, as totals of one call. `catalog` tells the savings of the prompt cache.
 pub(super) async fn each_call(
     conn: &mut SqliteConnection,
-    selection: Selection,
+    selection: Selection<'_>,
     catalog: &Catalog,
-    mut visit: impl FnMut(&CallTotals<'_>, &Key<'_>, &Totals),
+    mut visit: impl FnMut(&CallTotals<'_>, &Key<'_>, &Totals, &Tags),
 ) -> Result<(), Error> {
     let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
-    query.push("from call where ");
+    let is_tagged = matches!(selection, Selection::Tagged(..));
+    query.push(if is_tagged { ", call.tags from call where " } else { "from call where " });
     match selection {
         // The `+ 0` keeps the database from going through all calls of the span instead of the few after the watermark.
         Selection::After(seq, span) => query
@@ -85,14 +89,24 @@ pub(super) async fn each_call(
         Selection::Next(seq, most) => {
             query.push("seq > ").push_bind(seq).push(" order by seq limit ").push_bind(most)
         }
+        Selection::Tagged(span, tags) => {
+            query.push("tags is not null and at >= ").push_bind(span.start);
+            query.push(" and at < ").push_bind(span.end);
+            push_tags(&mut query, tags);
+            &mut query
+        }
     };
     let mut rows = query.build().fetch(conn);
     let mut totals = Totals::default();
+    let mut tags = Tags::default();
     while let Some(row) = rows.try_next().await? {
         let call = CallTotals::from_row(&row)?;
         let key = call.key();
         call.add_up(&key, catalog, &mut totals);
-        visit(&call, &key, &totals);
+        if is_tagged {
+            tags = row.try_get("tags")?;
+        }
+        visit(&call, &key, &totals, &tags);
     }
     Ok(())
 }
@@ -114,7 +128,9 @@ impl<'r> CallTotals<'r> {
     fn error(&self) -> Option<Cow<'r, str>> {
         let refused = self.status.filter(|&status| status >= 400);
         let ended = match self.outcome {
-            Outcome::Failed | Outcome::Cut | Outcome::Lost => Some(self.outcome.into_str()),
+            Outcome::Failed | Outcome::Cut | Outcome::Lost | Outcome::Refused => {
+                Some(self.outcome.into_str())
+            }
             Outcome::Complete | Outcome::Stopped => None,
         };
         match (self.error_kind, refused, ended) {

@@ -1,0 +1,480 @@
+//! The report of `reprise calls show`: a call, why it was answered as it was, its exchanges with upstream, their costs
+//! with the prices, and what of them is kept.
+
+use std::fmt;
+
+use jiff::civil::Date;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{CallLine, millis, rfc3339};
+use crate::{
+    domain::{
+        anthropic, cassette,
+        catalog::Catalog,
+        exchange::{AnsweredBy, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens},
+        price::{DatedPrice, Prices, Terms},
+    },
+    report::numbers::{counted, thousands, time},
+    store::{self, CallRow, ExchangeDetails, Reader},
+};
+
+/// Number of ids in a line.
+const LISTED: usize = 10;
+
+/// The report of `reprise calls show`.
+#[derive(Debug, Serialize)]
+pub struct CallDetails {
+    /// The call; `None`: there is only the exchange.
+    call: Option<CallLine>,
+    /// Parts of the request that the translation dropped or changed.
+    notes: Value,
+    /// True if the client's request is kept.
+    request_is_kept: bool,
+    /// The exchanges that answered it, in their order.
+    exchanges: Vec<ExchangeReport>,
+    /// Other calls that the same exchange answered.
+    also_answered: Vec<CallId>,
+    /// Requests and answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bodies: Option<Bodies>,
+}
+
+/// An exchange with upstream.
+#[derive(Debug, Serialize)]
+struct ExchangeReport {
+    id: ExchangeId,
+    continues: Option<ExchangeId>,
+    opened_at: String,
+    ended_at: String,
+    model_asked: String,
+    model_served: Option<String>,
+    outcome: Outcome,
+    stop_reason: Option<String>,
+    status: Option<u16>,
+    error_kind: Option<String>,
+    error: Option<String>,
+    upstream_request: Option<String>,
+    tries: u32,
+    ttft_ms: Option<f64>,
+    total_ms: Option<f64>,
+    tokens: Tokens,
+    /// In US dollars; `None`: unpriced.
+    cost: Option<f64>,
+    cost_is: &'static str,
+    priced_on: Option<String>,
+    /// The prices at which the cost was computed; `None`: unknown.
+    price: Option<PriceUsed>,
+    key: String,
+    scope: String,
+    version: Option<String>,
+    betas: Option<String>,
+    breakpoints: Value,
+    /// True if it may answer repeats, as far as its age allows.
+    servable: bool,
+    request_is_kept: bool,
+    /// Size of the answer in the ledger; `None`: it is not kept.
+    answer_bytes: Option<i64>,
+    #[serde(skip)]
+    money: Cost,
+    #[serde(skip)]
+    times: [Option<Micros>; 2],
+}
+
+/// The prices of an exchange, in dollars per million tokens.
+#[derive(Debug, Serialize)]
+struct PriceUsed {
+    /// The first day of the prices.
+    since: Date,
+    #[serde(flatten)]
+    prices: Prices,
+    /// False if they do not explain the cost: the prices have been corrected since.
+    explains_cost: bool,
+    /// Billed at the double price of fast answers.
+    fast: bool,
+    /// Billed a tenth more, for inference in the US.
+    us_only: bool,
+}
+
+/// The content of a call.
+#[derive(Debug, Serialize)]
+pub struct Bodies {
+    /// The client's request; `None`: it is not kept, like the others.
+    client: Option<Value>,
+    /// For each exchange the request to upstream.
+    upstream: Vec<Option<Value>>,
+    /// For each exchange the answer: a message, or what came of it.
+    answers: Vec<Option<Value>>,
+}
+
+impl CallDetails {
+    /// Reads all about a call.
+    pub async fn of_call(
+        ledger: &Reader,
+        catalog: &Catalog,
+        id: CallId,
+    ) -> Result<Option<Self>, store::Error> {
+        let Some(call) = ledger.call(id).await? else { return Ok(None) };
+        let others = match call.exchange {
+            Some(exchange) => ledger.calls_of(exchange).await?,
+            None => Vec::new(),
+        };
+        Self::of(ledger, catalog, Some(call), others, None).await.map(Some)
+    }
+
+    /// Reads all about an exchange and the call for which it was begun.
+    pub async fn of_exchange(
+        ledger: &Reader,
+        catalog: &Catalog,
+        id: ExchangeId,
+    ) -> Result<Self, store::Error> {
+        // The id of an answer that was continued is that of its first exchange.
+        let last = ledger.last_part(id).await?;
+        let calls = ledger.calls_of(last).await?;
+        let asked = calls.iter().find(|call| call.answered_by.asks()).or(calls.first()).cloned();
+        Self::of(ledger, catalog, asked, calls, Some(last)).await
+    }
+
+    async fn of(
+        ledger: &Reader,
+        catalog: &Catalog,
+        call: Option<CallRow>,
+        others: Vec<CallRow>,
+        exchange: Option<ExchangeId>,
+    ) -> Result<Self, store::Error> {
+        let exchanges = match exchange.or(call.as_ref().and_then(|call| call.exchange)) {
+            Some(last) => ledger.exchange_details(last).await?,
+            None => Vec::new(),
+        };
+        let own = call.as_ref().map(|call| call.id);
+        let notes = call.as_ref().and_then(|call| call.notes.as_deref());
+        Ok(Self {
+            notes: notes.map_or(Value::Array(Vec::new()), json),
+            request_is_kept: call.as_ref().is_some_and(|call| call.request().is_some()),
+            exchanges: exchanges.into_iter().map(|it| ExchangeReport::of(it, catalog)).collect(),
+            also_answered: others
+                .iter()
+                .map(|other| other.id)
+                .filter(|id| Some(*id) != own)
+                .collect(),
+            bodies: None,
+            call: call.map(CallLine),
+        })
+    }
+
+    /// Tells whether an exchange is one of those that answered the call.
+    pub fn has(&self, exchange: ExchangeId) -> bool {
+        self.exchanges.iter().any(|own| own.id == exchange)
+    }
+
+    /// Adds the requests and answers.
+    pub async fn with_bodies(self, ledger: &Reader) -> Result<Self, store::Error> {
+        let client = match self.call.as_ref().and_then(|call| call.0.request()) {
+            Some((frame, head)) => body(ledger, frame, head).await?,
+            None => None,
+        };
+        let mut bodies = Bodies { client, upstream: Vec::new(), answers: Vec::new() };
+        if let Some(last) = self.exchanges.last() {
+            for part in ledger.answer_parts(last.id).await? {
+                bodies.upstream.push(match part.request() {
+                    Some((frame, head)) => body(ledger, frame, head).await?,
+                    None => None,
+                });
+                bodies.answers.push(part.recording.as_ref().map(|recording| {
+                    let message = anthropic::assemble(recording).ok();
+                    let message = message.and_then(|message| serde_json::from_slice(&message).ok());
+                    // A stream that is no message is shown as it came.
+                    message.unwrap_or_else(|| {
+                        let events = recording.events().map(String::from_utf8_lossy);
+                        Value::String(events.collect())
+                    })
+                }));
+            }
+        }
+        Ok(Self { bodies: Some(bodies), ..self })
+    }
+}
+
+/// A request as one document; `None` if its bodies are not kept any more.
+async fn body(
+    ledger: &Reader,
+    frame: crate::domain::chain::Hash,
+    head: Option<crate::domain::chain::Hash>,
+) -> Result<Option<Value>, store::Error> {
+    match ledger.load_chain(frame, head).await {
+        Ok(chain) => Ok(cassette::body(&chain).map(|body| json(&body))),
+        Err(store::Error::NoBodies { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// JSON of the ledger; what is none stays a text.
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+impl ExchangeReport {
+    fn of(details: ExchangeDetails, catalog: &Catalog) -> Self {
+        let price = PriceUsed::of(&details, catalog);
+        let request_is_kept = details.request().is_some();
+        let ExchangeDetails { id, continues, key, scope, tokens, cost, ttft_us, total_us, .. } =
+            details;
+        Self {
+            id,
+            continues,
+            opened_at: rfc3339(details.opened_at),
+            ended_at: rfc3339(details.ended_at),
+            model_asked: details.model_asked,
+            model_served: details.model_served,
+            outcome: details.outcome,
+            stop_reason: details.stop_reason,
+            status: details.status,
+            error_kind: details.error_kind,
+            error: details.error,
+            upstream_request: details.upstream_request,
+            tries: details.tries,
+            ttft_ms: ttft_us.map(millis),
+            total_ms: total_us.map(millis),
+            tokens,
+            cost: cost.amount().map(NanoDollars::dollars),
+            cost_is: store::cost_word(cost),
+            priced_on: details.priced_on,
+            price,
+            key: key.to_string(),
+            scope,
+            version: details.version,
+            betas: details.betas.filter(|betas| !betas.is_empty()),
+            breakpoints: details.breakpoints.as_deref().map_or(Value::Null, json),
+            servable: details.servable,
+            request_is_kept,
+            answer_bytes: details.recording_bytes,
+            money: cost,
+            times: [ttft_us, total_us],
+        }
+    }
+}
+
+impl PriceUsed {
+    fn of(details: &ExchangeDetails, catalog: &Catalog) -> Option<Self> {
+        let ExchangeDetails { model_asked, model_served, tokens, cost, .. } = details;
+        let amount = cost.amount()?;
+        let day: Date = details.priced_on.as_deref()?.parse().ok()?;
+        let model = model_served.as_deref().unwrap_or(model_asked);
+        let dated: &DatedPrice = catalog.price_on(model, day)?;
+        let terms = Terms::all()
+            .find(|&terms| catalog.cost_on(model, tokens, terms, day).amount() == Some(amount));
+        let Terms { fast, us_only, .. } = terms.unwrap_or_default();
+        let prices = *dated.band(tokens.prompt());
+        Some(Self { since: dated.since, prices, explains_cost: terms.is_some(), fast, us_only })
+    }
+}
+
+/// A line with a name; nothing for an empty text.
+fn field(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
+    if text.is_empty() { Ok(()) } else { writeln!(f, "{name:<10}{text}") }
+}
+
+/// The texts that are there, with commas.
+fn listed(texts: impl IntoIterator<Item = Option<String>>) -> String {
+    texts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn named(name: &str, text: Option<&(impl ToString + ?Sized)>) -> Option<String> {
+    text.map(|text| format!("{name} {}", text.to_string()))
+}
+
+/// Counts of tokens, without those that are zero.
+fn counts(tokens: &Tokens) -> String {
+    let Tokens { input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches } =
+        *tokens;
+    let counts = [
+        ("input", input),
+        ("written for 5 min", cache_write_5m),
+        ("written for 1 h", cache_write_1h),
+        ("read", cache_read),
+        ("output", output),
+        ("of it thinking", thinking),
+        ("searches", searches),
+    ];
+    let count = |(name, count)| (count > 0).then(|| format!("{name} {}", thousands(count)));
+    listed(counts.map(count))
+}
+
+fn times([first, last]: [Option<Micros>; 2]) -> String {
+    let of = |name: &str, micros: Option<Micros>| Some(format!("{name} {}", time(micros?.0)));
+    listed([of("first byte", first), of("last byte", last)])
+}
+
+/// The reason why a call went upstream, in words.
+fn in_words(reason: &str) -> &str {
+    match reason {
+        "no-store" => "Cache-Control: no-store",
+        "temporary" => "a temporary chat",
+        "user-no-store" => "nothing is kept of this user",
+        "no-cache" => "Cache-Control: no-cache",
+        "cache-off" => "--cache lets the ledger answer no such calls",
+        "asked-before" => "the chat had asked for it before",
+        "no-chat-id" => "Open WebUI did not send the id of the chat",
+        "no-ttl" => "there is no time to live for such answers",
+        "no-answer" => "the ledger had no answer",
+        "stale" => "the answer in the ledger was too old",
+        "max-age" => "the answer in the ledger was too old for Cache-Control: max-age",
+        "min-fresh" => "the answer in the ledger was too old soon for Cache-Control: min-fresh",
+        other => other,
+    }
+}
+
+fn source(call: &CallRow) -> String {
+    let by = match call.answered_by {
+        AnsweredBy::Hit => "from the ledger",
+        AnsweredBy::Collapsed => "by joining an exchange that was running",
+        AnsweredBy::Miss | AnsweredBy::Refresh | AnsweredBy::Bypass => "by Claude",
+        AnsweredBy::Replay => "from a fixture",
+        AnsweredBy::Refused => "by nobody: it was refused",
+    };
+    let reason = call.reason.as_deref().map(in_words);
+    let reason = reason.map(|reason| format!(", because {reason}")).unwrap_or_default();
+    format!("{}: {by}{reason}", call.answered_by)
+}
+
+impl fmt::Display for CallDetails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.call {
+            Some(CallLine(call)) => self.call(f, call)?,
+            None => writeln!(f, "No call of this exchange is in the ledger.")?,
+        }
+        for exchange in &self.exchanges {
+            writeln!(f, "\n{exchange}")?;
+        }
+        if let Some(bodies) = &self.bodies {
+            bodies.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl CallDetails {
+    fn call(&self, f: &mut fmt::Formatter<'_>, call: &CallRow) -> fmt::Result {
+        field(f, "call", &call.id.to_string())?;
+        field(f, "at", &rfc3339(call.at))?;
+        let from = listed([
+            named("user", call.user.as_ref()),
+            named("chat", call.chat.as_ref()),
+            named("message", call.message.as_ref()),
+            named("user message", call.user_message.as_ref()),
+            named("task", call.task.as_ref().filter(|task| !task.is_empty())),
+            named("client", call.client.as_ref()),
+        ]);
+        field(f, "from", &from)?;
+        field(f, "tags", &call.tags().to_string())?;
+        let streamed = if call.stream { ", streamed" } else { "" };
+        field(f, "request", &format!("{} API{streamed}, model {}", call.api, call.model))?;
+        field(f, "answered", &source(call))?;
+        let status = call.status.map(|status| format!("HTTP {status}"));
+        let outcome = [Some(call.outcome.to_string()), status, call.error_kind.clone()];
+        field(f, "outcome", &listed(outcome))?;
+        field(f, "tokens", &counts(&call.tokens))?;
+        field(f, "cost", &call.cost.to_string())?;
+        if call.answered_by.is_reuse() {
+            let saved = call.saved().map_or_else(|| "unpriced".to_owned(), |it| it.to_string());
+            field(f, "saved", &saved)?;
+        }
+        field(f, "time", &times([call.ttft_us, call.total_us]))?;
+        for note in self.notes.as_array().into_iter().flatten() {
+            let text = |name| note.get(name).and_then(Value::as_str).unwrap_or_default();
+            let of = text("field");
+            let colon = if of.is_empty() { "" } else { ": " };
+            field(f, "note", &format!("{of}{colon}{}", text("what")))?;
+        }
+        let kept = if self.request_is_kept { "the client's request" } else { "no request" };
+        field(f, "kept", kept)?;
+        if !self.also_answered.is_empty() {
+            let ids: Vec<String> =
+                self.also_answered.iter().take(LISTED).map(ToString::to_string).collect();
+            let more = self.also_answered.len() - ids.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let calls = counted(self.also_answered.len(), "other call");
+            field(f, "shared", &format!("with {calls}: {}{more}", ids.join(", ")))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ExchangeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        field(f, "exchange", &self.id.to_string())?;
+        field(f, "continues", &self.continues.map(|id| id.to_string()).unwrap_or_default())?;
+        field(f, "at", &format!("{} to {}", self.opened_at, self.ended_at))?;
+        let served = self.model_served.as_ref().filter(|served| **served != self.model_asked);
+        field(f, "model", &listed([Some(self.model_asked.clone()), named("served", served)]))?;
+        let outcome = [
+            Some(self.outcome.to_string()),
+            self.stop_reason.clone(),
+            named("HTTP", self.status.as_ref()),
+            self.error_kind.clone(),
+        ];
+        field(f, "outcome", &listed(outcome))?;
+        field(f, "error", self.error.as_deref().unwrap_or_default())?;
+        let tries = counted(self.tries, "request");
+        let upstream = listed([Some(tries), named("the last", self.upstream_request.as_ref())]);
+        field(f, "upstream", &upstream)?;
+        let betas = named("betas", self.betas.as_ref());
+        field(f, "version", &listed([self.version.clone(), betas]))?;
+        field(f, "tokens", &counts(&self.tokens))?;
+        field(f, "cost", &self.money.to_string())?;
+        if let Some(price) = &self.price {
+            field(f, "price", &price.to_string())?;
+        }
+        field(f, "time", &times(self.times))?;
+        field(f, "key", &self.key)?;
+        field(f, "scope", &self.scope)?;
+        let repeats = if self.servable { "may answer repeats" } else { "answers no repeats" };
+        let request = if self.request_is_kept { "the request" } else { "no request" };
+        let answer = match self.answer_bytes {
+            Some(bytes) => format!("the answer ({} bytes packed)", thousands(bytes.unsigned_abs())),
+            None => "no answer".to_owned(),
+        };
+        write!(f, "{:<10}{request}, {answer}; {repeats}", "kept")
+    }
+}
+
+impl fmt::Display for PriceUsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Prices { input, output, cache_write_5m, cache_write_1h, cache_read } = self.prices;
+        let dollars = [
+            ("input", input),
+            ("output", output),
+            ("written for 5 min", cache_write_5m),
+            ("for 1 h", cache_write_1h),
+            ("read", cache_read),
+        ]
+        .map(|(name, price)| format!("{name} ${}", price.dollars_per_million()));
+        write!(f, "since {}, per million tokens: {}", self.since, dollars.join(", "))?;
+        if self.fast {
+            write!(f, "; twice as much, as a fast answer")?;
+        }
+        if self.us_only {
+            write!(f, "; a tenth more, for inference in the US")?;
+        }
+        if !self.explains_cost {
+            write!(f, "; the cost was computed at other prices, or of several answers")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Bodies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |f: &mut fmt::Formatter<'_>, name: &str, body: Option<&Value>| match body {
+            None => writeln!(f, "\n{name}: not kept"),
+            Some(Value::String(text)) => writeln!(f, "\n{name}:\n{text}"),
+            Some(body) => writeln!(f, "\n{name}:\n{body:#}"),
+        };
+        show(f, "request of the client", self.client.as_ref())?;
+        for (request, answer) in self.upstream.iter().zip(&self.answers) {
+            show(f, "request to Claude", request.as_ref())?;
+            show(f, "answer", answer.as_ref())?;
+        }
+        Ok(())
+    }
+}

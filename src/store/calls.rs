@@ -1,0 +1,346 @@
+//! Calls one by one: pages of calls for an export, and all that is known about a single one.
+
+use std::ops::Range;
+
+use sqlx::{FromRow, QueryBuilder, Sqlite};
+use uuid::Uuid;
+
+use super::{Error, Reader, read::answer_parts};
+use crate::domain::{
+    cache::CacheKey,
+    chain::Hash,
+    exchange::{
+        AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens, UnixMillis,
+    },
+    tags::Tags,
+};
+
+/// Limit of calls in a page. A page is read at once, so that a slow reader of an export does not hold an old state of
+/// the ledger.
+const PAGE: i64 = 1000;
+
+/// Time after the beginning of an exchange within which one that continues it begins.
+const A_DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Selection of calls: all given conditions hold.
+#[derive(Debug, Clone)]
+pub struct CallFilter {
+    /// The time of arrival.
+    pub span: Range<UnixMillis>,
+    /// The user.
+    pub user: Option<String>,
+    /// The chat.
+    pub chat: Option<String>,
+    /// The model.
+    pub model: Option<String>,
+    /// The background task.
+    pub task: Option<String>,
+    /// The outcome.
+    pub outcome: Option<Outcome>,
+    /// The source of the answer.
+    pub answered_by: Option<AnsweredBy>,
+    /// Tags, as `TAG`, `KEY=VALUE`, or `KEY` for any value.
+    pub tags: Vec<String>,
+}
+
+/// A call without its bodies, and what its last exchange knows besides.
+#[derive(Debug, Clone, FromRow)]
+pub struct CallRow {
+    /// The number of its commit.
+    pub seq: i64,
+    pub id: CallId,
+    /// Time of arrival.
+    pub at: UnixMillis,
+    /// The exchange that answered, the last one of several.
+    pub exchange: Option<ExchangeId>,
+    pub answered_by: AnsweredBy,
+    /// The reason why it went upstream, or was refused.
+    pub reason: Option<String>,
+    /// The API that the client used.
+    pub api: Api,
+    pub stream: bool,
+    #[sqlx(rename = "user_id")]
+    pub user: Option<String>,
+    #[sqlx(rename = "chat_id")]
+    pub chat: Option<String>,
+    #[sqlx(rename = "message_id")]
+    pub message: Option<String>,
+    #[sqlx(rename = "user_message_id")]
+    pub user_message: Option<String>,
+    pub task: Option<String>,
+    /// The client program.
+    pub client: Option<String>,
+    tags: Option<Tags>,
+    /// The model that answered, else the requested one.
+    pub model: String,
+    /// HTTP status of our response.
+    pub status: Option<u16>,
+    pub outcome: Outcome,
+    pub error_kind: Option<String>,
+    pub ttft_us: Option<Micros>,
+    pub total_us: Option<Micros>,
+    /// Number of requests that upstream was sent for it.
+    pub tries: u32,
+    #[sqlx(flatten)]
+    pub tokens: Tokens,
+    #[sqlx(flatten)]
+    pub cost: Cost,
+    saved: NanoDollars,
+    saved_is: String,
+    /// Anthropic's `request-id`.
+    pub upstream_request: Option<String>,
+    /// Parts of the request that the translation dropped or changed, as JSON.
+    pub notes: Option<String>,
+    client_frame: Option<Hash>,
+    client_head: Option<Hash>,
+}
+
+/// A query for calls, before its conditions.
+const CALLS: &str = "select call.seq, call.id, call.at, call.exchange, call.answered_by, call.reason, call.api, \
+     call.stream, call.user_id, call.chat_id, call.message_id, call.user_message_id, call.task, call.client, call.tags, \
+     call.model, call.status, call.outcome, call.error_kind, call.ttft_us, call.total_us, call.tries, \
+     call.input, call.cache_write_5m, call.cache_write_1h, call.cache_read, call.output, call.thinking, call.searches, \
+     call.cost, call.cost_is, call.saved, call.saved_is, exchange.upstream_request, call.notes, \
+     call.client_frame, call.client_head \
+     from call left join exchange on exchange.id = call.exchange where ";
+
+impl CallRow {
+    /// The client's labels.
+    pub fn tags(&self) -> Tags {
+        self.tags.clone().unwrap_or_default()
+    }
+
+    /// The cost of the answer, where the call did not pay it; `None`: unpriced.
+    pub fn saved(&self) -> Option<NanoDollars> {
+        (self.saved_is == "exact").then_some(self.saved)
+    }
+
+    /// The hashes of the client's request; `None` where no bodies were kept.
+    pub fn request(&self) -> Option<(Hash, Option<Hash>)> {
+        self.client_frame.map(|frame| (frame, self.client_head))
+    }
+}
+
+/// An exchange without its recording.
+#[derive(Debug, Clone, FromRow)]
+pub struct ExchangeDetails {
+    pub id: ExchangeId,
+    /// The exchange before in the same answer.
+    pub continues: Option<ExchangeId>,
+    pub key: CacheKey,
+    /// The scope in which the answer is shared.
+    pub scope: String,
+    pub model_asked: String,
+    /// The model as upstream named it.
+    pub model_served: Option<String>,
+    pub outcome: Outcome,
+    /// Anthropic's `stop_reason`.
+    pub stop_reason: Option<String>,
+    pub error_kind: Option<String>,
+    /// The error, for people.
+    pub error: Option<String>,
+    /// HTTP status of the upstream response.
+    pub status: Option<u16>,
+    /// Anthropic's `request-id`.
+    pub upstream_request: Option<String>,
+    pub opened_at: UnixMillis,
+    pub ended_at: UnixMillis,
+    pub ttft_us: Option<Micros>,
+    pub total_us: Option<Micros>,
+    /// Number of requests that upstream was sent.
+    pub tries: u32,
+    #[sqlx(flatten)]
+    pub tokens: Tokens,
+    #[sqlx(flatten)]
+    pub cost: Cost,
+    /// The day of the prices, `YYYY-MM-DD`.
+    pub priced_on: Option<String>,
+    /// Set if the answer may be served again.
+    pub servable: bool,
+    /// Positions of the cache breakpoints, as JSON.
+    pub breakpoints: Option<String>,
+    /// `anthropic-version`.
+    pub version: Option<String>,
+    /// `anthropic-beta`.
+    pub betas: Option<String>,
+    frame: Option<Hash>,
+    head: Option<Hash>,
+    /// Size of the upstream response in the ledger; `None`: it is not kept.
+    pub recording_bytes: Option<i64>,
+}
+
+impl ExchangeDetails {
+    /// The hashes of the upstream request; `None` where no bodies were kept.
+    pub fn request(&self) -> Option<(Hash, Option<Hash>)> {
+        self.frame.map(|frame| (frame, self.head))
+    }
+}
+
+/// Adds the condition that a call has all of these tags.
+pub(super) fn push_tags(query: &mut QueryBuilder<Sqlite>, tags: &[String]) {
+    for tag in tags {
+        query.push(" and call.tags is not null and exists (select 1 from json_each(call.tags) where value = ");
+        query.push_bind(tag.clone());
+        // All values of a key.
+        let of_key = format!("{tag}=");
+        query.push(" or substr(value, 1, length(").push_bind(of_key.clone()).push(")) = ");
+        query.push_bind(of_key).push(")");
+    }
+}
+
+impl CallFilter {
+    fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+        let Self { span, user, chat, model, task, outcome, answered_by, tags } = self;
+        // The `+ 0` keeps the database from going by time instead of by number.
+        query.push(" and call.at + 0 >= ").push_bind(span.start);
+        query.push(" and call.at + 0 < ").push_bind(span.end);
+        let texts = [
+            (" and call.user_id = ", user),
+            (" and call.chat_id = ", chat),
+            (" and call.model = ", model),
+            (" and call.task = ", task),
+        ];
+        for (condition, text) in texts {
+            if let Some(text) = text {
+                query.push(condition).push_bind(text.clone());
+            }
+        }
+        if let Some(outcome) = outcome {
+            query.push(" and call.outcome = ").push_bind(*outcome);
+        }
+        if let Some(answered_by) = answered_by {
+            query.push(" and call.answered_by = ").push_bind(*answered_by);
+        }
+        push_tags(query, tags);
+    }
+}
+
+impl Reader {
+    /// The number after which the calls of `filter` begin, and that of the newest call in the ledger; with `last`, the
+    /// newest calls only.
+    pub async fn call_bounds(
+        &self,
+        filter: &CallFilter,
+        last: Option<u32>,
+    ) -> Result<(i64, i64), Error> {
+        // The `+ 0` lets the database go by time: else it would go through the calls by number.
+        const FIRST: &str = "select min(seq + 0) from call where at >= $1 and at < $2";
+        let newest = self.newest_call().await?;
+        let Some(last) = last else {
+            let CallFilter { span, .. } = filter;
+            let first = sqlx::query_scalar::<_, Option<i64>>(FIRST).bind(span.start).bind(span.end);
+            let first = first.fetch_one(&self.pool()).await?;
+            return Ok((first.map_or(newest, |first| first - 1), newest));
+        };
+        let mut query =
+            QueryBuilder::<Sqlite>::new("select min(seq) from (select seq from call where seq <= ");
+        query.push_bind(newest);
+        filter.push(&mut query);
+        query.push(" order by seq desc limit ").push_bind(last).push(")");
+        let first: Option<i64> = query.build_query_scalar().fetch_one(&self.pool()).await?;
+        Ok((first.map_or(newest, |first| first - 1), newest))
+    }
+
+    /// The number of the newest call; 0: there is none.
+    pub async fn newest_call(&self) -> Result<i64, Error> {
+        const NEWEST: &str = "select coalesce(max(seq), 0) from call";
+        Ok(sqlx::query_scalar(NEWEST).fetch_one(&self.pool()).await?)
+    }
+
+    /// The next calls of `filter` from after the number `after` to `newest`, in the order of their commits: none if
+    /// there are no more, else up to a limit.
+    pub async fn call_page(
+        &self,
+        filter: &CallFilter,
+        after: i64,
+        newest: i64,
+    ) -> Result<Vec<CallRow>, Error> {
+        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        query.push("call.seq > ").push_bind(after);
+        query.push(" and call.seq <= ").push_bind(newest);
+        filter.push(&mut query);
+        query.push(" order by call.seq limit ").push_bind(PAGE);
+        Ok(query.build_query_as().fetch_all(&self.pool()).await?)
+    }
+
+    /// The calls and the exchanges whose ids begin with `beginning`, at most `most` of each.
+    pub async fn ids_with(
+        &self,
+        beginning: &str,
+        most: u32,
+    ) -> Result<(Vec<CallId>, Vec<ExchangeId>), Error> {
+        const CALL: &str = "select id from call where id >= $1 and id < $2 order by id limit $3";
+        const EXCHANGE: &str =
+            "select id from exchange where id >= $1 and id < $2 order by id limit $3";
+        // Behind all digits.
+        let end = format!("{beginning}g");
+        let calls = sqlx::query_scalar(CALL).bind(beginning).bind(&*end).bind(most);
+        let exchanges = sqlx::query_scalar(EXCHANGE).bind(beginning).bind(&*end).bind(most);
+        Ok((calls.fetch_all(&self.pool()).await?, exchanges.fetch_all(&self.pool()).await?))
+    }
+
+    /// Tells whether an exchange is running whose id begins with `beginning`.
+    pub async fn is_running(&self, beginning: &str) -> Result<bool, Error> {
+        const SQL: &str =
+            "select exists (select 1 from running where exchange >= $1 and exchange < $2)";
+        let end = format!("{beginning}g");
+        let running = sqlx::query_scalar(SQL).bind(beginning).bind(end);
+        Ok(running.fetch_one(&self.pool()).await?)
+    }
+
+    /// A call.
+    pub async fn call(&self, id: CallId) -> Result<Option<CallRow>, Error> {
+        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        query.push("call.id = ").push_bind(id);
+        Ok(query.build_query_as().fetch_optional(&self.pool()).await?)
+    }
+
+    /// The calls that an exchange answered, oldest first, up to a limit.
+    pub async fn calls_of(&self, exchange: ExchangeId) -> Result<Vec<CallRow>, Error> {
+        // The call came in before its exchange began, by milliseconds or by the time that it waited for its opening.
+        const BEGAN: &str = "select opened_at from exchange where id = $1";
+        let began: Option<UnixMillis> =
+            sqlx::query_scalar(BEGAN).bind(exchange).fetch_optional(&self.pool()).await?;
+        let since = began.map_or(0, |began| began.0.saturating_sub(A_DAY_MS));
+        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        query.push("call.at >= ").push_bind(since);
+        query.push(" and call.exchange = ").push_bind(exchange);
+        query.push(" order by call.at, call.seq limit ").push_bind(PAGE);
+        Ok(query.build_query_as().fetch_all(&self.pool()).await?)
+    }
+
+    /// The last of the exchanges that continue `exchange`; itself if none does.
+    pub async fn last_part(&self, exchange: ExchangeId) -> Result<ExchangeId, Error> {
+        // Ids are in the order of time, so that a few days of them are enough.
+        const NEXT: &str =
+            "select id from exchange where id > $1 and id < $2 and continues = $1 limit 1";
+        let mut last = exchange;
+        for _ in 0..super::MOST_PARTS {
+            let (Some(end), id) = (a_day_after(last), last) else { break };
+            let next = sqlx::query_scalar(NEXT).bind(id).bind(end);
+            let Some(next) = next.fetch_optional(&self.pool()).await? else { break };
+            last = next;
+        }
+        Ok(last)
+    }
+
+    /// The exchange `id` after those that it continues, without their recordings.
+    pub async fn exchange_details(&self, id: ExchangeId) -> Result<Vec<ExchangeDetails>, Error> {
+        const SQL: &str = answer_parts!(
+            "select exchange.id, exchange.continues, key, scope, model_asked, model_served, outcome, stop_reason, \
+             error_kind, error, status, upstream_request, opened_at, ended_at, ttft_us, total_us, tries, \
+             input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is, priced_on, \
+             servable, breakpoints, version, betas, frame, head, length(recording) as recording_bytes"
+        );
+        let mut parts: Vec<ExchangeDetails> =
+            sqlx::query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
+        parts.reverse();
+        Ok(parts)
+    }
+}
+
+/// An id of a day later: the first 48 bits of a UUIDv7 are its time in milliseconds (RFC 9562 §5.7).
+fn a_day_after(id: ExchangeId) -> Option<ExchangeId> {
+    let day = u128::try_from(A_DAY_MS).ok()? << 80;
+    Some(ExchangeId::new(Uuid::from_u128(id.uuid().as_u128().checked_add(day)?)))
+}
