@@ -35,7 +35,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
@@ -54,7 +54,7 @@ use crate::{
     domain::{
         alias::Aliases,
         anthropic::ApiHeaders,
-        budget::{BudgetNotice, Spending},
+        budget::{BudgetNotice, Crossing, Spending},
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
         exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
@@ -84,6 +84,7 @@ pub struct Answers {
     inflight: Arc<Inflight>,
     /// Recordings of the ledger that are read now.
     loaded: Arc<Loaded>,
+    aliases: Arc<RwLock<Arc<Aliases>>>,
     budget: Arc<BudgetTracker>,
     /// Time of the last warning that Open WebUI sends no ids, in Unix milliseconds.
     warned_at: Arc<AtomicI64>,
@@ -196,16 +197,22 @@ impl Answers {
             recalled: Arc::default(),
             inflight: Arc::default(),
             loaded: Arc::default(),
+            aliases: Arc::new(RwLock::new(Arc::clone(&settings.aliases))),
             budget: Arc::default(),
             warned_at: Arc::default(),
             settings,
         }
     }
 
-    /// Limits the service to the budgets of `spending`, which has what was spent before.
+    /// Limits the service to the budgets of `spending`, which has what was spent before. `crossings` gets the thresholds
+    /// that are crossed from now on.
     #[must_use]
-    pub fn within(self, spending: Spending) -> Self {
-        Self { budget: Arc::new(BudgetTracker::new(spending)), ..self }
+    pub fn within(
+        self,
+        spending: Spending,
+        crossings: mpsc::UnboundedSender<Crossing>,
+    ) -> Self {
+        Self { budget: Arc::new(BudgetTracker::new(spending, crossings)), ..self }
     }
 
     /// Answers one call. Returns when the answer has begun: with its first event, or whole.
@@ -247,6 +254,28 @@ impl Answers {
     /// The models' limits and prices as far as they are known now.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.read())
+    }
+
+    /// The operator's aliases as they are now.
+    fn aliases(&self) -> Arc<Aliases> {
+        Arc::clone(&self.aliases.read())
+    }
+
+    /// Notes costs from now on, because the spending of other budgets is being read.
+    pub fn begin_replacing_budgets(&self) {
+        self.budget.begin_replacing();
+    }
+
+    /// Goes on with the budgets as they are.
+    pub fn keep_budgets(&self) {
+        self.budget.keep();
+    }
+
+    /// Goes on with other settings.
+    pub fn replace(&self, aliases: Aliases, catalog: Catalog, spending: Spending) {
+        *self.aliases.write() = Arc::new(aliases);
+        *self.catalog.write() = Arc::new(catalog);
+        self.budget.replace(spending);
     }
 
     /// The upstream that is asked.

@@ -25,6 +25,7 @@ mod record;
 mod recovery;
 mod reopen;
 mod rollup;
+mod running;
 mod sessions;
 mod sqlite;
 mod wal;
@@ -58,6 +59,7 @@ use self::{
 pub use self::{
     error::Error,
     invalidate::Clearing,
+    journal::Progress,
     lookup::ExchangeSummary,
     read::{MOST_PARTS, Reader},
     record::{CallRecord, Opening, PriorAskQuery, Sealing, Stored},
@@ -286,9 +288,14 @@ impl Ledger {
         self.journal.call(call).await;
     }
 
-    /// Notes that a running exchange is sent for the `tries`th time. Await it before it is.
-    pub async fn journal_tries(&self, exchange: ExchangeId, tries: u32) {
-        self.journal.tries(exchange, tries).await;
+    /// Notes that a running exchange is sent again, with what it has used before. Await it before it is.
+    pub async fn journal_try(&self, exchange: ExchangeId, progress: Progress) {
+        self.journal.try_again(exchange, progress).await;
+    }
+
+    /// Notes what a running exchange has used. Never waits.
+    pub fn journal_progress(&self, exchange: ExchangeId, progress: Progress) {
+        self.journal.progress(exchange, progress);
     }
 
     /// Writes a call without an exchange of its own. Never waits; must be called on the runtime.

@@ -31,6 +31,7 @@ pub(super) fn begin(
         user_message: caller.user_message,
         task: request.task.clone(),
         client: caller.client,
+        client_key: caller.key_name,
         notes: if notes.is_empty() { None } else { serde_json::to_string(notes).ok() },
         client_chain: request.client_chain.clone(),
         exchange: Some(exchange),

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Answers, Failure,
     attempt::Attempt,
+    budget::Reservation,
     call::{self, CallEnd},
     exchange::OutgoingExchange,
     live::{AnswerTotals, End},
@@ -12,18 +13,20 @@ use super::{
 use crate::{
     domain::{
         anthropic::{StreamError, StreamSummary},
+        budget::{self, Spender, Spent},
         cache::Keep,
         catalog,
         exchange::{AnswerRef, Cost, Micros, NanoDollars, Outcome, Tokens},
         recording::Recording,
     },
-    store::{CallRecord, Sealing},
+    store::{CallRecord, Progress, Sealing},
     upstream,
 };
 
 /// The exchanges of an answer before the current one.
-#[derive(Default)]
 pub(super) struct PriorParts {
+    /// The estimated cost of the call.
+    reservation: Reservation,
     pub count: usize,
     /// Number of segments that they recorded.
     pub segments: usize,
@@ -37,6 +40,21 @@ pub(super) struct PriorParts {
 }
 
 impl PriorParts {
+    /// Before the first.
+    pub(super) fn new(reservation: Reservation) -> Self {
+        Self {
+            reservation,
+            count: 0,
+            segments: 0,
+            tries: 0,
+            tokens: Tokens::default(),
+            cost: None,
+            refs: Vec::new(),
+            began: None,
+            ttft: None,
+        }
+    }
+
     /// Their cost together with that of one more.
     fn cost_with(&self, cost: Cost) -> Cost {
         self.cost.map_or(cost, |prior| prior.plus(cost))
@@ -54,7 +72,7 @@ pub(super) fn part(
     prior.began.get_or_insert(attempt.began);
     prior.ttft = prior.ttft.or(attempt.ttft());
     prior.refs.append(&mut attempt.summary.take_refs());
-    let sealing = seal(answers, exchange, attempt, Outcome::Complete, None, recording);
+    let sealing = seal(answers, exchange, attempt, Outcome::Complete, None, recording, None);
     prior.tries += sealing.tries;
     prior.tokens += sealing.tokens;
     prior.cost = Some(prior.cost_with(sealing.cost));
@@ -80,14 +98,17 @@ pub(super) fn last(
     mut attempt: Attempt,
     outcome: Outcome,
     failure: Option<Failure>,
-    prior: PriorParts,
+    mut prior: PriorParts,
     recording: Recording,
 ) -> (Sealing, End) {
     let began = prior.began.unwrap_or(attempt.began);
     let ttft = prior.ttft.or(attempt.ttft());
     let published = attempt.published();
     let own_refs = attempt.summary.take_refs();
-    let mut sealing = seal(answers, exchange, attempt, outcome, failure.as_ref(), recording);
+    let reservation = Some(&mut prior.reservation);
+    let failed = failure.as_ref();
+    let mut sealing =
+        seal(answers, exchange, attempt, outcome, failed, recording, reservation);
     let mut tokens = prior.tokens;
     tokens += sealing.tokens;
     let totals = AnswerTotals {
@@ -123,6 +144,32 @@ pub(super) fn last(
     (sealing, end)
 }
 
+/// What a running exchange has used, for the journal.
+pub(super) fn progress(
+    answers: &Answers,
+    exchange: &OutgoingExchange,
+    attempt: &Attempt,
+) -> Progress {
+    let catalog = answers.catalog();
+    let day = catalog::day_of(super::now());
+    let summaries = || attempt.failed.iter().chain([&attempt.summary]);
+    let mut tokens = Tokens::default();
+    summaries().for_each(|summary| tokens += summary.tokens());
+    let bill = |summary: &StreamSummary| {
+        summary.cost(&exchange.opening.model, |model, tokens, terms| {
+            catalog.bill_on(model, tokens, terms, day)
+        })
+    };
+    let cost = summaries().map(bill).reduce(Cost::plus);
+    Progress {
+        tries: attempt.tries.sent(),
+        model: attempt.summary.model().map(str::to_owned),
+        tokens,
+        cost: cost.unwrap_or(Cost::AtLeast(NanoDollars(0))).at_least(),
+        priced_on: Some(catalog.priced_on(day).to_string()),
+    }
+}
+
 fn seal(
     answers: &Answers,
     exchange: &OutgoingExchange,
@@ -130,6 +177,7 @@ fn seal(
     outcome: Outcome,
     failure: Option<&Failure>,
     recording: Recording,
+    ended: Option<&mut Reservation>,
 ) -> Sealing {
     let ttft = attempt.ttft();
     let Attempt { began, summary, failed, tries, request_id, status, .. } = attempt;
@@ -178,8 +226,13 @@ fn seal(
     }
     // Before the client sees the end: its next call is checked against this cost. Fixtures cost nothing.
     if answers.upstream.replay().is_none() {
-        let call = &exchange.opening.call;
-        answers.budget.record(call.at, call.user.as_deref(), cost);
+        let (call, asked) = (&exchange.opening.call, &*exchange.opening.model);
+        let model = summary.model().unwrap_or(asked);
+        let unpriced = |model: &str| budget::cost_of_unpriced(&catalog, model, &tokens, day);
+        let spent = Spent::from(cost).with_unpriced(|| unpriced(asked));
+        let spender =
+            Spender { user: call.user.as_deref(), key: call.client_key.as_deref(), model };
+        answers.budget.settle(call.at, spender, spent, tokens.output, ended);
     }
     Sealing {
         outcome,

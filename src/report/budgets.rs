@@ -7,9 +7,12 @@ use serde::Serialize;
 use super::{columns::columns, numbers::percent};
 use crate::{
     domain::{
-        budget::{BudgetOwner, BudgetStatus, Budgets, Period, Spending, Spent},
-        catalog::Catalog,
+        budget::{
+            self, BudgetOwner, BudgetStatus, Budgets, Period, Spender, Spending, Spent,
+        },
+        catalog::{Catalog, day_of},
         exchange::{NanoDollars, UnixMillis},
+        totals::{Key, Totals},
     },
     store::{self, Reader},
 };
@@ -27,11 +30,23 @@ pub async fn spending(
         ledger
             .calls(span, catalog, |at, key, totals| {
                 // A call dated in the future by a wrong clock counts as of now.
-                spending.record(at.min(now), key.user.as_deref(), Spent::from(totals));
+                let spent = Spent::from(totals).with_unpriced(|| unpriced(catalog, key, totals, at));
+                spending.record(at.min(now), Spender::of(key), spent);
+                if key.answered_by.asks() && key.error.is_none() {
+                    spending.add_outputs(&key.model, totals.calls, totals.tokens.output);
+                }
             })
             .await?;
     }
     Ok(spending)
+}
+
+/// The amount that budgets count for the calls without a known cost in a group.
+fn unpriced(catalog: &Catalog, key: &Key<'_>, totals: &Totals, at: UnixMillis) -> NanoDollars {
+    let all = budget::cost_of_unpriced(catalog, &key.model, &totals.tokens, day_of(at));
+    // Some of the group may have a cost: then the tokens are not known apart.
+    let part = i128::from(all.0) * i128::from(totals.unpriced) / i128::from(totals.calls.max(1));
+    NanoDollars(i64::try_from(part).unwrap_or(i64::MAX))
 }
 
 /// The state of all budgets.
@@ -44,16 +59,25 @@ pub struct BudgetList {
 /// The state of one budget; of a budget for each user, that of one user.
 #[derive(Debug, Serialize)]
 pub struct BudgetRow {
-    /// `everyone`, `user` or `each_user`.
+    /// `everyone`, `user`, `each_user` or `group`.
     pub whose: &'static str,
-    /// The user; `None`: everyone, or callers without a user.
+    /// The user; `None`: everyone, a group, or callers without a user.
     pub user: Option<String>,
+    /// The users of a group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
+    /// The name of the client key that it limits; `None`: all keys.
+    pub key: Option<String>,
+    /// The model that it limits; `None`: all models.
+    pub model: Option<String>,
     /// The period.
     pub per: Period,
     /// The limit in US dollars.
     pub limit: f64,
     /// The known spending in US dollars.
     pub spent: f64,
+    /// The estimated cost of the calls that are running, in US dollars.
+    pub reserved: f64,
     /// Number of costs that are lower bounds.
     pub at_least: u64,
     /// Number of calls without a known cost.
@@ -67,7 +91,7 @@ pub struct BudgetRow {
     /// The end of the period, in unix milliseconds.
     pub until: UnixMillis,
     #[serde(skip)]
-    words: [String; 6],
+    words: [String; 7],
     #[serde(skip)]
     has_no_bound: bool,
 }
@@ -80,7 +104,7 @@ impl BudgetList {
 }
 
 fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
-    let BudgetStatus { budget, user, spent, span } = status;
+    let BudgetStatus { budget, user, spent, reserved, span } = status;
     let over = NanoDollars((spent.amount.0 - budget.limit.0).max(0));
     let state = match spent.amount {
         amount if amount >= budget.limit => "spent",
@@ -91,9 +115,11 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
         BudgetOwner::Everyone => "everyone",
         BudgetOwner::User(_) => "user",
         BudgetOwner::EachUser => "each_user",
+        BudgetOwner::Group(_) => "group",
     };
     let name = match (&budget.owner, user) {
         (BudgetOwner::Everyone, _) => "everyone".to_owned(),
+        (BudgetOwner::Group(users), _) => users.join(", "),
         (_, Some(user)) => (*user).to_owned(),
         (_, None) => "–".to_owned(),
     };
@@ -107,9 +133,16 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
     BudgetRow {
         whose,
         user: user.map(str::to_owned),
+        users: match &budget.owner {
+            BudgetOwner::Group(users) => users.clone(),
+            _ => Vec::new(),
+        },
+        key: budget.key.clone(),
+        model: budget.model.clone(),
         per: budget.per,
         limit: budget.limit.dollars(),
         spent: spent.amount.dollars(),
+        reserved: reserved.dollars(),
         at_least: spent.at_least,
         unpriced: spent.unpriced,
         over: over.dollars(),
@@ -118,9 +151,14 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
         until: span.end,
         words: [
             name,
-            format!("{:#} a {}", budget.limit, budget.per),
+            {
+                let on = [budget.key.as_deref(), budget.model.as_deref()].into_iter().flatten();
+                let on: String = on.map(|name| format!(" · {name}")).collect();
+                format!("{:#} a {}{on}", budget.limit, budget.per)
+            },
             format!("{bound}{:#}{more}", spent.amount),
             part,
+            if reserved.0 > 0 { format!("{reserved:#}") } else { String::new() },
             told,
             spending.format_time(span.end),
         ],
@@ -136,7 +174,7 @@ impl fmt::Display for BudgetList {
                 "No budgets, or nothing spent yet. Add budgets as [[budget]] to the settings file."
             );
         }
-        let head = ["of", "limit", "spent", "", "state", "until"].map(str::to_owned);
+        let head = ["of", "limit", "spent", "", "reserved", "state", "until"].map(str::to_owned);
         let lines = self.budgets.iter().map(|line| line.words.clone());
         columns(f, &std::iter::once(head).chain(lines).collect::<Vec<_>>())?;
         let at_least: u64 = self.budgets.iter().map(|line| line.at_least).sum();
@@ -144,7 +182,7 @@ impl fmt::Display for BudgetList {
             writeln!(f, "≥   at least this much, because calls ended early")?;
         }
         if self.budgets.iter().any(|line| line.has_no_bound) {
-            writeln!(f, "+?  not counting calls without a known price")?;
+            writeln!(f, "+?  with an estimate for calls without a known price")?;
         }
         Ok(())
     }

@@ -1,11 +1,14 @@
 //! A summary of a stream for the ledger. It also checks the stream: an event that no reader can parse must not be sealed
 //! as part of a complete answer, or every repeat would fail on it.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::{
     event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse, read, whole_input},
     order::{BlockDeltas, EventOrder, known_delta},
+    received::Received,
     usage::Usage,
 };
 use crate::domain::{
@@ -22,6 +25,8 @@ pub struct StreamSummary {
     stop: Stop,
     usage: Usage,
     counts: Counts,
+    /// Content of the answering model, which bounds what it generated.
+    received: Received,
     order: EventOrder,
     told: Told,
     /// The `content_block_start` that was the last event, but for pings.
@@ -100,6 +105,7 @@ impl StreamSummary {
             };
             if suffices && self.order.expects(index, kind) {
                 self.last_start = None;
+                self.received.delta(event);
                 return Ok(Seen::New);
             }
         }
@@ -174,7 +180,12 @@ impl StreamSummary {
                 self.count(last.usage);
             }
             Event::MessageStop => self.ended = true,
-            Event::BlockDelta { index, delta } => self.take_delta(index, delta),
+            Event::BlockDelta { index, delta } => {
+                if let Delta::Text(more) | Delta::Thinking(more) | Delta::Json(more) = &delta {
+                    self.received.content(inside(more));
+                }
+                self.take_delta(index, delta);
+            }
             Event::BlockStop { .. } | Event::Ping | Event::Unknown | Event::Error(_) => {}
         }
         self.model = serving.or(self.model.take());
@@ -236,6 +247,10 @@ impl StreamSummary {
             | BlockStart::Fallback { .. }
             | BlockStart::Unknown => {}
         }
+        if matches!(block, BlockStart::Fallback { .. }) {
+            // The counters of `usage` begin again, too.
+            self.received = Received::default();
+        }
         self.used_server_tools |= matches!(block, BlockStart::ServerToolUse);
         self.declined_midway |= follows && matches!(block, BlockStart::Fallback { .. });
     }
@@ -275,9 +290,27 @@ impl StreamSummary {
         self.ended
     }
 
-    /// The tokens so far.
+    /// The tokens so far: as upstream counted them at the end, before it at least what was received.
     pub fn tokens(&self) -> Tokens {
-        self.usage.tokens()
+        self.usage().tokens()
+    }
+
+    /// The tokens of output so far, with no more than two numbers to compare.
+    pub fn output(&self) -> u64 {
+        self.usage.output_tokens.unwrap_or(0).max(self.received.tokens())
+    }
+
+    /// The usage that is owed. Upstream tells it twice, with the first event and with the end: in between, it is what the
+    /// content takes that was received.
+    fn usage(&self) -> Cow<'_, Usage> {
+        let counted = self.usage.output_tokens.unwrap_or(0);
+        let received = self.received.tokens();
+        if self.counts == Counts::Final || received <= counted {
+            return Cow::Borrowed(&self.usage);
+        }
+        let mut usage = self.usage.clone();
+        usage.output_tokens = Some(received);
+        Cow::Owned(usage)
     }
 
     /// On which terms they are billed.
@@ -294,7 +327,7 @@ impl StreamSummary {
     pub fn cost(&self, asked: &str, price: impl Fn(&str, &Tokens, Terms) -> Cost) -> Cost {
         let (model, terms) = (self.model().unwrap_or(asked), self.terms());
         let price = |model: &str, tokens: &Tokens| price(model, tokens, terms);
-        let cost = self.usage.cost(model, self.stop_reason(), price);
+        let cost = self.usage().cost(model, self.stop_reason(), price);
         let is_listed = self.usage.iterations.is_some();
         let is_whole = self.counts == Counts::Final && self.usage.input_tokens.is_some();
         if !is_whole || (self.declined_midway && !is_listed) { cost.at_least() } else { cost }

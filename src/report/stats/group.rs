@@ -27,13 +27,15 @@ pub enum GroupBy {
     Task,
     /// The client program.
     Client,
+    /// The name of the client key.
+    Key,
     /// The source of the answer.
     AnsweredBy,
 }
 
 impl GroupBy {
     /// All dimensions, in the order of the help.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Day,
         Self::Week,
         Self::Month,
@@ -42,6 +44,7 @@ impl GroupBy {
         Self::Chat,
         Self::Task,
         Self::Client,
+        Self::Key,
         Self::AnsweredBy,
     ];
 
@@ -56,6 +59,7 @@ impl GroupBy {
             Self::Chat => "chat",
             Self::Task => "task",
             Self::Client => "client",
+            Self::Key => "key",
             Self::AnsweredBy => "answered-by",
         }
     }
@@ -107,6 +111,7 @@ impl<S: Default> Groups<S> {
                 GroupBy::Chat => self.number(key.chat.as_deref()),
                 GroupBy::Task => self.number(key.task.as_deref()),
                 GroupBy::Client => self.number(key.client.as_deref()),
+                GroupBy::Key => self.number(key.client_key.as_deref()),
                 GroupBy::AnsweredBy => self.number(Some(key.answered_by.into_str())),
             };
         }
@@ -183,6 +188,7 @@ mod tests {
                 chat: None,
                 task: None,
                 client: None,
+                client_key: None,
                 answered_by: AnsweredBy::Miss,
                 error: None,
             };
