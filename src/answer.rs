@@ -207,11 +207,7 @@ impl Answers {
     /// Limits the service to the budgets of `spending`, which has what was spent before. `crossings` gets the thresholds
     /// that are crossed from now on.
     #[must_use]
-    pub fn within(
-        self,
-        spending: Spending,
-        crossings: mpsc::UnboundedSender<Crossing>,
-    ) -> Self {
+    pub fn within(self, spending: Spending, crossings: mpsc::UnboundedSender<Crossing>) -> Self {
         Self { budget: Arc::new(BudgetTracker::new(spending, crossings)), ..self }
     }
 

@@ -355,8 +355,7 @@ impl Config {
             return Err(sources.invalid_secret("api_key", &expected));
         }
         if !config.keep.covers(&config.budgets) {
-            let expected =
-                "long enough for the budgets: 25h for one per day, 169h for one per week, 745h for one per month";
+            let expected = "long enough for the budgets: 25h for one per day, 169h for one per week, 745h for one per month";
             return Err(sources.invalid("keep_totals", expected));
         }
         Ok(config)

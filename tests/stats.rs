@@ -89,7 +89,7 @@ fn by_hand(
             GroupBy::Task => event.task.map(str::to_owned),
             GroupBy::Client => Some(event.client.to_owned()),
             GroupBy::AnsweredBy => Some(event.answered_by.to_string()),
-            GroupBy::Week => unreachable!("not asked for here"),
+            GroupBy::Week | GroupBy::Key => unreachable!("not asked for here"),
         });
         let known = groups.entry(names.collect()).or_default();
         known.calls += 1;

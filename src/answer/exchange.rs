@@ -82,7 +82,7 @@ impl OutgoingExchange {
             breakpoints: sent.as_ref().and_then(|sent| json_of(&sent.breakpoints)),
             headers: Some(outgoing.headers.clone()),
             chain: chain.map(Arc::new),
-            call: CallRecord { key, reserved, ..call },
+            call: CallRecord { reserved, key, ..call },
         };
         Self { opening: Arc::new(opening), outgoing, request: sent, translated, notes, keep }
     }

@@ -107,8 +107,7 @@ pub(super) fn last(
     let own_refs = attempt.summary.take_refs();
     let reservation = Some(&mut prior.reservation);
     let failed = failure.as_ref();
-    let mut sealing =
-        seal(answers, exchange, attempt, outcome, failed, recording, reservation);
+    let mut sealing = seal(answers, exchange, attempt, outcome, failed, recording, reservation);
     let mut tokens = prior.tokens;
     tokens += sealing.tokens;
     let totals = AnswerTotals {

@@ -85,8 +85,7 @@ impl StopSignals {
     fn new(reloads: bool) -> io::Result<(Self, Hangup)> {
         let [terminate, interrupt, hangup] =
             [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-        let (hangup, reload) =
-            if reloads { (None, Some(hangup?)) } else { (Some(hangup?), None) };
+        let (hangup, reload) = if reloads { (None, Some(hangup?)) } else { (Some(hangup?), None) };
         let (terminate, interrupt) = (terminate?, interrupt?);
         Ok((Self { terminate, interrupt, hangup: Hangup(hangup) }, Hangup(reload)))
     }

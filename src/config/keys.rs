@@ -43,8 +43,7 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Vec<ClientKey>, Error> {
         key: Vec<KeySetting>,
     }
 
-    let invalid =
-        |line, why| Error::List { list: "client keys", path: path.to_owned(), line, why };
+    let invalid = |line, why| Error::List { list: "client keys", path: path.to_owned(), line, why };
     let File { key } = toml::from_str(text).map_err(|error| {
         let (line, why) = located(&error, text);
         let shape = "each key begins with [[key]] and has a name, a key or a key_file, and a user if you like, which are \
@@ -80,9 +79,11 @@ fn client_key(setting: KeySetting) -> Result<ClientKey, String> {
     }
     let key = match (key, key_file) {
         (Some(key), None) => SecretString::from(key),
-        (None, Some(file)) => std::fs::read_to_string(&file).map(SecretString::from).map_err(
-            |error| format!("the key of {name} cannot be read from {}: {error}", file.display()),
-        )?,
+        (None, Some(file)) => {
+            std::fs::read_to_string(&file).map(SecretString::from).map_err(|error| {
+                format!("the key of {name} cannot be read from {}: {error}", file.display())
+            })?
+        }
         _ => return Err(format!("{name} must have either key or key_file")),
     };
     let key = parsers::key(key.expose_secret().trim())

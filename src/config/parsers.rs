@@ -123,7 +123,8 @@ pub(super) fn base_url(text: &str) -> Result<Url, Expected> {
 pub(super) fn webhook(text: &str) -> Result<SecretString, Expected> {
     let url = Url::parse(text.trim()).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.map(|url| String::from(url).into()).ok_or(Expected("an address that begins with https:// or http://"))
+    url.map(|url| String::from(url).into())
+        .ok_or(Expected("an address that begins with https:// or http://"))
 }
 
 #[cfg(test)]

@@ -113,7 +113,10 @@ impl Sources {
         }
         if name == "budget_webhook" {
             let source_name = self.source_of(name);
-            return Error::Secret { source_name, expected: "an address that begins with https://".to_owned() };
+            return Error::Secret {
+                source_name,
+                expected: "an address that begins with https://".to_owned(),
+            };
         }
         let expected = error.source().and_then(|source| source.downcast_ref::<Expected>());
         let expected = match (expected, error.get(ContextKind::ValidValue)) {

@@ -7,9 +7,7 @@ use serde::Serialize;
 use super::{columns::columns, numbers::percent};
 use crate::{
     domain::{
-        budget::{
-            self, BudgetOwner, BudgetStatus, Budgets, Period, Spender, Spending, Spent,
-        },
+        budget::{self, BudgetOwner, BudgetStatus, Budgets, Period, Spender, Spending, Spent},
         catalog::{Catalog, day_of},
         exchange::{NanoDollars, UnixMillis},
         totals::{Key, Totals},
@@ -30,7 +28,8 @@ pub async fn spending(
         ledger
             .calls(span, catalog, |at, key, totals| {
                 // A call dated in the future by a wrong clock counts as of now.
-                let spent = Spent::from(totals).with_unpriced(|| unpriced(catalog, key, totals, at));
+                let spent =
+                    Spent::from(totals).with_unpriced(|| unpriced(catalog, key, totals, at));
                 spending.record(at.min(now), Spender::of(key), spent);
                 if key.answered_by.asks() && key.error.is_none() {
                     spending.add_outputs(&key.model, totals.calls, totals.tokens.output);
@@ -151,11 +150,15 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
         until: span.end,
         words: [
             name,
-            {
-                let on = [budget.key.as_deref(), budget.model.as_deref()].into_iter().flatten();
-                let on: String = on.map(|name| format!(" · {name}")).collect();
-                format!("{:#} a {}{on}", budget.limit, budget.per)
-            },
+            [
+                Some(format!("{:#} a {}", budget.limit, budget.per)),
+                budget.key.clone(),
+                budget.model.clone(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" · "),
             format!("{bound}{:#}{more}", spent.amount),
             part,
             if reserved.0 > 0 { format!("{reserved:#}") } else { String::new() },

@@ -20,7 +20,10 @@ pub struct ReloadReport {
 impl fmt::Display for ReloadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { budgets, keys, aliases, needs_restart } = self;
-        writeln!(f, "The settings are in force: {budgets} budgets, {keys} keys, {aliases} aliases.")?;
+        writeln!(
+            f,
+            "The settings are in force: {budgets} budgets, {keys} keys, {aliases} aliases."
+        )?;
         if needs_restart.is_empty() {
             return Ok(());
         }

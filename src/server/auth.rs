@@ -216,7 +216,13 @@ impl Auth {
 impl HeldKey {
     fn new(key: &SecretString, name: Option<String>, user: Option<String>) -> Self {
         let (secret, key) = (key.expose_secret(), key.clone());
-        Self { digest: Sha256::digest(secret).into(), holder: KeyHolder::of(secret), key, name, user }
+        Self {
+            digest: Sha256::digest(secret).into(),
+            holder: KeyHolder::of(secret),
+            key,
+            name,
+            user,
+        }
     }
 
     /// Compares digests in constant time.

@@ -141,9 +141,8 @@ impl Reloader {
                     .is_none_or(|old| (&old.value, old.set) != (&setting.value, setting.set))
         });
         let mut names: Vec<String> = changed.map(|setting| setting.name.clone()).collect();
-        let secret = |key: &Option<SecretString>| {
-            key.as_ref().map(|key| key.expose_secret().to_owned())
-        };
+        let secret =
+            |key: &Option<SecretString>| key.as_ref().map(|key| key.expose_secret().to_owned());
         let jwt = "user_jwt_secret".to_owned();
         if secret(&config.user_jwt_secret) != secret(&self.user_jwt_secret) && !names.contains(&jwt)
         {

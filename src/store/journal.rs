@@ -47,13 +47,16 @@ const BATCH: usize = 256;
 /// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and most are calls")]
 enum Entry<C> {
     /// A call. While it reads along with a running exchange, its end is that of the exchange.
     Call(JournaledCall<C>),
     /// What a running exchange has used so far.
     #[serde(alias = "tries")]
-    Progress { exchange: ExchangeId, #[serde(flatten)] progress: Progress },
+    Progress {
+        exchange: ExchangeId,
+        #[serde(flatten)]
+        progress: Progress,
+    },
 }
 
 /// What is known of a running exchange, for the case that the process dies.

@@ -21,10 +21,7 @@ use super::{
 use crate::domain::{
     cache::CacheKey,
     chain::Hash,
-    exchange::{
-        AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, OwnerId, Tokens,
-        UnixMillis,
-    },
+    exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, OwnerId, Tokens, UnixMillis},
 };
 
 /// The column `running.call`: the call that the exchange answers.

@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// 10,000 tokens of input at $1 and 18,000 of output at $5 per million: ten cents.
-fn ten_cents() -> Vec<String> {
+pub(super) fn ten_cents() -> Vec<String> {
     let tokens = Tokens { input: 10_000, output: 18_000, ..Tokens::default() };
     Answer::counting(MODEL, tokens).text(&["Hello"]).stop("end_turn")
 }
 
 /// A server whose settings file has these budgets.
-fn setup(upstream: &Upstream, budgets: &str) -> Setup {
+pub(super) fn setup(upstream: &Upstream, budgets: &str) -> Setup {
     let setup = Setup::of(upstream).set("REPRISE_TIMEZONE", "Europe/Berlin");
     let file = setup.folder().join("reprise.toml");
     fs::write(&file, budgets).expect("a settings file");
@@ -170,7 +170,7 @@ async fn a_model_without_a_price_is_not_asked() {
 #[tokio::test]
 async fn what_was_stopped_counts_as_far_as_it_is_known() {
     let upstream = Upstream::start().await;
-    let app = setup(&upstream, "[[budget]]\nlimit = 0.005\nper = \"day\"\n").start().await;
+    let app = setup(&upstream, "[[budget]]\nlimit = 0.01\nper = \"day\"\n").start().await;
     let tokens = Tokens { input: 10_000, ..Tokens::default() };
     let block = sse::content_block_start(0, r#"{"type":"text","text":"Hel"}"#);
     let beginning = Answer::counting(MODEL, tokens).event(block).unfinished();
@@ -184,5 +184,5 @@ async fn what_was_stopped_counts_as_far_as_it_is_known() {
     let (status, body) = refused(&client, CHAT, &ask("more")).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     let message = body["error"]["message"].as_str().expect("a message");
-    assert!(message.starts_with("the budget of $0.0050 a day is spent ($0.01"), "{message}");
+    assert!(message.starts_with("the budget of $0.01 a day is spent ($0.01"), "{message}");
 }

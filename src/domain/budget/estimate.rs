@@ -105,12 +105,7 @@ fn tokens_of(body: &[u8]) -> u64 {
 
 /// The amount that a budget counts for `tokens` of an answer whose cost is not known: at the price of the model that was
 /// asked, else at the highest price of any model, since a budget takes nothing for free.
-pub fn cost_of_unpriced(
-    catalog: &Catalog,
-    asked: &str,
-    tokens: &Tokens,
-    day: Date,
-) -> NanoDollars {
+pub fn cost_of_unpriced(catalog: &Catalog, asked: &str, tokens: &Tokens, day: Date) -> NanoDollars {
     let cost = |model: &str| match catalog.cost_on(model, tokens, Terms::default(), day) {
         Cost::Exact(amount) | Cost::AtLeast(amount) => Some(amount),
         Cost::Unpriced => None,
@@ -144,9 +139,8 @@ mod tests {
             prompt_tokens(&chain)
         };
         assert_eq!(tokens("x".repeat(4_000)), 1_001);
-        let file = |start: &str| {
-            format!(r#"{{"data":"{start}{}","type":"base64"}}"#, "A".repeat(640_000))
-        };
+        let file =
+            |start: &str| format!(r#"{{"data":"{start}{}","type":"base64"}}"#, "A".repeat(640_000));
         assert!((PICTURE..PICTURE + 20).contains(&tokens(file("iVBO"))));
         assert!((10_000..10_020).contains(&tokens(file("JVBERi"))));
         let short = r#"{"data":"short"}{"data":"#.to_owned();

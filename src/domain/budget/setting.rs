@@ -60,7 +60,9 @@ pub(super) enum InvalidBudget {
     Model,
     #[error("a budget per day resets at midnight: leave out resets_on")]
     DayResets,
-    #[error("a budget per week resets on a day such as resets_on = \"sunday\"; without it, on Mondays")]
+    #[error(
+        "a budget per week resets on a day such as resets_on = \"sunday\"; without it, on Mondays"
+    )]
     WeekResets,
     #[error("a budget per month resets on a day from 1 to {LAST_DAY}, which each month has")]
     MonthResets,
@@ -85,7 +87,7 @@ impl TryFrom<BudgetSetting> for Budget {
         let warn_from = limit * warn_at.ok_or(InvalidBudget::WarnAt)?;
         let owner = match (user.as_deref().map(str::trim), users) {
             (None, None) => BudgetOwner::Everyone,
-            (None, Some(users)) => group(users)?,
+            (None, Some(users)) => group(&users)?,
             (Some(_), Some(_)) => return Err(InvalidBudget::UserAndUsers),
             (Some(""), None) => return Err(InvalidBudget::User),
             (Some("*"), None) => BudgetOwner::EachUser,
@@ -108,7 +110,7 @@ impl TryFrom<BudgetSetting> for Budget {
     }
 }
 
-fn group(users: Vec<String>) -> Result<BudgetOwner, InvalidBudget> {
+fn group(users: &[String]) -> Result<BudgetOwner, InvalidBudget> {
     let users: Option<Vec<String>> = users.iter().map(|user| name(user)).collect();
     let users = users.filter(|users| !users.is_empty() && !users.iter().any(|user| user == "*"));
     users.map(BudgetOwner::Group).ok_or(InvalidBudget::Users)
@@ -123,9 +125,9 @@ fn period(per: &PeriodSetting, resets_on: Option<DaySetting>) -> Result<Period, 
         (PeriodSetting::Day, None) => Ok(Period::Day),
         (PeriodSetting::Day, Some(_)) => Err(InvalidBudget::DayResets),
         (PeriodSetting::Week, None) => Ok(Period::Week(1)),
-        (PeriodSetting::Week, Some(DaySetting::OfWeek(day))) => {
-            weekday(&day).map(|day| Period::Week(day.to_monday_one_offset())).ok_or(InvalidBudget::WeekResets)
-        }
+        (PeriodSetting::Week, Some(DaySetting::OfWeek(day))) => weekday(&day)
+            .map(|day| Period::Week(day.to_monday_one_offset()))
+            .ok_or(InvalidBudget::WeekResets),
         (PeriodSetting::Week, Some(DaySetting::OfMonth(_))) => Err(InvalidBudget::WeekResets),
         (PeriodSetting::Month, None) => Ok(Period::Month(1)),
         (PeriodSetting::Month, Some(DaySetting::OfMonth(day))) if (1..=LAST_DAY).contains(&day) => {

@@ -183,7 +183,9 @@ impl BudgetUsage {
 
     fn count_reserved(&mut self, reservations: &BTreeMap<ReservationId, Reserved>) {
         self.reserved.clear();
-        reservations.values().for_each(|reserved| self.reserve(reserved));
+        for reserved in reservations.values() {
+            self.reserve(reserved);
+        }
     }
 
     fn reserve(&mut self, reserved: &Reserved) {
@@ -292,7 +294,9 @@ impl Spending {
         estimate: Option<NanoDollars>,
     ) -> Result<Admission, BudgetRefusal> {
         let Self { usages, zone, reservations, last, .. } = self;
-        usages.iter_mut().for_each(|usage| usage.advance(at, zone, reservations));
+        for usage in usages.iter_mut() {
+            usage.advance(at, zone, reservations);
+        }
         let about = usages.iter().filter(|usage| usage.budget.applies_to(spender));
         let statuses: Vec<BudgetStatus<'_>> =
             about.map(|usage| usage.status(spender.user)).collect();
@@ -319,7 +323,9 @@ impl Spending {
             return Ok(Admission { notice, reservation: None });
         }
         let reserved = Reserved::of(at, spender, estimate);
-        usages.iter_mut().for_each(|usage| usage.reserve(&reserved));
+        for usage in usages.iter_mut() {
+            usage.reserve(&reserved);
+        }
         *last += 1;
         let id = ReservationId(*last);
         reservations.insert(id, reserved);
@@ -329,13 +335,17 @@ impl Spending {
     /// Shows an amount as reserved that another process has admitted.
     pub fn show_reserved(&mut self, at: UnixMillis, spender: Spender<'_>, amount: NanoDollars) {
         let reserved = Reserved::of(at, spender, amount);
-        self.usages.iter_mut().for_each(|usage| usage.reserve(&reserved));
+        for usage in &mut self.usages {
+            usage.reserve(&reserved);
+        }
     }
 
     /// Takes a reservation back, at the end of its call. Nothing happens if it was taken back before.
     pub fn release(&mut self, id: ReservationId) {
         if let Some(reserved) = self.reservations.remove(&id) {
-            self.usages.iter_mut().for_each(|usage| usage.release(&reserved));
+            for usage in &mut self.usages {
+                usage.release(&reserved);
+            }
         }
     }
 
@@ -351,7 +361,9 @@ impl Spending {
         (self.outputs, self.reservations, self.last) =
             (before.outputs, before.reservations, before.last);
         let reservations = &self.reservations;
-        self.usages.iter_mut().for_each(|usage| usage.count_reserved(reservations));
+        for usage in &mut self.usages {
+            usage.count_reserved(reservations);
+        }
     }
 
     /// The state of all budgets, in the operator's order; if each user has one, the user who spent most comes first.
