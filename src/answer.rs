@@ -21,6 +21,7 @@ mod models;
 mod mutex;
 pub mod playback;
 mod prepare;
+mod progress;
 mod pump;
 mod quirks;
 mod recall;

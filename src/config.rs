@@ -5,6 +5,7 @@ mod cache;
 mod flags;
 mod ids;
 mod keys;
+mod line;
 mod lists;
 mod origins;
 mod parsers;
@@ -20,7 +21,7 @@ use std::{
 
 use clap::Args;
 use jiff::tz::TimeZone;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use self::{
@@ -366,28 +367,6 @@ impl Config {
             return Err(Error::Unprotected { host: self.host });
         }
         Ok(())
-    }
-
-    /// The name of the client key that is given without a name, too.
-    fn key_that_has_a_name(&self) -> Option<&str> {
-        let key = self.client_key.as_ref()?.expose_secret();
-        let same = self.keys.iter().find(|named| named.key.expose_secret() == key);
-        same.map(|named| &*named.name)
-    }
-
-    /// True if clients must send a key.
-    pub fn requires_key(&self) -> bool {
-        self.client_key.is_some() || !self.keys.is_empty()
-    }
-
-    /// All keys that clients may send.
-    pub fn client_keys(&self) -> impl Iterator<Item = &SecretString> {
-        self.client_key.iter().chain(self.keys.iter().map(|named| &named.key))
-    }
-
-    /// A key that a client on this machine may send.
-    pub fn any_client_key(&self) -> Option<&SecretString> {
-        self.client_keys().next()
     }
 
     /// Trust in users that are not signed: none once Open WebUI signs its users.

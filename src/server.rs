@@ -239,6 +239,7 @@ impl Server {
         let (_, none) = mpsc::channel(1);
         Reloader {
             app: Arc::clone(&self.app),
+            tasks: self.tasks.clone(),
             requests: std::mem::replace(&mut self.reloads, none),
             shown,
             user_jwt_secret: self.user_jwt_secret.clone(),

@@ -13,7 +13,8 @@ use std::{
 use secrecy::SecretString;
 
 use super::{
-    Answers, Failure, exchange::OutgoingExchange, held::HeldSegments, live::RecordingWriter, seal,
+    Answers, Failure, exchange::OutgoingExchange, held::HeldSegments, live::RecordingWriter,
+    progress::progress,
 };
 use crate::{
     domain::{
@@ -134,14 +135,14 @@ impl Attempt {
         self.mask = answers.upstream.mask(&exchange.outgoing.key);
         loop {
             if self.tries.sent() > 0 {
-                let progress = seal::progress(answers, exchange, self);
-                let progress = Progress { tries: self.tries.sent() + 1, ..progress };
+                let progress = self.progress(answers, exchange, self.tries.sent() + 1);
                 answers.ledger.journal_try(exchange.opening.exchange, progress).await;
             }
             let finish = match self.send(answers, exchange).await {
                 Ok(()) => {
                     let note = &|attempt: &Self| {
-                        let progress = seal::progress(answers, exchange, attempt);
+                        let tries = attempt.tries.sent();
+                        let progress = attempt.progress(answers, exchange, tries);
                         answers.ledger.journal_progress(exchange.opening.exchange, progress);
                     };
                     self.record(&exchange.outgoing.key, writer, note).await
@@ -163,6 +164,10 @@ impl Attempt {
             self.forget();
             tokio::time::sleep(delay).await;
         }
+    }
+
+    fn progress(&self, answers: &Answers, exchange: &OutgoingExchange, tries: u32) -> Progress {
+        progress(answers, exchange, self.failed.iter().chain([&self.summary]), tries)
     }
 
     /// Sends the request once.

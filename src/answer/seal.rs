@@ -19,7 +19,7 @@ use crate::{
         exchange::{AnswerRef, Cost, Micros, NanoDollars, Outcome, Tokens},
         recording::Recording,
     },
-    store::{CallRecord, Progress, Sealing},
+    store::{CallRecord, Sealing},
     upstream,
 };
 
@@ -141,32 +141,6 @@ pub(super) fn last(
         None => End::Failed(Arc::new(StreamError::Cut.into()), totals),
     };
     (sealing, end)
-}
-
-/// What a running exchange has used, for the journal.
-pub(super) fn progress(
-    answers: &Answers,
-    exchange: &OutgoingExchange,
-    attempt: &Attempt,
-) -> Progress {
-    let catalog = answers.catalog();
-    let day = catalog::day_of(super::now());
-    let summaries = || attempt.failed.iter().chain([&attempt.summary]);
-    let mut tokens = Tokens::default();
-    summaries().for_each(|summary| tokens += summary.tokens());
-    let bill = |summary: &StreamSummary| {
-        summary.cost(&exchange.opening.model, |model, tokens, terms| {
-            catalog.bill_on(model, tokens, terms, day)
-        })
-    };
-    let cost = summaries().map(bill).reduce(Cost::plus);
-    Progress {
-        tries: attempt.tries.sent(),
-        model: attempt.summary.model().map(str::to_owned),
-        tokens,
-        cost: cost.unwrap_or(Cost::AtLeast(NanoDollars(0))).at_least(),
-        priced_on: Some(catalog.priced_on(day).to_string()),
-    }
 }
 
 fn seal(

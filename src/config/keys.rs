@@ -9,8 +9,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Error,
-    lists::{line_at, located},
+    Config, Error,
+    line::{line_at, located},
     parsers,
 };
 use crate::domain::prepare::check_id;
@@ -24,6 +24,30 @@ pub struct ClientKey {
     pub key: SecretString,
     /// The user whose calls these are, whatever user they state; `None`: as they state.
     pub user: Option<String>,
+}
+
+impl Config {
+    /// The name of the client key that is given without a name, too.
+    pub(super) fn key_that_has_a_name(&self) -> Option<&str> {
+        let key = self.client_key.as_ref()?.expose_secret();
+        let same = self.keys.iter().find(|named| named.key.expose_secret() == key);
+        same.map(|named| &*named.name)
+    }
+
+    /// True if clients must send a key.
+    pub fn requires_key(&self) -> bool {
+        self.client_key.is_some() || !self.keys.is_empty()
+    }
+
+    /// All keys that clients may send.
+    pub fn client_keys(&self) -> impl Iterator<Item = &SecretString> {
+        self.client_key.iter().chain(self.keys.iter().map(|named| &named.key))
+    }
+
+    /// A key that a client on this machine may send.
+    pub fn any_client_key(&self) -> Option<&SecretString> {
+        self.client_keys().next()
+    }
 }
 
 #[derive(Deserialize)]

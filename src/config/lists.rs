@@ -7,7 +7,10 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ClientKey, Error, keys};
+use super::{
+    ClientKey, Error, keys,
+    line::{line_at, located},
+};
 use crate::domain::{
     alias::{Alias, Aliases},
     budget::Budget,
@@ -84,16 +87,6 @@ fn budgets(path: &Path, text: &str, keys: &[ClientKey]) -> Result<Vec<Budget>, E
         }
     };
     budget.into_iter().map(known).collect()
-}
-
-/// Line of an error in TOML and its reason, without the text of the line.
-pub(super) fn located(error: &toml::de::Error, text: &str) -> (usize, String) {
-    let start = error.span().map_or(0, |span| span.start);
-    (line_at(text, start), error.message().to_owned())
-}
-
-pub(super) fn line_at(text: &str, offset: usize) -> usize {
-    text.get(..offset).unwrap_or_default().matches('\n').count() + 1
 }
 
 /// A rule as written in the file.

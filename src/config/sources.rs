@@ -17,10 +17,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{
-    Config, Env, Error, Flags,
-    flags::variable,
-    lists::{Lists, located},
-    parsers::Expected,
+    Config, Env, Error, Flags, flags::variable, line::located, lists::Lists, parsers::Expected,
 };
 
 /// Source of a setting, strongest first.

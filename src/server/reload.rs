@@ -7,6 +7,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
 use super::{App, auth::Auth};
 use crate::{
@@ -58,6 +59,7 @@ pub struct LoadedSettings {
 #[derive(Debug)]
 pub struct Reloader {
     pub(super) app: Arc<App>,
+    pub(super) tasks: TaskTracker,
     pub(super) requests: mpsc::Receiver<ReloadRequest>,
     /// The settings with which the server was started, as they are shown.
     pub(super) shown: Vec<Setting>,
@@ -110,7 +112,7 @@ impl Reloader {
         let Config { host, client_key, anthropic_key, admin_key, allow_origin, keys, .. } = config;
         let (budgets, key_count) = (config.budgets.list.len(), keys.len());
         let aliases = config.aliases.iter().count();
-        let auth = tokio::task::spawn_blocking(move || {
+        let auth = self.tasks.spawn_blocking(move || {
             let auth = Auth::new(client_key, anthropic_key, admin_key, allow_origin, host);
             auth.named_by(holders, keys)
         });

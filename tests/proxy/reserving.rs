@@ -3,9 +3,13 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use http::StatusCode;
+use reprise::domain::exchange::NanoDollars;
 use serde_json::{Value, json};
 
-use super::budgets::{setup, ten_cents};
+use super::{
+    budgets::{setup, ten_cents},
+    chats::of,
+};
 use crate::support::{
     app::{App, CHAT, MODEL, Setup, ask, ask_whole},
     binary::{Binary, command},
@@ -222,5 +226,86 @@ async fn a_webhook_is_told_each_threshold_once_also_across_restarts() {
         messages(&hook).len(),
         2,
         "what was above the threshold at the start is not told again"
+    );
+}
+
+#[tokio::test]
+async fn reports_budgets_and_the_status_line_agree_to_the_nano_dollar() {
+    let upstream = Upstream::start().await;
+    let limits = "[[budget]]\nlimit = 90\nper = \"month\"\nwarn_at = 0.00001\n";
+    let setup = setup(&upstream, limits);
+    let app = setup.start().await;
+    let client = app.client();
+    let mut owed = 0;
+    let answer = |input: u64, output: u64| {
+        let tokens = Tokens { input, output, ..Tokens::default() };
+        let events = Answer::counting(MODEL, tokens).text(&["Hello"]).stop("end_turn");
+        (Script::sse(events), input * PRICES[0] + output * PRICES[1])
+    };
+
+    // Twenty calls at once, with odd amounts.
+    let gate = Gate::new();
+    for n in 0..20 {
+        let (script, cost) = answer(1_001 + n, 333 + 7 * n);
+        upstream.push(script.hold(&gate));
+        owed += cost;
+    }
+    let calls = (0..20).map(|n| {
+        let (client, body) = (client.clone(), ask_whole(&format!("call {n}")));
+        async move { client.post(CHAT, &body).await.status }
+    });
+    let opens = async {
+        gate.reached(20).await;
+        gate.open();
+    };
+    let (statuses, ()) = tokio::join!(futures_util::future::join_all(calls), opens);
+    assert_eq!(statuses, [StatusCode::OK; 20]);
+
+    // One that is tried again.
+    upstream.push(Script::error(429, "rate_limit_error", "later").header("retry-after", "0"));
+    let (script, cost) = answer(77, 11);
+    upstream.push(script);
+    owed += cost;
+    assert_eq!(client.post(CHAT, &ask_whole("retried")).await.status, StatusCode::OK);
+
+    // One whose end comes late, and two that break off.
+    let mut events = Answer::of(MODEL).text(&["Hello"]).stop("end_turn");
+    let end = events.pop().expect("an end");
+    let gate = Gate::new();
+    upstream.push(Script::sse(events).wait(&gate).pieces([end]));
+    owed += 12 * PRICES[0] + 7 * PRICES[1];
+    let mut reply = client.post(CHAT, &ask("late")).await;
+    reply.read_until("Hello").await;
+    gate.open();
+    reply.text().await;
+    for stops in [true, false] {
+        let script = Script::sse(beginning(2_000));
+        upstream.push(if stops { script.stall() } else { script.cut() });
+        owed += 2_000 * PRICES[0] + DELTAS as u64 * PRICES[1];
+        let mut reply = client.post(CHAT, &ask(if stops { "stopped" } else { "cut" })).await;
+        reply.read_until(&format!("word{DELTAS} ")).await;
+    }
+    until("all calls to be sealed", async || app.ledger().count("call").await == 24).await;
+
+    // A repeat is free; the budget is told to who asks anew.
+    assert_eq!(client.post(CHAT, &ask_whole("retried")).await.status, StatusCode::OK);
+    upstream.always(answer(12, 7).0);
+    let next = of(&app, "ann", "c1", "m1").post(CHAT, &ask("next")).await;
+    assert_eq!(
+        next.header("x-reprise-budget"),
+        Some(&*format!("spent={}; limit=90; per=month", dollars(owed)))
+    );
+    let line = next.text().await;
+    let amount = NanoDollars(i64::try_from(owed).expect("an amount"));
+    assert!(line.contains(&format!("Budget: {amount:#} of $90.00 a month spent")), "{line}");
+    owed += 12 * PRICES[0] + 7 * PRICES[1];
+    let ledger = app.stop().await;
+    let stats = ledger.stats().await.total;
+    assert_eq!(stats.cost.nano_dollars, i64::try_from(owed).ok());
+    assert_eq!((stats.cost.at_least, stats.calls, stats.upstream_requests), (2, 26, 26));
+    let told = told(&setup);
+    assert_eq!(
+        [&told["spent"], &told["reserved"], &told["at_least"]],
+        [&json!(dollars(owed)), &json!(0.0), &json!(2)]
     );
 }

@@ -122,7 +122,7 @@ fn a_threshold_is_crossed_once_and_what_was_above_it_crosses_nothing() {
     assert_eq!(pay(50, 0), [(1e-7, ann(), Threshold::Limit), (1.5e-7, None, Threshold::Warn)]);
     assert_eq!(pay(5, 0), []);
     assert_eq!(
-        pay(100, 24 * HOUR),
+        pay(105, 24 * HOUR),
         [
             (3e-7, None, Threshold::Warn),
             (1e-7, ann(), Threshold::Warn),
