@@ -42,22 +42,27 @@ async fn books_are_equal(world: &World) -> usize {
         "select count(*), coalesce(sum(tries), 0) from exchange where outcome <> 'lost'";
     const LOST: &str =
         "select count(*), coalesce(sum(tries), 0) from exchange where outcome = 'lost'";
+    const LEFT: &str = "select count(*), coalesce(sum(tries), 0) from exchange \
+         where outcome = 'stopped' and status is null and tries > 0";
     let ledger = world.ledger();
     let (_, ended): (i64, i64) = ledger.rows(ENDED).await[0];
     let (lost, of_lost): (i64, i64) = ledger.rows(LOST).await[0];
+    let (left, _): (i64, i64) = ledger.rows(LEFT).await[0];
     let running = ledger.count("running").await;
     let seen = i64::try_from(world.upstream.messages()).expect("a count");
-    let books =
-        format!("upstream {seen}, ended {ended}, lost {lost} ({of_lost}), running {running}");
+    let books = format!(
+        "upstream {seen}, ended {ended}, lost {lost} ({of_lost}), left {left}, running {running}"
+    );
     if world.is_killed() {
         // How often they were sent stands in the journal until the next start.
         let open = lost + running;
-        assert!(ended <= seen && seen <= ended + MOST_TRIES * open, "{books}");
+        assert!(ended <= seen + left && seen <= ended + MOST_TRIES * open, "{books}");
     } else {
-        // Each try was written down before it was made, so only the last of a lost exchange may never have arrived.
+        // Each try was written down before it was made, so the last may never have arrived: of a lost exchange, and of
+        // one whose client left before upstream responded.
         assert_eq!(running, 0, "{books}");
         let counted = ended + of_lost;
-        assert!(seen <= counted && counted <= seen + lost, "{books}");
+        assert!(seen <= counted && counted <= seen + lost + left, "{books}");
     }
     usize::try_from(lost).expect("a count")
 }

@@ -1,7 +1,7 @@
 //! The requests of clients: streamed and whole, in both APIs, repeated, joined, left; what upstream does with each; and
 //! what the client saw of the answer.
 
-use std::cell::Cell;
+use std::{cell::Cell, collections::HashSet};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -328,9 +328,10 @@ impl Order {
     }
 }
 
-/// The text of Anthropic's events, whatever stands around them.
+/// The text of Anthropic's events, whatever stands around them. Parts of a kind that nobody knows are none of it.
 pub(super) fn text_of(events: &[u8]) -> String {
     let mut text = String::new();
+    let mut foreign = HashSet::new();
     let mut name = None;
     for line in events.split(|byte| *byte == b'\n') {
         if let Some(line) = line.strip_prefix(b"event: ") {
@@ -339,8 +340,20 @@ pub(super) fn text_of(events: &[u8]) -> String {
             line.strip_prefix(b"data: ").map(serde_json::from_slice::<Value>)
         {
             // An event is what its name says, as for Anthropic's SDK.
-            let is_delta = name.take().is_none_or(|name| name == b"content_block_delta");
-            text.push_str(data["delta"]["text"].as_str().filter(|_| is_delta).unwrap_or_default());
+            let name = name.take();
+            let is = |wanted: &[u8]| name.is_none_or(|name| name == wanted);
+            let index = data["index"].as_u64();
+            if is(b"content_block_start") && data["content_block"].is_object() {
+                let is_text = data["content_block"]["type"] == "text";
+                _ = if is_text { foreign.remove(&index) } else { foreign.insert(index) };
+            }
+            let delta = &data["delta"];
+            if is(b"content_block_delta")
+                && delta["type"] == "text_delta"
+                && !foreign.contains(&index)
+            {
+                text.push_str(delta["text"].as_str().unwrap_or_default());
+            }
         }
     }
     text
