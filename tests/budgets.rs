@@ -5,7 +5,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 use reprise::{
     domain::{
-        budget::{Admission, Budget, BudgetRefusal, Budgets, Spender, Spending, Spent},
+        budget::{Admission, Budget, BudgetRefusal, Budgets, Estimate, Spender, Spending, Spent},
         exchange::{Cost, NanoDollars, UnixMillis},
     },
     report::BudgetList,
@@ -34,7 +34,10 @@ fn cents(cents: i64) -> Spent {
 
 /// What a user is told at this moment, who asks a model with a price.
 fn told(books: &mut Spending, now: &str, user: Option<&str>) -> String {
-    match books.admit(at(now), by(user), Some(NanoDollars(0))).map(|admitted| admitted.notice) {
+    match books
+        .admit(at(now), by(user), Some(Estimate::of(NanoDollars(0))))
+        .map(|admitted| admitted.notice)
+    {
         Ok(None) => "fine".to_owned(),
         Ok(Some(notice)) => format!("warned: {notice}"),
         Err(refusal) => refusal.to_string(),
@@ -157,10 +160,12 @@ fn a_budget_limits_a_group_a_key_or_a_model() {
     ] {
         let mut books = books("UTC", NOON, &[&format!("limit = 1\nper = \"day\"\n{limits}")]);
         books.record(at(NOON), does_not, cents(100));
-        let mut admits = |spender| books.admit(at(NOON), spender, Some(NanoDollars(1))).is_ok();
+        let mut admits =
+            |spender| books.admit(at(NOON), spender, Some(Estimate::of(NanoDollars(1)))).is_ok();
         assert!(admits(applies), "{limits}");
         books.record(at(NOON), applies, cents(100));
-        let mut admits = |spender| books.admit(at(NOON), spender, Some(NanoDollars(1))).is_ok();
+        let mut admits =
+            |spender| books.admit(at(NOON), spender, Some(Estimate::of(NanoDollars(1)))).is_ok();
         assert!(!admits(applies) && admits(does_not), "{limits}");
     }
     let group = budget(
@@ -172,8 +177,9 @@ fn a_budget_limits_a_group_a_key_or_a_model() {
 #[test]
 fn what_running_calls_may_cost_is_reserved_and_told_to_those_who_must_wait() {
     let mut books = books("UTC", NOON, &["limit = 1\nper = \"day\""]);
-    let ask =
-        |books: &mut Spending| books.admit(at(NOON), by(None), Some(NanoDollars(600_000_000)));
+    let ask = |books: &mut Spending| {
+        books.admit(at(NOON), by(None), Some(Estimate::of(NanoDollars(600_000_000))))
+    };
     let first = ask(&mut books).unwrap().reservation.unwrap();
     let refusal = ask(&mut books).unwrap_err().to_string();
     assert_eq!(

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 
 use crate::domain::{
     budget::{
-        BudgetNotice, BudgetRefusal, Crossing, MeanOutputs, ReservationId, Spender, Spending, Spent,
+        BudgetNotice, BudgetRefusal, Crossing, Estimate, MeanOutputs, ReservationId, Spender,
+        Spending, Spent,
     },
     exchange::{NanoDollars, UnixMillis},
 };
@@ -70,16 +71,16 @@ impl BudgetTracker {
         self: &Arc<Self>,
         at: UnixMillis,
         spender: Spender<'_>,
-        estimate: impl FnOnce(&MeanOutputs) -> Option<NanoDollars>,
+        estimate: impl FnOnce(&MeanOutputs) -> Option<Estimate>,
     ) -> Result<Admitted, BudgetRefusal> {
         let mut state = self.0.lock();
         if state.spending.since().is_none() {
             return Ok(Admitted::default());
         }
-        let amount = estimate(state.spending.outputs());
-        let admission = state.spending.admit(at, spender, amount)?;
+        let estimate = estimate(state.spending.outputs());
+        let admission = state.spending.admit(at, spender, estimate)?;
         let held = admission.reservation.map(|id| (Arc::clone(self), id));
-        let reservation = Reservation { held, amount: amount.unwrap_or_default() };
+        let reservation = Reservation { held, amount: admission.reserved };
         Ok(Admitted { notice: admission.notice, reservation })
     }
 

@@ -16,7 +16,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 pub use self::{
-    estimate::{MeanOutputs, cost_of_unpriced, estimate, prompt_tokens},
+    estimate::{Estimate, MeanOutputs, cost_of_unpriced, estimate, prompt_tokens},
     period::Period,
     spending::{Admission, BudgetStatus, Crossing, ReservationId, Spending, Threshold},
 };

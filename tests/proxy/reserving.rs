@@ -78,6 +78,28 @@ async fn app_is_refused(client: &Client) -> bool {
 }
 
 #[tokio::test]
+async fn of_the_first_calls_of_a_model_one_is_admitted_where_the_rest_may_be_enough_for_no_more() {
+    let upstream = Upstream::start().await;
+    let limits = "[[budget]]\nlimit = 0.05\nper = \"day\"\n";
+    let app = setup(&upstream, limits).start().await;
+    let gate = Gate::new();
+    upstream.always(Script::sse(ten_cents()).hold(&gate));
+    let client = app.client();
+    let calls = (0..20).map(|n| {
+        let (client, body) = (client.clone(), ask_whole(&format!("call {n}")));
+        async move { client.post(CHAT, &body).await.status }
+    });
+    let opens = async {
+        gate.reached(1).await;
+        until("another to be refused", async || app_is_refused(&client).await).await;
+        gate.open();
+    };
+    let (statuses, ()) = tokio::join!(futures_util::future::join_all(calls), opens);
+    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::OK).count(), 1);
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn calls_that_fail_or_are_left_reserve_nothing_any_more() {
     let upstream = Upstream::start().await;
     let setup = setup(&upstream, "[[budget]]\nlimit = 0.008\nper = \"day\"\n");

@@ -22,7 +22,7 @@ const PDF_BYTES_PER_TOKEN: u64 = 64;
 const SHORTEST_FILE: usize = 1024;
 
 /// Output of a model that has not answered yet, in tokens: a long paragraph.
-const FIRST_OUTPUT: f64 = 1_000.0;
+const FIRST_OUTPUT: u64 = 1_000;
 /// Number of answers that the running mean of a model remembers.
 const REMEMBERED: f64 = 64.0;
 /// Limit of models with a mean of their own.
@@ -53,14 +53,31 @@ impl MeanOutputs {
         mean.tokens += (tokens as f64 / answers as f64 - mean.tokens) * weight / mean.count;
     }
 
-    /// Tokens of the next answer of a model.
+    /// Tokens of the next answer of a model; `None`: it has not answered yet.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a mean of counts, rounded"
     )]
-    fn next(&self, model: &str) -> u64 {
-        self.0.get(undated(model)).map_or(FIRST_OUTPUT, |mean| mean.tokens).round() as u64
+    fn next(&self, model: &str) -> Option<u64> {
+        self.0.get(undated(model)).map(|mean| mean.tokens.round() as u64)
+    }
+}
+
+/// The estimated cost of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// The likely cost, for which budgets must have room.
+    pub likely: NanoDollars,
+    /// The cost to reserve, as far as budgets have as much left: more than the likely one while nobody knows how long the
+    /// model's answers are, so that the first answers do not overrun a budget together.
+    pub reserve: NanoDollars,
+}
+
+impl Estimate {
+    /// A cost that is known well.
+    pub const fn of(cost: NanoDollars) -> Self {
+        Self { likely: cost, reserve: cost }
     }
 }
 
@@ -73,10 +90,15 @@ pub fn estimate(
     max_tokens: Option<u32>,
     outputs: &MeanOutputs,
     day: Date,
-) -> Option<NanoDollars> {
-    let output = outputs.next(model).min(max_tokens.map_or(u64::MAX, u64::from));
-    let tokens = Tokens { input: prompt, output, ..Tokens::default() };
-    catalog.cost_on(model, &tokens, Terms::default(), day).amount()
+) -> Option<Estimate> {
+    let most = u64::from(max_tokens.unwrap_or(catalog.rules(model).max_output));
+    let mean = outputs.next(model);
+    let cost = |output: u64| {
+        let tokens = Tokens { input: prompt, output: output.min(most), ..Tokens::default() };
+        catalog.cost_on(model, &tokens, Terms::default(), day).amount()
+    };
+    let likely = cost(mean.unwrap_or(FIRST_OUTPUT))?;
+    Some(Estimate { likely, reserve: cost(mean.unwrap_or(most))? })
 }
 
 /// The estimated number of tokens of a prompt: by its size, files apart.
@@ -121,15 +143,15 @@ mod tests {
     #[test]
     fn a_mean_follows_what_models_answer_and_a_snapshot_is_the_same_model() {
         let mut means = MeanOutputs::default();
-        assert_eq!(means.next("m"), 1_000);
+        assert_eq!(means.next("m"), None);
         means.add("m-20260928", 1, 400);
-        assert_eq!(means.next("m"), 400);
+        assert_eq!(means.next("m"), Some(400));
         means.add("m", 3, 0);
-        assert_eq!(means.next("m-20260928"), 100);
+        assert_eq!(means.next("m-20260928"), Some(100));
         means.add("m", 1_000_000, 7_000_000);
-        assert_eq!(means.next("m"), 7, "what was long ago is forgotten");
+        assert_eq!(means.next("m"), Some(7), "what was long ago is forgotten");
         means.add("m", 0, 5);
-        assert_eq!(means.next("m"), 7);
+        assert_eq!(means.next("m"), Some(7));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::{
-    Budget, BudgetNotice, BudgetOwner, BudgetRefusal, Budgets, MeanOutputs, Spender, Spent,
-    format_time,
+    Budget, BudgetNotice, BudgetOwner, BudgetRefusal, Budgets, Estimate, MeanOutputs, Spender,
+    Spent, format_time,
 };
 use crate::domain::exchange::{NanoDollars, UnixMillis};
 
@@ -53,6 +53,8 @@ pub struct Admission {
     pub notice: Option<BudgetNotice>,
     /// The reservation of its cost; `None` without budgets.
     pub reservation: Option<ReservationId>,
+    /// The amount that is reserved.
+    pub reserved: NanoDollars,
 }
 
 /// A threshold of a budget that spending has reached.
@@ -110,9 +112,14 @@ impl BudgetStatus<'_> {
         self.spent.amount >= self.budget.warn_from
     }
 
-    fn has_room_for(&self, more: NanoDollars) -> bool {
+    /// The amount that is neither spent nor reserved.
+    fn room(&self) -> NanoDollars {
         let taken = self.spent.amount.0.saturating_add(self.reserved.0);
-        taken.saturating_add(more.0) <= self.budget.limit.0
+        NanoDollars(self.budget.limit.0.saturating_sub(taken).max(0))
+    }
+
+    fn has_room_for(&self, more: NanoDollars) -> bool {
+        more <= self.room()
     }
 
     /// Fraction of the limit that is spent.
@@ -285,13 +292,13 @@ impl Spending {
         crossings
     }
 
-    /// Admits a call that may cost as much as `estimate`, and reserves it. Of several budgets that refuse it, the error
+    /// Admits a call if all budgets have room for its likely cost, and reserves what it may cost. Of several budgets that refuse it, the error
     /// names the one with the latest end; the cost of a model without a price could not be counted.
     pub fn admit(
         &mut self,
         at: UnixMillis,
         spender: Spender<'_>,
-        estimate: Option<NanoDollars>,
+        estimate: Option<Estimate>,
     ) -> Result<Admission, BudgetRefusal> {
         let Self { usages, zone, reservations, last, .. } = self;
         for usage in usages.iter_mut() {
@@ -307,29 +314,31 @@ impl Spending {
         if let Some(notice) = longest(&|status| status.is_spent()) {
             return Err(BudgetRefusal::Spent { notice });
         }
-        let Some(estimate) = estimate else {
+        let Some(Estimate { likely, reserve }) = estimate else {
             if statuses.is_empty() {
                 return Ok(Admission::default());
             }
             return Err(BudgetRefusal::Unpriced { model: spender.model.to_owned() });
         };
-        if let Some(notice) = longest(&|status| !status.has_room_for(estimate)) {
-            return Err(BudgetRefusal::TooDear { notice, estimate });
+        if let Some(notice) = longest(&|status| !status.has_room_for(likely)) {
+            return Err(BudgetRefusal::TooDear { notice, estimate: likely });
         }
+        let least = statuses.iter().map(BudgetStatus::room).min();
+        let amount = least.map_or(reserve, |room| reserve.min(room));
         let nearly = statuses.iter().filter(|status| status.is_nearly_spent());
         let nearest = nearly.max_by(|a, b| a.fraction().total_cmp(&b.fraction()));
         let notice = nearest.map(|status| status.notice(zone));
         if usages.is_empty() {
-            return Ok(Admission { notice, reservation: None });
+            return Ok(Admission { notice, reservation: None, reserved: NanoDollars(0) });
         }
-        let reserved = Reserved::of(at, spender, estimate);
+        let reserved = Reserved::of(at, spender, amount);
         for usage in usages.iter_mut() {
             usage.reserve(&reserved);
         }
         *last += 1;
         let id = ReservationId(*last);
         reservations.insert(id, reserved);
-        Ok(Admission { notice, reservation: Some(id) })
+        Ok(Admission { notice, reservation: Some(id), reserved: amount })
     }
 
     /// Shows an amount as reserved that another process has admitted.

@@ -15,6 +15,7 @@ enum Step {
         user: Option<&'static str>,
         model: &'static str,
         estimate: i64,
+        most: i64,
     },
     /// The oldest, newest or another running call ends, at a cost of up to its estimate.
     End {
@@ -33,8 +34,8 @@ fn step() -> impl Strategy<Value = Step> {
     let user = prop::sample::select(vec![None, Some("ann"), Some("bob")]);
     let model = prop::sample::select(vec!["opus", "haiku-20260928"]);
     prop_oneof![
-        4 => (user, model, 0_i64..60)
-            .prop_map(|(user, model, estimate)| Step::Ask { user, model, estimate }),
+        4 => (user, model, 0_i64..60, 0_i64..400)
+            .prop_map(|(user, model, estimate, most)| Step::Ask { user, model, estimate, most }),
         2 => (any::<usize>(), 0_i64..=100).prop_map(|(which, percent)| Step::End { which, percent }),
         1 => any::<usize>().prop_map(|which| Step::Drop { which }),
         1 => (0..30 * HOUR).prop_map(Step::Pass),
@@ -70,9 +71,11 @@ proptest! {
         let mut running = Vec::new();
         for step in steps {
             match step {
-                Step::Ask { user, model, estimate } => {
+                Step::Ask { user, model, estimate, most } => {
                     let spender = Spender { user, key: None, model };
-                    let admitted = spending.admit(now, spender, Some(NanoDollars(estimate)));
+                    let [likely, reserve] = [estimate, estimate.max(most)].map(NanoDollars);
+                    let estimated = Some(Estimate { likely, reserve });
+                    let admitted = spending.admit(now, spender, estimated);
                     if let Ok(Admission { reservation: Some(id), .. }) = admitted {
                         running.push((id, now, spender, estimate));
                     }
@@ -137,7 +140,7 @@ fn budgets_that_are_replaced_keep_what_is_the_same_and_what_is_reserved() {
     let mut spending = Spending::new(budgets(), UnixMillis(0));
     let ann = Spender { user: Some("ann"), key: None, model: "opus" };
     spending.record(UnixMillis(0), ann, Cost::Exact(NanoDollars(10)).into());
-    let admitted = spending.admit(UnixMillis(0), ann, Some(NanoDollars(20))).unwrap();
+    let admitted = spending.admit(UnixMillis(0), ann, Some(Estimate::of(NanoDollars(20)))).unwrap();
     let mut changed = budgets();
     changed.list[0].limit = NanoDollars(1_000);
     let mut next = Spending::new(changed, UnixMillis(0));
