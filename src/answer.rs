@@ -21,6 +21,7 @@ mod models;
 mod mutex;
 pub mod playback;
 mod prepare;
+mod progress;
 mod pump;
 mod quirks;
 mod recall;
@@ -36,7 +37,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
@@ -55,7 +56,7 @@ use crate::{
     domain::{
         alias::Aliases,
         anthropic::ApiHeaders,
-        budget::{BudgetNotice, Spending},
+        budget::{BudgetNotice, Crossing, Spending},
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
         exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
@@ -85,6 +86,7 @@ pub struct Answers {
     inflight: Arc<Inflight>,
     /// Recordings of the ledger that are read now.
     loaded: Arc<Loaded>,
+    aliases: Arc<RwLock<Arc<Aliases>>>,
     budget: Arc<BudgetTracker>,
     refusals: Arc<RefusalLimit>,
     /// Time of the last warning that Open WebUI sends no ids, in Unix milliseconds.
@@ -198,6 +200,7 @@ impl Answers {
             recalled: Arc::default(),
             inflight: Arc::default(),
             loaded: Arc::default(),
+            aliases: Arc::new(RwLock::new(Arc::clone(&settings.aliases))),
             budget: Arc::default(),
             refusals: Arc::default(),
             warned_at: Arc::default(),
@@ -205,10 +208,11 @@ impl Answers {
         }
     }
 
-    /// Limits the service to the budgets of `spending`, which has what was spent before.
+    /// Limits the service to the budgets of `spending`, which has what was spent before. `crossings` gets the thresholds
+    /// that are crossed from now on.
     #[must_use]
-    pub fn within(self, spending: Spending) -> Self {
-        Self { budget: Arc::new(BudgetTracker::new(spending)), ..self }
+    pub fn within(self, spending: Spending, crossings: mpsc::UnboundedSender<Crossing>) -> Self {
+        Self { budget: Arc::new(BudgetTracker::new(spending, crossings)), ..self }
     }
 
     /// Answers one call. Returns when the answer has begun: with its first event, or whole.
@@ -265,6 +269,28 @@ impl Answers {
     pub fn set_prices(&self, catalog: &Catalog) {
         let mut known = self.catalog.write();
         *known = Arc::new(catalog.with_models_of(&known));
+    }
+
+    /// The operator's aliases as they are now.
+    fn aliases(&self) -> Arc<Aliases> {
+        Arc::clone(&self.aliases.read())
+    }
+
+    /// Notes costs from now on, because the spending of other budgets is being read.
+    pub fn begin_replacing_budgets(&self) {
+        self.budget.begin_replacing();
+    }
+
+    /// Goes on with the budgets as they are.
+    pub fn keep_budgets(&self) {
+        self.budget.keep();
+    }
+
+    /// Goes on with other settings.
+    pub fn replace(&self, aliases: Aliases, catalog: &Catalog, spending: Spending) {
+        *self.aliases.write() = Arc::new(aliases);
+        self.set_prices(catalog);
+        self.budget.replace(spending);
     }
 
     /// The upstream that is asked.

@@ -14,6 +14,7 @@ mod ping;
 mod prices;
 mod printable;
 mod prune;
+mod reload;
 mod replay;
 mod run;
 mod secrets;
@@ -68,6 +69,8 @@ enum Command {
     Prices(prices::Arguments),
     /// Delete old entries of the ledger, or shrink it
     Prune(prune::Arguments),
+    /// Have the running server read budgets, keys, aliases and prices again
+    Reload(reload::Arguments),
     /// Show how a request would be translated, without sending it, or why the ledger did not answer one
     Explain(explain::Arguments),
     /// Invalidate answers in the ledger
@@ -117,6 +120,7 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         Some(Command::Budgets(arguments)) => budgets::run(&arguments, flags, env, console.out),
         Some(Command::Prices(arguments)) => prices::run(&arguments, flags, env, console.out),
         Some(Command::Prune(arguments)) => prune::run(&arguments, flags, env, console.out),
+        Some(Command::Reload(arguments)) => reload::run(&arguments, flags, env, console.out),
         Some(Command::Doctor(arguments)) => doctor::run(&arguments, flags, env, console.out),
         Some(Command::Config(arguments)) => config::run(arguments, flags, env, console.out),
         Some(Command::Completions { shell }) => {

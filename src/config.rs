@@ -4,6 +4,8 @@
 mod cache;
 mod flags;
 mod ids;
+mod keys;
+mod line;
 mod lists;
 mod origins;
 mod parsers;
@@ -25,12 +27,13 @@ use url::Url;
 use self::{
     flags::heading,
     lists::Lists,
-    parsers::{base_url, key, name, parsed, word},
+    parsers::{base_url, key, name, parsed, webhook, word},
     sources::Sources,
 };
 pub use self::{
     flags::{FlagArgs, FlagGroup, Flags, Global, Replaying, Serving},
     ids::IdHeaders,
+    keys::ClientKey,
     origins::Origin,
     parsers::{duration, duration_or_zero, size, time_zone},
     replay::ReplaySettings,
@@ -95,6 +98,9 @@ pub struct Config {
     /// Time zone of budgets, as Europe/Berlin; by default that of this machine
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     timezone: Option<TimeZone>,
+    /// Address that is told, by a POST of JSON, when a budget reaches warn_at or its limit
+    #[arg(long, value_name = "URL", value_parser = webhook)]
+    pub budget_webhook: Option<SecretString>,
     /// Limits on age and size of the ledger.
     #[command(flatten)]
     pub keep: RetentionSettings,
@@ -147,6 +153,9 @@ pub struct Config {
     /// Budgets, with their time zone.
     #[arg(skip)]
     pub budgets: Budgets,
+    /// Client keys with names.
+    #[arg(skip)]
+    pub keys: Vec<ClientKey>,
 }
 
 /// Upstream of the server.
@@ -240,6 +249,14 @@ pub enum Error {
         /// Reason.
         why: String,
     },
+    /// A secret that is not accepted, and not shown.
+    #[error("{source_name} is not {expected}")]
+    Secret {
+        /// Flag, variable or field of the file that it came from.
+        source_name: String,
+        /// The values that are accepted.
+        expected: String,
+    },
     /// An address of upstream that has more in it than an address.
     #[error(
         "{source_name}: give the bare address, such as https://api.anthropic.com: anything else in it would be shown"
@@ -330,20 +347,23 @@ impl Config {
 
     fn parse(sources: &Sources) -> Result<Self, Error> {
         let mut config = sources.parse()?;
-        let Lists { aliases, budgets, scrub } = sources.lists.clone();
+        let Lists { aliases, budgets, keys, scrub } = sources.lists.clone();
         let zone = config.timezone.clone().unwrap_or_else(TimeZone::system);
         config.budgets = Budgets { list: budgets, zone };
-        (config.aliases, config.scrub) = (aliases, scrub);
+        (config.aliases, config.keys, config.scrub) = (aliases, keys, scrub);
+        if let Some(named) = config.key_that_has_a_name() {
+            let expected = format!("a key of its own: it is the [[key]] {named}, too");
+            return Err(sources.invalid_secret("api_key", &expected));
+        }
         if !config.keep.covers(&config.budgets) {
-            let expected =
-                "long enough for the budgets: 25h for one per day, 745h for one per month";
+            let expected = "long enough for the budgets: 25h for one per day, 169h for one per week, 745h for one per month";
             return Err(sources.invalid("keep_totals", expected));
         }
         Ok(config)
     }
 
     fn check_exposure(&self) -> Result<(), Error> {
-        if self.client_key.is_none() && !self.host.is_loopback() && !self.no_auth {
+        if !self.requires_key() && !self.host.is_loopback() && !self.no_auth {
             return Err(Error::Unprotected { host: self.host });
         }
         Ok(())

@@ -19,7 +19,9 @@ mod operator;
 mod origin;
 mod path;
 mod prices;
+mod reload;
 mod retention;
+mod webhook;
 mod write_timeout;
 
 use std::{
@@ -39,14 +41,20 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{Method, Uri};
-use tokio::net::TcpListener;
+use parking_lot::RwLock;
+use secrecy::SecretString;
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use self::{auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection};
+pub use self::reload::{LoadedSettings, Reloaded, Reloader};
+use self::{
+    auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection,
+    reload::ReloadRequest, webhook::Webhook,
+};
 use crate::{
     answer::{self, Answers, Models},
-    config::{self, Config, Durability, RetentionSettings},
+    config::{self, Config, Durability, RetentionSettings, Setting},
     domain::{
         budget::Budgets,
         cache::Reuse,
@@ -79,6 +87,8 @@ pub struct Server {
     stop: CancellationToken,
     /// The limits of the ledger; `None`: it keeps everything.
     limits: Option<Limits>,
+    reloads: mpsc::Receiver<ReloadRequest>,
+    user_jwt_secret: Option<SecretString>,
 }
 
 /// The reason why a server does not start.
@@ -115,10 +125,20 @@ pub enum StartError {
 struct App {
     answers: Answers,
     models: Models,
-    auth: Auth,
+    auth: RwLock<Arc<Auth>>,
+    webhook: Arc<Webhook>,
+    /// Requests for the settings to be read again.
+    reloads: mpsc::Sender<ReloadRequest>,
     callers: CallerReader,
     body_limit: usize,
     body_budget: BodyBudget,
+}
+
+impl App {
+    /// The keys that are configured now.
+    fn auth(&self) -> Arc<Auth> {
+        Arc::clone(&self.auth.read())
+    }
 }
 
 impl Server {
@@ -179,32 +199,52 @@ impl Server {
             config.allow_origin,
             host,
         );
-        let auth = auth.named_by(ledger.reader().holders().await?);
+        let auth = auth.named_by(ledger.reader().holders().await?, config.keys);
         let settings = answer::Settings {
             cache: config.cache,
             status_line: !config.no_status_line,
             task_model: config.task_model.map(Arc::from),
             aliases: Arc::new(config.aliases),
         };
+        let (crossing, crossings) = mpsc::unbounded_channel();
         let answers =
             Answers::new(upstream, ledger, catalog, tasks.clone(), stop.clone(), settings)
-                .within(spending);
+                .within(spending, crossing);
+        let webhook = Arc::new(Webhook::new(config.budget_webhook).map_err(StartError::Tls)?);
+        tasks.spawn(Arc::clone(&webhook).run(crossings, stop.clone()));
+        let (reload, reloads) = mpsc::channel(1);
         let body_limit = usize::try_from(config.max_body).unwrap_or(usize::MAX);
         let app = Arc::new(App {
             models: Models::new(answers.clone()),
             answers,
-            auth,
+            auth: RwLock::new(Arc::new(auth)),
+            webhook,
+            reloads: reload,
             callers: CallerReader::new(config.id_headers, config.user_jwt_secret.as_ref()),
             body_limit,
             body_budget: BodyBudget::new(body_limit),
         });
         let limits = retention::limits(config.keep);
-        Ok(Self { listener, app, tasks, ledger_tasks, stop, limits })
+        let user_jwt_secret = config.user_jwt_secret;
+        Ok(Self { listener, app, tasks, ledger_tasks, stop, limits, reloads, user_jwt_secret })
     }
 
     /// The answering part, which can still be asked about a replay after the server has ended.
     pub fn answers(&self) -> Answers {
         self.app.answers.clone()
+    }
+
+    /// What applies settings that are read again, to be run beside the server. `shown`: the settings that it was started
+    /// with.
+    pub fn reloader(&mut self, shown: Vec<Setting>) -> Reloader {
+        let (_, none) = mpsc::channel(1);
+        Reloader {
+            app: Arc::clone(&self.app),
+            tasks: self.tasks.clone(),
+            requests: std::mem::replace(&mut self.reloads, none),
+            shown,
+            user_jwt_secret: self.user_jwt_secret.clone(),
+        }
     }
 
     /// The bound address; if port 0 was configured, with the port that was free.
@@ -214,7 +254,7 @@ impl Server {
 
     /// Serves until `shutdown`, then lets open responses finish within a bound, and closes the ledger.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, app, tasks, ledger_tasks, stop, limits } = self;
+        let Self { listener, app, tasks, ledger_tasks, stop, limits, .. } = self;
         let ledger = app.answers.ledger().clone();
         if let Some(limits) = limits {
             // Pruning may be cancelled at any point: each step is a transaction.
@@ -264,6 +304,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/cache/clear", post(operator::clear_cache))
         .route("/prune", post(operator::prune))
+        .route("/reload", post(operator::reload))
         .route("/replay", get(operator::replay))
         .route("/replay/reset", post(operator::reset_replay))
         .fallback(async |uri: Uri| Rejection::NoSuchPath(uri.path().to_owned()))

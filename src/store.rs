@@ -19,6 +19,7 @@ mod invalidate;
 mod journal;
 mod lookup;
 mod online_prune;
+mod options;
 pub mod prices;
 pub mod prune;
 mod read;
@@ -28,6 +29,7 @@ mod refusals;
 mod reopen;
 mod reprice;
 mod rollup;
+mod running;
 mod sessions;
 mod sqlite;
 mod wal;
@@ -63,7 +65,9 @@ pub use self::{
     columns::cost_word,
     error::Error,
     invalidate::Clearing,
+    journal::Progress,
     lookup::ExchangeSummary,
+    options::Options,
     read::{MOST_PARTS, Reader},
     record::{CallRecord, Opening, PriorAskQuery, Sealing, Stored},
     reprice::{Occasion, PriceState, PricedAs, Repricing, RepricingRun},
@@ -78,43 +82,6 @@ use crate::domain::{
 
 /// Size from which on bodies are hashed and compressed apart from the threads that serve.
 const HEAVY: usize = 1 << 20;
-
-/// Place and behavior of a ledger.
-#[derive(Clone)]
-pub struct Options {
-    /// `sqlite://path`, `sqlite:path` or `sqlite::memory:`.
-    pub url: String,
-    /// Failures that a sealed exchange survives.
-    pub durability: Durability,
-    /// Time that an answer waits for a commit.
-    pub wait: Duration,
-    /// Bytes that may be queued before bodies are dropped.
-    pub queue_bytes: usize,
-    /// Bytes of the newest recordings that stay in memory.
-    pub hot_bytes: usize,
-    /// Bytes that the write-ahead log may have. At the limit rows wait, as if the disk were full.
-    pub wal_bytes: u64,
-}
-
-impl Options {
-    /// The defaults for a ledger at `url`.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            durability: Durability::Full,
-            wait: Duration::from_secs(1),
-            queue_bytes: 64 << 20,
-            hot_bytes: 16 << 20,
-            wal_bytes: wal::limit(None),
-        }
-    }
-
-    /// The same for a ledger whose size is limited to this, its write-ahead log included.
-    #[must_use]
-    pub fn within(self, max_bytes: Option<u64>) -> Self {
-        Self { wal_bytes: wal::limit(max_bytes), ..self }
-    }
-}
 
 /// Failures that a sealed exchange survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,9 +259,14 @@ impl Ledger {
         self.journal.call(call).await;
     }
 
-    /// Notes that a running exchange is sent for the `tries`th time. Await it before it is.
-    pub async fn journal_tries(&self, exchange: ExchangeId, tries: u32) {
-        self.journal.tries(exchange, tries).await;
+    /// Notes that a running exchange is sent again, with what it has used before. Await it before it is.
+    pub async fn journal_try(&self, exchange: ExchangeId, progress: Progress) {
+        self.journal.try_again(exchange, progress).await;
+    }
+
+    /// Notes what a running exchange has used. Never waits.
+    pub fn journal_progress(&self, exchange: ExchangeId, progress: Progress) {
+        self.journal.progress(exchange, progress);
     }
 
     /// Writes a call without an exchange of its own. Never waits; must be called on the runtime.

@@ -89,7 +89,7 @@ fn by_hand(
             GroupBy::Task => event.task.map(str::to_owned),
             GroupBy::Client => Some(event.client.to_owned()),
             GroupBy::AnsweredBy => Some(event.answered_by.to_string()),
-            GroupBy::Week | GroupBy::Tag | GroupBy::TagOf(_) => {
+            GroupBy::Week | GroupBy::Key | GroupBy::Tag | GroupBy::TagOf(_) => {
                 unreachable!("not asked for here")
             }
         });

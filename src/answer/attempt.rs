@@ -14,6 +14,7 @@ use secrecy::SecretString;
 
 use super::{
     Answers, Failure, exchange::OutgoingExchange, held::HeldSegments, live::RecordingWriter,
+    progress::progress,
 };
 use crate::{
     domain::{
@@ -22,11 +23,15 @@ use crate::{
         recording::{Recorder, Segment},
         translate::Quirk,
     },
+    store::Progress,
     upstream::{self, KeyMask, ResponseHead, Tries},
 };
 
 /// Limit on repeated requests without the part that upstream refused.
 const MAX_REMEDIES: usize = 3;
+
+/// Tokens of output at which the second note is made; the next ones come at each doubling.
+const FIRST_NOTE: u64 = 64;
 
 /// Longest time between the reason for the end of an answer and its end.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +61,8 @@ pub(super) struct Attempt {
     ends_by: Option<tokio::time::Instant>,
     recorder: Recorder,
     recorded_bytes: usize,
+    /// Tokens of output at which the journal gets the next note of the answer's progress.
+    next_note: u64,
     /// Remedies that were tried, by the request that they were tried with.
     remedies: Vec<Vec<Quirk>>,
 }
@@ -94,6 +101,7 @@ impl Attempt {
             ends_by: None,
             recorder: Recorder::default(),
             recorded_bytes: 0,
+            next_note: 0,
             remedies: Vec::new(),
         }
     }
@@ -127,11 +135,18 @@ impl Attempt {
         self.mask = answers.upstream.mask(&exchange.outgoing.key);
         loop {
             if self.tries.sent() > 0 {
-                let (id, tries) = (exchange.opening.exchange, self.tries.sent() + 1);
-                answers.ledger.journal_tries(id, tries).await;
+                let progress = self.progress(answers, exchange, self.tries.sent() + 1);
+                answers.ledger.journal_try(exchange.opening.exchange, progress).await;
             }
             let finish = match self.send(answers, exchange).await {
-                Ok(()) => self.record(&exchange.outgoing.key, writer).await,
+                Ok(()) => {
+                    let note = &|attempt: &Self| {
+                        let tries = attempt.tries.sent();
+                        let progress = attempt.progress(answers, exchange, tries);
+                        answers.ledger.journal_progress(exchange.opening.exchange, progress);
+                    };
+                    self.record(&exchange.outgoing.key, writer, note).await
+                }
                 Err(error) => Finish::failed(Outcome::Failed, error),
             };
             let Some(Failure::Upstream(error)) = &finish.failure else { return finish };
@@ -149,6 +164,10 @@ impl Attempt {
             self.forget();
             tokio::time::sleep(delay).await;
         }
+    }
+
+    fn progress(&self, answers: &Answers, exchange: &OutgoingExchange, tries: u32) -> Progress {
+        progress(answers, exchange, self.failed.iter().chain([&self.summary]), tries)
     }
 
     /// Sends the request once.
@@ -196,7 +215,7 @@ impl Attempt {
         self.incoming = None;
         (self.request_id, self.status) = (None, None);
         (self.recorder, self.recorded_bytes) = (Recorder::default(), 0);
-        (self.held, self.ends_by) = (HeldSegments::default(), None);
+        (self.held, self.ends_by, self.next_note) = (HeldSegments::default(), None, 0);
         let summary = std::mem::take(&mut self.summary);
         if summary.began() {
             self.failed.push(summary);
@@ -204,8 +223,13 @@ impl Attempt {
     }
 
     /// Appends each read of the response to the recording, up to the event that ends the stream.
-    /// `key` is the one that was sent.
-    async fn record(&mut self, key: &SecretString, writer: &RecordingWriter) -> Finish {
+    /// `key` is the one that was sent; `note` is told, at a few moments, what the answer has used.
+    async fn record(
+        &mut self,
+        key: &SecretString,
+        writer: &RecordingWriter,
+        note: &(dyn Fn(&Self) + Sync),
+    ) -> Finish {
         writer.begin(Arc::clone(&self.head));
         loop {
             let Some(incoming) = &mut self.incoming else {
@@ -254,6 +278,10 @@ impl Attempt {
                 && let Some(finish) = self.take(segment, key, writer)
             {
                 return finish;
+            }
+            if self.summary.began() && self.summary.output() >= self.next_note {
+                self.next_note = FIRST_NOTE.max(2 * self.summary.output());
+                note(self);
             }
             if self.recorded_bytes + self.recorder.rest().len() > super::LARGEST_RECORDING {
                 return Finish::failed(Outcome::Cut, Failure::TooLarge);
@@ -387,7 +415,7 @@ mod tests {
         tokio::select! {
             biased;
             read = &mut read => Some(read),
-            _ = attempt.record(&key, &writer) => read.now_or_never(),
+            _ = attempt.record(&key, &writer, &|_| ()) => read.now_or_never(),
         }
     }
 
@@ -402,7 +430,7 @@ mod tests {
         attempt.incoming = Some(played(&events));
         let (writer, _reader) = live::start();
         let began = tokio::time::Instant::now();
-        let finish = attempt.record(&SecretString::default(), &writer).await;
+        let finish = attempt.record(&SecretString::default(), &writer, &|_| ()).await;
         assert_eq!((finish.outcome, began.elapsed()), (Outcome::Complete, Duration::from_secs(11)));
         assert_eq!(finish.last.unwrap().bytes(), anthropic::MESSAGE_STOP);
     }

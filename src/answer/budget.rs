@@ -1,39 +1,145 @@
-//! Budget tracking in memory: checked before Claude is asked, updated when an exchange ends. Running exchanges do not
-//! count yet, so concurrent calls may overrun a budget.
+//! Budget tracking in memory: a call reserves its estimated cost before Claude is asked, and the reservation is settled
+//! when its answer ends.
+
+use std::{mem, sync::Arc};
 
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use crate::domain::{
-    budget::{BudgetNotice, BudgetRefusal, Spending, Spent},
-    exchange::UnixMillis,
+    budget::{
+        BudgetNotice, BudgetRefusal, Crossing, Estimate, MeanOutputs, ReservationId, Spender,
+        Spending, Spent,
+    },
+    exchange::{NanoDollars, UnixMillis},
 };
 
 /// Spending of this process and before it, shared by all calls.
 #[derive(Debug, Default)]
-pub(super) struct BudgetTracker(Mutex<Spending>);
+pub(super) struct BudgetTracker(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    spending: Spending,
+    /// Receiver of the thresholds that spending crosses.
+    crossings: Option<mpsc::UnboundedSender<Crossing>>,
+    /// Costs that came while the spending of other budgets is read from the ledger.
+    meanwhile: Option<Vec<Settled>>,
+}
+
+/// A cost that was counted.
+#[derive(Debug)]
+struct Settled {
+    at: UnixMillis,
+    user: Option<String>,
+    key: Option<String>,
+    model: String,
+    spent: Spent,
+}
+
+/// A call that may go upstream.
+#[derive(Debug, Default)]
+pub(super) struct Admitted {
+    /// A budget that is nearly spent.
+    pub notice: Option<BudgetNotice>,
+    pub reservation: Reservation,
+}
+
+/// The estimated cost of a running call, reserved until it is settled or dropped: a call that fails, stops or panics
+/// reserves nothing any more.
+#[derive(Debug, Default)]
+pub(super) struct Reservation {
+    held: Option<(Arc<BudgetTracker>, ReservationId)>,
+    pub amount: NanoDollars,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some((tracker, id)) = self.held.take() {
+            tracker.0.lock().spending.release(id);
+        }
+    }
+}
 
 impl BudgetTracker {
-    pub(super) fn new(spending: Spending) -> Self {
-        Self(Mutex::new(spending))
+    pub(super) fn new(spending: Spending, crossings: mpsc::UnboundedSender<Crossing>) -> Self {
+        Self(Mutex::new(State { spending, crossings: Some(crossings), meanwhile: None }))
     }
 
-    /// Checks whether the budgets allow a request; returns a notice if one of them is nearly spent.
-    pub(super) fn check(
+    /// Admits a call if all budgets have room for its estimated cost; `None`: it has no price.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        at: UnixMillis,
+        spender: Spender<'_>,
+        estimate: impl FnOnce(&MeanOutputs) -> Option<Estimate>,
+    ) -> Result<Admitted, BudgetRefusal> {
+        let mut state = self.0.lock();
+        if state.spending.since().is_none() {
+            return Ok(Admitted::default());
+        }
+        let estimate = estimate(state.spending.outputs());
+        let admission = state.spending.admit(at, spender, estimate)?;
+        let held = admission.reservation.map(|id| (Arc::clone(self), id));
+        let reservation = Reservation { held, amount: admission.reserved };
+        Ok(Admitted { notice: admission.notice, reservation })
+    }
+
+    /// Adds the cost of an exchange whose call came in `at` this time, and takes its reservation back in the same step
+    /// unless the call goes on. `output`: the tokens of the answer.
+    pub(super) fn settle(
         &self,
         at: UnixMillis,
-        user: Option<&str>,
-        model: &str,
-        has_price: impl FnOnce() -> bool,
-    ) -> Result<Option<BudgetNotice>, BudgetRefusal> {
-        let mut spending = self.0.lock();
-        if spending.since().is_none() {
-            return Ok(None);
+        spender: Spender<'_>,
+        spent: Spent,
+        output: u64,
+        ended: Option<&mut Reservation>,
+    ) {
+        let mut state = self.0.lock();
+        if let Some((_, id)) = ended.and_then(|reservation| reservation.held.take()) {
+            state.spending.release(id);
         }
-        spending.check(at, user, model, has_price())
+        if output > 0 {
+            state.spending.add_outputs(spender.model, 1, output);
+        }
+        let crossings = state.spending.record(at, spender, spent);
+        if let Some(settled) = &mut state.meanwhile {
+            let [user, key] = [spender.user, spender.key].map(|name| name.map(str::to_owned));
+            settled.push(Settled { at, user, key, model: spender.model.to_owned(), spent });
+        }
+        for crossing in crossings {
+            tracing::warn!(
+                budget = crossing.budget,
+                user = crossing.user,
+                spent = crossing.spent,
+                threshold = ?crossing.threshold,
+                "a budget has reached a threshold"
+            );
+            // Nobody receives it once the server has stopped.
+            let _ = state.crossings.as_ref().map(|receiver| receiver.send(crossing));
+        }
     }
 
-    /// Records the cost of an exchange whose call came in `at` this time.
-    pub(super) fn record(&self, at: UnixMillis, user: Option<&str>, spent: Spent) {
-        self.0.lock().record(at, user, spent);
+    /// Notes costs from now on, because the spending of other budgets is being read.
+    pub(super) fn begin_replacing(&self) {
+        self.0.lock().meanwhile = Some(Vec::new());
+    }
+
+    /// Puts other budgets in the place of these. A cost that came while `spending` was read may count twice in a budget
+    /// that has changed, until the next start; none is left out.
+    pub(super) fn replace(&self, mut spending: Spending) {
+        let mut state = self.0.lock();
+        for settled in state.meanwhile.take().into_iter().flatten() {
+            let Settled { at, user, key, model, spent } = settled;
+            let spender = Spender { user: user.as_deref(), key: key.as_deref(), model: &model };
+            spending.record(at, spender, spent);
+        }
+        let before = mem::take(&mut state.spending);
+        spending.replace(before);
+        state.spending = spending;
+    }
+
+    /// Goes on with the budgets as they are.
+    pub(super) fn keep(&self) {
+        self.0.lock().meanwhile = None;
     }
 }

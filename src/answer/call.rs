@@ -32,6 +32,7 @@ pub(super) fn begin(
         task: request.task.clone(),
         client: caller.client,
         tags: request.tags.clone(),
+        client_key: caller.key_name,
         notes: if notes.is_empty() { None } else { serde_json::to_string(notes).ok() },
         client_chain: request.client_chain.clone(),
         exchange: Some(exchange),

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         anthropic::{self, CanonicalRequest, RequestMessage, Role},
         cache::{CacheKey, Keep, Reason},
-        exchange::{AnsweredBy, ExchangeId, UnixMillis},
+        exchange::{AnsweredBy, ExchangeId, NanoDollars, UnixMillis},
         prepare::{Caller, PreparedRequest},
         recording::Recording,
         translate::{self, Note, Quirk},
@@ -45,7 +45,7 @@ impl OutgoingExchange {
         access: Access,
         at: UnixMillis,
         exchange: ExchangeId,
-        (answered_by, keep, reason): (AnsweredBy, Keep, Reason),
+        (answered_by, keep, reason, reserved): (AnsweredBy, Keep, Reason, NanoDollars),
     ) -> Self {
         let keeps_bodies = keep != Keep::Totals;
         let said = &request.upstream;
@@ -82,7 +82,7 @@ impl OutgoingExchange {
             breakpoints: sent.as_ref().and_then(|sent| json_of(&sent.breakpoints)),
             headers: Some(outgoing.headers.clone()),
             chain: chain.map(Arc::new),
-            call: CallRecord { key, reason: Some(reason.as_str().to_owned()), ..call },
+            call: CallRecord { reserved, key, reason: Some(reason.as_str().to_owned()), ..call },
         };
         Self { opening: Arc::new(opening), outgoing, request: sent, translated, notes, keep }
     }

@@ -125,7 +125,9 @@ impl Failure {
             Self::TooLarge => ("too_large", form(502, SERVER_ERROR, UNAVAILABLE)),
             Self::ShuttingDown => ("shutdown", form(503, SERVER_ERROR, "shutting_down")),
             Self::NotCached(_) => (NOT_CACHED, form(504, SERVER_ERROR, NOT_CACHED)),
-            Self::Budget(BudgetRefusal::Spent { .. }) => (QUOTA, form(429, QUOTA, QUOTA)),
+            Self::Budget(BudgetRefusal::Spent { .. } | BudgetRefusal::TooDear { .. }) => {
+                (QUOTA, form(429, QUOTA, QUOTA))
+            }
             Self::Budget(BudgetRefusal::Unpriced { .. }) => {
                 ("unpriced", form(400, INVALID_REQUEST, "model_unpriced").with_param("model"))
             }

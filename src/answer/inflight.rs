@@ -12,11 +12,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
+    budget::Admitted,
     live::{self, RecordingReader, RecordingWriter, Subscription},
     mutex::{Mutex, MutexGuard},
 };
 use crate::domain::{
-    budget::BudgetNotice,
     cache::{CacheKey, Keep, PriorAsk, Reason},
     exchange::{Api, ExchangeId},
 };
@@ -70,8 +70,8 @@ pub(super) struct Ticket {
     pub reason: Reason,
     /// The part of the exchange to keep.
     pub keep: Keep,
-    /// A budget that is nearly spent.
-    pub notice: Option<BudgetNotice>,
+    /// The leave of the budgets.
+    pub admitted: Admitted,
     pub writer: RecordingWriter,
     /// Reader of the call that asks.
     pub reader: RecordingReader,
@@ -170,7 +170,7 @@ impl State {
         coalesce_key: Option<CoalesceKey>,
         reason: Reason,
         keep: Keep,
-        notice: Option<BudgetNotice>,
+        admitted: Admitted,
     ) -> Ticket {
         let exchange = ExchangeId::new(Uuid::now_v7());
         let (writer, reader) = live::start();
@@ -179,7 +179,7 @@ impl State {
             self.joinable.insert(coalesce_key.clone(), exchange);
         }
         let guard = InflightGuard { inflight: Arc::clone(inflight), exchange, coalesce_key };
-        Ticket { exchange, reason, keep, notice, writer, reader, guard }
+        Ticket { exchange, reason, keep, admitted, writer, reader, guard }
     }
 }
 

@@ -190,7 +190,7 @@ impl Models {
     /// The operator's aliases, with the limits of their models, followed by the models.
     fn with_aliases(&self, models: &[Listed]) -> Vec<Listed> {
         let catalog = self.answers.catalog();
-        let aliases = &self.answers.settings.aliases;
+        let aliases = self.answers.aliases();
         // An alias hides a model of the same name.
         let visible = models.iter().filter(|listed| aliases.get(&listed.id).is_none());
         aliases

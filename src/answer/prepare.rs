@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use super::{Answers, Error};
 use crate::domain::{
+    alias::Aliases,
     catalog::Catalog,
     prepare::{Caller, ClientRequest, ParsedRequest, PrepareContext, PreparedRequest},
     translate::Cancellation,
@@ -47,11 +48,11 @@ impl Answers {
         request: ClientRequest,
         caller: &Caller,
     ) -> Result<PreparedRequest, Error> {
-        let catalog = self.catalog();
+        let known = (self.catalog(), self.aliases());
         // A small file may hold a large picture.
         let is_large = request.body().len() > LARGE_REQUEST
             || memmem::find(request.body(), b"base64").is_some();
-        let on_thread = || (self.clone(), caller.clone(), catalog.clone());
+        let on_thread = || (self.clone(), caller.clone(), known.clone());
         // The thread holds it, too: a client that leaves ends no work that has begun.
         let permit = if is_large {
             Arc::clone(&self.preparing).acquire_owned().await.ok().map(Arc::new)
@@ -59,28 +60,28 @@ impl Answers {
             None
         };
         let parsed = if is_large {
-            let (answers, caller, catalog) = on_thread();
+            let (answers, caller, known) = on_thread();
             let held = permit.clone();
             let parse = move || {
                 let _held = held;
-                let context = answers.context(&catalog, Cancellation::NEVER);
+                let context = answers.context(&known, Cancellation::NEVER);
                 ParsedRequest::parse(request, &caller, &context)
             };
             self.tasks.spawn_blocking(parse).await??
         } else {
-            ParsedRequest::parse(request, caller, &self.context(&catalog, Cancellation::NEVER))?
+            ParsedRequest::parse(request, caller, &self.context(&known, Cancellation::NEVER))?
         };
         let originals = self.originals(parsed.refs(), &parsed.scope().to_string()).await;
         if !is_large {
-            let context = self.context(&catalog, Cancellation::NEVER);
+            let context = self.context(&known, Cancellation::NEVER);
             return Ok(parsed.prepare(caller, &context, &originals)?);
         }
-        let (answers, caller, catalog) = on_thread();
+        let (answers, caller, known) = on_thread();
         let has_left = Arc::new(AtomicBool::new(false));
         let _guard = SetOnDrop(Arc::clone(&has_left));
         let prepare = move || {
             let _held = permit;
-            let context = answers.context(&catalog, Cancellation::by(&has_left));
+            let context = answers.context(&known, Cancellation::by(&has_left));
             parsed.prepare(&caller, &context, &originals)
         };
         Ok(self.tasks.spawn_blocking(prepare).await??)
@@ -88,12 +89,12 @@ impl Answers {
 
     fn context<'a>(
         &'a self,
-        catalog: &'a Catalog,
+        (catalog, aliases): &'a (Arc<Catalog>, Arc<Aliases>),
         cancellation: Cancellation<'a>,
     ) -> PrepareContext<'a> {
         PrepareContext {
             catalog,
-            aliases: &self.settings.aliases,
+            aliases,
             task_model: self.settings.task_model.as_deref(),
             policy: &self.settings.cache,
             upstream: self.upstream.base(),

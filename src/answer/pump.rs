@@ -9,6 +9,7 @@ use std::{ops::ControlFlow, time::Duration};
 use super::{
     Answer, Answers, Failure,
     attempt::{Attempt, Finish},
+    budget::{Admitted, Reservation},
     exchange::OutgoingExchange,
     inflight::{InflightGuard, Ticket},
     live::RecordingWriter,
@@ -41,7 +42,8 @@ impl Answers {
         access: Access,
         at: UnixMillis,
     ) -> Answer {
-        let Ticket { exchange: id, reason, keep, notice, writer, reader, guard } = ticket;
+        let Ticket { exchange: id, reason, keep, admitted, writer, reader, guard } = ticket;
+        let Admitted { notice, reservation } = admitted;
         let (answered_by, keep) = match self.upstream.replay() {
             // There is nothing to keep of a fixture.
             Some(_) => (AnsweredBy::Replay, Keep::Totals),
@@ -49,19 +51,12 @@ impl Answers {
         };
         let shows_status = self.shows_status(request, &caller);
         let status_line = notice.as_ref().filter(|_| shows_status).map(open_webui::budget_line);
-        let exchange = OutgoingExchange::first(
-            self,
-            request,
-            caller,
-            access,
-            at,
-            id,
-            (answered_by, keep, reason),
-        );
+        let how = (answered_by, keep, reason, reservation.amount);
+        let exchange = OutgoingExchange::first(self, request, caller, access, at, id, how);
         let call = &exchange.opening.call;
         tracing::debug!(call = %call.id, key = %request.key, why = reason.as_str(), "asking upstream");
         let answer = Answer::new(reader, request, call, id, Verdict::Ask { reason, keep });
-        self.tasks.spawn(run(self.clone(), exchange, writer, guard));
+        self.tasks.spawn(run(self.clone(), exchange, writer, guard, reservation));
         Answer { budget: notice, status_line, ..answer }
     }
 }
@@ -72,10 +67,11 @@ async fn run(
     mut exchange: OutgoingExchange,
     writer: RecordingWriter,
     guard: InflightGuard,
+    reservation: Reservation,
 ) {
     // If the row is late or lost, the ledger has logged it, and the answer goes on.
     let _ = answers.ledger.open_exchange(&exchange.opening).await;
-    let mut prior = PriorParts::default();
+    let mut prior = PriorParts::new(reservation);
     loop {
         let mut attempt = Attempt::begin(prior.count > 0);
         let finish = tokio::select! {

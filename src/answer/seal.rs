@@ -1,21 +1,23 @@
 //! Sealing of exchanges: turns a finished attempt into its row in the ledger, and finishes the call with it.
 
-use std::{cell::RefCell, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     Answers, Failure,
     attempt::Attempt,
+    budget::Reservation,
     call::{self, CallEnd},
     exchange::OutgoingExchange,
     live::{AnswerTotals, End},
+    progress::bill_of,
 };
 use crate::{
     domain::{
         anthropic::{StreamError, StreamSummary},
-        budget::Spent,
+        budget::{Spender, Spent},
         cache::Keep,
-        catalog::{self, Catalog},
-        exchange::{AnswerRef, Cost, Micros, NanoDollars, Outcome, Tokens},
+        catalog,
+        exchange::{AnswerRef, Cost, Micros, Outcome, Tokens},
         price::{Bill, Pricing},
         recording::Recording,
     },
@@ -24,8 +26,9 @@ use crate::{
 };
 
 /// The exchanges of an answer before the current one.
-#[derive(Default)]
 pub(super) struct PriorParts {
+    /// The estimated cost of the call.
+    reservation: Reservation,
     pub count: usize,
     /// Number of segments that they recorded.
     pub segments: usize,
@@ -40,6 +43,22 @@ pub(super) struct PriorParts {
 }
 
 impl PriorParts {
+    /// Before the first.
+    pub(super) fn new(reservation: Reservation) -> Self {
+        Self {
+            reservation,
+            count: 0,
+            segments: 0,
+            tries: 0,
+            tokens: Tokens::default(),
+            cost: None,
+            pricing: Pricing::default(),
+            refs: Vec::new(),
+            began: None,
+            ttft: None,
+        }
+    }
+
     /// Their cost together with that of one more.
     fn cost_with(&self, cost: Cost) -> Cost {
         self.cost.map_or(cost, |prior| prior.plus(cost))
@@ -57,7 +76,7 @@ pub(super) fn part(
     prior.began.get_or_insert(attempt.began);
     prior.ttft = prior.ttft.or(attempt.ttft());
     prior.refs.append(&mut attempt.summary.take_refs());
-    let sealing = seal(answers, exchange, attempt, Outcome::Complete, None, recording);
+    let sealing = seal(answers, exchange, attempt, Outcome::Complete, None, recording, None);
     prior.tries += sealing.tries;
     prior.tokens += sealing.tokens;
     prior.cost = Some(prior.cost_with(sealing.cost));
@@ -84,14 +103,16 @@ pub(super) fn last(
     mut attempt: Attempt,
     outcome: Outcome,
     failure: Option<Failure>,
-    prior: PriorParts,
+    mut prior: PriorParts,
     recording: Recording,
 ) -> (Sealing, End) {
     let began = prior.began.unwrap_or(attempt.began);
     let ttft = prior.ttft.or(attempt.ttft());
     let published = attempt.published();
     let own_refs = attempt.summary.take_refs();
-    let mut sealing = seal(answers, exchange, attempt, outcome, failure.as_ref(), recording);
+    let reservation = Some(&mut prior.reservation);
+    let failed = failure.as_ref();
+    let mut sealing = seal(answers, exchange, attempt, outcome, failed, recording, reservation);
     let mut tokens = prior.tokens;
     tokens += sealing.tokens;
     let totals = AnswerTotals {
@@ -136,6 +157,7 @@ fn seal(
     outcome: Outcome,
     failure: Option<&Failure>,
     recording: Recording,
+    ended: Option<&mut Reservation>,
 ) -> Sealing {
     let ttft = attempt.ttft();
     let Attempt { began, summary, failed, tries, request_id, status, .. } = attempt;
@@ -182,7 +204,9 @@ fn seal(
     // Before the client sees the end: its next call is checked against this cost. Fixtures cost nothing.
     if answers.upstream.replay().is_none() {
         let call = &exchange.opening.call;
-        answers.budget.record(call.at, call.user.as_deref(), Spent::from(&charge));
+        let (user, key) = (call.user.as_deref(), call.client_key.as_deref());
+        let spender = Spender { user, key, model: summary.model().unwrap_or(asked) };
+        answers.budget.settle(call.at, spender, Spent::from(&charge), tokens.output, ended);
     }
     Sealing {
         outcome,
@@ -211,16 +235,4 @@ fn seal(
         refs: Vec::new(),
         call: None,
     }
-}
-
-/// The bill so far of an answer that `asked` was asked for.
-fn bill_of(summary: &StreamSummary, asked: &str, catalog: &Catalog) -> Bill {
-    let bill = RefCell::new(Bill::default());
-    // Parts without a price: what is left tells whether more was billed than they say.
-    let cost = summary.cost(asked, |model, tokens, terms| {
-        bill.borrow_mut().add(catalog.bill(model, tokens, terms));
-        Cost::Exact(NanoDollars(0))
-    });
-    let bill = bill.into_inner();
-    if matches!(cost, Cost::AtLeast(_)) { bill.at_least() } else { bill }
 }

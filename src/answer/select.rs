@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{
     Answers, Failure,
+    budget::Admitted,
     inflight::{CoalesceKey, Ticket},
     live::RecordingReader,
 };
 use crate::{
     domain::{
         anthropic,
-        budget::{BudgetNotice, BudgetRefusal},
+        budget::{self, BudgetRefusal, Spender},
         cache::{self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Verdict},
         catalog,
         exchange::{ExchangeId, UnixMillis},
@@ -85,13 +86,13 @@ impl Answers {
             (Verdict::Join, Some((reader, exchange)), _) => AnswerSource::Running(reader, exchange),
             (Verdict::Hit(freshness), _, Some(stored)) => AnswerSource::Ledger(stored, freshness),
             (Verdict::Ask { reason, keep }, ..) => {
-                let notice = self.check_budget(request, at)?;
+                let admitted = self.admit(request, caller, at)?;
                 AnswerSource::Upstream(inflight.begin(
                     &self.inflight,
                     coalesce_key,
                     reason,
                     keep,
-                    notice,
+                    admitted,
                 ))
             }
             (Verdict::Refuse(reason), ..) => return Err(Failure::NotCached(reason)),
@@ -128,21 +129,25 @@ impl Answers {
         if caller.directives.only_if_cached {
             return Err(Failure::NotCached(Reason::Nothing));
         }
-        let notice = self.check_budget(request, at)?;
+        let admitted = self.admit(request, caller, at)?;
         let mut inflight = self.inflight.lock();
         let (reason, keep) = (Reason::Nothing, Keep::Answer);
-        Ok(AnswerSource::Upstream(inflight.begin(&self.inflight, None, reason, keep, notice)))
+        Ok(AnswerSource::Upstream(inflight.begin(&self.inflight, None, reason, keep, admitted)))
     }
 
-    /// Checks whether a budget allows the request; returns a notice if one is nearly spent.
-    fn check_budget(
+    /// Has the budgets admit the request, which reserves its estimated cost.
+    fn admit(
         &self,
         request: &PreparedRequest,
+        caller: &Caller,
         at: UnixMillis,
-    ) -> Result<Option<BudgetNotice>, BudgetRefusal> {
-        let model = request.upstream.model();
-        self.budget.check(at, request.user.as_deref(), model, || {
-            self.catalog().price_for(model, model, catalog::day_of(at)).is_some()
+    ) -> Result<Admitted, BudgetRefusal> {
+        let (model, key) = (request.upstream.model(), caller.key_name.as_deref());
+        let spender = Spender { user: request.user.as_deref(), key, model };
+        self.budget.admit(at, spender, |outputs| {
+            let prompt = budget::prompt_tokens(request.upstream.chain());
+            let (most, day) = (request.upstream.max_tokens(), catalog::day_of(at));
+            budget::estimate(&self.catalog(), model, prompt, most, outputs, day)
         })
     }
 

@@ -9,11 +9,11 @@ use crate::{
     answer,
     config::{Config, Env, Flags},
     domain::{
-        budget::Spending,
+        budget::{Spender, Spending},
         catalog::{Catalog, day_of},
     },
     report::{self, BudgetList},
-    store::{self, Reader},
+    store::{self, CallRecord, Reader},
 };
 
 /// The arguments of `reprise budgets`.
@@ -42,7 +42,13 @@ pub(super) fn run(
             ledger => ledger?,
         };
         let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, day_of(now));
-        report::spending(&ledger, budgets, &catalog, now).await
+        let mut spending = report::spending(&ledger, budgets, &catalog, now).await?;
+        for call in ledger.running().await? {
+            let CallRecord { at, user, client_key, model, reserved, .. } = &call;
+            let (user, key) = (user.as_deref(), client_key.as_deref());
+            spending.show_reserved(*at, Spender { user, key, model }, *reserved);
+        }
+        Ok::<_, store::Error>(spending)
     })?;
     let list = BudgetList::of(&books);
     console::report(&list, arguments.json, out)?;

@@ -81,6 +81,7 @@ fn settings(config: &Config, found: &mut Diagnosis) {
     let exposed = path.filter(|path| {
         let has_key = std::fs::read_to_string(path).is_ok_and(|text| {
             text.lines().any(|line| line.contains("_key") || line.contains("_secret"))
+                || !config.keys.is_empty()
         });
         has_key && std::fs::metadata(path).is_ok_and(|file| checkup::is_open_to_others(&file))
     });
@@ -94,10 +95,10 @@ fn settings(config: &Config, found: &mut Diagnosis) {
         (None, None) => found.ok("settings", "no file; flags, environment and defaults"),
     }
     let is_local = config.host.is_loopback();
-    match (&config.client_key, is_local) {
-        (Some(_), _) => found.ok("clients", "must send a key"),
-        (None, true) => found.ok("clients", "need no key; only this machine can reach the server"),
-        (None, false) => found.note(
+    match (config.requires_key(), is_local) {
+        (true, _) => found.ok("clients", "must send a key"),
+        (false, true) => found.ok("clients", "need no key; only this machine can reach the server"),
+        (false, false) => found.note(
             "clients",
             format!("need no key, and others can reach {}", config.host),
             "set REPRISE_API_KEY, unless anyone may spend your money",

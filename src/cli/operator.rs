@@ -26,7 +26,7 @@ pub(super) async fn post<T: DeserializeOwned>(
     if let Some(owner) = owner {
         request = request.header("x-reprise-owner", owner.to_string());
     }
-    if let Some(key) = config.admin_key.as_ref().or(config.client_key.as_ref()) {
+    if let Some(key) = config.admin_key.as_ref().or(config.any_client_key()) {
         request = request.bearer_auth(key.expose_secret());
     }
     let response = request.send().await.with_context(|| {

@@ -40,7 +40,7 @@ pub(super) fn run(
     let Arguments { paths, replaying, serving } = arguments;
     let flags = replaying.flags.and(serving.flags).and(flags.clone());
     let config = Config::load_replay(&paths, &flags, env)?;
-    block_on_server(config, async |config, shutdown| serve(config, shutdown, console).await)
+    block_on_server(config, async |config, shutdown, _| serve(config, shutdown, console).await)
 }
 
 /// Serves fixtures until the signal to stop, and prints a summary.
@@ -49,8 +49,8 @@ pub(super) async fn serve(
     shutdown: ShutdownSignal,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
-    let (strict, requires_key) = (config.replay.strict, config.client_key.is_some());
-    let scrubber = scrubber(config.client_key.as_ref(), &config.scrub);
+    let (strict, requires_key) = (config.replay.strict, config.requires_key());
+    let scrubber = scrubber(config.client_keys(), &config.scrub);
     let server = Server::start_replay(config, scrubber).await?;
     let address = server.address()?.to_string();
     let answers = server.answers();

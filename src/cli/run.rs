@@ -1,6 +1,10 @@
 //! Running of asynchronous commands: runtimes and signals.
 
-use std::{io, pin::Pin, process};
+use std::{
+    io::{self, IsTerminal},
+    pin::Pin,
+    process,
+};
 
 use rustix::process::Signal;
 use tokio::{
@@ -10,7 +14,7 @@ use tokio::{
 };
 
 use super::log::Log;
-use crate::config::Config;
+use crate::config::{Config, Mode};
 
 /// Runs a command to its end, on this thread.
 pub(super) fn block_on<T, E: Into<anyhow::Error>>(
@@ -23,17 +27,19 @@ pub(super) fn block_on<T, E: Into<anyhow::Error>>(
 /// signal to stop.
 pub(super) fn block_on_server<T>(
     config: Config,
-    server: impl AsyncFnOnce(Config, ShutdownSignal) -> anyhow::Result<T>,
+    server: impl AsyncFnOnce(Config, ShutdownSignal, Hangup) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let log = Log::start(&config)?;
     let ended = Builder::new_multi_thread().enable_all().build()?.block_on(async {
         // Handled, so that a write beyond the limit on files (`ulimit -f`) fails instead of the process.
         let _limit = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
-        let mut stop = StopSignals::new()?;
+        let reloads = config.mode == Mode::Live
+            && config.file.is_some() && !io::stdin().is_terminal();
+        let (mut stop, hangup) = StopSignals::new(reloads)?;
         let (stopping, shutdown) = oneshot::channel();
         let shutdown = async move { drop(shutdown.await) };
         tokio::select! {
-            ended = server(config, Box::pin(shutdown)) => ended,
+            ended = server(config, Box::pin(shutdown), hangup) => ended,
             () = async {
                 stop.next().await;
                 tracing::info!("stopping; open answers are finished first, a second signal ends them");
@@ -53,22 +59,43 @@ pub(super) fn block_on_server<T>(
 /// Completes at the signal to stop.
 pub(super) type ShutdownSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// The signal to read the settings again, if it is not one to stop: SIGHUP is, for a server that has a settings file and
+/// no terminal that could be closed.
+pub(super) struct Hangup(Option<UnixSignal>);
+
+impl Hangup {
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        match &mut self.0 {
+            Some(hangup) => _ = hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// The signals that stop a server: those of service managers, of Ctrl-C, and of a terminal that is closed.
-pub(super) struct StopSignals([UnixSignal; 3]);
+pub(super) struct StopSignals {
+    terminate: UnixSignal,
+    interrupt: UnixSignal,
+    hangup: Hangup,
+}
 
 impl StopSignals {
-    pub(super) fn new() -> io::Result<Self> {
+    /// `reloads`: SIGHUP does not stop.
+    pub(super) fn new(reloads: bool) -> io::Result<(Self, Hangup)> {
         let [terminate, interrupt, hangup] =
             [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-        Ok(Self([terminate?, interrupt?, hangup?]))
+        let (hangup, reload) = if reloads { (None, Some(hangup?)) } else { (Some(hangup?), None) };
+        let (terminate, interrupt) = (terminate?, interrupt?);
+        Ok((Self { terminate, interrupt, hangup: Hangup(hangup) }, Hangup(reload)))
     }
 
     pub(super) async fn next(&mut self) {
-        let Self([terminate, interrupt, hangup]) = self;
+        let Self { terminate, interrupt, hangup } = self;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
+            () = hangup.next() => {}
         }
     }
 }

@@ -9,9 +9,12 @@ use crate::{
 };
 
 /// Scrubber for the secrets of this process and the rules in its settings.
-pub(super) fn scrubber(client_key: Option<&SecretString>, rules: &[Rule]) -> Scrubber {
+pub(super) fn scrubber<'a>(
+    client_keys: impl IntoIterator<Item = &'a SecretString>,
+    rules: &[Rule],
+) -> Scrubber {
     let mut secrets = process_secrets();
-    if let Some(key) = client_key {
+    for key in client_keys {
         secrets.push(("REPRISE_API_KEY".to_owned(), key.clone()));
     }
     // Always in one order, so that two names of one value always make the same placeholder.

@@ -7,9 +7,9 @@ use super::{
     run::{ShutdownSignal, block_on_server},
 };
 use crate::{
-    config::{Config, Env, Flags, Mode},
+    config::{self, Config, Env, Flags, Mode, Setting},
     domain::open_webui::HEADER_BOX,
-    server::Server,
+    server::{LoadedSettings, Server},
 };
 
 pub(super) fn run(
@@ -18,25 +18,36 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load_server(flags, env)?;
-    block_on_server(config, async |config, shutdown| match config.mode {
-        Mode::Live => serve(config, shutdown, console).await,
+    block_on_server(config, async |config, shutdown, mut hangup| match config.mode {
+        Mode::Live => {
+            let load = || {
+                let config = Config::load_server(flags, env)?;
+                let shown = Config::settings(flags, env)?;
+                Ok::<_, config::Error>(LoadedSettings { config, shown })
+            };
+            let shown = Config::settings(flags, env)?;
+            serve(config, shown, shutdown, async || hangup.next().await, load, console).await
+        }
         Mode::Replay => replay::serve(config, shutdown, console).await,
     })
 }
 
 async fn serve(
     config: Config,
+    shown: Vec<Setting>,
     shutdown: ShutdownSignal,
+    hangup: impl AsyncFnMut(),
+    load: impl FnMut() -> Result<LoadedSettings, config::Error>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let mut banner = Banner {
         address: String::new(),
         ledger: config.ledger()?.trim_start_matches("sqlite://").to_owned(),
         upstream: config.anthropic_base_url.as_str().trim_end_matches('/').to_owned(),
-        requires_key: config.client_key.is_some(),
+        requires_key: config.requires_key(),
         has_upstream_key: config.anthropic_key.is_some(),
     };
-    let server = Server::start(config).await?;
+    let mut server = Server::start(config).await?;
     banner.address = server.address()?.to_string();
     let Banner { address, ledger, upstream, .. } = &banner;
     tracing::info!(address, ledger, upstream, "serving");
@@ -47,7 +58,11 @@ async fn serve(
         let headers = HEADER_BOX;
         tracing::info!(%headers, "for the header box of Open WebUI's connection");
     }
-    server.run(shutdown).await;
+    let reloader = server.reloader(shown);
+    tokio::select! {
+        () = server.run(shutdown) => {}
+        () = reloader.run(hangup, load) => {}
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! The lists of the settings file: `[[alias]]`, `[[budget]]` and `[[scrub]]`.
+//! The lists of the settings file: `[[alias]]`, `[[budget]]`, `[[key]]` and `[[scrub]]`.
 //!
 //! Errors name the line. Those of `[[scrub]]` never show it: it may hold the secret that is to be removed.
 
@@ -7,7 +7,10 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Error;
+use super::{
+    ClientKey, Error, keys,
+    line::{line_at, located},
+};
 use crate::domain::{
     alias::{Alias, Aliases},
     budget::Budget,
@@ -20,19 +23,26 @@ use crate::domain::{
 pub(super) struct Lists {
     pub(super) aliases: Aliases,
     pub(super) budgets: Vec<Budget>,
+    pub(super) keys: Vec<ClientKey>,
     pub(super) scrub: Vec<Rule>,
 }
 
 impl Lists {
     /// Names in the file, and what errors call their content.
-    pub(super) const NAMES: [(&'static str, &'static str); 3] =
-        [("alias", "aliases"), ("budget", "budgets"), ("scrub", "rules for scrubbing")];
+    pub(super) const NAMES: [(&'static str, &'static str); 4] = [
+        ("alias", "aliases"),
+        ("budget", "budgets"),
+        ("key", "client keys"),
+        ("scrub", "rules for scrubbing"),
+    ];
 
     /// Reads the lists from the text of the file, whose lines an error can name.
     pub(super) fn read(path: &Path, text: &str) -> Result<Self, Error> {
+        let keys = keys::read(path, text)?;
         Ok(Self {
             aliases: aliases(path, text)?,
-            budgets: budgets(path, text)?,
+            budgets: budgets(path, text, &keys)?,
+            keys,
             scrub: scrub(path, text)?,
         })
     }
@@ -54,28 +64,29 @@ fn aliases(path: &Path, text: &str) -> Result<Aliases, Error> {
         .map_err(|source| Error::Aliases { path: path.to_owned(), source })
 }
 
-fn budgets(path: &Path, text: &str) -> Result<Vec<Budget>, Error> {
+fn budgets(path: &Path, text: &str, keys: &[ClientKey]) -> Result<Vec<Budget>, Error> {
     #[derive(Deserialize)]
     struct File {
         #[serde(default)]
-        budget: Vec<Budget>,
+        budget: Vec<Spanned<Budget>>,
     }
 
+    let invalid = |line, why| Error::List { list: "budgets", path: path.to_owned(), line, why };
     let File { budget } = toml::from_str(text).map_err(|error| {
         let (line, why) = located(&error, text);
-        Error::List { list: "budgets", path: path.to_owned(), line, why }
+        invalid(line, why)
     })?;
-    Ok(budget)
-}
-
-/// Line of an error in TOML and its reason, without the text of the line.
-pub(super) fn located(error: &toml::de::Error, text: &str) -> (usize, String) {
-    let start = error.span().map_or(0, |span| span.start);
-    (line_at(text, start), error.message().to_owned())
-}
-
-fn line_at(text: &str, offset: usize) -> usize {
-    text.get(..offset).unwrap_or_default().matches('\n').count() + 1
+    let known = |budget: Spanned<Budget>| {
+        let line = line_at(text, budget.span().start);
+        let budget = budget.into_inner();
+        match &budget.key {
+            Some(name) if !keys.iter().any(|key| key.name == *name) => {
+                Err(invalid(line, format!("there is no [[key]] with the name {name}")))
+            }
+            _ => Ok(budget),
+        }
+    };
+    budget.into_iter().map(known).collect()
 }
 
 /// A rule as written in the file.

@@ -119,6 +119,14 @@ pub(super) fn base_url(text: &str) -> Result<Url, Expected> {
     url.ok_or(Expected("an address such as https://api.anthropic.com"))
 }
 
+/// The address of a webhook. It may have a password or a token in it, so it is a secret.
+pub(super) fn webhook(text: &str) -> Result<SecretString, Expected> {
+    let url = Url::parse(text.trim()).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.map(|url| String::from(url).into())
+        .ok_or(Expected("an address that begins with https:// or http://"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use crate::domain::budget::{Budgets, Period};
 
 /// The longest month, and the hour that a change of clocks may add.
 const MONTH: Duration = Duration::from_hours(31 * 24 + 1);
+const WEEK: Duration = Duration::from_hours(7 * 24 + 1);
 const DAY: Duration = Duration::from_hours(25);
 
 /// Limits on age and size of the ledger; `None`: no limit.
@@ -28,7 +29,11 @@ pub struct RetentionSettings {
 impl RetentionSettings {
     /// False if totals would be deleted before a budget has counted them.
     pub(super) fn covers(&self, budgets: &Budgets) -> bool {
-        let period = |per: Period| if per == Period::Month { MONTH } else { DAY };
+        let period = |per: Period| match per {
+            Period::Day => DAY,
+            Period::Week(_) => WEEK,
+            Period::Month(_) => MONTH,
+        };
         let longest = budgets.list.iter().map(|budget| period(budget.per)).max();
         self.totals.is_none_or(|totals| totals >= longest.unwrap_or_default())
     }

@@ -17,10 +17,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{
-    Config, Env, Error, Flags,
-    flags::variable,
-    lists::{Lists, located},
-    parsers::Expected,
+    Config, Env, Error, Flags, flags::variable, line::located, lists::Lists, parsers::Expected,
 };
 
 /// Source of a setting, strongest first.
@@ -111,6 +108,13 @@ impl Sources {
         if name == "anthropic_base_url" && value.contains(['@', '?', '#']) {
             return Error::Address { source_name: self.source_of(name) };
         }
+        if name == "budget_webhook" {
+            let source_name = self.source_of(name);
+            return Error::Secret {
+                source_name,
+                expected: "an address that begins with https://".to_owned(),
+            };
+        }
         let expected = error.source().and_then(|source| source.downcast_ref::<Expected>());
         let expected = match (expected, error.get(ContextKind::ValidValue)) {
             (Some(Expected(expected)), _) => (*expected).to_owned(),
@@ -124,6 +128,11 @@ impl Sources {
     pub(super) fn invalid(&self, name: &str, expected: &str) -> Error {
         let value = self.values.get(name).map(|(value, _)| value.clone()).unwrap_or_default();
         Error::Invalid { source_name: self.source_of(name), value, expected: expected.to_owned() }
+    }
+
+    /// The same for a secret, which is not shown.
+    pub(super) fn invalid_secret(&self, name: &str, expected: &str) -> Error {
+        Error::Secret { source_name: self.source_of(name), expected: expected.to_owned() }
     }
 
     /// The flag, variable or entry of the file that gave a setting.
@@ -148,6 +157,7 @@ impl Sources {
         let lists = [
             ("alias", config.aliases.iter().map(|alias| alias.id.clone()).collect::<Vec<_>>()),
             ("budget", config.budgets.list.iter().map(ToString::to_string).collect()),
+            ("key", config.keys.iter().map(|key| key.name.clone()).collect()),
         ];
         settings.extend(lists.into_iter().map(|(name, list)| {
             let set = !list.is_empty();
@@ -264,6 +274,7 @@ mod tests {
     use super::*;
 
     const SECRET: &str = "hush-hush-0123456789";
+    const WEBHOOK: &str = "https://hush:hush@hooks.example/hush";
 
     fn env(name: &str) -> Option<String> {
         (name == "HOME").then(|| "/home/someone".to_owned())
@@ -282,6 +293,7 @@ mod tests {
                 "timezone" => "UTC",
                 "keep_bodies" | "keep_totals" => "90d",
                 "max_size" => "2GiB",
+                "budget_webhook" => WEBHOOK,
                 _ if *secret => SECRET,
                 _ => value.as_deref().unwrap_or("x"),
             };
@@ -297,7 +309,7 @@ mod tests {
             assert!(!format!("{settings:?}").contains("hush"), "{name}");
         }
         let secrets = defaults.iter().filter(|setting| setting.secret).count();
-        assert_eq!(secrets, 4, "keys are secrets");
+        assert_eq!(secrets, 5, "keys are secrets");
     }
 
     #[test]

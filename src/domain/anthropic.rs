@@ -8,6 +8,7 @@ mod fold;
 mod headers;
 mod native;
 mod order;
+mod received;
 mod request;
 mod summary;
 mod unfold;

@@ -1,24 +1,31 @@
-//! Budgets: limits on the spending of a day or a month, for all calls together or for a user.
+//! Budgets: limits on the spending of a day, a week or a month, for all calls together or for a user, a group of users, a
+//! client key or a model.
 //!
 //! Spending counts by the time at which a call came in, as in the ledger. [`Spending`] is read from the ledger at the start
-//! and updated from then on, and both agree.
+//! and updated from then on, and both agree. A call that goes upstream reserves the [`estimate`] of its cost first, so that
+//! calls that run at once do not spend together what is enough for one.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+mod estimate;
+mod period;
+mod setting;
+mod spending;
 
-use jiff::{Timestamp, ToSpan, civil::Time, tz::TimeZone};
-use serde::{Deserialize, Serialize};
-use strum::{Display, IntoStaticStr};
+use std::fmt;
 
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+
+pub use self::{
+    estimate::{Estimate, MeanOutputs, estimate, prompt_tokens},
+    period::Period,
+    spending::{Admission, BudgetStatus, Crossing, ReservationId, Spending, Threshold},
+};
 use super::{
+    catalog::undated,
     exchange::{Cost, NanoDollars, UnixMillis},
     price::Charge,
-    totals::Totals,
+    totals::{Key, Totals},
 };
-
-/// Default fraction of the limit from which callers are warned.
-const WARN_AT: f64 = 0.8;
-/// Maximum limit, in US dollars.
-const MAX_LIMIT: f64 = 1e9;
 
 /// All budgets, with their time zone.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,31 +44,23 @@ impl Default for Budgets {
 }
 
 /// A limit on spending.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "BudgetSetting")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    /// The limit; no request goes upstream once it is spent.
+    /// The limit; no request goes upstream that may exceed it.
     pub limit: NanoDollars,
     /// The period after which spending starts again from zero.
     pub per: Period,
-    /// The callers to which it applies.
+    /// The users to whom it applies.
     pub owner: BudgetOwner,
+    /// The name of the client key whose calls it limits; `None`: those of all keys.
+    pub key: Option<String>,
+    /// The model whose calls it limits, with a `*` at its end all models that begin so; `None`: all models.
+    pub model: Option<String>,
     /// Spending from which callers are warned.
     pub warn_from: NanoDollars,
 }
 
-/// The period of a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Period {
-    /// From midnight to midnight.
-    Day,
-    /// From the first of a month to the next.
-    Month,
-}
-
-/// The callers to which a budget applies.
+/// The users to whom a budget applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BudgetOwner {
     /// All calls together.
@@ -70,101 +69,81 @@ pub enum BudgetOwner {
     User(String),
     /// Each user separately; calls that name no user share one budget.
     EachUser,
+    /// Several users together.
+    Group(Vec<String>),
 }
 
-/// A budget as written in the settings file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BudgetSetting {
-    limit: f64,
-    per: Period,
-    user: Option<String>,
-    warn_at: Option<f64>,
+/// The caller whose spending is counted, and the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spender<'a> {
+    /// The user.
+    pub user: Option<&'a str>,
+    /// The name of the client key.
+    pub key: Option<&'a str>,
+    /// The model that answered, else the one that was asked.
+    pub model: &'a str,
 }
 
-/// The reason that a budget setting is invalid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum InvalidBudget {
-    #[error("a budget's limit must be an amount in dollars, such as 20 or 0.5")]
-    Limit,
-    #[error("a budget's warn_at must be a fraction of its limit, such as 0.8; 1 means no warning")]
-    WarnAt,
-    #[error("a budget's user must be an id, or \"*\" for each user; leave it out for all together")]
-    User,
-}
-
-impl TryFrom<BudgetSetting> for Budget {
-    type Error = InvalidBudget;
-
-    fn try_from(setting: BudgetSetting) -> Result<Self, InvalidBudget> {
-        let BudgetSetting { limit, per, user, warn_at } = setting;
-        let limit = Some(limit).filter(|limit| *limit > 0.0 && *limit <= MAX_LIMIT);
-        let limit = limit.ok_or(InvalidBudget::Limit)?;
-        let warn_at = warn_at.unwrap_or(WARN_AT);
-        let warn_at = Some(warn_at).filter(|part| *part > 0.0 && *part <= 1.0);
-        let warn_from = limit * warn_at.ok_or(InvalidBudget::WarnAt)?;
-        let owner = match user.as_deref().map(str::trim) {
-            None => BudgetOwner::Everyone,
-            Some("") => return Err(InvalidBudget::User),
-            Some("*") => BudgetOwner::EachUser,
-            // As ids are stored, so that it matches.
-            Some(user) => BudgetOwner::User(user.to_owned()),
-        };
-        Ok(Self {
-            limit: NanoDollars::from_dollars(limit),
-            per,
-            owner,
-            warn_from: NanoDollars::from_dollars(warn_from),
-        })
+impl<'a> Spender<'a> {
+    /// The spender of the calls with this key of the sums.
+    pub fn of(key: &'a Key<'_>) -> Self {
+        let (user, client_key) = (key.user.as_deref(), key.client_key.as_deref());
+        Self { user, key: client_key, model: &key.model }
     }
 }
 
 impl fmt::Display for Budget {
-    /// `$2.00 a day for each user`.
+    /// `$2.00 a day for each user on claude-opus-5-5`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#} a {}", self.limit, self.per)?;
         match &self.owner {
-            BudgetOwner::Everyone => Ok(()),
-            BudgetOwner::User(user) => write!(f, " for {user}"),
-            BudgetOwner::EachUser => write!(f, " for each user"),
+            BudgetOwner::Everyone => {}
+            BudgetOwner::User(user) => write!(f, " for {user}")?,
+            BudgetOwner::EachUser => write!(f, " for each user")?,
+            BudgetOwner::Group(users) => write!(f, " for {}", users.join(", "))?,
         }
+        self.write_rest(f)
     }
 }
 
 impl Budget {
-    fn applies_to(&self, user: Option<&str>) -> bool {
-        match &self.owner {
+    fn applies_to(&self, spender: Spender<'_>) -> bool {
+        let of_user = match &self.owner {
             BudgetOwner::Everyone | BudgetOwner::EachUser => true,
-            BudgetOwner::User(name) => user == Some(name),
-        }
+            BudgetOwner::User(name) => spender.user == Some(name),
+            BudgetOwner::Group(users) => {
+                spender.user.is_some_and(|user| users.iter().any(|name| name == user))
+            }
+        };
+        let of_key = self.key.as_deref().is_none_or(|key| spender.key == Some(key));
+        of_user && of_key && self.model.as_deref().is_none_or(|model| covers(model, spender.model))
     }
 
     /// The account of this budget to which a user's spending is added.
     fn account<'a>(&self, user: Option<&'a str>) -> &'a str {
         match self.owner {
-            BudgetOwner::Everyone | BudgetOwner::User(_) => "",
+            BudgetOwner::Everyone | BudgetOwner::User(_) | BudgetOwner::Group(_) => "",
             BudgetOwner::EachUser => user.unwrap_or_default(),
+        }
+    }
+
+    /// The key and the model that it limits, if any.
+    fn write_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(key) = &self.key {
+            write!(f, " with the key {key}")?;
+        }
+        match &self.model {
+            Some(model) => write!(f, " on {model}"),
+            None => Ok(()),
         }
     }
 }
 
-impl Period {
-    /// The day or month that contains a moment.
-    fn span(self, at: UnixMillis, zone: &TimeZone) -> Range<UnixMillis> {
-        let span = || {
-            let day = zone.to_datetime(Timestamp::from_millisecond(at.0).ok()?).date();
-            let (first, length) = match self {
-                Self::Day => (day, 1.day()),
-                Self::Month => (day.first_of_month(), 1.month()),
-            };
-            let begins = |day: jiff::civil::Date| {
-                let begins = zone.to_zoned(day.to_datetime(Time::midnight())).ok()?;
-                Some(UnixMillis(begins.timestamp().as_millisecond()))
-            };
-            Some(begins(first)?..begins(first.checked_add(length).ok()?)?)
-        };
-        // The last days of the calendar have no end in this type.
-        span().unwrap_or(UnixMillis(i64::MIN)..UnixMillis(i64::MAX))
+/// True if a budget's model is this one, or a snapshot of it.
+fn covers(model: &str, spent_on: &str) -> bool {
+    match model.strip_suffix('*') {
+        Some(start) => spent_on.starts_with(start),
+        None => undated(model) == undated(spent_on),
     }
 }
 
@@ -211,44 +190,6 @@ impl Spent {
     }
 }
 
-/// The state of a budget for one account.
-#[derive(Debug, Clone)]
-pub struct BudgetStatus<'a> {
-    /// The budget.
-    pub budget: &'a Budget,
-    /// The user; `None` for all calls together, or for calls that name no user.
-    pub user: Option<&'a str>,
-    /// Spending in the current period.
-    pub spent: Spent,
-    /// The current period.
-    pub span: Range<UnixMillis>,
-}
-
-impl BudgetStatus<'_> {
-    fn is_spent(&self) -> bool {
-        self.spent.amount >= self.budget.limit
-    }
-
-    fn is_nearly_spent(&self) -> bool {
-        self.spent.amount >= self.budget.warn_from
-    }
-
-    /// Fraction of the limit that is spent.
-    pub fn fraction(&self) -> f64 {
-        self.spent.amount.dollars() / self.budget.limit.dollars()
-    }
-
-    fn notice(&self, zone: &TimeZone) -> BudgetNotice {
-        BudgetNotice {
-            limit: self.budget.limit,
-            per: self.budget.per,
-            personal: self.budget.owner != BudgetOwner::Everyone,
-            spent: self.spent,
-            until: format_time(self.span.end, zone),
-        }
-    }
-}
-
 /// A message about a budget to the caller to which it applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetNotice {
@@ -256,10 +197,14 @@ pub struct BudgetNotice {
     pub limit: NanoDollars,
     /// The period.
     pub per: Period,
-    /// `true` if it is the user's own budget.
-    pub personal: bool,
+    /// `the`, `your` or `your group's`.
+    pub whose: &'static str,
+    /// The key and the model that it limits, if any.
+    pub rest: String,
     /// Spending in the current period.
     pub spent: Spent,
+    /// Estimated cost of the calls that are running.
+    pub reserved: NanoDollars,
     /// The start of the next period.
     pub until: String,
 }
@@ -267,8 +212,7 @@ pub struct BudgetNotice {
 impl fmt::Display for BudgetNotice {
     /// `your budget of $5.00 a day`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whose = if self.personal { "your" } else { "the" };
-        write!(f, "{whose} budget of {:#} a {}", self.limit, self.per)
+        write!(f, "{} budget of {:#} a {}{}", self.whose, self.limit, self.per, self.rest)
     }
 }
 
@@ -285,6 +229,20 @@ pub enum BudgetRefusal {
         /// The budget.
         notice: BudgetNotice,
     },
+    /// The request may cost more than is left.
+    #[error(
+        "this request may cost {estimate:#}, which {notice} does not have any more ({:#} is spent, {:#} reserved by \
+         running calls): ask for a shorter answer, another model, or again {}; answers in the ledger are still served",
+        notice.spent.amount,
+        notice.reserved,
+        again(notice)
+    )]
+    TooDear {
+        /// The budget.
+        notice: BudgetNotice,
+        /// The estimated cost of the request.
+        estimate: NanoDollars,
+    },
     /// The model has no price, so that its cost could not be counted.
     #[error(
         "there is a budget, and no price is known for {model}: choose another model, or have the operator add its \
@@ -296,126 +254,10 @@ pub enum BudgetRefusal {
     },
 }
 
-/// Spending of each budget in its current day or month.
-#[derive(Debug)]
-pub struct Spending {
-    usages: Vec<BudgetUsage>,
-    zone: TimeZone,
-}
-
-#[derive(Debug)]
-struct BudgetUsage {
-    budget: Budget,
-    span: Range<UnixMillis>,
-    /// By account.
-    spent: BTreeMap<String, Spent>,
-}
-
-impl BudgetUsage {
-    /// Starts the next period when the current one is over.
-    fn advance(&mut self, at: UnixMillis, zone: &TimeZone) {
-        if at >= self.span.end {
-            self.span = self.budget.per.span(at, zone);
-            self.spent.clear();
-        }
-    }
-
-    fn status<'a>(&'a self, user: Option<&'a str>) -> BudgetStatus<'a> {
-        let account = self.budget.account(user);
-        BudgetStatus {
-            budget: &self.budget,
-            user: match &self.budget.owner {
-                BudgetOwner::Everyone => None,
-                BudgetOwner::User(name) => Some(name),
-                BudgetOwner::EachUser => Some(account).filter(|name| !name.is_empty()),
-            },
-            spent: self.spent.get(account).copied().unwrap_or_default(),
-            span: self.span.clone(),
-        }
-    }
-}
-
-impl Default for Spending {
-    /// Spending without budgets.
-    fn default() -> Self {
-        Self::new(Budgets::default(), UnixMillis(0))
-    }
-}
-
-impl Spending {
-    /// These budgets with nothing spent.
-    pub fn new(budgets: Budgets, now: UnixMillis) -> Self {
-        let Budgets { list, zone } = budgets;
-        let usage = |budget: Budget| {
-            let span = budget.per.span(now, &zone);
-            BudgetUsage { budget, span, spent: BTreeMap::new() }
-        };
-        Self { usages: list.into_iter().map(usage).collect(), zone }
-    }
-
-    /// The earliest start of a current period; `None` without budgets.
-    pub fn since(&self) -> Option<UnixMillis> {
-        self.usages.iter().map(|usage| usage.span.start).min()
-    }
-
-    /// Adds the cost of a user's call that came in `at` this time. Calls before the current period are ignored.
-    pub fn record(&mut self, at: UnixMillis, user: Option<&str>, more: Spent) {
-        for usage in self.usages.iter_mut().filter(|usage| usage.budget.applies_to(user)) {
-            usage.advance(at, &self.zone);
-            if at < usage.span.start {
-                continue;
-            }
-            let account = usage.budget.account(user);
-            match usage.spent.get_mut(account) {
-                Some(spent) => spent.add(more),
-                None => _ = usage.spent.insert(account.to_owned(), more),
-            }
-        }
-    }
-
-    /// Checks whether a user's call may go upstream. Of several spent budgets, the error names the one with the
-    /// latest end; the cost of a model without a price could not be counted. Returns a notice if a budget is nearly
-    /// spent.
-    pub fn check(
-        &mut self,
-        at: UnixMillis,
-        user: Option<&str>,
-        model: &str,
-        has_price: bool,
-    ) -> Result<Option<BudgetNotice>, BudgetRefusal> {
-        self.usages.iter_mut().for_each(|usage| usage.advance(at, &self.zone));
-        let about = self.usages.iter().filter(|usage| usage.budget.applies_to(user));
-        let statuses: Vec<BudgetStatus<'_>> = about.map(|usage| usage.status(user)).collect();
-        let spent = statuses.iter().filter(|status| status.is_spent());
-        if let Some(longest) = spent.max_by_key(|status| status.span.end) {
-            return Err(BudgetRefusal::Spent { notice: longest.notice(&self.zone) });
-        }
-        if !has_price && !statuses.is_empty() {
-            return Err(BudgetRefusal::Unpriced { model: model.to_owned() });
-        }
-        let nearly = statuses.iter().filter(|status| status.is_nearly_spent());
-        let nearest = nearly.max_by(|a, b| a.fraction().total_cmp(&b.fraction()));
-        Ok(nearest.map(|status| status.notice(&self.zone)))
-    }
-
-    /// The state of all budgets, in the operator's order; if each user has one, the user who spent most comes first.
-    pub fn statuses(&self) -> impl Iterator<Item = BudgetStatus<'_>> {
-        self.usages.iter().flat_map(|usage| {
-            let mut statuses: Vec<BudgetStatus<'_>> = match usage.budget.owner {
-                BudgetOwner::Everyone | BudgetOwner::User(_) => vec![usage.status(None)],
-                BudgetOwner::EachUser => {
-                    usage.spent.keys().map(|user| usage.status(Some(user))).collect()
-                }
-            };
-            statuses.sort_by_key(|status| std::cmp::Reverse(status.spent.amount));
-            statuses
-        })
-    }
-
-    /// A time in the budgets' time zone, for people.
-    pub fn format_time(&self, at: UnixMillis) -> String {
-        format_time(at, &self.zone)
-    }
+/// When a request may fit that is too dear now.
+fn again(notice: &BudgetNotice) -> String {
+    let ended = if notice.reserved.0 > 0 { "when they have ended, or " } else { "" };
+    format!("{ended}after {}", notice.until)
 }
 
 fn format_time(at: UnixMillis, zone: &TimeZone) -> String {

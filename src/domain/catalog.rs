@@ -10,6 +10,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use jiff::civil::Date;
 use serde::Deserialize;
 
+pub(super) use self::pricing::undated;
 pub use self::pricing::{FoundPrice, PricedExchange};
 pub use super::price::Terms;
 use super::{

@@ -23,9 +23,13 @@ pub fn status_line(is_step: bool, saved: Cost) -> String {
 
 /// A status line for a budget that is nearly spent.
 pub fn budget_line(notice: &BudgetNotice) -> String {
-    let BudgetNotice { limit, per, personal, spent, until: _ } = notice;
-    let whose = if *personal { "Your budget" } else { "Budget" };
-    event(&format!("{whose}: {:#} of {limit:#} a {per} spent", spent.amount))
+    let BudgetNotice { limit, per, whose, rest, spent, .. } = notice;
+    let whose = match *whose {
+        "your" => "Your budget",
+        "your group's" => "Your group's budget",
+        _ => "Budget",
+    };
+    event(&format!("{whose}: {:#} of {limit:#} a {per}{rest} spent", spent.amount))
 }
 
 fn event(description: &str) -> String {

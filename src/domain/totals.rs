@@ -20,6 +20,8 @@ pub struct Key<'a> {
     pub task: Option<Cow<'a, str>>,
     /// The program that asked.
     pub client: Option<Cow<'a, str>>,
+    /// The name of the client key.
+    pub client_key: Option<Cow<'a, str>>,
     /// The source of its answer.
     pub answered_by: AnsweredBy,
     /// The error; `None` if the answer was complete, or if the user pressed Stop.
@@ -36,6 +38,7 @@ impl Key<'_> {
             chat: self.chat.map(own),
             task: self.task.map(own),
             client: self.client.map(own),
+            client_key: self.client_key.map(own),
             answered_by: self.answered_by,
             error: self.error.map(own),
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{columns::columns, numbers::percent};
 use crate::{
     domain::{
-        budget::{BudgetOwner, BudgetStatus, Budgets, Period, Spending, Spent},
+        budget::{BudgetOwner, BudgetStatus, Budgets, Period, Spender, Spending, Spent},
         catalog::Catalog,
         exchange::{NanoDollars, UnixMillis},
     },
@@ -25,14 +25,17 @@ pub async fn spending(
     if let Some(since) = spending.since() {
         let span = since..UnixMillis(i64::MAX);
         ledger
-            .estimates(span.clone(), |at, user, amount| {
-                spending.record(at.min(now), user, Spent { amount, ..Spent::default() });
+            .estimates(span.clone(), |at, spender, amount| {
+                spending.record(at.min(now), spender, Spent { amount, ..Spent::default() });
             })
             .await?;
         ledger
             .calls(span, catalog, |at, key, totals| {
                 // A call dated in the future by a wrong clock counts as of now.
-                spending.record(at.min(now), key.user.as_deref(), Spent::from(totals));
+                spending.record(at.min(now), Spender::of(key), totals.into());
+                if key.answered_by.asks() && key.error.is_none() {
+                    spending.add_outputs(&key.model, totals.calls, totals.tokens.output);
+                }
             })
             .await?;
     }
@@ -49,16 +52,25 @@ pub struct BudgetList {
 /// The state of one budget; of a budget for each user, that of one user.
 #[derive(Debug, Serialize)]
 pub struct BudgetRow {
-    /// `everyone`, `user` or `each_user`.
+    /// `everyone`, `user`, `each_user` or `group`.
     pub whose: &'static str,
-    /// The user; `None`: everyone, or callers without a user.
+    /// The user; `None`: everyone, a group, or callers without a user.
     pub user: Option<String>,
+    /// The users of a group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
+    /// The name of the client key that it limits; `None`: all keys.
+    pub key: Option<String>,
+    /// The model that it limits; `None`: all models.
+    pub model: Option<String>,
     /// The period.
     pub per: Period,
     /// The limit in US dollars.
     pub limit: f64,
     /// The known spending in US dollars.
     pub spent: f64,
+    /// The estimated cost of the calls that are running, in US dollars.
+    pub reserved: f64,
     /// Number of costs that are lower bounds.
     pub at_least: u64,
     /// Number of calls without a known cost.
@@ -72,7 +84,7 @@ pub struct BudgetRow {
     /// The end of the period, in unix milliseconds.
     pub until: UnixMillis,
     #[serde(skip)]
-    words: [String; 6],
+    words: [String; 7],
     #[serde(skip)]
     has_no_bound: bool,
 }
@@ -85,7 +97,7 @@ impl BudgetList {
 }
 
 fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
-    let BudgetStatus { budget, user, spent, span } = status;
+    let BudgetStatus { budget, user, spent, reserved, span } = status;
     let over = NanoDollars((spent.amount.0 - budget.limit.0).max(0));
     let state = match spent.amount {
         amount if amount >= budget.limit => "spent",
@@ -96,9 +108,11 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
         BudgetOwner::Everyone => "everyone",
         BudgetOwner::User(_) => "user",
         BudgetOwner::EachUser => "each_user",
+        BudgetOwner::Group(_) => "group",
     };
     let name = match (&budget.owner, user) {
         (BudgetOwner::Everyone, _) => "everyone".to_owned(),
+        (BudgetOwner::Group(users), _) => users.join(", "),
         (_, Some(user)) => (*user).to_owned(),
         (_, None) => "–".to_owned(),
     };
@@ -112,9 +126,16 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
     BudgetRow {
         whose,
         user: user.map(str::to_owned),
+        users: match &budget.owner {
+            BudgetOwner::Group(users) => users.clone(),
+            _ => Vec::new(),
+        },
+        key: budget.key.clone(),
+        model: budget.model.clone(),
         per: budget.per,
         limit: budget.limit.dollars(),
         spent: spent.amount.dollars(),
+        reserved: reserved.dollars(),
         at_least: spent.at_least,
         unpriced: spent.unpriced,
         over: over.dollars(),
@@ -123,9 +144,18 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
         until: span.end,
         words: [
             name,
-            format!("{:#} a {}", budget.limit, budget.per),
+            [
+                Some(format!("{:#} a {}", budget.limit, budget.per)),
+                budget.key.clone(),
+                budget.model.clone(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" · "),
             format!("{bound}{:#}{more}", spent.amount),
             part,
+            if reserved.0 > 0 { format!("{reserved:#}") } else { String::new() },
             told,
             spending.format_time(span.end),
         ],
@@ -141,7 +171,7 @@ impl fmt::Display for BudgetList {
                 "No budgets, or nothing spent yet. Add budgets as [[budget]] to the settings file."
             );
         }
-        let head = ["of", "limit", "spent", "", "state", "until"].map(str::to_owned);
+        let head = ["of", "limit", "spent", "", "reserved", "state", "until"].map(str::to_owned);
         let lines = self.budgets.iter().map(|line| line.words.clone());
         columns(f, &std::iter::once(head).chain(lines).collect::<Vec<_>>())?;
         let at_least: u64 = self.budgets.iter().map(|line| line.at_least).sum();

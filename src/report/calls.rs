@@ -44,6 +44,7 @@ const COLUMNS: &[Column] = &[
     ("user_message", |call| Value::maybe(call.user_message.as_ref())),
     ("task", |call| Value::maybe(call.task.as_ref())),
     ("client", |call| Value::maybe(call.client.as_ref())),
+    ("key", |call| Value::maybe(call.key.as_ref())),
     ("tags", |call| Value::Tags(call.tags())),
     ("api", |call| Value::text(&call.api)),
     ("stream", |call| Value::Flag(call.stream)),

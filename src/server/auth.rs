@@ -17,7 +17,7 @@ use super::{
     origin::{AllowedOrigins, is_local},
 };
 use crate::{
-    config::Origin,
+    config::{ClientKey, Origin},
     domain::{
         cache::{Holders, KeyHolder},
         exchange::OwnerId,
@@ -33,8 +33,8 @@ const ANTHROPIC_KEY_PREFIX: &str = "sk-ant-";
 /// The keys that the operator configured.
 #[derive(Debug)]
 pub(super) struct Auth {
-    /// The key that clients must send; `None`: anyone who can connect may send requests.
-    client: Option<SecretString>,
+    /// The keys of which clients must send one; none: anyone who can connect may send requests.
+    clients: Vec<HeldKey>,
     /// The key that requests are sent upstream with; `None`: clients bring their own.
     anthropic: Option<SecretString>,
     /// The key that operators must send; `None`: operators must be on this machine.
@@ -43,8 +43,18 @@ pub(super) struct Auth {
     origins: AllowedOrigins,
     /// The ledger's names of holders of keys.
     holders: Holders,
-    /// The holder of `client`, whose name takes long to find.
-    holder: Option<KeyHolder>,
+}
+
+/// A client key, and its holder, whose name takes long to find.
+#[derive(Debug)]
+struct HeldKey {
+    key: SecretString,
+    digest: [u8; 32],
+    /// `None`: the key has no name.
+    name: Option<String>,
+    /// The user whose calls come with it.
+    user: Option<String>,
+    holder: KeyHolder,
 }
 
 /// The credentials of an authenticated client.
@@ -52,6 +62,10 @@ pub(super) struct Auth {
 pub(super) struct Credentials {
     /// The holder of the key that the request came with.
     pub holder: KeyHolder,
+    /// The name of the client key.
+    pub key_name: Option<String>,
+    /// The user whose calls come with the client key.
+    pub key_user: Option<String>,
     /// The key to send the request upstream with, if there is one.
     pub anthropic: Option<SecretString>,
 }
@@ -64,7 +78,7 @@ impl FromRequestParts<Arc<App>> for Credentials {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
-        app.auth.check(&parts.headers)
+        app.auth().check(&parts.headers)
     }
 }
 
@@ -73,7 +87,7 @@ impl FromRequestParts<Arc<App>> for OperatorAuth {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
         let ConnectInfo(peer) = parts.extensions.get().ok_or(Rejection::NotLocal)?;
-        app.auth.check_operator(&parts.headers, *peer).map(|()| Self)
+        app.auth().check_operator(&parts.headers, *peer).map(|()| Self)
     }
 }
 
@@ -86,16 +100,26 @@ impl Auth {
         allowed: Vec<Origin>,
         bound: IpAddr,
     ) -> Self {
-        let origins = AllowedOrigins::new(allowed, client.is_some(), bound);
-        let (holders, holder) = (Holders::default(), None);
-        Self { client, anthropic, admin, origins, holders, holder }
+        let clients: Vec<HeldKey> =
+            client.into_iter().map(|key| HeldKey::new(&key, None, None)).collect();
+        let origins = AllowedOrigins::new(allowed, !clients.is_empty(), bound);
+        Self { clients, anthropic, admin, origins, holders: Holders::default() }
     }
 
-    /// Names the holders of keys as the ledger does.
-    pub(super) fn named_by(self, holders: Holders) -> Self {
-        let key = self.client.as_ref().map(ExposeSecret::expose_secret);
-        let holder = key.map(|key| holders.of_client_key(key));
-        Self { holders, holder, ..self }
+    /// Lets clients send one of these keys, too, and names the holders of all of them as the ledger does.
+    pub(super) fn named_by(mut self, holders: Holders, keys: Vec<ClientKey>) -> Self {
+        for ClientKey { name, key, user } in keys {
+            self.clients.push(HeldKey::new(&key, Some(name), user));
+            self.origins = self.origins.keyed();
+        }
+        // Each takes as long as guessing it must take.
+        std::thread::scope(|scope| {
+            for held in &mut self.clients {
+                let holders = &holders;
+                scope.spawn(move || held.holder = holders.of_client_key(held.key.expose_secret()));
+            }
+        });
+        Self { holders, ..self }
     }
 
     /// The pages that may send requests.
@@ -113,7 +137,7 @@ impl Auth {
         if let Some(admin) = &self.admin {
             return if has_key(headers, admin) { Ok(()) } else { Err(Rejection::WrongAdminKey) };
         }
-        let has_key = self.client.as_ref().is_none_or(|client| has_key(headers, client));
+        let has_key = self.clients.is_empty() || self.client(headers).is_some();
         if is_here(headers, peer) && has_key { Ok(()) } else { Err(Rejection::NotLocal) }
     }
 
@@ -128,7 +152,7 @@ impl Auth {
     ) -> Result<(), Rejection> {
         let named = headers.get(OWNER).map(|named| same(named.as_bytes(), &owner.to_string()));
         let (is_here, is_owner) = (is_here(headers, peer), named == Some(true));
-        match (&self.admin, &self.client) {
+        match (&self.admin, self.clients.first()) {
             (Some(admin), _) if has_key(headers, admin) => {}
             (Some(_), _) if is_here && is_owner => {}
             (Some(_), _) => return Err(Rejection::WrongAdminKey),
@@ -143,18 +167,17 @@ impl Auth {
     /// Checks the key of a client.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<Credentials, Rejection> {
         let sent = || sent_keys(headers);
-        if let Some(client) = &self.client {
-            let client = client.expose_secret();
+        if !self.clients.is_empty() {
             if sent().next().is_none() {
                 return Err(Rejection::NoClientKey);
             }
-            if !sent().any(|key| same(key.as_bytes(), client)) {
-                return Err(Rejection::WrongClientKey);
-            }
-            let own = sent()
-                .find(|key| key.starts_with(ANTHROPIC_KEY_PREFIX) && !same(key.as_bytes(), client));
-            let holder = self.holder.clone().unwrap_or_else(|| KeyHolder::of(client));
-            return Ok(self.credentials(holder, own));
+            let client = self.client(headers).ok_or(Rejection::WrongClientKey)?;
+            let own = sent().find(|key| {
+                key.starts_with(ANTHROPIC_KEY_PREFIX) && !client.is(&Sha256::digest(key))
+            });
+            let credentials = self.credentials(client.holder.clone(), own);
+            let (key_name, key_user) = (client.name.clone(), client.user.clone());
+            return Ok(Credentials { key_name, key_user, ..credentials });
         }
         let origin = headers.get(header::ORIGIN);
         let origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()));
@@ -167,13 +190,44 @@ impl Auth {
 
     /// The operator's key takes precedence over the client's own; the key that pays decides who shares answers.
     fn credentials(&self, holder: KeyHolder, own: Option<&str>) -> Credentials {
-        match (&self.anthropic, own) {
-            (Some(key), _) => Credentials { holder, anthropic: Some(key.clone()) },
-            (None, Some(own)) => {
-                Credentials { holder: self.holders.of(own), anthropic: Some(own.into()) }
+        let (holder, anthropic) = match (&self.anthropic, own) {
+            (Some(key), _) => (holder, Some(key.clone())),
+            (None, Some(own)) => (self.holders.of(own), Some(own.into())),
+            (None, None) => (holder, None),
+        };
+        Credentials { holder, key_name: None, key_user: None, anthropic }
+    }
+
+    /// The client key that a request carries. All keys are compared, so that the time does not tell which it is.
+    fn client(&self, headers: &HeaderMap) -> Option<&HeldKey> {
+        let mut found = None;
+        for sent in sent_keys(headers) {
+            let sent = Sha256::digest(sent);
+            for held in &self.clients {
+                if held.is(&sent) && found.is_none() {
+                    found = Some(held);
+                }
             }
-            (None, None) => Credentials { holder, anthropic: None },
         }
+        found
+    }
+}
+
+impl HeldKey {
+    fn new(key: &SecretString, name: Option<String>, user: Option<String>) -> Self {
+        let (secret, key) = (key.expose_secret(), key.clone());
+        Self {
+            digest: Sha256::digest(secret).into(),
+            holder: KeyHolder::of(secret),
+            key,
+            name,
+            user,
+        }
+    }
+
+    /// Compares digests in constant time.
+    fn is(&self, sent: &[u8]) -> bool {
+        self.digest.ct_eq(sent).into()
     }
 }
 

@@ -105,10 +105,14 @@ impl CallerReader {
         headers: &HeaderMap,
         credentials: Credentials,
     ) -> Result<Authenticated, Rejection> {
-        let Credentials { holder, anthropic } = credentials;
+        let Credentials { holder, key_name, key_user, anthropic } = credentials;
         let key = anthropic.ok_or(Rejection::NoAnthropicKey)?;
         let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
-        let (user, vouched) = self.user(headers)?;
+        let (user, vouched) = match key_user {
+            // The operator says whose key it is.
+            Some(user) => (Some(user), IdentityProof::Verified),
+            None => self.user(headers)?,
+        };
         let agent = user_agent(headers);
         let open_webui = self.has_open_webui_headers(headers)
             || agent.as_deref().is_some_and(|agent| agent.contains("aiohttp/"));
@@ -116,6 +120,7 @@ impl CallerReader {
         let temporary = chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"));
         let caller = Caller {
             holder,
+            key_name,
             client: if open_webui { Some("open-webui".to_owned()) } else { agent },
             open_webui,
             user,

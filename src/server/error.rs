@@ -87,6 +87,10 @@ pub(super) enum Rejection {
     PruneRunning,
     #[error("the ledger cannot be written now, and nothing was pruned; try again later")]
     PruneNotStarted,
+    #[error("this server cannot read its settings again; restart it")]
+    NotReloadable,
+    #[error("the settings cannot be used, and nothing has changed: {0}")]
+    NotReloaded(String),
     #[error("this server writes to a different ledger than the one that was named")]
     AnotherLedger,
     #[error("the request cannot be parsed: {0}")]
@@ -152,6 +156,8 @@ impl Rejection {
                 invalid(415, Some("unsupported_encoding"))
             }
             Self::BrokenBody | Self::InvalidBody(_) => invalid(400, None),
+            Self::NotReloadable => invalid(409, Some("not_reloadable")),
+            Self::NotReloaded(_) => invalid(422, Some("invalid_settings")),
             Self::NotPruned(_) => server_error(500, Some("not_pruned")),
             Self::BodiesFull => server_error(503, Some("bodies_full")),
             Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),

@@ -119,7 +119,7 @@ impl Page {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     api: Api,
-    Credentials { holder, anthropic }: Credentials,
+    Credentials { holder, anthropic, .. }: Credentials,
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Response {
     match api {
@@ -140,7 +140,7 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     api: Api,
-    Credentials { holder, anthropic }: Credentials,
+    Credentials { holder, anthropic, .. }: Credentials,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Rejection> {
     let Path(id) = id.map_err(|_| Rejection::NoSuchModel("a name that is no text".to_owned()))?;

@@ -7,10 +7,13 @@ use axum::{
     extract::{ConnectInfo, FromRequest, Request, State},
 };
 use http::{HeaderMap, Uri};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
-use super::{App, auth::OperatorAuth, body::LimitedBody, caller::SCENARIO, error::Rejection};
+use super::{
+    App, Reloaded, auth::OperatorAuth, body::LimitedBody, caller::SCENARIO, error::Rejection,
+};
 use crate::{
     answer,
     domain::cassette::PlayerStatus,
@@ -30,7 +33,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for LedgerCommand<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Rejection> {
         let peer = request.extensions().get().ok_or(Rejection::NotLocal)?;
         let (ConnectInfo(peer), owner) = (*peer, app.answers.ledger().owner());
-        app.auth.check_ledger_operator(request.headers(), peer, owner)?;
+        app.auth().check_ledger_operator(request.headers(), peer, owner)?;
         let LimitedBody(body) = request.extract_with_state(app).await?;
         let arguments = serde_json::from_slice(if body.is_empty() { b"{}" } else { &body });
         arguments.map(Self).map_err(|error| Rejection::InvalidBody(error.to_string()))
@@ -60,6 +63,21 @@ pub(super) async fn prune(
         Err(error) => Err(Rejection::NotPruned(error)),
     }
 }
+
+/// `POST /reload`: reads the settings again.
+pub(super) async fn reload(
+    State(app): State<Arc<App>>,
+    LedgerCommand(Nothing {}): LedgerCommand<Nothing>,
+) -> Result<Json<Reloaded>, Rejection> {
+    let (done, reloaded) = oneshot::channel();
+    app.reloads.send(done).await.map_err(|_| Rejection::NotReloadable)?;
+    let reloaded = reloaded.await.map_err(|_| Rejection::NotReloadable)?;
+    reloaded.map(Json).map_err(Rejection::NotReloaded)
+}
+
+/// No arguments.
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
 
 /// `GET /replay`: the fixtures that were played, and the number of misses.
 pub(super) async fn replay(

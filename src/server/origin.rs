@@ -33,6 +33,11 @@ impl AllowedOrigins {
         Self { listed, any, is_loopback: bound.to_canonical().is_loopback() }
     }
 
+    /// The same with a client key, which pages must know.
+    pub(super) fn keyed(self) -> Self {
+        Self { any: true, ..self }
+    }
+
     /// True if requests may name this host. A page of another site can give its own name the address of this machine (DNS
     /// rebinding), and is then no page of another origin to the browser. Where there is no client key and only this
     /// machine can connect, no name is allowed that such a page can have.
@@ -81,7 +86,7 @@ pub(super) async fn host(
             let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
             let host = Some(host.as_bytes()).filter(|host| host.iter().all(is_plain));
             let host = host.and_then(|host| str::from_utf8(host).ok()).ok_or(Rejection::NoHost)?;
-            if !app.auth.origins().allows_host(host) {
+            if !app.auth().origins().allows_host(host) {
                 return Err(Rejection::ForeignHost(host.to_owned()));
             }
         }
@@ -105,7 +110,7 @@ pub(super) async fn only_for_pages(request: Request, next: Next) -> Response {
 /// Answers preflight requests, and adds to every response, errors too, what the browser of an allowed page needs.
 pub(super) fn cors(app: Arc<App>) -> CorsLayer {
     let allowed = AllowOrigin::predicate(move |origin, _| {
-        origin.to_str().is_ok_and(|origin| app.auth.origins().allows(origin))
+        origin.to_str().is_ok_and(|origin| app.auth().origins().allows(origin))
     });
     let exposed: Vec<HeaderName> =
         headers::EXPOSED.into_iter().map(HeaderName::from_static).collect();

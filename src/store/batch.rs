@@ -361,6 +361,7 @@ async fn insert_calls(conn: &mut SqliteConnection, calls: &[&CallOp]) -> Result<
         user_message_id: call.user_message.as_deref(),
         task: call.task.as_deref(),
         client: call.client.as_deref(),
+        client_key: call.client_key.as_deref(),
         status: call.status.map(i64::from),
         outcome: call.outcome,
         ttft_us: call.ttft,

@@ -70,6 +70,9 @@ pub struct CallRow {
     pub task: Option<String>,
     /// The client program.
     pub client: Option<String>,
+    /// The name of the client key.
+    #[sqlx(rename = "client_key")]
+    pub key: Option<String>,
     tags: Option<Tags>,
     /// The model that answered, else the requested one.
     pub model: String,
@@ -97,7 +100,8 @@ pub struct CallRow {
 
 /// A query for calls, before its conditions.
 const CALLS: &str = "select call.seq, call.id, call.at, call.exchange, call.answered_by, call.reason, call.api, \
-     call.stream, call.user_id, call.chat_id, call.message_id, call.user_message_id, call.task, call.client, call.tags, \
+     call.stream, call.user_id, call.chat_id, call.message_id, call.user_message_id, call.task, call.client, \
+     call.client_key, call.tags, \
      call.model, call.status, call.outcome, call.error_kind, call.ttft_us, call.total_us, call.tries, \
      call.input, call.cache_write_5m, call.cache_write_1h, call.cache_read, call.output, call.thinking, call.searches, \
      call.cost, call.cost_is, call.saved, call.saved_is, exchange.upstream_request, call.notes, \

@@ -32,7 +32,8 @@ use super::{batch::Op, record::CallRecord, sqlite};
 use crate::domain::{
     cache::CacheKey,
     chain::{Chain, Hash},
-    exchange::{Cost, ExchangeId, Micros, Outcome, Tokens},
+    exchange::{Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens},
+    price::Pricing,
 };
 
 /// Length above which the file is written anew with the lines that are left.
@@ -47,12 +48,54 @@ const BATCH: usize = 256;
 /// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and most are calls")]
 enum Entry<C> {
     /// A call. While it reads along with a running exchange, its end is that of the exchange.
     Call(JournaledCall<C>),
-    /// A running exchange is sent again.
-    Tries { exchange: ExchangeId, tries: u32 },
+    /// What a running exchange has used so far.
+    #[serde(alias = "tries")]
+    Progress {
+        exchange: ExchangeId,
+        #[serde(flatten)]
+        progress: Progress,
+    },
+}
+
+/// What is known of a running exchange, for the case that the process dies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Progress {
+    /// Number of times that it was sent.
+    pub tries: u32,
+    /// The model that answers.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Tokens of all tries, as far as they are known.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// Their cost: a lower bound.
+    #[serde(default = "unknown_cost")]
+    pub cost: Cost,
+    /// The prices that were taken.
+    #[serde(default)]
+    pub pricing: Pricing,
+    /// The bill, by which a corrected price applies.
+    #[serde(default)]
+    pub bill: Option<String>,
+    /// The day of the prices.
+    #[serde(default)]
+    pub priced_on: Option<String>,
+}
+
+impl Progress {
+    /// An exchange of which only the number of tries is known.
+    fn of(tries: u32) -> Self {
+        let cost = unknown_cost();
+        let (tokens, pricing) = (Tokens::default(), Pricing::default());
+        Self { tries, model: None, tokens, cost, pricing, bill: None, priced_on: None }
+    }
+}
+
+const fn unknown_cost() -> Cost {
+    Cost::AtLeast(NanoDollars(0))
 }
 
 /// A call with the fields that the column `running.call` does not have.
@@ -195,25 +238,20 @@ impl Journal {
         self.append(call.id.uuid(), &Entry::Call(JournaledCall::of(call))).await;
     }
 
-    /// Appends that an exchange is sent for the `tries`th time. Await it before it is.
-    pub(super) async fn tries(&self, exchange: ExchangeId, tries: u32) {
-        self.append(exchange.uuid(), &Entry::<()>::Tries { exchange, tries }).await;
+    /// Appends that an exchange is sent again. Await it before it is.
+    pub(super) async fn try_again(&self, exchange: ExchangeId, progress: Progress) {
+        self.append(exchange.uuid(), &Entry::<()>::Progress { exchange, progress }).await;
+    }
+
+    /// Appends what an exchange has used, without waiting for it.
+    pub(super) fn progress(&self, exchange: ExchangeId, progress: Progress) {
+        let entry = Entry::<()>::Progress { exchange, progress };
+        drop(self.order_append(exchange.uuid(), &entry));
     }
 
     async fn append<C: Serialize>(&self, id: Uuid, entry: &Entry<C>) {
-        let Some(orders) = &self.orders else { return };
-        let mut line =
-            serde_json::to_vec(entry).expect("our own types have string keys and finite numbers");
-        line.push(b'\n');
-        let line = Bytes::from(line);
-        if !self.pending.lines.lock().insert(id, line.clone()) {
-            return;
-        }
-        let (done, written) = oneshot::channel();
-        // After the end of the journal no row can be written either, and the log says so.
-        if orders.send(Order::Append { id, line, done }).is_err()
-            || self.pending.stuck.load(Relaxed)
-        {
+        let Some(written) = self.order_append(id, entry) else { return };
+        if self.pending.stuck.load(Relaxed) {
             return;
         }
         if tokio::time::timeout(self.wait, written).await.is_err()
@@ -223,6 +261,25 @@ impl Journal {
                 "the ledger's journal is slow; answers go on, their calls may be lost in a crash"
             );
         }
+    }
+
+    /// Has a line appended; returns what tells that it is written.
+    fn order_append<C: Serialize>(
+        &self,
+        id: Uuid,
+        entry: &Entry<C>,
+    ) -> Option<oneshot::Receiver<()>> {
+        let orders = self.orders.as_ref()?;
+        let mut line =
+            serde_json::to_vec(entry).expect("our own types have string keys and finite numbers");
+        line.push(b'\n');
+        let line = Bytes::from(line);
+        if !self.pending.lines.lock().insert(id, line.clone()) {
+            return None;
+        }
+        let (done, written) = oneshot::channel();
+        // After the end of the journal no row can be written either, and the log says so.
+        orders.send(Order::Append { id, line, done }).is_ok().then_some(written)
     }
 
     /// Takes out what a committed or refused operation has made unnecessary.
@@ -369,7 +426,7 @@ fn remove_if_empty(file: &JournalFile, pending: &Pending) {
 #[derive(Debug, Default)]
 pub(super) struct Left {
     calls: Vec<(CallRecord, Option<Hash>, Option<Hash>)>,
-    tries: HashMap<ExchangeId, u32>,
+    progress: HashMap<ExchangeId, Progress>,
 }
 
 impl Left {
@@ -385,9 +442,9 @@ impl Left {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {
                 Ok(Entry::Call(call)) => left.calls.push(JournaledCall::call(call)),
-                Ok(Entry::Tries { exchange, tries }) => {
-                    let most = left.tries.entry(exchange).or_default();
-                    *most = tries.max(*most);
+                // The later line knows more.
+                Ok(Entry::Progress { exchange, progress }) => {
+                    left.progress.insert(exchange, progress);
                 }
                 Err(_) => unread += 1,
             }
@@ -398,8 +455,8 @@ impl Left {
         Ok(left)
     }
 
-    /// Number of times that a lost exchange was sent.
-    pub(super) fn tries(&self, exchange: ExchangeId) -> u32 {
-        self.tries.get(&exchange).copied().unwrap_or(1)
+    /// What is known of a lost exchange.
+    pub(super) fn progress(&self, exchange: ExchangeId) -> Progress {
+        self.progress.get(&exchange).cloned().unwrap_or_else(|| Progress::of(1))
     }
 }

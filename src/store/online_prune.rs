@@ -56,18 +56,23 @@ impl Ledger {
         }
     }
 
+    /// Waits until all is committed that was handed over before. `false`: the ledger cannot be written.
+    pub async fn flush(&self) -> bool {
+        let packing = mem::take(&mut *self.shared.packing.lock());
+        packing.close();
+        packing.wait().await;
+        let (done, committed) = oneshot::channel();
+        self.enqueue(Op::Mark, Some(done));
+        committed.await.is_ok()
+    }
+
     /// Prunes by `limits` while others write. Ends early when the ledger closes or its write-ahead
     /// log is full; the next pruning does the rest.
     /// `None`: nothing was done, because the ledger cannot be written.
     pub async fn prune(&self, limits: &Limits, now: UnixMillis) -> Result<Option<Pruned>, Error> {
         let Ok(mut is_whole) = self.pruning.try_lock() else { return Err(Error::PruneRunning) };
         let _guard = SuspendGuard::begin(self);
-        let packing = mem::take(&mut *self.shared.packing.lock());
-        packing.close();
-        packing.wait().await;
-        let (done, committed) = oneshot::channel();
-        self.enqueue(Op::Mark, Some(done));
-        if committed.await.is_err() {
+        if !self.flush().await {
             return Ok(None);
         }
         let mut conn = self.file.beside(PATIENCE).await.map_err(Error::Open)?;

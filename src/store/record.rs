@@ -77,6 +77,12 @@ pub struct CallRecord {
     pub task: Option<String>,
     /// The client program.
     pub client: Option<String>,
+    /// The name of the client key.
+    #[serde(default)]
+    pub client_key: Option<String>,
+    /// Estimated cost that budgets reserve while the call runs.
+    #[serde(default)]
+    pub reserved: NanoDollars,
     /// Parts of the request that the translation dropped or changed, as JSON.
     pub notes: Option<String>,
     /// The client's labels.
@@ -168,6 +174,8 @@ impl CallRecord {
             user_message: None,
             task: None,
             client: None,
+            client_key: None,
+            reserved: NanoDollars(0),
             notes: None,
             tags: Tags::default(),
             reason: None,

@@ -13,7 +13,7 @@ use super::{
     Error,
     batch::{self, CallOp, Op, SealOp},
     chain::Packed,
-    journal::{self, Left},
+    journal::{self, Left, Progress},
     read::{MOST_PARTS, answer_parts},
     record::{CallRecord, Opening, Sealing},
     sqlite::{self, DatabaseFile},
@@ -21,10 +21,7 @@ use super::{
 use crate::domain::{
     cache::CacheKey,
     chain::Hash,
-    exchange::{
-        AnsweredBy, Api, CallId, Cost, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens,
-        UnixMillis,
-    },
+    exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, OwnerId, Tokens, UnixMillis},
     price::Pricing,
 };
 
@@ -325,7 +322,11 @@ fn seal(row: RunningRow, now: UnixMillis, left: &Left) -> (SealOp, Packed) {
         (begun, Packed::default())
     });
     let at = plausible(begun.at, now);
-    let call = CallRecord { key, exchange: Some(exchange), model: model.clone(), at, ..begun };
+    // The last try may not have left.
+    let Progress { tries, model: model_served, tokens, cost, pricing, bill, priced_on } =
+        left.progress(exchange);
+    let answering = model_served.as_ref().unwrap_or(&model).clone();
+    let call = CallRecord { key, exchange: Some(exchange), model: answering, at, ..begun };
     let opening = Opening {
         exchange,
         key,
@@ -345,17 +346,16 @@ fn seal(row: RunningRow, now: UnixMillis, left: &Left) -> (SealOp, Packed) {
         error: None,
         status: None,
         upstream_request: None,
-        model_served: None,
+        model_served,
         ended_at: now,
         ttft: None,
         total: None,
-        // The last one may not have left.
-        tries: left.tries(exchange),
-        tokens: Tokens::default(),
-        cost: Cost::AtLeast(NanoDollars(0)),
-        pricing: Pricing::default(),
-        bill: None,
-        priced_on: None,
+        tries,
+        tokens,
+        cost: cost.at_least(),
+        pricing,
+        bill,
+        priced_on,
         servable: false,
         recording: None,
         refs: Vec::new(),
@@ -366,7 +366,7 @@ fn seal(row: RunningRow, now: UnixMillis, left: &Left) -> (SealOp, Packed) {
     (seal, client)
 }
 
-fn read_call(json: &[u8]) -> Result<(CallRecord, Packed), serde_json::Error> {
+pub(super) fn read_call(json: &[u8]) -> Result<(CallRecord, Packed), serde_json::Error> {
     let RunningCall { call, client_frame, client_head } = serde_json::from_slice(json)?;
     let client = Packed { frame: client_frame, head: client_head, ..Packed::default() };
     Ok((call, client))

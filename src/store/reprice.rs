@@ -16,6 +16,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, types::Text};
 use self::changes::{CallChange, ExchangeChange, call_changes, exchange_changes};
 use super::{Error, Reader, columns::cost_word, sqlite};
 use crate::domain::{
+    budget::Spender,
     catalog::Catalog,
     exchange::{Cost, NanoDollars, UnixMillis},
     price::Charge,
@@ -299,6 +300,9 @@ pub struct PricedAs {
     pub calls: u64,
 }
 
+/// Time, user, client key, model and estimate of a call.
+type Estimated = (UnixMillis, Option<String>, Option<String>, String, NanoDollars);
+
 impl Reader {
     /// All changes of recorded costs, the oldest first.
     pub async fn repricings(&self) -> Result<Vec<Repricing>, Error> {
@@ -326,17 +330,17 @@ impl Reader {
     pub async fn estimates(
         &self,
         span: std::ops::Range<UnixMillis>,
-        mut visit: impl FnMut(UnixMillis, Option<&str>, NanoDollars),
+        mut visit: impl FnMut(UnixMillis, Spender<'_>, NanoDollars),
     ) -> Result<(), Error> {
         let mut query = QueryBuilder::<Sqlite>::new(
-            "select at, user_id, estimate from call where estimate is not null and at >= ",
+            "select at, user_id, client_key, model, estimate from call where estimate is not null and at >= ",
         );
         query.push("max((select totals_from from rollup_state), ").push_bind(span.start);
         query.push(") and at < ").push_bind(span.end);
-        let rows: Vec<(UnixMillis, Option<String>, NanoDollars)> =
-            query.build_query_as().fetch_all(&self.pool()).await?;
-        for (at, user, estimate) in rows {
-            visit(at, user.as_deref(), estimate);
+        let rows: Vec<Estimated> = query.build_query_as().fetch_all(&self.pool()).await?;
+        for (at, user, key, model, estimate) in rows {
+            let (user, key) = (user.as_deref(), key.as_deref());
+            visit(at, Spender { user, key, model: &model }, estimate);
         }
         Ok(())
     }

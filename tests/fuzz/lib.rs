@@ -27,6 +27,7 @@ pub mod domain {
     pub mod price;
     pub mod recording;
     pub mod sse;
+    pub mod tags;
     pub mod task;
     pub mod totals;
     pub mod translate;

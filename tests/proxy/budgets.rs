@@ -19,13 +19,20 @@ use crate::{
 };
 
 /// 10,000 tokens of input at $1 and 18,000 of output at $5 per million: ten cents.
-fn ten_cents() -> Vec<String> {
+pub(super) fn ten_cents() -> Vec<String> {
     let tokens = Tokens { input: 10_000, output: 18_000, ..Tokens::default() };
     Answer::counting(MODEL, tokens).text(&["Hello"]).stop("end_turn")
 }
 
+/// Until a model has answered, one call may reserve all of a small budget.
+async fn learn_from_a_short_answer(upstream: &Upstream, client: &Client) {
+    upstream.push(Script::sse(Answer::of(MODEL).text(&["Hi"]).stop("end_turn")));
+    let body = with(ask_whole("short"), "user", json!("eve"));
+    assert_eq!(client.post(CHAT, &body).await.status, StatusCode::OK);
+}
+
 /// A server whose settings file has these budgets.
-fn setup(upstream: &Upstream, budgets: &str) -> Setup {
+pub(super) fn setup(upstream: &Upstream, budgets: &str) -> Setup {
     let setup = Setup::of(upstream).set("REPRISE_TIMEZONE", "Europe/Berlin");
     let file = setup.folder().join("reprise.toml");
     fs::write(&file, budgets).expect("a settings file");
@@ -92,6 +99,7 @@ async fn running_calls_may_overshoot_those_who_join_are_free_and_reports_say_so(
     let upstream = Upstream::start().await;
     let setup = setup(&upstream, "[[budget]]\nlimit = 0.15\nper = \"month\"\nuser = \"*\"\n");
     let app = setup.start().await;
+    learn_from_a_short_answer(&upstream, &app.client()).await;
     let gate = Gate::new();
     for text in ["one", "two"] {
         upstream.push(Script::sse(ten_cents()).hold(&gate).only_for(text));
@@ -134,6 +142,7 @@ async fn running_calls_may_overshoot_those_who_join_are_free_and_reports_say_so(
 async fn a_call_that_waits_in_a_spent_budget_may_still_join() {
     let upstream = Upstream::start().await;
     let app = setup(&upstream, DAY).start().await;
+    learn_from_a_short_answer(&upstream, &app.client()).await;
     let gate = Gate::new();
     upstream.push(Script::sse(ten_cents()).hold(&gate).only_for("slow"));
     upstream.push(Script::sse(ten_cents()).only_for("fast"));
@@ -151,7 +160,7 @@ async fn a_call_that_waits_in_a_spent_budget_may_still_join() {
         tokio::join!(joined, opens).0.status
     };
     assert_eq!(tokio::join!(asks, joins), (StatusCode::OK, StatusCode::OK));
-    assert_eq!(upstream.requests().len(), 3);
+    assert_eq!(upstream.requests().len(), 4);
 }
 
 #[tokio::test]
@@ -170,7 +179,7 @@ async fn a_model_without_a_price_is_not_asked() {
 #[tokio::test]
 async fn what_was_stopped_counts_as_far_as_it_is_known() {
     let upstream = Upstream::start().await;
-    let app = setup(&upstream, "[[budget]]\nlimit = 0.005\nper = \"day\"\n").start().await;
+    let app = setup(&upstream, "[[budget]]\nlimit = 0.01\nper = \"day\"\n").start().await;
     let tokens = Tokens { input: 10_000, ..Tokens::default() };
     let block = sse::content_block_start(0, r#"{"type":"text","text":"Hel"}"#);
     let beginning = Answer::counting(MODEL, tokens).event(block).unfinished();
@@ -184,5 +193,5 @@ async fn what_was_stopped_counts_as_far_as_it_is_known() {
     let (status, body) = refused(&client, CHAT, &ask("more")).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     let message = body["error"]["message"].as_str().expect("a message");
-    assert!(message.starts_with("the budget of $0.0050 a day is spent ($0.01"), "{message}");
+    assert!(message.starts_with("the budget of $0.01 a day is spent ($0.01"), "{message}");
 }

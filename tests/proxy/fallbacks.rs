@@ -90,6 +90,8 @@ async fn an_attempt_that_said_something_is_billed_and_counts_against_the_budget(
     fs::write(&file, "[[budget]]\nlimit = 0.017\nper = \"day\"\n").expect("a settings file");
     let app = setup.set("REPRISE_CONFIG", file.to_str().expect("a path")).start().await;
     upstream.always(recorded("fallback_midway.sse"));
+    // Short answers, as far as the budget knows.
+    let fable = |request| with(fable(request), "max_tokens", json!(100));
     let reply = app.client().post(CHAT, &fable(ask_whole("one"))).await.json().await;
     // 1000 and 20 tokens at $10 and $50, 1100 and 50 at $5 and $25.
     assert_eq!(reply["usage"]["cost"], 0.017_75);

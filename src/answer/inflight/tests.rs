@@ -60,7 +60,8 @@ fn call(process: &Process, exchange: Exchange) {
         None if **process.ledger.lock() => {}
         None => {
             let (reason, keep) = (Reason::Nothing, Keep::Answer);
-            let ticket = state.begin(&process.inflight, Some(key()), reason, keep, None);
+            let ticket =
+                state.begin(&process.inflight, Some(key()), reason, keep, Admitted::default());
             drop(state);
             process.asked.fetch_add(1, Relaxed);
             ask(process, ticket, exchange);

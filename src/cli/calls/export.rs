@@ -164,7 +164,7 @@ async fn write(
     if !arguments.follow {
         return lines(ledger, arguments, filter, out).await;
     }
-    let mut stop = StopSignals::new()?;
+    let (mut stop, _) = StopSignals::new(false)?;
     tokio::select! {
         written = lines(ledger, arguments, filter, out) => written,
         () = stop.next() => Ok(()),

@@ -32,6 +32,8 @@ pub struct Native {
     pub model: String,
     /// True if the client asked for a stream.
     pub stream: bool,
+    /// `max_tokens`; `None`: it is missing, or no such number.
+    pub max_tokens: Option<u32>,
     /// `metadata.user_id`.
     pub user: Option<String>,
     /// The body for upstream: the client's own bytes, if they ask for a stream.
@@ -97,6 +99,7 @@ impl Native {
         if fields.get("max_tokens").is_some_and(|tokens| tokens.get() == "0") {
             return Err(NativeError::WarmUp);
         }
+        let max_tokens = fields.get("max_tokens").and_then(|most| most.get().parse().ok());
         let user = fields.get("metadata").and_then(user);
         let external_data = external_data(&fields, &messages);
         let body = if stream == Some(true) {
@@ -122,6 +125,7 @@ impl Native {
         Ok(Self {
             model,
             stream: stream.unwrap_or(false),
+            max_tokens,
             user,
             body,
             chain,

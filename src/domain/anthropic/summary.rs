@@ -1,11 +1,14 @@
 //! A summary of a stream for the ledger. It also checks the stream: an event that no reader can parse must not be sealed
 //! as part of a complete answer, or every repeat would fail on it.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::{
     event::{BlockStart, Delta, ErrorBody, Event, Stop, StreamError, parse, read, whole_input},
     order::{BlockDeltas, EventOrder, known_delta},
+    received::Received,
     usage::Usage,
 };
 use crate::domain::{
@@ -22,6 +25,8 @@ pub struct StreamSummary {
     stop: Stop,
     usage: Usage,
     counts: Counts,
+    /// Content of the answering model, which bounds what it generated.
+    received: Received,
     order: EventOrder,
     told: Told,
     /// The `content_block_start` that was the last event, but for pings.
@@ -100,6 +105,7 @@ impl StreamSummary {
             };
             if suffices && self.order.expects(index, kind) {
                 self.last_start = None;
+                self.received.delta(event);
                 return Ok(Seen::New);
             }
         }
@@ -174,7 +180,12 @@ impl StreamSummary {
                 self.count(last.usage);
             }
             Event::MessageStop => self.ended = true,
-            Event::BlockDelta { index, delta } => self.take_delta(index, delta),
+            Event::BlockDelta { index, delta } => {
+                if let Delta::Text(more) | Delta::Thinking(more) | Delta::Json(more) = &delta {
+                    self.received.content(inside(more));
+                }
+                self.take_delta(index, delta);
+            }
             Event::BlockStop { .. } | Event::Ping | Event::Unknown | Event::Error(_) => {}
         }
         self.model = serving.or(self.model.take());
@@ -236,6 +247,10 @@ impl StreamSummary {
             | BlockStart::Fallback { .. }
             | BlockStart::Unknown => {}
         }
+        if matches!(block, BlockStart::Fallback { .. }) {
+            // The counters of `usage` begin again, too.
+            self.received = Received::default();
+        }
         self.used_server_tools |= matches!(block, BlockStart::ServerToolUse);
         self.declined_midway |= follows && matches!(block, BlockStart::Fallback { .. });
     }
@@ -275,9 +290,27 @@ impl StreamSummary {
         self.ended
     }
 
-    /// The tokens so far.
+    /// The tokens so far: as upstream counted them at the end, before it at least what was received.
     pub fn tokens(&self) -> Tokens {
-        self.usage.tokens()
+        self.usage().tokens()
+    }
+
+    /// The tokens of output so far, with no more than two numbers to compare.
+    pub fn output(&self) -> u64 {
+        self.usage.output_tokens.unwrap_or(0).max(self.received.tokens())
+    }
+
+    /// The usage that is owed. Upstream tells it twice, with the first event and with the end: in between, it is what the
+    /// content takes that was received.
+    fn usage(&self) -> Cow<'_, Usage> {
+        let counted = self.usage.output_tokens.unwrap_or(0);
+        let received = self.received.tokens();
+        if self.counts == Counts::Final || received <= counted {
+            return Cow::Borrowed(&self.usage);
+        }
+        let mut usage = self.usage.clone();
+        usage.output_tokens = Some(received);
+        Cow::Owned(usage)
     }
 
     /// On which terms they are billed.
@@ -294,7 +327,7 @@ impl StreamSummary {
     pub fn cost(&self, asked: &str, price: impl Fn(&str, &Tokens, Terms) -> Cost) -> Cost {
         let (model, terms) = (self.model().unwrap_or(asked), self.terms());
         let price = |model: &str, tokens: &Tokens| price(model, tokens, terms);
-        let cost = self.usage.cost(model, self.stop_reason(), price);
+        let cost = self.usage().cost(model, self.stop_reason(), price);
         let is_listed = self.usage.iterations.is_some();
         let is_whole = self.counts == Counts::Final && self.usage.input_tokens.is_some();
         if !is_whole || (self.declined_midway && !is_listed) { cost.at_least() } else { cost }
@@ -351,142 +384,4 @@ fn tells(block: &BlockStart, raw: &RawValue) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const THINKING: &str = r#"{"type":"thinking","thinking":"","signature":""}"#;
-    const TEXT: &str = r#"{"type":"text","text":""}"#;
-
-    /// An answer of these blocks, each with its deltas.
-    fn summary(blocks: &[(&str, &[&str])]) -> StreamSummary {
-        let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
-        let mut events = vec![event(
-            "message_start",
-            r#"{"type":"message_start","message":{"model":"m","usage":{}}}"#,
-        )];
-        for (index, (block, deltas)) in blocks.iter().enumerate() {
-            let start = format!(
-                r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#
-            );
-            events.push(event("content_block_start", &start));
-            for delta in *deltas {
-                let delta =
-                    format!(r#"{{"type":"content_block_delta","index":{index},"delta":{delta}}}"#);
-                events.push(event("content_block_delta", &delta));
-            }
-            let stop = format!(r#"{{"type":"content_block_stop","index":{index}}}"#);
-            events.push(event("content_block_stop", &stop));
-        }
-        let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}"#;
-        events.push(event("message_delta", stop));
-        events.push(event("message_stop", r#"{"type":"message_stop"}"#));
-        let mut summary = StreamSummary::default();
-        for event in events {
-            summary.read(event.as_bytes()).unwrap();
-        }
-        summary
-    }
-
-    #[test]
-    fn only_what_was_said_to_somebody_is_served_again() {
-        let thought = r#"{"type":"thinking_delta","thinking":"Hm"}"#;
-        let redacted = r#"{"type":"redacted_thinking","data":"x"}"#;
-        let blank = r#"{"type":"text_delta","text":" \n"}"#;
-        let answer = r#"{"type":"text_delta","text":"Yes"}"#;
-        for (servable, blocks) in [
-            (false, vec![(THINKING, &[thought][..])]),
-            (false, vec![(redacted, &[][..])]),
-            (false, vec![(THINKING, &[thought][..]), (TEXT, &[blank, blank][..])]),
-            (true, vec![(THINKING, &[thought][..]), (TEXT, &[blank, answer, blank][..])]),
-            (true, vec![(r#"{"type":"tool_use","id":"t","name":"f"}"#, &[][..])]),
-        ] {
-            let summary = summary(&blocks);
-            assert_eq!(summary.is_servable(), servable, "{blocks:?}");
-            assert!(summary.content > ContentSeen::Nothing, "all of it is billed: {blocks:?}");
-        }
-    }
-
-    #[test]
-    fn a_signature_is_named_as_clients_give_it_back() {
-        let thought = r#"{"type":"thinking_delta","thinking":"Hm"}"#;
-        let pieces = [
-            thought,
-            r#"{"type":"signature_delta","signature":"Eq\/"}"#,
-            r#"{"signature":"QB\u003d","type":"signature_delta"}"#,
-        ];
-        let whole = r#"{"type":"thinking","thinking":"","signature":"whole"}"#;
-        let mut summary = summary(&[(THINKING, &pieces), (THINKING, &[thought]), (whole, &[])]);
-        let named = ["Eq/QB=", "whole"].map(AnswerRef::signature);
-        assert_eq!(summary.take_refs(), named);
-    }
-
-    #[test]
-    fn what_only_begins_tells_nothing() {
-        let start = r#"{"type":"message_start","message":{"id":"a","model":"m"}}"#;
-        let block = |block: &str| {
-            format!(r#"{{"type":"content_block_start","index":0,"content_block":{block}}}"#)
-        };
-        let delta =
-            |delta: &str| format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#);
-        let tool = r#"{"type":"tool_use","id":"t","name":"f","input":{}}"#;
-        let server_tool = r#"{"type":"server_tool_use","id":"t","name":"f","input":{}}"#;
-        let ping = r#"{"type":"ping"}"#.to_owned();
-        let empty = delta(r#"{"type":"input_json_delta","partial_json":""}"#);
-        for (told, events) in [
-            (Told::Nothing, vec![]),
-            (Told::Nothing, vec![ping.clone(), r#"{"type":"of_tomorrow"}"#.to_owned()]),
-            (Told::Block, vec![block(TEXT), ping]),
-            (Told::Block, vec![block(THINKING)]),
-            (Told::Block, vec![block(tool), empty.clone()]),
-            (Told::Block, vec![block(server_tool), empty]),
-            (Told::Content, vec![block(r#"{"type":"text","text":"a"}"#)]),
-            (
-                Told::Content,
-                vec![block(r#"{"type":"tool_use","id":"t","name":"f","input":{"a":1}}"#)],
-            ),
-            (Told::Content, vec![block(r#"{"type":"redacted_thinking","data":"x"}"#)]),
-            (Told::Content, vec![block(r#"{"type":"web_search_tool_result","content":[]}"#)]),
-            (Told::Content, vec![block(r#"{"type":"fallback"}"#)]),
-            (Told::Content, vec![block(TEXT), delta(r#"{"type":"text_delta","text":" "}"#)]),
-            (
-                Told::Content,
-                vec![block(tool), delta(r#"{"type":"input_json_delta","partial_json":"{"}"#)],
-            ),
-            (
-                Told::Content,
-                vec![block(THINKING), delta(r#"{"type":"signature_delta","signature":"a"}"#)],
-            ),
-            (Told::Content, vec![r#"{"type":"message_delta","delta":{},"usage":{}}"#.to_owned()]),
-        ] {
-            let mut summary = StreamSummary::default();
-            summary.read(format!("data: {start}\n\n").as_bytes()).unwrap();
-            for event in &events {
-                summary.read(format!("data: {event}\n\n").as_bytes()).unwrap();
-            }
-            assert_eq!(summary.told(), told, "{events:?}");
-        }
-    }
-
-    #[test]
-    fn what_a_gateway_says_twice_is_a_repeat_and_nothing_else_is() {
-        let read = |events: &[&str]| -> Vec<Result<Seen, ()>> {
-            let mut summary = StreamSummary::default();
-            let event = |data: &&str| summary.read(format!("data: {data}\n\n").as_bytes());
-            events.iter().map(event).map(|seen| seen.map_err(drop)).collect()
-        };
-        let start = r#"{"type":"message_start","message":{"id":"a","model":"m"}}"#;
-        let other = r#"{"type":"message_start","message":{"id":"b","model":"m"}}"#;
-        let nameless = r#"{"type":"message_start","message":{"model":"m"}}"#;
-        let block =
-            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
-        let delta =
-            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"ha"}}"#;
-        let ping = r#"{"type":"ping"}"#;
-        let (new, repeat) = (Ok(Seen::New), Ok(Seen::Repeat));
-        assert_eq!(read(&[start, start, block, start]), [new, repeat, new, repeat]);
-        assert_eq!(read(&[start, other]), [new, Err(())]);
-        assert_eq!(read(&[nameless, nameless]), [new, Err(())]);
-        assert_eq!(read(&[start, block, ping, block, block]), [new, new, new, repeat, repeat]);
-        assert_eq!(read(&[start, block, delta, delta, block]), [new; 5]);
-    }
-}
+mod tests;

@@ -194,7 +194,7 @@ impl Catalog {
 }
 
 /// A model's id without the date of its snapshot: `claude-sonnet-5-5-20260928` is `claude-sonnet-5-5`.
-fn undated(id: &str) -> &str {
+pub(in crate::domain) fn undated(id: &str) -> &str {
     const DIGITS: usize = 8;
     let Some((name, date)) = id.len().checked_sub(DIGITS).and_then(|at| id.split_at_checked(at))
     else {

@@ -10,6 +10,8 @@ use crate::domain::{
 pub struct Caller {
     /// The holder of the client key that the call came under.
     pub holder: KeyHolder,
+    /// The name of the client key.
+    pub key_name: Option<String>,
     /// The client program.
     pub client: Option<String>,
     /// True for Open WebUI, which shows usage even where it does not ask for it.
@@ -80,6 +82,7 @@ impl Caller {
     pub fn new(holder: KeyHolder) -> Self {
         Self {
             holder,
+            key_name: None,
             client: None,
             open_webui: false,
             user: None,

@@ -56,6 +56,14 @@ impl UpstreamRequest {
         }
     }
 
+    /// The most tokens that the answer may have; `None`: unknown.
+    pub fn max_tokens(&self) -> Option<u32> {
+        match self {
+            Self::Chat { translated, .. } => Some(translated.request.max_tokens),
+            Self::Messages { native, .. } => native.max_tokens,
+        }
+    }
+
     /// The body, as JSON.
     pub fn body(&self) -> Bytes {
         match self {

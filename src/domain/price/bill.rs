@@ -38,7 +38,7 @@ pub struct Charge {
 }
 
 /// Details of a cost beside its amount.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Pricing {
     /// The model whose price was taken, where the model that answered has none of its own.
     pub priced_as: Option<String>,

@@ -11,9 +11,9 @@ use super::{CallLine, millis, rfc3339};
 use crate::{
     domain::{
         anthropic, cassette,
-        catalog::Catalog,
+        catalog::{Catalog, FoundPrice},
         exchange::{AnsweredBy, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens},
-        price::{DatedPrice, Prices, Terms},
+        price::{Bill, Prices, Terms},
     },
     report::numbers::{counted, thousands, time},
     store::{self, CallRow, ExchangeDetails, Reader},
@@ -84,6 +84,9 @@ struct ExchangeReport {
 /// The prices of an exchange, in dollars per million tokens.
 #[derive(Debug, Serialize)]
 struct PriceUsed {
+    /// The model whose prices they are, if the model that answered has none of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priced_as: Option<String>,
     /// The first day of the prices.
     since: Date,
     #[serde(flatten)]
@@ -260,12 +263,21 @@ impl PriceUsed {
         let amount = cost.amount()?;
         let day: Date = details.priced_on.as_deref()?.parse().ok()?;
         let model = model_served.as_deref().unwrap_or(model_asked);
-        let dated: &DatedPrice = catalog.price_on(model, day)?;
-        let terms = Terms::all()
-            .find(|&terms| catalog.cost_on(model, tokens, terms, day).amount() == Some(amount));
+        let FoundPrice { dated, priced_as } = catalog.price_for(model, model_asked, day)?;
+        let cost = |terms| {
+            let bill = Bill::of(model, *tokens, terms);
+            catalog.charge(&bill, model_asked, day).cost.amount()
+        };
+        let terms = Terms::all().find(|&terms| cost(terms) == Some(amount));
         let Terms { fast, us_only, .. } = terms.unwrap_or_default();
-        let prices = *dated.band(tokens.prompt());
-        Some(Self { since: dated.since, prices, explains_cost: terms.is_some(), fast, us_only })
+        Some(Self {
+            priced_as: priced_as.map(str::to_owned),
+            since: dated.since,
+            prices: *dated.band(tokens.prompt()),
+            explains_cost: terms.is_some(),
+            fast,
+            us_only,
+        })
     }
 }
 
@@ -364,6 +376,7 @@ impl CallDetails {
             named("user message", call.user_message.as_ref()),
             named("task", call.task.as_ref().filter(|task| !task.is_empty())),
             named("client", call.client.as_ref()),
+            named("key", call.key.as_ref()),
         ]);
         field(f, "from", &from)?;
         field(f, "tags", &call.tags().to_string())?;
@@ -449,6 +462,9 @@ impl fmt::Display for PriceUsed {
             ("read", cache_read),
         ]
         .map(|(name, price)| format!("{name} ${}", price.dollars_per_million()));
+        if let Some(model) = &self.priced_as {
+            write!(f, "of {model}, ")?;
+        }
         write!(f, "since {}, per million tokens: {}", self.since, dollars.join(", "))?;
         if self.fast {
             write!(f, "; twice as much, as a fast answer")?;

@@ -27,6 +27,8 @@ pub enum GroupBy {
     Task,
     /// The client program.
     Client,
+    /// The name of the client key.
+    Key,
     /// The source of the answer.
     AnsweredBy,
     /// The tags: a call is in the group of each of its tags.
@@ -40,7 +42,7 @@ const TAG_OF: &str = "tag:";
 
 impl GroupBy {
     /// All dimensions without a key, in the order of the help.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Day,
         Self::Week,
         Self::Month,
@@ -49,6 +51,7 @@ impl GroupBy {
         Self::Chat,
         Self::Task,
         Self::Client,
+        Self::Key,
         Self::AnsweredBy,
         Self::Tag,
     ];
@@ -64,6 +67,7 @@ impl GroupBy {
             Self::Chat => "chat",
             Self::Task => "task",
             Self::Client => "client",
+            Self::Key => "key",
             Self::AnsweredBy => "answered-by",
             Self::Tag => "tag",
             Self::TagOf(name) => name,
@@ -141,6 +145,7 @@ impl<S: Default> Groups<S> {
                 GroupBy::Chat => self.number(key.chat.as_deref()),
                 GroupBy::Task => self.number(key.task.as_deref()),
                 GroupBy::Client => self.number(key.client.as_deref()),
+                GroupBy::Key => self.number(key.client_key.as_deref()),
                 GroupBy::AnsweredBy => self.number(Some(key.answered_by.into_str())),
                 GroupBy::Tag => self.number(tag),
                 GroupBy::TagOf(of) => self.number(tags.value_of(&of[TAG_OF.len()..])),
@@ -242,6 +247,7 @@ mod tests {
                 chat: None,
                 task: None,
                 client: None,
+                client_key: None,
                 answered_by: AnsweredBy::Miss,
                 error: None,
             };

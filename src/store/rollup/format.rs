@@ -13,7 +13,10 @@ use crate::domain::{
 };
 
 /// The first number of the format, so that a later version can write another.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
+
+/// The version that did not know names of client keys.
+const WITHOUT_KEYS: u64 = 2;
 
 /// The version that did not count tries: each call has one.
 const WITHOUT_TRIES: u64 = 1;
@@ -65,7 +68,7 @@ impl Hour {
 pub(super) fn read(bytes: &[u8], mut visit: impl FnMut(u8, &Key<'_>, &Totals)) -> Option<()> {
     let mut rest = bytes;
     let version = take(&mut rest)?;
-    if !matches!(version, WITHOUT_TRIES | VERSION) {
+    if !matches!(version, WITHOUT_TRIES | WITHOUT_KEYS | VERSION) {
         return None;
     }
     let mut texts: Vec<Option<Cow<'_, str>>> = vec![None];
@@ -87,6 +90,7 @@ pub(super) fn read(bytes: &[u8], mut visit: impl FnMut(u8, &Key<'_>, &Totals)) -
             task: text()?,
             client: text()?,
             error: text()?,
+            client_key: if version < VERSION { None } else { text()? },
             answered_by: AnsweredBy::from_repr(answered_by)?,
         };
         take_totals(&mut rest, version, &mut totals)?;
@@ -95,8 +99,8 @@ pub(super) fn read(bytes: &[u8], mut visit: impl FnMut(u8, &Key<'_>, &Totals)) -
     rest.is_empty().then_some(())
 }
 
-fn texts_of<'a>(key: &'a Key<'_>) -> [Option<&'a str>; 6] {
-    let Key { model, user, chat, task, client, answered_by: _, error } = key;
+fn texts_of<'a>(key: &'a Key<'_>) -> [Option<&'a str>; 7] {
+    let Key { model, user, chat, task, client, client_key, answered_by: _, error } = key;
     [
         Some(&**model),
         user.as_deref(),
@@ -104,6 +108,7 @@ fn texts_of<'a>(key: &'a Key<'_>) -> [Option<&'a str>; 6] {
         task.as_deref(),
         client.as_deref(),
         error.as_deref(),
+        client_key.as_deref(),
     ]
 }
 
@@ -229,6 +234,7 @@ mod tests {
             chat: None,
             task: Some("title".into()),
             client: None,
+            client_key: user.map(|_| "team-a".into()),
             answered_by: AnsweredBy::Replay,
             error: None,
         };

@@ -39,6 +39,7 @@ pub(super) struct CallTotals<'r> {
     chat_id: Option<&'r str>,
     task: Option<&'r str>,
     client: Option<&'r str>,
+    client_key: Option<&'r str>,
     answered_by: AnsweredBy,
     status: Option<i64>,
     outcome: Outcome,
@@ -58,7 +59,7 @@ pub(super) struct CallTotals<'r> {
 
 /// The columns of [`CallTotals`].
 pub(super) const COLUMNS: &str = "select call.seq, call.id, call.at, call.model, call.priced_as, call.user_id, call.chat_id, \
-     call.task, call.client, call.answered_by, call.status, call.outcome, call.error_kind, \
+     call.task, call.client, call.client_key, call.answered_by, call.status, call.outcome, call.error_kind, \
      call.ttft_us, call.total_us, call.tries, \
      call.input, call.cache_write_5m, call.cache_write_1h, call.cache_read, call.output, call.thinking, \
      call.searches, call.cost, call.cost_is, call.saved, call.saved_is, \
@@ -119,6 +120,7 @@ impl<'r> CallTotals<'r> {
             chat: self.chat_id.map(Cow::Borrowed),
             task: self.task.map(Cow::Borrowed),
             client: self.client.map(Cow::Borrowed),
+            client_key: self.client_key.map(Cow::Borrowed),
             answered_by: self.answered_by,
             error: self.error(),
         }
