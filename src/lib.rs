@@ -65,8 +65,9 @@
 //!    and from the exchanges in flight (`answer/inflight.rs`); [`domain::cache::decide`] returns the verdict and its
 //!    reason. The verdict is carried out under the in-flight lock: of many equal calls, one asks and the others join.
 //!    Hits and joined calls reuse a recording (`answer/reuse.rs`); their calls are in the ledger's journal
-//!    ([`store::Ledger::journal`]) before the client gets anything, and in the ledger soon after. Before upstream is asked, the budgets must have
-//!    room for the estimated cost of the call, which is reserved until the call ends (`answer/budget.rs`).
+//!    ([`store::Ledger::journal`]) before the client gets anything, and in the ledger soon after. Before upstream is
+//!    asked, the budgets must have room for the estimated cost of the call, which is reserved until the call ends
+//!    (`answer/budget.rs`).
 //! 4. To ask, `answer/pump.rs` spawns the pump. It commits the opening row of the exchange (`answer/exchange.rs`). An
 //!    attempt (`answer/attempt.rs`) sends the request ([`upstream::Upstream::send`]) and appends each read of the
 //!    response to a live recording (`answer/live.rs`), parsing only the few events that the row needs. The beginning is

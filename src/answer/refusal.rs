@@ -125,6 +125,7 @@ impl Answers {
             message: caller.message.clone(),
             user_message: caller.user_message.clone(),
             client: caller.client.clone(),
+            client_key: caller.key_name.clone(),
             outcome: Outcome::Refused,
             error_kind: Some(reason.to_owned()),
             total: Some(arrived.elapsed().into()),

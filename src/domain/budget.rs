@@ -2,7 +2,7 @@
 //! client key or a model.
 //!
 //! Spending counts by the time at which a call came in, as in the ledger. [`Spending`] is read from the ledger at the start
-//! and updated from then on, and both agree. A call that goes upstream reserves the [`estimate`] of its cost first, so that
+//! and updated from then on, and both agree. A call that goes upstream reserves the [`estimate()`] of its cost first, so that
 //! calls that run at once do not spend together what is enough for one.
 
 mod estimate;

@@ -22,7 +22,7 @@ impl fmt::Display for ReloadReport {
         let Self { budgets, keys, aliases, needs_restart } = self;
         writeln!(
             f,
-            "The settings are in force: {budgets} budgets, {keys} keys, {aliases} aliases."
+            "The settings are in force: budgets {budgets}, keys {keys}, aliases {aliases}."
         )?;
         if needs_restart.is_empty() {
             return Ok(());

@@ -68,9 +68,9 @@ pub(super) enum Rejection {
     )]
     NotLocal,
     #[error(
-        "deleting is for operators, and the key of clients is not theirs: run `reprise cache clear` or `reprise prune` on \
-         the machine itself, as a user who can read the ledger, or start Reprise with a key for operators (--admin-key \
-         or REPRISE_ADMIN_KEY)"
+        "this is for operators, and the key of clients is not theirs: run `reprise cache clear`, `reprise prune` or \
+         `reprise reload` on the machine itself, as a user who can read the ledger, or start Reprise with a key for \
+         operators (--admin-key or REPRISE_ADMIN_KEY)"
     )]
     NotLedgerOperator,
     #[error("the request must have one Host header, with the name or address of this server")]

@@ -73,6 +73,8 @@ async fn keys_with_names_tell_teams_apart_in_reports_budgets_and_answers() {
     let ledger = app.stop().await;
     let users = "select distinct user_id from call where client_key = 'bot'";
     assert_eq!(ledger.column(users).await, ["the-bot".to_owned()].into());
+    let refused = "select client_key from call where outcome = 'refused'";
+    assert_eq!(ledger.column(refused).await, ["team-a".to_owned()].into());
 
     let told: Value =
         serde_json::from_str(&stdout(&setup, &["stats", "--by", "key", "--json"])).expect("JSON");
@@ -179,7 +181,7 @@ async fn settings_are_read_again_at_a_hangup_and_by_a_command_and_a_bad_file_cha
 
     fs::write(&file, next.replace("0.000001", "5")).expect("settings");
     let told = stdout(&setup, &["reload"]);
-    assert!(told.starts_with("The settings are in force: 1 budgets, 1 keys, 1 aliases."), "{told}");
+    assert!(told.starts_with("The settings are in force: budgets 1, keys 1, aliases 1."), "{told}");
     // The port is given by the test only to the command.
     assert!(told.contains("max_body"), "{told}");
     assert_eq!(asks("key-of-team-b", "two").await, StatusCode::OK);
