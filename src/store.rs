@@ -204,6 +204,11 @@ impl Ledger {
         })
     }
 
+    /// Fails while a process uses the ledger at `url`, with the owner if it is known.
+    pub fn must_be_free(url: &str, owner: OwnerId) -> Result<(), Error> {
+        DatabaseFile::parse(url)?.must_be_free(owner)
+    }
+
     /// Writes the opening of an exchange. Await it before the first byte goes upstream.
     pub async fn open_exchange(&self, opening: &Arc<Opening>) -> Durable {
         let token = self.shared.packing_token();

@@ -109,8 +109,9 @@ fn a_fallback_answers_in_its_own_name_and_each_attempt_has_its_own_price() {
         );
         let tally = tally(&recording).unwrap();
         assert_eq!(tally.model(), last);
-        let cost = tally.cost(fable, |model, tokens, terms| catalog.cost(model, tokens, terms));
-        assert_eq!(cost, expected, "{name}");
+        let day = catalog.prices_as_of().parse().unwrap();
+        let charge = catalog.charge(&tally.bill(fable, &catalog), fable, day);
+        assert_eq!(charge.cost, expected, "{name}");
     }
 }
 

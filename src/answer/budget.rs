@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use crate::domain::{
     budget::{
-        BudgetNotice, BudgetRefusal, Crossing, Estimate, MeanOutputs, ReservationId, Spender,
-        Spending, Spent,
+        BudgetNotice, BudgetRefusal, Crossing, Estimate, MeanOutputs, OwnedSpender, ReservationId,
+        Spender, Spending, Spent,
     },
     exchange::{NanoDollars, UnixMillis},
 };
@@ -31,9 +31,7 @@ struct State {
 #[derive(Debug)]
 struct Settled {
     at: UnixMillis,
-    user: Option<String>,
-    key: Option<String>,
-    model: String,
+    spender: OwnedSpender,
     spent: Spent,
 }
 
@@ -66,6 +64,11 @@ impl BudgetTracker {
         Self(Mutex::new(State { spending, crossings: Some(crossings), meanwhile: None }))
     }
 
+    /// False without budgets: then any call is admitted.
+    pub(super) fn is_limited(&self) -> bool {
+        self.0.lock().spending.since().is_some()
+    }
+
     /// Admits a call if all budgets have room for its estimated cost; `None`: it has no price.
     pub(super) fn admit(
         self: &Arc<Self>,
@@ -74,9 +77,6 @@ impl BudgetTracker {
         estimate: impl FnOnce(&MeanOutputs) -> Option<Estimate>,
     ) -> Result<Admitted, BudgetRefusal> {
         let mut state = self.0.lock();
-        if state.spending.since().is_none() {
-            return Ok(Admitted::default());
-        }
         let estimate = estimate(state.spending.outputs());
         let admission = state.spending.admit(at, spender, estimate)?;
         let held = admission.reservation.map(|id| (Arc::clone(self), id));
@@ -103,8 +103,7 @@ impl BudgetTracker {
         }
         let crossings = state.spending.record(at, spender, spent);
         if let Some(settled) = &mut state.meanwhile {
-            let [user, key] = [spender.user, spender.key].map(|name| name.map(str::to_owned));
-            settled.push(Settled { at, user, key, model: spender.model.to_owned(), spent });
+            settled.push(Settled { at, spender: spender.into(), spent });
         }
         for crossing in crossings {
             tracing::warn!(
@@ -128,10 +127,8 @@ impl BudgetTracker {
     /// that has changed, until the next start; none is left out.
     pub(super) fn replace(&self, mut spending: Spending) {
         let mut state = self.0.lock();
-        for settled in state.meanwhile.take().into_iter().flatten() {
-            let Settled { at, user, key, model, spent } = settled;
-            let spender = Spender { user: user.as_deref(), key: key.as_deref(), model: &model };
-            spending.record(at, spender, spent);
+        for Settled { at, spender, spent } in state.meanwhile.take().into_iter().flatten() {
+            spending.record(at, spender.get(), spent);
         }
         let before = mem::take(&mut state.spending);
         spending.replace(before);

@@ -17,7 +17,6 @@ use crate::{
     store::CallRecord,
 };
 
-const HOUR: i64 = 3_600_000;
 /// Limit of rows in an hour.
 const MOST: u32 = 600;
 /// Limit of rows in an hour for one caller and one reason.
@@ -40,7 +39,7 @@ impl RefusalLimit {
     /// Takes one of the rows that `caller` may still have for `reason`; returns false if there is none.
     fn take(&self, at: UnixMillis, caller: &str, reason: &str) -> bool {
         let mut rows = self.0.lock();
-        let hour = at.0.div_euclid(HOUR);
+        let hour = at.hour();
         if rows.hour != hour {
             *rows = Rows { hour, ..Rows::default() };
         }
@@ -67,15 +66,13 @@ impl Answers {
         (at, arrived): (UnixMillis, Instant),
     ) {
         let form = ErrorForm::unprepared(error);
-        let key = CacheKey::of_nothing(ExchangeId::new(Uuid::now_v7()));
-        let id = CallId::new(Uuid::now_v7());
         let model = model_named(body).unwrap_or_default();
         let call = CallRecord {
             user: caller.user.clone(),
             task: caller.task.clone(),
             tags: caller.tags.clone(),
             status: Some(form.status(api)),
-            ..CallRecord::new(id, at, AnsweredBy::Refused, api, key, model)
+            ..refused(at, api, model)
         };
         self.record_refusal(call, &form.into_openai(), caller, arrived);
     }
@@ -89,9 +86,6 @@ impl Answers {
         (at, arrived): (UnixMillis, Instant),
     ) {
         let api = request.upstream.api();
-        // The chat has asked for nothing yet.
-        let key = CacheKey::of_nothing(ExchangeId::new(Uuid::now_v7()));
-        let id = CallId::new(Uuid::now_v7());
         let model = request.upstream.model().to_owned();
         let call = CallRecord {
             stream: request.stream.is_some(),
@@ -103,7 +97,7 @@ impl Answers {
                 Failure::NotCached(reason) => Some(reason.as_str().to_owned()),
                 _ => None,
             },
-            ..CallRecord::new(id, at, AnsweredBy::Refused, api, key, model)
+            ..refused(at, api, model)
         };
         self.record_refusal(call, &failure.openai(), caller, arrived);
     }
@@ -126,12 +120,20 @@ impl Answers {
             user_message: caller.user_message.clone(),
             client: caller.client.clone(),
             client_key: caller.key_name.clone(),
-            outcome: Outcome::Refused,
             error_kind: Some(reason.to_owned()),
             total: Some(arrived.elapsed().into()),
-            cost: Cost::Exact(NanoDollars(0)),
             ..call
         });
+    }
+}
+
+/// A refused call of which nothing more is known. Its chat has asked for nothing by it.
+fn refused(at: UnixMillis, api: Api, model: String) -> CallRecord {
+    let key = CacheKey::of_nothing(ExchangeId::new(Uuid::now_v7()));
+    CallRecord {
+        outcome: Outcome::Refused,
+        cost: Cost::Exact(NanoDollars(0)),
+        ..CallRecord::new(CallId::new(Uuid::now_v7()), at, AnsweredBy::Refused, api, key, model)
     }
 }
 
@@ -147,8 +149,9 @@ mod tests {
         };
         assert_eq!(taken(0, "ann", "quota", 100), 60);
         assert_eq!((taken(0, "ann", "invalid", 100), taken(0, "bob", "quota", 100)), (60, 60));
-        let others: usize = (0..100).map(|n| taken(HOUR - 1, &n.to_string(), "quota", 10)).sum();
+        let others: usize =
+            (0..100).map(|n| taken(UnixMillis::HOUR - 1, &n.to_string(), "quota", 10)).sum();
         assert_eq!(others, 600 - 180);
-        assert_eq!(taken(HOUR, "ann", "quota", 100), 60, "the next hour");
+        assert_eq!(taken(UnixMillis::HOUR, "ann", "quota", 100), 60, "the next hour");
     }
 }

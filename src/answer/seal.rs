@@ -9,7 +9,6 @@ use super::{
     call::{self, CallEnd},
     exchange::OutgoingExchange,
     live::{AnswerTotals, End},
-    progress::bill_of,
 };
 use crate::{
     domain::{
@@ -166,7 +165,7 @@ fn seal(
     let ended_at = super::now();
     let day = catalog::day_of(ended_at);
     let asked = &*exchange.opening.model;
-    let bill_of = |summary: &StreamSummary| bill_of(summary, asked, &catalog);
+    let bill_of = |summary: &StreamSummary| summary.bill(asked, &catalog);
     if summary.has_doubtful_counts() {
         tracing::warn!(
             exchange = %exchange.opening.exchange,

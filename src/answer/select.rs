@@ -144,8 +144,12 @@ impl Answers {
     ) -> Result<Admitted, BudgetRefusal> {
         let (model, key) = (request.upstream.model(), caller.key_name.as_deref());
         let spender = Spender { user: request.user.as_deref(), key, model };
+        if !self.budget.is_limited() {
+            return Ok(Admitted::default());
+        }
+        // All of the prompt is looked at: not while other calls wait for the budgets.
+        let prompt = budget::prompt_tokens(request.upstream.chain());
         self.budget.admit(at, spender, |outputs| {
-            let prompt = budget::prompt_tokens(request.upstream.chain());
             let (most, day) = (request.upstream.max_tokens(), catalog::day_of(at));
             budget::estimate(&self.catalog(), model, prompt, most, outputs, day)
         })

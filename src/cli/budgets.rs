@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Env, Flags},
     domain::{
         budget::{Spender, Spending},
-        catalog::{Catalog, day_of},
+        catalog::day_of,
     },
     report::{self, BudgetList},
     store::{self, CallRecord, Reader},
@@ -41,7 +41,7 @@ pub(super) fn run(
             }
             ledger => ledger?,
         };
-        let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, day_of(now));
+        let catalog = ledger.catalog(day_of(now)).await?;
         let mut spending = report::spending(&ledger, budgets, &catalog, now).await?;
         for call in ledger.running().await? {
             let CallRecord { at, user, client_key, model, reserved, .. } = &call;

@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::{console, operator, run::block_on};
 use crate::{
+    answer,
     config::{self, Config, Env, Flags},
-    domain::exchange::{OwnerId, UnixMillis},
+    domain::exchange::OwnerId,
     report::PruneReport,
     store::{
         self, Reader,
@@ -59,7 +60,7 @@ pub(super) fn run(
     }
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
-    let now = UnixMillis(jiff::Timestamp::now().as_millisecond());
+    let now = answer::now();
     let pruned = block_on(async {
         if arguments.dry_run {
             return Ok(Reader::open(url).await?.would_prune(&limits, now).await?);

@@ -5,17 +5,15 @@ use std::{io::Write, process::ExitCode};
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{console, operator, run::block_on};
 use crate::{
-    answer,
     config::{Config, Env, Flags},
     domain::exchange::OwnerId,
     report::ReloadReport,
     server::Reloaded,
-    store::{self, Ledger, Options, Reader},
+    store::{self, Ledger, Reader},
 };
 
 /// The arguments of `reprise reload`.
@@ -33,34 +31,24 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
-    let Reloaded { budgets, keys, aliases, needs_restart } = block_on(async {
-        let Some(owner) = running(&config).await? else {
-            bail!("no server uses the ledger, so there is nothing to reload");
-        };
-        operator::post("/reload", &json!({}), owner.0, &config).await
-    })?;
+    let Reloaded { budgets, keys, aliases, needs_restart } = block_on(reload(&config))?;
     let report = ReloadReport { budgets, keys, aliases, needs_restart };
     console::report(&report, arguments.json, out)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The owner of the lock of a ledger, as far as it is known.
-struct Running(Option<OwnerId>);
-
-/// The server that uses the ledger; `None`: there is none.
-async fn running(config: &Config) -> anyhow::Result<Option<Running>> {
-    match Reader::open(config.ledger()?).await {
-        Ok(_) => {}
-        Err(store::Error::Missing { .. } | store::Error::NoTables) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    }
-    let (options, owner) = (Options::new(config.ledger()?), OwnerId::new(Uuid::now_v7()));
-    match Ledger::open(&options, owner, answer::now(), &TaskTracker::new()).await {
-        Ok(ledger) => {
-            ledger.close(options.wait).await;
-            Ok(None)
+async fn reload(config: &Config) -> anyhow::Result<Reloaded> {
+    let url = config.ledger()?;
+    let in_use = match Reader::open(url).await {
+        Ok(_) => Ledger::must_be_free(url, OwnerId::new(Uuid::now_v7())),
+        Err(store::Error::Missing { .. } | store::Error::NoTables) => Ok(()),
+        Err(error) => Err(error),
+    };
+    match in_use {
+        Ok(()) => bail!("no server uses the ledger, so there is nothing to reload"),
+        Err(store::Error::InUse { owner, .. }) => {
+            operator::post("/reload", &json!({}), owner, config).await
         }
-        Err(store::Error::InUse { owner, .. }) => Ok(Some(Running(owner))),
         Err(error) => Err(error.into()),
     }
 }

@@ -13,7 +13,7 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 use super::{console, run::block_on};
 use crate::{
     config::{self, Config, Env, Flags},
-    domain::catalog::{Catalog, day_of},
+    domain::catalog::day_of,
     domain::exchange::UnixMillis,
     report::{
         Stats,
@@ -116,7 +116,7 @@ pub(super) fn run(
     block_on(async {
         let ledger = Reader::open(url).await?;
         let today = day_of(UnixMillis(now.timestamp().as_millisecond()));
-        let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, today);
+        let catalog = ledger.catalog(today).await?;
         if arguments.reprice {
             if arguments.by.iter().any(GroupBy::is_tag) {
                 bail!("--reprice does not group by tags");

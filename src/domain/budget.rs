@@ -92,6 +92,29 @@ impl<'a> Spender<'a> {
     }
 }
 
+/// A [`Spender`] that outlives its call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedSpender {
+    user: Option<String>,
+    key: Option<String>,
+    model: String,
+}
+
+impl From<Spender<'_>> for OwnedSpender {
+    fn from(Spender { user, key, model }: Spender<'_>) -> Self {
+        let [user, key] = [user, key].map(|name| name.map(str::to_owned));
+        Self { user, key, model: model.to_owned() }
+    }
+}
+
+impl OwnedSpender {
+    /// The same, borrowed.
+    pub fn get(&self) -> Spender<'_> {
+        let Self { user, key, model } = self;
+        Spender { user: user.as_deref(), key: key.as_deref(), model }
+    }
+}
+
 impl fmt::Display for Budget {
     /// `$2.00 a day for each user on claude-opus-5-5`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

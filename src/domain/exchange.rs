@@ -75,9 +75,17 @@ id! {
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
+    /// An hour in milliseconds.
+    pub const HOUR: i64 = 3_600_000;
+
     /// Whole seconds since the Unix epoch, as OpenAI's `created` wants them.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// Whole hours since the Unix epoch.
+    pub const fn hour(self) -> i64 {
+        self.0.div_euclid(Self::HOUR)
     }
 
     /// The time from `earlier` until this moment; zero if the clock went backwards.

@@ -14,8 +14,8 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The built-in catalog with the prices of this ledger, and their state.
 pub(super) async fn catalog_of(ledger: &Ledger) -> Result<(Catalog, PriceState), store::Error> {
     let state = ledger.reader().price_state().await?;
-    let prices = ledger.reader().prices().await?;
-    Ok((Catalog::builtin().with_prices(&prices, catalog::day_of(answer::now())), state))
+    let today = catalog::day_of(answer::now());
+    Ok((ledger.reader().catalog(today).await?, state))
 }
 
 /// Lets the costs of past calls follow the prices. If they cannot, the next look or the next start does it.

@@ -40,6 +40,11 @@ impl Reader {
         }
         Ok(prices)
     }
+
+    /// The built-in catalog with the imported prices.
+    pub async fn catalog(&self, today: Date) -> Result<Catalog, Error> {
+        Ok(Catalog::builtin().with_prices(&self.prices().await?, today))
+    }
 }
 
 #[derive(FromRow)]

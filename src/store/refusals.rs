@@ -17,8 +17,6 @@ use sqlx::SqliteConnection;
 use super::{Error, Reader};
 use crate::domain::exchange::UnixMillis;
 
-const HOUR: i64 = 3_600_000;
-
 /// By hour since the Unix epoch, and reason.
 type Counts = BTreeMap<(i64, String), i64>;
 
@@ -62,7 +60,7 @@ impl CountRefusals {
 impl RefusalCounts {
     /// Counts a request; returns what has to be queued to write it, if that is not queued yet.
     pub(super) fn add(self: &Arc<Self>, at: UnixMillis, reason: &str) -> Option<CountRefusals> {
-        let of = (at.0.div_euclid(HOUR), reason.to_owned());
+        let of = (at.hour(), reason.to_owned());
         *self.waiting.lock().entry(of).or_default() += 1;
         let is_queued = self.is_queued.swap(true, Relaxed);
         (!is_queued).then(|| CountRefusals { from: Arc::clone(self), taken: Mutex::default() })
@@ -75,10 +73,10 @@ impl Reader {
     pub async fn refusals(&self, span: Range<UnixMillis>) -> Result<Vec<(String, u64)>, Error> {
         const SQL: &str =
             "select reason, sum(count) from refusal where hour >= $1 and hour < $2 group by reason";
-        let (first, last) = (span.start.0.div_euclid(HOUR), span.end.0.saturating_add(HOUR - 1));
+        let last = UnixMillis(span.end.0.saturating_add(UnixMillis::HOUR - 1));
         let counts: Vec<(String, i64)> = sqlx::query_as(SQL)
-            .bind(first)
-            .bind(last.div_euclid(HOUR))
+            .bind(span.start.hour())
+            .bind(last.hour())
             .fetch_all(&self.pool())
             .await?;
         let count = |(reason, count): (String, i64)| (reason, u64::try_from(count).unwrap_or(0));

@@ -14,7 +14,7 @@ use serde::Serialize;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, types::Text};
 
 use self::changes::{CallChange, ExchangeChange, call_changes, exchange_changes};
-use super::{Error, Reader, columns::cost_word, sqlite};
+use super::{Error, Reader, columns::cost_word, rollup, sqlite};
 use crate::domain::{
     budget::Spender,
     catalog::Catalog,
@@ -171,7 +171,7 @@ async fn write_calls(conn: &mut SqliteConnection, calls: &[CallChange]) -> Resul
             .execute(&mut *tx)
             .await?;
     }
-    void_sums(&mut tx).await?;
+    rollup::void(&mut tx).await?;
     tx.commit().await
 }
 
@@ -206,7 +206,7 @@ async fn write_exchanges(
         }
         query.bind(line.before).bind(line.after).execute(&mut *tx).await?;
     }
-    void_sums(&mut tx).await?;
+    rollup::void(&mut tx).await?;
     tx.commit().await
 }
 
@@ -221,16 +221,8 @@ async fn finish(
     if let Some(builtin) = owner_of {
         sqlx::query(APPLIED).bind(state.version).bind(builtin).execute(&mut *tx).await?;
     }
-    void_sums(&mut tx).await?;
+    rollup::void(&mut tx).await?;
     tx.commit().await
-}
-
-/// Voids the sums of calls; the next report makes them again.
-async fn void_sums(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    const VOID: &str = "update rollup_state set upto = 0, upto_call = null, version = version + 1";
-    sqlx::query(VOID).execute(&mut *conn).await?;
-    sqlx::query("delete from rollup").execute(conn).await?;
-    Ok(())
 }
 
 /// Notes a change of the prices in the ledger, inside the transaction that `conn` is in.

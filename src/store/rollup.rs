@@ -125,6 +125,14 @@ impl Reader {
     }
 }
 
+/// Voids all sums, inside the transaction that `conn` is in; the next report makes them again.
+pub(super) async fn void(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    const VOID: &str = "update rollup_state set version = version + 1, upto = 0, upto_call = null";
+    sqlx::query(VOID).execute(&mut *conn).await?;
+    sqlx::query("delete from rollup").execute(conn).await?;
+    Ok(())
+}
+
 /// Sums up the calls after the watermark if there are at least `worth`; returns their number. If it fails, reports stay
 /// right, only slower. May run beside the process that owns the ledger: its transactions are short.
 pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Error> {

@@ -109,6 +109,12 @@ impl DatabaseFile {
         Error::Create { path: self.path.clone().unwrap_or_default(), source }
     }
 
+    /// Fails while another process owns the ledger.
+    pub(super) fn must_be_free(&self, owner: OwnerId) -> Result<(), Error> {
+        let Some(path) = &self.path else { return Ok(()) };
+        Lock::take(&place::real(path)?, owner).map(drop)
+    }
+
     /// Makes this process the owner of the ledger, which is created where it is missing, and migrates the tables.
     pub(super) async fn take(&self, owner: OwnerId) -> Result<Taken, Error> {
         let Some(path) = &self.path else {

@@ -6,10 +6,13 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::{
+    answer,
     cli::{console, run::block_on},
     config::{Config, Env, Flags},
-    domain::catalog::{Catalog, day_of},
-    domain::exchange::{CallId, ExchangeId, UnixMillis},
+    domain::{
+        catalog::{Catalog, day_of},
+        exchange::{CallId, ExchangeId},
+    },
     report::CallDetails,
     store::Reader,
 };
@@ -40,8 +43,7 @@ pub(super) fn run(
     let url = config.ledger()?;
     block_on(async {
         let ledger = Reader::open(url).await?;
-        let today = day_of(UnixMillis(jiff::Timestamp::now().as_millisecond()));
-        let catalog = Catalog::builtin().with_prices(&ledger.prices().await?, today);
+        let catalog = ledger.catalog(day_of(answer::now())).await?;
         let details = find(&ledger, &catalog, &arguments.id).await?;
         let details = if arguments.body { details.with_bodies(&ledger).await? } else { details };
         console::report(&details, arguments.json, out)

@@ -12,9 +12,10 @@ use super::{
     usage::Usage,
 };
 use crate::domain::{
-    catalog::Terms,
-    exchange::{AnswerRef, Cost, Tokens},
+    catalog::{Catalog, Terms},
+    exchange::{AnswerRef, Tokens},
     json::{JsonString, inside},
+    price::Bill,
 };
 
 /// A running summary of an incoming answer.
@@ -323,14 +324,14 @@ impl StreamSummary {
         }
     }
 
-    /// The cost so far of an answer that `asked` was asked for; `price` gives the cost of tokens by a model.
-    pub fn cost(&self, asked: &str, price: impl Fn(&str, &Tokens, Terms) -> Cost) -> Cost {
+    /// The bill so far of an answer that `asked` was asked for.
+    pub fn bill(&self, asked: &str, catalog: &Catalog) -> Bill {
         let (model, terms) = (self.model().unwrap_or(asked), self.terms());
-        let price = |model: &str, tokens: &Tokens| price(model, tokens, terms);
-        let cost = self.usage().cost(model, self.stop_reason(), price);
+        let part = |model: &str, tokens: &Tokens| catalog.bill(model, tokens, terms);
+        let bill = self.usage().bill(model, self.stop_reason(), part);
         let is_listed = self.usage.iterations.is_some();
         let is_whole = self.counts == Counts::Final && self.usage.input_tokens.is_some();
-        if !is_whole || (self.declined_midway && !is_listed) { cost.at_least() } else { cost }
+        if !is_whole || (self.declined_midway && !is_listed) { bill.at_least() } else { bill }
     }
 
     /// True if upstream has counted something that cannot be right. It is not counted here.

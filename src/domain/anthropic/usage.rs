@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::domain::exchange::{Cost, NanoDollars, Tokens};
+use crate::domain::{exchange::Tokens, price::Bill};
 
 /// Largest count that is believed: a thousand contexts of a million tokens.
 const MOST: u64 = 1_000_000_000;
@@ -199,17 +199,17 @@ impl Usage {
         last["model"].as_str()
     }
 
-    /// The cost of an answer by `model` that ended for `stop_reason`; `price` gives the cost of tokens by a model. A lower
-    /// bound where something is billed that is not counted.
+    /// The bill of an answer by `model` that ended for `stop_reason`; `part` gives that of tokens by a model. A lower bound
+    /// where something is billed that is not counted.
     ///
     /// The counters have only the attempt that answered. Fallbacks and compaction make others, each billed for itself
     /// (`claude-models.json`, `_meta.rules.iterations`), except those that declined before they said anything.
-    pub fn cost(
+    pub fn bill(
         &self,
         model: &str,
         stop_reason: Option<&str>,
-        price: impl Fn(&str, &Tokens) -> Cost,
-    ) -> Cost {
+        part: impl Fn(&str, &Tokens) -> Bill,
+    ) -> Bill {
         let tokens = self.tokens();
         let listed = self.iterations.as_ref().and_then(Value::as_array);
         let listed: Vec<Option<Iteration>> =
@@ -217,40 +217,41 @@ impl Usage {
         let is_counted = |iteration: &Option<Iteration>| {
             iteration.as_ref().is_some_and(|it| it.kind == MESSAGE && it.is_by(model))
         };
-        let cost = if listed.iter().all(is_counted) {
-            price(model, &tokens)
+        let bill = if listed.iter().all(is_counted) {
+            part(model, &tokens)
         } else if let Some(iterations) = listed.into_iter().collect::<Option<Vec<Iteration>>>() {
             let searches = Tokens { searches: tokens.searches, ..Tokens::default() };
-            let searches = (tokens.searches > 0).then(|| price(model, &searches));
-            let attempts = cost_of_each(&iterations, model, stop_reason, price);
-            let all = searches.into_iter().chain(attempts);
-            all.reduce(Cost::plus).unwrap_or(Cost::Exact(NanoDollars(0)))
+            let searches = (tokens.searches > 0).then(|| part(model, &searches));
+            let attempts = bill_of_each(&iterations, model, stop_reason, part);
+            let mut bill = Bill::default();
+            searches.into_iter().chain(attempts).for_each(|more| bill.add(more));
+            bill
         } else {
-            price(model, &tokens).at_least()
+            part(model, &tokens).at_least()
         };
         let ran_code = self.server_tool_use.and_then(|tools| tools.code_execution_requests);
         let ran_code = ran_code.is_some_and(|times| times > 0);
-        if ran_code || self.is_doubtful() { cost.at_least() } else { cost }
+        if ran_code || self.is_doubtful() { bill.at_least() } else { bill }
     }
 }
 
-/// The costs of the attempts at an answer by `model`, without those that are not billed.
-fn cost_of_each<'a>(
+/// The bills of the attempts at an answer by `model`, without those that are not billed.
+fn bill_of_each<'a>(
     iterations: &'a [Iteration],
     model: &'a str,
     stop_reason: Option<&str>,
-    price: impl Fn(&str, &Tokens) -> Cost + 'a,
-) -> impl Iterator<Item = Cost> + 'a {
+    part: impl Fn(&str, &Tokens) -> Bill + 'a,
+) -> impl Iterator<Item = Bill> + 'a {
     let has_others = iterations.iter().any(|iteration| !iteration.is_by(model));
     let declined = iterations.len() - usize::from(stop_reason != Some("refusal"));
     iterations.iter().enumerate().filter_map(move |(at, Iteration { kind, model: by, tokens })| {
         match by {
             _ if at < declined && tokens.output == 0 => None,
             // It may have been any of the models.
-            None if has_others => Some(Cost::AtLeast(NanoDollars(0))),
+            None if has_others => Some(Bill::default().at_least()),
             by => {
-                let cost = price(by.as_deref().unwrap_or(model), tokens);
-                Some(if KINDS.contains(&&**kind) { cost } else { cost.at_least() })
+                let bill = part(by.as_deref().unwrap_or(model), tokens);
+                Some(if KINDS.contains(&&**kind) { bill } else { bill.at_least() })
             }
         }
     })
@@ -298,6 +299,19 @@ pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{
+        catalog::Terms,
+        exchange::{Cost, NanoDollars},
+    };
+
+    /// The cost of a bill at these prices.
+    fn cost(usage: &Usage, stop_reason: &str) -> Cost {
+        let part = |model: &str, tokens: &Tokens| Bill::of(model, *tokens, Terms::default());
+        let bill = usage.bill("cheap", Some(stop_reason), part);
+        let costs = bill.parts.iter().map(|part| price(&part.model, &part.tokens));
+        let cost = costs.reduce(Cost::plus).unwrap_or(Cost::Exact(NanoDollars(0)));
+        if bill.is_bound { cost.at_least() } else { cost }
+    }
 
     /// A dollar for each token of `dear`, a tenth of it for those of others; `unknown` has no price.
     fn price(model: &str, tokens: &Tokens) -> Cost {
@@ -371,7 +385,7 @@ mod tests {
             let written = format!(r#"{{"input_tokens":10,"output_tokens":20,{more}}}"#);
             usage.update(serde_json::from_str(&written).unwrap());
             usage.update(Usage::default());
-            let cost = usage.cost("cheap", Some("end_turn"), price);
+            let cost = cost(&usage, "end_turn");
             assert_eq!(cost, expected, "{written}");
         }
     }
@@ -382,7 +396,7 @@ mod tests {
             {"type":"message","model":"dear","input_tokens":10,"output_tokens":3},
             {"type":"fallback_message","model":"cheap","input_tokens":10,"output_tokens":0}]}"#;
         let usage: Usage = serde_json::from_str(written).unwrap();
-        let cost = usage.cost("cheap", Some("refusal"), price);
+        let cost = cost(&usage, "refusal");
         assert_eq!(cost, Cost::Exact(NanoDollars(130)));
         assert_eq!(usage.fallback_model(), Some("cheap"));
     }
@@ -427,7 +441,7 @@ mod tests {
             for event in &events {
                 usage.update(serde_json::from_str(event).unwrap());
             }
-            let cost = usage.cost("cheap", Some("end_turn"), price);
+            let cost = cost(&usage, "end_turn");
             assert_eq!(usage.is_doubtful(), !exact, "{events:?}");
             assert_eq!(matches!(cost, Cost::Exact(_)), exact, "{events:?}");
             let Tokens { input, output, cache_read, searches, .. } = usage.tokens();

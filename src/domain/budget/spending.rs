@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::{
-    Budget, BudgetNotice, BudgetOwner, BudgetRefusal, Budgets, Estimate, MeanOutputs, Spender,
-    Spent, format_time,
+    Budget, BudgetNotice, BudgetOwner, BudgetRefusal, Budgets, Estimate, MeanOutputs, OwnedSpender,
+    Spender, Spent, format_time,
 };
 use crate::domain::exchange::{NanoDollars, UnixMillis};
 
@@ -29,21 +29,8 @@ pub struct ReservationId(u64);
 #[derive(Debug, Clone)]
 struct Reserved {
     at: UnixMillis,
-    user: Option<String>,
-    key: Option<String>,
-    model: String,
+    spender: OwnedSpender,
     amount: NanoDollars,
-}
-
-impl Reserved {
-    fn of(at: UnixMillis, spender: Spender<'_>, amount: NanoDollars) -> Self {
-        let [user, key] = [spender.user, spender.key].map(|name| name.map(str::to_owned));
-        Self { at, user, key, model: spender.model.to_owned(), amount }
-    }
-
-    fn spender(&self) -> Spender<'_> {
-        Spender { user: self.user.as_deref(), key: self.key.as_deref(), model: &self.model }
-    }
 }
 
 /// A call that may go upstream.
@@ -204,10 +191,11 @@ impl BudgetUsage {
     }
 
     fn change_reserved(&mut self, reserved: &Reserved, change: i64) {
-        if reserved.at < self.span.start || !self.budget.applies_to(reserved.spender()) {
+        let spender = reserved.spender.get();
+        if reserved.at < self.span.start || !self.budget.applies_to(spender) {
             return;
         }
-        let account = self.budget.account(reserved.user.as_deref());
+        let account = self.budget.account(spender.user);
         let sum = self.reserved.entry(account.to_owned()).or_default();
         sum.0 = sum.0.saturating_add(change);
         if sum.0 == 0 {
@@ -292,8 +280,8 @@ impl Spending {
         crossings
     }
 
-    /// Admits a call if all budgets have room for its likely cost, and reserves what it may cost. Of several budgets that refuse it, the error
-    /// names the one with the latest end; the cost of a model without a price could not be counted.
+    /// Admits a call if all budgets have room for its likely cost, and reserves what it may cost. Of several budgets that
+    /// refuse it, the error names the one with the latest end; the cost of a model without a price could not be counted.
     pub fn admit(
         &mut self,
         at: UnixMillis,
@@ -331,7 +319,7 @@ impl Spending {
         if usages.is_empty() {
             return Ok(Admission { notice, reservation: None, reserved: NanoDollars(0) });
         }
-        let reserved = Reserved::of(at, spender, amount);
+        let reserved = Reserved { at, spender: spender.into(), amount };
         for usage in usages.iter_mut() {
             usage.reserve(&reserved);
         }
@@ -343,7 +331,7 @@ impl Spending {
 
     /// Shows an amount as reserved that another process has admitted.
     pub fn show_reserved(&mut self, at: UnixMillis, spender: Spender<'_>, amount: NanoDollars) {
-        let reserved = Reserved::of(at, spender, amount);
+        let reserved = Reserved { at, spender: spender.into(), amount };
         for usage in &mut self.usages {
             usage.reserve(&reserved);
         }

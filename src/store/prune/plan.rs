@@ -6,9 +6,6 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::Whose;
 use crate::{domain::exchange::UnixMillis, store::Error};
 
-/// An hour in milliseconds. Totals are deleted by whole hours, as they are summed up.
-const HOUR: i64 = 3_600_000;
-
 /// The rows to delete: calls by `seq`, exchanges by `rowid`.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -62,8 +59,9 @@ pub(super) async fn make(
     before: Before,
 ) -> Result<Plan, Error> {
     none(conn).await?;
+    // Totals of everyone are deleted by whole hours, as they are summed up.
     let totals_before = before.totals.map(|before| match whose {
-        Whose::Everyone => UnixMillis(before.0.div_euclid(HOUR) * HOUR),
+        Whose::Everyone => UnixMillis(before.hour() * UnixMillis::HOUR),
         Whose::User(_) | Whose::Chat(_) => before,
     });
     if let Some(before) = totals_before {

@@ -5,13 +5,11 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::{Whose, mark::Seen};
 use crate::{
     domain::{chain::Hash, exchange::UnixMillis},
-    store::{Error, recovery, sqlite},
+    store::{Error, recovery, rollup, sqlite},
 };
 
 /// Number of rows in one transaction.
 pub(super) const BATCH: usize = 256;
-
-const HOUR: i64 = 3_600_000;
 
 /// Sets the moment from which on calls count.
 pub(super) async fn count_from(conn: &mut SqliteConnection, from: UnixMillis) -> Result<(), Error> {
@@ -21,9 +19,9 @@ pub(super) async fn count_from(conn: &mut SqliteConnection, from: UnixMillis) ->
         let mut tx = sqlite::begin_write(conn).await?;
         sqlx::query(FROM).bind(from).execute(&mut *tx).await?;
         let hours = sqlx::query("delete from rollup where hour < $1");
-        hours.bind(from.0.div_euclid(HOUR)).execute(&mut *tx).await?;
+        hours.bind(from.hour()).execute(&mut *tx).await?;
         let refusals = sqlx::query("delete from refusal where hour < $1");
-        refusals.bind(from.0.div_euclid(HOUR)).execute(&mut *tx).await?;
+        refusals.bind(from.hour()).execute(&mut *tx).await?;
         tx.commit().await
     };
     work.await.map_err(Error::Write)
@@ -36,12 +34,10 @@ pub(super) async fn delete_calls(
     whose: &Whose,
     calls: &[i64],
 ) -> Result<u64, Error> {
-    const ANEW: &str = "update rollup_state set version = version + 1, upto = 0, upto_call = null";
     let work = async {
         let mut tx = sqlite::begin_write(conn).await?;
         if *whose != Whose::Everyone {
-            sqlx::query(ANEW).execute(&mut *tx).await?;
-            sqlx::query("delete from rollup").execute(&mut *tx).await?;
+            rollup::void(&mut tx).await?;
         }
         let mut query = QueryBuilder::<Sqlite>::new("delete from call where seq in (");
         let done = push_all(&mut query, calls).push(")").build().execute(&mut *tx).await?;
