@@ -5,10 +5,13 @@ mod cache;
 mod calls;
 mod config;
 mod console;
+mod count;
 mod doctor;
 mod explain;
 mod fixtures;
+mod listening;
 mod log;
+mod man;
 mod operator;
 mod ping;
 mod prices;
@@ -26,8 +29,15 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
-pub use self::{console::Console, printable::Printable};
-use crate::config::{Env, FlagArgs, Global, Serving};
+pub use self::{
+    console::{Console, Misuse},
+    printable::Printable,
+};
+use crate::{
+    config::{Config, Env, FlagArgs, Flags, Global, Serving},
+    server::StartError,
+    store,
+};
 
 const AFTER_HELP: &str = "\
 Without a command, `reprise` serves. A flag overrides the environment (names in brackets), which overrides the file \
@@ -97,6 +107,8 @@ enum Command {
         /// Shell to generate them for
         shell: clap_complete::Shell,
     },
+    /// Print or write manual pages
+    Man(man::Arguments),
     /// Check that a server answers on this machine, for health checks
     #[command(hide = true)]
     Ping,
@@ -104,6 +116,27 @@ enum Command {
 
 /// Runs the command.
 pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
+    let global = cli.global.flags.clone();
+    dispatch(cli, env, console).map_err(|error| with_file(error, &global, env))
+}
+
+/// Adds the file of the ledger to an error of it that does not name the file.
+fn with_file(error: anyhow::Error, flags: &Flags, env: Env<'_>) -> anyhow::Error {
+    let lacks_file = error.chain().any(|cause| {
+        let error = match cause.downcast_ref::<StartError>() {
+            Some(StartError::Ledger(error)) => Some(error),
+            _ => cause.downcast_ref::<store::Error>(),
+        };
+        error.is_some_and(store::Error::lacks_file)
+    });
+    let file = || Config::load(flags, env).ok()?.ledger().ok().and_then(store::file);
+    match lacks_file.then(file).flatten() {
+        Some(file) => error.context(file.display().to_string()),
+        None => error,
+    }
+}
+
+fn dispatch(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<ExitCode> {
     let Cli { command, serving: FlagArgs { flags: serving, .. }, global } = cli;
     let flags = &global.flags;
     if command.is_some() && !serving.is_empty() {
@@ -115,21 +148,22 @@ pub fn run(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result<
         Some(Command::Serve { serving }) => {
             serve::run(&serving.flags.and(global.flags), env, console)
         }
-        Some(Command::Stats(arguments)) => stats::run(&arguments, flags, env, console.out),
+        Some(Command::Stats(arguments)) => stats::run(&arguments, flags, env, console),
         Some(Command::Calls { command }) => calls::run(&command, flags, env, console),
-        Some(Command::Budgets(arguments)) => budgets::run(&arguments, flags, env, console.out),
-        Some(Command::Prices(arguments)) => prices::run(&arguments, flags, env, console.out),
-        Some(Command::Prune(arguments)) => prune::run(&arguments, flags, env, console.out),
-        Some(Command::Reload(arguments)) => reload::run(&arguments, flags, env, console.out),
-        Some(Command::Doctor(arguments)) => doctor::run(&arguments, flags, env, console.out),
-        Some(Command::Config(arguments)) => config::run(arguments, flags, env, console.out),
+        Some(Command::Budgets(arguments)) => budgets::run(&arguments, flags, env, console),
+        Some(Command::Prices(arguments)) => prices::run(&arguments, flags, env, console),
+        Some(Command::Prune(arguments)) => prune::run(&arguments, flags, env, console),
+        Some(Command::Reload(arguments)) => reload::run(&arguments, flags, env, console),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments, flags, env, console),
+        Some(Command::Config(arguments)) => config::run(arguments, flags, env, console),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "reprise", &mut script);
             console.out.write_all(&script)?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::Explain(arguments)) => explain::run(&arguments, flags, env, console.out),
+        Some(Command::Man(arguments)) => man::run(&arguments, Cli::command(), console),
+        Some(Command::Explain(arguments)) => explain::run(&arguments, flags, env, console),
         Some(Command::Cache(command)) => cache::run(command, flags, env, console.out),
         Some(Command::Sessions { command }) => sessions::run(&command, flags, env, console),
         Some(Command::Replay(arguments)) => replay::run(arguments, flags, env, console),

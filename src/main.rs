@@ -1,29 +1,27 @@
 //! The program: parses arguments, runs the command, prints. Exits with 0 for success, 1 for failure, 2 for wrong usage.
 
 use std::{
-    io::{self, ErrorKind, IsTerminal, Write},
+    io::{self, ErrorKind, Write},
     process::ExitCode,
 };
 
 use clap::Parser;
 use reprise::{cli, config};
 
+/// The exit code of wrong usage, which is that of the parser, too.
+const WRONG_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let stdout = io::stdout().lock();
-    let interactive = stdout.is_terminal();
-    let mut out = cli::Printable::new(stdout);
-    let ran = cli::run(
-        cli::Cli::parse(),
-        &config::process_env,
-        &mut cli::Console { out: &mut out, interactive },
-    );
+    let mut out = cli::Printable::new(io::stdout().lock());
+    let mut console = cli::Console::new(&mut out, &io::stdout(), &config::process_env);
+    let ran = cli::run(cli::Cli::parse(), &config::process_env, &mut console);
     match ran.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => code,
         // The reader has read enough, as in `reprise stats | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(cli::Printable::new(io::stderr()), "error: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<cli::Misuse>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

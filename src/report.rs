@@ -2,29 +2,33 @@
 
 mod budgets;
 mod calls;
-mod columns;
 pub mod doctor;
+pub mod escape;
 mod explain;
 mod fixtures;
 mod key;
+pub mod lines;
+mod moment;
+mod money;
 mod numbers;
 pub mod prices;
 mod prune;
 mod reload;
 mod sessions;
 pub mod stats;
+pub mod table;
 mod verify;
 
 pub use budgets::{BudgetList, spending};
 pub use calls::{Bodies, CallDetails, CallLine};
-pub use columns::columns;
 pub use explain::{Estimate, Explanation};
 pub use fixtures::FixtureList;
 pub use key::{KeyReport, KeyReportError};
+pub use money::Money;
 pub use numbers::counted;
 pub use prices::PriceList;
 pub use prune::PruneReport;
 pub use reload::ReloadReport;
-pub use sessions::{Branch, Session, SessionSummary, Sessions, Turn, title};
+pub use sessions::{Branch, Session, SessionSummary, Sessions, ToolResult, Turn, title};
 pub use stats::Stats;
 pub use verify::{Verification, VerifyOutcome, VerifyReport};

@@ -62,6 +62,7 @@ use self::{
 };
 pub use self::{
     calls::{CallFilter, CallRow, ExchangeDetails},
+    checkup::file,
     columns::cost_word,
     error::Error,
     invalidate::Clearing,

@@ -76,7 +76,8 @@ impl Replay {
     /// Starts again with the first answer to each request.
     pub fn reset(&self) {
         if let Some(replay) = self.answers.upstream().replay() {
-            replay.reset(None);
+            // All scenarios together are there.
+            let _ = replay.reset(None);
         }
     }
 

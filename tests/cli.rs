@@ -7,6 +7,8 @@
 mod books;
 mod calls;
 mod prices;
+mod terminal;
+mod usage;
 
 use std::{env, fs, path::Path, process::Stdio, time::Duration};
 
@@ -335,6 +337,8 @@ fn settings_are_told_with_where_they_came_from() {
     );
     let arguments = ["config", "--config", &file, "--port", "9000", "--api-key", "hush-client"];
     let mut command = home.reprise(&arguments);
+    // The length of paths differs, and so would the layout.
+    let command = command.env_remove("COLUMNS");
     let command = command.env("REPRISE_CACHE_TTL", "2h").env("ANTHROPIC_API_KEY", "sk-ant-hush");
     let told =
         told(command.env("REPRISE_DATABASE_URL", "sqlite:x.db").env("REPRISE_TIMEZONE", "UTC"));

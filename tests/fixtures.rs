@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod recorded;
+mod sessions;
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 

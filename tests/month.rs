@@ -20,6 +20,7 @@ fn told(books: &Books, arguments: &[&str]) -> String {
         .env_clear()
         .env("REPRISE_DATABASE_URL", books.url())
         .env("TZ", "UTC")
+        .env("COLUMNS", "100")
         .args(arguments)
         .output()
         .unwrap();

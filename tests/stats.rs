@@ -295,7 +295,7 @@ async fn what_was_paid_is_reckoned_anew_at_its_own_terms() {
     let now = reprice(date(2026, 11, 25)).await;
     assert_eq!(now.total.unexplained, 0);
     for group in &now.groups {
-        let differs = group.comparison.difference < 0.0;
+        let differs = group.comparison.difference.nano_dollars < Some(0);
         assert_eq!(differs, group.of["model"].as_deref() == Some("claude-sonnet-5-5"));
     }
     let then = by_hand(&events, &ever("UTC"), &[]);
@@ -307,9 +307,7 @@ async fn what_was_paid_is_reckoned_anew_at_its_own_terms() {
     };
     // $0.20 became $0.10 per million.
     let spared: u64 = events.iter().filter(reads).map(|event| event.tokens.cache_read * 100).sum();
-    #[expect(clippy::cast_precision_loss, reason = "a few dollars")]
-    let spared = spared as f64 / 1e9;
-    assert!((now.total.difference + spared).abs() < 1e-9, "{} {spared}", now.total.difference);
+    assert_eq!(now.total.difference.nano_dollars, Some(-i64::try_from(spared).unwrap()));
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ pub(super) fn finish(begun: CallRecord, end: CallEnd<'_>) -> CallRecord {
         model = call.model,
         stop_reason = sealing.and_then(|sealing| sealing.stop_reason.as_deref()),
         error_kind = call.error_kind,
-        error = failure.map(tracing::field::display),
+        error = failure.map(Failure::without_content),
         task = call.task,
         notes = call.notes,
         prompt_tokens = tokens.prompt(),

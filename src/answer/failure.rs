@@ -69,6 +69,14 @@ impl Failure {
         self.describe().0
     }
 
+    /// The failure in words, without any content of messages, for the log.
+    pub fn without_content(&self) -> String {
+        match self {
+            Self::Upstream(upstream::Error::NotRecorded { miss, .. }) => miss.without_content(),
+            failure => failure.to_string(),
+        }
+    }
+
     /// The error that clients read.
     pub fn form(&self) -> ErrorForm<'_> {
         self.describe().1

@@ -1,10 +1,10 @@
 //! `reprise budgets`: the budgets and what is spent of them.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{console, run::block_on};
+use super::{Console, console, run::block_on};
 use crate::{
     answer,
     config::{Config, Env, Flags},
@@ -28,7 +28,7 @@ pub(super) fn run(
     arguments: &Arguments,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
     let (url, budgets) = (config.ledger()?, config.budgets.clone());
@@ -51,6 +51,6 @@ pub(super) fn run(
         Ok::<_, store::Error>(spending)
     })?;
     let list = BudgetList::of(&books);
-    console::report(&list, arguments.json, out)?;
+    console::report(&list, arguments.json, console)?;
     Ok(ExitCode::SUCCESS)
 }

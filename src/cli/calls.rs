@@ -27,6 +27,6 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     match command {
         Command::Export(arguments) => export::run(arguments, flags, env, console.out),
-        Command::Show(arguments) => show::run(arguments, flags, env, console.out),
+        Command::Show(arguments) => show::run(arguments, flags, env, console),
     }
 }

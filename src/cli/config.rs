@@ -1,14 +1,14 @@
 //! `reprise config`: the settings in force and their sources.
 
-use std::{fmt, io::Write, process::ExitCode};
+use std::{fmt, process::ExitCode};
 
 use clap::Args;
 use serde::Serialize;
 
-use super::console;
+use super::{Console, console};
 use crate::{
     config::{Config, Env, FlagArgs, Flags, Serving, Setting},
-    report::columns,
+    report::table::{Column, Table},
 };
 
 /// The arguments of `reprise config`.
@@ -25,11 +25,11 @@ pub(super) fn run(
     arguments: Arguments,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let settings =
         Settings { settings: Config::settings(&arguments.serving.flags.and(flags.clone()), env)? };
-    console::report(&settings, arguments.json, out)?;
+    console::report(&settings, arguments.json, console)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -41,14 +41,19 @@ struct Settings {
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.settings.iter().map(|setting| {
-            let Setting { name, value, secret, set, source, .. } = setting;
+        let columns = [Column::name(""), Column::prose(""), Column::name("").expendable(1)];
+        let mut table = Table::new(columns);
+        for Setting { name, value, secret, set, source, .. } in &self.settings {
             let value = match (secret, set) {
                 (true, true) => "(given, never shown)".to_owned(),
                 _ => value.clone().unwrap_or_else(|| "–".to_owned()),
             };
-            [name.clone(), value, source.clone().unwrap_or_else(|| "default".to_owned())]
-        });
-        columns(f, &lines.collect::<Vec<_>>())
+            table.row([
+                name.clone(),
+                value,
+                source.clone().unwrap_or_else(|| "default".to_owned()),
+            ]);
+        }
+        table.fmt(f)
     }
 }

@@ -1,13 +1,16 @@
 //! `reprise doctor`: checks everything that a server depends on, and advises.
 
-use std::{io::Write, path::Path, process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode};
 
 use bytesize::ByteSize;
 use clap::Args;
 use secrecy::ExposeSecret;
-use serde::Deserialize;
 
-use super::{console, run::block_on};
+use super::{
+    Console, console,
+    listening::{Health, health},
+    run::block_on,
+};
 use crate::{
     answer,
     config::{Config, Env, Error, Flags},
@@ -27,8 +30,6 @@ const LARGE_WAL: u64 = 256 << 20;
 const CLOCK_TOLERANCE: i64 = 60;
 /// Days of calls that are checked for ids.
 const DAYS: i64 = 7;
-/// Longest wait for the own server.
-const TIMEOUT: Duration = Duration::from_secs(3);
 /// Prefix of Anthropic's keys.
 const KEY_PREFIX: &str = "sk-ant-";
 
@@ -47,10 +48,10 @@ pub(super) fn run(
     arguments: &Arguments,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let found = block_on(async { anyhow::Ok(examine(arguments, flags, env).await) })?;
-    console::report(&found, arguments.json, out)?;
+    console::report(&found, arguments.json, console)?;
     Ok(if found.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -71,7 +72,9 @@ async fn examine(arguments: &Arguments, flags: &Flags, env: Env<'_>) -> Diagnosi
     settings(&config, &mut found);
     key(&config, &mut found);
     upstream(&config, arguments.online, &mut found).await;
-    ledger(config.ledger().unwrap_or_default(), &mut found).await;
+    let url = config.ledger().unwrap_or_default();
+    permissions(&config, store::file(url).as_deref(), &mut found);
+    ledger(url, &mut found).await;
     port(config.local_address(), &mut found).await;
     found
 }
@@ -109,11 +112,7 @@ fn settings(config: &Config, found: &mut Diagnosis) {
 /// Checks the key for Anthropic, without showing any part of it.
 fn key(config: &Config, found: &mut Diagnosis) {
     let Some(key) = &config.anthropic_key else {
-        return found.note(
-            "key",
-            "none: each client must send its own",
-            "set ANTHROPIC_API_KEY to use one key for all clients",
-        );
+        return missing_key(config, found);
     };
     let key = key.expose_secret();
     let is_clean = key.bytes().all(|byte| byte.is_ascii_graphic());
@@ -128,6 +127,35 @@ fn key(config: &Config, found: &mut Diagnosis) {
         );
     } else {
         found.ok("key", "is set and well-formed");
+    }
+}
+
+fn missing_key(config: &Config, found: &mut Diagnosis) {
+    let advice = "set ANTHROPIC_API_KEY; console.anthropic.com creates one";
+    // Clients have one place for a key, and this server wants its own there.
+    if config.requires_key() {
+        let what =
+            "none for Anthropic, and clients send the key of this server: no request can be sent";
+        return found.wrong("key", what, advice);
+    }
+    let what = "none for Anthropic: only clients that send their own are answered";
+    found.note("key", what, advice);
+}
+
+/// Checks that other users cannot read the files of client keys, nor exchange files of the ledger.
+fn permissions(config: &Config, ledger: Option<&Path>, found: &mut Diagnosis) {
+    let open =
+        |path: &&Path| std::fs::metadata(path).is_ok_and(|file| checkup::is_open_to_others(&file));
+    for path in config.keys.iter().filter_map(|key| key.file.as_deref()).filter(open) {
+        let path = path.display();
+        let what = format!("other users can read {path}, which has a client key");
+        found.wrong("permissions", what, format!("chmod 600 {path}"));
+    }
+    let folder = ledger.and_then(Path::parent).filter(|folder| checkup::is_exposed_folder(folder));
+    if let Some(folder) = folder {
+        let folder = folder.display();
+        let what = format!("other users can exchange files in {folder}, the folder of the ledger");
+        found.wrong("permissions", what, format!("chmod go-w {folder}"));
     }
 }
 
@@ -260,7 +288,7 @@ async fn tables(url: &str, file: &str, found: &mut Diagnosis) {
         Ok(damage) if damage.is_empty() => found.ok("ledger", format!("{file}, intact")),
         Ok(damage) => found.wrong(
             "ledger",
-            format!("{file}: {}", damage.join("; ")),
+            format!("{file}: the file is damaged; SQLite finds: {}", damage.join("; ")),
             "stop the server and restore a backup, or recover the file: sqlite3 reprise.db .recover",
         ),
         Err(error) => found.wrong("ledger", format!("{file}: {error}"), "restore a backup"),
@@ -331,21 +359,10 @@ fn disk_space(ledger: &Path, found: &mut Diagnosis) {
 
 /// Checks that the port is free, or that a server of this version has it.
 async fn port(address: std::net::SocketAddr, found: &mut Diagnosis) {
-    #[derive(Deserialize)]
-    struct Health {
-        name: String,
-        version: String,
-    }
-
     let Err(taken) = tokio::net::TcpListener::bind(address).await else {
         return found.ok("port", format!("{address} is free; no server runs there"));
     };
-    let health = async {
-        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().ok()?;
-        let body = client.get(format!("http://{address}/health")).send().await.ok()?.bytes().await;
-        serde_json::from_slice::<Health>(&body.ok()?).ok().filter(|health| health.name == "reprise")
-    };
-    match health.await {
+    match health(address).await {
         Some(Health { version, .. }) if version == env!("CARGO_PKG_VERSION") => {
             found.ok("port", format!("reprise {version} serves on {address}"));
         }

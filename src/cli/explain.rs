@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
 
-use super::{console, run::block_on};
+use super::{Console, Misuse, console, run::block_on};
 use crate::{
     config::{Config, Env, Flags},
     domain::{
@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Body of a POST /v1/chat/completions; - reads it from standard input
-    #[arg(value_name = "FILE", required_unless_present = "key")]
+    #[arg(value_name = "FILE")]
     request: Option<PathBuf>,
     /// Instead, explain why an answer did not come from the ledger, by its key in `Cache-Status` or the beginning of it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["request", "open_webui", "task"])]
@@ -56,11 +56,16 @@ pub(super) fn run(
     arguments: &Arguments,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     if let Some(key) = &arguments.key {
-        return why(key, arguments.json, flags, env, out);
+        return why(key, arguments.json, flags, env, console);
     }
+    let Some(request) = &arguments.request else {
+        let message = "explain needs a request: the file with the body of a POST /v1/chat/completions, - for standard \
+                       input, or --key with the key in the Cache-Status of an answer";
+        bail!(Misuse(message.to_owned()));
+    };
     let config = Config::load(flags, env)?;
     let Config { client_key, aliases, anthropic_base_url, cache, task_model, .. } = &config;
     // Without a ledger there is no salt, and a server would have another key.
@@ -85,17 +90,16 @@ pub(super) fn run(
         upstream: &upstream::api_root(anthropic_base_url),
         cancellation: translate::Cancellation::NEVER,
     };
-    let request = arguments.request.as_deref().unwrap_or_else(|| Path::new("-"));
     let explained = Explanation::of(read(request)?, &caller, &context);
     if arguments.json {
         match &explained {
-            Ok(explanation) => console::json(explanation, out)?,
-            Err(error) => console::json(&openai::ErrorBody { error: error.openai() }, out)?,
+            Ok(explanation) => console::json(explanation, console.out)?,
+            Err(error) => console::json(&openai::ErrorBody { error: error.openai() }, console.out)?,
         }
         return Ok(if explained.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     match explained {
-        Ok(explanation) => write!(out, "{explanation}")?,
+        Ok(explanation) => console::report(&explanation, false, console)?,
         Err(error) => {
             let error = error.openai();
             let named = |name: &str, value: Option<String>| {
@@ -114,14 +118,14 @@ fn why(
     json: bool,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
     let why = block_on(async {
         let ledger = Reader::open(config.ledger()?).await?;
         anyhow::Ok(KeyReport::of(&ledger, key).await?)
     })?;
-    console::report(&why, json, out)?;
+    console::report(&why, json, console)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -73,9 +73,9 @@ pub(super) fn run(
     match command {
         Command::Export(arguments) => export::run(arguments, flags, env, console),
         Command::Import(files) => import::run(files, flags, env, console.out),
-        Command::List { files, json } => list::run(files, *json, console.out),
+        Command::List { files, json } => list::run(files, *json, console),
         Command::Lint { files, json } => lint::run(files, flags, env, *json, console.out),
-        Command::Verify { files, json } => verify::run(files, flags, env, *json, console.out),
+        Command::Verify { files, json } => verify::run(files, flags, env, *json, console),
         Command::Fmt { files, check } => fmt::run(files, *check, env, console.out),
     }
 }

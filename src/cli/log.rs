@@ -5,7 +5,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -22,8 +22,11 @@ use tracing_subscriber::{
     fmt::{FormatFields, MakeWriter, format::Writer},
 };
 
-use super::printable::{escape, in_braces};
-use crate::config::{Config, LogFormat};
+use super::console::is_colored;
+use crate::{
+    config::{Config, LogFormat},
+    report::escape::{escape, in_braces},
+};
 
 /// Most lines that wait to be written.
 const QUEUE: usize = 4096;
@@ -63,7 +66,7 @@ impl Log {
         match config.log_format {
             LogFormat::Text => logs
                 .fmt_fields(EscapedFields)
-                .with_ansi(io::stderr().is_terminal())
+                .with_ansi(is_colored(&io::stderr()))
                 .with_writer(log.clone())
                 .try_init(),
             LogFormat::Json => logs.json().flatten_event(true).with_writer(log.clone()).try_init(),

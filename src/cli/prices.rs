@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,7 +11,7 @@ use clap::{Args, Subcommand};
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::{console, run::block_on};
+use super::{Console, console, run::block_on};
 use crate::{
     answer,
     config::{Config, Env, Flags},
@@ -72,7 +71,7 @@ pub(super) fn run(
     arguments: &Arguments,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
@@ -98,7 +97,11 @@ pub(super) fn run(
                     block_on(prices::change(url, owner, change, occasion))?
                 }
             };
-            write!(out, "{}", PriceImport { file: &file.display(), imported: &read, run, today })?;
+            write!(
+                console.out,
+                "{}",
+                PriceImport { file: &file.display(), imported: &read, run, today }
+            )?;
             let is_known =
                 |left_out: &Omission| matches!(left_out.reason, OmissionReason::Known { .. });
             if read.prices.is_empty() && !read.left_out.iter().any(is_known) {
@@ -114,8 +117,8 @@ pub(super) fn run(
             let change = PriceChange { prices: None, before, after, from };
             let occasion = Occasion { at: answer::now(), cause: "reset", operator };
             let run = block_on(prices::change(url, owner, change, occasion))?;
-            writeln!(out, "Deleted the imported prices; the built-in ones apply again.")?;
-            write!(out, "{}", RepricingLines(&run))?;
+            writeln!(console.out, "Deleted the imported prices; the built-in ones apply again.")?;
+            write!(console.out, "{}", RepricingLines(&run))?;
         }
         Some(Command::History { json }) => {
             let changes = block_on(async {
@@ -124,14 +127,14 @@ pub(super) fn run(
                     ledger => ledger?.repricings().await,
                 }
             })?;
-            console::report(&RepricingList { changes }, *json, out)?;
+            console::report(&RepricingList::of(changes), *json, console)?;
         }
         None => {
             let imported = imported(url)?;
             let catalog = Catalog::builtin().with_prices(&imported, today);
             let which = if arguments.all { PriceFilter::All } else { PriceFilter::Current };
             let list = PriceList::of(&catalog, &imported, which, today);
-            console::report(&list, arguments.json, out)?;
+            console::report(&list, arguments.json, console)?;
         }
     }
     Ok(ExitCode::SUCCESS)

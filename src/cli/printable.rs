@@ -1,40 +1,8 @@
-//! Text for a terminal. Titles, models, users and errors come from clients and from upstream: none of them may move the
-//! cursor, change colours, or reverse the order of what follows.
+//! Output for a terminal: text and JSON in which nothing commands it.
 
-use std::{
-    fmt::{self, Write as _},
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
-/// Tells whether a terminal obeys a character instead of showing it: control characters of C0 and C1 (ECMA-48), marks
-/// of direction and line separators (Unicode §23.2, §5.8).
-fn is_command(c: char) -> bool {
-    let marks = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || marks || matches!(c, '\u{2028}'..='\u{202e}')
-}
-
-/// Writes `text` with `escape` in place of the commands in it, but for those that are `kept`.
-pub(super) fn escape<W: fmt::Write>(
-    to: &mut W,
-    text: &str,
-    kept: &[char],
-    escape: impl Fn(&mut W, char) -> fmt::Result,
-) -> fmt::Result {
-    let mut written = 0;
-    for (at, c) in text.char_indices() {
-        if is_command(c) && !kept.contains(&c) {
-            to.write_str(&text[written..at])?;
-            escape(to, c)?;
-            written = at + c.len_utf8();
-        }
-    }
-    to.write_str(&text[written..])
-}
-
-/// `\u{1b}`, as Rust writes it.
-pub(super) fn in_braces(to: &mut impl fmt::Write, c: char) -> fmt::Result {
-    write!(to, "{}", c.escape_unicode())
-}
+use crate::report::escape::{escape, in_braces};
 
 /// Indented JSON with the commands in its strings escaped as JSON has it.
 pub(super) fn json(report: &impl serde::Serialize) -> serde_json::Result<String> {
@@ -47,6 +15,8 @@ pub(super) fn json_line(report: &impl serde::Serialize) -> serde_json::Result<St
 }
 
 fn printable_json(json: &str) -> serde_json::Result<String> {
+    use std::fmt::Write as _;
+
     let mut printable = String::with_capacity(json.len());
     let escaped =
         escape(&mut printable, json, &['\n'], |to, c| write!(to, "\\u{:04x}", u32::from(c)));
@@ -115,6 +85,7 @@ fn is_beginning(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::escape::is_command;
 
     const HOSTILE: &str = "a\u{1b}]0;title\u{7}\u{9b}31m\u{202e}b\u{7f}\r\u{2066}é\u{1f600}\tc\n";
 

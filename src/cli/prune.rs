@@ -1,12 +1,12 @@
 //! `reprise prune`: deletes old entries of the ledger, or shrinks it.
 
-use std::{io::Write, ops::ControlFlow, process::ExitCode, time::Duration};
+use std::{ops::ControlFlow, process::ExitCode, time::Duration};
 
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use uuid::Uuid;
 
-use super::{console, operator, run::block_on};
+use super::{Console, console, operator, run::block_on};
 use crate::{
     answer,
     config::{self, Config, Env, Flags},
@@ -50,7 +50,7 @@ pub(super) fn run(
     arguments: &Arguments,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let limits = limits(arguments);
     if arguments.dry_run && limits.max_bytes.is_some() {
@@ -75,7 +75,7 @@ pub(super) fn run(
     })?;
     let dry_run = arguments.dry_run;
     let report = PruneReport { dry_run, max_bytes: limits.max_bytes, pruned };
-    console::report(&report, arguments.json, out)?;
+    console::report(&report, arguments.json, console)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,13 +1,13 @@
 //! `reprise reload`: has the running server read its settings again.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{console, operator, run::block_on};
+use super::{Console, console, operator, run::block_on};
 use crate::{
     config::{Config, Env, Flags},
     domain::exchange::OwnerId,
@@ -28,12 +28,12 @@ pub(super) fn run(
     arguments: &Arguments,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
     let Reloaded { budgets, keys, aliases, needs_restart } = block_on(reload(&config))?;
     let report = ReloadReport { budgets, keys, aliases, needs_restart };
-    console::report(&report, arguments.json, out)?;
+    console::report(&report, arguments.json, console)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::{
-    Console,
+    Console, listening,
     run::{ShutdownSignal, block_on_server},
     secrets::scrubber,
 };
@@ -51,7 +51,11 @@ pub(super) async fn serve(
 ) -> anyhow::Result<ExitCode> {
     let (strict, requires_key) = (config.replay.strict, config.requires_key());
     let scrubber = scrubber(config.client_keys(), &config.scrub);
-    let server = Server::start_replay(config, scrubber).await?;
+    let local = config.local_address();
+    let server = match Server::start_replay(config, scrubber).await {
+        Ok(server) => server,
+        Err(error) => return Err(listening::explained(error, local).await),
+    };
     let address = server.address()?.to_string();
     let answers = server.answers();
     let Some(replay) = answers.upstream().replay() else { return Ok(ExitCode::FAILURE) };

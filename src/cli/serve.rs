@@ -3,7 +3,7 @@
 use std::{fmt, process::ExitCode};
 
 use super::{
-    Console, replay,
+    Console, listening, replay,
     run::{ShutdownSignal, block_on_server},
 };
 use crate::{
@@ -47,7 +47,11 @@ async fn serve(
         requires_key: config.requires_key(),
         has_upstream_key: config.anthropic_key.is_some(),
     };
-    let mut server = Server::start(config).await?;
+    let local = config.local_address();
+    let mut server = match Server::start(config).await {
+        Ok(server) => server,
+        Err(error) => return Err(listening::explained(error, local).await),
+    };
     banner.address = server.address()?.to_string();
     let Banner { address, ledger, upstream, .. } = &banner;
     tracing::info!(address, ledger, upstream, "serving");

@@ -1,14 +1,15 @@
 //! `reprise sessions`: the chats in the ledger.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use jiff::Zoned;
 
 use super::{
     Console,
     console::{self, Progress},
+    count::count_or_all,
     fixtures,
     run::block_on,
 };
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Default number of sessions in a list.
-const LISTED: usize = 20;
+const LISTED: &str = "20";
 
 /// The commands of `reprise sessions`.
 #[derive(Debug, Subcommand)]
@@ -31,10 +32,10 @@ pub(super) enum Command {
     /// List the newest sessions
     List {
         /// Number of sessions; 0 for all
-        #[arg(long, value_name = "N", default_value_t = LISTED)]
+        #[arg(long, value_name = "N", default_value = LISTED, value_parser = count_or_all, allow_negative_numbers = true)]
         last: usize,
         /// Sessions with calls since then, as 2h, 7d (the beginning of that day) or 2026-11-20
-        #[arg(long, value_name = "WHEN")]
+        #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
         since: Option<TimeSpec>,
         /// Print JSON instead of a table
         #[arg(long)]
@@ -43,6 +44,7 @@ pub(super) enum Command {
     /// Show all messages of a session
     Show {
         /// Id of the session, or its beginning
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// Print JSON instead of text
         #[arg(long)]
@@ -54,6 +56,7 @@ pub(super) enum Command {
     /// List the sessions that contain a text
     Search {
         /// Text to search for, ignoring case
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         text: String,
         /// Print JSON instead of a table
         #[arg(long)]
@@ -67,6 +70,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct Export {
     /// Id of the session, or its beginning
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     id: String,
     /// Folder in which the folder of the session is made
     #[arg(long, value_name = "DIR", default_value = "fixtures")]
@@ -89,18 +93,21 @@ pub(super) fn run(
     let config = Config::load(flags, env)?;
     block_on(async {
         let ledger = Reader::open(config.ledger()?).await?;
-        print(command, &ledger, console.out).await
+        print(command, &ledger, console).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn print(command: &Command, ledger: &Reader, out: &mut dyn Write) -> anyhow::Result<()> {
+async fn print(
+    command: &Command,
+    ledger: &Reader,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
     let (sessions, json) = match command {
         Command::List { last, since, json } => {
             let since = since.as_ref().map(start).transpose()?;
             let rows = ledger.sessions(since.unwrap_or_default()).await?;
-            let most = if *last == 0 { usize::MAX } else { *last };
-            (Sessions::of(ledger, &rows, most).await?, *json)
+            (Sessions::of(ledger, &rows, *last).await?, *json)
         }
         Command::Search { text, json } => {
             let rows = ledger.sessions(UnixMillis(0)).await?;
@@ -111,14 +118,14 @@ async fn print(command: &Command, ledger: &Reader, out: &mut dyn Write) -> anyho
             let rows = ledger.sessions(UnixMillis(0)).await?;
             let session = Session::of(ledger, find(&rows, id)?).await?;
             return if *markdown {
-                Ok(write!(out, "{}", session.markdown())?)
+                Ok(write!(console.out, "{}", session.markdown())?)
             } else {
-                console::report(&session, *json, out)
+                console::report(&session, *json, console)
             };
         }
         Command::Export(_) => return Ok(()),
     };
-    console::report(&sessions, json, out)
+    console::report(&sessions, json, console)
 }
 
 /// The beginning of the period since `when`, in the time zone of this machine.

@@ -1,23 +1,23 @@
 //! `reprise stats`: usage, costs and savings.
 
-use std::{ffi::OsStr, io::Write, process::ExitCode};
+use std::{ffi::OsStr, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{
     Arg, Args, Command,
-    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+    builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser},
     error::ErrorKind,
 };
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-use super::{console, run::block_on};
+use super::{Console, Misuse, console, count::count, run::block_on};
 use crate::{
     config::{self, Config, Env, Flags},
     domain::catalog::day_of,
     domain::exchange::UnixMillis,
     report::{
         Stats,
-        stats::{GroupBy, InvalidTime, Period, Repriced, TOP, TimeSpec},
+        stats::{GroupBy, Period, Repriced, TOP, TimeSpec},
     },
     store::{self, Reader},
 };
@@ -26,10 +26,10 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Start of the period: 7d (the beginning of that day), 12h, today, yesterday, 2026-10, 2026-10-01 or 2026-10-01T12:30
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<TimeSpec>,
     /// End of the period, that day or month included
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     until: Option<TimeSpec>,
     /// Time zone of days, as Europe/Berlin; by default that of this machine
     #[arg(long, value_name = "ZONE", value_parser = config::time_zone)]
@@ -38,13 +38,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FIELD", value_delimiter = ',', default_value = "model", value_parser = Fields)]
     by: Vec<GroupBy>,
     /// Only calls with this tag: TAG, KEY=VALUE, or KEY for any value; of several, those with all
-    #[arg(long, value_name = "TAG")]
+    #[arg(long, value_name = "TAG", value_parser = NonEmptyStringValueParser::new())]
     tag: Vec<String>,
     /// Recompute costs at today's prices
     #[arg(long, conflicts_with = "tag")]
     reprice: bool,
     /// Maximum number of groups in a table
-    #[arg(long, value_name = "COUNT", default_value_t = TOP)]
+    #[arg(long, value_name = "COUNT", default_value_t = TOP, value_parser = count::<usize>, allow_negative_numbers = true)]
     top: usize,
     #[command(flatten)]
     format: Format,
@@ -105,14 +105,14 @@ pub(super) fn run(
     arguments: &Arguments,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
     let zone = arguments.timezone.clone().unwrap_or_else(TimeZone::system);
     let now = Zoned::new(Timestamp::now(), zone);
     let period = Period::new(arguments.since.as_ref(), arguments.until.as_ref(), &now);
-    let period = period.map_err(|InvalidTime| InvalidTime).context("--since and --until")?;
+    let period = period.map_err(|error| Misuse(format!("{:#}", anyhow::Error::from(error))))?;
     block_on(async {
         let ledger = Reader::open(url).await?;
         let today = day_of(UnixMillis(now.timestamp().as_millisecond()));
@@ -122,7 +122,7 @@ pub(super) fn run(
                 bail!("--reprice does not group by tags");
             }
             let repriced = Repriced::of(&ledger, &catalog, &period, &arguments.by, today).await?;
-            return console::report(&repriced, arguments.format.json, out);
+            return console::report(&repriced, arguments.format.json, console);
         }
         // A ledger that cannot be written is reported on all the same, only slower.
         if let Err(error) = store::roll_up(url, &catalog, store::WORTH_SUMMING_UP).await {
@@ -132,9 +132,9 @@ pub(super) fn run(
         let stats = Stats::of_tagged(&ledger, &catalog, &period, by, tag).await?;
         let stats = stats.with_top(arguments.top);
         match arguments.format {
-            Format { csv: true, .. } => Ok(write!(out, "{}", stats.csv()?)?),
-            Format { markdown: true, .. } => Ok(write!(out, "{}", stats.markdown())?),
-            Format { json, .. } => console::report(&stats, json, out),
+            Format { csv: true, .. } => Ok(write!(console.out, "{}", stats.csv()?)?),
+            Format { markdown: true, .. } => Ok(write!(console.out, "{}", stats.markdown())?),
+            Format { json, .. } => console::report(&stats, json, console),
         }
     })?;
     Ok(ExitCode::SUCCESS)

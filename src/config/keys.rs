@@ -24,6 +24,8 @@ pub struct ClientKey {
     pub key: SecretString,
     /// The user whose calls these are, whatever user they state; `None`: as they state.
     pub user: Option<String>,
+    /// The file that the key was read from.
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -101,6 +103,7 @@ fn client_key(setting: KeySetting) -> Result<ClientKey, String> {
     if user.as_deref().is_some_and(|user| user.is_empty() || check_id(user).is_err()) {
         return Err(format!("the user of {name} must be an id; leave it out for none"));
     }
+    let file = key_file.clone();
     let key = match (key, key_file) {
         (Some(key), None) => SecretString::from(key),
         (None, Some(file)) => {
@@ -112,5 +115,5 @@ fn client_key(setting: KeySetting) -> Result<ClientKey, String> {
     };
     let key = parsers::key(key.expose_secret().trim())
         .map_err(|expected| format!("the key of {name} is not {}", expected.0))?;
-    Ok(ClientKey { name, key, user })
+    Ok(ClientKey { name, key, user, file })
 }

@@ -21,7 +21,7 @@ pub use event::{
     MessageStart, ParseError, Stop, StopDetails, StreamError, is_whole_end, parse, read,
     whole_input,
 };
-pub use fold::{Block, BlockKind, Message, fold};
+pub use fold::{Block, BlockKind, Message, fold, fold_begun};
 pub use headers::ApiHeaders;
 pub use native::{Native, NativeError};
 pub use order::EventOrder;

@@ -4,6 +4,7 @@
 //! events are authoritative; the summary is derived from them and checked. `read` parses the file and `layout` renders it,
 //! `scrub` removes secrets, `player` selects the fixture that answers a request, and `miss` reports why none does.
 
+mod asked;
 mod event;
 mod layout;
 mod miss;
@@ -18,6 +19,7 @@ mod tree;
 
 use self::tree::Tree;
 pub use self::{
+    asked::{Asked, ToolResult},
     event::Event,
     layout::{Blob, Rendered, blob_name},
     miss::{Miss, MissReason, NearMiss},

@@ -26,6 +26,22 @@ pub struct Diff {
     pub more: usize,
 }
 
+impl Diff {
+    /// The places of the differences, without the values.
+    pub fn places(&self) -> String {
+        if self.differences.is_empty() {
+            return "no difference in the documents".to_owned();
+        }
+        let place = |it: &Difference| match &*it.path {
+            "" => "everything".to_owned(),
+            path => path.to_owned(),
+        };
+        let places: Vec<String> = self.differences.iter().map(place).collect();
+        let more = if self.more > 0 { format!(" and {} more", self.more) } else { String::new() };
+        format!("different in {}{more}", places.join(", "))
+    }
+}
+
 /// One place where two documents differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {

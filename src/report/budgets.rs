@@ -4,7 +4,13 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{columns::columns, numbers::percent};
+use super::{
+    lines::paragraph,
+    moment,
+    money::Money,
+    numbers::percent,
+    table::{Column, Table},
+};
 use crate::{
     domain::{
         budget::{BudgetOwner, BudgetStatus, Budgets, Period, Spender, Spending, Spent},
@@ -65,28 +71,24 @@ pub struct BudgetRow {
     pub model: Option<String>,
     /// The period.
     pub per: Period,
-    /// The limit in US dollars.
+    /// The limit in US dollars, as in the settings file.
     pub limit: f64,
-    /// The known spending in US dollars.
-    pub spent: f64,
-    /// The estimated cost of the calls that are running, in US dollars.
-    pub reserved: f64,
-    /// Number of costs that are lower bounds.
-    pub at_least: u64,
-    /// Number of calls without a known cost.
-    pub unpriced: u64,
-    /// The amount over the limit in US dollars, from calls that ran when it was reached.
-    pub over: f64,
+    /// The known spending.
+    pub spent: Money,
+    /// The estimated cost of the calls that are running.
+    pub reserved: Money,
+    /// The amount over the limit, from calls that ran when it was reached.
+    pub over: Money,
     /// `fine`, `warn` or `spent`.
     pub state: &'static str,
-    /// The begin of the period, in unix milliseconds.
+    /// The begin of the period.
+    #[serde(serialize_with = "moment::serialize")]
     pub from: UnixMillis,
-    /// The end of the period, in unix milliseconds.
+    /// The end of the period.
+    #[serde(serialize_with = "moment::serialize")]
     pub until: UnixMillis,
     #[serde(skip)]
     words: [String; 7],
-    #[serde(skip)]
-    has_no_bound: bool,
 }
 
 impl BudgetList {
@@ -134,11 +136,9 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
         model: budget.model.clone(),
         per: budget.per,
         limit: budget.limit.dollars(),
-        spent: spent.amount.dollars(),
-        reserved: reserved.dollars(),
-        at_least: spent.at_least,
-        unpriced: spent.unpriced,
-        over: over.dollars(),
+        spent: Money { unpriced: spent.unpriced, ..Money::new(spent.amount, spent.at_least, 0) },
+        reserved: Money::exact(*reserved),
+        over: Money::exact(over),
         state,
         from: span.start,
         until: span.end,
@@ -159,27 +159,36 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
             told,
             spending.format_time(span.end),
         ],
-        has_no_bound: spent.unpriced > 0,
     }
 }
 
 impl fmt::Display for BudgetList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.budgets.is_empty() {
-            return writeln!(
+            return paragraph(
                 f,
-                "No budgets, or nothing spent yet. Add budgets as [[budget]] to the settings file."
+                "",
+                "No budgets, or nothing spent yet. Add budgets as [[budget]] to the settings file.",
             );
         }
-        let head = ["of", "limit", "spent", "", "reserved", "state", "until"].map(str::to_owned);
-        let lines = self.budgets.iter().map(|line| line.words.clone());
-        columns(f, &std::iter::once(head).chain(lines).collect::<Vec<_>>())?;
-        let at_least: u64 = self.budgets.iter().map(|line| line.at_least).sum();
+        let mut table = Table::new([
+            Column::name("of"),
+            Column::name("limit"),
+            Column::number("spent"),
+            Column::number("used").expendable(2),
+            Column::number("reserved").expendable(1),
+            Column::name("state"),
+            Column::name("until").expendable(3),
+        ]);
+        self.budgets.iter().for_each(|line| table.row(&line.words));
+        table.fmt(f)?;
+        let at_least: u64 = self.budgets.iter().map(|line| line.spent.at_least).sum();
         if at_least > 0 {
-            writeln!(f, "≥   at least this much, because calls ended early")?;
+            paragraph(f, "≥   ", "at least this much, because calls ended early")?;
         }
-        if self.budgets.iter().any(|line| line.has_no_bound) {
-            writeln!(f, "+?  calls without a known price count at the dearest known price")?;
+        if self.budgets.iter().any(|line| line.spent.unpriced > 0) {
+            let text = "calls without a known price count at the dearest known price";
+            paragraph(f, "+?  ", text)?;
         }
         Ok(())
     }

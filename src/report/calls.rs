@@ -3,14 +3,13 @@
 mod details;
 
 use csv::{Terminator, WriterBuilder};
-use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 pub use self::details::{Bodies, CallDetails};
-use super::{numbers::in_full, stats::layout::disarmed};
+use super::{moment::rfc3339, money::Money, numbers::in_full, stats::layout::disarmed};
 use crate::{
     domain::{
-        exchange::{Micros, NanoDollars, UnixMillis},
+        exchange::{Cost, Micros},
         tags::Tags,
     },
     store::{CallRow, cost_word},
@@ -27,7 +26,7 @@ enum Value {
     Count(i64),
     Flag(bool),
     Millis(f64),
-    Money(NanoDollars),
+    Money(Cost),
     Tags(Tags),
     Unknown,
 }
@@ -64,9 +63,9 @@ const COLUMNS: &[Column] = &[
     ("output", |call| Value::count(call.tokens.output)),
     ("thinking", |call| Value::count(call.tokens.thinking)),
     ("searches", |call| Value::count(call.tokens.searches)),
-    ("cost", |call| Value::money(call.cost.amount())),
+    ("cost", |call| Value::Money(call.cost)),
     ("cost_is", |call| Value::text(cost_word(call.cost))),
-    ("saved", |call| Value::money(call.saved())),
+    ("saved", |call| Value::Money(call.saved().map_or(Cost::Unpriced, Cost::Exact))),
     ("ttft_ms", |call| Value::millis(call.ttft_us)),
     ("total_ms", |call| Value::millis(call.total_us)),
 ];
@@ -84,10 +83,6 @@ impl Value {
         Self::Count(i64::try_from(tokens).unwrap_or(i64::MAX))
     }
 
-    fn money(amount: Option<NanoDollars>) -> Self {
-        amount.map_or(Self::Unknown, Self::Money)
-    }
-
     fn millis(time: Option<Micros>) -> Self {
         time.map_or(Self::Unknown, |time| Self::Millis(millis(time)))
     }
@@ -99,7 +94,7 @@ impl Value {
             Self::Count(count) => count.to_string(),
             Self::Flag(flag) => flag.to_string(),
             Self::Millis(millis) => format!("{millis:.3}"),
-            Self::Money(amount) => in_full(*amount),
+            Self::Money(cost) => cost.amount().map(in_full).unwrap_or_default(),
             // A tag may have commas in it.
             Self::Tags(tags) => tags.json().unwrap_or_default(),
             Self::Unknown => String::new(),
@@ -114,7 +109,7 @@ impl Serialize for Value {
             Self::Count(count) => serializer.serialize_i64(*count),
             Self::Flag(flag) => serializer.serialize_bool(*flag),
             Self::Millis(millis) => serializer.serialize_f64(*millis),
-            Self::Money(amount) => serializer.serialize_f64(amount.dollars()),
+            Self::Money(cost) => Money::from(*cost).serialize(serializer),
             Self::Tags(tags) => tags.serialize(serializer),
             Self::Unknown => serializer.serialize_none(),
         }
@@ -147,11 +142,6 @@ fn record(cells: impl Iterator<Item = String>) -> Result<Vec<u8>, csv::Error> {
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
     writer.write_record(cells)?;
     writer.into_inner().map_err(|error| error.into_error().into())
-}
-
-/// A moment in RFC 3339, UTC.
-fn rfc3339(at: UnixMillis) -> String {
-    Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| format!("{at:.3}"))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::columns::columns;
+use super::table::{Column, Table};
 
 /// The report of `reprise doctor`.
 #[derive(Debug, Default, Serialize)]
@@ -83,19 +83,19 @@ impl Diagnosis {
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = Vec::new();
+        let mut table = Table::new([Column::name(""), Column::name(""), Column::prose("")]);
         for Check { what, state, found, advice } in &self.checks {
             let word = match state {
                 CheckStatus::Ok => "ok",
                 CheckStatus::Note => "note",
                 CheckStatus::Wrong => "WRONG",
             };
-            lines.push([(*what).to_owned(), word.to_owned(), found.clone()]);
-            lines.extend(
-                advice.iter().map(|advice| [String::new(), String::new(), format!("→ {advice}")]),
-            );
+            table.row([what, word, found]);
+            if let Some(advice) = advice {
+                table.row(["", "", &format!("→ {advice}")]);
+            }
         }
-        columns(f, &lines)?;
+        table.fmt(f)?;
         let count = |health| self.checks.iter().filter(|found| found.state == health).count();
         match (count(CheckStatus::Wrong), count(CheckStatus::Note)) {
             (0, 0) => writeln!(f, "\nAll is well."),

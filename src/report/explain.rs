@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::numbers::{dollars, thousands};
+use super::{lines::paragraph, money::Money, numbers::thousands};
 use crate::domain::{
     cache::{Scope, Sharing},
     catalog::{Catalog, Terms},
@@ -55,14 +55,14 @@ pub struct Estimate {
     pub prompt_tokens: u64,
     /// The number of documents, and of pictures outside the request, which `prompt_tokens` does not count.
     pub uncounted: usize,
-    /// The cost of the prompt in US dollars; `None`: unpriced.
-    pub prompt_cost: Option<f64>,
+    /// The cost of the prompt.
+    pub prompt_cost: Money,
     /// The most tokens that the answer may have.
     pub most_output_tokens: u64,
-    /// The cost of so long an answer in US dollars; `None`: unpriced.
-    pub most_output_cost: Option<f64>,
-    /// The cost of each search in US dollars, if the model may search.
-    pub search_cost: Option<f64>,
+    /// The cost of so long an answer.
+    pub most_output_cost: Money,
+    /// The cost of each search, if the model may search.
+    pub search_cost: Option<Money>,
     /// The day of the prices, `YYYY-MM-DD`.
     pub prices_as_of: String,
 }
@@ -134,10 +134,10 @@ fn estimate(body: &Value, model: &str, catalog: &Catalog) -> Estimate {
     Estimate {
         prompt_tokens,
         uncounted: media.uncounted,
-        prompt_cost: prompt_cost.map(NanoDollars::dollars),
+        prompt_cost: prompt_cost.into(),
         most_output_tokens,
-        most_output_cost: most_output_cost.map(NanoDollars::dollars),
-        search_cost: search_cost.map(NanoDollars::dollars),
+        most_output_cost: most_output_cost.into(),
+        search_cost: search_cost.map(Money::exact),
         prices_as_of: catalog.prices_as_of().to_owned(),
     }
 }
@@ -221,7 +221,7 @@ impl fmt::Display for Explanation {
         for (at, Note { field, what }) in notes.iter().enumerate() {
             let heading = if at == 0 { "notes" } else { "" };
             let colon = if field.is_empty() { "" } else { ": " };
-            writeln!(f, "{heading:7} {field}{colon}{what}")?;
+            paragraph(f, &format!("{heading:7} "), &format!("{field}{colon}{what}"))?;
         }
         writeln!(f, "key     {key}")?;
         let audience = match audience {
@@ -233,15 +233,14 @@ impl fmt::Display for Explanation {
             Audience::Chat => "the calls of that chat, because no user is stated",
         };
         writeln!(f, "        shared by {audience}")?;
-        write!(f, "{estimate}")
+        estimate.fmt(f)
     }
 }
 
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let money = |cost: Option<f64>| cost.map_or_else(|| "unpriced".to_owned(), dollars);
         let (prompt, most) = (thousands(self.prompt_tokens), thousands(self.most_output_tokens));
-        writeln!(f, "prompt  about {prompt} tokens, {}", money(self.prompt_cost))?;
+        writeln!(f, "prompt  about {prompt} tokens, {}", self.prompt_cost.in_words())?;
         match self.uncounted {
             0 => {}
             1 => writeln!(f, "        not counting a document, or a picture behind a URL")?,
@@ -249,11 +248,11 @@ impl fmt::Display for Estimate {
                 writeln!(f, "        not counting {count} documents, or pictures behind URLs")?;
             }
         }
-        writeln!(f, "answer  at most {most} tokens, {}", money(self.most_output_cost))?;
+        writeln!(f, "answer  at most {most} tokens, {}", self.most_output_cost.in_words())?;
         if let Some(cost) = self.search_cost {
-            writeln!(f, "        and {} a search, and what it finds", dollars(cost))?;
+            writeln!(f, "        and {} a search, and what it finds", cost.in_words())?;
         }
-        if self.prompt_cost.is_some() {
+        if self.prompt_cost.nano_dollars.is_some() {
             writeln!(f, "prices  of {}, before prompt caching", self.prices_as_of)?;
         }
         Ok(())

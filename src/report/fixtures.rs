@@ -4,13 +4,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::sessions::shortened;
+use super::{
+    sessions::shortened,
+    table::{Column, Table},
+};
 use crate::{domain::cassette::Cassette, fixture::Fixture};
 
-/// Maximum width of a line, in columns.
-const WIDTH: usize = 100;
-/// Maximum width of the column of names. A longer name exceeds it.
-const LONGEST_NAME: usize = 50;
+/// Maximum length of a question or an answer, in characters.
+const LONGEST_TEXT: usize = 60;
 
 /// The report of `reprise fixtures list`.
 #[derive(Debug, Serialize)]
@@ -66,25 +67,26 @@ impl fmt::Display for FixtureList {
             let (folder, name) = line.file.rsplit_once('/').unwrap_or((".", &line.file));
             (folder.to_owned(), name.to_owned())
         };
-        let names = self.fixtures.iter().map(|line| parts(line).1.chars().count());
-        let width = names.max().unwrap_or(0).min(LONGEST_NAME);
-        let rest = WIDTH.saturating_sub(width + 6);
+        let mut table = Table::new([
+            Column::name(""),
+            Column::text("").expendable(1),
+            Column::text("").expendable(2),
+        ]);
         let mut above = None;
         for line in &self.fixtures {
             let (folder, name) = parts(line);
             if above.as_ref() != Some(&folder) {
-                writeln!(f, "{folder}")?;
+                table.caption(&folder);
                 above = Some(folder);
             }
             let answered = match line.findings {
                 0 => line.answered.first().cloned().unwrap_or_default(),
                 _ => "see `reprise fixtures lint`".to_owned(),
             };
-            let (asked, answered) =
-                (shortened(&line.asked, rest / 2), shortened(&answered, rest / 2));
-            let told = format!("  {name:width$}  {asked:half$}  {answered}", half = rest / 2);
-            writeln!(f, "{}", told.trim_end())?;
+            let texts = [&line.asked, &answered].map(|text| shortened(text, LONGEST_TEXT));
+            let [asked, answered] = texts;
+            table.row([format!("  {name}"), asked, answered]);
         }
-        Ok(())
+        table.fmt(f)
     }
 }

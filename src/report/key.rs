@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::moment;
 use crate::{
     domain::{
         cache::KeyPrefix,
@@ -43,6 +44,7 @@ pub struct KeyExchange {
     /// Its id.
     pub exchange: ExchangeId,
     /// The start, in unix milliseconds.
+    #[serde(serialize_with = "moment::serialize")]
     pub at: UnixMillis,
     /// The outcome.
     pub outcome: String,

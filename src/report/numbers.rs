@@ -3,11 +3,6 @@
 use crate::domain::exchange::NanoDollars;
 pub(super) use crate::domain::exchange::thousands;
 
-/// Formats an amount in US dollars.
-pub(super) fn dollars(amount: f64) -> String {
-    NanoDollars::from_dollars(amount).to_string()
-}
-
 /// Formats an amount in US dollars to the nano-dollar, for other programs.
 pub(super) fn in_full(amount: NanoDollars) -> String {
     let sign = if amount.0 < 0 { "-" } else { "" };

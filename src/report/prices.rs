@@ -2,18 +2,20 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use comfy_table::{Cell, CellAlignment, ColumnConstraint, LineStyle, Table, TableStyle};
 use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 
 use super::{
-    columns::columns,
+    lines::paragraph,
+    moment,
+    money::Money,
     numbers::{counted, thousands},
+    table::{Column, Table},
 };
 use crate::{
     domain::{
         catalog::Catalog,
-        exchange::{Cost, NanoDollars},
+        exchange::{Cost, NanoDollars, UnixMillis},
         price::{Imported, Omission, OmissionReason, PicoDollars, Price, Prices},
     },
     store::{Repricing, RepricingRun},
@@ -80,38 +82,34 @@ impl PriceList {
 
 impl fmt::Display for PriceList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let right = |text: &str| Cell::new(text).set_alignment(CellAlignment::Right);
-        let mut table = Table::new();
-        table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─')));
-        let headings = ["input", "output", "write 5m", "write 1h", "read"].map(right);
-        table.set_header(["model", "since"].map(Cell::new).into_iter().chain(headings));
+        let mut table = Table::new([
+            Column::name("model"),
+            Column::name("since").expendable(1),
+            Column::number("input"),
+            Column::number("output"),
+            Column::number("write 5m").expendable(3),
+            Column::number("write 1h").expendable(4),
+            Column::number("read").expendable(2),
+        ]);
         for PriceRow { price: Price { model, dated }, until, imported } in &self.prices {
             let mark = if *imported { " *" } else { "" };
             let since = match until {
                 Some(until) => format!("{} to {until}{mark}", dated.since),
                 None => format!("{}{mark}", dated.since),
             };
-            let cells = |prices: &Prices| cells(prices).map(|text| right(&text));
-            let names = [Cell::new(model), Cell::new(since)];
-            table.add_row(names.into_iter().chain(cells(&dated.prices)));
+            table.row([model.clone(), since].into_iter().chain(cells(&dated.prices)));
             if let Some(band) = &dated.long_prompt {
                 let above = format!("  prompts over {}k tokens", band.above / 1_000);
-                let names = [Cell::new(above), Cell::new("")];
-                table.add_row(names.into_iter().chain(cells(&band.prices)));
+                table.row([above, String::new()].into_iter().chain(cells(&band.prices)));
             }
         }
-        for (at, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((if at == 0 { 0 } else { 2 }, 0));
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-        for line in table.lines() {
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        writeln!(
-            f,
-            "\nUS dollars per million tokens, as of {}. A web search costs ${:.2}.",
+        table.fmt(f)?;
+        let text = format!(
+            "US dollars per million tokens, as of {}. A web search costs ${:.2}.",
             self.prices_as_of, self.web_search
-        )?;
+        );
+        writeln!(f)?;
+        paragraph(f, "", &text)?;
         if self.prices.iter().any(|line| line.imported) {
             writeln!(f, "*  imported")?;
         }
@@ -188,7 +186,35 @@ impl fmt::Display for RepricingLines<'_> {
 #[derive(Debug, Serialize)]
 pub struct RepricingList {
     /// The changes of recorded costs, the oldest first.
-    pub changes: Vec<Repricing>,
+    pub changes: Vec<RepricingRow>,
+}
+
+/// A change of recorded costs.
+#[derive(Debug, Serialize)]
+pub struct RepricingRow {
+    /// The time.
+    #[serde(serialize_with = "moment::serialize")]
+    at: UnixMillis,
+    /// The sum of the costs before.
+    before: Money,
+    /// The sum of the costs now.
+    after: Money,
+    /// The change.
+    #[serde(flatten)]
+    repricing: Repricing,
+}
+
+impl RepricingList {
+    /// Builds the list.
+    pub fn of(changes: Vec<Repricing>) -> Self {
+        let row = |repricing: Repricing| {
+            let Repricing { before, after, newly_priced, no_longer_priced, .. } = repricing;
+            let [before, after] =
+                [Money::new(before, 0, newly_priced), Money::new(after, 0, no_longer_priced)];
+            RepricingRow { at: repricing.at, before, after, repricing }
+        };
+        Self { changes: changes.into_iter().map(row).collect() }
+    }
 }
 
 impl fmt::Display for RepricingList {
@@ -196,12 +222,19 @@ impl fmt::Display for RepricingList {
         if self.changes.is_empty() {
             return writeln!(f, "No recorded cost was changed.");
         }
-        let head = ["when", "who", "model", "exchanges", "before", "now", "cause"];
-        let mut lines = vec![head.map(str::to_owned)];
-        lines.extend(self.changes.iter().map(|change| {
+        let mut table = Table::new([
+            Column::name("when"),
+            Column::name("who").expendable(2),
+            Column::name("model"),
+            Column::number("exchanges").expendable(1),
+            Column::number("before"),
+            Column::number("now"),
+            Column::prose("cause"),
+        ]);
+        for RepricingRow { repricing: change, .. } in &self.changes {
             let at = Timestamp::from_millisecond(change.at.0).unwrap_or_default();
             let [before, after] = sums(change);
-            [
+            table.row([
                 at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
                 change.operator.clone(),
                 change.model.clone(),
@@ -209,9 +242,9 @@ impl fmt::Display for RepricingList {
                 before,
                 after,
                 format!("{}{}", change.cause, notes(change)),
-            ]
-        }));
-        columns(f, &lines)
+            ]);
+        }
+        table.fmt(f)
     }
 }
 

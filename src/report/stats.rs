@@ -12,11 +12,12 @@ use serde::Serialize;
 
 pub use self::{
     group::GroupBy,
-    period::{InvalidTime, Period, TimeSpec},
+    period::{InvalidPeriod, InvalidTime, Period, TimeSpec},
     reprice::Repriced,
-    sums::{Money, Numbers, Saved, Times},
+    sums::{Numbers, Saved, Times},
 };
 use self::{group::Groups, sums::Sums};
+pub use super::money::Money;
 use crate::{
     domain::{catalog::Catalog, exchange::UnixMillis},
     store::{self, PricedAs, Reader},
@@ -41,6 +42,9 @@ pub struct Stats {
     /// True if the groups have only calls with tags.
     #[serde(skip)]
     tagged: bool,
+    /// True if only calls with some tags are counted.
+    #[serde(skip)]
+    filtered: bool,
     /// The groups, in the order of time or by descending cost.
     pub groups: Vec<Group>,
     /// The total of all groups.
@@ -131,6 +135,7 @@ impl Stats {
             period: period.in_words(),
             pruned_before: period.pruned(counted_from),
             tagged,
+            filtered: !tags.is_empty(),
             groups,
             total: total.numbers(all),
             priced_as: ledger.priced_as(period.span.clone()).await?,

@@ -108,7 +108,7 @@ impl Auth {
 
     /// Lets clients send one of these keys, too, and names the holders of all of them as the ledger does.
     pub(super) fn named_by(mut self, holders: Holders, keys: Vec<ClientKey>) -> Self {
-        for ClientKey { name, key, user } in keys {
+        for ClientKey { name, key, user, file: _ } in keys {
             self.clients.push(HeldKey::new(&key, Some(name), user));
             self.origins = self.origins.keyed();
         }

@@ -116,6 +116,8 @@ pub(super) enum Rejection {
     UnknownEncoding { name: String },
     #[error("the body is not {0}, which its content-encoding says")]
     BrokenEncoding(&'static str),
+    #[error("{0}")]
+    NoSuchScenario(String),
     #[error("no such model: {0} (GET /v1/models lists the models that exist)")]
     NoSuchModel(String),
     #[error("a bug in Reprise: the request was given up, the server keeps running")]
@@ -148,6 +150,9 @@ impl Rejection {
             Self::NoHost => invalid(400, Some("invalid_host")).with_param("Host"),
             Self::ForeignHost(_) => invalid(403, Some("foreign_host")).with_param("Host"),
             Self::NoSuchModel(_) => invalid(404, Some("model_not_found")).with_param("model"),
+            Self::NoSuchScenario(_) => {
+                invalid(404, Some("unknown_scenario")).with_param("X-Reprise-Scenario")
+            }
             Self::SlowBody => invalid(408, None),
             Self::PruneRunning => invalid(409, Some("prune_running")),
             Self::AnotherLedger => invalid(409, Some("another_ledger")),

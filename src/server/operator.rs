@@ -97,7 +97,8 @@ pub(super) async fn reset_replay(
 ) -> Result<Json<PlayerStatus>, Rejection> {
     let replay = running_replay(&app, &uri)?;
     let scenario = headers.get(SCENARIO).and_then(|name| name.to_str().ok());
-    replay.reset(scenario.filter(|name| !name.is_empty()));
+    let scenario = scenario.filter(|name| !name.is_empty());
+    replay.reset(scenario).map_err(|miss| Rejection::NoSuchScenario(miss.to_string()))?;
     Ok(Json(replay.status()))
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -44,6 +44,11 @@ pub struct Ids {
     pub tasks: u64,
 }
 
+/// The file of the ledger at `url`, as the operator names it; `None`: it is in memory, or the URL names none.
+pub fn file(url: &str) -> Option<PathBuf> {
+    DatabaseFile::parse(url).ok()?.path().map(ToOwned::to_owned)
+}
+
 /// The files of the ledger at `url`; `None`: it is in memory. Fails where something else is at its path.
 pub async fn files(url: &str) -> Result<Option<Files>, Error> {
     let database = DatabaseFile::parse(url)?;
@@ -69,6 +74,14 @@ pub async fn files(url: &str) -> Result<Option<Files>, Error> {
 /// Tells whether other users may read or write a file.
 pub fn is_open_to_others(file: &Metadata) -> bool {
     file.mode() & 0o077 != 0
+}
+
+/// Tells whether other users may exchange files in a folder. In a folder such as /tmp they may not.
+pub fn is_exposed_folder(folder: &Path) -> bool {
+    const WRITABLE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    fs::metadata(folder).is_ok_and(|it| it.mode() & WRITABLE != 0 && it.mode() & STICKY == 0)
 }
 
 impl Reader {

@@ -16,8 +16,8 @@ pub enum Error {
     #[error("the ledger's URL has no known scheme; give one like sqlite://reprise.db")]
     Scheme,
     /// The URL has a parameter that the driver does not know.
-    #[error("the ledger's URL could not be read")]
-    Url(#[source] sqlx::Error),
+    #[error("the ledger's URL could not be read: {}", in_words(.0))]
+    Url(sqlx::Error),
     /// The folder or the file could not be created.
     #[error("the ledger {} could not be created; check the path and its permissions", path.display())]
     Create {
@@ -131,17 +131,17 @@ pub enum Error {
         known: i64,
     },
     /// A migration failed.
-    #[error("the ledger's tables could not be brought up to date")]
-    Migrate(#[source] MigrateError),
+    #[error("the ledger's tables could not be brought up to date: {}", migration_in_words(.0))]
+    Migrate(MigrateError),
     /// The file cannot be opened as a database.
-    #[error("the ledger could not be opened")]
-    Open(#[source] sqlx::Error),
+    #[error("the ledger could not be opened: {}", in_words(.0))]
+    Open(sqlx::Error),
     /// A query failed. Errors of the driver are taken for this one, unless they are mapped to another.
-    #[error("the ledger could not be read")]
-    Read(#[source] sqlx::Error),
+    #[error("the ledger could not be read: {}", in_words(.0))]
+    Read(sqlx::Error),
     /// A change failed; the ledger is as it was before.
-    #[error("the ledger could not be changed")]
-    Write(#[source] sqlx::Error),
+    #[error("the ledger could not be changed: {}", in_words(.0))]
+    Write(sqlx::Error),
     /// The ledger is being pruned, and one prune runs at a time.
     #[error("a prune is already running")]
     PruneRunning,
@@ -159,6 +159,69 @@ pub enum Error {
         /// The request's frame.
         frame: Hash,
     },
+}
+
+impl Error {
+    /// True if the text does not name the file, as the place of the failure does not know it.
+    pub const fn lacks_file(&self) -> bool {
+        match self {
+            Self::NoTables
+            | Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Migrate(_)
+            | Self::Open(_)
+            | Self::Read(_)
+            | Self::Write(_)
+            | Self::Damaged { .. }
+            | Self::NoBodies { .. } => true,
+            Self::Postgres
+            | Self::Scheme
+            | Self::Url(_)
+            | Self::Create { .. }
+            | Self::Lock { .. }
+            | Self::NotALock { .. }
+            | Self::NoLocks { .. }
+            | Self::NotAFile { .. }
+            | Self::DanglingLink { .. }
+            | Self::Foreign { .. }
+            | Self::Overwritten { .. }
+            | Self::Beside { .. }
+            | Self::InUse { .. }
+            | Self::Missing { .. }
+            | Self::PruneRunning => false,
+        }
+    }
+}
+
+/// An error of the driver in words. Its own text has the code and the message twice.
+pub(super) fn in_words(error: &sqlx::Error) -> String {
+    let database = match error {
+        sqlx::Error::Database(database) => database,
+        sqlx::Error::PoolTimedOut => return "no connection became free in time".to_owned(),
+        sqlx::Error::Io(error) => return error.to_string(),
+        other => return other.to_string(),
+    };
+    let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
+    // The lower byte is the kind (sqlite.org/rescode.html).
+    let what = match code & 0xff {
+        3 | 23 => "access is denied",
+        5 | 6 => "another process has been writing to it for too long; try again",
+        8 => "it cannot be written; check the permissions of the file and of its folder",
+        10 => "the disk failed to read or write it",
+        11 => "the file is damaged; restore a backup, or recover it with `sqlite3 FILE .recover`",
+        13 => "the disk is full",
+        14 => "the file cannot be opened; check the permissions of it and of its folder",
+        26 => "the file is no database of SQLite",
+        _ => return format!("{} (SQLite {code})", database.message()),
+    };
+    format!("{what} (SQLite {code}: {})", database.message())
+}
+
+fn migration_in_words(error: &MigrateError) -> String {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => in_words(error),
+        other => other.to_string(),
+    }
 }
 
 impl From<sqlx::Error> for Error {

@@ -40,6 +40,7 @@ pub struct Occasion<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
 pub struct Repricing {
     /// The time.
+    #[serde(skip)]
     pub at: UnixMillis,
     /// The cause, in words.
     pub cause: String,
@@ -54,10 +55,10 @@ pub struct Repricing {
     /// Number of those that have none any more.
     pub no_longer_priced: u64,
     /// Sum of their known costs before.
-    #[serde(rename = "nano_dollars_before")]
+    #[serde(skip)]
     pub before: NanoDollars,
     /// Sum of their known costs now.
-    #[serde(rename = "nano_dollars_after")]
+    #[serde(skip)]
     pub after: NanoDollars,
 }
 

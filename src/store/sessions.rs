@@ -1,6 +1,7 @@
 //! Sessions: the calls of a chat in the order they came in, and the exchanges behind them.
 //!
-//! Calls without a chat form sessions, too: a call whose messages go on from those of another belongs to its session.
+//! Calls without a chat form sessions, too: a call whose messages go on from those of another of the same caller belongs
+//! to its session. One that only repeats another begins a session of its own, unless it goes on from a third.
 
 use std::collections::HashMap;
 
@@ -44,7 +45,11 @@ pub struct CallSummary {
     /// The cost of this call.
     #[sqlx(flatten)]
     pub cost: Cost,
+    /// Ours or Anthropic's kind of error, if it failed.
+    pub error_kind: Option<String>,
     chat_id: Option<String>,
+    user_id: Option<String>,
+    client_key: Option<String>,
     client_frame: Option<Hash>,
     client_head: Option<Hash>,
 }
@@ -73,7 +78,14 @@ pub struct ExchangeRow {
     pub recording: Option<Recording>,
 }
 
+/// The sender of a call without a chat: user, client and key, as far as they are known.
+type Sender = [Option<String>; 3];
+
 impl CallSummary {
+    fn sender(&self) -> Sender {
+        [&self.user_id, &self.client, &self.client_key].map(Clone::clone)
+    }
+
     /// The hashes of the client's request; `None` where no bodies were kept.
     pub fn request(&self) -> Option<(Hash, Option<Hash>)> {
         self.client_frame.map(|frame| (frame, self.client_head))
@@ -102,23 +114,23 @@ impl Reader {
     /// All sessions with a call that came in at `since` or later, those that began first first. Refused calls said nothing.
     pub async fn sessions(&self, since: UnixMillis) -> Result<Vec<SessionRow>, Error> {
         const SQL: &str = "select id, exchange, at, answered_by, api, chat_id, task, client, outcome, model, \
-             cost, cost_is, client_frame, client_head from call where at >= $1 and answered_by <> 'refused' order by at, id";
+             cost, cost_is, error_kind, user_id, client_key, client_frame, client_head from call where at >= $1 and answered_by <> 'refused' order by at, id";
         let calls: Vec<CallSummary> =
             sqlx::query_as(SQL).bind(since).fetch_all(&self.pool()).await?;
         let mut sessions: Vec<SessionRow> = Vec::new();
         let mut chats: HashMap<String, usize> = HashMap::new();
-        let mut heads: HashMap<Hash, usize> = HashMap::new();
+        let mut heads: HashMap<(Sender, Hash), usize> = HashMap::new();
         for call in calls {
             let head = call.client_frame.and(call.client_head);
             let known = match (&call.chat_id, head) {
                 (Some(chat), _) => chats.get(chat).copied(),
-                (None, Some(head)) => self.nearest(head, &heads).await?,
+                (None, Some(head)) => self.continued(head, call.sender(), &heads).await?,
                 (None, None) => None,
             };
             let at = known.unwrap_or(sessions.len());
             match (&call.chat_id, head) {
                 (Some(chat), _) => _ = chats.insert(chat.clone(), at),
-                (None, Some(head)) => _ = heads.insert(head, at),
+                (None, Some(head)) => _ = heads.insert((call.sender(), head), at),
                 (None, None) => {}
             }
             if known.is_none() {
@@ -130,14 +142,19 @@ impl Reader {
         Ok(sessions)
     }
 
-    /// The value of the nearest of the messages up to `head`, itself included, that is a key of `heads`.
-    async fn nearest(
+    /// The value of the nearest of the messages before `head` at which a call of the same sender ended.
+    async fn continued(
         &self,
         head: Hash,
-        heads: &HashMap<Hash, usize>,
+        sender: Sender,
+        heads: &HashMap<(Sender, Hash), usize>,
     ) -> Result<Option<usize>, Error> {
         let hashes = self.ancestry(head).await?;
-        Ok(hashes.iter().rev().find_map(|hash| heads.get(hash)).copied())
+        let mut key = (sender, head);
+        Ok(hashes.into_iter().rev().skip(1).find_map(|hash| {
+            key.1 = hash;
+            heads.get(&key).copied()
+        }))
     }
 
     /// The hashes of the messages up to `head`, oldest first.

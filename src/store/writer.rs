@@ -22,6 +22,7 @@ use super::{
     Durability, Reader,
     batch::{self, Op},
     chain::PersistedHashes,
+    error::in_words,
     hot::Hot,
     journal::Journal,
     recovery::Carried,
@@ -228,7 +229,7 @@ impl Writer {
                         return Fate::Written;
                     }
                     Err(error) if sqlite::is_refusal(&error) => return Fate::Refused(error),
-                    Err(error) => error.to_string(),
+                    Err(error) => in_words(&error),
                 },
             };
             if self.shared.set_error(Some(error.clone())).is_none() {

@@ -85,12 +85,17 @@ impl Replay {
         }
     }
 
-    /// Starts again, in one scenario or in all.
-    pub fn reset(&self, scenario: Option<&str>) {
-        self.player.lock().reset(scenario);
+    /// Starts again, in one scenario or in all. Fails if no fixture is in the scenario.
+    pub fn reset(&self, scenario: Option<&str>) -> Result<(), Miss> {
+        let mut player = self.player.lock();
+        if let Some(reason) = player.unknown(scenario) {
+            return Err(Miss { key: None, reason });
+        }
+        player.reset(scenario);
         if scenario.is_none() {
             self.misses.lock().clear();
         }
+        Ok(())
     }
 
     /// The models of the fixtures, each once.
@@ -133,7 +138,8 @@ impl Replay {
         if let Some(changed) = changed {
             tracing::warn!(
                 fixture = fixture.file,
-                "the translation has changed since this was recorded; the fixture answers nevertheless: {changed}"
+                "the translation has changed since this was recorded; the fixture answers nevertheless: {}",
+                changed.places()
             );
         }
         let head = ResponseHead::recorded(

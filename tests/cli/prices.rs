@@ -49,7 +49,8 @@ async fn an_import_changes_the_costs_of_past_calls_and_says_so() {
     home.check("prices_late_stats", &home.told(&["stats"]));
     home.write("own.toml", &text.replace("= 3\n", "= 6\n"));
     home.check("prices_import_corrected", &import(&file));
-    let history = told(home.reprise(&["prices", "history"]).env("USER", "bob"));
+    let history =
+        told(home.reprise(&["prices", "history"]).env("USER", "bob").env_remove("COLUMNS"));
     let dated = |line: &str| {
         let at = line.find(" UTC").filter(|&at| at >= 16);
         at.map_or_else(

@@ -130,11 +130,11 @@ async fn running_calls_may_overshoot_those_who_join_are_free_and_reports_say_so(
     let told = String::from_utf8(output.stdout).expect("text");
     let lines: Vec<_> =
         told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
-    assert_eq!(lines[1][..8], ["ann", "$0.15", "a", "month", "$0.20", "133%", "spent,", "$0.05"]);
-    assert_eq!(lines[2][..7], ["bob", "$0.15", "a", "month", "$0.10", "66%", "fine"]);
+    assert_eq!(lines[2][..8], ["ann", "$0.15", "a", "month", "$0.20", "133%", "spent,", "$0.05"]);
+    assert_eq!(lines[3][..7], ["bob", "$0.15", "a", "month", "$0.10", "66%", "fine"]);
     let output = command(&setup).args(["budgets", "--json"]).output().expect("the program");
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(told["budgets"][0]["over"], json!(0.05));
+    assert_eq!(told["budgets"][0]["over"]["nano_dollars"], json!(50_000_000));
     assert_eq!(told["budgets"][0]["state"], json!("spent"));
 }
 

@@ -141,14 +141,14 @@ async fn refusals_of_known_callers_have_rows_and_those_of_strangers_a_count() {
             &rows[0]["model"],
             &rows[0]["error"],
             &rows[0]["status"],
-            &rows[0]["cost"]
+            &rows[0]["cost"]["nano_dollars"]
         ),
         (
             &json!("ann"),
             &json!("gpt-9"),
             &json!("missing_required_parameter"),
             &json!(400),
-            &json!(0.0)
+            &json!(0)
         )
     );
     assert_eq!(

@@ -61,6 +61,48 @@ async fn a_call_has_one_line_whatever_answered_it() {
     assert_eq!(calls.len(), 4, "each line is of another call");
 }
 
+#[tokio::test]
+async fn a_replay_logs_no_content_of_what_it_misses() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = setup.start().await;
+    upstream.push(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
+    let question = |word: &str| {
+        ask_whole(&format!("Tell me one of the long stories that are told of a {word}"))
+    };
+    app.client().post(CHAT, &question("hedgehog")).await.json().await;
+    app.stop().await;
+    let into = setup.folder().join("fixtures");
+    let mut export = binary::command(&setup);
+    export.args(["fixtures", "export", "--force", "--last", "1", "--into"]).arg(&into);
+    assert!(export.output().expect("the program").status.success());
+
+    let mut replay = binary::command(&setup);
+    replay.arg("replay").arg(&into);
+    let mut program = Binary::try_start(&setup, replay).await.expect("a replay");
+    let client = program.client();
+    let missed = client.post(CHAT, &question("porcupine")).await;
+    assert_eq!(missed.status, 404);
+    let told = missed.text().await;
+    assert!(told.contains("hedgehog") && told.contains("porcupine"), "the client is told: {told}");
+    let unknown = client.header("x-reprise-scenario", "nowhere");
+    let told = unknown.post(CHAT, &question("hedgehog")).await.text().await;
+    assert!(told.contains("no scenario") && told.contains("nowhere"), "{told}");
+    let reset = unknown.post("/replay/reset", &Value::Null).await;
+    assert_eq!(reset.status, 404);
+    let told = reset.text().await;
+    assert!(told.contains("unknown_scenario") && told.contains("tell-me-one"), "{told}");
+
+    program.signal("TERM");
+    program.ended().await;
+    let log = fs::read_to_string(setup.folder().join("log")).expect("a log");
+    assert!(
+        log.contains("no fixture matches") && log.contains("different in messages[0]"),
+        "{log}"
+    );
+    assert!(!log.contains("hedgehog") && !log.contains("porcupine"), "{log}");
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -64,10 +64,14 @@ async fn of_twenty_calls_at_once_only_those_are_admitted_that_fit() {
         let message = body["error"]["message"].as_str().expect("a message");
         assert!(message.contains("does not have any more ($0.10 is spent, $0.09"), "{message}");
     }
-    assert!(while_it_runs["reserved"].as_f64() > Some(0.09), "{while_it_runs}");
-    assert_eq!(while_it_runs["spent"], json!(0.1));
+    assert!(
+        while_it_runs["reserved"]["nano_dollars"].as_u64() > Some(90_000_000),
+        "{while_it_runs}"
+    );
+    assert_eq!(while_it_runs["spent"]["nano_dollars"], json!(100_000_000));
     until("the call to be sealed", async || app.ledger().count("running").await == 0).await;
-    assert_eq!([&told(&setup)["reserved"], &told(&setup)["spent"]], [&json!(0.0), &json!(0.2)]);
+    let nanos = |name: &str| told(&setup)[name]["nano_dollars"].clone();
+    assert_eq!([nanos("reserved"), nanos("spent")], [json!(0), json!(200_000_000)]);
     // A repeat reserves nothing.
     assert_eq!(client.post(CHAT, &ask("one")).await.status, StatusCode::OK);
 }
@@ -163,7 +167,8 @@ async fn what_was_received_bounds_what_is_owed_however_an_answer_breaks_off() {
         assert_eq!(exchange.cost_is, "at_least");
         app.stop().await;
         let told = told(&setup);
-        assert_eq!([&told["spent"], &told["at_least"]], [&json!(dollars(owed)), &json!(1)]);
+        let spent = &told["spent"];
+        assert_eq!([&spent["nano_dollars"], &spent["at_least"]], [&json!(owed), &json!(1)]);
         let output = command(&setup).args(["budgets"]).output().expect("the program");
         assert!(String::from_utf8_lossy(&output.stdout).contains("≥ $0.0023"), "{output:?}");
     }
@@ -201,7 +206,7 @@ async fn of_a_killed_exchange_is_counted_what_was_known_of_it() {
     assert!((128..=265).contains(&lost.output), "{}", lost.output);
     let owed = 1_000 * PRICES[0] + u64::try_from(lost.output).expect("a count") * PRICES[1];
     assert_eq!(lost.cost, i64::try_from(owed).ok());
-    assert_eq!(told(&setup)["spent"], json!(dollars(owed)));
+    assert_eq!(told(&setup)["spent"]["nano_dollars"], json!(owed));
     drop(binary);
 }
 
@@ -327,7 +332,11 @@ async fn reports_budgets_and_the_status_line_agree_to_the_nano_dollar() {
     assert_eq!((stats.cost.at_least, stats.calls, stats.upstream_requests), (2, 26, 26));
     let told = told(&setup);
     assert_eq!(
-        [&told["spent"], &told["reserved"], &told["at_least"]],
-        [&json!(dollars(owed)), &json!(0.0), &json!(2)]
+        [
+            &told["spent"]["nano_dollars"],
+            &told["reserved"]["nano_dollars"],
+            &told["spent"]["at_least"]
+        ],
+        [&json!(owed), &json!(0), &json!(2)]
     );
 }

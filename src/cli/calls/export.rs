@@ -16,14 +16,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     cli::{
-        Printable, printable,
+        Misuse, Printable,
+        count::count,
+        printable,
         run::{StopSignals, block_on},
     },
     config::{self, Config, Env, Flags},
     domain::exchange::{AnsweredBy, Outcome},
     report::{
         CallLine,
-        stats::{InvalidTime, Period, TimeSpec},
+        stats::{Period, TimeSpec},
     },
     store::{CallFilter, Reader},
 };
@@ -57,16 +59,16 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Jsonl)]
     format: Format,
     /// Start of the period: 7d (the beginning of that day), 12h, today, yesterday, 2026-10, 2026-10-01 or 2026-10-01T12:30
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<TimeSpec>,
     /// End of the period, that day or month included
-    #[arg(long, value_name = "WHEN", conflicts_with = "follow")]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true, conflicts_with = "follow")]
     until: Option<TimeSpec>,
     /// Time zone of days, as Europe/Berlin; by default that of this machine
     #[arg(long, value_name = "ZONE", value_parser = config::time_zone)]
     timezone: Option<TimeZone>,
     /// Only the newest N of the calls
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
     last: Option<u32>,
     /// Only calls of this user
     #[arg(long, value_name = "ID")]
@@ -109,7 +111,7 @@ impl Arguments {
         let zone = self.timezone.clone().unwrap_or_else(TimeZone::system);
         let now = Zoned::new(Timestamp::now(), zone);
         let period = Period::new(self.since.as_ref(), self.until.as_ref(), &now);
-        let period = period.map_err(|InvalidTime| InvalidTime).context("--since and --until")?;
+        let period = period.map_err(|error| Misuse(format!("{:#}", anyhow::Error::from(error))))?;
         Ok(CallFilter {
             span: period.span,
             user: self.user.clone(),

@@ -1,13 +1,13 @@
 //! `reprise calls show`: all about one call.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
 
 use crate::{
     answer,
-    cli::{console, run::block_on},
+    cli::{Console, console, run::block_on},
     config::{Config, Env, Flags},
     domain::{
         catalog::{Catalog, day_of},
@@ -37,7 +37,7 @@ pub(super) fn run(
     arguments: &Arguments,
     flags: &Flags,
     env: Env<'_>,
-    out: &mut dyn Write,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
@@ -46,7 +46,7 @@ pub(super) fn run(
         let catalog = ledger.catalog(day_of(answer::now())).await?;
         let details = find(&ledger, &catalog, &arguments.id).await?;
         let details = if arguments.body { details.with_bodies(&ledger).await? } else { details };
-        console::report(&details, arguments.json, out)
+        console::report(&details, arguments.json, console)
     })?;
     Ok(ExitCode::SUCCESS)
 }

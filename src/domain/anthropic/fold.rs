@@ -118,6 +118,23 @@ pub fn fold(recording: &Recording) -> Result<Message, StreamError> {
     Ok(message)
 }
 
+/// Folds as much of a message as came, also of one that was cut or ended with an error; `None`: it did not begin.
+pub fn fold_begun(recording: &Recording) -> Option<Message> {
+    let mut folding = Folding::default();
+    let mut order = EventOrder::default();
+    for event in recording.events() {
+        let event = read(event);
+        let Ok(event) = parse(&event) else { break };
+        if order.put(event, &mut |event| folding.take(event)).is_err() {
+            break;
+        }
+    }
+    let Folding { message, blocks, .. } = folding;
+    let mut message = message?;
+    message.content.extend(blocks.into_iter().map(|(_, block)| block.end()));
+    Some(message)
+}
+
 /// A message that is being folded.
 #[derive(Default)]
 struct Folding {

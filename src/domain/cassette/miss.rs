@@ -41,6 +41,13 @@ pub enum MissReason {
         /// The similar fixtures, nearest first.
         nearest: Vec<NearMiss>,
     },
+    /// No fixture is in the scenario that the request names.
+    UnknownScenario {
+        /// The scenario.
+        scenario: String,
+        /// The scenarios that there are.
+        known: Vec<String>,
+    },
     /// Some fixtures are equal, and all of them were given.
     UsedUp {
         /// Their files.
@@ -87,6 +94,18 @@ impl Miss {
         Self { key: key.map(|key| key.to_string()), reason }
     }
 
+    /// The miss without any content of messages, for the log: of differences only the places.
+    pub fn without_content(&self) -> String {
+        let MissReason::Differs { nearest } = &self.reason else { return self.to_string() };
+        let near = nearest.iter().map(|NearMiss { file, likeness, diff }| {
+            format!("{file} ({} % alike; {})", (likeness * 100.0).floor(), diff.places())
+        });
+        format!(
+            "no fixture matches this request; nearest are {}",
+            near.collect::<Vec<_>>().join(", ")
+        )
+    }
+
     /// The command that records the missing fixture into the folder `into`.
     pub fn command(into: &str) -> String {
         format!("reprise fixtures export --last 1 --into {into}")
@@ -97,6 +116,13 @@ impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             MissReason::NothingLike => write!(f, "no fixture is similar to this request"),
+            MissReason::UnknownScenario { scenario, known } => {
+                write!(f, "there is no scenario {scenario:?} (X-Reprise-Scenario)")?;
+                if known.is_empty() {
+                    return write!(f, ": the fixtures are in no folders");
+                }
+                write!(f, "; there are {}", known.join(", "))
+            }
             MissReason::UsedUp { files } => {
                 write!(f, "all answers to this request were given: {}", files.join(", "))
             }

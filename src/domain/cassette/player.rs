@@ -9,7 +9,7 @@ use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{
-    Cassette, Miss, RecordedRequest, Scrubber,
+    Cassette, Miss, MissReason, RecordedRequest, Scrubber,
     miss::{self, Candidate},
 };
 use crate::domain::{
@@ -166,6 +166,9 @@ impl Player {
         };
         let Some(position) = position else {
             self.misses += 1;
+            if let Some(unknown) = self.unknown(scenario) {
+                return Err(Miss { key: key.map(|key| key.to_string()), reason: unknown });
+            }
             let exhausted = answers.iter().map(|at| self.slots[*at].fixture.file.clone()).collect();
             let slots = self.slots.iter().filter(|slot| slot.fixture.is_in(scenario));
             let candidates = slots.filter_map(Slot::candidate).collect();
@@ -181,6 +184,20 @@ impl Player {
             total: answers.len(),
             changed: slot.changed.as_ref().filter(|_| !is_recorded()),
         })
+    }
+
+    /// The reason for a miss in a scenario that no fixture is in.
+    pub fn unknown(&self, scenario: Option<&str>) -> Option<MissReason> {
+        let scenario = scenario?;
+        if self.slots.iter().any(|slot| slot.fixture.is_in(Some(scenario))) {
+            return None;
+        }
+        let mut known: Vec<String> =
+            self.slots.iter().map(|slot| slot.fixture.scenario.clone()).collect();
+        known.retain(|scenario| !scenario.is_empty());
+        known.sort_unstable();
+        known.dedup();
+        Some(MissReason::UnknownScenario { scenario: scenario.to_owned(), known })
     }
 
     /// Starts again from the first answers, in one scenario or in all.

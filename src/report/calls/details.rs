@@ -12,10 +12,14 @@ use crate::{
     domain::{
         anthropic, cassette,
         catalog::{Catalog, FoundPrice},
-        exchange::{AnsweredBy, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens},
+        exchange::{AnsweredBy, CallId, Cost, ExchangeId, Micros, Outcome, Tokens},
         price::{Bill, Prices, Terms},
     },
-    report::numbers::{counted, thousands, time},
+    report::{
+        Money,
+        lines::paragraph,
+        numbers::{counted, thousands, time},
+    },
     store::{self, CallRow, ExchangeDetails, Reader},
 };
 
@@ -59,8 +63,7 @@ struct ExchangeReport {
     ttft_ms: Option<f64>,
     total_ms: Option<f64>,
     tokens: Tokens,
-    /// In US dollars; `None`: unpriced.
-    cost: Option<f64>,
+    cost: Money,
     cost_is: &'static str,
     priced_on: Option<String>,
     /// The prices at which the cost was computed; `None`: unknown.
@@ -239,7 +242,7 @@ impl ExchangeReport {
             ttft_ms: ttft_us.map(millis),
             total_ms: total_us.map(millis),
             tokens,
-            cost: cost.amount().map(NanoDollars::dollars),
+            cost: cost.into(),
             cost_is: store::cost_word(cost),
             priced_on: details.priced_on,
             price,
@@ -283,7 +286,7 @@ impl PriceUsed {
 
 /// A line with a name; nothing for an empty text.
 fn field(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
-    if text.is_empty() { Ok(()) } else { writeln!(f, "{name:<10}{text}") }
+    if text.is_empty() { Ok(()) } else { paragraph(f, &format!("{name:<10}"), text) }
 }
 
 /// The texts that are there, with commas.
@@ -356,7 +359,8 @@ impl fmt::Display for CallDetails {
             None => writeln!(f, "No call of this exchange is in the ledger.")?,
         }
         for exchange in &self.exchanges {
-            writeln!(f, "\n{exchange}")?;
+            writeln!(f)?;
+            exchange.fmt(f)?;
         }
         if let Some(bodies) = &self.bodies {
             bodies.fmt(f)?;
@@ -447,7 +451,7 @@ impl fmt::Display for ExchangeReport {
             Some(bytes) => format!("the answer ({} bytes packed)", thousands(bytes.unsigned_abs())),
             None => "no answer".to_owned(),
         };
-        write!(f, "{:<10}{request}, {answer}; {repeats}", "kept")
+        field(f, "kept", &format!("{request}, {answer}; {repeats}"))
     }
 }
 

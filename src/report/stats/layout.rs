@@ -2,25 +2,24 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use comfy_table::{
-    Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
-};
-
 use super::{Group, GroupBy, Money, Numbers, Stats, Times};
 use crate::{
     domain::exchange::{AnsweredBy, NanoDollars},
-    report::numbers::{calls, in_full, percent, thousands, time, tokens},
+    report::{
+        lines::{list, paragraph},
+        numbers::{calls, in_full, percent, thousands, time, tokens},
+        table::{Column, Table},
+    },
     store::PricedAs,
 };
 
-/// Maximum width of a table, in columns. Long names wrap; numbers do not.
-const WIDTH: u16 = 100;
-
-/// Width of the longest bar, in columns.
-const BAR: std::ops::RangeInclusive<usize> = 4..=12;
-
 const HEADINGS: [&str; 8] =
     ["calls", "hits", "errors", "prompt", "output", "cost", "share", "saved"];
+
+/// The order in which the columns are left out where there is no room, the highest first. Errors and savings are told
+/// below the table, too.
+const EXPENDABLE: [Option<u8>; HEADINGS.len()] =
+    [None, Some(2), Some(5), Some(4), Some(3), None, Some(6), Some(1)];
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,11 +30,10 @@ impl fmt::Display for Stats {
         if let Some(period) = &self.period {
             writeln!(f, "{period}\n")?;
         }
-        for line in self.table() {
-            writeln!(f, "{}", line.trim_end())?;
-        }
+        self.table().fmt(f)?;
         if let hidden @ 1.. = self.with_calls().count() - self.shown().len() {
-            writeln!(f, "{} more groups: --top shows more, --csv all", thousands(hidden as u64))?;
+            let more = thousands(hidden as u64);
+            paragraph(f, "", &format!("{more} more groups: --top shows more, --csv all"))?;
         }
         writeln!(f)?;
         self.total.details(f)?;
@@ -44,57 +42,30 @@ impl fmt::Display for Stats {
 }
 
 impl Stats {
-    /// The lines of the table, with a bar for each share if there is room.
-    fn table(&self) -> Vec<String> {
-        let names = |names: &[Option<String>]| -> Vec<String> {
-            names.iter().map(|name| name.as_deref().unwrap_or("–").to_owned()).collect()
-        };
-        let head = self.by.iter().map(GroupBy::as_str).chain(HEADINGS).map(str::to_owned);
-        let mut rows: Vec<Vec<String>> = vec![head.collect()];
-        for Group { names: of, numbers, .. } in self.shown() {
-            rows.push(names(of).into_iter().chain(numbers.cells()).collect());
+    /// The table, with a bar for the share of each group.
+    fn table(&self) -> Table {
+        let mut table = Table::new(self.by.iter().map(|by| Column::name(by.as_str())).chain(
+            HEADINGS.into_iter().zip(EXPENDABLE).map(|(heading, order)| {
+                let column = Column::number(heading);
+                order.map_or(column.clone(), |order| column.expendable(order))
+            }),
+        ));
+        for Group { names, numbers, .. } in self.shown() {
+            let names = names.iter().map(|name| name.clone().unwrap_or_else(|| "–".to_owned()));
+            table.row(names.chain(numbers.cells()));
         }
         let is_one = self.with_calls().count() <= 1 && !self.tagged;
-        let is_summed = !is_one || self.by.is_empty();
-        if is_summed {
-            let total = (0..self.by.len()).map(|at| if at == 0 { "total" } else { "" }.to_owned());
-            rows.push(total.chain(self.total.cells()).collect());
-        }
-        let columns = rows[0].len();
-        let wide = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-        let taken: usize = (0..columns).map(|at| wide(at) + 2).sum();
-        let room = usize::from(WIDTH).saturating_sub(taken).min(*BAR.end());
-        if BAR.contains(&room) && !is_one {
-            let dearest = self.groups.iter().map(|group| group.numbers.share).fold(0.0, f64::max);
-            let shown = self.shown();
-            let bars = shown.iter().map(|group| bar(group.numbers.share, dearest, room));
-            let bars = [String::new()].into_iter().chain(bars).chain([String::new()]);
-            rows.iter_mut().zip(bars).for_each(|(row, bar)| row.push(bar));
-        }
-        let mut table = Table::new();
-        table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─')));
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
-        let is_number = |at: usize| at >= self.by.len() && at < columns;
-        let mut rows = rows.into_iter().map(|row| {
-            row.into_iter().enumerate().map(|(at, text)| {
-                let side = if is_number(at) { CellAlignment::Right } else { CellAlignment::Left };
-                Cell::new(text).set_alignment(side)
-            })
-        });
-        table.set_header(rows.next().into_iter().flatten());
-        table.add_rows(rows);
-        for (at, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((if at == 0 { 0 } else { 2 }, 0));
-            if at >= self.by.len() {
-                column.set_constraint(ColumnConstraint::ContentWidth);
+        let total = (0..self.by.len()).map(|at| if at == 0 { "total" } else { "" }.to_owned());
+        let total = total.chain(self.total.cells());
+        match (is_one, self.by.is_empty()) {
+            (true, true) => table.row(total),
+            (true, false) => {}
+            (false, _) => {
+                table.total(total);
+                table.bars(self.shown().iter().map(|group| group.numbers.share));
             }
         }
-        let mut lines: Vec<String> = table.lines().collect();
-        if is_summed && !is_one {
-            // A rule above the total, as below the heading.
-            lines.insert(lines.len() - 1, lines[1].clone());
-        }
-        lines
+        table
     }
 
     /// The report as Markdown, with the columns of the table.
@@ -144,6 +115,7 @@ impl Stats {
 
     fn nothing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.period {
+            None if self.filtered => writeln!(f, "No calls with these tags."),
             Some(period) => writeln!(f, "No calls: {period}."),
             None => {
                 writeln!(f, "The ledger has no calls yet. Start `reprise` and send a request.")
@@ -154,28 +126,32 @@ impl Stats {
     fn footnotes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Money { at_least, unpriced, .. } = self.total.cost;
         if at_least > 0 {
-            writeln!(f, "≥   at least this much, because {} ended early", calls(at_least))?;
+            let text = format!("at least this much, because {} ended early", calls(at_least));
+            paragraph(f, "≥   ", &text)?;
         }
         if unpriced > 0 {
-            writeln!(f, "+?  not counting {} without a known price", calls(unpriced))?;
+            let text = format!("not counting {} without a known price", calls(unpriced));
+            paragraph(f, "+?  ", &text)?;
         }
         for PricedAs { model, priced_as, calls: count } in &self.priced_as {
-            writeln!(f, "{} of {model} at the price of {priced_as}", calls(*count))?;
+            let text = format!("{} of {model} at the price of {priced_as}", calls(*count));
+            paragraph(f, "", &text)?;
         }
         let saved = &self.total.saved;
         let unknown =
             saved.ledger.unpriced + saved.collapsed.unpriced + saved.prompt_cache.unpriced;
         if unknown > 0 && unpriced == 0 {
-            writeln!(f, "+?  what {} saved is not known", calls(unknown))?;
+            paragraph(f, "+?  ", &format!("what {} saved is not known", calls(unknown)))?;
         }
         if self.tagged {
-            writeln!(
+            paragraph(
                 f,
-                "A call with several tags counts in the group of each, one without only in the total."
+                "",
+                "A call with several tags counts in the group of each, one without only in the total.",
             )?;
         }
         if let Some(day) = &self.pruned_before {
-            writeln!(f, "Calls before {day} were pruned and are not counted.")?;
+            paragraph(f, "", &format!("Calls before {day} were pruned and are not counted."))?;
         }
         Ok(())
     }
@@ -215,17 +191,17 @@ impl Numbers {
             ("output", of.output),
             ("of it thinking", of.thinking),
         ];
-        line(f, "tokens", counts.map(|(name, count)| format!("{name} {}", tokens(count))))?;
+        named(f, "tokens", counts.map(|(name, count)| format!("{name} {}", tokens(count))))?;
         let ways = [
             ("by the ledger", self.saved.ledger),
             ("by joining", self.saved.collapsed),
             ("by the prompt cache (reads less writes)", self.saved.prompt_cache),
         ];
-        line(f, "saved", ways.map(|(way, saved)| format!("{} {way}", saved.in_words())))?;
+        named(f, "saved", ways.map(|(way, saved)| format!("{} {way}", saved.in_words())))?;
         if let (Some(ttft), Some(total)) = (&self.ttft_ms, &self.total_ms) {
             let first = format!("first byte {}", ttft.in_words());
             let last = format!("last byte {} (p50 / p95 / p99)", total.in_words());
-            line(f, "time", [first, last])?;
+            named(f, "time", [first, last])?;
         }
         by_kind(f, "errors", &self.errors)?;
         self.refusals(f)
@@ -242,6 +218,15 @@ impl Times {
     }
 }
 
+/// Writes a list after its name.
+fn named(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    parts: impl IntoIterator<Item = String>,
+) -> fmt::Result {
+    list(f, &format!("{name:<9}"), parts)
+}
+
 /// Writes a line of counts, the largest first, if there are any.
 fn by_kind(f: &mut fmt::Formatter<'_>, name: &str, counts: &BTreeMap<String, u64>) -> fmt::Result {
     if counts.is_empty() {
@@ -249,55 +234,13 @@ fn by_kind(f: &mut fmt::Formatter<'_>, name: &str, counts: &BTreeMap<String, u64
     }
     let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
     counts.sort_by_key(|&(kind, count)| (std::cmp::Reverse(count), kind));
-    line(f, name, counts.iter().map(|(kind, count)| format!("{kind} {}", thousands(**count))))
-}
-
-/// Writes a line of several parts, which wraps between parts.
-fn line(
-    f: &mut fmt::Formatter<'_>,
-    name: &str,
-    parts: impl IntoIterator<Item = String>,
-) -> fmt::Result {
-    const INDENT: usize = 9;
-    write!(f, "{name:<INDENT$}")?;
-    let mut column = INDENT;
-    for (at, part) in parts.into_iter().enumerate() {
-        let length = part.chars().count();
-        if at > 0 && column + 2 + length > usize::from(WIDTH) {
-            write!(f, ",\n{:INDENT$}", "")?;
-            column = INDENT;
-        } else if at > 0 {
-            write!(f, ", ")?;
-            column += 2;
-        }
-        write!(f, "{part}")?;
-        column += length;
-    }
-    writeln!(f)
-}
-
-/// Draws a bar in eighths of a column; the highest share takes all of `room`.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    reason = "a few eighths"
-)]
-fn bar(share: f64, dearest: f64, room: usize) -> String {
-    const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
-    let eighths = if dearest > 0.0 { share / dearest * (room * 8) as f64 } else { 0.0 };
-    let eighths = eighths.max(0.0).ceil() as usize;
-    let mut bar = "█".repeat(eighths / 8);
-    if !eighths.is_multiple_of(8) {
-        bar.push(EIGHTHS[eighths % 8 - 1]);
-    }
-    bar
+    named(f, name, counts.iter().map(|(kind, count)| format!("{kind} {}", thousands(**count))))
 }
 
 /// A column of the CSV: its name and its value.
-type Column = (&'static str, fn(&Numbers) -> String);
+type CsvColumn = (&'static str, fn(&Numbers) -> String);
 
-const CSV: &[Column] = &[
+const CSV: &[CsvColumn] = &[
     ("calls", |n| n.calls.to_string()),
     ("hits", |n| n.count(AnsweredBy::Hit)),
     ("misses", |n| n.count(AnsweredBy::Miss)),
@@ -363,11 +306,5 @@ mod tests {
         row.write_record(names.map(|name| disarmed(name).into_owned())).unwrap();
         let row = String::from_utf8(row.into_inner().unwrap()).unwrap();
         assert_eq!(row, "plain,\"a,b\",\"say \"\"hi\"\"\",'=1+1,'@sum,\n");
-    }
-
-    #[test]
-    fn a_bar_is_as_long_as_its_share() {
-        let bars = [0.0, 0.001, 0.25, 0.5].map(|share| bar(share, 0.5, 8));
-        assert_eq!(bars, ["", "▏", "████", "████████"]);
     }
 }

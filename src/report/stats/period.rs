@@ -100,6 +100,22 @@ impl TimeSpec {
     }
 }
 
+/// The reason why two arguments are no period.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPeriod {
+    /// A time is out of range.
+    #[error("--since and --until")]
+    Time(#[from] InvalidTime),
+    /// It ends before it begins.
+    #[error("--until ends at {until}, which is not after --since, {since}: exchange the two")]
+    Inverted {
+        /// Its beginning.
+        since: String,
+        /// Its end.
+        until: String,
+    },
+}
+
 /// The period of a report: from the beginning of `since` to the end of `until`.
 #[derive(Debug, Clone)]
 pub struct Period {
@@ -117,12 +133,18 @@ impl Period {
         since: Option<&TimeSpec>,
         until: Option<&TimeSpec>,
         now: &Zoned,
-    ) -> Result<Self, InvalidTime> {
+    ) -> Result<Self, InvalidPeriod> {
         let range = |when: &TimeSpec| when.range(now).map_err(|_| InvalidTime);
         let since = since.map(range).transpose()?.map(|range| range.start);
         let until = until.map(range).transpose()?.map(|range| range.end);
         let millis = |at: Timestamp| UnixMillis(at.as_millisecond());
         let zoned = |at: Timestamp| at.to_zoned(now.time_zone().clone());
+        if let (Some(since), Some(until)) = (since, until)
+            && until <= since
+        {
+            let named = |at: Timestamp| zoned(at).strftime("%Y-%m-%d %H:%M").to_string();
+            return Err(InvalidPeriod::Inverted { since: named(since), until: named(until) });
+        }
         Ok(Self {
             span: since.map_or(UnixMillis(0), millis)..until.map_or(UnixMillis(i64::MAX), millis),
             zone: now.time_zone().clone(),

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use comfy_table::{Cell, CellAlignment, ColumnConstraint, LineStyle, Table, TableStyle};
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -12,7 +11,11 @@ use crate::{
         catalog::Catalog,
         exchange::{Cost, NanoDollars},
     },
-    report::numbers::{calls, dollars, thousands},
+    report::{
+        lines::paragraph,
+        numbers::{calls, thousands},
+        table::{Column, Table},
+    },
     store::{self, Reader},
 };
 
@@ -52,8 +55,8 @@ pub struct Comparison {
     pub cost: Money,
     /// The cost at the new prices.
     pub repriced: Money,
-    /// The difference in US dollars, for calls with both costs.
-    pub difference: f64,
+    /// The difference, for calls with both costs.
+    pub difference: Money,
     /// Number of calls whose terms match no price; they count with their recorded cost.
     pub unexplained: u64,
 }
@@ -102,7 +105,7 @@ impl Sums {
             calls: self.calls,
             cost: self.then.money(),
             repriced: self.now.money(),
-            difference: self.difference.dollars(),
+            difference: Money::exact(self.difference),
             unexplained: self.unexplained,
         }
     }
@@ -161,51 +164,51 @@ impl fmt::Display for Repriced {
         if let Some(period) = &self.period {
             writeln!(f, "{period}\n")?;
         }
-        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         let cells = |of: &Comparison| {
-            [thousands(of.calls), of.cost.in_words(), of.repriced.in_words(), signed(of.difference)]
+            [
+                thousands(of.calls),
+                of.cost.in_words(),
+                of.repriced.in_words(),
+                signed(&of.difference),
+            ]
         };
-        let mut table = Table::new();
-        table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─')));
-        let headings = ["paid calls", "cost", "now", "difference"].map(str::to_owned).map(right);
-        table.set_header(self.by.iter().map(|by| Cell::new(by.as_str())).chain(headings));
+        let headings = [
+            Column::number("paid calls").expendable(1),
+            Column::number("cost"),
+            Column::number("now"),
+            Column::number("difference"),
+        ];
+        let by = self.by.iter().map(|by| Column::name(by.as_str()));
+        let mut table = Table::new(by.chain(headings));
         for Group { names, comparison, .. } in &self.groups {
-            let names = names.iter().map(|name| Cell::new(name.as_deref().unwrap_or("–")));
-            table.add_row(names.chain(cells(comparison).map(right)));
+            let names = names.iter().map(|name| name.clone().unwrap_or_else(|| "–".to_owned()));
+            table.row(names.chain(cells(comparison)));
         }
         if self.groups.len() > 1 {
-            let total = (0..self.by.len()).map(|at| Cell::new(if at == 0 { "total" } else { "" }));
-            table.add_row(total.chain(cells(&self.total).map(right)));
+            let total = (0..self.by.len()).map(|at| if at == 0 { "total" } else { "" }.to_owned());
+            table.total(total.chain(cells(&self.total)));
         }
-        for (at, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((if at == 0 { 0 } else { 2 }, 0));
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-        let mut lines: Vec<String> = table.lines().collect();
-        if self.groups.len() > 1 {
-            // The total is set apart as the heading is.
-            lines.insert(lines.len() - 1, lines[1].clone());
-        }
-        for line in lines {
-            writeln!(f, "{}", line.trim_end())?;
-        }
+        table.fmt(f)?;
         writeln!(f, "\nnow  at the prices of {}", self.prices_as_of)?;
         if self.total.cost.unpriced > 0 {
             let unpriced = calls(self.total.cost.unpriced);
-            writeln!(f, "+?   {unpriced} had no known price; the difference leaves them out")?;
+            let text = format!("{unpriced} had no known price; the difference leaves them out");
+            paragraph(f, "+?   ", &text)?;
         }
         if self.total.cost.at_least > 0 {
             let early = calls(self.total.cost.at_least);
-            writeln!(f, "≥    at least this much, because {early} ended early")?;
+            paragraph(f, "≥    ", &format!("at least this much, because {early} ended early"))?;
         }
         if self.total.unexplained > 0 {
             let unexplained = calls(self.total.unexplained);
-            writeln!(f, "No price explains what {unexplained} cost; they stay as they are.")?;
+            let text = format!("No price explains what {unexplained} cost; they stay as they are.");
+            paragraph(f, "", &text)?;
         }
         Ok(())
     }
 }
 
-fn signed(amount: f64) -> String {
-    if amount > 0.0 { format!("+{}", dollars(amount)) } else { dollars(amount) }
+fn signed(amount: &Money) -> String {
+    let sign = if amount.nano_dollars > Some(0) { "+" } else { "" };
+    format!("{sign}{}", amount.in_words())
 }

@@ -5,10 +5,11 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Serialize;
 
 use crate::domain::{
-    exchange::{AnsweredBy, Cost, Micros, NanoDollars, Tokens},
+    exchange::{AnsweredBy, Micros, NanoDollars, Tokens},
     histogram::Histogram,
     totals::{Key, Totals},
 };
+use crate::report::Money;
 
 /// The running sums of a group.
 #[derive(Debug, Default)]
@@ -19,44 +20,6 @@ pub(super) struct Sums {
     refused: BTreeMap<String, u64>,
     /// Totals by source of the answer; most groups have one or two of the six.
     parts: Vec<(AnsweredBy, Totals)>,
-}
-
-/// A sum of money, some parts of which may be unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Money {
-    /// The known amount in US dollars; `None`: unknown, which is not zero.
-    pub dollars: Option<f64>,
-    /// The same amount in nano-dollars, which is exact.
-    pub nano_dollars: Option<i64>,
-    /// Number of calls that count with a lower bound.
-    pub at_least: u64,
-    /// Number of calls without a known price, which do not count.
-    pub unpriced: u64,
-}
-
-impl Money {
-    /// The known amount. Nothing beside calls without a known price is not known to be zero: calls that failed cost
-    /// nothing, and say nothing about the others.
-    pub(super) fn new(amount: NanoDollars, at_least: u64, unpriced: u64) -> Self {
-        let known = unpriced == 0 || amount != NanoDollars(0);
-        Self {
-            dollars: known.then(|| amount.dollars()),
-            nano_dollars: known.then_some(amount.0),
-            at_least,
-            unpriced,
-        }
-    }
-
-    /// Formats the amount; lower bounds and unpriced calls are marked.
-    pub(super) fn in_words(&self) -> String {
-        let known = match self.nano_dollars.map(NanoDollars) {
-            None => Cost::Unpriced,
-            Some(known) if self.at_least > 0 => Cost::AtLeast(known),
-            Some(known) => Cost::Exact(known),
-        };
-        let unpriced = if self.nano_dollars.is_some() && self.unpriced > 0 { " +?" } else { "" };
-        format!("{known}{unpriced}")
-    }
 }
 
 /// Savings, by cause.
