@@ -47,7 +47,7 @@ use self::{
 };
 pub use self::{
     events::{EventStream, message},
-    failure::{ErrorForm, Failure},
+    failure::{ErrorForm, Failure, UpstreamFailure},
     live::{End, RecordingReader},
     models::{Listed, Models},
     prepare::Access,
@@ -126,6 +126,8 @@ pub struct Answer {
     pub key: CacheKey,
     /// A budget that is nearly spent.
     pub budget: Option<BudgetNotice>,
+    /// True if a person sees status lines above the answer.
+    pub is_watched: bool,
     /// A status line to show before the answer.
     pub status_line: Option<String>,
     /// The kind of stream that the client wants; `None` if it wants none.
@@ -151,6 +153,7 @@ impl Answer {
             verdict,
             key: request.key,
             budget: None,
+            is_watched: false,
             status_line: None,
             stream: request.stream,
             form: Arc::clone(&request.form),

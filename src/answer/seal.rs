@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Answers, Failure,
+    Answers, Failure, UpstreamFailure,
     attempt::Attempt,
     budget::Reservation,
     call::{self, CallEnd},
@@ -185,12 +185,14 @@ fn seal(
         // No answer, no bill, whatever the price of the model.
         (
             _,
-            Some(Failure::Upstream(
-                upstream::Error::Refused { .. }
-                | upstream::Error::Redirected { .. }
-                | upstream::Error::Connect(_)
-                | upstream::Error::NotRecorded { .. },
-            )),
+            Some(Failure::Upstream(UpstreamFailure {
+                error:
+                    upstream::Error::Refused { .. }
+                    | upstream::Error::Redirected { .. }
+                    | upstream::Error::Connect(_)
+                    | upstream::Error::NotRecorded { .. },
+                ..
+            })),
         ) => Bill::default(),
         _ => bill_of(&summary).at_least(),
     };

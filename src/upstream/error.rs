@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use bytesize::ByteSize;
 use http::{HeaderMap, header};
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
@@ -99,7 +100,7 @@ pub enum Error {
     #[error("a replay cannot count tokens: fixtures do not contain such counts")]
     NotCounted,
     /// A body that is no stream is larger than it may be.
-    #[error("{what} from upstream is larger than {limit} bytes, and was not read")]
+    #[error("{what} from upstream is larger than {}, and was not read", ByteSize(*limit as u64).display().iec())]
     LargeBody {
         /// The thing that was to be read.
         what: &'static str,
@@ -166,6 +167,11 @@ impl Tries {
     /// Number of requests that were sent. One whose connection could not be made is none.
     pub const fn sent(&self) -> u32 {
         self.sent
+    }
+
+    /// Number of tries that failed.
+    pub const fn failed(&self) -> u32 {
+        self.failed
     }
 
     /// True if a try that failed may have been billed: upstream had accepted it, or nobody knows.
@@ -249,7 +255,8 @@ impl ResponseHead {
         (should_retry.unwrap_or(is_transient) && wait <= MAX_RETRY_DELAY).then_some(wait)
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    /// The time after which upstream wants to be asked again, if it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
         self.retry_text("retry-after-ms")
             .and_then(|ms| ms.parse().ok())
             .map(Duration::from_millis)

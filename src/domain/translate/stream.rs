@@ -95,6 +95,19 @@ struct Streaming {
     whole: bool,
 }
 
+/// The reason why an answer looks finished and is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyEnd {
+    /// It has as many tokens as it was to have at most.
+    MaxTokens(u64),
+    /// The context window is full.
+    ContextFull,
+    /// Claude declined to answer, or to go on.
+    Declined,
+    /// It has neither text nor tool calls.
+    Silent,
+}
+
 impl Chunks {
     /// `id` and `created` (Unix seconds) are the call's own and the same in all chunks.
     pub fn new(id: String, created: i64, usage: WithUsage, form: Arc<Form>) -> Self {
@@ -148,6 +161,21 @@ impl Chunks {
             }
         }
         Ok(())
+    }
+
+    /// The reason why an answer that has come to its end looks finished and is not; `None`: it is finished.
+    pub fn early_end(&self) -> Option<EarlyEnd> {
+        let StreamState::Streaming(streaming) = &self.state else { return None };
+        // Text that may become a stop sequence, or a fence, is told with the finish.
+        let holds_none = streaming.stops.is_none() && streaming.fence.is_none();
+        let says_nothing = holds_none && streaming.text.is_empty() && streaming.calls.len() == 0;
+        match streaming.stop.stop_reason.as_deref() {
+            _ if streaming.is_cut() => None,
+            Some("max_tokens") => Some(EarlyEnd::MaxTokens(streaming.usage.tokens().output)),
+            Some("model_context_window_exceeded") => Some(EarlyEnd::ContextFull),
+            Some("refusal") => Some(EarlyEnd::Declined),
+            _ => says_nothing.then_some(EarlyEnd::Silent),
+        }
     }
 
     /// Writes the end: the finish chunk, usage if it was asked for, `[DONE]`. Only a whole answer has an end.
