@@ -1,8 +1,8 @@
 //! Patterns of secrets: keys and tokens with a prefix of their service (`services`), and values that a name announces
 //! (`named`).
 //!
-//! A pattern that could match ordinary words has a condition on the value. One pass over a text tells which patterns match
-//! at all; most texts have none.
+//! A pattern that could match ordinary words has a condition on the value. One pass over a text finds the hints that it
+//! has: most texts have none, and only the patterns with a hint in a text are searched for.
 
 mod named;
 mod services;
@@ -16,7 +16,8 @@ use std::{
 use regex::{Captures, Regex, RegexSet};
 
 pub(super) use self::named::Announced;
-use self::services::SERVICES;
+use self::services::OTHERS;
+pub(super) use self::services::SERVICES;
 
 /// The beginning of a word: the edge of one in ASCII, as there are scripts without spaces, or an underscore or an escape,
 /// which end in characters of words: `\n` and `\u0022` of JSON in a text, `%22` of a URL, `=3D` of a mail, a terminal's
@@ -38,34 +39,37 @@ const LONGEST_AGAIN: usize = 1024;
 struct Pattern {
     /// The kind, as named in the placeholder.
     kind: &'static str,
+    /// A part of every match that is fast to find.
+    hint: &'static str,
     source: String,
-    /// Compiled on the first match.
+    /// Compiled on the first hint.
     form: OnceLock<Regex>,
     /// Additional condition on a secret.
     fits: fn(&str) -> bool,
 }
 
-/// All patterns, and one automaton that finds those with a match.
+/// All patterns, and one automaton that finds their hints.
 struct Patterns {
-    set: RegexSet,
+    hints: RegexSet,
     patterns: Vec<Pattern>,
 }
 
 static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
     let patterns: Vec<Pattern> = keys().chain(services()).chain(announced()).collect();
-    let set = RegexSet::new(patterns.iter().map(|pattern| &pattern.source));
-    Patterns { set: set.expect("patterns of ours"), patterns }
+    let hints = RegexSet::new(patterns.iter().map(|pattern| pattern.hint));
+    Patterns { hints: hints.expect("hints of ours"), patterns }
 });
 
 /// Replaces all secrets by placeholders, and adds their kinds to `kinds`; `None` if there are none. A replacement can
 /// reveal another secret.
 pub(super) fn replace(text: &str, kinds: &mut Vec<&'static str>) -> Option<String> {
-    let Patterns { set, patterns } = &*PATTERNS;
-    if !set.is_match(text) {
+    let Patterns { hints, patterns } = &*PATTERNS;
+    // Faster than to ask at once which.
+    if !hints.is_match(text) {
         return None;
     }
     let mut scrubbed = None;
-    for at in set.matches(text) {
+    for at in hints.matches(text) {
         let pattern = &patterns[at];
         if let Some(changed) = pattern.replace(scrubbed.as_deref().unwrap_or(text)) {
             kinds.push(pattern.kind);
@@ -91,13 +95,17 @@ pub(super) fn unnamed(text: &str) -> Option<String> {
 }
 
 impl Pattern {
-    fn new(kind: &'static str, source: impl Into<String>, fits: fn(&str) -> bool) -> Self {
-        Self { kind, source: source.into(), form: OnceLock::new(), fits }
+    fn new(
+        kind: &'static str,
+        hint: &'static str,
+        source: impl Into<String>,
+        fits: fn(&str) -> bool,
+    ) -> Self {
+        Self { kind, hint, source: source.into(), form: OnceLock::new(), fits }
     }
 
     fn replace(&self, text: &str) -> Option<String> {
-        let form =
-            self.form.get_or_init(|| Regex::new(&self.source).expect("a pattern of the set"));
+        let form = self.form.get_or_init(|| Regex::new(&self.source).expect("a pattern of ours"));
         let mut scrubbed = String::new();
         let (mut done, mut at) = (0, 0);
         while let Some(found) = form.captures_at(text, at) {
@@ -133,113 +141,97 @@ fn always(_: &str) -> bool {
 fn keys() -> impl Iterator<Item = Pattern> {
     const BEGIN: &str = "-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----";
     const END: &str = "-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----";
-    let anthropic = r"sk-ant-[A-Za-z0-9_-]{8,}";
+    const HINT: &str = "PRIVATE KEY";
+    let whole = format!("{BEGIN}(?:[^-]|-{{1,4}}[^-])*{END}");
+    // One without its end: the lines of base64.
+    let cut = format!(r"{BEGIN}(?:(?:[ \t\r\n]|\\+[nr])*[A-Za-z0-9+/]{{16,}}={{0,2}})+");
     // The whole beginning of one is no part of any word.
-    let inside = r"sk-ant-[a-z]{2,8}[0-9]{2}-[A-Za-z0-9_-]{8,}";
+    let anthropic = format!(
+        r"{WORD}sk-ant-[A-Za-z0-9_-]{{8,}}|sk-ant-[a-z]{{2,8}}[0-9]{{2}}-[A-Za-z0-9_-]{{8,}}"
+    );
     [
-        Pattern::new("private-key", format!("{BEGIN}(?:[^-]|-{{1,4}}[^-])*{END}"), always),
-        // One without its end: the lines of base64.
-        Pattern::new(
-            "private-key",
-            format!(r"{BEGIN}(?:(?:[ \t\r\n]|\\+[nr])*[A-Za-z0-9+/]{{16,}}={{0,2}})+"),
-            always,
-        ),
-        Pattern::new("anthropic-key", format!("{WORD}{anthropic}|{inside}"), always),
+        Pattern::new("private-key", HINT, whole, always),
+        Pattern::new("private-key", HINT, cut, always),
+        Pattern::new("anthropic-key", "sk-ant-", anthropic, always),
     ]
     .into_iter()
 }
 
 /// Tokens of services.
 fn services() -> impl Iterator<Item = Pattern> {
-    let service =
-        |(kind, form): &(&'static str, &str)| Pattern::new(kind, format!("{WORD}{form}"), always);
-    let webhook = r"(?P<keep>hooks\.slack\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/webhooks/)[A-Za-z0-9_/-]{20,}";
-    let others = [
-        Pattern::new("key", format!("{WORD}sk-[A-Za-z0-9_-]{{20,}}"), named::has_digit),
-        Pattern::new("webhook", webhook, always),
-        Pattern::new(
-            "organization",
-            format!("{WORD}(?:org-[A-Za-z0-9]{{20,}}|org_[A-Za-z0-9]{{16,}})"),
-            named::has_digit,
-        ),
-        // Error texts name an organization by a UUID next to the word.
-        Pattern::new(
-            "organization",
-            format!(
-                r"(?i){WORD}(?P<keep>(?:organi[sz]ation|org|workspace)[a-z_ -]{{0,12}}[^0-9A-Za-z]{{0,8}})[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}(?-u:\b)"
-            ),
-            always,
-        ),
+    let service = |(kind, prefix, rest): &(&'static str, &'static str, &str)| {
+        Pattern::new(kind, prefix, format!("{WORD}{prefix}{rest}"), always)
+    };
+    let other = |(kind, hint, form): &(&'static str, &'static str, &str)| {
+        Pattern::new(kind, hint, format!("{WORD}{form}"), always)
+    };
+    let key = format!("{WORD}sk-[A-Za-z0-9_-]{{20,}}");
+    let organization = format!("{WORD}(?:org-[A-Za-z0-9]{{20,}}|org_[A-Za-z0-9]{{16,}})");
+    // Error texts name an organization by a UUID next to the word.
+    let named_organization = format!(
+        r"(?i){WORD}(?P<keep>(?:organi[sz]ation|org|workspace)[a-z_ -]{{0,12}}[^0-9A-Za-z]{{0,8}})[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}(?-u:\b)"
+    );
+    let conditional = [
+        Pattern::new("key", "sk-", key, named::has_digit),
+        Pattern::new("organization", "org[-_]", organization, named::has_digit),
+        Pattern::new("organization", "(?i-u:org|workspace)", named_organization, always),
     ];
-    SERVICES.iter().map(service).chain(others)
+    SERVICES.iter().map(service).chain(OTHERS.iter().map(other)).chain(conditional)
 }
 
 /// Values that their surroundings tell to be secrets. They come last, so that a placeholder says more.
 fn announced() -> impl Iterator<Item = Pattern> {
-    let base64url = "[A-Za-z0-9_-]{8,}";
-    let userinfo = r#"(?P<keep>[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@"'`<>\\\[\]]*:)(?P<secret>[^\s/?#"'`<>\\\[\]{}]+)@"#;
-    let cookie = r#"(?i)(?P<keep>cookie2?\\*["']?[ \t]*[:=][ \t]*\\*["']?)(?P<secret>[a-z0-9!#$%&*+.^_|~-]+=[^\s;,"'\\]+(?:;[ \t]?[a-z0-9!#$%&*+.^_|~-]+(?:=[^\s;,"'\\]*)?)*)"#;
-    let parameter = r#"(?i)(?P<keep>[?&;#](?:[a-z0-9_.-]*(?:api[_-]?key|access[_-]?key|token|secret|password|passwd|pwd|signature|credential)|sig|auth|authkey)=)(?P<secret>[^&;\s"'`<>#\\\[\]{}]+)"#;
-    let random_parameter =
-        r"(?i)(?P<keep>[?&;#](?:key|code|session|sid)=)(?P<secret>[a-z0-9._~%+/-]{20,})";
-    let authorization = r#"(?i)(?P<keep>authorization\\*["']?[ \t]*[:=][ \t]*\\*["']?[a-z][a-z-]*[ \t]+)(?P<secret>[a-z0-9._~+/=-]{16,})"#;
-    let curl = r#"(?P<keep>(?-u:\b)curl [^\r\n|;]*?[ \t](?:-u|--user|-U|--proxy-user)[ \t=]?\\*["']?[^\s:"'\\]+:)(?P<secret>[^\s"'\\]+)"#;
-    let netrc = r#"(?i)(?P<keep>(?-u:\b)login[ \t\r\n]+[^\s"'\\]+[ \t\r\n]+password[ \t\r\n]+)(?P<secret>[^\s"'\\]+)"#;
+    const PASSWORD_HINT: &str = "(?i-u:pass|pwd)";
+    const SECRET_HINT: &str = "(?i-u:secret|token|credential|authorization|key)";
+    let jwt = format!(r"{WORD}eyJ[A-Za-z0-9_-]{{8,}}\.eyJ[A-Za-z0-9_-]{{8,}}\.[A-Za-z0-9_-]{{8,}}");
+    let bearer =
+        format!(r"{WORD}(?P<keep>(?i-u:bearer)(?:[ \t\r\n]|%20|\+)+)[A-Za-z0-9._~+/=-]{{16,}}");
+    let basic =
+        format!(r"{WORD}(?P<keep>(?i-u:basic)(?:[ \t\r\n]|%20|\+)+)[A-Za-z0-9+/_-]{{6,}}={{0,2}}");
     let auth = r#"(?P<keep>"_?auth\\*"[ \t]*:[ \t]*\\*")(?P<secret>[A-Za-z0-9+/]{8,}={0,2})"#;
+    let authorization = r#"(?P<keep>(?i-u:authorization)\\*["']?[ \t]*[:=][ \t]*\\*["']?[A-Za-z][A-Za-z-]*[ \t]+)(?P<secret>[A-Za-z0-9._~+/=-]{16,})"#;
+    let userinfo = r#"(?P<keep>[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@"'`<>\\\[\]]*:)(?P<secret>[^\s/?#"'`<>\\\[\]{}]+)@"#;
+    let cookie = r#"(?P<keep>(?i-u:cookie2?)\\*["']?[ \t]*[:=][ \t]*\\*["']?)(?P<secret>[A-Za-z0-9!#$%&*+.^_|~-]+=[^\s;,"'\\]+(?:;[ \t]?[A-Za-z0-9!#$%&*+.^_|~-]+(?:=[^\s;,"'\\]*)?)*)"#;
+    let parameter = r#"(?P<keep>[?&;#](?i-u:[a-z0-9_.-]*(?:api[_-]?key|access[_-]?key|token|secret|password|passwd|pwd|signature|credential)|sig|auth|authkey)=)(?P<secret>[^&;\s"'`<>#\\\[\]{}]+)"#;
+    let random_parameter =
+        r"(?P<keep>[?&;#](?i-u:key|code|session|sid)=)(?P<secret>[A-Za-z0-9._~%+/-]{20,})";
+    let curl = r#"(?P<keep>(?-u:\b)curl [^\r\n|;]*?[ \t](?:-u|--user|-U|--proxy-user)[ \t=]?\\*["']?[^\s:"'\\]+:)(?P<secret>[^\s"'\\]+)"#;
+    let netrc = r#"(?P<keep>(?-u:\b)login[ \t\r\n]+[^\s"'\\]+[ \t\r\n]+password[ \t\r\n]+)(?P<secret>[^\s"'\\]+)"#;
+    let quoted = |names: &str| format!("(?P<keep>(?i-u:{names})){QUOTED}");
+    // In files and commands.
     let variable = |names: &str| {
-        format!(r#"(?P<keep>(?-u:\b)(?:[A-Z][A-Z0-9_]*)?(?:{names})=\\*["']?)(?P<secret>[^\s"'`\\;&|]+)"#)
+        format!(
+            r#"(?P<keep>(?-u:\b)(?:[A-Z][A-Z0-9_]*)?(?:{names})=\\*["']?)(?P<secret>[^\s"'`\\;&|]+)"#
+        )
     };
-    let unquoted = |names: &str, sign: &str, value: &str| {
-        format!(r#"(?i)(?P<keep>{names}{sign})(?P<secret>{value})"#)
-    };
+    let passwords = variable("PASSWORD|PASSWD|PASSPHRASE|PASSCODE|PWD|PASS");
+    let secrets = variable(
+        "SECRETS?|TOKEN|CREDENTIALS?|(?:API|ACCESS|SECRET|PRIVATE|AUTH|ACCOUNT|ENCRYPTION|SIGNING|MASTER)_?KEY(?:_BASE)?",
+    );
+    // In settings and headers, without quotes.
+    let password =
+        format!(r#"(?P<keep>(?i-u:{PASSWORD})(?:=|:[ \t]+))(?P<secret>[^\s"'`\\,;<>{{}}]{{6,}})"#);
+    let secret = format!(
+        r"(?P<keep>(?i-u:{SECRET})[ \t]*[:=][ \t]*)(?P<secret>[A-Za-z0-9._~+/=!@#$%^&*-]{{16,}})"
+    );
     [
-        Pattern::new(
-            "jwt",
-            format!(r"{WORD}eyJ{base64url}\.eyJ{base64url}\.{base64url}"),
-            always,
-        ),
-        Pattern::new(
-            "bearer-token",
-            format!(r"(?i){WORD}(?P<keep>bearer(?:[ \t\r\n]|%20|\+)+)[a-z0-9._~+/=-]{{16,}}"),
-            always,
-        ),
-        Pattern::new(
-            "basic-auth",
-            format!(r"(?i){WORD}(?P<keep>basic(?:[ \t\r\n]|%20|\+)+)[a-z0-9+/_-]{{6,}}={{0,2}}"),
-            named::is_basic_auth,
-        ),
-        Pattern::new("basic-auth", auth, named::is_basic_auth),
-        Pattern::new("authorization", authorization, named::is_random),
-        Pattern::new("url-password", userinfo, named::is_password),
-        Pattern::new("cookie", cookie, named::is_cookie),
-        Pattern::new("parameter", parameter, named::is_parameter),
-        Pattern::new("parameter", random_parameter, named::is_random),
-        Pattern::new("password", curl, named::is_password),
-        Pattern::new("password", netrc, named::is_password),
-        Pattern::new("password", format!("(?i)(?P<keep>{PASSWORD}){QUOTED}"), named::is_password),
-        Pattern::new("secret", format!("(?i)(?P<keep>{SECRET}){QUOTED}"), named::is_secret),
-        // Variables of files and commands.
-        Pattern::new(
-            "password",
-            variable("PASSWORD|PASSWD|PASSPHRASE|PASSCODE|PWD|PASS"),
-            named::is_variable_password,
-        ),
-        Pattern::new(
-            "secret",
-            variable("SECRETS?|TOKEN|CREDENTIALS?|(?:API|ACCESS|SECRET|PRIVATE|AUTH|ACCOUNT|ENCRYPTION|SIGNING|MASTER)_?KEY(?:_BASE)?"),
-            named::is_variable_secret,
-        ),
-        // Settings and headers, without quotes.
-        Pattern::new(
-            "password",
-            unquoted(PASSWORD, "(?:=|:[ \t]+)", r#"[^\s"'`\\,;<>{}]{6,}"#),
-            named::is_unquoted_password,
-        ),
-        Pattern::new(
-            "secret",
-            unquoted(SECRET, "[ \t]*[:=][ \t]*", "[a-z0-9._~+/=!@#$%^&*-]{16,}"),
-            named::is_random,
-        ),
+        Pattern::new("jwt", "eyJ", jwt, always),
+        Pattern::new("bearer-token", "(?i-u:bearer)", bearer, always),
+        Pattern::new("basic-auth", "(?i-u:basic)", basic, named::is_basic_auth),
+        Pattern::new("basic-auth", "auth", auth, named::is_basic_auth),
+        Pattern::new("authorization", "(?i-u:authorization)", authorization, named::is_random),
+        Pattern::new("url-password", "://", userinfo, named::is_password),
+        Pattern::new("cookie", "(?i-u:cookie)", cookie, named::is_cookie),
+        Pattern::new("parameter", "[?&;#][A-Za-z0-9_.-]+=", parameter, named::is_parameter),
+        Pattern::new("parameter", "[?&;#][A-Za-z]+=", random_parameter, named::is_random),
+        Pattern::new("password", "curl ", curl, named::is_password),
+        Pattern::new("password", "login", netrc, named::is_password),
+        Pattern::new("password", PASSWORD_HINT, quoted(PASSWORD), named::is_password),
+        Pattern::new("secret", SECRET_HINT, quoted(SECRET), named::is_secret),
+        Pattern::new("password", "P(?:ASS|WD)", passwords, named::is_variable_password),
+        Pattern::new("secret", "[A-Z]=", secrets, named::is_variable_secret),
+        Pattern::new("password", PASSWORD_HINT, password, named::is_unquoted_password),
+        Pattern::new("secret", SECRET_HINT, secret, named::is_random),
     ]
     .into_iter()
 }

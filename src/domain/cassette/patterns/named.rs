@@ -24,28 +24,103 @@ const SHORTEST_PARAMETER: usize = 6;
 /// Endings of names, without hyphens and underscores.
 const PASSWORDS: [&str; 5] = ["password", "passwd", "passphrase", "passcode", "pwd"];
 const SECRETS: [&str; 17] = [
-    "secret", "secrets", "token", "credential", "credentials", "authorization", "apikey",
-    "accesskey", "secretkey", "privatekey", "authkey", "accountkey", "encryptionkey", "signingkey",
-    "masterkey", "sharedkey", "keybase",
+    "secret",
+    "secrets",
+    "token",
+    "credential",
+    "credentials",
+    "authorization",
+    "apikey",
+    "accesskey",
+    "secretkey",
+    "privatekey",
+    "authkey",
+    "accountkey",
+    "encryptionkey",
+    "signingkey",
+    "masterkey",
+    "sharedkey",
+    "keybase",
 ];
 /// Names with such an ending whose values are no secrets: positions in a list, and words of a vocabulary.
 const HARMLESS: [&str; 9] = [
-    "pagetoken", "nexttoken", "continuationtoken", "synctoken", "stoptoken", "eostoken",
-    "bostoken", "padtoken", "unktoken",
+    "pagetoken",
+    "nexttoken",
+    "continuationtoken",
+    "synctoken",
+    "stoptoken",
+    "eostoken",
+    "bostoken",
+    "padtoken",
+    "unktoken",
 ];
 /// Words that stand for a value: types, labels and examples.
 const WORDS: [&str; 49] = [
-    "basic", "bearer", "boolean", "bytes", "changeme", "current-password", "default", "disabled",
-    "empty", "enabled", "enter", "example", "false", "hidden", "incorrect", "input", "integer",
-    "invalid", "keyword", "missing", "new-password", "none", "null", "number", "object",
-    "optional", "pass", "passphrase", "passwd", "password", "placeholder", "private", "public",
-    "redacted", "required", "secret", "self", "str", "string", "text", "token", "true", "type",
-    "undefined", "unknown", "user", "username", "value", "wrong",
+    "basic",
+    "bearer",
+    "boolean",
+    "bytes",
+    "changeme",
+    "current-password",
+    "default",
+    "disabled",
+    "empty",
+    "enabled",
+    "enter",
+    "example",
+    "false",
+    "hidden",
+    "incorrect",
+    "input",
+    "integer",
+    "invalid",
+    "keyword",
+    "missing",
+    "new-password",
+    "none",
+    "null",
+    "number",
+    "object",
+    "optional",
+    "pass",
+    "passphrase",
+    "passwd",
+    "password",
+    "placeholder",
+    "private",
+    "public",
+    "redacted",
+    "required",
+    "secret",
+    "self",
+    "str",
+    "string",
+    "text",
+    "token",
+    "true",
+    "type",
+    "undefined",
+    "unknown",
+    "user",
+    "username",
+    "value",
+    "wrong",
 ];
 /// Parts of a value that is read from elsewhere: a variable, a template, a call.
 const READ: [&str; 13] = [
-    "${", "$(", "{{", "}}", "{}", "<", ">", "os.environ", "process.env", "getenv", "[redacted",
-    "...", "…",
+    "${",
+    "$(",
+    "{{",
+    "}}",
+    "{}",
+    "<",
+    ">",
+    "os.environ",
+    "process.env",
+    "getenv",
+    "[redacted",
+    "...",
+    "…",
 ];
 /// Attributes of a cookie, which are no cookies.
 const ATTRIBUTES: [&str; 5] = ["expires", "max-age", "path", "domain", "samesite"];
@@ -68,11 +143,8 @@ pub(in crate::domain::cassette) enum Announced {
 impl Announced {
     /// The kind that a name announces, if any.
     pub(in crate::domain::cassette) fn by(name: &str) -> Option<Self> {
-        let plain: String = name
-            .chars()
-            .filter(|c| !"-_ ".contains(*c))
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
+        let plain: String =
+            name.chars().filter(|c| !"-_ ".contains(*c)).map(|c| c.to_ascii_lowercase()).collect();
         let is_one = |endings: &[&str]| endings.iter().any(|ending| plain.ends_with(ending));
         if is_one(&PASSWORDS) {
             Some(Self::Password)
@@ -111,7 +183,9 @@ fn is_example(text: &str) -> bool {
     WORDS.contains(&&*word)
         || READ.iter().any(|part| word.contains(part))
         || (word.starts_with('{') && word.ends_with('}'))
-        || word.bytes().all(|byte| Some(byte) == first || !byte.is_ascii_alphanumeric() && byte.is_ascii())
+        || word
+            .bytes()
+            .all(|byte| Some(byte) == first || !byte.is_ascii_alphanumeric() && byte.is_ascii())
         || (word.starts_with(['$', '%']) && !has_digit(&word))
         || ["your", "my_", "my-", "xxx"].iter().any(|begin| word.starts_with(begin))
 }
@@ -141,7 +215,8 @@ pub(super) fn is_secret(text: &str) -> bool {
         && !is_example(value)
         && !value.contains(['(', ')'])
         && (is_mixed(value)
-            || (is_word() && (value.len() >= LONGEST_WORD || (value.len() >= LONG && has_both_cases(value)))))
+            || (is_word()
+                && (value.len() >= LONGEST_WORD || (value.len() >= LONG && has_both_cases(value)))))
 }
 
 /// Returns whether the value of a parameter is one.
@@ -163,7 +238,10 @@ pub(super) fn is_random(text: &str) -> bool {
         (before, after) => before != after,
     };
     let changes = text.as_bytes().windows(2).filter(changes).count();
-    text.len() >= SHORTEST_RANDOM && is_mixed(text) && changes * 5 >= text.len() && !is_example(text)
+    text.len() >= SHORTEST_RANDOM
+        && is_mixed(text)
+        && changes * 5 >= text.len()
+        && !is_example(text)
 }
 
 /// Returns whether a value without quotes is a password, and no part of a program.

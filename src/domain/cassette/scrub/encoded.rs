@@ -64,7 +64,8 @@ pub(super) fn base64_runs(text: &str) -> impl Iterator<Item = (Range<usize>, Str
     let runs = text.split(move |c| !is_base64(c)).map(move |run| {
         // Each separator is one character.
         let begin = end;
-        end = begin + run.len() + text[begin + run.len()..].chars().next().map_or(0, char::len_utf8);
+        end =
+            begin + run.len() + text[begin + run.len()..].chars().next().map_or(0, char::len_utf8);
         (begin..begin + run.len(), run)
     });
     runs.filter(|(_, run)| run.len() >= SHORTEST_BASE64).filter_map(|(place, run)| {

@@ -35,11 +35,7 @@ struct Search<'a> {
 impl Scrubber {
     /// Finds the secrets in the text of a file, in its blobs, and in the deltas of its events together. `blobs` reads a
     /// blob by its name.
-    pub fn find(
-        &self,
-        text: &str,
-        blobs: &dyn Fn(&str) -> Option<Vec<u8>>,
-    ) -> Vec<FoundSecret> {
+    pub fn find(&self, text: &str, blobs: &dyn Fn(&str) -> Option<Vec<u8>>) -> Vec<FoundSecret> {
         let mut search = Search { scrubber: self, blobs, found: Vec::new() };
         // Of the same length, so that offsets stay.
         let json = text.replacen('\u{feff}', "   ", usize::from(text.starts_with('\u{feff}')));
@@ -123,7 +119,8 @@ impl Search<'_> {
         for (event, kinds) in self.scrubber.find_spread(&events) {
             let (index, at) = places[event];
             let path = format!("response.events[{index}]");
-            let spread = kinds.into_iter().map(|kind| format!("{kind}, spread over several events"));
+            let spread =
+                kinds.into_iter().map(|kind| format!("{kind}, spread over several events"));
             self.found.extend(spread.map(|what| (at, path.clone(), what)));
         }
     }
