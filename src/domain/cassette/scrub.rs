@@ -334,6 +334,9 @@ impl Scrubber {
 
 /// A kind of secret as a part of a sentence.
 fn described(kind: &'static str) -> String {
+    if kind == "basic-auth" {
+        return "a user with a password".to_owned();
+    }
     let vowel = kind.starts_with(['a', 'e', 'i', 'o']) || ["npm-token", "xai-key"].contains(&kind);
     format!("{} {}", if vowel { "an" } else { "a" }, kind.replace('-', " "))
 }

@@ -182,6 +182,8 @@ fn is_example(text: &str) -> bool {
     let first = word.bytes().next();
     WORDS.contains(&&*word)
         || READ.iter().any(|part| word.contains(part))
+        // The name of a field or a method: `mysql_native_password`.
+        || ["_password", "-password", ":password", " password"].iter().any(|end| word.ends_with(end))
         || (word.starts_with('{') && word.ends_with('}'))
         || word
             .bytes()

@@ -1,5 +1,6 @@
 //! Secrets that are removed, texts that are left alone, and secrets that cannot be removed.
 
+mod files;
 mod kinds;
 
 use base64::{

@@ -199,6 +199,7 @@ const ORDINARY: &[&str] = &[
     "{\"errors\": {\"password\": \"must be at least 8 characters long\"}}",
     "fn secret(&self) -> &str; let token = self.token; token=token, password=password,",
     "login ann and password reset",
+    "Plugin::Sha256Password => \"sha256_password\", password = \":password\"",
     "curl -u $USER:$PASSWORD https://example.com; curl -u user:password x",
 ];
 
