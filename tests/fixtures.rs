@@ -278,7 +278,7 @@ async fn a_secret_that_a_hand_put_in_is_named_by_its_line_and_kind() {
         text.replace("\"complete\": true", "\"complete\" true")
     });
     let told = home.told("fixtures lint");
-    assert!(told.contains("01-hi.json:11: this line: there is a gitlab token in it"), "{told}");
+    assert!(told.contains("01-hi.json:6: this line: there is a gitlab token in it"), "{told}");
     assert!(!told.contains("q7Zt3XbP") && !told.contains("hunter2"), "{told}");
 }
 

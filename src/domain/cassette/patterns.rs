@@ -8,7 +8,6 @@ mod named;
 mod services;
 
 use std::{
-    borrow::Cow,
     ops::Range,
     sync::{LazyLock, OnceLock},
 };
@@ -86,12 +85,21 @@ pub(super) fn placeholder(kind: &str) -> String {
 
 /// The text with placeholders that name no kind; `None` if it has none.
 pub(super) fn unnamed(text: &str) -> Option<String> {
-    static FORM: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"\[redacted:[A-Za-z0-9_-]+\]").expect("a pattern of ours"));
-    match FORM.replace_all(text, "[redacted]") {
-        Cow::Borrowed(_) => None,
-        Cow::Owned(changed) => Some(changed),
+    const OPEN: &str = "[redacted";
+    let (head, rest) = text.split_once(OPEN)?;
+    let mut plain = head.to_owned();
+    for part in rest.split(OPEN) {
+        plain += OPEN;
+        let named = part.strip_prefix(':').and_then(|named| named.split_once(']'));
+        let is_name = |name: &str| {
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        };
+        match named.filter(|(name, _)| is_name(name)) {
+            Some((_, after)) => plain.extend(["]", after]),
+            None => plain += part,
+        }
     }
+    Some(plain)
 }
 
 impl Pattern {
