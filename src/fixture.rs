@@ -143,9 +143,13 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
 fn read_one(path: &Path, scenario: String) -> Result<Fixture, Error> {
     let bytes = read_bounded(path)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let blobs = path.with_file_name(BLOBS);
-    let (cassette, findings) = cassette::read(&text, &|name| read_bounded(&blobs.join(name)).ok());
+    let (cassette, findings) = cassette::read(&text, &|name| blob(path, name));
     Ok(Fixture { path: path.to_owned(), scenario, text, cassette, findings })
+}
+
+/// The bytes of a blob of the fixture at `path`.
+pub fn blob(path: &Path, name: &str) -> Option<Vec<u8>> {
+    read_bounded(&path.with_file_name(BLOBS).join(name)).ok()
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {

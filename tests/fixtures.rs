@@ -228,7 +228,8 @@ async fn no_secret_reaches_a_file() {
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{picture}")}},
     ]}]);
-    let asked = format!("Use {KEY} and the password correct-horse/battery");
+    let link = "https://ann:hunter2@db.example.com/?api_key=AbCdEf42";
+    let asked = format!("Use {KEY} and the password correct-horse/battery for {link}");
     let coded = STANDARD.encode(format!("me:{KEY}"));
     let calls = [
         asks(
@@ -244,13 +245,41 @@ async fn no_secret_reaches_a_file() {
     let files = home.files("fixtures");
     for (name, bytes) in &files {
         let text = String::from_utf8_lossy(bytes);
-        for secret in ["AbCdEf", "correct-horse", &coded] {
+        for secret in ["AbCdEf", "correct-horse", "hunter2", &coded] {
             assert!(!text.contains(secret), "{name}: {text}");
             assert!(!name.contains(&secret.to_lowercase()), "{name}");
         }
     }
     assert_eq!(files.len(), 1, "{:?}", files.keys());
     check("secrets_file", &String::from_utf8(files.into_values().next().unwrap()).unwrap());
+}
+
+#[tokio::test]
+async fn a_secret_that_a_hand_put_in_is_named_by_its_line_and_kind() {
+    let home = Home::new();
+    record(&home.ledger(), &[asks(json!([user("Hi")]), says("Hello"))]).await;
+    home.told("fixtures export --last 1");
+    assert!(home.told("fixtures lint").starts_with("exit code: 0"));
+    let token = ["gl", "pat-", "q7Zt3XbP9kLm2RvW8nYd"].concat();
+    home.edit("fixtures/hi/01-hi.json", |text| {
+        text.replace("\"Hi\"", &format!("\"Use {token}\""))
+            .replace("\"Hello\"", "\"postgres://ann:hunter2@db/x\"")
+    });
+    for (name, line) in
+        [("secret_lint", "fixtures lint"), ("secret_lint_json", "fixtures lint --json")]
+    {
+        let told = home.told(line);
+        assert!(told.starts_with("exit code: 1"), "{told}");
+        assert!(!told.contains("q7Zt3XbP") && !told.contains("hunter2"), "{told}");
+        check(name, &told);
+    }
+    // Nor is it told where the file cannot be read, or by a replay.
+    home.edit("fixtures/hi/01-hi.json", |text| {
+        text.replace("\"complete\": true", "\"complete\" true")
+    });
+    let told = home.told("fixtures lint");
+    assert!(told.contains("01-hi.json:6: this line: there is a gitlab token in it"), "{told}");
+    assert!(!told.contains("q7Zt3XbP") && !told.contains("hunter2"), "{told}");
 }
 
 #[tokio::test]

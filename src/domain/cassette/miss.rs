@@ -184,7 +184,7 @@ pub(super) fn differences(
 
 /// The parts of a request that its key covers, as one document.
 pub(super) fn document(request: &RecordedRequest, scrubber: &Scrubber) -> Value {
-    let body = scrubber.json(&request.body).unwrap_or_default();
+    let body = scrubber.match_json(&request.body).unwrap_or_default();
     let mut document: Value = serde_json::from_str(&body).unwrap_or_default();
     strip_cache_control(&mut document);
     if let Value::Object(fields) = &mut document {
