@@ -40,8 +40,8 @@ use crate::{
 };
 
 const AFTER_HELP: &str = "\
-Without a command, `reprise` serves. A flag overrides the environment (names in brackets), which overrides the file \
-given with --config, which overrides the default. The key for Claude comes from ANTHROPIC_API_KEY; without it each \
+Without a command, `reprise` serves. A flag overrides the environment (names in brackets), which overrides the \
+settings file, which overrides the default. The key for Claude comes from ANTHROPIC_API_KEY; without it each \
 client sends its own as its API key. Other users of the machine can see flags: prefer the environment for keys.
 
 A TIME is a duration such as 90s, 2h or 30d, with days of 24 hours. A WHEN is a moment such as 2026-10-01T12:30 or 12h, \
