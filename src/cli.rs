@@ -9,6 +9,7 @@ mod count;
 mod doctor;
 mod explain;
 mod fixtures;
+mod ledger;
 mod listening;
 mod log;
 mod man;
@@ -79,6 +80,11 @@ enum Command {
     Prices(prices::Arguments),
     /// Delete old entries of the ledger, or shrink it
     Prune(prune::Arguments),
+    /// Check, back up or vacuum the file of the ledger, also while a server uses it
+    Ledger {
+        #[command(subcommand)]
+        command: ledger::Command,
+    },
     /// Have the running server read budgets, keys, aliases and prices again
     Reload(reload::Arguments),
     /// Show how a request would be translated, without sending it, or why the ledger did not answer one
@@ -153,6 +159,7 @@ fn dispatch(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result
         Some(Command::Budgets(arguments)) => budgets::run(&arguments, flags, env, console),
         Some(Command::Prices(arguments)) => prices::run(&arguments, flags, env, console),
         Some(Command::Prune(arguments)) => prune::run(&arguments, flags, env, console),
+        Some(Command::Ledger { command }) => ledger::run(&command, flags, env, console),
         Some(Command::Reload(arguments)) => reload::run(&arguments, flags, env, console),
         Some(Command::Doctor(arguments)) => doctor::run(&arguments, flags, env, console),
         Some(Command::Config(arguments)) => config::run(arguments, flags, env, console),

@@ -25,12 +25,6 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::Url;
 
-use self::{
-    flags::heading,
-    lists::Lists,
-    parsers::{base_url, key, name, parsed, webhook, word},
-    sources::Sources,
-};
 pub use self::{
     environment::{Env, Environment, UnknownVariable, default_files, unknown_variables},
     flags::{FlagArgs, FlagGroup, Flags, Global, Replaying, Serving},
@@ -41,6 +35,12 @@ pub use self::{
     replay::ReplaySettings,
     retention::RetentionSettings,
     sources::{Setting, SettingSource},
+};
+use self::{
+    flags::heading,
+    lists::Lists,
+    parsers::{base_url, key, name, parsed, webhook, word},
+    sources::Sources,
 };
 use crate::domain::{
     alias::{self, Aliases},

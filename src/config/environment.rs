@@ -4,10 +4,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{flags::variable, lists::Lists, sources::declarations};
+use super::{
+    flags::{declarations, variable},
+    lists::Lists,
+};
 
 /// Name of the settings file, in each of the folders where it is looked for.
 const FILE: &str = "reprise/reprise.toml";
+
+/// Prefix of our variables.
+const PREFIX: &str = "REPRISE_";
 
 /// Likeness (0 to 1) from which on a name is taken for a misspelt one.
 const ALIKE: f64 = 0.7;
@@ -60,12 +66,12 @@ pub struct UnknownVariable {
 /// they differ from a setting by a few letters and that one is not set.
 pub fn unknown_variables(env: Env<'_>) -> Vec<UnknownVariable> {
     let command = declarations();
-    let known: Vec<String> =
-        command.get_arguments().map(|arg| variable(arg.get_id().as_str())).collect();
-    let lists =
-        Lists::NAMES.map(|(name, _)| (variable(name), format!("[[{name}]] in the settings file")));
-    let meant = known.iter().map(|name| (name.clone(), name.clone())).chain(lists);
-    let meant: Vec<(String, String)> = meant.collect();
+    let settings: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+    let known: Vec<String> = settings.iter().map(|name| variable(name)).collect();
+    let meant = |name: &str| match Lists::NAMES.iter().find(|(list, _)| *list == name) {
+        Some((list, _)) => format!("[[{list}]] in the settings file"),
+        None => variable(name),
+    };
     let mut names = env.names();
     names.sort();
     let unknown = |name: String| {
@@ -73,16 +79,15 @@ pub fn unknown_variables(env: Env<'_>) -> Vec<UnknownVariable> {
             return None;
         }
         let plain = normalized(&name);
-        let found = nearest(&plain, meant.iter().map(|(name, _)| name.as_str()));
-        let is_ours = plain.starts_with("REPRISE_");
-        let is_close = |found: &str| {
-            strsim::damerau_levenshtein(&plain, found) <= FEW && env.get(found).is_none()
-        };
-        if !is_ours && !found.is_some_and(is_close) {
-            return None;
+        if let Some(rest) = plain.strip_prefix(PREFIX) {
+            let lists = Lists::NAMES.iter().map(|(list, _)| *list);
+            let nearest = nearest(&rest.to_lowercase(), settings.iter().copied().chain(lists));
+            return Some(UnknownVariable { name, nearest: nearest.map(meant) });
         }
-        let nearest = meant.iter().find(|(name, _)| Some(name.as_str()) == found);
-        Some(UnknownVariable { name, nearest: nearest.map(|(_, shown)| shown.clone()) })
+        let distance = |known: &&String| strsim::damerau_levenshtein(&plain, known);
+        let found = known.iter().min_by_key(distance).filter(|known| distance(known) <= FEW)?;
+        let nearest = Some(found.clone()).filter(|found| env.get(found).is_none())?;
+        Some(UnknownVariable { name, nearest: Some(nearest) })
     };
     names.into_iter().filter_map(unknown).collect()
 }
@@ -93,15 +98,13 @@ fn normalized(name: &str) -> String {
 }
 
 /// The known name that is most like `name`; `None`: none is alike.
-pub(super) fn nearest<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let alike = |known: &'a str| (strsim::normalized_damerau_levenshtein(name, known), known);
-    let found = known.into_iter().map(alike).filter(|(likeness, _)| *likeness >= ALIKE);
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(name, known);
+    let is_alike =
+        |known: &&str| likeness(known) >= ALIKE || strsim::damerau_levenshtein(name, known) <= 1;
+    let alike = known.into_iter().filter(is_alike);
     // The first of those that are equally alike.
-    let best = found.reduce(|best, next| if next.0 > best.0 { next } else { best });
-    best.map(|(_, known)| known)
+    alike.reduce(|best, next| if likeness(next) > likeness(best) { next } else { best })
 }
 
 #[cfg(test)]
@@ -179,10 +182,10 @@ mod tests {
                 other => panic!("{name}: {other:?}"),
             }
         };
-        let names = settings().into_iter().filter(|name| name != "config" && name.len() > 3);
+        let names = settings().into_iter().filter(|name| name != "config");
         for right in names.chain(Lists::NAMES.map(|(name, _)| name.to_owned())) {
             let all = settings();
-            for wrong in misspelt(&right).iter().filter(|wrong| wrong.len() > 3) {
+            for wrong in &misspelt(&right) {
                 if !all.contains(wrong) {
                     assert_eq!(refused(wrong).as_ref(), Some(&right), "{wrong}");
                 }
@@ -201,6 +204,11 @@ mod tests {
         let found = unknown(&["REPRISE_BUDGETS", "REPRISE_SERVICE_HOST", "PATH", "PORT"]);
         let budgets = one("REPRISE_BUDGETS", Some("[[budget]] in the settings file"));
         assert_eq!(found, [budgets, one("REPRISE_SERVICE_HOST", None)]);
+        let doubled = one("REPRISE_ANTHROPIC_API_KEY", Some("ANTHROPIC_API_KEY"));
+        assert_eq!(
+            unknown(&["REPRISE_ANTHROPIC_API_KEY", "REPRISE_FUTURE"]),
+            [doubled, one("REPRISE_FUTURE", None)]
+        );
         // Variables of other programs.
         assert_eq!(unknown(&["ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL", "REPRISAL"]), []);
         assert_eq!(unknown(&["ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_2"]), []);

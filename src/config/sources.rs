@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::{
-    Arg, Args, Command, FromArgMatches,
+    Arg, FromArgMatches,
     error::{ContextKind, ContextValue},
 };
 use secrecy::SecretString;
@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::{
     Config, Env, Error, Flags,
     environment::{default_files, nearest},
-    flags::variable,
+    flags::{declarations, variable},
     line::located,
     lists::Lists,
     parsers::Expected,
@@ -87,7 +87,8 @@ impl Sources {
         let mut lists = Lists::default();
         if let Some(path) = &file {
             let settings;
-            (settings, lists) = read_file(path, &names().filter(|name| *name != "config").collect::<Vec<_>>())?;
+            (settings, lists) =
+                read_file(path, &names().filter(|name| *name != "config").collect::<Vec<_>>())?;
             values.extend(settings.into_iter().map(|(n, v)| (n, (v, SettingSource::File))));
             let path = path.display().to_string();
             values.insert("config".to_owned(), (path, SettingSource::Default));
@@ -210,11 +211,6 @@ impl Sources {
     }
 }
 
-/// The command whose arguments are the settings.
-pub(super) fn declarations() -> Command {
-    Config::augment_args(Command::new("settings").no_binary_name(true))
-}
-
 /// `a`, `b` or `c`.
 fn alternatives(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
@@ -232,10 +228,7 @@ fn default_ledger(env: Env<'_>) -> Option<String> {
 }
 
 /// Reads the settings and the lists of the file.
-fn read_file(
-    path: &Path,
-    known: &[&str],
-) -> Result<(Vec<(String, String)>, Lists), Error> {
+fn read_file(path: &Path, known: &[&str]) -> Result<(Vec<(String, String)>, Lists), Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::File { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
