@@ -41,6 +41,7 @@ pub(super) fn run(
 
 /// The report of the command.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the JSON has this name")]
 struct Settings {
     settings: Vec<Setting>,
     /// Variables that look like settings.
@@ -71,12 +72,8 @@ impl fmt::Display for Settings {
             let places = places.collect::<Vec<_>>().join(" or ");
             writeln!(f, "\nThere is no settings file: none is named, and none at {places}.")?;
         }
-        for UnknownVariable { name, nearest } in &self.unknown {
-            write!(f, "\n{name} is no setting and has no effect")?;
-            match nearest {
-                Some(nearest) => writeln!(f, "; did you mean {nearest}?")?,
-                None => writeln!(f, ".")?,
-            }
+        for unknown in &self.unknown {
+            writeln!(f, "\n{unknown}")?;
         }
         Ok(())
     }

@@ -100,12 +100,11 @@ async fn check(url: &str) -> Result<Diagnosis, store::Error> {
     let Tables { exchanges, calls, dangling, incomplete, hours, .. } = tables;
     let [exchanges, all_calls] = [counted(exchanges, "exchange"), counted(calls, "call")];
     found.ok("file", format!("{file} is intact, with {all_calls} and {exchanges}"));
-    match dangling {
-        0 => found.ok("references", "no row refers to one that is not there"),
-        _ => {
-            let rows = counted(dangling, "row");
-            found.wrong("references", format!("{rows} refer to rows that are not there"), RESTORE);
-        }
+    if dangling == 0 {
+        found.ok("references", "no row refers to one that is not there");
+    } else {
+        let rows = counted(dangling, "row");
+        found.wrong("references", format!("{rows} refer to rows that are not there"), RESTORE);
     }
     match incomplete {
         0 => found.ok("requests", "all that are kept are whole"),
@@ -128,7 +127,7 @@ async fn check(url: &str) -> Result<Diagnosis, store::Error> {
     match (hours, tables.wrong_hours) {
         (0, _) => found.ok("sums", "none are kept; reports read the calls"),
         (_, 0) => {
-            found.ok("sums", format!("those of {} agree with the calls", counted(hours, "hour")))
+            found.ok("sums", format!("those of {} agree with the calls", counted(hours, "hour")));
         }
         (_, wrong) => found.wrong(
             "sums",

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::log::Log;
-use crate::config::{Config, Env, Mode, UnknownVariable, unknown_variables};
+use crate::config::{Config, Env, Mode, unknown_variables};
 
 /// Runs a command to its end, on this thread.
 pub(super) fn block_on<T, E: Into<anyhow::Error>>(
@@ -32,13 +32,8 @@ pub(super) fn block_on_server<T>(
 ) -> anyhow::Result<T> {
     let log = Log::start(&config)?;
     // No errors: they may be settings of a newer version, and that must not keep this one from serving.
-    for UnknownVariable { name, nearest } in unknown_variables(env) {
-        match nearest {
-            Some(nearest) => {
-                tracing::warn!("{name} is no setting and has no effect; did you mean {nearest}?");
-            }
-            None => tracing::warn!("{name} is no setting of this version and has no effect"),
-        }
+    for unknown in unknown_variables(env) {
+        tracing::warn!("{unknown}");
     }
     let ended = Builder::new_multi_thread().enable_all().build()?.block_on(async {
         // Handled, so that a write beyond the limit on files (`ulimit -f`) fails instead of the process.

@@ -1,6 +1,9 @@
 //! The environment as an argument, and names in it, or in the settings file, that are no settings.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -60,6 +63,14 @@ pub struct UnknownVariable {
     pub name: String,
     /// The variable, or the list of the settings file, that is probably meant; `None`: none is alike.
     pub nearest: Option<String>,
+}
+
+impl fmt::Display for UnknownVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, nearest } = self;
+        write!(f, "{name} is no setting and has no effect")?;
+        nearest.as_ref().map_or(Ok(()), |nearest| write!(f, "; did you mean {nearest}?"))
+    }
 }
 
 /// The variables that look like settings and are none, sorted. All that begin with `REPRISE_` do, in any case; others if

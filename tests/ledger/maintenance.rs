@@ -98,7 +98,7 @@ async fn a_check_finds_each_fault_and_no_other() {
     let faults: [(&str, Found); 6] = [
         ("select 1", |_| {}),
         ("insert into answer_ref (scope, ref, exchange) values ('a', 'b', 'none')", |tables| {
-            tables.dangling = 1
+            tables.dangling = 1;
         }),
         (
             "delete from node where hash in (select head from exchange where head is not null)",
@@ -107,7 +107,7 @@ async fn a_check_finds_each_fault_and_no_other() {
         ("update call set cost = cost + 1 where cost > 0", |tables| tables.wrong_hours = 1),
         ("update rollup set totals = zeroblob(3)", |tables| tables.wrong_hours = 1),
         ("update call set exchange = 'none'", |tables| {
-            (tables.without_exchange, tables.without_call) = (2, 1)
+            (tables.without_exchange, tables.without_call) = (2, 1);
         }),
     ];
     for (fault, found) in faults {

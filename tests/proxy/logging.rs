@@ -113,7 +113,7 @@ async fn a_misspelt_variable_is_named_at_the_start_and_stops_nothing() {
     assert!(warned(
         "REPRISE_KEPT_BODIES is no setting and has no effect; did you mean REPRISE_KEEP_BODIES?"
     ));
-    assert!(warned("REPRISE_FUTURE is no setting of this version"), "{log}");
+    assert!(warned("REPRISE_FUTURE is no setting and has no effect"), "{log}");
     assert!(!log.contains("REPRISE_PORT is no setting"), "{log}");
 }
 
