@@ -56,7 +56,7 @@ use crate::{
     domain::{
         alias::Aliases,
         anthropic::ApiHeaders,
-        budget::{BudgetNotice, Crossing, Spending},
+        budget::{BudgetNotice, Budgets, Crossing, Spending},
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
         exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
@@ -286,11 +286,25 @@ impl Answers {
         self.budget.keep();
     }
 
-    /// Goes on with other settings.
-    pub fn replace(&self, aliases: Aliases, catalog: &Catalog, spending: Spending) {
+    /// Returns whether a cost has come since [`Self::begin_replacing_budgets`].
+    pub fn have_budgets_changed(&self) -> bool {
+        self.budget.has_changed()
+    }
+
+    /// The budgets as they are now.
+    pub fn budgets(&self) -> Budgets {
+        self.budget.budgets()
+    }
+
+    /// Goes on with budgets whose spending was read since [`Self::begin_replacing_budgets`]. With `keep_same`, those that
+    /// have not changed keep what they have counted.
+    pub fn replace_budgets(&self, spending: Spending, keep_same: bool) {
+        self.budget.replace(spending, keep_same);
+    }
+
+    /// Takes the operator's aliases from now on.
+    pub fn set_aliases(&self, aliases: Aliases) {
         *self.aliases.write() = Arc::new(aliases);
-        self.set_prices(catalog);
-        self.budget.replace(spending);
     }
 
     /// The upstream that is asked.

@@ -5,6 +5,8 @@
 
 mod calls;
 mod chunk;
+mod field;
+mod merge;
 mod pairs;
 
 use std::{collections::HashSet, sync::Arc};
@@ -14,6 +16,7 @@ use serde_json::value::RawValue;
 use self::{
     calls::StreamedCalls,
     chunk::{Envelope, write_json},
+    merge::DeltaMerger,
     pairs::SplitPairs,
 };
 use super::{
@@ -41,6 +44,8 @@ pub struct Chunks {
     usage: WithUsage,
     form: Arc<Form>,
     order: EventOrder,
+    /// `None`: each delta is a chunk.
+    merger: Option<DeltaMerger>,
     state: StreamState,
 }
 
@@ -84,6 +89,7 @@ struct Streaming {
     text_block: usize,
     fence: Option<Unfence>,
     pairs: SplitPairs,
+    merger: Option<DeltaMerger>,
     stops: Option<StopFilter>,
     /// True after `message_stop`.
     whole: bool,
@@ -93,7 +99,13 @@ impl Chunks {
     /// `id` and `created` (Unix seconds) are the call's own and the same in all chunks.
     pub fn new(id: String, created: i64, usage: WithUsage, form: Arc<Form>) -> Self {
         let order = EventOrder::default();
-        Self { id, created, usage, form, order, state: StreamState::Waiting }
+        Self { id, created, usage, form, order, merger: None, state: StreamState::Waiting }
+    }
+
+    /// Writes few large chunks instead of one for each delta.
+    #[must_use]
+    pub fn merged(self) -> Self {
+        Self { merger: Some(DeltaMerger::default()), ..self }
     }
 
     /// Translates one event, given with its blank line, and appends what it yields to `out`.
@@ -119,7 +131,8 @@ impl Chunks {
             (StreamState::Waiting, Event::MessageStart(start)) => {
                 let model = start.usage.fallback_model().unwrap_or(&start.model);
                 let envelope = Envelope::new(&self.id, self.created, model, self.usage);
-                let streaming = Streaming::begin(&start, envelope, Arc::clone(&self.form), out)?;
+                let form = Arc::clone(&self.form);
+                let streaming = Streaming::begin(&start, envelope, form, self.merger.take(), out)?;
                 self.state = StreamState::Streaming(Box::new(streaming));
             }
             (StreamState::Streaming(streaming), Event::MessageStart(start))
@@ -161,6 +174,7 @@ impl Streaming {
         start: &MessageStart<'_>,
         envelope: Envelope,
         form: Arc<Form>,
+        merger: Option<DeltaMerger>,
         out: &mut Vec<u8>,
     ) -> Result<Self, ParseError> {
         let mut streaming = Self {
@@ -175,6 +189,7 @@ impl Streaming {
             text_block: AT_THE_START,
             fence: (form.code_fence == form::CodeFence::Strip).then(Unfence::default),
             pairs: SplitPairs::default(),
+            merger,
             stops: StopFilter::of(&form.stops),
             whole: false,
             form,
@@ -210,8 +225,12 @@ impl Streaming {
 
     fn translate(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), StreamError> {
         let mut pairs = std::mem::take(&mut self.pairs);
-        let told = pairs.join(event, &mut |event| self.tell(event, out));
-        self.pairs = pairs;
+        let mut merger = self.merger.take();
+        let told = pairs.join(event, &mut |event| match &mut merger {
+            None => self.tell(event, out),
+            Some(merger) => merger.put(event, &mut |event| self.tell(event, out)),
+        });
+        (self.pairs, self.merger) = (pairs, merger);
         told
     }
 
