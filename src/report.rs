@@ -7,6 +7,7 @@ pub mod escape;
 mod explain;
 mod fixtures;
 mod key;
+pub mod ledger;
 pub mod lines;
 mod moment;
 mod money;

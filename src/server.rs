@@ -304,6 +304,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/cache/clear", post(operator::clear_cache))
         .route("/prune", post(operator::prune))
+        .route("/flush", post(operator::flush))
         .route("/reload", post(operator::reload))
         .route("/replay", get(operator::replay))
         .route("/replay/reset", post(operator::reset_replay))

@@ -82,7 +82,7 @@ pub(super) fn run(
 
 /// Refuses to write fixtures in CI, where a missing one is a failure, not a new file.
 fn refuse_in_ci(env: Env<'_>, force: bool) -> anyhow::Result<()> {
-    let ci = env("CI").is_some_and(|value| !["false", "0"].contains(&value.as_str()));
+    let ci = env.get("CI").is_some_and(|value| !["false", "0"].contains(&value.as_str()));
     if ci && !force {
         bail!("CI is set, and fixtures are not written in CI; --force overrides this");
     }

@@ -40,7 +40,7 @@ pub(super) fn run(
     let Arguments { paths, replaying, serving } = arguments;
     let flags = replaying.flags.and(serving.flags).and(flags.clone());
     let config = Config::load_replay(&paths, &flags, env)?;
-    block_on_server(config, async |config, shutdown, _| serve(config, shutdown, console).await)
+    block_on_server(config, env, async |config, shutdown, _| serve(config, shutdown, console).await)
 }
 
 /// Serves fixtures until the signal to stop, and prints a summary.

@@ -88,6 +88,8 @@ pub(super) enum Rejection {
     PruneRunning,
     #[error("the ledger cannot be written now, and nothing was pruned; try again later")]
     PruneNotStarted,
+    #[error("the ledger cannot be written now; finished answers wait in memory")]
+    NotFlushed,
     #[error("this server cannot read its settings again; restart it")]
     NotReloadable,
     #[error("the settings cannot be used, and nothing has changed: {0}")]
@@ -166,7 +168,9 @@ impl Rejection {
             Self::NotReloaded(_) => invalid(422, Some("invalid_settings")),
             Self::NotPruned(_) => server_error(500, Some("not_pruned")),
             Self::BodiesFull => server_error(503, Some("bodies_full")),
-            Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
+            Self::LedgerLate | Self::PruneNotStarted | Self::NotFlushed => {
+                server_error(503, Some("ledger_late"))
+            }
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
             Self::Answer(Error::Prepare(cause)) => ErrorForm::unprepared(cause),
             Self::Answer(Error::Failed(failure)) => failure.form(),

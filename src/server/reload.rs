@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// Names of the settings that a running server can change.
-const RELOADABLE: [&str; 9] = [
+const RELOADABLE: [&str; 10] = [
+    "config",
     "api_key",
     "admin_key",
     "anthropic_api_key",
