@@ -4,6 +4,7 @@
 //! here reads the environment.
 
 mod load;
+mod mistake;
 mod name;
 mod write;
 
@@ -14,6 +15,7 @@ use std::{
 
 pub use self::{
     load::load,
+    mistake::{Mistake, Mistakes, check, untranslatable},
     name::{file_name, slug},
     write::{Overwrite, WriteOutcome, write},
 };
@@ -67,16 +69,9 @@ pub enum Error {
         /// The error of the file system.
         source: io::Error,
     },
-    /// A file is not a valid fixture.
-    #[error("{}:{line}: {what}", path.display())]
-    Broken {
-        /// The path.
-        path: PathBuf,
-        /// One-based line.
-        line: usize,
-        /// The problem and its remedy.
-        what: String,
-    },
+    /// Some files are no valid fixtures.
+    #[error("{0}")]
+    Broken(Mistakes),
     /// There are no fixtures.
     #[error(
         "there are no fixtures in {}; `reprise fixtures export` creates some from the ledger",

@@ -21,7 +21,7 @@ use url::Url;
 
 use self::error::header_text;
 pub use self::{
-    error::{Error, Redirect, Tries, kind_of, status_of},
+    error::{Error, Redirect, Tries},
     http::{Http, api_root},
     mask::KeyMask,
     probe::{ProbeOutcome, ProbeResult, probe},

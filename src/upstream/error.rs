@@ -17,7 +17,7 @@ use super::{
     unpack::UnpackError,
 };
 use crate::domain::{
-    anthropic::{self, StreamError},
+    anthropic::{self, StreamError, status_of},
     cassette::Miss,
 };
 
@@ -263,35 +263,6 @@ impl ResponseHead {
             .and_then(|(_, value)| value.to_str().ok())
     }
 }
-
-/// The status of Anthropic's error responses, by the `type` of the error.
-pub fn status_of(kind: &str) -> u16 {
-    let found = ERROR_KINDS.iter().find(|(_, name)| *name == kind);
-    found.map_or(500, |(status, _)| *status)
-}
-
-/// The `type` of Anthropic's errors, by the status of the response.
-pub fn kind_of(status: u16) -> &'static str {
-    match ERROR_KINDS.iter().find(|(known, _)| *known == status) {
-        Some((_, kind)) => kind,
-        None if (400..500).contains(&status) => "invalid_request_error",
-        None => "api_error",
-    }
-}
-
-/// Anthropic's error types and their statuses (`reference/anthropic-api.md` §4).
-const ERROR_KINDS: [(u16, &str); 10] = [
-    (400, "invalid_request_error"),
-    (401, "authentication_error"),
-    (402, "billing_error"),
-    (403, "permission_error"),
-    (404, "not_found_error"),
-    (409, "conflict_error"),
-    (413, "request_too_large"),
-    (429, "rate_limit_error"),
-    (504, "timeout_error"),
-    (529, "overloaded_error"),
-];
 
 /// Tells a failed connection from one that broke.
 pub(super) fn classify(error: reqwest::Error) -> Error {
