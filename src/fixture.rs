@@ -6,6 +6,7 @@
 mod load;
 mod mistake;
 mod name;
+mod record;
 mod write;
 
 use std::{
@@ -17,6 +18,7 @@ pub use self::{
     load::load,
     mistake::{Mistake, Mistakes, check, untranslatable},
     name::{file_name, slug},
+    record::{RecordError, RecordFolder},
     write::{Overwrite, WriteOutcome, write},
 };
 use crate::domain::{

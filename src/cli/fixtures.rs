@@ -89,10 +89,14 @@ pub(super) fn run(
     }
 }
 
+/// Returns whether this runs in CI.
+pub(super) fn is_ci(env: Env<'_>) -> bool {
+    env("CI").is_some_and(|value| !["false", "0"].contains(&value.as_str()))
+}
+
 /// Refuses to write fixtures in CI, where a missing one is a failure, not a new file.
 fn refuse_in_ci(env: Env<'_>, force: bool) -> anyhow::Result<()> {
-    let ci = env("CI").is_some_and(|value| !["false", "0"].contains(&value.as_str()));
-    if ci && !force {
+    if is_ci(env) && !force {
         bail!("CI is set, and fixtures are not written in CI; --force overrides this");
     }
     Ok(())

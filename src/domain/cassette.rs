@@ -133,6 +133,16 @@ impl RecordedRequest {
         Some(Self { headers: headers.normalized(), body: body(chain)? })
     }
 
+    /// A request that was sent, as the ledger would keep it: without what does not change the answer.
+    pub fn recorded(headers: &ApiHeaders, body: &[u8]) -> Option<Self> {
+        Self::of(&Native::parse(body).ok()?.chain, headers)
+    }
+
+    /// The requested model.
+    pub fn model(&self) -> String {
+        model(&self.body)
+    }
+
     /// A request as it is sent.
     pub fn sent(headers: &ApiHeaders, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body).into_owned();
@@ -259,9 +269,7 @@ impl Cassette {
     pub fn model(&self) -> String {
         let body = self.upstream.as_ref().map(|request| &request.body);
         let body = body.or(self.client.as_ref().map(|client| &client.body));
-        let tree = body.and_then(|body| Tree::parse(body).ok());
-        let model = tree.as_ref().and_then(|tree| tree.get("model")?.text());
-        model.unwrap_or_default().into_owned()
+        body.map(|body| model(body)).unwrap_or_default()
     }
 
     /// The last text of the user, for which the file is named.
@@ -282,6 +290,13 @@ impl Cassette {
         }
         recording
     }
+}
+
+/// The model that a request asks for; empty if it names none.
+fn model(body: &str) -> String {
+    let tree = Tree::parse(body).ok();
+    let model = tree.as_ref().and_then(|tree| tree.get("model")?.text());
+    model.unwrap_or_default().into_owned()
 }
 
 /// A date, `YYYY-MM-DD`.

@@ -208,6 +208,14 @@ impl Error {
         Self::ErrorEvent { body: Box::new(without_key(body, key)), head: Box::new(head.clone()) }
     }
 
+    /// Returns whether a fixture says so.
+    pub(super) fn is_of_fixture(&self) -> bool {
+        match self {
+            Self::Refused { head, .. } | Self::ErrorEvent { head, .. } => head.fixture.is_some(),
+            _ => false,
+        }
+    }
+
     /// The delay before the try after the `failed`th one; `None` if a retry is no use, or up to the client.
     fn retry_delay(&self, failed: u32) -> Option<Duration> {
         let backoff = FIRST_RETRY_DELAY * 2_u32.pow(failed - 1);

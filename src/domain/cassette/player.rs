@@ -157,6 +157,15 @@ impl Player {
         self.slots.push(Slot { fixture, fingerprint, changed, pattern, given: 0 });
     }
 
+    /// Adds the fixture of a request that was a miss, and that its answer was given.
+    pub fn add_recorded(&mut self, fixture: LoadedFixture) {
+        self.add(fixture);
+        if let Some(slot) = self.slots.last_mut() {
+            slot.given = 1;
+        }
+        self.misses = self.misses.saturating_sub(1);
+    }
+
     /// The slots that answer a request, in the order of their files: those of the same request, else those of the first
     /// pattern that it fits.
     fn answers(
