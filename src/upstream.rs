@@ -73,6 +73,7 @@ pub enum Recordable {
 
 impl Recordable {
     /// The same for the request that continues the answer.
+    #[must_use]
     pub const fn continued(&self) -> Self {
         match self {
             Self::Never => Self::Never,

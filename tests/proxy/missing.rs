@@ -60,8 +60,8 @@ fn folder(setup: &Setup) -> PathBuf {
 /// The names of all files, in their order.
 fn names(setup: &Setup) -> Vec<String> {
     let entries = fs::read_dir(folder(setup)).expect("a folder");
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    let mut names: Vec<String> = entries.map(|entry| name(entry.expect("an entry"))).collect();
     names.sort();
     names
 }

@@ -243,13 +243,11 @@ pub(super) fn unknown(says: &str, word: &str, known: &[&str]) -> String {
     let translated =
         OPENAI_WORDS.iter().find(|(other, here)| *other == word && known.contains(here));
     let near = translated.map(|(_, word)| *word);
-    match near.or_else(|| nearest(word, known.iter().copied())) {
-        Some(near) => format!("{says} {word:?}; did you mean {near:?}?"),
-        None => {
-            let are = if known.len() == 1 { "is only" } else { "are" };
-            format!("{says} {word:?}; there {are} {}", known.join(", "))
-        }
+    if let Some(near) = near.or_else(|| nearest(word, known.iter().copied())) {
+        return format!("{says} {word:?}; did you mean {near:?}?");
     }
+    let are = if known.len() == 1 { "is only" } else { "are" };
+    format!("{says} {word:?}; there {are} {}", known.join(", "))
 }
 
 #[derive(Debug, Default)]
@@ -313,7 +311,7 @@ impl Checker {
             Expected::Word(words) => match value.text() {
                 Some(word) if words.contains(&&*word) => {}
                 Some(word) => {
-                    self.error(value, unknown(&format!("there is no {name}"), &word, words))
+                    self.error(value, unknown(&format!("there is no {name}"), &word, words));
                 }
                 None => self.error(value, must_be("a text")),
             },

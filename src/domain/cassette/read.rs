@@ -304,10 +304,10 @@ impl FileParser<'_> {
             body,
             cut_after: None,
         };
-        let cut_after = cut_after.and_then(|(at, count)| {
+        let cut_after = cut_after.map(|(at, count)| {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
             self.check_cut(at, count, &response);
-            Some(count)
+            count
         });
         let response = RecordedResponse { cut_after, ..response };
         self.check(tree, &response);

@@ -279,7 +279,9 @@ fn restore_in(value: &mut Value, hidden: &[Hidden], found: &mut [bool]) {
             }
         }
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| restore_in(item, hidden, found));
+            for item in items {
+                restore_in(item, hidden, found);
+            }
         }
         Value::Object(fields) => {
             let is_message = fields.contains_key("role");
