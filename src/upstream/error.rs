@@ -173,6 +173,11 @@ impl Tries {
         self.may_be_billed
     }
 
+    /// True if a try has failed.
+    pub(super) const fn is_retry(&self) -> bool {
+        self.failed > 0
+    }
+
     /// True once a connection broke. A pooled one may have been stale, so the next is a new one.
     pub(super) const fn broken(&self) -> bool {
         self.broken

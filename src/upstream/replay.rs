@@ -143,7 +143,12 @@ impl Replay {
         };
         let (delay, result) = match (found, &self.recorder) {
             (Ok(found), _) => found,
-            (Err(_), Some(recorder)) => return recorder.ask(&self.player, request, tries).await,
+            (Err(_), Some(recorder)) => {
+                if tries.is_retry() {
+                    self.player.lock().forget_miss();
+                }
+                return recorder.ask(&self.player, request, tries).await;
+            }
             (Err(miss), None) => {
                 self.add_miss(&miss);
                 let command = Miss::command(&self.folder);

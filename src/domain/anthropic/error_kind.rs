@@ -17,6 +17,7 @@ const ERROR_KINDS: [(u16, &str); 11] = [
 /// The type of errors of Anthropic's own.
 const API_ERROR: &str = "api_error";
 const INTERNAL: u16 = 500;
+const CLIENT_ERRORS: std::ops::Range<u16> = 400..500;
 
 /// The status of Anthropic's error responses, by the `type` of the error.
 pub fn status_of(kind: &str) -> u16 {
@@ -28,7 +29,7 @@ pub fn status_of(kind: &str) -> u16 {
 pub fn kind_of(status: u16) -> &'static str {
     match ERROR_KINDS.iter().find(|(known, _)| *known == status) {
         Some((_, kind)) => kind,
-        None if status / 100 == 4 => "invalid_request_error",
+        None if CLIENT_ERRORS.contains(&status) => "invalid_request_error",
         None => API_ERROR,
     }
 }

@@ -165,6 +165,11 @@ impl Player {
         if let Some(slot) = self.slots.last_mut() {
             slot.given = 1;
         }
+        self.forget_miss();
+    }
+
+    /// Takes back the last miss: it was recorded, or is the same request once more.
+    pub const fn forget_miss(&mut self) {
         self.misses = self.misses.saturating_sub(1);
     }
 
