@@ -259,7 +259,8 @@ impl Answers {
     ) -> Result<TokenCount, Error> {
         let Access { key, scenario } = access;
         let (body, _) = readable(body);
-        let outgoing = upstream::Request { body, headers, key, scenario };
+        let outgoing =
+            upstream::Request { body, headers, key, scenario, record: upstream::Recordable::Never };
         self.upstream.count_tokens(&outgoing).await.map_err(|error| Failure::from(error).into())
     }
 

@@ -32,7 +32,7 @@ pub use self::{
     keys::ClientKey,
     origins::Origin,
     parsers::{duration, duration_or_zero, size, time_zone},
-    replay::ReplaySettings,
+    replay::{OnMiss, ReplaySettings},
     retention::RetentionSettings,
     sources::{Setting, SettingSource},
 };

@@ -4,7 +4,9 @@
 //! here reads the environment.
 
 mod load;
+mod mistake;
 mod name;
+mod record;
 mod write;
 
 use std::{
@@ -14,7 +16,9 @@ use std::{
 
 pub use self::{
     load::load,
+    mistake::{Mistake, Mistakes, check, untranslatable},
     name::{file_name, slug},
+    record::{RecordError, RecordFolder},
     write::{Overwrite, WriteOutcome, write},
 };
 use crate::domain::{
@@ -67,16 +71,9 @@ pub enum Error {
         /// The error of the file system.
         source: io::Error,
     },
-    /// A file is not a valid fixture.
-    #[error("{}:{line}: {what}", path.display())]
-    Broken {
-        /// The path.
-        path: PathBuf,
-        /// One-based line.
-        line: usize,
-        /// The problem and its remedy.
-        what: String,
-    },
+    /// Some files are no valid fixtures.
+    #[error("{0}")]
+    Broken(Mistakes),
     /// There are no fixtures.
     #[error(
         "there are no fixtures in {}; `reprise fixtures export` creates some from the ledger",

@@ -50,7 +50,7 @@ pub(super) struct Attempt {
     pub request_id: Option<String>,
     /// HTTP status of the response.
     pub status: Option<u16>,
-    head: Arc<ResponseHead>,
+    pub head: Arc<ResponseHead>,
     mask: KeyMask,
     /// The readers had got a part of the answer before this attempt.
     published: bool,

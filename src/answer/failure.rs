@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     domain::{
-        anthropic::{self, StreamError},
+        anthropic::{self, StreamError, kind_of, status_of},
         budget::BudgetRefusal,
         cache::Reason,
         exchange::Api,
@@ -14,7 +14,7 @@ use crate::{
         prepare::PrepareError,
         translate::{self, Tried},
     },
-    upstream::{self, ResponseHead, kind_of, status_of},
+    upstream::{self, ResponseHead},
 };
 
 /// The reason why a request has no complete answer.

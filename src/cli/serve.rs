@@ -28,7 +28,7 @@ pub(super) fn run(
             let shown = Config::settings(flags, env)?;
             serve(config, shown, shutdown, async || hangup.next().await, load, console).await
         }
-        Mode::Replay => replay::serve(config, shutdown, console).await,
+        Mode::Replay => replay::serve(config, env, shutdown, console).await,
     })
 }
 

@@ -18,7 +18,7 @@ use super::{
     unpack::UnpackError,
 };
 use crate::domain::{
-    anthropic::{self, StreamError},
+    anthropic::{self, StreamError, status_of},
     cassette::Miss,
 };
 
@@ -179,6 +179,11 @@ impl Tries {
         self.may_be_billed
     }
 
+    /// True if a try has failed.
+    pub(super) const fn is_retry(&self) -> bool {
+        self.failed > 0
+    }
+
     /// True once a connection broke. A pooled one may have been stale, so the next is a new one.
     pub(super) const fn broken(&self) -> bool {
         self.broken
@@ -212,6 +217,14 @@ impl Error {
     /// gateway repeat it.
     pub fn event(body: anthropic::ErrorBody, head: &ResponseHead, key: &SecretString) -> Self {
         Self::ErrorEvent { body: Box::new(without_key(body, key)), head: Box::new(head.clone()) }
+    }
+
+    /// Returns whether a fixture says so.
+    pub(super) fn is_of_fixture(&self) -> bool {
+        match self {
+            Self::Refused { head, .. } | Self::ErrorEvent { head, .. } => head.fixture.is_some(),
+            _ => false,
+        }
     }
 
     /// The delay before the try after the `failed`th one; `None` if a retry is no use, or up to the client.
@@ -270,35 +283,6 @@ impl ResponseHead {
             .and_then(|(_, value)| value.to_str().ok())
     }
 }
-
-/// The status of Anthropic's error responses, by the `type` of the error.
-pub fn status_of(kind: &str) -> u16 {
-    let found = ERROR_KINDS.iter().find(|(_, name)| *name == kind);
-    found.map_or(500, |(status, _)| *status)
-}
-
-/// The `type` of Anthropic's errors, by the status of the response.
-pub fn kind_of(status: u16) -> &'static str {
-    match ERROR_KINDS.iter().find(|(known, _)| *known == status) {
-        Some((_, kind)) => kind,
-        None if (400..500).contains(&status) => "invalid_request_error",
-        None => "api_error",
-    }
-}
-
-/// Anthropic's error types and their statuses (`reference/anthropic-api.md` §4).
-const ERROR_KINDS: [(u16, &str); 10] = [
-    (400, "invalid_request_error"),
-    (401, "authentication_error"),
-    (402, "billing_error"),
-    (403, "permission_error"),
-    (404, "not_found_error"),
-    (409, "conflict_error"),
-    (413, "request_too_large"),
-    (429, "rate_limit_error"),
-    (504, "timeout_error"),
-    (529, "overloaded_error"),
-];
 
 /// Tells a failed connection from one that broke.
 pub(super) fn classify(error: reqwest::Error) -> Error {
