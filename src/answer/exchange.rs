@@ -158,7 +158,6 @@ impl OutgoingExchange {
     }
 }
 
-/// Breakpoints of prompt caching, for the ledger.
 /// The fixture that a replay may make of a call.
 fn recordable(call: &CallRecord) -> Recordable {
     // Nothing is kept of others.
@@ -169,6 +168,7 @@ fn recordable(call: &CallRecord) -> Recordable {
     })
 }
 
+/// Breakpoints of prompt caching, for the ledger.
 fn json_of(breakpoints: &[anthropic::Breakpoint]) -> Option<String> {
     if breakpoints.is_empty() { None } else { serde_json::to_string(breakpoints).ok() }
 }

@@ -11,15 +11,13 @@ use super::{
     flags::{declarations, variable},
     lists::Lists,
 };
+use crate::domain::spelling::nearest;
 
 /// Name of the settings file, in each of the folders where it is looked for.
 const FILE: &str = "reprise/reprise.toml";
 
 /// Prefix of our variables.
 const PREFIX: &str = "REPRISE_";
-
-/// Likeness (0 to 1) from which on a name is taken for a misspelt one.
-const ALIKE: f64 = 0.7;
 
 /// Number of edits that make a variable without our prefix one of ours.
 const FEW: usize = 2;
@@ -92,7 +90,7 @@ pub fn unknown_variables(env: Env<'_>) -> Vec<UnknownVariable> {
         let plain = normalized(&name);
         if let Some(rest) = plain.strip_prefix(PREFIX) {
             let lists = Lists::NAMES.iter().map(|(list, _)| *list);
-            let nearest = nearest(&rest.to_lowercase(), settings.iter().copied().chain(lists));
+            let nearest = nearest(rest, settings.iter().copied().chain(lists));
             return Some(UnknownVariable { name, nearest: nearest.map(meant) });
         }
         let distance = |known: &&String| strsim::damerau_levenshtein(&plain, known);
@@ -106,16 +104,6 @@ pub fn unknown_variables(env: Env<'_>) -> Vec<UnknownVariable> {
 /// A name as variables are written.
 fn normalized(name: &str) -> String {
     name.to_uppercase().replace('-', "_")
-}
-
-/// The known name that is most like `name`; `None`: none is alike.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(name, known);
-    let is_alike =
-        |known: &&str| likeness(known) >= ALIKE || strsim::damerau_levenshtein(name, known) <= 1;
-    let alike = known.into_iter().filter(is_alike);
-    // The first of those that are equally alike.
-    alike.reduce(|best, next| if likeness(next) > likeness(best) { next } else { best })
 }
 
 #[cfg(test)]

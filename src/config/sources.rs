@@ -18,12 +18,13 @@ use serde::Serialize;
 
 use super::{
     Config, Env, Error, Flags,
-    environment::{default_files, nearest},
+    environment::default_files,
     flags::{declarations, variable},
     line::located,
     lists::Lists,
     parsers::Expected,
 };
+use crate::domain::spelling;
 
 /// Source of a setting, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -248,9 +249,8 @@ fn read_file(path: &Path, known: &[&str]) -> Result<(Vec<(String, String)>, List
             continue;
         }
         if !known.contains(&&*name) {
-            let plain = name.to_lowercase().replace('-', "_");
             let known = known.iter().copied().chain(Lists::NAMES.map(|(list, _)| list));
-            let nearest = nearest(&plain, known).map(str::to_owned);
+            let nearest = spelling::nearest(&name, known).map(str::to_owned);
             return Err(Error::Unknown { path: path.to_owned(), name, nearest });
         }
         let value = match value {
