@@ -95,7 +95,8 @@ async fn what_is_still_refused_is_passed_on() {
     upstream.push(Script::error(400, INVALID, refusal));
     let reply = app.client().post(CHAT, &warm("hi")).await;
     assert_eq!(reply.status.as_u16(), 400);
-    assert_eq!(reply.json().await["error"]["message"], refusal);
+    let told = format!("Anthropic refused the request: {refusal}");
+    assert_eq!(reply.json().await["error"]["message"], told);
     assert_eq!(upstream.requests().len(), 2);
 
     // What did not help is not remembered.
@@ -223,7 +224,8 @@ async fn structured_output_that_nobody_asked_for_cannot_be_refused() {
     upstream.push(Script::error(400, INVALID, GRAMMAR));
     let reply = app.client().post(CHAT, &with_tools(ask_whole("hi"), &["f"], None)).await;
     assert_eq!(reply.status.as_u16(), 400);
-    assert_eq!(reply.json().await["error"]["message"], GRAMMAR);
+    let told = format!("Anthropic refused the request: {GRAMMAR}");
+    assert_eq!(reply.json().await["error"]["message"], told);
     assert_eq!(upstream.requests().len(), 1);
 }
 
@@ -265,7 +267,8 @@ async fn a_tool_that_is_still_refused_ends_with_the_error_of_upstream() {
     let ask = with_tools(ask_whole("hi"), &["f", "g"], None);
     let reply = app.client().post(CHAT, &ask).await;
     assert_eq!(reply.status.as_u16(), 400);
-    assert_eq!(reply.json().await["error"]["message"], TOOL);
+    let told = format!("Anthropic refused the request: {TOOL}");
+    assert_eq!(reply.json().await["error"]["message"], told);
     assert_eq!(upstream.requests().len(), 3);
 }
 

@@ -272,7 +272,7 @@ async fn errors_and_counts_are_unpacked_too_and_a_strange_error_is_one_all_the_s
     let packed = gzip(error.to_string().as_bytes());
     upstream.push(Script::respond(400).header("content-encoding", "gzip").body(packed));
     let told = app.client().post(CHAT, &ask("hi")).await.json().await;
-    assert_eq!(told["error"]["message"], "no such thing");
+    assert_eq!(told["error"]["message"], "Anthropic refused the request: no such thing");
     for (body, encoding) in [
         (&b"<html>Bad</html>"[..], ""),
         (b"", ""),

@@ -324,7 +324,7 @@ async fn reports_budgets_and_the_status_line_agree_to_the_nano_dollar() {
     );
     let line = next.text().await;
     let amount = NanoDollars(i64::try_from(owed).expect("an amount"));
-    assert!(line.contains(&format!("Budget: {amount:#} of $90.00 a month spent")), "{line}");
+    assert!(line.contains(&format!("Budget: ≥ {amount:#} of $90.00 a month spent")), "{line}");
     owed += 12 * PRICES[0] + 7 * PRICES[1];
     let ledger = app.stop().await;
     let stats = ledger.stats().await.total;

@@ -73,6 +73,10 @@ const MESSAGE: &[Field] = &[
     nullable("stop_sequence", Expected::Text),
     nullable("stop_details", Expected::Object),
     nullable("container", Expected::Object),
+    // What Anthropic's answers have, and nobody is told.
+    nullable("context_management", Expected::Object),
+    nullable("diagnostics", Expected::Anything),
+    nullable("input_transformations", Expected::Objects),
     optional("usage", Expected::Fields(USAGE)),
 ];
 

@@ -69,23 +69,27 @@ fn sentence(
     is_transient: bool,
 ) -> String {
     let mut text = what.to_owned();
-    let message = message.trim().trim_end_matches('.');
+    let message = message.trim();
     // "Overloaded" says nothing more.
     if !message.is_empty() && !what.to_lowercase().ends_with(&message.to_lowercase()) {
         text.extend([": ", message]);
     }
+    let mut more = String::new();
     if let Some(hint) = hint {
-        text.extend([" (", hint, ")"]);
+        more.extend([" (", hint, ")"]);
     }
     if tries > 1 {
-        text.extend([" (tried ", &tries.to_string(), " times)"]);
+        more.extend([" (tried ", &tries.to_string(), " times)"]);
     }
     match wait.map(in_words) {
         _ if !is_transient => {}
-        Some(wait) => text.extend(["; try again in ", &wait]),
-        None => text.push_str("; try again in a moment"),
+        Some(wait) => more.extend(["; try again in ", &wait]),
+        None => more.push_str("; try again in a moment"),
     }
-    text
+    match (text.strip_suffix('.'), &*more) {
+        (_, "") | (None, _) => text + &more,
+        (Some(text), more) => format!("{text}{more}"),
+    }
 }
 
 /// A time to wait, rounded up.
