@@ -27,7 +27,7 @@ use url::Url;
 use self::{
     flags::heading,
     lists::Lists,
-    parsers::{base_url, key, name, parsed, webhook, word},
+    parsers::{base_url, duration, key, name, parsed, size, webhook, word},
     sources::Sources,
 };
 pub use self::{
@@ -35,7 +35,7 @@ pub use self::{
     ids::IdHeaders,
     keys::ClientKey,
     origins::Origin,
-    parsers::{duration, duration_or_zero, size, time_zone},
+    parsers::{Unclear, age, age_or_zero, size_with_unit, time_zone},
     replay::ReplaySettings,
     retention::RetentionSettings,
     sources::{Setting, SettingSource},
@@ -200,6 +200,14 @@ pub enum Error {
         value: String,
         /// The values that are accepted.
         expected: String,
+    },
+    /// A number that deletes or expires something, and whose unit is not clear.
+    #[error("{source_name}: {why}")]
+    Unclear {
+        /// Flag, variable or field of the file that it came from.
+        source_name: String,
+        /// Reason.
+        why: Unclear,
     },
     /// The file cannot be read.
     #[error("cannot read the settings file {}", path.display())]

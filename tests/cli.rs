@@ -8,6 +8,7 @@ mod books;
 mod calls;
 mod prices;
 mod terminal;
+mod units;
 mod usage;
 
 use std::{env, fs, path::Path, process::Stdio, time::Duration};

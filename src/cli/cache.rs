@@ -42,8 +42,8 @@ pub(super) struct Clear {
     /// Answers of this model
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Answers older than this, as 90s, 2h or 30d
-    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    /// Answers older than this, as 2h or 30d
+    #[arg(long, value_name = "TIME", value_parser = config::age)]
     older_than: Option<Duration>,
     /// Answers with this key, or this beginning of it, from `Cache-Status`
     #[arg(long, value_name = "KEY")]

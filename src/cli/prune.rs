@@ -24,13 +24,13 @@ use crate::{
     .args(["keep_bodies", "keep_totals", "max_size", "user", "chat"]))]
 pub(super) struct Arguments {
     /// Delete bodies of requests and answers older than this, as 90d or 12h; costs stay; 0 deletes all
-    #[arg(long, value_name = "TIME", value_parser = config::duration_or_zero)]
+    #[arg(long, value_name = "TIME", value_parser = config::age_or_zero)]
     keep_bodies: Option<Duration>,
-    /// Delete everything older than this, costs included
-    #[arg(long, value_name = "TIME", value_parser = config::duration_or_zero)]
+    /// Delete everything older than this, costs included; 0 deletes all
+    #[arg(long, value_name = "TIME", value_parser = config::age_or_zero)]
     keep_totals: Option<Duration>,
     /// Delete the oldest bodies while the ledger is larger than this, as 2GiB
-    #[arg(long, value_name = "SIZE", value_parser = config::size, conflicts_with_all = ["user", "chat"])]
+    #[arg(long, value_name = "SIZE", value_parser = config::size_with_unit, conflicts_with_all = ["user", "chat"])]
     max_size: Option<u64>,
     /// Delete only entries of this user; without an age all bodies
     #[arg(long, value_name = "ID")]

@@ -17,7 +17,11 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{
-    Config, Env, Error, Flags, flags::variable, line::located, lists::Lists, parsers::Expected,
+    Config, Env, Error, Flags,
+    flags::variable,
+    line::{line_at, located},
+    lists::Lists,
+    parsers::{Expected, Refused},
 };
 
 /// Source of a setting, strongest first.
@@ -58,6 +62,8 @@ pub(super) struct Sources {
     values: BTreeMap<String, (String, SettingSource)>,
     /// The settings file.
     file: Option<PathBuf>,
+    /// The lines of its settings.
+    lines: BTreeMap<String, usize>,
     pub(super) lists: Lists,
 }
 
@@ -76,15 +82,15 @@ impl Sources {
             .get("config")
             .or_else(|| of_env.iter().find(|(name, _)| name == "config").map(|(_, path)| path));
         let file = file.map(PathBuf::from);
-        let mut lists = Lists::default();
+        let (mut lines, mut lists) = (BTreeMap::new(), Lists::default());
         if let Some(path) = &file {
             let settings;
-            (settings, lists) = read_file(path, |name| names().any(|known| known == name))?;
+            (settings, lines, lists) = read_file(path, |name| names().any(|known| known == name))?;
             values.extend(settings.into_iter().map(|(n, v)| (n, (v, SettingSource::File))));
         }
         values.extend(of_env.into_iter().map(|(n, v)| (n, (v, SettingSource::Variable))));
         values.extend(flags.0.clone().into_iter().map(|(n, v)| (n, (v, SettingSource::Flag))));
-        Ok(Self { values, file, lists })
+        Ok(Self { values, file, lines, lists })
     }
 
     /// Parses all values.
@@ -115,7 +121,14 @@ impl Sources {
                 expected: "an address that begins with https://".to_owned(),
             };
         }
-        let expected = error.source().and_then(|source| source.downcast_ref::<Expected>());
+        let expected = match error.source().and_then(|source| source.downcast_ref::<Refused>()) {
+            Some(Refused::Unclear(why)) => {
+                let source_name = self.place_of(name);
+                return Error::Unclear { source_name, why: why.clone() };
+            }
+            Some(Refused::Expected(expected)) => Some(expected),
+            None => error.source().and_then(|source| source.downcast_ref::<Expected>()),
+        };
         let expected = match (expected, error.get(ContextKind::ValidValue)) {
             (Some(Expected(expected)), _) => (*expected).to_owned(),
             (None, Some(ContextValue::Strings(words))) => alternatives(words),
@@ -133,6 +146,15 @@ impl Sources {
     /// The same for a secret, which is not shown.
     pub(super) fn invalid_secret(&self, name: &str, expected: &str) -> Error {
         Error::Secret { source_name: self.source_of(name), expected: expected.to_owned() }
+    }
+
+    /// The flag, variable, or entry of the file with its line, that gave a setting.
+    fn place_of(&self, name: &str) -> String {
+        let source = self.source_of(name);
+        match (self.values.get(name), self.lines.get(name)) {
+            (Some((_, SettingSource::File)), Some(line)) => format!("{source}, line {line}"),
+            _ => source,
+        }
     }
 
     /// The flag, variable or entry of the file that gave a setting.
@@ -221,11 +243,11 @@ fn default_ledger(env: Env<'_>) -> Option<String> {
     Some(format!("sqlite://{}", data.join("reprise/reprise.db").display()))
 }
 
+/// The settings of a file, their lines, and its lists.
+type FileContent = (Vec<(String, String)>, BTreeMap<String, usize>, Lists);
+
 /// Reads the settings and the lists of the file.
-fn read_file(
-    path: &Path,
-    is_known: impl Fn(&str) -> bool,
-) -> Result<(Vec<(String, String)>, Lists), Error> {
+fn read_file(path: &Path, is_known: impl Fn(&str) -> bool) -> Result<FileContent, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::File { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -256,7 +278,11 @@ fn read_file(
         };
         settings.push((name, value));
     }
-    Ok((settings, Lists::read(path, &text)?))
+    let lines = toml::de::DeTable::parse(&text).map(|table| {
+        let line = |name: &toml::Spanned<_>| line_at(&text, name.span().start);
+        table.get_ref().keys().map(|name| (name.get_ref().to_string(), line(name))).collect()
+    });
+    Ok((settings, lines.unwrap_or_default(), Lists::read(path, &text)?))
 }
 
 /// An address without the parts that may hold a password; any other value unchanged.
