@@ -68,7 +68,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Expected> {
 /// A duration with its unit, for what expires.
 pub(super) fn duration_with_unit(text: &str) -> Result<Duration, Refused> {
     let text = text.trim();
-    match bare_number(text) {
+    match bare_number(text).filter(|number| number.parse::<u64>().is_ok()) {
         Some(number) => {
             Err(Unclear::Seconds { name: String::new(), number: number.to_owned() }.into())
         }
@@ -259,7 +259,7 @@ mod tests {
             assert!(age(text).is_ok(), "{text}");
         }
         assert_eq!(duration_with_unit("5m"), Ok(Duration::from_mins(5)));
-        for text in ["90", "90.5", "+90", " 7 ", "007"] {
+        for text in ["90", "+90", " 7 ", "007"] {
             for refused in [age(text), age_or_zero(text), duration_with_unit(text)] {
                 let refused = refused.unwrap_err();
                 assert!(matches!(refused, Refused::Unclear(Unclear::Seconds { .. })), "{text}");
@@ -280,9 +280,10 @@ mod tests {
         for text in ["0", "0d", " 0s"] {
             assert_eq!(age_or_zero(text), Ok(Duration::ZERO), "{text}");
         }
-        for text in ["", "0", "0d", "-90", "-1d", "12:00:00", "soon", "1 month"] {
+        for text in ["", "0", "0d", "-90", "90.5", "-1d", "12:00:00", "soon", "1 month"] {
             assert!(matches!(age(text), Err(Refused::Expected(_))), "{text}: {:?}", age(text));
         }
+        assert!(matches!(size_with_unit("2.5"), Err(Refused::Unclear(Unclear::Bytes { .. }))));
         assert_eq!(size_with_unit("2B"), Ok(2));
         assert_eq!(size_with_unit("1.5g"), Ok(3 << 29));
     }

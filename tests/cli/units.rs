@@ -5,7 +5,7 @@ use super::{Home, told};
 /// Setting, value, what it is told to be, a value to write instead.
 const UNCLEAR: [(&str, &str, &str, &str); 12] = [
     ("keep_bodies", "90", "would mean 90 seconds", "90d"),
-    ("keep_bodies", "1.5", "would mean 1.5 seconds", "1.5d"),
+    ("keep_bodies", "1.5", "is not a time such as", "36h"),
     ("keep_bodies", "1m", "minutes or months", "30d"),
     ("keep_totals", "365", "would mean 365 seconds", "365d"),
     ("keep_totals", "6m", "minutes or months", "180d"),
