@@ -67,6 +67,7 @@ impl Home {
         settings.add_filter(&regex(self.0.path()), "[HOME]");
         settings.add_filter(&regex(Path::new(env!("CARGO_PKG_VERSION"))), "[VERSION]");
         settings.add_filter(r"process \d+", "process [PID]");
+        settings.add_filter(r", before \d{4}-\d\d-\d\d \d\d:\d\d", ", before [MOMENT]");
         settings.bind(|| insta::assert_snapshot!(name, told));
     }
 }

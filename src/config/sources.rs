@@ -134,13 +134,13 @@ impl Sources {
             (None, Some(ContextValue::Strings(words))) => alternatives(words),
             (None, _) => "valid".to_owned(),
         };
-        Error::Invalid { source_name: self.source_of(name), value, expected }
+        Error::Invalid { source_name: self.place_of(name), value, expected }
     }
 
     /// The same error for a value that does not fit to others.
     pub(super) fn invalid(&self, name: &str, expected: &str) -> Error {
         let value = self.values.get(name).map(|(value, _)| value.clone()).unwrap_or_default();
-        Error::Invalid { source_name: self.source_of(name), value, expected: expected.to_owned() }
+        Error::Invalid { source_name: self.place_of(name), value, expected: expected.to_owned() }
     }
 
     /// The same for a secret, which is not shown.

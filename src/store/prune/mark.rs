@@ -79,7 +79,9 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
     unused.nodes = children_first(&parents);
     for sql in [FRAMES, BLOBS] {
         let rows: Vec<(Hash, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
-        rows.iter().for_each(|(_, bytes)| unused.count(*bytes));
+        for (_, bytes) in &rows {
+            unused.count(*bytes);
+        }
         let hashes = rows.into_iter().map(|(hash, _)| hash).collect();
         if sql == FRAMES { unused.frames = hashes } else { unused.blobs = hashes }
     }

@@ -97,13 +97,16 @@ pub(super) async fn within(
     let (Some(most), Whose::Everyone) = (most, &limits.whose) else { return Ok(plan) };
     let used = sqlite::size(conn).await?.used;
     let excess = used.saturating_sub(most);
+    if excess == 0 {
+        return Ok(plan);
+    }
+    // Of bodies of one size, this part of all would be enough.
     let mut part = excess;
-    while excess > 0 {
+    loop {
         let freed = plan.bytes(conn).await? + mark::unused(conn).await?.freed;
         if freed >= excess || before.bodies == Some(Older::EVERYTHING) {
-            break;
+            return Ok(plan);
         }
-        // Of bodies of one size, this part would be enough.
         let oldest = oldest(conn, part, used, now).await?.filter(|_| part < used);
         let older = match oldest {
             Some(oldest) => Older::than(conn, oldest, now).await?,
@@ -113,9 +116,10 @@ pub(super) async fn within(
             before.bodies = Some(older);
             plan = make(conn, &limits.whose, before).await?;
         }
-        part += part.max(used / 50).min(used / 20);
+        let needed = u128::from(part) * u128::from(excess) / u128::from(freed.max(1));
+        let step = (used / 50).max(1);
+        part = u64::try_from(needed).unwrap_or(u64::MAX).clamp(part + step, part + 10 * step);
     }
-    Ok(plan)
 }
 
 /// Selects the rows.
