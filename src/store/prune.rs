@@ -5,6 +5,7 @@
 //! when nothing refers to them, children first. The next pruning finds the rest that a stopped one left.
 //!
 //! - `plan` selects the rows.
+//! - `pages` tells how much space that leaves.
 //! - `steps` deletes them, some hundred at a time.
 //! - `mark` then finds the messages, frames and blobs that nothing refers to any more.
 //! - `unused_space` overwrites the copies that SQLite left where rows once stood.
@@ -19,6 +20,7 @@
 //!   be committed. Then every request brings all rows that it refers to.
 
 mod mark;
+mod pages;
 mod plan;
 mod steps;
 mod unused_space;

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use sqlx::SqliteConnection;
 
+use super::pages::Pages;
 use crate::{
     domain::chain::Hash,
     store::{Error, recovery},
 };
 
-/// Size below which a row has no pages of its own.
-const SHORT: u64 = 1_000;
+/// Bytes of the hashes and headers of a row.
+const HASHES: u64 = 80;
 
 /// The newest rows that the marking saw. Deleting checks the rows that were written later.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,10 +27,8 @@ pub(super) struct Unused {
     pub(super) nodes: Vec<Hash>,
     pub(super) frames: Vec<Hash>,
     pub(super) blobs: Vec<Hash>,
-    /// Their size.
+    /// The space that they leave, about.
     pub(super) bytes: u64,
-    /// The part of it that empties pages, about.
-    pub(super) freed: u64,
     pub(super) seen: Seen,
 }
 
@@ -61,6 +60,7 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
     const BLOBS: &str = "select hash, length(body) as bytes from blob where not exists ( \
          select 1 from piece where piece.blob = blob.hash and piece.owner in (select hash from live))";
 
+    let pages = Pages::of(conn).await?;
     let (exchanges, calls) = sqlx::query_as(SEEN).fetch_one(&mut *conn).await?;
     sqlx::raw_sql(LIVE).execute(&mut *conn).await?;
     for hash in recovery::client_hashes(conn).await? {
@@ -74,27 +74,20 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
     let nodes: Vec<(Hash, Option<Hash>, i64)> = sqlx::query_as(NODES).fetch_all(&mut *conn).await?;
     for (hash, parent, bytes) in nodes {
         parents.insert(hash, parent);
-        unused.count(bytes);
+        unused.bytes += pages.of_keyed_row(HASHES + u64::try_from(bytes).unwrap_or(0));
     }
     unused.nodes = children_first(&parents);
-    for sql in [FRAMES, BLOBS] {
-        let rows: Vec<(Hash, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
-        for (_, bytes) in &rows {
-            unused.count(*bytes);
-        }
-        let hashes = rows.into_iter().map(|(hash, _)| hash).collect();
-        if sql == FRAMES { unused.frames = hashes } else { unused.blobs = hashes }
+    let frames: Vec<(Hash, i64)> = sqlx::query_as(FRAMES).fetch_all(&mut *conn).await?;
+    for (hash, bytes) in frames {
+        unused.frames.push(hash);
+        unused.bytes += pages.of_keyed_row(HASHES + u64::try_from(bytes).unwrap_or(0));
+    }
+    let blobs: Vec<(Hash, i64)> = sqlx::query_as(BLOBS).fetch_all(&mut *conn).await?;
+    for (hash, bytes) in blobs {
+        unused.blobs.push(hash);
+        unused.bytes += pages.of_row(HASHES + u64::try_from(bytes).unwrap_or(0));
     }
     Ok(unused)
-}
-
-impl Unused {
-    fn count(&mut self, bytes: i64) {
-        let bytes = u64::try_from(bytes).unwrap_or(0);
-        self.bytes += bytes;
-        // Short rows lie among others, in the order of their hashes, which keep most pages from being emptied.
-        self.freed += if bytes < SHORT { bytes / 2 } else { bytes };
-    }
 }
 
 /// Sorts messages by their number of ancestors among them, the most first: so no message is left without its parent

@@ -3,7 +3,7 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Limits, Whose, mark};
+use super::{Limits, Whose, mark, pages::Pages};
 use crate::{
     domain::exchange::UnixMillis,
     store::{
@@ -28,14 +28,22 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The size of the recordings.
+    /// The space that the recordings take, about.
     pub(super) async fn bytes(&self, conn: &mut SqliteConnection) -> Result<u64, Error> {
-        const SQL: &str = "select cast(coalesce(sum(length(recording)), 0) as bigint) from exchange \
-             where rowid in (select at from gone_body) or rowid in (select at from gone_exchange)";
-        let bytes: i64 = sqlx::query_scalar(SQL).fetch_one(conn).await?;
-        Ok(u64::try_from(bytes).unwrap_or(0))
+        const SQL: &str = "select length(recording) from exchange where recording is not null \
+             and (rowid in (select at from gone_body) or rowid in (select at from gone_exchange))";
+        let pages = Pages::of(conn).await?;
+        let recordings: Vec<i64> = sqlx::query_scalar(SQL).fetch_all(conn).await?;
+        let freed = |bytes: i64| {
+            let whole = pages.of_row(OTHER_COLUMNS + u64::try_from(bytes).unwrap_or(0));
+            whole.saturating_sub(pages.of_row(OTHER_COLUMNS))
+        };
+        Ok(recordings.into_iter().map(freed).sum())
     }
 }
+
+/// Bytes of an exchange without its recording, about: they stay.
+const OTHER_COLUMNS: u64 = 500;
 
 /// Creates the temporary tables, empty.
 pub(super) async fn none(conn: &mut SqliteConnection) -> Result<(), Error> {
@@ -100,13 +108,19 @@ pub(super) async fn within(
     if excess == 0 {
         return Ok(plan);
     }
-    // Of bodies of one size, this part of all would be enough.
-    let mut part = excess;
+    let mut tried = None;
     loop {
-        let freed = plan.bytes(conn).await? + mark::unused(conn).await?.freed;
+        let freed = plan.bytes(conn).await? + mark::unused(conn).await?.bytes;
         if freed >= excess || before.bodies == Some(Older::EVERYTHING) {
             return Ok(plan);
         }
+        // Of bodies of one size, this part of all would be enough.
+        let part = tried.map_or(excess, |part| {
+            let needed = u128::from(part) * u128::from(excess) / u128::from(freed.max(1));
+            let step = (used / 50).max(1);
+            u64::try_from(needed).unwrap_or(u64::MAX).clamp(part + step, part + 10 * step)
+        });
+        tried = Some(part);
         let oldest = oldest(conn, part, used, now).await?.filter(|_| part < used);
         let older = match oldest {
             Some(oldest) => Older::than(conn, oldest, now).await?,
@@ -116,9 +130,6 @@ pub(super) async fn within(
             before.bodies = Some(older);
             plan = make(conn, &limits.whose, before).await?;
         }
-        let needed = u128::from(part) * u128::from(excess) / u128::from(freed.max(1));
-        let step = (used / 50).max(1);
-        part = u64::try_from(needed).unwrap_or(u64::MAX).clamp(part + step, part + 10 * step);
     }
 }
 
