@@ -45,6 +45,9 @@ impl Plan {
 /// Bytes of an exchange without its recording, about: they stay.
 const OTHER_COLUMNS: u64 = 500;
 
+/// Bytes that are freed beyond what has to be.
+const MARGIN: u64 = 16 << 10;
+
 /// Creates the temporary tables, empty.
 pub(super) async fn none(conn: &mut SqliteConnection) -> Result<(), Error> {
     const TABLES: &str = "drop table if exists temp.gone_body; drop table if exists temp.gone_request; \
@@ -108,6 +111,8 @@ pub(super) async fn within(
     if excess == 0 {
         return Ok(plan);
     }
+    // Somewhat more, since what is left does not fill its pages.
+    let excess = excess + excess / 8 + MARGIN;
     let mut tried = None;
     loop {
         let freed = plan.bytes(conn).await? + mark::unused(conn).await?.bytes;
