@@ -47,7 +47,7 @@ use self::{
 };
 pub use self::{
     events::{EventStream, message},
-    failure::{ErrorForm, Failure},
+    failure::{ErrorForm, Failure, UpstreamFailure},
     live::{End, RecordingReader},
     models::{Listed, Models},
     prepare::Access,
@@ -56,7 +56,7 @@ use crate::{
     domain::{
         alias::Aliases,
         anthropic::ApiHeaders,
-        budget::{BudgetNotice, Crossing, Spending},
+        budget::{BudgetNotice, Budgets, Crossing, Spending},
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
         exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
@@ -126,6 +126,8 @@ pub struct Answer {
     pub key: CacheKey,
     /// A budget that is nearly spent.
     pub budget: Option<BudgetNotice>,
+    /// True if a person sees status lines above the answer.
+    pub is_watched: bool,
     /// A status line to show before the answer.
     pub status_line: Option<String>,
     /// The kind of stream that the client wants; `None` if it wants none.
@@ -151,6 +153,7 @@ impl Answer {
             verdict,
             key: request.key,
             budget: None,
+            is_watched: false,
             status_line: None,
             stream: request.stream,
             form: Arc::clone(&request.form),
@@ -256,7 +259,8 @@ impl Answers {
     ) -> Result<TokenCount, Error> {
         let Access { key, scenario } = access;
         let (body, _) = readable(body);
-        let outgoing = upstream::Request { body, headers, key, scenario };
+        let outgoing =
+            upstream::Request { body, headers, key, scenario, record: upstream::Recordable::Never };
         self.upstream.count_tokens(&outgoing).await.map_err(|error| Failure::from(error).into())
     }
 
@@ -286,11 +290,25 @@ impl Answers {
         self.budget.keep();
     }
 
-    /// Goes on with other settings.
-    pub fn replace(&self, aliases: Aliases, catalog: &Catalog, spending: Spending) {
+    /// Returns whether a cost has come since [`Self::begin_replacing_budgets`].
+    pub fn have_budgets_changed(&self) -> bool {
+        self.budget.has_changed()
+    }
+
+    /// The budgets as they are now.
+    pub fn budgets(&self) -> Budgets {
+        self.budget.budgets()
+    }
+
+    /// Goes on with budgets whose spending was read since [`Self::begin_replacing_budgets`]. With `keep_same`, those that
+    /// have not changed keep what they have counted.
+    pub fn replace_budgets(&self, spending: Spending, keep_same: bool) {
+        self.budget.replace(spending, keep_same);
+    }
+
+    /// Takes the operator's aliases from now on.
+    pub fn set_aliases(&self, aliases: Aliases) {
         *self.aliases.write() = Arc::new(aliases);
-        self.set_prices(catalog);
-        self.budget.replace(spending);
     }
 
     /// The upstream that is asked.

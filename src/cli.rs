@@ -9,6 +9,7 @@ mod count;
 mod doctor;
 mod explain;
 mod fixtures;
+mod ledger;
 mod listening;
 mod log;
 mod man;
@@ -40,8 +41,8 @@ use crate::{
 };
 
 const AFTER_HELP: &str = "\
-Without a command, `reprise` serves. A flag overrides the environment (names in brackets), which overrides the file \
-given with --config, which overrides the default. The key for Claude comes from ANTHROPIC_API_KEY; without it each \
+Without a command, `reprise` serves. A flag overrides the environment (names in brackets), which overrides the \
+settings file, which overrides the default. The key for Claude comes from ANTHROPIC_API_KEY; without it each \
 client sends its own as its API key. Other users of the machine can see flags: prefer the environment for keys.
 
 A TIME is a duration such as 90s, 2h or 30d, with days of 24 hours. A WHEN is a moment such as 2026-10-01T12:30 or 12h, \
@@ -79,6 +80,11 @@ enum Command {
     Prices(prices::Arguments),
     /// Delete old entries of the ledger, or shrink it
     Prune(prune::Arguments),
+    /// Check, back up or vacuum the file of the ledger, also while a server uses it
+    Ledger {
+        #[command(subcommand)]
+        command: ledger::Command,
+    },
     /// Have the running server read budgets, keys, aliases and prices again
     Reload(reload::Arguments),
     /// Show how a request would be translated, without sending it, or why the ledger did not answer one
@@ -153,6 +159,7 @@ fn dispatch(cli: Cli, env: Env<'_>, console: &mut Console<'_>) -> anyhow::Result
         Some(Command::Budgets(arguments)) => budgets::run(&arguments, flags, env, console),
         Some(Command::Prices(arguments)) => prices::run(&arguments, flags, env, console),
         Some(Command::Prune(arguments)) => prune::run(&arguments, flags, env, console),
+        Some(Command::Ledger { command }) => ledger::run(&command, flags, env, console),
         Some(Command::Reload(arguments)) => reload::run(&arguments, flags, env, console),
         Some(Command::Doctor(arguments)) => doctor::run(&arguments, flags, env, console),
         Some(Command::Config(arguments)) => config::run(arguments, flags, env, console),

@@ -2,6 +2,7 @@
 //! group in it; the environment is read nowhere else. Secrets are [`SecretString`]s and are never shown.
 
 mod cache;
+mod environment;
 mod flags;
 mod ids;
 mod keys;
@@ -24,21 +25,22 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::Url;
 
-use self::{
-    flags::heading,
-    lists::Lists,
-    parsers::{base_url, duration, key, name, parsed, size, webhook, word},
-    sources::Sources,
-};
 pub use self::{
+    environment::{Env, Environment, UnknownVariable, default_files, unknown_variables},
     flags::{FlagArgs, FlagGroup, Flags, Global, Replaying, Serving},
     ids::IdHeaders,
     keys::ClientKey,
     origins::Origin,
     parsers::{Unclear, age, age_or_zero, size_with_unit, time_zone},
-    replay::ReplaySettings,
+    replay::{OnMiss, ReplaySettings},
     retention::RetentionSettings,
     sources::{Setting, SettingSource},
+};
+use self::{
+    flags::heading,
+    lists::Lists,
+    parsers::{base_url, duration, key, name, parsed, size, webhook, word},
+    sources::Sources,
 };
 use crate::domain::{
     alias::{self, Aliases},
@@ -86,7 +88,8 @@ pub struct Config {
     /// Address of the ledger, as sqlite:///path/to/file; by default ~/.local/share/reprise/reprise.db
     #[arg(long, value_name = "URL", global = true, help_heading = heading::GLOBAL)]
     pub database_url: Option<String>,
-    /// TOML file with settings, named as the flags: max_body = "32MiB"
+    /// TOML file with settings, named as the flags: max_body = "32MiB"; by default ~/.config/reprise/reprise.toml, else
+    /// /etc/reprise/reprise.toml
     #[arg(id = "config", long = "config", value_name = "FILE", global = true, help_heading = heading::GLOBAL)]
     pub file: Option<PathBuf>,
     /// Largest request body, in bytes or as 32MiB
@@ -201,14 +204,9 @@ pub enum Error {
         /// The values that are accepted.
         expected: String,
     },
-    /// A number that deletes or expires something, and whose unit is not clear.
-    #[error("{source_name}: {why}")]
-    Unclear {
-        /// Flag, variable or field of the file that it came from.
-        source_name: String,
-        /// Reason.
-        why: Unclear,
-    },
+    /// A number that deletes or expires something, and whose unit is not clear, under the name of its source.
+    #[error("{0}: {1}")]
+    Unclear(String, Unclear),
     /// The file cannot be read.
     #[error("cannot read the settings file {}", path.display())]
     File {
@@ -275,14 +273,16 @@ pub enum Error {
     },
     /// A name in the file that is no setting.
     #[error(
-        "{}: no such setting: {name} (they are named as the flags of `reprise serve`, with underscores for hyphens)",
-        path.display()
+        "{}: no such setting: {name}{} (they are named as the flags of `reprise serve`, with underscores for hyphens)",
+        path.display(), nearest.as_ref().map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default()
     )]
     Unknown {
         /// Path of the file.
         path: PathBuf,
         /// The name.
         name: String,
+        /// The setting that is probably meant.
+        nearest: Option<String>,
     },
     /// An address that other machines can reach, without a key.
     #[error(
@@ -300,12 +300,23 @@ pub enum Error {
     Homeless,
 }
 
-/// The environment, as an argument so that tests can give their own.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// The environment of the process. Empty variables count as unset, as in docker-compose files.
+#[derive(Debug)]
+pub struct ProcessEnv;
 
-/// The process's environment. Empty variables count as unset, as in docker-compose files.
-pub fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+impl Environment for ProcessEnv {
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    fn names(&self) -> Vec<String> {
+        let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+        set.filter_map(|(name, _)| name.into_string().ok()).collect()
+    }
+
+    fn system_folder(&self) -> Option<PathBuf> {
+        Some(PathBuf::from("/etc"))
+    }
 }
 
 /// Variables of the process whose names are those of secrets, sorted.

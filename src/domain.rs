@@ -18,6 +18,7 @@ pub mod openai;
 pub mod prepare;
 pub mod price;
 pub mod recording;
+pub mod spelling;
 pub mod sse;
 pub mod tags;
 pub mod task;

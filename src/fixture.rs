@@ -4,7 +4,9 @@
 //! here reads the environment.
 
 mod load;
+mod mistake;
 mod name;
+mod record;
 mod write;
 
 use std::{
@@ -14,7 +16,9 @@ use std::{
 
 pub use self::{
     load::load,
+    mistake::{Mistake, Mistakes, check, untranslatable},
     name::{file_name, slug},
+    record::{RecordError, RecordFolder},
     write::{Overwrite, WriteOutcome, write},
 };
 use crate::domain::{
@@ -67,16 +71,9 @@ pub enum Error {
         /// The error of the file system.
         source: io::Error,
     },
-    /// A file is not a valid fixture.
-    #[error("{}:{line}: {what}", path.display())]
-    Broken {
-        /// The path.
-        path: PathBuf,
-        /// One-based line.
-        line: usize,
-        /// The problem and its remedy.
-        what: String,
-    },
+    /// Some files are no valid fixtures.
+    #[error("{0}")]
+    Broken(Mistakes),
     /// There are no fixtures.
     #[error(
         "there are no fixtures in {}; `reprise fixtures export` creates some from the ledger",
@@ -143,9 +140,13 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
 fn read_one(path: &Path, scenario: String) -> Result<Fixture, Error> {
     let bytes = read_bounded(path)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let blobs = path.with_file_name(BLOBS);
-    let (cassette, findings) = cassette::read(&text, &|name| read_bounded(&blobs.join(name)).ok());
+    let (cassette, findings) = cassette::read(&text, &|name| blob(path, name));
     Ok(Fixture { path: path.to_owned(), scenario, text, cassette, findings })
+}
+
+/// The bytes of a blob of the fixture at `path`.
+pub fn blob(path: &Path, name: &str) -> Option<Vec<u8>> {
+    read_bounded(&path.with_file_name(BLOBS).join(name)).ok()
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {

@@ -89,7 +89,8 @@
 //! recorded bytes ([`answer::EventStream`]), or the message that they make up ([`domain::anthropic::assemble`]).
 //!
 //! A replay differs only in its upstream: [`upstream::Replay`], which answers from a player of fixtures
-//! ([`domain::cassette::Player`]) and has no HTTP client. It stores nothing.
+//! ([`domain::cassette::Player`]) and has no HTTP client. It stores nothing. The exception is `--on-miss record`: what has
+//! no fixture is asked upstream (`upstream/replay/record.rs`) and becomes one ([`fixture::RecordFolder`]).
 //!
 //! # Failures
 //!

@@ -13,8 +13,8 @@ const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let mut out = cli::Printable::new(io::stdout().lock());
-    let mut console = cli::Console::new(&mut out, &io::stdout(), &config::process_env);
-    let ran = cli::run(cli::Cli::parse(), &config::process_env, &mut console);
+    let mut console = cli::Console::new(&mut out, &io::stdout(), &config::ProcessEnv);
+    let ran = cli::run(cli::Cli::parse(), &config::ProcessEnv, &mut console);
     match ran.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => code,
         // The reader has read enough, as in `reprise stats | head`.

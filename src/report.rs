@@ -1,5 +1,6 @@
 //! Reports: computed from the ledger or from a request, rendered as a table, JSON, CSV or Markdown.
 
+mod age;
 mod budgets;
 mod calls;
 pub mod doctor;
@@ -7,6 +8,7 @@ pub mod escape;
 mod explain;
 mod fixtures;
 mod key;
+pub mod ledger;
 pub mod lines;
 mod moment;
 mod money;
@@ -19,6 +21,7 @@ pub mod stats;
 pub mod table;
 mod verify;
 
+pub use age::{AgeReport, FixtureAge};
 pub use budgets::{BudgetList, spending};
 pub use calls::{Bodies, CallDetails, CallLine};
 pub use explain::{Estimate, Explanation};

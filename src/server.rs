@@ -57,18 +57,19 @@ pub use self::{
 };
 use crate::{
     answer::{self, Answers, Models},
-    config::{self, Config, Durability, RetentionSettings, Setting},
+    config::{self, Config, Durability, OnMiss, RetentionSettings, Setting},
     domain::{
         budget::Budgets,
         cache::Reuse,
-        cassette::Scrubber,
+        cassette::{Cassette, LoadedFixture, Player, Scrubber},
         catalog::Catalog,
         exchange::{Api, OwnerId},
         prepare, translate,
     },
-    fixture, report,
+    fixture::{self, RecordFolder},
+    report,
     store::{self, Ledger, prune::Limits},
-    upstream::{Pace, Replay, Upstream},
+    upstream::{FixtureStore, Http, MissRecorder, Pace, Replay, Upstream},
 };
 
 /// Time that open responses get to finish after the signal to stop.
@@ -106,6 +107,11 @@ pub enum StartError {
     /// The fixtures cannot be read.
     #[error(transparent)]
     Fixtures(#[from] fixture::Error),
+    /// A replay is to record what is missing, without a key.
+    #[error(
+        "--on-miss record asks Claude for what is missing, which needs a key: set ANTHROPIC_API_KEY"
+    )]
+    RecordWithoutKey,
     /// TLS for upstream cannot be set up.
     #[error(
         "cannot set up TLS (a machine without CA certificates needs the package ca-certificates)"
@@ -121,6 +127,20 @@ pub enum StartError {
         /// The cause.
         source: io::Error,
     },
+}
+
+/// The folder in which a replay records.
+#[derive(Debug)]
+struct Recorded(RecordFolder);
+
+impl FixtureStore for Recorded {
+    fn write(
+        &self,
+        cassette: Cassette,
+        scenario: Option<&str>,
+    ) -> Result<LoadedFixture, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.write(cassette, scenario)?)
+    }
 }
 
 /// The state that handlers share.
@@ -151,8 +171,8 @@ impl Server {
         Self::with_upstream(config, upstream.map_err(StartError::Tls)?).await
     }
 
-    /// Starts a server that answers from fixtures, with no key and no ledger on disk. `scrubber` removes from requests
-    /// what was removed from the fixtures.
+    /// Starts a server that answers from fixtures, with no ledger on disk, and with no key unless what is missing is
+    /// recorded. `scrubber` removes from requests what was removed from the fixtures.
     pub async fn start_replay(mut config: Config, scrubber: Scrubber) -> Result<Self, StartError> {
         let context = prepare::PrepareContext {
             catalog: &Catalog::builtin(),
@@ -163,15 +183,37 @@ impl Server {
             cancellation: translate::Cancellation::NEVER,
         };
         let replay = &config.replay;
-        let player = fixture::load(&config.fixtures, &context, scrubber, replay.at_the_end)?;
+        let records = replay.on_miss == OnMiss::Record;
+        if records && config.anthropic_key.is_none() {
+            return Err(StartError::RecordWithoutKey);
+        }
+        let store = records.then(|| RecordFolder::open(&config.fixtures)).transpose()?;
+        let at_the_end = replay.at_the_end;
+        let player = match fixture::load(&config.fixtures, &context, scrubber.clone(), at_the_end) {
+            // The first are recorded now.
+            Err(fixture::Error::Nothing { .. }) if records => {
+                Player::new(Vec::new(), scrubber.clone(), at_the_end)
+            }
+            loaded => loaded?,
+        };
         let pace = Pace { speed: config.replay.speed(), longest_gap: config.replay.longest_gap };
         let folder = config.fixtures.first().map(|path| path.display().to_string());
         let replay = Replay::new(player, folder.unwrap_or_default(), pace, config.upstream_idle);
+        let replay = match store {
+            Some(store) => {
+                let http = Http::new(&config.anthropic_base_url, config.upstream_idle);
+                let (http, store) = (http.map_err(StartError::Tls)?, Box::new(Recorded(store)));
+                replay.recording(MissRecorder { http, scrubber, store })
+            }
+            None => replay,
+        };
         // Every request goes to the player, and nothing is kept.
         config.cache.reuse = Reuse::Off;
         config.keep = RetentionSettings::default();
-        // Fixtures cost nothing.
-        config.budgets = Budgets::default();
+        if !records {
+            // Fixtures cost nothing.
+            config.budgets = Budgets::default();
+        }
         config.anthropic_key.get_or_insert_with(|| "no key is needed".into());
         Self::with_upstream(config, Upstream::Replay(Box::new(replay))).await
     }
@@ -305,6 +347,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/cache/clear", post(operator::clear_cache))
         .route("/prune", post(operator::prune))
+        .route("/flush", post(operator::flush))
         .route("/reload", post(operator::reload))
         .route("/replay", get(operator::replay))
         .route("/replay/reset", post(operator::reset_replay))

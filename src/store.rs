@@ -8,6 +8,7 @@
 //! commit, stands in a file of its own (`journal`). `recovery` brings in order what a dead process left, and `wal`
 //! bounds the write-ahead log.
 
+pub mod backup;
 mod batch;
 mod calls;
 mod chain;
@@ -15,6 +16,7 @@ pub mod checkup;
 mod columns;
 mod error;
 mod hot;
+pub mod integrity;
 mod invalidate;
 mod journal;
 mod lookup;
@@ -33,6 +35,7 @@ mod rollup;
 mod running;
 mod sessions;
 mod sqlite;
+pub mod vacuum;
 mod wal;
 mod writer;
 

@@ -53,7 +53,7 @@ impl Replay {
     pub async fn start(fixtures: impl AsRef<Path>) -> Result<Self, Error> {
         let flags = Flags::default().with("port", "0");
         let fixtures = [fixtures.as_ref().to_owned()];
-        let config = Config::load_replay(&fixtures, &flags, &|_| None)?;
+        let config = Config::load_replay(&fixtures, &flags, &|_: &str| None)?;
         let server = Server::start_replay(config, Scrubber::default()).await?;
         let url = format!("http://{}/v1", server.address()?);
         let answers = server.answers();

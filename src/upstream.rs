@@ -11,7 +11,7 @@ mod probe;
 mod replay;
 mod unpack;
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
@@ -21,21 +21,27 @@ use url::Url;
 
 use self::error::header_text;
 pub use self::{
-    error::{Error, Redirect, Tries, kind_of, status_of},
+    error::{Error, Redirect, Tries},
     http::{Http, api_root},
     mask::KeyMask,
     probe::{ProbeOutcome, ProbeResult, probe},
-    replay::{Pace, Replay},
+    replay::{FixtureStore, MissRecorder, Pace, Replay},
     unpack::UnpackError,
 };
-use crate::domain::{anthropic::ApiHeaders, cassette, catalog, json::Raw, recording::Recorder};
+use crate::domain::{
+    anthropic::ApiHeaders,
+    cassette::{self, RecordedCall},
+    catalog,
+    json::Raw,
+    recording::Recorder,
+};
 
 /// The source of new answers.
 #[derive(Debug)]
 pub enum Upstream {
     /// Anthropic, or a gateway with the same API.
     Http(Box<Http>),
-    /// Fixtures, without a client that could open a connection.
+    /// Fixtures, without a client that could open a connection unless what is missing is recorded.
     Replay(Box<Replay>),
 }
 
@@ -50,6 +56,30 @@ pub struct Request {
     pub key: SecretString,
     /// The fixtures that may answer, in a replay; `None`: all of them.
     pub scenario: Option<String>,
+    /// The fixture that a replay may make of it.
+    pub record: Recordable,
+}
+
+/// The fixture that a replay may make of a request.
+#[derive(Debug, Clone)]
+pub enum Recordable {
+    /// None: its client wants nothing kept, or nothing is recorded.
+    Never,
+    /// One without a client's request: an answer is continued.
+    Continuation,
+    /// One of this call.
+    Call(Arc<RecordedCall>),
+}
+
+impl Recordable {
+    /// The same for the request that continues the answer.
+    #[must_use]
+    pub const fn continued(&self) -> Self {
+        match self {
+            Self::Never => Self::Never,
+            Self::Continuation | Self::Call(_) => Self::Continuation,
+        }
+    }
 }
 
 /// A response whose head has arrived.
@@ -67,6 +97,7 @@ pub struct Response {
 enum Body {
     Http(http::HttpBody),
     Replay(replay::ReplayBody),
+    Recorded(Box<replay::RecordedBody>),
 }
 
 /// The headers of a response that matter to clients and to support.
@@ -140,6 +171,7 @@ impl Upstream {
     pub fn mask(&self, key: &SecretString) -> KeyMask {
         match self {
             Self::Http(_) => KeyMask::new(key),
+            Self::Replay(replay) if replay.records() => KeyMask::new(key),
             Self::Replay(_) => KeyMask::none(),
         }
     }
@@ -160,6 +192,19 @@ impl Upstream {
         }
     }
 
+    /// Returns whether the requests of clients are recorded as fixtures.
+    pub fn records(&self) -> bool {
+        self.replay().is_some_and(Replay::records)
+    }
+
+    /// Returns whether a response with this head is billed. Fixtures cost nothing.
+    pub fn is_billed(&self, head: &ResponseHead) -> bool {
+        match self {
+            Self::Http(_) => true,
+            Self::Replay(replay) => replay.records() && head.fixture.is_none(),
+        }
+    }
+
     /// Sends a request for a message once, and waits for the head of the response.
     pub async fn send(&self, request: &Request, tries: &mut Tries) -> Result<Response, Error> {
         match self {
@@ -173,6 +218,9 @@ impl Upstream {
     pub fn retry_delay(&self, tries: &mut Tries, error: &Error) -> Option<Duration> {
         match self {
             Self::Http(_) => tries.retry(error),
+            Self::Replay(replay) if replay.records() && !error.is_of_fixture() => {
+                tries.retry(error)
+            }
             Self::Replay(_) => None,
         }
     }
@@ -200,6 +248,7 @@ impl Response {
         match &mut self.body {
             Body::Http(body) => body.read(recorder).await,
             Body::Replay(body) => body.read(recorder).await,
+            Body::Recorded(body) => body.read(recorder).await,
         }
     }
 }

@@ -228,7 +228,8 @@ async fn no_secret_reaches_a_file() {
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{picture}")}},
     ]}]);
-    let asked = format!("Use {KEY} and the password correct-horse/battery");
+    let link = "https://ann:hunter2@db.example.com/?api_key=AbCdEf42";
+    let asked = format!("Use {KEY} and the password correct-horse/battery for {link}");
     let coded = STANDARD.encode(format!("me:{KEY}"));
     let calls = [
         asks(
@@ -244,13 +245,41 @@ async fn no_secret_reaches_a_file() {
     let files = home.files("fixtures");
     for (name, bytes) in &files {
         let text = String::from_utf8_lossy(bytes);
-        for secret in ["AbCdEf", "correct-horse", &coded] {
+        for secret in ["AbCdEf", "correct-horse", "hunter2", &coded] {
             assert!(!text.contains(secret), "{name}: {text}");
             assert!(!name.contains(&secret.to_lowercase()), "{name}");
         }
     }
     assert_eq!(files.len(), 1, "{:?}", files.keys());
     check("secrets_file", &String::from_utf8(files.into_values().next().unwrap()).unwrap());
+}
+
+#[tokio::test]
+async fn a_secret_that_a_hand_put_in_is_named_by_its_line_and_kind() {
+    let home = Home::new();
+    record(&home.ledger(), &[asks(json!([user("Hi")]), says("Hello"))]).await;
+    home.told("fixtures export --last 1");
+    assert!(home.told("fixtures lint").starts_with("exit code: 0"));
+    let token = ["gl", "pat-", "q7Zt3XbP9kLm2RvW8nYd"].concat();
+    home.edit("fixtures/hi/01-hi.json", |text| {
+        text.replace("\"Hi\"", &format!("\"Use {token}\""))
+            .replace("\"Hello\"", "\"postgres://ann:hunter2@db/x\"")
+    });
+    for (name, line) in
+        [("secret_lint", "fixtures lint"), ("secret_lint_json", "fixtures lint --json")]
+    {
+        let told = home.told(line);
+        assert!(told.starts_with("exit code: 1"), "{told}");
+        assert!(!told.contains("q7Zt3XbP") && !told.contains("hunter2"), "{told}");
+        check(name, &told);
+    }
+    // Nor is it told where the file cannot be read, or by a replay.
+    home.edit("fixtures/hi/01-hi.json", |text| {
+        text.replace("\"complete\": true", "\"complete\" true")
+    });
+    let told = home.told("fixtures lint");
+    assert!(told.contains("01-hi.json:6: this line: there is a gitlab token in it"), "{told}");
+    assert!(!told.contains("q7Zt3XbP") && !told.contains("hunter2"), "{told}");
 }
 
 #[tokio::test]
@@ -314,4 +343,106 @@ fn what_is_not_there_is_said() {
     check("empty_folder", &home.told("fixtures list"));
     fs::write(home.0.path().join("fixtures/package.json"), "{\"name\": \"x\"}").unwrap();
     check("no_fixture", &home.told("fixtures lint"));
+}
+
+fn by_hand(home: &Home, name: &str, recorded: Option<&str>, response: &str) {
+    let folder = home.0.path().join("fixtures");
+    fs::create_dir_all(&folder).unwrap();
+    let recorded = recorded.map(|day| format!(" \"recorded\": \"{day}\",\n")).unwrap_or_default();
+    let client = r#"{"body": {"model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "Hi"}]}}"#;
+    let text = format!(
+        "{{\n \"schema\": 1,\n{recorded} \"client\": {client},\n \"response\": {response}\n}}\n"
+    );
+    fs::write(folder.join(name), text).unwrap();
+}
+
+#[test]
+fn fixtures_have_an_age() {
+    let home = Home::new();
+    let says = r#"{"message": {"content": "Hi"}}"#;
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    by_hand(&home, "1-new.json", Some(&today), says);
+    by_hand(&home, "2-undated.json", None, says);
+    let recent = home.told("fixtures verify --older-than 90d");
+    assert!(recent.starts_with("exit code: 0"), "{recent}");
+    let undated = "no date  fixtures/2-undated.json: written by hand, without \"recorded\"\n";
+    assert!(recent.contains(undated), "{recent}");
+    by_hand(&home, "3-old.json", Some("2020-02-29"), says);
+    by_hand(&home, "4-future.json", Some("2999-01-01"), says);
+    by_hand(&home, "5-wrong.json", Some("last week"), says);
+    by_hand(&home, "6-broken.json", Some(&today), r#"{"message": {"content": ""}}"#);
+    let told = home.told("fixtures verify --older-than 6mo");
+    assert!(told.starts_with("exit code: 1"), "{told}");
+    for line in [
+        "old      fixtures/3-old.json: recorded on 2020-02-29, ",
+        "wrong    fixtures/4-future.json: recorded on 2999-01-01, which is in the future\n",
+        "wrong    fixtures/5-wrong.json: recorded is no date: \"last week\"\n",
+        "wrong    fixtures/6-broken.json:5: content is empty; for an answer without any, write []\n",
+        "1 recorded before ",
+        ", 1 since, 4 of unknown age\n",
+    ] {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+    assert!(!told.contains("1-new.json"), "{told}");
+    let json = told_json(&home.told("fixtures verify --older-than 6mo --json"));
+    let verdicts: Vec<&str> = json["fixtures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fixture| fixture["verdict"].as_str().unwrap())
+        .collect();
+    assert_eq!(verdicts, ["recent", "undated", "old", "future", "undated", "broken"]);
+    let linted = home.told("fixtures lint");
+    for line in [
+        "fixtures/4-future.json:3: recorded is 2999-01-01, which is in the future\n",
+        "fixtures/5-wrong.json:3: recorded must be a date such as 2026-11-24, not \"last week\"\n",
+    ] {
+        assert!(linted.contains(line), "{linted}");
+    }
+    for unclear in ["90", "90m", "0d", "soon"] {
+        let refused = home.told(&format!("fixtures verify --older-than {unclear}"));
+        assert!(refused.contains("expected an age in days or more"), "{refused}");
+    }
+}
+
+fn told_json(told: &str) -> Value {
+    let text = told.split("== stdout\n").nth(1).unwrap().split("== stderr").next().unwrap();
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn all_mistakes_of_all_files_are_told_where_they_would_be_played() {
+    let home = Home::new();
+    by_hand(
+        &home,
+        "1.json",
+        None,
+        "{\"message\": {\"content\": [\n {\"type\": \"txt\"}],\n \"stop_reason\": \"stop\"}}",
+    );
+    by_hand(&home, "2.json", None, r#"{"cut_after": 9, "message": {"content": "Hi"}}"#);
+    by_hand(&home, "3.json", None, r#"{"message": {"content": "Hi"}}"#);
+    home.edit("fixtures/3.json", |text| text.replace("\"user\"", "\"usr\""));
+    let mistakes = [
+        "fixtures/1.json:5: there is no type of block \"txt\"; did you mean \"text\"?\n",
+        "fixtures/1.json:6: there is no stop_reason \"stop\"; did you mean \"end_turn\"?\n",
+        "fixtures/2.json:4: cut_after 9 cuts nothing: the answer has 6 events\n",
+    ];
+    let untranslatable =
+        "fixtures/3.json:3: its request cannot be translated, so it is never played: ";
+    for command in ["replay --port 0", "fixtures lint", "fixtures import", "fixtures fmt"] {
+        let told = home.told(command);
+        assert!(told.starts_with("exit code: 1"), "{told}");
+        for mistake in mistakes {
+            assert!(told.contains(mistake), "{command}: {mistake}\n{told}");
+        }
+        if command.contains("replay") || command.contains("lint") {
+            assert!(told.contains(untranslatable), "{command}\n{told}");
+        }
+    }
+    let verified = told(
+        home.reprise("fixtures verify")
+            .env("ANTHROPIC_API_KEY", "sk-ant-x")
+            .env("ANTHROPIC_BASE_URL", "http://127.0.0.1:9"),
+    );
+    assert!(verified.starts_with("exit code: 1") && verified.contains(mistakes[2]), "{verified}");
 }

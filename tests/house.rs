@@ -415,7 +415,11 @@ fn each_rule_fails_on_what_breaks_it() {
         ("src/store.rs", "use anyhow::Context;", "names anyhow"),
         ("src/domain/x.rs", "use crate::{domain::cache, store::Ledger};", "domain uses store"),
         ("src/store/x.rs", "use super::super::answer;", "store uses answer"),
-        ("src/answer/x.rs", "fn f() { crate::config::process_env(\"X\"); }", "answer uses config"),
+        (
+            "src/answer/x.rs",
+            "fn f() { crate::config::ProcessEnv.get(\"X\"); }",
+            "answer uses config",
+        ),
         ("src/main.rs", "use reprise::store;", "main uses store"),
         ("src/middle/x.rs", "", "is in the unknown layer middle"),
         ("src/domain/x.rs", "use super::{anthropic, openai};", "names both dialects"),

@@ -6,6 +6,7 @@ mod before;
 mod calls;
 mod files;
 mod journal;
+mod maintenance;
 mod path;
 mod queue;
 mod wal;

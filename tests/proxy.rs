@@ -24,6 +24,7 @@ mod killed;
 mod leaving;
 mod limits;
 mod logging;
+mod missing;
 mod models;
 mod native;
 mod odd;

@@ -13,8 +13,8 @@ use std::{
 use secrecy::SecretString;
 
 use super::{
-    Answers, Failure, exchange::OutgoingExchange, held::HeldSegments, live::RecordingWriter,
-    progress::progress,
+    Answers, Failure, UpstreamFailure, exchange::OutgoingExchange, held::HeldSegments,
+    live::RecordingWriter, progress::progress,
 };
 use crate::{
     domain::{
@@ -50,7 +50,7 @@ pub(super) struct Attempt {
     pub request_id: Option<String>,
     /// HTTP status of the response.
     pub status: Option<u16>,
-    head: Arc<ResponseHead>,
+    pub head: Arc<ResponseHead>,
     mask: KeyMask,
     /// The readers had got a part of the answer before this attempt.
     published: bool,
@@ -138,7 +138,7 @@ impl Attempt {
                 let progress = self.progress(answers, exchange, self.tries.sent() + 1);
                 answers.ledger.journal_try(exchange.opening.exchange, progress).await;
             }
-            let finish = match self.send(answers, exchange).await {
+            let mut finish = match self.send(answers, exchange).await {
                 Ok(()) => {
                     let note = &|attempt: &Self| {
                         let tries = attempt.tries.sent();
@@ -149,7 +149,10 @@ impl Attempt {
                 }
                 Err(error) => Finish::failed(Outcome::Failed, error),
             };
-            let Some(Failure::Upstream(error)) = &finish.failure else { return finish };
+            let Some(Failure::Upstream(UpstreamFailure { error, tries })) = &mut finish.failure
+            else {
+                return finish;
+            };
             if self.held.released().is_some() {
                 return finish;
             }
@@ -159,6 +162,7 @@ impl Attempt {
                 continue;
             }
             let Some(delay) = answers.upstream.retry_delay(&mut self.tries, error) else {
+                *tries = self.tries.failed();
                 return finish;
             };
             self.forget();

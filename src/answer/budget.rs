@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use crate::domain::{
     budget::{
-        BudgetNotice, BudgetRefusal, Crossing, Estimate, MeanOutputs, OwnedSpender, ReservationId,
-        Spender, Spending, Spent,
+        BudgetNotice, BudgetRefusal, Budgets, Crossing, Estimate, MeanOutputs, OwnedSpender,
+        ReservationId, Spender, Spending, Spent,
     },
     exchange::{NanoDollars, UnixMillis},
 };
@@ -123,14 +123,27 @@ impl BudgetTracker {
         self.0.lock().meanwhile = Some(Vec::new());
     }
 
-    /// Puts other budgets in the place of these. A cost that came while `spending` was read may count twice in a budget
-    /// that has changed, until the next start; none is left out.
-    pub(super) fn replace(&self, mut spending: Spending) {
+    /// Returns whether a cost has come since [`Self::begin_replacing`].
+    pub(super) fn has_changed(&self) -> bool {
+        self.0.lock().meanwhile.as_ref().is_some_and(|settled| !settled.is_empty())
+    }
+
+    /// The budgets as they are now.
+    pub(super) fn budgets(&self) -> Budgets {
+        self.0.lock().spending.budgets()
+    }
+
+    /// Puts `spending` in the place of what was counted. A cost that came while it was read may count twice until the next
+    /// start; none is left out. With `keep_same`, budgets that have not changed keep what they have counted.
+    pub(super) fn replace(&self, mut spending: Spending, keep_same: bool) {
         let mut state = self.0.lock();
         for Settled { at, spender, spent } in state.meanwhile.take().into_iter().flatten() {
             spending.record(at, spender.get(), spent);
         }
         let before = mem::take(&mut state.spending);
+        if keep_same {
+            spending.take_over(&before);
+        }
         spending.replace(before);
         state.spending = spending;
     }

@@ -9,13 +9,14 @@ use crate::{
     domain::{
         anthropic::{self, CanonicalRequest, RequestMessage, Role},
         cache::{CacheKey, Keep, Reason},
+        cassette::{self, RecordedCall},
         exchange::{AnsweredBy, ExchangeId, NanoDollars, UnixMillis},
         prepare::{Caller, PreparedRequest},
         recording::Recording,
         translate::{self, Note, Quirk},
     },
     store::{CallRecord, Opening},
-    upstream,
+    upstream::{self, Recordable},
 };
 
 /// One exchange with upstream.
@@ -67,11 +68,12 @@ impl OutgoingExchange {
             }
         };
         let Access { key: access_key, scenario } = access;
-        let outgoing =
-            upstream::Request { body, headers: said.headers().clone(), key: access_key, scenario };
+        let (headers, outgoing_key) = (said.headers().clone(), access_key);
         // The hash of a request that must not be kept would tell those who know the text that it was sent.
         let key = if keeps_bodies { request.key } else { CacheKey::of_nothing(exchange) };
         let call = call::begin(request, caller, at, answered_by, exchange);
+        let record = if answers.upstream.records() { recordable(&call) } else { Recordable::Never };
+        let outgoing = upstream::Request { body, headers, key: outgoing_key, scenario, record };
         let opening = Opening {
             exchange,
             key,
@@ -113,7 +115,11 @@ impl OutgoingExchange {
         };
         Some(Self {
             opening: Arc::new(opening),
-            outgoing: upstream::Request { body: canonical.body().into(), ..self.outgoing.clone() },
+            outgoing: upstream::Request {
+                body: canonical.body().into(),
+                record: self.outgoing.record.continued(),
+                ..self.outgoing.clone()
+            },
             request: Some(Arc::new(request)),
             translated: self.translated.clone(),
             notes: self.notes.clone(),
@@ -153,6 +159,16 @@ impl OutgoingExchange {
 }
 
 /// Breakpoints of prompt caching, for the ledger.
+/// The fixture that a replay may make of a call.
+fn recordable(call: &CallRecord) -> Recordable {
+    // Nothing is kept of others.
+    let body = call.client_chain.as_deref().and_then(cassette::body);
+    body.map_or(Recordable::Never, |body| {
+        let (program, task) = (call.client.clone(), call.task.clone());
+        Recordable::Call(Arc::new(RecordedCall { api: call.api, program, task, body }))
+    })
+}
+
 fn json_of(breakpoints: &[anthropic::Breakpoint]) -> Option<String> {
     if breakpoints.is_empty() { None } else { serde_json::to_string(breakpoints).ok() }
 }

@@ -1,20 +1,20 @@
 //! Failures of answers, and the one table of how each reads to clients of either API and in the ledger.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use serde_json::json;
 
 use crate::{
     domain::{
-        anthropic::{self, StreamError},
+        anthropic::{self, StreamError, kind_of, status_of},
         budget::BudgetRefusal,
         cache::Reason,
         exchange::Api,
         openai,
         prepare::PrepareError,
-        translate,
+        translate::{self, Tried},
     },
-    upstream::{self, kind_of, status_of},
+    upstream::{self, ResponseHead},
 };
 
 /// The reason why a request has no complete answer.
@@ -22,7 +22,7 @@ use crate::{
 pub enum Failure {
     /// Upstream gave no answer, or broke off.
     #[error(transparent)]
-    Upstream(#[from] upstream::Error),
+    Upstream(UpstreamFailure),
     /// Upstream's stream is not a complete answer.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -41,6 +41,34 @@ pub enum Failure {
     /// A budget does not allow the request.
     #[error(transparent)]
     Budget(#[from] BudgetRefusal),
+}
+
+/// The last failure of upstream, after all tries.
+#[derive(Debug)]
+pub struct UpstreamFailure {
+    /// The failure.
+    pub error: upstream::Error,
+    /// Number of tries that failed.
+    pub tries: u32,
+}
+
+impl From<upstream::Error> for Failure {
+    fn from(error: upstream::Error) -> Self {
+        Self::Upstream(UpstreamFailure { error, tries: 1 })
+    }
+}
+
+impl fmt::Display for UpstreamFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)?;
+        if self.tries > 1 { write!(f, " (tried {} times)", self.tries) } else { Ok(()) }
+    }
+}
+
+impl std::error::Error for UpstreamFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
 }
 
 /// An error as clients of either API read it.
@@ -72,7 +100,10 @@ impl Failure {
     /// The failure in words, without any content of messages, for the log.
     pub fn without_content(&self) -> String {
         match self {
-            Self::Upstream(upstream::Error::NotRecorded { miss, .. }) => miss.without_content(),
+            Self::Upstream(UpstreamFailure {
+                error: upstream::Error::NotRecorded { miss, .. },
+                ..
+            }) => miss.without_content(),
             failure => failure.to_string(),
         }
     }
@@ -89,47 +120,10 @@ impl Failure {
 
     /// The failure's name in the ledger, and its form for clients.
     fn describe(&self) -> (&str, ErrorForm<'_>) {
-        use upstream::Error as Upstream;
-        let form = |status, kind, code: &str| {
-            let (message, code) = (self.to_string(), Some(code.to_owned()));
-            ErrorForm::new(status, openai::Error { message, kind, param: None, code })
-        };
+        let form = |status, kind, code: &str| ErrorForm::of(self, status, kind, code);
         match self {
-            Self::Upstream(Upstream::Refused { status, body, .. }) => {
-                (&*body.error.kind, ErrorForm::refused(*status, body))
-            }
-            Self::Upstream(Upstream::ErrorEvent { body, .. }) => {
-                (&*body.error.kind, ErrorForm::refused(status_of(&body.error.kind), body))
-            }
-            Self::Upstream(Upstream::Stream(StreamError::Upstream(body)))
-            | Self::Stream(StreamError::Upstream(body)) => {
-                (&*body.error.kind, ErrorForm::in_stream(body))
-            }
-            Self::Upstream(Upstream::Connect(_)) => {
-                ("connect", form(502, SERVER_ERROR, UNAVAILABLE))
-            }
-            Self::Upstream(Upstream::IdleTimeout(_) | Upstream::LateBody { .. }) => {
-                ("timeout", form(504, SERVER_ERROR, "upstream_timeout"))
-            }
-            Self::Upstream(Upstream::Broken(_) | Upstream::Stream(StreamError::Cut))
-            | Self::Stream(StreamError::Cut) => ("cut", form(502, SERVER_ERROR, UNAVAILABLE)),
-            Self::Upstream(
-                Upstream::NotAStream { .. }
-                | Upstream::Packed(_)
-                | Upstream::LargeBody { .. }
-                | Upstream::UnreadableModels(_)
-                | Upstream::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder),
-            )
-            | Self::Stream(StreamError::Unreadable(_) | StreamError::OutOfOrder) => {
-                ("unreadable", form(502, SERVER_ERROR, UNAVAILABLE))
-            }
-            Self::Upstream(Upstream::Redirected { .. }) => {
-                ("redirected", form(502, SERVER_ERROR, UNAVAILABLE))
-            }
-            // 404, because no SDK retries it.
-            Self::Upstream(Upstream::NotRecorded { .. } | Upstream::NotCounted) => {
-                (REPLAY_MISS, form(404, INVALID_REQUEST, REPLAY_MISS))
-            }
+            Self::Upstream(failed) => failed.describe(),
+            Self::Stream(error) => describe_stream(self, error),
             Self::TooLarge => ("too_large", form(502, SERVER_ERROR, UNAVAILABLE)),
             Self::ShuttingDown => ("shutdown", form(503, SERVER_ERROR, "shutting_down")),
             Self::NotCached(_) => (NOT_CACHED, form(504, SERVER_ERROR, NOT_CACHED)),
@@ -143,6 +137,51 @@ impl Failure {
     }
 }
 
+impl UpstreamFailure {
+    fn describe(&self) -> (&str, ErrorForm<'_>) {
+        use upstream::Error as Upstream;
+        let form = |status, kind, code: &str| ErrorForm::of(self, status, kind, code);
+        let tried = |head: &ResponseHead| Tried { tries: self.tries, wait: head.retry_after() };
+        match &self.error {
+            Upstream::Refused { status, body, head } => {
+                (&*body.error.kind, ErrorForm::refused(*status, body, tried(head)))
+            }
+            Upstream::ErrorEvent { body, head } => {
+                let status = status_of(&body.error.kind);
+                (&*body.error.kind, ErrorForm::refused(status, body, tried(head)))
+            }
+            Upstream::Stream(error) => describe_stream(self, error),
+            Upstream::Connect(_) => ("connect", form(502, SERVER_ERROR, UNAVAILABLE)),
+            Upstream::IdleTimeout(_) | Upstream::LateBody { .. } => {
+                ("timeout", form(504, SERVER_ERROR, "upstream_timeout"))
+            }
+            Upstream::Broken(_) => ("cut", form(502, SERVER_ERROR, UNAVAILABLE)),
+            Upstream::NotAStream { .. }
+            | Upstream::Packed(_)
+            | Upstream::LargeBody { .. }
+            | Upstream::UnreadableModels(_) => ("unreadable", form(502, SERVER_ERROR, UNAVAILABLE)),
+            Upstream::Redirected { .. } => ("redirected", form(502, SERVER_ERROR, UNAVAILABLE)),
+            // 404, because no SDK retries it.
+            Upstream::NotRecorded { .. } | Upstream::NotCounted => {
+                (REPLAY_MISS, form(404, INVALID_REQUEST, REPLAY_MISS))
+            }
+        }
+    }
+}
+
+/// The name and the form of a stream that is no complete answer; `failure` is the same in words.
+fn describe_stream<'a>(
+    failure: &dyn fmt::Display,
+    error: &'a StreamError,
+) -> (&'a str, ErrorForm<'a>) {
+    let form = || ErrorForm::of(failure, 502, SERVER_ERROR, UNAVAILABLE);
+    match error {
+        StreamError::Upstream(body) => (&*body.error.kind, ErrorForm::in_stream(body)),
+        StreamError::Cut => ("cut", form()),
+        StreamError::Unreadable(_) | StreamError::OutOfOrder => ("unreadable", form()),
+    }
+}
+
 /// The HTTP status of a response that fails before its first byte, or does not fail.
 pub(super) fn response_status(api: Api, failure: Option<&Failure>) -> u16 {
     failure.map_or(200, |failure| failure.form().status(api))
@@ -152,6 +191,12 @@ impl<'a> ErrorForm<'a> {
     /// An error of Reprise itself, as an OpenAI client reads it. Anthropic's `type` follows from the status.
     pub const fn new(status: u16, openai: openai::Error) -> Self {
         Self { chat_status: status, messages_status: status, openai, anthropic: None }
+    }
+
+    /// A failure in words.
+    fn of(failure: &dyn fmt::Display, status: u16, kind: &'static str, code: &str) -> Self {
+        let (message, code) = (failure.to_string(), Some(code.to_owned()));
+        Self::new(status, openai::Error { message, kind, param: None, code })
     }
 
     /// A request that cannot be prepared.
@@ -181,14 +226,14 @@ impl<'a> ErrorForm<'a> {
     /// An error response of Anthropic. Its status is kept where it means the same to an OpenAI client, 401 and 403
     /// included: every SDK has a class for them, and the message says whose key it was (`reference/anthropic-api.md`
     /// §9.4).
-    fn refused(status: u16, body: &'a anthropic::ErrorBody) -> Self {
+    fn refused(status: u16, body: &'a anthropic::ErrorBody, tried: Tried) -> Self {
         let chat_status = match status {
             OVERLOADED => 503,
             400..=500 | 504 => status,
             _ => 502,
         };
         let messages_status = if (400..600).contains(&status) { status } else { 502 };
-        Self::of_anthropic(chat_status, messages_status, body)
+        Self::of_anthropic(chat_status, messages_status, body, tried)
     }
 
     /// An error event of Anthropic, with the status that it would have had before the stream began.
@@ -199,15 +244,16 @@ impl<'a> ErrorForm<'a> {
             400 | 429 | 504 => status,
             _ => 502,
         };
-        Self::of_anthropic(chat_status, status, body)
+        Self::of_anthropic(chat_status, status, body, Tried::default())
     }
 
     fn of_anthropic(
         chat_status: u16,
         messages_status: u16,
         body: &'a anthropic::ErrorBody,
+        tried: Tried,
     ) -> Self {
-        let openai = translate::error(body);
+        let openai = translate::error(body, tried);
         Self { chat_status, messages_status, openai, anthropic: Some(body) }
     }
 

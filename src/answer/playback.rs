@@ -17,7 +17,7 @@ use super::{
 use crate::domain::{
     anthropic,
     exchange::{AnsweredBy, Cost, UnixMillis},
-    openai,
+    open_webui, openai,
     recording::Segment,
     translate::{self, Bill, Chunks, Form},
 };
@@ -30,19 +30,34 @@ pub struct ChunkStream {
     chunks: Chunks,
     answered_by: AnsweredBy,
     status_line: Option<String>,
+    /// True if a person sees a status line for an answer that ended early.
+    is_watched: bool,
     unread: Vec<Arc<Segment>>,
     ended: bool,
 }
 
 impl ChunkStream {
-    /// Plays a recording from its beginning. The status line, if any, comes with the first chunks.
-    pub const fn new(
-        reader: RecordingReader,
-        chunks: Chunks,
-        answered_by: AnsweredBy,
-        status_line: Option<String>,
-    ) -> Self {
-        Self { reader, chunks, answered_by, status_line, unread: Vec::new(), ended: false }
+    /// Plays a recording from its beginning. An answer of the ledger is told in few large chunks, since nobody waits for the
+    /// next word.
+    pub fn new(reader: RecordingReader, chunks: Chunks, answered_by: AnsweredBy) -> Self {
+        let chunks = if answered_by == AnsweredBy::Hit { chunks.merged() } else { chunks };
+        let (status_line, is_watched) = (None, false);
+        Self {
+            reader,
+            chunks,
+            answered_by,
+            status_line,
+            is_watched,
+            unread: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// The same stream, with status lines for a person: `first`, if any, comes with the first chunks, and one about an
+    /// answer that ended early with the last.
+    #[must_use]
+    pub fn watched(self, first: Option<String>) -> Self {
+        Self { status_line: first, is_watched: true, ..self }
     }
 
     fn write(&mut self, end: Option<End>, out: &mut Vec<u8>) -> Result<(), openai::Error> {
@@ -52,6 +67,10 @@ impl ChunkStream {
         match end {
             None => return Ok(()),
             Some(End::Complete(totals)) => {
+                let early = self.chunks.early_end().filter(|_| self.is_watched);
+                out.extend(
+                    early.map(open_webui::end_line).into_iter().flat_map(String::into_bytes),
+                );
                 let finished = self.chunks.finish(bill(self.answered_by, totals.cost), out);
                 finished.map_err(|error| Failure::from(error).openai())?;
             }
@@ -158,7 +177,7 @@ mod tests {
         let end = End::Complete(AnswerTotals::unknown(Outcome::Complete));
         let reader = live::stored(Arc::clone(&recording), end);
         let chunks = Chunks::new("id".to_owned(), 0, WithUsage::Yes, Arc::default());
-        let mut stream = ChunkStream::new(reader, chunks, AnsweredBy::Hit, None);
+        let mut stream = ChunkStream::new(reader, chunks, AnsweredBy::Hit);
         let mut all = Vec::new();
         let mut pieces = 0;
         while let Some(piece) = stream.next().await {
@@ -167,8 +186,10 @@ mod tests {
             pieces += 1;
         }
         let all = String::from_utf8(all).unwrap();
-        assert_eq!(all.matches(r#"{"content":"word"}"#).count(), words);
+        assert_eq!(all.matches("word").count(), words);
+        let chunks = all.matches(r#"{"content":"word"#).count();
+        assert_eq!(chunks, 1 + (words * 4 - 64).div_ceil(4096), "few chunks");
         assert!(all.ends_with("data: [DONE]\n\n"));
-        assert_eq!(pieces, recording.len().div_ceil(64 << 10), "few writes");
+        assert!(pieces <= recording.len().div_ceil(64 << 10), "few writes");
     }
 }

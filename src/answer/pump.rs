@@ -49,15 +49,19 @@ impl Answers {
             Some(_) => (AnsweredBy::Replay, Keep::Totals),
             None => (reason.answered_by(), keep),
         };
-        let shows_status = self.shows_status(request, &caller);
-        let status_line = notice.as_ref().filter(|_| shows_status).map(open_webui::budget_line);
+        let is_watched = self.is_watched(request, &caller);
+        let line = || match answered_by {
+            AnsweredBy::Replay => Some(open_webui::replay_line()),
+            _ => notice.as_ref().map(open_webui::budget_line),
+        };
+        let status_line = is_watched.then(line).flatten();
         let how = (answered_by, keep, reason, reservation.amount);
         let exchange = OutgoingExchange::first(self, request, caller, access, at, id, how);
         let call = &exchange.opening.call;
         tracing::debug!(call = %call.id, key = %request.key, why = reason.as_str(), "asking upstream");
         let answer = Answer::new(reader, request, call, id, Verdict::Ask { reason, keep });
         self.tasks.spawn(run(self.clone(), exchange, writer, guard, reservation));
-        Answer { budget: notice, status_line, ..answer }
+        Answer { budget: notice, is_watched, status_line, ..answer }
     }
 }
 

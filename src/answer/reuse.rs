@@ -32,8 +32,8 @@ impl Answers {
         let Stored { exchange, recording, model_served, stop_reason, tokens, cost, .. } = stored;
         let calls_tools = stop_reason.as_deref() == Some("tool_use");
         let is_step = calls_tools || request.follows_tools;
-        let shows_status = self.shows_status(request, &caller);
-        let status_line = shows_status.then(|| open_webui::status_line(is_step, cost));
+        let is_watched = self.is_watched(request, &caller);
+        let status_line = is_watched.then(|| open_webui::status_line(is_step, freshness.age, cost));
         let begun = call::begin(request, caller, at, AnsweredBy::Hit, exchange);
         let (outcome, model) = (Outcome::Complete, None);
         let totals = AnswerTotals { exchange: Some(exchange), outcome, model, tokens, cost };
@@ -52,7 +52,7 @@ impl Answers {
         let call = call::finish(begun, end);
         self.ledger.journal(&call).await;
         self.ledger.record(call);
-        Answer { status_line, ..answer }
+        Answer { is_watched, status_line, ..answer }
     }
 
     /// Reads along with the call that an exchange was begun for. The call is finished when its reader leaves.
@@ -64,6 +64,7 @@ impl Answers {
         caller: Caller,
         (at, arrived): (UnixMillis, Instant),
     ) -> Answer {
+        let is_watched = self.is_watched(request, &caller);
         let begun = call::begin(request, caller, at, AnsweredBy::Collapsed, exchange);
         let answer = Answer::new(reader, request, &begun, exchange, Verdict::Join);
         self.ledger.journal(&begun).await;
@@ -74,11 +75,11 @@ impl Answers {
             ttft: None,
             token: self.tasks.token(),
         };
-        Answer { reader: answer.reader.with_hook(joined), ..answer }
+        Answer { reader: answer.reader.with_hook(joined), is_watched, ..answer }
     }
 
-    /// Returns whether a person sees a status line above the answer. A message id says that one is watching.
-    pub(super) fn shows_status(&self, request: &PreparedRequest, caller: &Caller) -> bool {
+    /// Returns whether a person sees status lines above the answer. A message id says that one is watching.
+    pub(super) fn is_watched(&self, request: &PreparedRequest, caller: &Caller) -> bool {
         let is_watched = caller.open_webui && caller.message.is_some() && request.task.is_none();
         self.settings.status_line && is_watched
     }

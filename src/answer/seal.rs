@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Answers, Failure,
+    Answers, Failure, UpstreamFailure,
     attempt::Attempt,
     budget::Reservation,
     call::{self, CallEnd},
@@ -159,7 +159,7 @@ fn seal(
     ended: Option<&mut Reservation>,
 ) -> Sealing {
     let ttft = attempt.ttft();
-    let Attempt { began, summary, failed, tries, request_id, status, .. } = attempt;
+    let Attempt { began, summary, failed, tries, request_id, status, head, .. } = attempt;
     let catalog = answers.catalog();
     // The price is that of the day on which the exchange ends.
     let ended_at = super::now();
@@ -185,12 +185,14 @@ fn seal(
         // No answer, no bill, whatever the price of the model.
         (
             _,
-            Some(Failure::Upstream(
-                upstream::Error::Refused { .. }
-                | upstream::Error::Redirected { .. }
-                | upstream::Error::Connect(_)
-                | upstream::Error::NotRecorded { .. },
-            )),
+            Some(Failure::Upstream(UpstreamFailure {
+                error:
+                    upstream::Error::Refused { .. }
+                    | upstream::Error::Redirected { .. }
+                    | upstream::Error::Connect(_)
+                    | upstream::Error::NotRecorded { .. },
+                ..
+            })),
         ) => Bill::default(),
         _ => bill_of(&summary).at_least(),
     };
@@ -201,7 +203,7 @@ fn seal(
         tokens += failed.tokens();
     }
     // Before the client sees the end: its next call is checked against this cost. Fixtures cost nothing.
-    if answers.upstream.replay().is_none() {
+    if answers.upstream.is_billed(&head) {
         let call = &exchange.opening.call;
         let (user, key) = (call.user.as_deref(), call.client_key.as_deref());
         let spender = Spender { user, key, model: summary.model().unwrap_or(asked) };

@@ -31,7 +31,7 @@ impl<'a> Console<'a> {
     /// A console over `out`, which prints to `stdout`. `COLUMNS` overrides the width of the terminal.
     pub fn new(out: &'a mut dyn Write, stdout: &(impl IsTerminal + AsFd), env: Env<'_>) -> Self {
         let interactive = stdout.is_terminal();
-        let stated = env("COLUMNS").and_then(|columns| columns.parse().ok());
+        let stated = env.get("COLUMNS").and_then(|columns| columns.parse().ok());
         let measured = || {
             let size = tcgetwinsize(stdout).map_or(0, |size| usize::from(size.ws_col));
             interactive.then_some(if size > 0 { size } else { USUAL_WIDTH })
@@ -108,7 +108,12 @@ impl Progress {
 
     /// Counts an item.
     pub(super) fn step(&mut self) {
-        self.done += 1;
+        self.at(self.done + 1);
+    }
+
+    /// Sets the number of items that are done.
+    pub(super) fn at(&mut self, done: usize) {
+        self.done = done;
         if self.visible {
             let Self { verb, noun, done, total, .. } = self;
             let line = format!("{verb} {done} of {total} {noun}");

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     answer,
-    config::{Config, Env, Error, Flags},
+    config::{Config, Env, Error, Flags, UnknownVariable, unknown_variables},
     domain::{exchange::UnixMillis, open_webui::HEADER_BOX},
     report::{counted, doctor::Diagnosis, would_delete},
     server,
@@ -59,6 +59,7 @@ pub(super) fn run(
 async fn examine(arguments: &Arguments, flags: &Flags, env: Env<'_>) -> Diagnosis {
     let mut found = Diagnosis::default();
     found.ok("version", env!("CARGO_PKG_VERSION"));
+    variables(env, &mut found);
     let config = match Config::load_server(flags, env) {
         Ok(config) => config,
         Err(error) => {
@@ -79,6 +80,19 @@ async fn examine(arguments: &Arguments, flags: &Flags, env: Env<'_>) -> Diagnosi
     retention(&config, url, &mut found).await;
     port(config.local_address(), &mut found).await;
     found
+}
+
+/// Checks that all variables that look like settings are some.
+fn variables(env: Env<'_>, found: &mut Diagnosis) {
+    for UnknownVariable { name, nearest } in unknown_variables(env) {
+        let what = format!("{name} is no setting and has no effect");
+        match nearest {
+            Some(nearest) => found.wrong("settings", what, format!("did you mean {nearest}?")),
+            None => {
+                found.note("settings", what, "remove it, unless another version needs it");
+            }
+        }
+    }
 }
 
 fn settings(config: &Config, found: &mut Diagnosis) {

@@ -1,5 +1,6 @@
 //! `reprise fixtures`: export from the ledger, import into it, and checks of files.
 
+mod age;
 pub(super) mod export;
 mod fmt;
 mod import;
@@ -42,6 +43,9 @@ pub(super) enum Command {
     Verify {
         #[command(flatten)]
         files: Files,
+        /// Send nothing, and report the fixtures that are older than this, such as 90d or 6mo
+        #[arg(long, value_name = "AGE", value_parser = age::age)]
+        older_than: Option<age::Age>,
         /// Print JSON instead of text
         #[arg(long)]
         json: bool,
@@ -75,15 +79,24 @@ pub(super) fn run(
         Command::Import(files) => import::run(files, flags, env, console.out),
         Command::List { files, json } => list::run(files, *json, console),
         Command::Lint { files, json } => lint::run(files, flags, env, *json, console.out),
-        Command::Verify { files, json } => verify::run(files, flags, env, *json, console),
+        Command::Verify { files, older_than: Some(age), json } => {
+            age::run(files, age, *json, console)
+        }
+        Command::Verify { files, older_than: None, json } => {
+            verify::run(files, flags, env, *json, console)
+        }
         Command::Fmt { files, check } => fmt::run(files, *check, env, console.out),
     }
 }
 
+/// Returns whether this runs in CI.
+pub(super) fn is_ci(env: Env<'_>) -> bool {
+    env.get("CI").is_some_and(|value| !["false", "0"].contains(&value.as_str()))
+}
+
 /// Refuses to write fixtures in CI, where a missing one is a failure, not a new file.
 fn refuse_in_ci(env: Env<'_>, force: bool) -> anyhow::Result<()> {
-    let ci = env("CI").is_some_and(|value| !["false", "0"].contains(&value.as_str()));
-    if ci && !force {
+    if is_ci(env) && !force {
         bail!("CI is set, and fixtures are not written in CI; --force overrides this");
     }
     Ok(())

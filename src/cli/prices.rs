@@ -77,7 +77,7 @@ pub(super) fn run(
     let url = config.ledger()?;
     let today = day_of(answer::now());
     let owner = OwnerId::new(Uuid::now_v7());
-    let operator = ["USER", "LOGNAME"].into_iter().find_map(env);
+    let operator = ["USER", "LOGNAME"].into_iter().find_map(|name| env.get(name));
     let operator =
         operator.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let operator = &*operator;

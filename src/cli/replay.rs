@@ -2,15 +2,18 @@
 
 use std::{fmt, path::PathBuf, process::ExitCode};
 
+use anyhow::bail;
 use clap::Args;
 
 use super::{
-    Console, listening,
+    Console,
+    fixtures::is_ci,
+    listening,
     run::{ShutdownSignal, block_on_server},
     secrets::scrubber,
 };
 use crate::{
-    config::{Config, Env, FlagArgs, Flags, Replaying, Serving},
+    config::{Config, Env, FlagArgs, Flags, OnMiss, Replaying, Serving},
     domain::cassette::PlayerStatus,
     report::counted,
     server::Server,
@@ -40,15 +43,23 @@ pub(super) fn run(
     let Arguments { paths, replaying, serving } = arguments;
     let flags = replaying.flags.and(serving.flags).and(flags.clone());
     let config = Config::load_replay(&paths, &flags, env)?;
-    block_on_server(config, async |config, shutdown, _| serve(config, shutdown, console).await)
+    let serving = async |config, shutdown, _| serve(config, env, shutdown, console).await;
+    block_on_server(config, env, serving)
 }
 
 /// Serves fixtures until the signal to stop, and prints a summary.
 pub(super) async fn serve(
     config: Config,
+    env: Env<'_>,
     shutdown: ShutdownSignal,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
+    let records = config.replay.on_miss == OnMiss::Record;
+    if records && is_ci(env) {
+        bail!(
+            "CI is set, and no fixtures are recorded in CI, where a missing one is a failure: leave out --on-miss record"
+        );
+    }
     let (strict, requires_key) = (config.replay.strict, config.requires_key());
     let scrubber = scrubber(config.client_keys(), &config.scrub);
     let local = config.local_address();
@@ -62,7 +73,7 @@ pub(super) async fn serve(
     let fixtures = replay.status().fixtures.len();
     tracing::info!(address, fixtures, "replaying");
     if console.interactive {
-        write!(console.out, "{}", Banner { address, fixtures, requires_key })?;
+        write!(console.out, "{}", Banner { address, fixtures, requires_key, records })?;
     } else {
         // For a program that started this one with `--port 0`.
         writeln!(console.out, "http://{address}/v1")?;
@@ -80,17 +91,28 @@ struct Banner {
     address: String,
     fixtures: usize,
     requires_key: bool,
+    records: bool,
 }
 
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, fixtures, requires_key } = self;
+        let Self { address, fixtures, requires_key, records } = self;
         let key =
             if *requires_key { "the key you gave Reprise (REPRISE_API_KEY)" } else { "anything" };
         let version = env!("CARGO_PKG_VERSION");
         let fixtures = counted(*fixtures, "fixture");
         writeln!(f, "\nReprise {version} replays {fixtures} on http://{address}/v1")?;
-        writeln!(f, "  No key and no network are needed: a request without a fixture is a 404.")?;
+        if *records {
+            writeln!(
+                f,
+                "  A request without a fixture goes to Claude, which costs money, and is recorded."
+            )?;
+        } else {
+            writeln!(
+                f,
+                "  No key and no network are needed: a request without a fixture is a 404."
+            )?;
+        }
         writeln!(f, "  Key       {key}")?;
         writeln!(f, "  Status    http://{address}/replay\n")
     }

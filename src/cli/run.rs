@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::log::Log;
-use crate::config::{Config, Mode};
+use crate::config::{Config, Env, Mode, unknown_variables};
 
 /// Runs a command to its end, on this thread.
 pub(super) fn block_on<T, E: Into<anyhow::Error>>(
@@ -27,9 +27,14 @@ pub(super) fn block_on<T, E: Into<anyhow::Error>>(
 /// signal to stop.
 pub(super) fn block_on_server<T>(
     config: Config,
+    env: Env<'_>,
     server: impl AsyncFnOnce(Config, ShutdownSignal, Hangup) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let log = Log::start(&config)?;
+    // No errors: they may be settings of a newer version, and that must not keep this one from serving.
+    for unknown in unknown_variables(env) {
+        tracing::warn!("{unknown}");
+    }
     let ended = Builder::new_multi_thread().enable_all().build()?.block_on(async {
         // Handled, so that a write beyond the limit on files (`ulimit -f`) fails instead of the process.
         let _limit = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;

@@ -18,7 +18,7 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load_server(flags, env)?;
-    block_on_server(config, async |config, shutdown, mut hangup| match config.mode {
+    block_on_server(config, env, async |config, shutdown, mut hangup| match config.mode {
         Mode::Live => {
             let load = || {
                 let config = Config::load_server(flags, env)?;
@@ -28,7 +28,7 @@ pub(super) fn run(
             let shown = Config::settings(flags, env)?;
             serve(config, shown, shutdown, async || hangup.next().await, load, console).await
         }
-        Mode::Replay => replay::serve(config, shutdown, console).await,
+        Mode::Replay => replay::serve(config, env, shutdown, console).await,
     })
 }
 

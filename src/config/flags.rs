@@ -159,6 +159,11 @@ impl TypedValueParser for Unparsed {
     }
 }
 
+/// The command whose arguments are the settings.
+pub(super) fn declarations() -> Command {
+    Config::augment_args(Command::new("settings").no_binary_name(true))
+}
+
 /// Name of a setting in the environment.
 pub(super) fn variable(name: &str) -> String {
     let name = name.to_uppercase();

@@ -28,9 +28,22 @@ pub struct ReplaySettings {
         value_parser = word::<WhenExhausted>()
     )]
     pub at_the_end: WhenExhausted,
+    /// Answer to a request without a fixture: an error, or Claude's, which is recorded into the first folder
+    #[arg(long, value_name = "ACTION", default_value = "fail", value_parser = word::<OnMiss>())]
+    pub on_miss: OnMiss,
     /// Exit with a failure if a fixture was not used, or a request found none
     #[arg(long)]
     pub strict: bool,
+}
+
+/// Answer to a request without a fixture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum OnMiss {
+    /// An error.
+    Fail,
+    /// Claude's, which is recorded.
+    Record,
 }
 
 impl ReplaySettings {

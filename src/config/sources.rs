@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::{
-    Arg, Args, Command, FromArgMatches,
+    Arg, FromArgMatches,
     error::{ContextKind, ContextValue},
 };
 use secrecy::SecretString;
@@ -18,7 +18,8 @@ use serde::Serialize;
 
 use super::{
     Config, Env, Error, Flags,
-    flags::variable,
+    environment::{default_files, nearest},
+    flags::{declarations, variable},
     line::{line_at, located},
     lists::Lists,
     parsers::{Expected, Refused},
@@ -75,18 +76,24 @@ impl Sources {
         if let Some(path) = default_ledger(env) {
             values.insert("database_url".to_owned(), (path, SettingSource::Default));
         }
-        let of_env = names().filter_map(|name| Some((name.to_owned(), env(&variable(name))?)));
+        let of_env = names().filter_map(|name| Some((name.to_owned(), env.get(&variable(name))?)));
         let of_env: Vec<_> = of_env.collect();
         let file = flags
             .0
             .get("config")
             .or_else(|| of_env.iter().find(|(name, _)| name == "config").map(|(_, path)| path));
-        let file = file.map(PathBuf::from);
+        // One that is there but cannot be read is an error, too: it may have budgets.
+        let is_there = |path: &PathBuf| path.try_exists().unwrap_or(true);
+        let by_default = || default_files(env).into_iter().find(is_there);
+        let file = file.map(PathBuf::from).or_else(by_default);
         let (mut lines, mut lists) = (BTreeMap::new(), Lists::default());
         if let Some(path) = &file {
             let settings;
-            (settings, lines, lists) = read_file(path, |name| names().any(|known| known == name))?;
+            (settings, lines, lists) =
+                read_file(path, &names().filter(|name| *name != "config").collect::<Vec<_>>())?;
             values.extend(settings.into_iter().map(|(n, v)| (n, (v, SettingSource::File))));
+            let path = path.display().to_string();
+            values.insert("config".to_owned(), (path, SettingSource::Default));
         }
         values.extend(of_env.into_iter().map(|(n, v)| (n, (v, SettingSource::Variable))));
         values.extend(flags.0.clone().into_iter().map(|(n, v)| (n, (v, SettingSource::Flag))));
@@ -123,8 +130,7 @@ impl Sources {
         }
         let expected = match error.source().and_then(|source| source.downcast_ref::<Refused>()) {
             Some(Refused::Unclear(why)) => {
-                let source_name = self.place_of(name);
-                return Error::Unclear { source_name, why: why.clone() };
+                return Error::Unclear(self.place_of(name), why.clone());
             }
             Some(Refused::Expected(expected)) => Some(expected),
             None => error.source().and_then(|source| source.downcast_ref::<Expected>()),
@@ -174,8 +180,8 @@ impl Sources {
     /// All settings in force, in the order of their declarations, and then the lists of the file.
     pub(super) fn settings(&self, config: &Config) -> Vec<Setting> {
         let command = declarations();
-        let declared = command.get_arguments().filter(|arg| arg.get_id() != "config");
-        let mut settings: Vec<Setting> = declared.map(|arg| self.setting(arg, config)).collect();
+        let mut settings: Vec<Setting> =
+            command.get_arguments().map(|arg| self.setting(arg, config)).collect();
         let lists = [
             ("alias", config.aliases.iter().map(|alias| alias.id.clone()).collect::<Vec<_>>()),
             ("budget", config.budgets.list.iter().map(ToString::to_string).collect()),
@@ -222,11 +228,6 @@ impl Sources {
     }
 }
 
-/// The command whose arguments are the settings.
-pub(super) fn declarations() -> Command {
-    Config::augment_args(Command::new("settings").no_binary_name(true))
-}
-
 /// `a`, `b` or `c`.
 fn alternatives(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
@@ -238,8 +239,8 @@ fn alternatives(words: &[String]) -> String {
 
 /// Address of the ledger in the user's data folder; `None` without a home.
 fn default_ledger(env: Env<'_>) -> Option<String> {
-    let data = env("XDG_DATA_HOME").map(PathBuf::from);
-    let data = data.or_else(|| Some(Path::new(&env("HOME")?).join(".local/share")))?;
+    let data = env.get("XDG_DATA_HOME").map(PathBuf::from);
+    let data = data.or_else(|| Some(Path::new(&env.get("HOME")?).join(".local/share")))?;
     Some(format!("sqlite://{}", data.join("reprise/reprise.db").display()))
 }
 
@@ -247,7 +248,7 @@ fn default_ledger(env: Env<'_>) -> Option<String> {
 type FileContent = (Vec<(String, String)>, BTreeMap<String, usize>, Lists);
 
 /// Reads the settings and the lists of the file.
-fn read_file(path: &Path, is_known: impl Fn(&str) -> bool) -> Result<FileContent, Error> {
+fn read_file(path: &Path, known: &[&str]) -> Result<FileContent, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::File { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -266,8 +267,11 @@ fn read_file(path: &Path, is_known: impl Fn(&str) -> bool) -> Result<FileContent
             }
             continue;
         }
-        if name == "config" || !is_known(&name) {
-            return Err(Error::Unknown { path: path.to_owned(), name });
+        if !known.contains(&&*name) {
+            let plain = name.to_lowercase().replace('-', "_");
+            let known = known.iter().copied().chain(Lists::NAMES.map(|(list, _)| list));
+            let nearest = nearest(&plain, known).map(str::to_owned);
+            return Err(Error::Unknown { path: path.to_owned(), name, nearest });
         }
         let value = match value {
             toml::Value::String(text) => text,
@@ -320,6 +324,7 @@ mod tests {
                 "keep_bodies" | "keep_totals" => "90d",
                 "max_size" => "2GiB",
                 "budget_webhook" => WEBHOOK,
+                "config" => "/dev/null",
                 _ if *secret => SECRET,
                 _ => value.as_deref().unwrap_or("x"),
             };

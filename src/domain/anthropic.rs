@@ -3,6 +3,7 @@
 
 mod assemble;
 mod canonical;
+mod error_kind;
 mod event;
 mod fold;
 mod headers;
@@ -16,6 +17,7 @@ mod usage;
 
 pub use assemble::assemble;
 pub use canonical::CanonicalRequest;
+pub use error_kind::{error_kinds, kind_of, status_of};
 pub use event::{
     BlockStart, Citation, Delta, Error, ErrorBody, ErrorDetails, Event, MESSAGE_STOP, MessageDelta,
     MessageStart, ParseError, Stop, StopDetails, StreamError, is_whole_end, parse, read,

@@ -206,6 +206,11 @@ impl From<&Totals> for Spent {
 }
 
 impl Spent {
+    /// Returns whether more may have been spent than is known.
+    pub const fn is_bound(&self) -> bool {
+        self.at_least > 0 || self.unpriced > 0
+    }
+
     fn add(&mut self, more: Self) {
         self.amount.0 = self.amount.0.saturating_add(more.amount.0);
         self.at_least += more.at_least;

@@ -2,10 +2,12 @@
 //!
 //! A [`Cassette`] is such a file in memory: the client's request, the upstream request and the response. The bytes of its
 //! events are authoritative; the summary is derived from them and checked. `read` parses the file and `layout` renders it,
-//! `scrub` removes secrets, `player` selects the fixture that answers a request, and `miss` reports why none does.
+//! `scrub` removes secrets, `player` selects the fixture that answers a request, and `miss` reports why none does. Files that
+//! a hand wrote are checked more strictly (`hand_written`), and may have wildcards in their request (`wildcard`).
 
 mod asked;
 mod event;
+mod hand_written;
 mod layout;
 mod miss;
 mod patterns;
@@ -16,6 +18,7 @@ mod scrub;
 mod shape;
 mod summary;
 mod tree;
+mod wildcard;
 
 use self::tree::Tree;
 pub use self::{
@@ -25,10 +28,13 @@ pub use self::{
     miss::{Miss, MissReason, NearMiss},
     patterns::is_secret_name,
     player::{FixtureStatus, LoadedFixture, Match, Player, PlayerStatus, WhenExhausted},
-    read::{FileFinding, read},
-    scrub::{RemainingSecret, Rule, RuleError, Scrubber, Secret},
+    read::{FileFinding, line_of, read},
+    retranslate::Untranslatable,
+    scrub::{FoundSecret, RemainingSecret, Rule, RuleError, Scrubber, Secret},
     shape::{Shape, ShapeChange},
 };
+use jiff::civil::Date;
+
 use super::{
     anthropic::{ApiHeaders, Native},
     chain::{Chain, Hash},
@@ -127,6 +133,16 @@ impl RecordedRequest {
         Some(Self { headers: headers.normalized(), body: body(chain)? })
     }
 
+    /// A request that was sent, as the ledger would keep it: without what does not change the answer.
+    pub fn recorded(headers: &ApiHeaders, body: &[u8]) -> Option<Self> {
+        Self::of(&Native::parse(body).ok()?.chain, headers)
+    }
+
+    /// The requested model.
+    pub fn model(&self) -> String {
+        model(&self.body)
+    }
+
     /// A request as it is sent.
     pub fn sent(headers: &ApiHeaders, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body).into_owned();
@@ -136,7 +152,7 @@ impl RecordedRequest {
     /// Under which key it is found: everything that can change the answer, scrubbed as files are. Key order, white
     /// space, `stream`, `metadata` and `cache_control` do not count.
     pub fn key(&self, scrubber: &Scrubber) -> Option<Hash> {
-        let body = scrubber.json(&self.body)?;
+        let body = scrubber.match_json(&self.body)?;
         let native = Native::parse(body.as_bytes()).ok()?;
         let betas = self.headers.betas().join(",");
         let version = self.headers.version().as_bytes();
@@ -225,13 +241,35 @@ impl RecordedResponse {
 }
 
 impl Cassette {
+    /// Returns whether a hand wrote it, as far as it shows: an exported one has an upstream request, a date, and no
+    /// message.
+    pub const fn is_hand_written(&self) -> bool {
+        self.upstream.is_none()
+            || self.recorded.is_none()
+            || matches!(self.response.body, ResponseBody::Message(_))
+    }
+
+    /// Returns whether its request has wildcards, so that it is a pattern and no request.
+    pub fn has_wildcards(&self) -> bool {
+        let bodies = [
+            self.client.as_ref().map(|client| &client.body),
+            self.upstream.as_ref().map(|request| &request.body),
+        ];
+        let has =
+            |body: &String| Tree::parse(body).is_ok_and(|tree| wildcard::first(&tree).is_some());
+        self.is_hand_written() && bodies.into_iter().flatten().any(has)
+    }
+
+    /// The day of the recording; `None` if none is stated, or if it is no date.
+    pub fn recorded_on(&self) -> Option<Date> {
+        day(self.recorded.as_deref()?)
+    }
+
     /// The requested model.
     pub fn model(&self) -> String {
         let body = self.upstream.as_ref().map(|request| &request.body);
         let body = body.or(self.client.as_ref().map(|client| &client.body));
-        let tree = body.and_then(|body| Tree::parse(body).ok());
-        let model = tree.as_ref().and_then(|tree| tree.get("model")?.text());
-        model.unwrap_or_default().into_owned()
+        body.map(|body| model(body)).unwrap_or_default()
     }
 
     /// The last text of the user, for which the file is named.
@@ -252,6 +290,19 @@ impl Cassette {
         }
         recording
     }
+}
+
+/// The model that a request asks for; empty if it names none.
+fn model(body: &str) -> String {
+    let tree = Tree::parse(body).ok();
+    let model = tree.as_ref().and_then(|tree| tree.get("model")?.text());
+    model.unwrap_or_default().into_owned()
+}
+
+/// A date, `YYYY-MM-DD`.
+fn day(text: &str) -> Option<Date> {
+    let is_plain = text.len() == "YYYY-MM-DD".len();
+    text.parse().ok().filter(|_| is_plain)
 }
 
 /// The last text of the user in a request of either dialect.

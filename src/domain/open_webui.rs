@@ -1,24 +1,57 @@
 //! Open WebUI's extensions of OpenAI's dialect (`reference/open-webui.md` §3, §6).
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{
     budget::BudgetNotice,
-    exchange::{Cost, NanoDollars},
+    exchange::{Cost, NanoDollars, thousands},
+    translate::EarlyEnd,
 };
 
 /// The custom headers for Open WebUI's connection, which tell chats, messages, tasks and users apart.
 pub const HEADER_BOX: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}"}"#;
 
-/// A stream event that Open WebUI shows above the answer and keeps: the ledger gave the answer, and saved its cost.
-/// A step is one of several answers, with tool calls before or after it.
-pub fn status_line(is_step: bool, saved: Cost) -> String {
+/// A stream event that Open WebUI shows above the answer and keeps: the ledger gave the answer, which is that old, and
+/// saved its cost. A step is one of several answers, with tool calls before or after it.
+pub fn status_line(is_step: bool, age: Duration, saved: Cost) -> String {
     let saved = match saved.amount() {
         Some(NanoDollars(1..)) => format!(" · saved {saved:#}"),
         _ => String::new(),
     };
     let answered = if is_step { "One step from the ledger" } else { "Answered from the ledger" };
-    event(&format!("{answered}{saved}"))
+    let age = in_words(age).map(|age| format!(" · asked {age} ago")).unwrap_or_default();
+    event(&format!("{answered}{age}{saved}"))
+}
+
+/// An age in the largest unit of which it has one; `None` below a minute.
+fn in_words(age: Duration) -> Option<String> {
+    const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3600, "hour"), (60, "minute")];
+    let (count, unit) = UNITS.iter().find_map(|(seconds, unit)| {
+        let count = age.as_secs() / seconds;
+        (count > 0).then_some((count, unit))
+    })?;
+    Some(format!("{count} {unit}{}", if count == 1 { "" } else { "s" }))
+}
+
+/// A status line for an answer of a fixture.
+pub fn replay_line() -> String {
+    event("Replayed from a fixture")
+}
+
+/// A status line for an answer that looks finished and is not, or that says nothing.
+pub fn end_line(end: EarlyEnd) -> String {
+    match end {
+        EarlyEnd::MaxTokens(tokens) => {
+            event(&format!("Cut at the limit of {} tokens; press Continue", thousands(tokens)))
+        }
+        EarlyEnd::ContextFull => {
+            event("Cut, because the context window is full; begin a new chat, or delete messages")
+        }
+        EarlyEnd::Declined => event("Claude declined to answer"),
+        EarlyEnd::Silent => event("Claude said nothing; press Regenerate"),
+    }
 }
 
 /// A status line for a budget that is nearly spent.
@@ -29,7 +62,8 @@ pub fn budget_line(notice: &BudgetNotice) -> String {
         "your group's" => "Your group's budget",
         _ => "Budget",
     };
-    event(&format!("{whose}: {:#} of {limit:#} a {per}{rest} spent", spent.amount))
+    let least = if spent.is_bound() { "≥ " } else { "" };
+    event(&format!("{whose}: {least}{:#} of {limit:#} a {per}{rest} spent", spent.amount))
 }
 
 fn event(description: &str) -> String {
@@ -42,7 +76,7 @@ mod tests {
     use super::*;
 
     fn line(nano_dollars: i64) -> String {
-        status_line(false, Cost::Exact(NanoDollars(nano_dollars)))
+        status_line(false, Duration::from_secs(59), Cost::Exact(NanoDollars(nano_dollars)))
     }
 
     #[test]
@@ -56,9 +90,10 @@ mod tests {
         assert!(line(75_390).contains("saved $0.000075\""));
         assert!(line(122_850).contains("saved $0.00012\""));
         assert!(line(1).contains("saved $0.000000001\""));
-        let bound = status_line(false, Cost::AtLeast(NanoDollars(12_345_678)));
-        assert!(bound.contains("saved ≥ $0.0123\""), "{bound}");
-        let step = status_line(true, Cost::Unpriced);
-        assert!(step.contains("One step from the ledger\""), "{step}");
+        let age = Duration::from_secs(3 * 86_400 + 7);
+        let bound = status_line(false, age, Cost::AtLeast(NanoDollars(12_345_678)));
+        assert!(bound.contains("ledger · asked 3 days ago · saved ≥ $0.0123\""), "{bound}");
+        let step = status_line(true, Duration::from_hours(1), Cost::Unpriced);
+        assert!(step.contains("One step from the ledger · asked 1 hour ago\""), "{step}");
     }
 }

@@ -1,5 +1,6 @@
 //! Calls one by one: lines of `reprise calls export`, and in `details` the report of `reprise calls show`.
 
+mod bill;
 mod details;
 
 use csv::{Terminator, WriterBuilder};

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{counted, moment};
 use crate::{
     domain::exchange::UnixMillis,
-    store::prune::{Preview, Pruned},
+    store::prune::{Kept, Preview, Pruned},
 };
 
 /// Report of a prune, or of what one would delete.
@@ -42,11 +42,13 @@ impl fmt::Display for PruneReport {
             blobs,
             bytes_before,
             bytes_after,
+            kept,
         } = self.pruned;
         if bodies + requests + exchanges + calls + messages + frames + blobs == 0
             && bytes_before == bytes_after
         {
-            return writeln!(f, "Nothing to delete.");
+            writeln!(f, "Nothing to delete.")?;
+            return kept.map_or(Ok(()), |kept| stays(f, kept));
         }
         writeln!(f, "{}", if self.dry_run { "Would delete" } else { "Deleted" })?;
         let lines = [
@@ -89,7 +91,7 @@ impl fmt::Display for PruneReport {
             let most = mebibytes(most);
             writeln!(f, "No bodies are left; totals alone exceed {most} (--keep-totals).")?;
         }
-        Ok(())
+        kept.map_or(Ok(()), |kept| stays(f, kept))
     }
 }
 
@@ -116,6 +118,26 @@ pub fn would_delete(preview: &Preview) -> String {
     format!("{}, about {}", parts.join(", "), mebibytes(freed))
 }
 
-fn mebibytes(bytes: u64) -> String {
+/// What is left of a user or a chat.
+fn stays(f: &mut fmt::Formatter<'_>, Kept { calls, answers }: Kept) -> fmt::Result {
+    if calls == 0 {
+        return writeln!(f, "Nothing of them stays in the ledger.");
+    }
+    writeln!(f, "Stays")?;
+    writeln!(
+        f,
+        "  {:<8}{}: times, models, tokens, costs, tags, and the ids of user, chat and message; --keep-totals deletes \
+         them, too",
+        "totals",
+        counted(calls, "call"),
+    )?;
+    if answers > 0 {
+        let answers = counted(answers, "answer");
+        writeln!(f, "  {:<8}{answers}: newer, or asked for by another caller first", "bodies")?;
+    }
+    writeln!(f, "Backups, exports, fixtures and the client's own history have what they had.")
+}
+
+pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", ByteSize(bytes).as_mib())
 }

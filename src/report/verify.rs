@@ -39,6 +39,11 @@ pub enum VerifyOutcome {
         /// Reason.
         why: String,
     },
+    /// No valid fixture.
+    Broken {
+        /// Mistakes, by file and line.
+        findings: Vec<String>,
+    },
     /// Not sent.
     NotAsked {
         /// Reason.
@@ -47,12 +52,14 @@ pub enum VerifyOutcome {
 }
 
 impl VerifyReport {
-    /// True if an answer is different or missing.
+    /// True if an answer is different or missing, or a file is wrong.
     pub fn failed(&self) -> bool {
         self.0.iter().any(|fixture| {
             matches!(
                 fixture.outcome,
-                VerifyOutcome::Changed { .. } | VerifyOutcome::Unanswered { .. }
+                VerifyOutcome::Changed { .. }
+                    | VerifyOutcome::Unanswered { .. }
+                    | VerifyOutcome::Broken { .. }
             )
         })
     }
@@ -76,6 +83,12 @@ impl fmt::Display for VerifyReport {
                 VerifyOutcome::Unanswered { why } => {
                     failed += 1;
                     writeln!(f, "no answer  {file}: {why}")?;
+                }
+                VerifyOutcome::Broken { findings } => {
+                    failed += 1;
+                    for finding in findings {
+                        writeln!(f, "wrong      {finding}")?;
+                    }
                 }
                 VerifyOutcome::NotAsked { why } => {
                     left += 1;

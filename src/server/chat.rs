@@ -28,13 +28,15 @@ pub(super) async fn completions(
 ) -> Result<Response, Rejection> {
     let answer = app.answers.answer(ClientRequest::Chat(body), caller, access).await?;
     let headers = headers::of_answer(Api::Chat, &answer);
-    let Answer { reader, call, at, answered_by, status_line, stream, form, .. } = answer;
+    let Answer { reader, call, at, answered_by, is_watched, status_line, stream, form, .. } =
+        answer;
     let id = format!("chatcmpl-{}", call.simple());
     let Some(usage) = stream else {
         let completion = playback::completion(reader, id, at, answered_by, &form).await?;
         return Ok((headers, Json(completion)).into_response());
     };
     let chunks = translate::Chunks::new(id, at.seconds(), usage, form);
-    let stream = playback::ChunkStream::new(reader, chunks, answered_by, status_line);
+    let stream = playback::ChunkStream::new(reader, chunks, answered_by);
+    let stream = if is_watched { stream.watched(status_line) } else { stream };
     Ok((headers, SseBody::new(stream)).into_response())
 }

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::SystemTime};
 
 use axum::response::{IntoResponse, Response};
+use bytesize::ByteSize;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{body_budget::LARGEST_BODIES, headers};
 use crate::{
-    answer::{Error, ErrorForm, Failure},
+    answer::{Error, ErrorForm, Failure, UpstreamFailure},
     domain::{encoding, exchange::Api, prepare::InvalidId, tags::InvalidTags},
     store, upstream,
 };
@@ -87,6 +88,8 @@ pub(super) enum Rejection {
     PruneRunning,
     #[error("the ledger cannot be written now, and nothing was pruned; try again later")]
     PruneNotStarted,
+    #[error("the ledger cannot be written now; finished answers wait in memory")]
+    NotFlushed,
     #[error("this server cannot read its settings again; restart it")]
     NotReloadable,
     #[error("the settings cannot be used, and nothing has changed: {0}")]
@@ -97,7 +100,7 @@ pub(super) enum Rejection {
     InvalidBody(String),
     #[error("the ledger cannot be written now; the command is queued and runs when it can be")]
     LedgerLate,
-    #[error("the request body is larger than {} bytes, which is the limit of this server (--max-body)", .limit)]
+    #[error("the request body is larger than {}, which is the limit of this server (--max-body)", ByteSize(*limit as u64).display().iec())]
     LargeBody { limit: usize },
     #[error(
         "the bodies of other requests take up all memory that this server has for them, which is enough for {} of the \
@@ -165,7 +168,9 @@ impl Rejection {
             Self::NotReloaded(_) => invalid(422, Some("invalid_settings")),
             Self::NotPruned(_) => server_error(500, Some("not_pruned")),
             Self::BodiesFull => server_error(503, Some("bodies_full")),
-            Self::LedgerLate | Self::PruneNotStarted => server_error(503, Some("ledger_late")),
+            Self::LedgerLate | Self::PruneNotStarted | Self::NotFlushed => {
+                server_error(503, Some("ledger_late"))
+            }
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
             Self::Answer(Error::Prepare(cause)) => ErrorForm::unprepared(cause),
             Self::Answer(Error::Failed(failure)) => failure.form(),
@@ -203,9 +208,10 @@ impl Rejection {
         *response.status_mut() =
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        if let Some(Failure::Upstream(
-            upstream::Error::Refused { head, .. } | upstream::Error::ErrorEvent { head, .. },
-        )) = self.failure()
+        if let Some(Failure::Upstream(UpstreamFailure {
+            error: upstream::Error::Refused { head, .. } | upstream::Error::ErrorEvent { head, .. },
+            ..
+        })) = self.failure()
         {
             headers::forward(api, head, SystemTime::now(), headers);
         }

@@ -1,6 +1,6 @@
 //! Commands of operators to a running server.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, RequestExt,
@@ -23,6 +23,9 @@ use crate::{
     },
     upstream::Replay,
 };
+
+/// Longest wait for rows that the ledger does not take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The arguments of an operator's command to the ledger of this server.
 pub(super) struct LedgerCommand<T>(T);
@@ -62,6 +65,17 @@ pub(super) async fn prune(
         Ok(None) => Err(Rejection::PruneNotStarted),
         Err(store::Error::PruneRunning) => Err(Rejection::PruneRunning),
         Err(error) => Err(Rejection::NotPruned(error)),
+    }
+}
+
+/// `POST /flush`: writes what was handed over to the ledger before, so that a backup has it.
+pub(super) async fn flush(
+    State(app): State<Arc<App>>,
+    LedgerCommand(Nothing {}): LedgerCommand<Nothing>,
+) -> Result<Json<Value>, Rejection> {
+    match tokio::time::timeout(FLUSH_TIMEOUT, app.answers.ledger().flush()).await {
+        Ok(true) => Ok(Json(json!({}))),
+        Ok(false) | Err(_) => Err(Rejection::NotFlushed),
     }
 }
 

@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use crate::{
     answer::{self, Answers},
-    domain::catalog::{self, Catalog},
+    domain::{
+        budget::{Budgets, Spending},
+        catalog::{self, Catalog},
+    },
+    report,
     store::{self, Ledger, PriceState},
 };
 
 /// Interval between looks for changed prices.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// Number of times that budgets are read again where a cost has come meanwhile.
+const READINGS: u32 = 5;
 
 /// The built-in catalog with the prices of this ledger, and their state.
 pub(super) async fn catalog_of(ledger: &Ledger) -> Result<(Catalog, PriceState), store::Error> {
@@ -18,12 +24,39 @@ pub(super) async fn catalog_of(ledger: &Ledger) -> Result<(Catalog, PriceState),
     Ok((ledger.reader().catalog(today).await?, state))
 }
 
-/// Lets the costs of past calls follow the prices. If they cannot, the next look or the next start does it.
-pub(super) async fn apply(ledger: &Ledger, catalog: &Catalog, state: PriceState) {
+/// Lets the costs of past calls follow the prices. If they cannot, the next look or the next start does it. Returns whether
+/// the prices in the ledger have changed.
+pub(super) async fn apply(ledger: &Ledger, catalog: &Catalog, state: PriceState) -> bool {
+    let has_changed = !state.is_applied();
     let builtin = Catalog::builtin().fingerprint();
     if let Err(error) = ledger.apply_prices(state, catalog, &builtin, answer::now()).await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "the costs of past calls do not follow the prices yet");
+    }
+    has_changed
+}
+
+/// What was spent of `budgets`, read from the ledger. Where a cost comes meanwhile, it is read again a few times, so that
+/// the cost counts once.
+pub(super) async fn spending(
+    answers: &Answers,
+    budgets: Budgets,
+    catalog: &Catalog,
+) -> Result<Spending, store::Error> {
+    let ledger = answers.ledger();
+    let mut tries = 0..READINGS;
+    loop {
+        answers.begin_replacing_budgets();
+        ledger.flush().await;
+        let read = report::spending(ledger.reader(), budgets.clone(), catalog, answer::now()).await;
+        match read {
+            Err(error) => {
+                answers.keep_budgets();
+                return Err(error);
+            }
+            Ok(_) if answers.have_budgets_changed() && tries.next().is_some() => {}
+            Ok(spending) => return Ok(spending),
+        }
     }
 }
 
@@ -40,6 +73,16 @@ pub(super) async fn follow(answers: Answers) {
             // New calls have the new prices before the old ones are looked at.
             answers.set_prices(&catalog);
             apply(ledger, &catalog, state).await;
+            match spending(&answers, answers.budgets(), &catalog).await {
+                Ok(spending) => answers.replace_budgets(spending, false),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(
+                        error,
+                        "the budgets do not follow the prices before the next start"
+                    );
+                }
+            }
             tracing::info!("took the changed prices of the ledger");
         }
     }

@@ -11,13 +11,13 @@ use tokio_util::task::TaskTracker;
 
 use super::{App, auth::Auth, prices};
 use crate::{
-    answer,
     config::{Config, Setting},
-    report, store,
+    store,
 };
 
 /// Names of the settings that a running server can change.
-const RELOADABLE: [&str; 9] = [
+const RELOADABLE: [&str; 10] = [
+    "config",
     "api_key",
     "admin_key",
     "anthropic_api_key",
@@ -104,9 +104,9 @@ impl Reloader {
         let LoadedSettings { config, shown } = settings;
         let needs_restart = self.needs_restart(&config, &shown);
         let answers = &self.app.answers;
-        let (ledger, now) = (answers.ledger(), answer::now());
+        let ledger = answers.ledger();
         let (catalog, state) = prices::catalog_of(ledger).await?;
-        prices::apply(ledger, &catalog, state).await;
+        let are_prices_new = prices::apply(ledger, &catalog, state).await;
         let holders = ledger.reader().holders().await?;
         let Config { host, client_key, anthropic_key, admin_key, allow_origin, keys, .. } = config;
         let (budgets, key_count) = (config.budgets.list.len(), keys.len());
@@ -115,22 +115,16 @@ impl Reloader {
             let auth = Auth::new(client_key, anthropic_key, admin_key, allow_origin, host);
             auth.named_by(holders, keys)
         });
-        let spending = async {
-            answers.begin_replacing_budgets();
-            ledger.flush().await;
-            report::spending(ledger.reader(), config.budgets, &catalog, now).await
-        };
-        let (auth, spending) = match (auth.await, spending.await) {
-            (Ok(auth), Ok(spending)) => (auth, spending),
-            (_, Err(error)) => {
-                answers.keep_budgets();
-                return Err(error);
-            }
+        let spending = prices::spending(answers, config.budgets, &catalog);
+        let (auth, spending) = match (auth.await, spending.await?) {
+            (Ok(auth), spending) => (auth, spending),
             (Err(error), _) => std::panic::resume_unwind(error.into_panic()),
         };
         *self.app.auth.write() = Arc::new(auth);
         self.app.webhook.replace(config.budget_webhook);
-        answers.replace(config.aliases, &catalog, spending);
+        answers.set_aliases(config.aliases);
+        answers.set_prices(&catalog);
+        answers.replace_budgets(spending, !are_prices_new);
         Ok(Reloaded { budgets, keys: key_count, aliases, needs_restart })
     }
 

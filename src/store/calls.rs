@@ -159,6 +159,8 @@ pub struct ExchangeDetails {
     pub cost: Cost,
     /// The day of the prices, `YYYY-MM-DD`.
     pub priced_on: Option<String>,
+    /// The bill, encoded; `None`: it is older than bills.
+    pub bill: Option<String>,
     /// Set if the answer may be served again.
     pub servable: bool,
     /// Positions of the cache breakpoints, as JSON.
@@ -333,7 +335,7 @@ impl Reader {
         const SQL: &str = answer_parts!(
             "select exchange.id, exchange.continues, key, scope, model_asked, model_served, outcome, stop_reason, \
              error_kind, error, status, upstream_request, opened_at, ended_at, ttft_us, total_us, tries, \
-             input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is, priced_on, \
+             input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is, priced_on, bill, \
              servable, breakpoints, version, betas, frame, head, length(recording) as recording_bytes"
         );
         let mut parts: Vec<ExchangeDetails> =

@@ -142,6 +142,20 @@ pub enum Error {
     /// A change failed; the ledger is as it was before.
     #[error("the ledger could not be changed: {}", in_words(.0))]
     Write(sqlx::Error),
+    /// The file of a backup is there already.
+    #[error("{} exists already, and was left as it is; name another file for the backup", path.display())]
+    BackupExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file of a backup could not be written.
+    #[error("the backup {} could not be written; check its folder", path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// The ledger is being pruned, and one prune runs at a time.
     #[error("a prune is already running")]
     PruneRunning,
@@ -188,6 +202,8 @@ impl Error {
             | Self::Beside { .. }
             | Self::InUse { .. }
             | Self::Missing { .. }
+            | Self::BackupExists { .. }
+            | Self::Backup { .. }
             | Self::PruneRunning => false,
         }
     }

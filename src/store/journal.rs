@@ -455,6 +455,11 @@ impl Left {
         Ok(left)
     }
 
+    /// Tells whether there is nothing to bring in order.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.progress.is_empty()
+    }
+
     /// What is known of a lost exchange.
     pub(super) fn progress(&self, exchange: ExchangeId) -> Progress {
         self.progress.get(&exchange).cloned().unwrap_or_else(|| Progress::of(1))

@@ -64,6 +64,11 @@ impl Limits {
             || is_lower(self.keep_totals, other.keep_totals)
             || is_lower(self.max_bytes, other.max_bytes)
     }
+
+    /// No limits: only what nothing refers to goes, and empty pages.
+    pub const fn none() -> Self {
+        Self { whose: Whose::Everyone, keep_bodies: None, keep_totals: None, max_bytes: None }
+    }
 }
 
 /// Selection of calls by their owner.
@@ -100,6 +105,18 @@ pub struct Pruned {
     pub bytes_before: u64,
     /// The size afterwards; in a preview, the most that would be left.
     pub bytes_after: u64,
+    /// What stays of the user or the chat; `None`: everyone was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// What a pruning leaves of a user or a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Kept {
+    /// Calls with their totals, tags and ids.
+    pub calls: u64,
+    /// Answers to these calls: newer ones, and those that another caller asked for first.
+    pub answers: u64,
 }
 
 /// Kind of a committed transaction.
@@ -179,6 +196,7 @@ pub(super) async fn on(
     watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
     let bytes_before = sqlite::size(conn).await?.whole;
+    plan::none(conn).await?;
     let pruned = Pruned { bytes_before, ..Pruned::default() };
     let mut pruning = Pruning { conn: &mut *conn, wal, thorough, watch, pruned };
     match pruning.all(limits, now).await {
@@ -186,7 +204,9 @@ pub(super) async fn on(
         Err(Stop::Failed(error)) => return Err(error),
     }
     let pruned = pruning.pruned;
-    Ok(Pruned { bytes_after: sqlite::size(conn).await?.whole, ..pruned })
+    plan::none(conn).await?;
+    let kept = plan::kept(conn, &limits.whose).await?;
+    Ok(Pruned { bytes_after: sqlite::size(conn).await?.whole, kept, ..pruned })
 }
 
 impl Pruned {
@@ -218,8 +238,10 @@ impl Reader {
         let unused = mark::unused(&mut tx).await?;
         let bytes_before = sqlite::size(&mut tx).await?.whole;
         let freed = plan.bytes(&mut tx).await? + unused.bytes;
+        let kept = plan::kept(&mut tx, &limits.whose).await?;
         tx.rollback().await?;
         let pruned = Pruned {
+            kept,
             bodies: plan.bodies.len() as u64,
             requests: plan.requests.len() as u64,
             exchanges: plan.exchanges.len() as u64,

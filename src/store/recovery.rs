@@ -117,12 +117,33 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let journal = file.journal();
     let left = Left::read(journal.as_deref()).map_err(|source| file.not_created(source))?;
-    let lost = seal_all(conn, owner, now, &left).await?;
+    let (lost, restored) = bring_in_order(conn, left, owner, now).await?;
     if lost > 0 {
         warn!(exchanges = lost, "the last process died while these were running; they are lost");
     }
-    journal::restore(conn, owner, left).await?;
+    if restored > 0 {
+        warn!(
+            calls = restored,
+            "the last process died before these calls were written; they are restored"
+        );
+    }
     Ok(())
+}
+
+/// Brings in order what is left of a process; returns the numbers of lost exchanges and of restored calls.
+pub(super) async fn bring_in_order(
+    conn: &mut SqliteConnection,
+    left: Left,
+    owner: OwnerId,
+    now: UnixMillis,
+) -> Result<(usize, usize), Error> {
+    let lost = seal_all(conn, owner, now, &left).await?;
+    Ok((lost, journal::restore(conn, owner, left).await?))
+}
+
+/// Number of running exchanges.
+pub(super) async fn count(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select count(*) from running").fetch_one(conn).await
 }
 
 /// Seals everything that stands in `running` as lost; returns the number of exchanges. A row with any content is sealed

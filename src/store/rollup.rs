@@ -12,6 +12,7 @@
 //! the edges from `call`.
 
 mod bills;
+mod compare;
 mod format;
 mod row;
 
@@ -19,6 +20,7 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use sqlx::{Connection, FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
+pub(super) use self::compare::compared;
 use self::{
     format::Hour,
     row::{CallTotals, Selection, each_call},

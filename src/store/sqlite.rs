@@ -70,18 +70,17 @@ impl DatabaseFile {
             Some("postgres" | "postgresql") => return Err(Error::Postgres),
             _ => return Err(Error::Scheme),
         }
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(Error::Url)?
-            .disable_statement_logging()
-            .statement_cache_capacity(STATEMENTS)
-            .busy_timeout(BUSY)
-            .foreign_keys(true)
-            // What is deleted is overwritten, and cannot be read in the file afterwards.
-            .pragma("secure_delete", "on");
+        let options = usual(SqliteConnectOptions::from_str(url).map_err(Error::Url)?);
         // sqlx gives a database in memory a name of its own; so does SQLite's `mode=memory`.
         let memory = url.contains(":memory:") || url.contains("mode=memory");
         let path = (!memory).then(|| options.get_filename().to_owned());
         Ok(Self { options, path })
+    }
+
+    /// The database in a file of ours.
+    pub(super) fn at(path: &Path) -> Self {
+        let options = usual(SqliteConnectOptions::new().filename(path));
+        Self { options, path: Some(path.to_owned()) }
     }
 
     /// The file, as the operator names it; `None`: it is in memory.
@@ -232,6 +231,17 @@ impl DatabaseFile {
     }
 }
 
+/// The options of every connection.
+fn usual(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .disable_statement_logging()
+        .statement_cache_capacity(STATEMENTS)
+        .busy_timeout(BUSY)
+        .foreign_keys(true)
+        // What is deleted is overwritten, and cannot be read in the file afterwards.
+        .pragma("secure_delete", "on")
+}
+
 /// A ledger of which this process is the owner.
 pub(super) struct Taken {
     pub(super) conn: SqliteConnection,
@@ -355,6 +365,37 @@ pub(super) async fn quick_check(pool: &SqlitePool) -> Result<Vec<String>, sqlx::
         sqlx::query_scalar("pragma quick_check(5)").fetch_all(pool).await?;
     found.retain(|line| line != "ok");
     Ok(found)
+}
+
+/// The first errors in the file and in its indexes, which takes longer; empty if there are none.
+pub(super) async fn integrity_check(
+    conn: &mut SqliteConnection,
+) -> Result<Vec<String>, sqlx::Error> {
+    let check = sqlx::query_scalar("pragma integrity_check(20)");
+    let mut found: Vec<String> = check.fetch_all(conn).await?;
+    found.retain(|line| line != "ok");
+    Ok(found)
+}
+
+/// Number of rows whose foreign key leads to no row.
+pub(super) async fn foreign_key_check(conn: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let found = sqlx::query("pragma foreign_key_check").fetch_all(conn).await?;
+    Ok(found.len() as u64)
+}
+
+/// Writes the database anew.
+pub(super) async fn vacuum(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    // The file in between has the size of the ledger, too large for memory.
+    sqlx::raw_sql("pragma temp_store = file").execute(&mut *conn).await?;
+    sqlx::raw_sql("vacuum").execute(conn).await.map(drop)
+}
+
+/// Copies one state of the database into an empty file.
+pub(super) async fn vacuum_into(
+    conn: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("vacuum into $1").bind(path.to_str()).execute(conn).await.map(drop)
 }
 
 /// The size of a ledger.

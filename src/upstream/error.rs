@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use bytesize::ByteSize;
 use http::{HeaderMap, header};
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
@@ -17,7 +18,7 @@ use super::{
     unpack::UnpackError,
 };
 use crate::domain::{
-    anthropic::{self, StreamError},
+    anthropic::{self, StreamError, status_of},
     cassette::Miss,
 };
 
@@ -99,7 +100,7 @@ pub enum Error {
     #[error("a replay cannot count tokens: fixtures do not contain such counts")]
     NotCounted,
     /// A body that is no stream is larger than it may be.
-    #[error("{what} from upstream is larger than {limit} bytes, and was not read")]
+    #[error("{what} from upstream is larger than {}, and was not read", ByteSize(*limit as u64).display().iec())]
     LargeBody {
         /// The thing that was to be read.
         what: &'static str,
@@ -168,9 +169,19 @@ impl Tries {
         self.sent
     }
 
+    /// Number of tries that failed.
+    pub const fn failed(&self) -> u32 {
+        self.failed
+    }
+
     /// True if a try that failed may have been billed: upstream had accepted it, or nobody knows.
     pub const fn may_be_billed(&self) -> bool {
         self.may_be_billed
+    }
+
+    /// True if a try has failed.
+    pub(super) const fn is_retry(&self) -> bool {
+        self.failed > 0
     }
 
     /// True once a connection broke. A pooled one may have been stale, so the next is a new one.
@@ -206,6 +217,14 @@ impl Error {
     /// gateway repeat it.
     pub fn event(body: anthropic::ErrorBody, head: &ResponseHead, key: &SecretString) -> Self {
         Self::ErrorEvent { body: Box::new(without_key(body, key)), head: Box::new(head.clone()) }
+    }
+
+    /// Returns whether a fixture says so.
+    pub(super) fn is_of_fixture(&self) -> bool {
+        match self {
+            Self::Refused { head, .. } | Self::ErrorEvent { head, .. } => head.fixture.is_some(),
+            _ => false,
+        }
     }
 
     /// The delay before the try after the `failed`th one; `None` if a retry is no use, or up to the client.
@@ -249,7 +268,8 @@ impl ResponseHead {
         (should_retry.unwrap_or(is_transient) && wait <= MAX_RETRY_DELAY).then_some(wait)
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    /// The time after which upstream wants to be asked again, if it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
         self.retry_text("retry-after-ms")
             .and_then(|ms| ms.parse().ok())
             .map(Duration::from_millis)
@@ -263,35 +283,6 @@ impl ResponseHead {
             .and_then(|(_, value)| value.to_str().ok())
     }
 }
-
-/// The status of Anthropic's error responses, by the `type` of the error.
-pub fn status_of(kind: &str) -> u16 {
-    let found = ERROR_KINDS.iter().find(|(_, name)| *name == kind);
-    found.map_or(500, |(status, _)| *status)
-}
-
-/// The `type` of Anthropic's errors, by the status of the response.
-pub fn kind_of(status: u16) -> &'static str {
-    match ERROR_KINDS.iter().find(|(known, _)| *known == status) {
-        Some((_, kind)) => kind,
-        None if (400..500).contains(&status) => "invalid_request_error",
-        None => "api_error",
-    }
-}
-
-/// Anthropic's error types and their statuses (`reference/anthropic-api.md` §4).
-const ERROR_KINDS: [(u16, &str); 10] = [
-    (400, "invalid_request_error"),
-    (401, "authentication_error"),
-    (402, "billing_error"),
-    (403, "permission_error"),
-    (404, "not_found_error"),
-    (409, "conflict_error"),
-    (413, "request_too_large"),
-    (429, "rate_limit_error"),
-    (504, "timeout_error"),
-    (529, "overloaded_error"),
-];
 
 /// Tells a failed connection from one that broke.
 pub(super) fn classify(error: reqwest::Error) -> Error {

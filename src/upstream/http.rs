@@ -192,7 +192,7 @@ impl Http {
     }
 
     fn post(&self, client: &Client, path: &str, request: &Request) -> reqwest::RequestBuilder {
-        let Request { body, headers: api, key, scenario: _ } = request;
+        let Request { body, headers: api, key, scenario: _, record: _ } = request;
         let mut headers = api_headers(api.version(), key);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if !api.wire_betas().is_empty()

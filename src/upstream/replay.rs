@@ -1,12 +1,16 @@
 //! Replay: fixtures answer instead of Anthropic, at the configured pace and with the faults that they contain. Nothing
-//! here can open a connection.
+//! here can open a connection, unless what is missing is recorded (`record`).
 
-use std::{ops::ControlFlow, time::Duration};
+mod record;
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
+pub(super) use self::record::RecordedBody;
+pub use self::record::{FixtureStore, MissRecorder};
 use super::{Body, Error, Model, Request, Response, ResponseHead, Tries, error::error_body};
 use crate::domain::{
     cassette::{Event, Match, Miss, Player, PlayerStatus, RecordedRequest, ResponseBody},
@@ -23,7 +27,9 @@ const MAX_MISSES: usize = 100;
 /// Fixtures that answer requests.
 #[derive(Debug)]
 pub struct Replay {
-    player: Mutex<Player>,
+    player: Arc<Mutex<Player>>,
+    /// Asks upstream for what is missing; `None`: that is an error.
+    recorder: Option<Arc<MissRecorder>>,
     pace: Pace,
     /// Longest silence before it counts as a timeout, as live.
     idle: Duration,
@@ -59,8 +65,19 @@ impl Replay {
     pub fn new(player: Player, folder: String, pace: Pace, idle: Duration) -> Self {
         let originals =
             player.fixtures().flat_map(|fixture| fixture.cassette.originals()).collect();
-        let (player, misses) = (Mutex::new(player), Mutex::default());
-        Self { player, pace, idle, folder, misses, originals }
+        let (player, misses) = (Arc::new(Mutex::new(player)), Mutex::default());
+        Self { player, recorder: None, pace, idle, folder, misses, originals }
+    }
+
+    /// The same replay, which asks upstream for what is missing, and records it.
+    #[must_use]
+    pub fn recording(self, recorder: MissRecorder) -> Self {
+        Self { recorder: Some(Arc::new(recorder)), ..self }
+    }
+
+    /// Returns whether what is missing is asked upstream and recorded.
+    pub const fn records(&self) -> bool {
+        self.recorder.is_some()
     }
 
     /// The answers of all fixtures, by the names that later requests refer to them by (design §8).
@@ -115,24 +132,35 @@ impl Replay {
         request: &Request,
         tries: &mut Tries,
     ) -> Result<Response, Error> {
-        tries.sent += 1;
         let sent = RecordedRequest::sent(&request.headers, &request.body);
         let scenario = request.scenario.as_deref();
-        let (delay, result) = match self.player.lock().answer(&sent, scenario) {
+        let found = match self.player.lock().answer(&sent, scenario) {
             Ok(found) => {
-                (Duration::from_millis(found.fixture.cassette.response.delay), self.begin(&found))
+                let delay = Duration::from_millis(found.fixture.cassette.response.delay);
+                Ok((delay, self.begin(&found, &sent)))
             }
-            Err(miss) => {
+            Err(miss) => Err(miss),
+        };
+        let (delay, result) = match (found, &self.recorder) {
+            (Ok(found), _) => found,
+            (Err(_), Some(recorder)) => {
+                if tries.is_retry() {
+                    self.player.lock().forget_miss();
+                }
+                return recorder.ask(&self.player, request, tries).await;
+            }
+            (Err(miss), None) => {
                 self.add_miss(&miss);
                 let command = Miss::command(&self.folder);
                 (Duration::ZERO, Err(Error::NotRecorded { miss: Box::new(miss), command }))
             }
         };
+        tries.sent += 1;
         tokio::time::sleep(delay.min(self.idle)).await;
         if delay > self.idle { Err(Error::IdleTimeout(self.idle)) } else { result }
     }
 
-    fn begin(&self, found: &Match<'_>) -> Result<Response, Error> {
+    fn begin(&self, found: &Match<'_>, sent: &RecordedRequest) -> Result<Response, Error> {
         let Match { fixture, position, total, changed } = found;
         let response = &fixture.cassette.response;
         if let Some(changed) = changed {
@@ -150,11 +178,14 @@ impl Replay {
             let body = Box::new(error_body(body.as_bytes(), response.status));
             return Err(Error::Refused { status: response.status, body, head: Box::new(head) });
         }
+        // A wildcard may stand for the model.
+        let model = Some(fixture.cassette.model()).filter(|model| !model.is_empty());
+        let model = model.unwrap_or_else(|| sent.model());
         Ok(Response {
             head,
             status: response.status,
             body: Body::Replay(ReplayBody {
-                events: response.events(&fixture.cassette.model()).into_iter(),
+                events: response.events(&model).into_iter(),
                 pace: self.pace,
                 idle: self.idle,
                 previous: (Instant::now(), 0),

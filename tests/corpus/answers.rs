@@ -116,7 +116,7 @@ fn an_error_of_upstream_is_told_in_its_words() {
         }
         let body: anthropic::ErrorBody =
             serde_json::from_value(exchange["response_json"].clone()).unwrap();
-        let told = translate::error(&body);
+        let told = translate::error(&body, translate::Tried::default());
         assert!(told.message.contains(error["message"].as_str().unwrap()), "{}", name(&exchange));
     }
 }

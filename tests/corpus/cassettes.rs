@@ -72,3 +72,47 @@ fn a_recorded_exchange_is_a_file_and_the_same_exchange_again() {
     }
     say(&format!("{files} exchanges became files"));
 }
+
+/// Whatever people ask and models answer stays: of all of the corpus, only the id of an organization is a secret.
+#[test]
+fn scrubbing_leaves_the_corpus_as_it_is() {
+    let mut scrubbed = 0;
+    let files = [
+        "anthropic-exchanges.jsonl",
+        "openai-requests.jsonl",
+        "pairs.jsonl",
+        "open-webui-requests.jsonl",
+    ];
+    for file in files {
+        for (at, line) in lines(file).iter().enumerate() {
+            let json = line.to_string();
+            let clean = Scrubber::default().json(&json).unwrap();
+            let kinds: Vec<&str> = clean.split("[redacted:").skip(1).collect();
+            assert!(
+                kinds.iter().all(|rest| rest.starts_with("organization]")),
+                "{file}:{}: {:?}",
+                at + 1,
+                kinds.iter().map(|rest| &rest[..rest.floor_char_boundary(40)]).collect::<Vec<_>>()
+            );
+            scrubbed += usize::from(!kinds.is_empty());
+            let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
+            assert_eq!(value(&clean) == *line, kinds.is_empty(), "{file}:{}", at + 1);
+        }
+    }
+    assert!(scrubbed <= 1, "{scrubbed} lines");
+}
+
+#[test]
+fn scrubbing_leaves_the_manuals_as_they_are() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in [
+        "README.md",
+        "src/lib.rs",
+        ".github/CHANGELOG.md",
+        ".github/SECURITY.md",
+        ".github/CONTRIBUTING.md",
+    ] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        assert_eq!(Scrubber::default().text(&text), None, "{file}");
+    }
+}

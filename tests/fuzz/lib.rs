@@ -26,6 +26,7 @@ pub mod domain {
     pub mod prepare;
     pub mod price;
     pub mod recording;
+    pub mod spelling;
     pub mod sse;
     pub mod tags;
     pub mod task;

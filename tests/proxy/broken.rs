@@ -73,7 +73,8 @@ async fn an_error_in_mid_stream_is_the_last_chunk() {
     let broken = broken(Script::sse(events), "failed", "overloaded_error").await;
     assert_eq!(broken.text, "Hel");
     let expected = json!({
-        "message": "Overloaded", "type": "server_error", "param": null, "code": "server_is_overloaded",
+        "message": "Anthropic is overloaded; try again in a moment",
+        "type": "server_error", "param": null, "code": "server_is_overloaded",
     });
     assert_eq!((&broken.streamed, &broken.whole), (&expected, &expected));
     assert_eq!(broken.status, 503);

@@ -204,7 +204,7 @@ async fn all_about_a_call_is_shown_by_the_id_in_its_response() {
     assert_eq!(json["bodies"]["client"], request);
     assert_eq!(json["bodies"]["answers"][0]["content"][0]["text"], ANSWER);
     assert_eq!(json["call"], calls[0]);
-    assert_eq!(json["exchanges"][0]["price"]["explains_cost"], true);
+    assert_eq!(json["exchanges"][0]["bill"]["explains_cost"], true);
 
     // An answer that paused is named by its first exchange, and has all of them.
     for script in [pausing(), found()] {

@@ -265,6 +265,41 @@ async fn a_hit_is_told_in_the_chat_to_whom_a_person_looks_at() {
     assert_eq!(without_ids(&hit), paid);
 }
 
+#[tokio::test]
+async fn an_answer_that_looks_finished_and_is_not_says_so_to_whom_a_person_looks_at() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let texts: [&[&str]; 2] = [&["Hel", "lo"], &[]];
+    for (stop, texts, expected) in [
+        ("max_tokens", texts[0], Some("Cut at the limit of 7 tokens; press Continue")),
+        (
+            "model_context_window_exceeded",
+            texts[0],
+            Some("Cut, because the context window is full"),
+        ),
+        ("refusal", texts[0], Some("Claude declined to answer")),
+        ("end_turn", texts[1], Some("Claude said nothing")),
+        ("end_turn", texts[0], None),
+    ] {
+        let answer = Answer::of(MODEL);
+        let answer = if texts.is_empty() { answer } else { answer.text(texts) };
+        upstream.always(Script::sse(answer.stop(stop)));
+        let chat = format!("{stop} {}", texts.len());
+        let client = of(&app, "ann", &chat, &format!("{chat} m"));
+        let body = client.post(CHAT, &ask(&chat)).await.text().await;
+        let lines: Vec<&str> = body.matches("\"description\":\"").collect();
+        assert_eq!(lines.len(), usize::from(expected.is_some()), "{body}");
+        if let Some(expected) = expected {
+            let at = body.find(expected).unwrap_or_else(|| panic!("{expected} in {body}"));
+            let finish = body.find("\"finish_reason\":\"").expect("a finish");
+            assert!(body.find("Hel").is_none_or(|text| text < at) && at < finish, "{body}");
+        }
+        // Nobody looks at it.
+        let body = app.client().post(CHAT, &ask(&chat)).await.text().await;
+        assert!(!body.contains("description"), "{body}");
+    }
+}
+
 /// Of an answer with calls of tools a part may be asked after a part came from the ledger.
 #[tokio::test]
 async fn a_step_of_an_answer_is_told_as_a_step() {

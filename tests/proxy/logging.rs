@@ -103,6 +103,20 @@ async fn a_replay_logs_no_content_of_what_it_misses() {
     assert!(!log.contains("hedgehog") && !log.contains("porcupine"), "{log}");
 }
 
+#[tokio::test]
+async fn a_misspelt_variable_is_named_at_the_start_and_stops_nothing() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream).set("REPRISE_KEPT_BODIES", "90d").set("REPRISE_FUTURE", "1");
+    let _program = Binary::start(&setup).await;
+    let log = fs::read_to_string(setup.folder().join("log")).expect("a log");
+    let warned = |text: &str| log.lines().any(|line| line.contains("WARN") && line.contains(text));
+    assert!(warned(
+        "REPRISE_KEPT_BODIES is no setting and has no effect; did you mean REPRISE_KEEP_BODIES?"
+    ));
+    assert!(warned("REPRISE_FUTURE is no setting and has no effect"), "{log}");
+    assert!(!log.contains("REPRISE_PORT is no setting"), "{log}");
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

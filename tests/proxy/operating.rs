@@ -94,6 +94,7 @@ async fn a_running_server_prunes_what_a_person_asks_it_to() {
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.starts_with("Deleted\n  bodies  1 exchange"), "{told}");
+    assert!(told.contains("Stays\n  totals  1 call: times, models"), "{told}");
     let asks = async |user: &str| {
         let reply = of(&app, user, "c3", "m3").post(CHAT, &ask("hi")).await;
         let how = status(&reply);
@@ -110,6 +111,43 @@ async fn a_running_server_prunes_what_a_person_asks_it_to() {
     let again = run(&setup, &app, &["prune", "--user", "ann", "--json"]).await;
     let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
     assert_eq!(again["bodies"], 0);
+    assert_eq!(again["kept"], json!({ "calls": 1, "answers": 0 }));
+    // Bob's second answer stays as that of the first.
+    let preview = run(&setup, &app, &["prune", "--chat", "c3", "--dry-run"]).await;
+    let told = String::from_utf8_lossy(&preview.stdout).into_owned();
+    assert!(told.contains("bodies  1 answer: newer, or asked for by another"), "{told}");
+    let gone = run(&setup, &app, &["prune", "--user", "ann", "--keep-totals", "0s"]).await;
+    let told = String::from_utf8_lossy(&gone.stdout).into_owned();
+    assert!(told.contains("Nothing of them stays in the ledger."), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_in_use_is_backed_up_checked_and_vacuumed() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = start(&setup, &upstream).await;
+    let ledger = async |arguments: &[&str]| {
+        let output = run(&setup, &app, &[&["ledger"], arguments].concat()).await;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+        told
+    };
+    how(&app, &ask("hi")).await;
+    how(&app, &ask("hi")).await;
+    let file = setup.folder().join("backup.db");
+    let file = file.to_str().expect("a path of text");
+    let made: Value =
+        serde_json::from_str(&ledger(&["backup", file, "--json"]).await).expect("JSON");
+    assert_eq!((&made["unflushed"], &made["interrupted_exchanges"]), (&json!(null), &json!(0)));
+    let copy = format!("sqlite://{file}");
+    let calls = run(&setup, &app, &["stats", "--json", "--database-url", &copy]).await;
+    let calls: Value = serde_json::from_slice(&calls.stdout).expect("JSON");
+    assert_eq!(calls["total"]["calls"], 2, "{calls}");
+    let checked = ledger(&["check"]).await;
+    assert!(checked.contains("with 2 calls and 1 exchange") && checked.contains("All is well."));
+    let vacuumed: Value = serde_json::from_str(&ledger(&["vacuum", "--json"]).await).expect("JSON");
+    assert_eq!(vacuumed["online"], true);
+    assert_eq!(how(&app, &ask("hi")).await, "hit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -121,7 +121,10 @@ async fn a_failure_in_a_later_part_is_told_and_what_was_paid_is_kept() {
     upstream
         .push(Script::error(400, "invalid_request_error", "no").header("x-should-retry", "false"));
     let text = app.client().post(CHAT, &ask("hi")).await.text().await;
-    assert!(text.contains("I search. ") && text.contains(r#""message":"no""#), "{text}");
+    assert!(
+        text.contains("I search. ") && text.contains("Anthropic refused the request: no"),
+        "{text}"
+    );
     assert!(!text.contains("[DONE]"));
     let calls = app.ledger().calls().await;
     let exchanges = app.ledger().exchanges().await;

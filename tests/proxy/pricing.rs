@@ -47,8 +47,12 @@ async fn asks(app: &App, model: &str, text: &str) -> (StatusCode, Value) {
 }
 
 async fn import(ledger: &Ledger, model: &str, input: f64) {
+    import_from("2026-01-01", ledger, model, input).await;
+}
+
+async fn import_from(since: &str, ledger: &Ledger, model: &str, input: f64) {
     let text = format!(
-        "[[price]]\nmodel = \"{model}\"\nsince = \"2026-01-01\"\ninput = {input}\noutput = {}\n\
+        "[[price]]\nmodel = \"{model}\"\nsince = \"{since}\"\ninput = {input}\noutput = {}\n\
          cache_write_5m = 1\ncache_write_1h = 1\ncache_read = 1\n",
         input * 5.0
     );
@@ -156,4 +160,21 @@ async fn a_running_server_takes_prices_that_are_imported() {
     let stats = ledger.stats().await;
     assert_eq!(stats.total.saved.ledger.nano_dollars, Some(18_000_000));
     assert_eq!(stats.total.cost.unpriced, 0);
+}
+
+#[tokio::test]
+async fn the_budgets_of_a_running_server_follow_a_corrected_price() {
+    let upstream = Upstream::start().await;
+    upstream.always(answer(ASKED));
+    let app = with_budget(&upstream, "0.03").start().await;
+    for text in ["one", "two"] {
+        assert_eq!(asks(&app, ASKED, text).await.0, StatusCode::OK);
+    }
+    let (status, body) = asks(&app, ASKED, "three").await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{body}");
+    let today = reprise::domain::catalog::day_of(reprise::answer::now());
+    import_from(&today.to_string(), &app.ledger(), ASKED, 1.0).await;
+    until("the other price", async || asks(&app, ASKED, "three").await.0 == StatusCode::OK).await;
+    // Three of 0.9 cents are spent, so that a fourth has no room.
+    assert_eq!(asks(&app, ASKED, "four").await.0, StatusCode::TOO_MANY_REQUESTS);
 }

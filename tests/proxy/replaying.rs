@@ -152,6 +152,15 @@ async fn recorded_twice_it_is_the_same_files() {
     assert_eq!(both[0], both[1]);
 }
 
+/// An error without what is told of tries: a replay makes one, and has no header that says when to try again.
+fn without_tries(body: &str) -> String {
+    let end = |text: &str| [" (tried ", "; try again "].iter().filter_map(|it| text.find(it)).min();
+    match (end(body), body.find("\",\"type\"")) {
+        (Some(from), Some(to)) if from < to => format!("{}{}", &body[..from], &body[to..]),
+        _ => body.to_owned(),
+    }
+}
+
 /// Live, each was asked for three times; a fixture says the same every time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_before_any_content_is_replayed_as_it_was_recorded() {
@@ -168,7 +177,7 @@ async fn an_error_before_any_content_is_replayed_as_it_was_recorded() {
             upstream.push(script.clone());
         }
         let reply = app.client().post(path, question).await;
-        recorded.push((reply.status, reply.text().await));
+        recorded.push((reply.status, without_tries(&reply.text().await)));
     }
     assert_eq!(upstream.requests().len(), 6);
     app.stop().await;
@@ -177,7 +186,7 @@ async fn an_error_before_any_content_is_replayed_as_it_was_recorded() {
     let replay = Replay::start(&folder).await.expect("a replay");
     for ((path, question), recorded) in questions.iter().zip(recorded) {
         let again = client(&replay).post(path, question).await;
-        assert_eq!((again.status, again.text().await), recorded);
+        assert_eq!((again.status, without_tries(&again.text().await)), recorded);
     }
     assert!(replay.status().expect("a status").fixtures.iter().all(|line| line.given == 1));
     replay.finish().await.expect("no misses");

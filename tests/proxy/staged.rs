@@ -444,3 +444,38 @@ mod process {
         assert!(String::from_utf8_lossy(&output.stdout).contains("from nowhere"), "{told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wildcards_in_a_clients_request_are_those_of_its_translation() {
+    let like = |question: Value, answer: &str| {
+        let mut file = says("", answer);
+        file["client"]["body"]["messages"][0]["content"] = question;
+        file
+    };
+    let files = [
+        ("1.json", like(json!({"$like": "What is * in Paris?"}), "rain")),
+        ("2.json", like(json!([{"type": "text", "text": {"$like": "Two \\* *"}}]), "stars")),
+        ("3.json", says("What is it in Paris?", "it")),
+        ("4.json", like(json!({"$any": true}), "anything")),
+    ];
+    let stage = staged(&files, &[]).await;
+    let picture = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=";
+    for (question, answer) in [
+        (json!("What is the weather in Paris?"), "rain"),
+        (json!("What is it in Paris?"), "it"),
+        (json!("Two * of them"), "stars"),
+        (json!("Two of them"), "anything"),
+        (json!([{"type": "image_url", "image_url": {"url": picture}}]), "anything"),
+    ] {
+        let body = json!({"model": MODEL, "messages": [{"role": "user", "content": question}]});
+        assert_eq!(said(stage.client.post(CHAT, &body).await).await, answer, "{body}");
+    }
+    let two = json!({"model": MODEL, "messages": [
+        {"role": "user", "content": "What is the weather in Rome?"},
+        {"role": "assistant", "content": "Sun"},
+        {"role": "user", "content": "And now?"},
+    ]});
+    let miss = stage.client.post(CHAT, &two).await;
+    assert_eq!(miss.status.as_u16(), 404);
+    assert!(said(miss).await.contains("messages[2]"));
+}

@@ -24,6 +24,8 @@ pub(crate) fn command(setup: &Setup) -> Command {
             command.env_remove(name);
         }
     }
+    // No settings file of whoever runs the tests.
+    command.env_remove("XDG_CONFIG_HOME").env("HOME", setup.folder());
     command.env("NO_PROXY", "127.0.0.1").envs(setup.variables());
     command
 }
@@ -41,6 +43,7 @@ impl Binary {
         let mut shell = Command::new("sh");
         let line = format!("{limit}; exec \"$0\" serve");
         shell.args(["-c", &line, env!("CARGO_BIN_EXE_reprise")]);
+        shell.env_remove("XDG_CONFIG_HOME").env("HOME", setup.folder());
         shell.env("NO_PROXY", "127.0.0.1").envs(setup.variables());
         Self::start_command(setup, shell).await
     }

@@ -220,6 +220,44 @@ pub(crate) fn openai_sse(body: &str) -> Vec<Value> {
         .collect()
 }
 
+/// The chunks of a stream, with neighbours that continue the same field as one: what two streams of the same answer have in
+/// common, wherever its text is cut. Ids and times of calls are left out.
+pub(crate) fn joined(body: &str) -> Vec<Value> {
+    let mut chunks: Vec<Value> = Vec::new();
+    for mut chunk in openai_sse(body) {
+        if let Some(chunk) = chunk.as_object_mut() {
+            chunk.retain(|name, _| !["id", "created"].contains(&&**name));
+        }
+        let both = chunks.last().and_then(|last| continued(last, &chunk, ""));
+        match (both, chunks.last_mut()) {
+            (Some(both), Some(last)) => *last = both,
+            _ => chunks.push(chunk),
+        }
+    }
+    chunks
+}
+
+/// Two values of the field `name` as one, if they differ in nothing but the texts that deltas continue.
+fn continued(one: &Value, next: &Value, name: &str) -> Option<Value> {
+    const TEXTS: [&str; 5] = ["content", "reasoning_content", "text", "signature", "arguments"];
+    match (one, next) {
+        (Value::String(one), Value::String(next)) if TEXTS.contains(&name) => {
+            Some(format!("{one}{next}").into())
+        }
+        (Value::Object(one), Value::Object(next)) if one.keys().eq(next.keys()) => {
+            let fields = one.iter().zip(next.values());
+            let fields =
+                fields.map(|((name, one), next)| Some((name.clone(), continued(one, next, name)?)));
+            fields.collect::<Option<_>>().map(Value::Object)
+        }
+        (Value::Array(one), Value::Array(next)) if one.len() == next.len() => {
+            let both = one.iter().zip(next).map(|(one, next)| continued(one, next, ""));
+            both.collect::<Option<_>>().map(Value::Array)
+        }
+        _ => (one == next).then(|| one.clone()),
+    }
+}
+
 /// The text that these chunks put together.
 pub(crate) fn openai_text(chunks: &[Value]) -> String {
     chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()

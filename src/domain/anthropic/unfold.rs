@@ -37,10 +37,15 @@ pub fn unfold(message: &Value, model: &str) -> Vec<Vec<u8>> {
     for (index, block) in content.iter().enumerate() {
         unfold_block(index, block, &mut events);
     }
-    let delta = json!({
+    let mut delta = json!({
         "stop_reason": field("stop_reason", json!(stop_reason)),
         "stop_sequence": field("stop_sequence", Value::Null),
     });
+    for name in ["stop_details", "container"] {
+        if let Some(value) = message.get(name) {
+            delta[name] = value.clone();
+        }
+    }
     events.push(event(&json!({"type": "message_delta", "delta": delta, "usage": usage})));
     events.push(event(&json!({"type": "message_stop"})));
     events

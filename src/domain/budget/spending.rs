@@ -236,6 +236,12 @@ impl Spending {
         Self { usages, zone, outputs, reservations, last: 0 }
     }
 
+    /// The budgets.
+    pub fn budgets(&self) -> Budgets {
+        let list = self.usages.iter().map(|usage| usage.budget.clone()).collect();
+        Budgets { list, zone: self.zone.clone() }
+    }
+
     /// The earliest start of a current period; `None` without budgets.
     pub fn since(&self) -> Option<UnixMillis> {
         self.usages.iter().map(|usage| usage.span.start).min()
@@ -346,15 +352,18 @@ impl Spending {
         }
     }
 
-    /// Takes the place of `before`, from whose budgets these may differ. What is the same keeps its state, and running
-    /// calls keep what they reserved.
-    pub fn replace(&mut self, before: Self) {
+    /// Takes over what `before`, from whose budgets these may differ, has counted for those that are the same.
+    pub fn take_over(&mut self, before: &Self) {
         for usage in &mut self.usages {
             let same = |old: &&BudgetUsage| old.budget == usage.budget && old.span == usage.span;
             if let Some(old) = before.usages.iter().find(same) {
                 usage.spent.clone_from(&old.spent);
             }
         }
+    }
+
+    /// Takes the place of `before`. Running calls keep what they reserved.
+    pub fn replace(&mut self, before: Self) {
         (self.outputs, self.reservations, self.last) =
             (before.outputs, before.reservations, before.last);
         let reservations = &self.reservations;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{RecordedRequest, Scrubber};
+use super::{RecordedRequest, Scrubber, wildcard};
 use crate::domain::{
     chain::Hash,
     diff::{Diff, Fingerprint, diff},
@@ -71,6 +71,8 @@ pub(super) struct Candidate<'a> {
     pub(super) file: &'a str,
     pub(super) request: &'a RecordedRequest,
     pub(super) fingerprint: &'a Fingerprint,
+    /// The request, if it has wildcards.
+    pub(super) pattern: Option<&'a Value>,
     pub(super) is_unused: bool,
 }
 
@@ -158,7 +160,15 @@ fn nearest(
     }
     let mut near: Vec<(f64, Candidate<'_>)> = candidates
         .into_iter()
-        .map(|candidate| (fingerprint.likeness(candidate.fingerprint), candidate))
+        .map(|candidate| {
+            let likeness = match candidate.pattern {
+                Some(pattern) => {
+                    fingerprint.likeness(&Fingerprint::of(&filled(pattern, &document)))
+                }
+                None => fingerprint.likeness(candidate.fingerprint),
+            };
+            (likeness, candidate)
+        })
         .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
         .collect();
     near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
@@ -166,11 +176,22 @@ fn nearest(
     near.into_iter()
         .take_while(|(likeness, _)| *likeness >= best * MIN_RELATIVE_LIKENESS)
         .take(MAX_NEAREST)
-        .map(|(likeness, Candidate { file, request, .. })| {
-            let diff = diff(&self::document(request, scrubber), &document, MAX_DIFFERENCES);
+        .map(|(likeness, Candidate { file, request, pattern, .. })| {
+            let left = match pattern {
+                Some(pattern) => filled(pattern, &document),
+                None => self::document(request, scrubber),
+            };
+            let diff = diff(&left, &document, MAX_DIFFERENCES);
             NearMiss { file: file.to_owned(), likeness, diff }
         })
         .collect()
+}
+
+/// A request with wildcards, of which only those are left that `document` does not fit.
+fn filled(pattern: &Value, document: &Value) -> Value {
+    let mut filled = pattern.clone();
+    wildcard::fill(&mut filled, document);
+    filled
 }
 
 /// Differences between two requests in the parts that a key covers.
@@ -184,7 +205,7 @@ pub(super) fn differences(
 
 /// The parts of a request that its key covers, as one document.
 pub(super) fn document(request: &RecordedRequest, scrubber: &Scrubber) -> Value {
-    let body = scrubber.json(&request.body).unwrap_or_default();
+    let body = scrubber.match_json(&request.body).unwrap_or_default();
     let mut document: Value = serde_json::from_str(&body).unwrap_or_default();
     strip_cache_control(&mut document);
     if let Value::Object(fields) = &mut document {

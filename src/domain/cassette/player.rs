@@ -6,11 +6,13 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{
     Cassette, Miss, MissReason, RecordedRequest, Scrubber,
     miss::{self, Candidate},
+    wildcard,
 };
 use crate::domain::{
     chain::Hash,
@@ -54,6 +56,8 @@ pub struct Player {
     slots: Vec<Slot>,
     /// Indexes of the slots that answer a key, in the order of their files.
     by_key: HashMap<Hash, Vec<usize>>,
+    /// Requests with wildcards, in the order of their files, with the slots that answer them.
+    patterns: Vec<(Value, Vec<usize>)>,
     misses: u64,
 }
 
@@ -64,6 +68,8 @@ struct Slot {
     fingerprint: Fingerprint,
     /// Difference between the recorded request and today's translation.
     changed: Option<Diff>,
+    /// The request, if it has wildcards.
+    pattern: Option<Value>,
     given: u64,
 }
 
@@ -114,33 +120,82 @@ impl Player {
         when_exhausted: WhenExhausted,
     ) -> Self {
         let (slots, by_key) = (Vec::with_capacity(fixtures.len()), HashMap::new());
-        let mut player = Self { scrubber, when_exhausted, slots, by_key, misses: 0 };
+        let patterns = Vec::new();
+        let mut player = Self { scrubber, when_exhausted, slots, by_key, patterns, misses: 0 };
         for fixture in fixtures {
             player.add(fixture);
         }
         player
     }
 
-    fn add(&mut self, fixture: LoadedFixture) {
+    /// Adds a fixture behind the others.
+    pub fn add(&mut self, fixture: LoadedFixture) {
         let (recorded, translated) = (&fixture.cassette.upstream, &fixture.translated);
         let key = |request: &Option<RecordedRequest>| request.as_ref()?.key(&self.scrubber);
         let (recorded_key, translated_key) = (key(recorded), key(translated));
         let changed = match (recorded, translated) {
+            // A pattern differs from its request in its wildcards.
+            _ if fixture.cassette.has_wildcards() => None,
             (Some(recorded), Some(translated)) => recorded.changed(translated, &self.scrubber),
             _ => None,
         };
-        if fixture.cassette.response.is_complete() {
+        let document = fixture.request().map(|request| miss::document(request, &self.scrubber));
+        let fingerprint = document.as_ref().map(Fingerprint::of).unwrap_or_default();
+        let pattern = document.filter(|_| fixture.cassette.has_wildcards());
+        let plays = fixture.cassette.response.is_complete();
+        if let Some(pattern) = pattern.as_ref().filter(|_| plays) {
+            let slot = self.slots.len();
+            match self.patterns.iter_mut().find(|(known, _)| known == pattern) {
+                Some((_, slots)) => slots.push(slot),
+                None => self.patterns.push((pattern.clone(), vec![slot])),
+            }
+        } else if plays {
             // Found under both keys: a change of the translator must not make every fixture useless.
             let translated_key = translated_key.filter(|key| recorded_key != Some(*key));
             for key in recorded_key.into_iter().chain(translated_key) {
                 self.by_key.entry(key).or_default().push(self.slots.len());
             }
         }
-        let fingerprint = fixture
-            .request()
-            .map(|request| Fingerprint::of(&miss::document(request, &self.scrubber)))
-            .unwrap_or_default();
-        self.slots.push(Slot { fixture, fingerprint, changed, given: 0 });
+        self.slots.push(Slot { fixture, fingerprint, changed, pattern, given: 0 });
+    }
+
+    /// Adds the fixture of a request that was a miss, and that its answer was given.
+    pub fn add_recorded(&mut self, fixture: LoadedFixture) {
+        self.add(fixture);
+        if let Some(slot) = self.slots.last_mut() {
+            slot.given = 1;
+        }
+        self.forget_miss();
+    }
+
+    /// Takes back the last miss: it was recorded, or is the same request once more.
+    pub const fn forget_miss(&mut self) {
+        self.misses = self.misses.saturating_sub(1);
+    }
+
+    /// The slots that answer a request, in the order of their files: those of the same request, else those of the first
+    /// pattern that it fits.
+    fn answers(
+        &self,
+        request: &RecordedRequest,
+        key: Option<Hash>,
+        scenario: Option<&str>,
+    ) -> Vec<usize> {
+        let in_scenario = |at: &usize| self.slots[*at].fixture.is_in(scenario);
+        let of = |slots: &[usize]| slots.iter().copied().filter(in_scenario).collect::<Vec<_>>();
+        let same = key.and_then(|key| self.by_key.get(&key)).map(|slots| of(slots));
+        if let Some(same) = same.filter(|slots| !slots.is_empty()) {
+            return same;
+        }
+        if self.patterns.is_empty() {
+            return Vec::new();
+        }
+        let document = miss::document(request, &self.scrubber);
+        let mut fitting = self.patterns.iter().filter_map(|(pattern, slots)| {
+            let slots = of(slots);
+            (!slots.is_empty() && wildcard::matches(pattern, &document)).then_some(slots)
+        });
+        fitting.next().unwrap_or_default()
     }
 
     /// Takes the fixture that answers a request: the first of its answers that was not given yet. A scenario restricts
@@ -151,9 +206,7 @@ impl Player {
         scenario: Option<&str>,
     ) -> Result<Match<'_>, Miss> {
         let key = request.key(&self.scrubber);
-        let in_scenario = |at: &usize| self.slots[*at].fixture.is_in(scenario);
-        let answers = key.and_then(|key| self.by_key.get(&key)).into_iter().flatten();
-        let answers: Vec<usize> = answers.copied().filter(in_scenario).collect();
+        let answers = self.answers(request, key, scenario);
         let fewest = answers.iter().map(|at| self.slots[*at].given).min();
         let with_count = |count| answers.iter().position(|at| Some(self.slots[*at].given) == count);
         // The last answer may have a policy of its own.
@@ -252,6 +305,7 @@ impl Slot {
             file: &self.fixture.file,
             request: self.fixture.request()?,
             fingerprint: &self.fingerprint,
+            pattern: self.pattern.as_ref(),
             is_unused: self.given == 0,
         })
     }

@@ -1,13 +1,17 @@
 //! Parsing of a fixture file: its cassette, and findings with their lines.
 
+use std::collections::HashSet;
+
 use super::{
-    Cassette, Event, RecordedCall, RecordedRequest, RecordedResponse, ResponseBody, SCHEMA,
+    Cassette, Event, RecordedCall, RecordedRequest, RecordedResponse, ResponseBody, SCHEMA, event,
+    hand_written::{self, Mistake, noun, unknown},
     is_recorded_header,
     layout::resolve_blob,
-    tree::{Tree, encode, line_at},
+    tree::{JsonNode, Tree, decode, encode, line_at},
+    wildcard,
 };
 use crate::domain::{
-    anthropic::{ApiHeaders, Version},
+    anthropic::{self, ApiHeaders, Version},
     exchange::Api,
 };
 
@@ -28,7 +32,9 @@ pub fn read(
     blobs: &dyn Fn(&str) -> Option<Vec<u8>>,
 ) -> (Option<Cassette>, Vec<FileFinding>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut parser = FileParser { text, blobs, findings: Vec::new() };
+    let newlines = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+    let mut parser =
+        FileParser { text, newlines, blobs, is_hand_written: false, findings: Vec::new() };
     let cassette = match Tree::parse(text) {
         Ok(tree) => parser.cassette(&tree),
         Err(error) => {
@@ -40,34 +46,64 @@ pub fn read(
             None
         }
     };
-    let fatal = parser.findings.iter().any(|finding| !finding.harmless);
-    (cassette.filter(|_| !fatal), parser.findings)
+    let mut findings = parser.findings;
+    findings.sort_by_key(|finding| finding.line);
+    let fatal = findings.iter().any(|finding| !finding.harmless);
+    (cassette.filter(|_| !fatal), findings)
+}
+
+/// The one-based line of the value at a path of fields; of the innermost one that is there.
+pub fn line_of(text: &str, path: &[&str]) -> usize {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let Ok(tree) = Tree::parse(text) else { return 1 };
+    let mut value = &tree;
+    for name in path {
+        match value.get(name) {
+            Some(inner) => value = inner,
+            None => break,
+        }
+    }
+    line_at(text, value.at)
 }
 
 struct FileParser<'a> {
     text: &'a str,
+    /// Offsets of the ends of its lines.
+    newlines: Vec<usize>,
     blobs: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// True if unknown words are mistakes.
+    is_hand_written: bool,
     findings: Vec<FileFinding>,
 }
 
 impl FileParser<'_> {
     fn error(&mut self, at: &Tree<'_>, what: impl Into<String>) {
-        let line = line_at(self.text, at.at);
-        self.findings.push(FileFinding { line, what: what.into(), harmless: false });
+        self.add([Mistake { at: at.at, what: what.into(), harmless: false }]);
     }
 
     fn warn(&mut self, at: &Tree<'_>, what: impl Into<String>) {
-        let line = line_at(self.text, at.at);
-        self.findings.push(FileFinding { line, what: what.into(), harmless: true });
+        self.add([Mistake { at: at.at, what: what.into(), harmless: true }]);
     }
 
-    /// Reports fields with unknown names, which are mostly misspelt.
+    fn add(&mut self, mistakes: impl IntoIterator<Item = Mistake>) {
+        for Mistake { at, what, harmless } in mistakes {
+            let line = self.newlines.partition_point(|end| *end < at) + 1;
+            self.findings.push(FileFinding { line, what, harmless });
+        }
+    }
+
+    /// Reports fields with unknown names, which are mostly misspelt, and fields that are given twice.
     fn check_names(&mut self, object: &Tree<'_>, place: &str, names: &[&str]) {
+        if !matches!(object.node, JsonNode::Object(_)) {
+            self.error(object, format!("{place} must be an object, not {}", noun(object)));
+        }
+        let mut seen = HashSet::new();
         for (name, value) in object.fields() {
-            let name = super::tree::decode(name);
+            let name = decode(name);
             if !names.contains(&&*name) {
-                let what = format!("{place} has no field {name:?}; it has {}", names.join(", "));
-                self.error(value, what);
+                self.error(value, unknown(&format!("{place} has no field"), &name, names));
+            } else if !seen.insert(name.clone().into_owned()) {
+                self.error(value, format!("{place} has {name:?} twice"));
             }
         }
     }
@@ -83,7 +119,8 @@ impl FileParser<'_> {
             }
             None => {
                 self.error(tree, format!("this is not a fixture: it has no \"schema\": {SCHEMA}"));
-                return None;
+                // Of another file of JSON, every field would be wrong.
+                tree.get("response")?;
             }
         }
         self.check_names(
@@ -91,6 +128,9 @@ impl FileParser<'_> {
             "a fixture",
             &["schema", "recorded", "client", "upstream", "at_the_end", "response"],
         );
+        let has_message = tree.get("response").is_some_and(|it| it.get("message").is_some());
+        self.is_hand_written =
+            has_message || tree.get("upstream").is_none() || tree.get("recorded").is_none();
         let client = tree.get("client").and_then(|client| self.client(client));
         let upstream = tree.get("upstream").and_then(|request| self.upstream(request));
         if tree.get("client").is_none() && tree.get("upstream").is_none() {
@@ -99,18 +139,22 @@ impl FileParser<'_> {
                 "a fixture needs a client or an upstream request, or it answers nothing",
             );
         }
-        let Some(response) = tree.get("response") else {
+        let response = tree.get("response").and_then(|response| self.response(response));
+        if tree.get("response").is_none() {
             self.error(tree, "a fixture needs a response");
-            return None;
-        };
-        let response = self.response(response)?;
+        }
         let recorded = self.text(tree, "recorded");
+        if let (Some(day), Some(at)) = (&recorded, tree.get("recorded"))
+            && super::day(day).is_none()
+        {
+            self.warn(at, format!("recorded must be a date such as 2026-11-24, not {day:?}"));
+        }
         let policy = self.text(tree, "at_the_end").map(|word| word.parse());
         if let (Some(Err(_)), Some(at)) = (&policy, tree.get("at_the_end")) {
             self.error(at, "at_the_end must be \"last\", \"error\" or \"cycle\"");
         }
         let when_exhausted = policy.and_then(Result::ok);
-        Some(Cassette { recorded, client, upstream, when_exhausted, response })
+        Some(Cassette { recorded, client, upstream, when_exhausted, response: response? })
     }
 
     /// The value of a text field, if it is present.
@@ -118,7 +162,7 @@ impl FileParser<'_> {
         let value = tree.get(name)?;
         let text = value.text().map(std::borrow::Cow::into_owned);
         if text.is_none() {
-            self.error(value, format!("{name} must be a text"));
+            self.error(value, format!("{name} must be a text, not {}", noun(value)));
         }
         text
     }
@@ -138,6 +182,9 @@ impl FileParser<'_> {
         let version = self.text(tree, "version");
         let version = version.unwrap_or_else(|| Version::default().as_str().to_owned());
         let mut betas = Vec::new();
+        if let Some(list) = tree.get("betas").filter(|list| list.items().is_none()) {
+            self.error(list, format!("betas must be a list, not {}", noun(list)));
+        }
         for beta in tree.get("betas").and_then(Tree::items).unwrap_or_default() {
             match beta.text() {
                 Some(beta) => betas.push(beta.into_owned()),
@@ -154,14 +201,32 @@ impl FileParser<'_> {
             self.error(tree, format!("{place} has no body"));
             return None;
         };
-        if body.get("messages").and_then(Tree::items).is_none() {
+        let messages = body.get("messages");
+        let is_pattern = |it: &Tree<'_>| place == "upstream" && self.is_wildcard(it);
+        if !messages.is_some_and(|it| it.items().is_some() || is_pattern(it)) {
             self.error(
-                body,
+                messages.unwrap_or(body),
                 format!("the body of {place} must be an object with a list of messages"),
             );
             return None;
         }
+        if self.is_hand_written {
+            self.add(wildcard::mistakes(body));
+            if let Some(model) =
+                body.get("model").filter(|it| place == "client" && self.is_wildcard(it))
+            {
+                let what = "the translation depends on the model: a wildcard for it belongs into an \"upstream\" request";
+                self.error(model, what);
+            }
+        } else if let Some(found) = wildcard::first(body) {
+            let what = "this is no wildcard in a recorded request: to write the request by hand, take out \"recorded\"";
+            self.warn(found, what);
+        }
         self.insert_blobs(body)
+    }
+
+    fn is_wildcard(&self, tree: &Tree<'_>) -> bool {
+        self.is_hand_written && wildcard::first(tree).is_some_and(|found| found.at == tree.at)
     }
 
     fn insert_blobs(&mut self, tree: &Tree<'_>) -> Option<String> {
@@ -194,53 +259,97 @@ impl FileParser<'_> {
             "complete",
         ];
         self.check_names(tree, "response", &NAMES);
-        let body = self.response_body(tree)?;
-        let number = |parser: &mut Self, name: &str| {
+        let body = self.response_body(tree);
+        let [status, delay, cut_after] = ["status", "delay", "cut_after"].map(|name| {
             let value = tree.get(name)?;
             let number = value.number();
             if number.is_none() {
-                parser.error(value, format!("{name} must be a whole number"));
+                let what = format!("{name} must be a whole number, not {}", noun(value));
+                self.error(value, what);
             }
-            number
-        };
-        let mut headers = Vec::new();
-        for (name, value) in tree.get("headers").map(Tree::fields).unwrap_or_default() {
-            let name = super::tree::decode(name).to_ascii_lowercase();
-            match value.text() {
-                Some(text) if is_recorded_header(&name) => headers.push((name, text.into_owned())),
-                Some(_) => {
-                    self.warn(value, format!("no client reads the header {name}; it is ignored"));
-                }
-                None => self.error(value, "a header must be a text"),
+            Some((value, number?))
+        });
+        let headers = self.headers(tree);
+        let (mut body, is_error) = (body?, tree.get("error").is_some());
+        if let ResponseBody::Error(written) = &mut body
+            && let Some(error) = tree.get("error")
+        {
+            if self.is_hand_written {
+                self.add(hand_written::check_error(error, status));
             }
+            *written = error_body(error, written);
         }
-        headers.sort();
-        let status = match (number(self, "status"), &body) {
-            (None, ResponseBody::Events(_) | ResponseBody::Message(_)) => Some(OK),
-            (None, ResponseBody::Error(_)) => None,
-            (Some(status), body) => {
-                let is_error = matches!(body, ResponseBody::Error(_));
-                let fits = if is_error { status >= ERRORS } else { status == u64::from(OK) };
-                if fits { u16::try_from(status).ok() } else { None }
+        let status = match status {
+            None => default_status(&body),
+            Some((at, status)) => {
+                let what = match status {
+                    _ if is_error && !(ERRORS..=LAST_ERROR).contains(&status) => Some(format!(
+                        "an error needs a status from {ERRORS} to {LAST_ERROR}, not {status}"
+                    )),
+                    _ if !is_error && status != u64::from(OK) => Some(format!(
+                        "a stream or a message needs the status {OK}, not {status}; to fail, write an \"error\""
+                    )),
+                    _ => None,
+                };
+                if let Some(what) = what {
+                    self.error(at, what);
+                }
+                u16::try_from(status).unwrap_or_default()
             }
-        };
-        let Some(status) = status else {
-            let at = tree.get("status").unwrap_or(tree);
-            self.error(
-                at,
-                "a stream or a message needs the status of success, an error one of its own",
-            );
-            return None;
         };
         let response = RecordedResponse {
             status,
             headers,
-            delay: number(self, "delay").unwrap_or(0),
+            delay: delay.map_or(0, |(_, delay)| delay),
             body,
-            cut_after: number(self, "cut_after").and_then(|count| usize::try_from(count).ok()),
+            cut_after: None,
         };
+        let cut_after = cut_after.map(|(at, count)| {
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            self.check_cut(at, count, &response);
+            count
+        });
+        let response = RecordedResponse { cut_after, ..response };
         self.check(tree, &response);
         Some(response)
+    }
+
+    fn headers(&mut self, tree: &Tree<'_>) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        let Some(object) = tree.get("headers") else { return headers };
+        if !matches!(object.node, JsonNode::Object(_)) {
+            self.error(object, format!("headers must be an object, not {}", noun(object)));
+        }
+        for (name, value) in object.fields() {
+            let name = decode(name).to_ascii_lowercase();
+            match value.text() {
+                Some(text) if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+                    self.error(value, "a header must be of printable ASCII characters");
+                }
+                Some(text) if is_recorded_header(&name) => headers.push((name, text.into_owned())),
+                Some(_) => {
+                    self.warn(value, format!("no client reads the header {name}; it is ignored"));
+                }
+                None => {
+                    self.error(value, format!("a header must be a text, not {}", noun(value)));
+                }
+            }
+        }
+        headers.sort();
+        headers
+    }
+
+    /// Checks that a cut is within the answer.
+    fn check_cut(&mut self, at: &Tree<'_>, count: usize, response: &RecordedResponse) {
+        if let ResponseBody::Error(_) = response.body {
+            return self.error(at, "an error has no events, so cut_after cannot cut it");
+        }
+        let events = response.events("");
+        let has = events.len();
+        if count > has || (count == has && event::has_end(&events)) {
+            let events = if has == 1 { "1 event" } else { &format!("{has} events") };
+            self.error(at, format!("cut_after {count} cuts nothing: the answer has {events}"));
+        }
     }
 
     fn response_body(&mut self, tree: &Tree<'_>) -> Option<ResponseBody> {
@@ -260,11 +369,13 @@ impl FileParser<'_> {
                 Some(ResponseBody::Events(events))
             }
             (None, Some(message), None) => {
-                if message.get("content").is_none() {
-                    self.error(message, "a message needs content: a text, or a list of blocks");
-                    return None;
-                }
+                self.add(hand_written::check_message(message));
                 self.insert_blobs(message).map(ResponseBody::Message)
+            }
+            (None, None, Some(error)) if !matches!(error.node, JsonNode::Object(_)) => {
+                let what = "an error must be an object with type and message";
+                self.error(error, format!("{what}, not {}", noun(error)));
+                None
             }
             (None, None, Some(error)) => {
                 Some(ResponseBody::Error(self.text[error.at..error.end].replace(['\n', '\r'], " ")))
@@ -279,9 +390,11 @@ impl FileParser<'_> {
     /// Checks that the response can be played, and that its derived fields are right.
     fn check(&mut self, tree: &Tree<'_>, response: &RecordedResponse) {
         let summary = response.summary();
+        // Of a message with mistakes nothing else can be expected.
+        let is_known = self.findings.iter().any(|finding| !finding.harmless);
         let unreadable = summary.iter().find(|line| line.starts_with("unreadable: "));
         let is_unreadable = unreadable.is_some();
-        if let Some(line) = unreadable {
+        if let Some(line) = unreadable.filter(|_| !is_known) {
             let at = tree.get("events").or(tree.get("message")).unwrap_or(tree);
             self.error(at, format!("the answer is {line}"));
         }
@@ -318,3 +431,28 @@ impl FileParser<'_> {
 const OK: u16 = 200;
 /// Lowest status of an error.
 const ERRORS: u64 = 400;
+/// Highest status of an error.
+const LAST_ERROR: u64 = 599;
+
+/// The body of an error response: the error is wrapped as Anthropic does, where only that is written.
+fn error_body(error: &Tree<'_>, written: &str) -> String {
+    match (error.get("error"), error.get("type")) {
+        (Some(_), Some(_)) => written.to_owned(),
+        (Some(_), None) => format!("{{\"type\":\"error\",{}", &written[1..]),
+        (None, _) => format!("{{\"type\":\"error\",\"error\":{written}}}"),
+    }
+}
+
+/// The status of a response that states none.
+fn default_status(body: &ResponseBody) -> u16 {
+    match body {
+        ResponseBody::Events(_) | ResponseBody::Message(_) => OK,
+        ResponseBody::Error(body) => {
+            let body = serde_json::from_str::<anthropic::ErrorBody>(body).unwrap_or_default();
+            anthropic::status_of(&body.error.kind)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cassette, RecordedCall, RecordedRequest, RecordedResponse};
+use super::{Cassette, RecordedCall, RecordedRequest, RecordedResponse, wildcard};
 use crate::domain::{
     anthropic::{self, StreamSummary},
     cache::KeyHolder,
@@ -12,6 +12,23 @@ use crate::domain::{
     },
     translate::{Original, Originals},
 };
+
+/// The reason that a client's request cannot be translated.
+#[derive(Debug, thiserror::Error)]
+pub enum Untranslatable {
+    /// A server would refuse it.
+    #[error(transparent)]
+    Refused(#[from] PrepareError),
+    /// Its translation is no text.
+    #[error("its translation cannot be read")]
+    Unreadable,
+    /// A wildcard stands where the translation does not keep it.
+    #[error(
+        "a wildcard stands for something that is not sent to Claude as it is: write it into an \"upstream\" request \
+         instead of the client's"
+    )]
+    LostWildcard,
+}
 
 impl RecordedCall {
     /// The caller that the fixture has recorded, with the client key of `holder`.
@@ -35,7 +52,18 @@ impl Cassette {
         originals: &Originals,
     ) -> Option<Result<PreparedRequest, PrepareError>> {
         let RecordedCall { api, body, .. } = self.client.as_ref()?;
-        let body = body.clone().into_bytes().into();
+        Some(self.prepare_body(*api, body.clone(), caller, context, originals))
+    }
+
+    fn prepare_body(
+        &self,
+        api: Api,
+        body: String,
+        caller: &Caller,
+        context: &PrepareContext<'_>,
+        originals: &Originals,
+    ) -> Result<PreparedRequest, PrepareError> {
+        let body = body.into_bytes().into();
         let request = match api {
             Api::Chat => ClientRequest::Chat(body),
             Api::Messages => {
@@ -44,7 +72,31 @@ impl Cassette {
             }
         };
         let parsed = ParsedRequest::parse(request, caller, context);
-        Some(parsed.and_then(|parsed| parsed.prepare(caller, context, originals)))
+        parsed.and_then(|parsed| parsed.prepare(caller, context, originals))
+    }
+
+    /// The client's request as it goes upstream now, with its wildcards; `None` where there is none.
+    pub fn translate(
+        &self,
+        context: &PrepareContext<'_>,
+        originals: &Originals,
+    ) -> Option<Result<RecordedRequest, Untranslatable>> {
+        let client = self.client.as_ref()?;
+        // The key is not used, so any holder does.
+        let caller = client.caller(KeyHolder::of(""));
+        let (body, hidden) = if self.is_hand_written() {
+            wildcard::hide(&client.body)
+        } else {
+            (client.body.clone(), Vec::new())
+        };
+        let prepared = self.prepare_body(client.api, body, &caller, context, originals);
+        Some(prepared.map_err(Untranslatable::from).and_then(|prepared| {
+            let PreparedRequest { upstream, .. } = prepared;
+            let request = RecordedRequest::of(upstream.chain(), upstream.headers());
+            let RecordedRequest { headers, body } = request.ok_or(Untranslatable::Unreadable)?;
+            let body = wildcard::restore(&body, &hidden).ok_or(Untranslatable::LostWildcard)?;
+            Ok(RecordedRequest { headers, body })
+        }))
     }
 
     /// The client's request as it goes upstream now; `None` where there is none, or it cannot be prepared.
@@ -53,10 +105,7 @@ impl Cassette {
         context: &PrepareContext<'_>,
         originals: &Originals,
     ) -> Option<RecordedRequest> {
-        // The key is not used, so any holder does.
-        let caller = self.client.as_ref()?.caller(KeyHolder::of(""));
-        let PreparedRequest { upstream, .. } = self.prepare(&caller, context, originals)?.ok()?;
-        RecordedRequest::of(upstream.chain(), upstream.headers())
+        self.translate(context, originals)?.ok()
     }
 
     /// The answer under every name that a later request may call it by (design §8).

@@ -6,27 +6,30 @@
 //! written.
 
 mod deltas;
+mod encoded;
+mod fields;
+mod find;
 
-use base64::{
-    Engine,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
-};
+use std::collections::HashSet;
+
 use regex::Regex;
 
+use self::encoded::{base64_runs, forms};
+pub use self::find::FoundSecret;
 use super::{
     Cassette, ResponseBody,
     event::{frame, framed},
-    patterns::PATTERNS,
+    patterns::{self, placeholder},
     tree::{Tree, encode},
 };
 use crate::domain::anthropic::{self, BlockKind};
 
 /// Length below which a value is likely to be an ordinary word.
 const SHORTEST: usize = 8;
+/// Placeholder of base64 with a secret in it.
+const IN_BASE64: &str = "[redacted:base64]";
 /// Length up to which base64 is replaced as a whole, as in a header; longer base64 is content.
 const SHORT_BASE64: usize = 1024;
-/// Length from which a run of characters is decoded as base64.
-const LEAST_BASE64: usize = 24;
 /// Maximum number of passes, for operators' rules that never settle.
 const MOST_PASSES: usize = 8;
 /// Fields that only Anthropic can produce: a change makes them invalid.
@@ -36,6 +39,7 @@ const SEALED: [&str; 3] = ["signature", "encrypted_content", "encrypted_index"];
 #[derive(Debug, Clone)]
 pub struct Secret {
     placeholder: String,
+    description: String,
     /// All encodings in which it may occur in a text, longest first.
     forms: Vec<String>,
 }
@@ -78,7 +82,7 @@ pub struct Scrubber {
 }
 
 /// A secret that cannot be removed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct RemainingSecret {
     /// Its path, such as `upstream.body.messages[0].content[1].source.data`.
     pub path: String,
@@ -87,55 +91,23 @@ pub struct RemainingSecret {
 }
 
 impl Secret {
+    fn is_in(&self, text: &str) -> bool {
+        self.forms.iter().any(|form| text.contains(form.as_str()))
+    }
+
     /// The value of the variable `name`; `None` if it is too short to tell from an ordinary word.
     pub fn new(name: &str, value: &str) -> Option<Self> {
         let value = value.trim();
-        let placeholder = format!("[redacted:{name}]");
+        let placeholder = placeholder(name);
         if value.len() < SHORTEST || placeholder.contains(value) {
             return None;
         }
-        let quoted = encode(value);
-        let mut forms = vec![
-            value.to_owned(),
-            quoted[1..quoted.len() - 1].to_owned(),
-            percent_encode(value, false),
-            percent_encode(value, true),
-        ];
-        for offset in 0..3 {
-            forms.push(base64_core(value, offset));
-            forms.push(base64_core(value, offset).replace('+', "-").replace('/', "_"));
-        }
+        let mut forms = forms(value);
         forms.retain(|form| form.len() >= SHORTEST);
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
         forms.dedup();
-        Some(Self { placeholder, forms })
+        Some(Self { placeholder, description: format!("the value of {name}"), forms })
     }
-}
-
-/// A value as encoded in a URL.
-fn percent_encode(value: &str, plus: bool) -> String {
-    let mut out = String::new();
-    for byte in value.bytes() {
-        match byte {
-            b' ' if plus => out.push('+'),
-            b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            byte if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
-            byte => out.extend(["%", &hex::encode_upper([byte])]),
-        }
-    }
-    out
-}
-
-/// The part of the base64 of a text that depends only on the value, which begins `offset` bytes after a multiple of
-/// three.
-fn base64_core(value: &str, offset: usize) -> String {
-    let mut bytes = vec![0; offset];
-    bytes.extend_from_slice(value.as_bytes());
-    let coded = STANDARD.encode(&bytes);
-    // Characters that share bits with a neighbour are left out.
-    let begin = (offset * 8).div_ceil(6);
-    let end = bytes.len() * 8 / 6;
-    coded.get(begin..end).unwrap_or_default().to_owned()
 }
 
 impl Rule {
@@ -163,21 +135,21 @@ impl Scrubber {
 
     /// The text without its secrets; `None` if there are none.
     pub fn text(&self, text: &str) -> Option<String> {
-        let mut scrubbed = text.to_owned();
+        self.scrubbed(text, &mut Vec::new())
+    }
+
+    /// The text without its secrets, whose kinds are added to `kinds`; `None` if there are none.
+    fn scrubbed(&self, text: &str, kinds: &mut Vec<String>) -> Option<String> {
+        let mut scrubbed: Option<String> = None;
         // A replacement can reveal another match.
         for _ in 0..MOST_PASSES {
-            let before = scrubbed;
-            scrubbed = self.replace_plain(&before);
-            for (run, decoded) in base64_runs(&scrubbed.clone()) {
-                if run.len() <= SHORT_BASE64 && self.find_plain(&decoded).is_some() {
-                    scrubbed = scrubbed.replace(run, "[redacted:base64]");
-                }
-            }
-            if scrubbed == before {
-                break;
-            }
+            let before = scrubbed.as_deref().unwrap_or(text);
+            let plain = self.replace_plain(before, kinds);
+            let decoded = self.replace_base64(plain.as_deref().unwrap_or(before), kinds);
+            let Some(changed) = decoded.or(plain) else { break };
+            scrubbed = Some(changed);
         }
-        (scrubbed != text).then_some(scrubbed)
+        scrubbed.filter(|scrubbed| scrubbed != text)
     }
 
     /// JSON without secrets in its texts, in one line; `None` if it is not JSON.
@@ -187,10 +159,26 @@ impl Scrubber {
         Some(tree.compact())
     }
 
+    /// JSON without secrets, in which all placeholders are alike: fixtures are found by it. An older version or another
+    /// environment may have given a secret another name.
+    pub(super) fn match_json(&self, json: &str) -> Option<String> {
+        let mut tree = Tree::parse(json).ok()?;
+        self.tree(&mut tree);
+        tree.map(&mut String::new(), &mut |_, text| patterns::unnamed(text));
+        Some(tree.compact())
+    }
+
     /// Removes the secrets from a cassette, and returns those that it cannot remove.
     pub fn cassette(&self, cassette: &mut Cassette) -> Vec<RemainingSecret> {
         let Cassette { recorded: _, client, upstream, when_exhausted: _, response } = cassette;
         let mut remaining = Vec::new();
+        // A client states them in headers.
+        let stated = client.iter_mut().flat_map(|client| [&mut client.program, &mut client.task]);
+        for text in stated.flatten() {
+            if let Some(scrubbed) = self.text(text) {
+                *text = scrubbed;
+            }
+        }
         let bodies = [
             ("client.body", client.as_mut().map(|client| &mut client.body)),
             ("upstream.body", upstream.as_mut().map(|request| &mut request.body)),
@@ -221,6 +209,8 @@ impl Scrubber {
             }
             self.report_blocks(cassette, &mut remaining);
         }
+        let mut seen = HashSet::new();
+        remaining.retain(|secret| seen.insert(secret.clone()));
         remaining
     }
 
@@ -269,62 +259,86 @@ impl Scrubber {
             changed |= scrubbed.is_some();
             scrubbed
         });
-        changed
+        changed | fields::scrub(tree, None)
     }
 
     /// Reports the secrets that are left.
     fn report(&self, tree: &mut Tree<'_>, root: &str, remaining: &mut Vec<RemainingSecret>) {
         tree.map(&mut String::new(), &mut |path, text| {
-            let in_base64 = || {
-                base64_runs(text).into_iter().find_map(|(_, decoded)| {
-                    self.find_plain(&decoded).map(|what| format!("{what}, in base64"))
-                })
-            };
-            if let Some(what) = self.find_plain(text).or_else(in_base64) {
+            if let Some(what) = self.find_plain(text).or_else(|| self.find_in_base64(text)) {
                 let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
-                let secret = RemainingSecret { path: format!("{root}{dot}{path}"), what };
-                if !remaining.contains(&secret) {
-                    remaining.push(secret);
-                }
+                remaining.push(RemainingSecret { path: format!("{root}{dot}{path}"), what });
             }
             None
         });
     }
 
-    /// The kind of secret that a text has in plain form, if any.
-    fn find_plain(&self, text: &str) -> Option<String> {
-        let secret = self
-            .secrets
-            .iter()
-            .find(|secret| secret.forms.iter().any(|form| text.contains(form.as_str())));
-        if let Some(secret) = secret {
-            return Some(
-                secret.placeholder.trim_matches(['[', ']']).replace("redacted:", "the value of "),
-            );
-        }
-        PATTERNS.iter().find(|pattern| pattern.is_in(text)).map(|pattern| {
-            let article = if pattern.name.starts_with(['a', 'o']) { "an" } else { "a" };
-            format!("{article} {}", pattern.name.replace('-', " "))
+    fn find_in_base64(&self, text: &str) -> Option<String> {
+        base64_runs(text).find_map(|(_, decoded)| {
+            self.find_plain(&decoded).map(|what| format!("{what}, in base64"))
         })
     }
 
-    fn replace_plain(&self, text: &str) -> String {
-        let mut scrubbed = text.to_owned();
-        for Secret { placeholder, forms } in &self.secrets {
-            for form in forms.iter().filter(|form| text.contains(form.as_str())) {
-                scrubbed = scrubbed.replace(form.as_str(), placeholder);
+    /// The kind of secret that a text has in plain form, if any.
+    fn find_plain(&self, text: &str) -> Option<String> {
+        let secret = self.secrets.iter().find(|secret| secret.is_in(text));
+        if let Some(secret) = secret {
+            return Some(secret.description.clone());
+        }
+        let mut kinds = Vec::new();
+        patterns::replace(text, &mut kinds);
+        kinds.first().map(|kind| described(kind))
+    }
+
+    fn replace_plain(&self, text: &str, kinds: &mut Vec<String>) -> Option<String> {
+        let mut scrubbed = None;
+        for Secret { placeholder, description, forms } in &self.secrets {
+            for form in forms {
+                let before = scrubbed.as_deref().unwrap_or(text);
+                if before.contains(form.as_str()) {
+                    kinds.push(description.clone());
+                    scrubbed = Some(before.replace(form.as_str(), placeholder));
+                }
             }
         }
-        for pattern in &PATTERNS {
-            if pattern.is_in(&scrubbed) {
-                scrubbed = pattern.replace(&scrubbed, &format!("[redacted:{}]", pattern.name));
-            }
-        }
+        let mut found = Vec::new();
+        scrubbed = patterns::replace(scrubbed.as_deref().unwrap_or(text), &mut found).or(scrubbed);
+        kinds.extend(found.into_iter().map(described));
         for Rule { pattern, replacement } in &self.rules {
-            scrubbed = pattern.replace_all(&scrubbed, replacement.as_str()).into_owned();
+            let before = scrubbed.as_deref().unwrap_or(text);
+            let after = pattern.replace_all(before, replacement.as_str());
+            if after != before {
+                kinds.push("a match of a rule in the settings".to_owned());
+                scrubbed = Some(after.into_owned());
+            }
         }
         scrubbed
     }
+
+    /// Replaces short base64 with a secret in it.
+    fn replace_base64(&self, text: &str, kinds: &mut Vec<String>) -> Option<String> {
+        let mut scrubbed = String::new();
+        let mut done = 0;
+        for (place, decoded) in base64_runs(text) {
+            if place.len() <= SHORT_BASE64
+                && let Some(what) = self.find_plain(&decoded)
+            {
+                kinds.push(format!("{what}, in base64"));
+                scrubbed.extend([&text[done..place.start], IN_BASE64]);
+                done = place.end;
+            }
+        }
+        (done > 0).then(|| scrubbed + &text[done..])
+    }
+}
+
+/// A kind of secret as a part of a sentence.
+fn described(kind: &'static str) -> String {
+    if kind == "basic-auth" {
+        return "a user with a password".to_owned();
+    }
+    let vowel = kind.starts_with(['a', 'e', 'i', 'o']) || ["npm-token", "xai-key"].contains(&kind);
+    format!("{} {}", if vowel { "an" } else { "a" }, kind.replace('-', " "))
 }
 
 /// Returns whether a text must not change: a signature, or the bytes of an image.
@@ -337,28 +351,6 @@ fn is_sealed(path: &str, text: &str) -> bool {
     SEALED.contains(&name)
         || (name == "data" && is_base64(text))
         || (text.starts_with("data:") && text.contains(";base64,"))
-}
-
-/// Runs of base64 characters, with what they decode to.
-fn base64_runs(text: &str) -> Vec<(&str, String)> {
-    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
-    let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/-_=".contains(c);
-    let runs = text.split(|c| !is_base64(c)).filter(|run| run.len() >= LEAST_BASE64);
-    runs.filter_map(|run| {
-        let coded = run.trim_end_matches('=');
-        let alphabet = if coded.contains(['-', '_']) {
-            &base64::alphabet::URL_SAFE
-        } else {
-            &base64::alphabet::STANDARD
-        };
-        // A single last character encodes no byte.
-        let coded = &coded[..coded.len() - usize::from(coded.len() % 4 == 1)];
-        let decoded = GeneralPurpose::new(alphabet, LENIENT).decode(coded).ok()?;
-        Some((run, String::from_utf8_lossy(&decoded).into_owned()))
-    })
-    .collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The summary of a response for the reader of its file: derived from the events, and checked when the file is read.
 
-use super::{RecordedResponse, ResponseBody, event, tree::Tree};
+use super::{RecordedResponse, ResponseBody, event, tree::Tree, wildcard};
 use crate::domain::{
     anthropic::{self, BlockKind, StreamError, fold},
     exchange::Micros,
@@ -111,10 +111,11 @@ pub(super) fn last_user_text(request: &Tree<'_>) -> Option<String> {
 }
 
 fn text(content: &Tree<'_>) -> Option<String> {
-    if let Some(text) = content.text() {
-        return Some(text.into_owned());
+    let one = |tree: &Tree<'_>| tree.text().map(Into::into).or_else(|| wildcard::shown(tree));
+    if let Some(text) = one(content) {
+        return Some(text);
     }
-    let parts = content.items()?.iter().filter_map(|part| part.get("text")?.text());
-    let texts: Vec<_> = parts.collect();
+    let parts = content.items()?.iter().filter_map(|part| one(part.get("text")?));
+    let texts: Vec<String> = parts.collect();
     (!texts.is_empty()).then(|| texts.join("\n"))
 }

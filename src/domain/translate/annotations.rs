@@ -25,6 +25,11 @@ impl AnnotationBuilder {
         self.block = self.length;
     }
 
+    /// Returns whether there is no text so far.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
     /// Adds text, given as the inside of a JSON string.
     pub(super) fn grow(&mut self, inside: &str) {
         self.length += code_points(inside);

@@ -5,6 +5,8 @@
 
 mod calls;
 mod chunk;
+mod field;
+mod merge;
 mod pairs;
 
 use std::{collections::HashSet, sync::Arc};
@@ -14,6 +16,7 @@ use serde_json::value::RawValue;
 use self::{
     calls::StreamedCalls,
     chunk::{Envelope, write_json},
+    merge::DeltaMerger,
     pairs::SplitPairs,
 };
 use super::{
@@ -41,6 +44,8 @@ pub struct Chunks {
     usage: WithUsage,
     form: Arc<Form>,
     order: EventOrder,
+    /// `None`: each delta is a chunk.
+    merger: Option<DeltaMerger>,
     state: StreamState,
 }
 
@@ -84,16 +89,36 @@ struct Streaming {
     text_block: usize,
     fence: Option<Unfence>,
     pairs: SplitPairs,
+    merger: Option<DeltaMerger>,
     stops: Option<StopFilter>,
     /// True after `message_stop`.
     whole: bool,
+}
+
+/// The reason why an answer looks finished and is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyEnd {
+    /// It has as many tokens as it was to have at most.
+    MaxTokens(u64),
+    /// The context window is full.
+    ContextFull,
+    /// Claude declined to answer, or to go on.
+    Declined,
+    /// It has neither text nor tool calls.
+    Silent,
 }
 
 impl Chunks {
     /// `id` and `created` (Unix seconds) are the call's own and the same in all chunks.
     pub fn new(id: String, created: i64, usage: WithUsage, form: Arc<Form>) -> Self {
         let order = EventOrder::default();
-        Self { id, created, usage, form, order, state: StreamState::Waiting }
+        Self { id, created, usage, form, order, merger: None, state: StreamState::Waiting }
+    }
+
+    /// Writes few large chunks instead of one for each delta.
+    #[must_use]
+    pub fn merged(self) -> Self {
+        Self { merger: Some(DeltaMerger::default()), ..self }
     }
 
     /// Translates one event, given with its blank line, and appends what it yields to `out`.
@@ -119,7 +144,8 @@ impl Chunks {
             (StreamState::Waiting, Event::MessageStart(start)) => {
                 let model = start.usage.fallback_model().unwrap_or(&start.model);
                 let envelope = Envelope::new(&self.id, self.created, model, self.usage);
-                let streaming = Streaming::begin(&start, envelope, Arc::clone(&self.form), out)?;
+                let form = Arc::clone(&self.form);
+                let streaming = Streaming::begin(&start, envelope, form, self.merger.take(), out)?;
                 self.state = StreamState::Streaming(Box::new(streaming));
             }
             (StreamState::Streaming(streaming), Event::MessageStart(start))
@@ -135,6 +161,21 @@ impl Chunks {
             }
         }
         Ok(())
+    }
+
+    /// The reason why an answer that has come to its end looks finished and is not; `None`: it is finished.
+    pub fn early_end(&self) -> Option<EarlyEnd> {
+        let StreamState::Streaming(streaming) = &self.state else { return None };
+        // Text that may become a stop sequence, or a fence, is told with the finish.
+        let holds_none = streaming.stops.is_none() && streaming.fence.is_none();
+        let says_nothing = holds_none && streaming.text.is_empty() && streaming.calls.len() == 0;
+        match streaming.stop.stop_reason.as_deref() {
+            _ if streaming.is_cut() => None,
+            Some("max_tokens") => Some(EarlyEnd::MaxTokens(streaming.usage.tokens().output)),
+            Some("model_context_window_exceeded") => Some(EarlyEnd::ContextFull),
+            Some("refusal") => Some(EarlyEnd::Declined),
+            _ => says_nothing.then_some(EarlyEnd::Silent),
+        }
     }
 
     /// Writes the end: the finish chunk, usage if it was asked for, `[DONE]`. Only a whole answer has an end.
@@ -161,6 +202,7 @@ impl Streaming {
         start: &MessageStart<'_>,
         envelope: Envelope,
         form: Arc<Form>,
+        merger: Option<DeltaMerger>,
         out: &mut Vec<u8>,
     ) -> Result<Self, ParseError> {
         let mut streaming = Self {
@@ -175,6 +217,7 @@ impl Streaming {
             text_block: AT_THE_START,
             fence: (form.code_fence == form::CodeFence::Strip).then(Unfence::default),
             pairs: SplitPairs::default(),
+            merger,
             stops: StopFilter::of(&form.stops),
             whole: false,
             form,
@@ -210,8 +253,12 @@ impl Streaming {
 
     fn translate(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), StreamError> {
         let mut pairs = std::mem::take(&mut self.pairs);
-        let told = pairs.join(event, &mut |event| self.tell(event, out));
-        self.pairs = pairs;
+        let mut merger = self.merger.take();
+        let told = pairs.join(event, &mut |event| match &mut merger {
+            None => self.tell(event, out),
+            Some(merger) => merger.put(event, &mut |event| self.tell(event, out)),
+        });
+        (self.pairs, self.merger) = (pairs, merger);
         told
     }
 

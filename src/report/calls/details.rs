@@ -3,17 +3,19 @@
 
 use std::fmt;
 
-use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{CallLine, millis, rfc3339};
+use super::{
+    CallLine,
+    bill::{BillReport, counts},
+    millis, rfc3339,
+};
 use crate::{
     domain::{
         anthropic, cassette,
-        catalog::{Catalog, FoundPrice},
+        catalog::Catalog,
         exchange::{AnsweredBy, CallId, Cost, ExchangeId, Micros, Outcome, Tokens},
-        price::{Bill, Prices, Terms},
     },
     report::{
         Money,
@@ -66,8 +68,8 @@ struct ExchangeReport {
     cost: Money,
     cost_is: &'static str,
     priced_on: Option<String>,
-    /// The prices at which the cost was computed; `None`: unknown.
-    price: Option<PriceUsed>,
+    /// What was billed, at which prices; `None`: unknown.
+    bill: Option<BillReport>,
     key: String,
     scope: String,
     version: Option<String>,
@@ -82,24 +84,6 @@ struct ExchangeReport {
     money: Cost,
     #[serde(skip)]
     times: [Option<Micros>; 2],
-}
-
-/// The prices of an exchange, in dollars per million tokens.
-#[derive(Debug, Serialize)]
-struct PriceUsed {
-    /// The model whose prices they are, if the model that answered has none of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priced_as: Option<String>,
-    /// The first day of the prices.
-    since: Date,
-    #[serde(flatten)]
-    prices: Prices,
-    /// False if they do not explain the cost: the prices have been corrected since.
-    explains_cost: bool,
-    /// Billed at the double price of fast answers.
-    fast: bool,
-    /// Billed a tenth more, for inference in the US.
-    us_only: bool,
 }
 
 /// The content of a call.
@@ -221,7 +205,7 @@ fn json(text: &str) -> Value {
 
 impl ExchangeReport {
     fn of(details: ExchangeDetails, catalog: &Catalog) -> Self {
-        let price = PriceUsed::of(&details, catalog);
+        let bill = BillReport::of(&details, catalog);
         let request_is_kept = details.request().is_some();
         let ExchangeDetails { id, continues, key, scope, tokens, cost, ttft_us, total_us, .. } =
             details;
@@ -245,7 +229,7 @@ impl ExchangeReport {
             cost: cost.into(),
             cost_is: store::cost_word(cost),
             priced_on: details.priced_on,
-            price,
+            bill,
             key: key.to_string(),
             scope,
             version: details.version,
@@ -257,30 +241,6 @@ impl ExchangeReport {
             money: cost,
             times: [ttft_us, total_us],
         }
-    }
-}
-
-impl PriceUsed {
-    fn of(details: &ExchangeDetails, catalog: &Catalog) -> Option<Self> {
-        let ExchangeDetails { model_asked, model_served, tokens, cost, .. } = details;
-        let amount = cost.amount()?;
-        let day: Date = details.priced_on.as_deref()?.parse().ok()?;
-        let model = model_served.as_deref().unwrap_or(model_asked);
-        let FoundPrice { dated, priced_as } = catalog.price_for(model, model_asked, day)?;
-        let cost = |terms| {
-            let bill = Bill::of(model, *tokens, terms);
-            catalog.charge(&bill, model_asked, day).cost.amount()
-        };
-        let terms = Terms::all().find(|&terms| cost(terms) == Some(amount));
-        let Terms { fast, us_only, .. } = terms.unwrap_or_default();
-        Some(Self {
-            priced_as: priced_as.map(str::to_owned),
-            since: dated.since,
-            prices: *dated.band(tokens.prompt()),
-            explains_cost: terms.is_some(),
-            fast,
-            us_only,
-        })
     }
 }
 
@@ -296,23 +256,6 @@ fn listed(texts: impl IntoIterator<Item = Option<String>>) -> String {
 
 fn named(name: &str, text: Option<&(impl ToString + ?Sized)>) -> Option<String> {
     text.map(|text| format!("{name} {}", text.to_string()))
-}
-
-/// Counts of tokens, without those that are zero.
-fn counts(tokens: &Tokens) -> String {
-    let Tokens { input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches } =
-        *tokens;
-    let counts = [
-        ("input", input),
-        ("written for 5 min", cache_write_5m),
-        ("written for 1 h", cache_write_1h),
-        ("read", cache_read),
-        ("output", output),
-        ("of it thinking", thinking),
-        ("searches", searches),
-    ];
-    let count = |(name, count)| (count > 0).then(|| format!("{name} {}", thousands(count)));
-    listed(counts.map(count))
 }
 
 fn times([first, last]: [Option<Micros>; 2]) -> String {
@@ -439,8 +382,8 @@ impl fmt::Display for ExchangeReport {
         field(f, "version", &listed([self.version.clone(), betas]))?;
         field(f, "tokens", &counts(&self.tokens))?;
         field(f, "cost", &self.money.to_string())?;
-        if let Some(price) = &self.price {
-            field(f, "price", &price.to_string())?;
+        if let Some(bill) = &self.bill {
+            bill.fmt(f)?;
         }
         field(f, "time", &times(self.times))?;
         field(f, "key", &self.key)?;
@@ -452,34 +395,6 @@ impl fmt::Display for ExchangeReport {
             None => "no answer".to_owned(),
         };
         field(f, "kept", &format!("{request}, {answer}; {repeats}"))
-    }
-}
-
-impl fmt::Display for PriceUsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Prices { input, output, cache_write_5m, cache_write_1h, cache_read } = self.prices;
-        let dollars = [
-            ("input", input),
-            ("output", output),
-            ("written for 5 min", cache_write_5m),
-            ("for 1 h", cache_write_1h),
-            ("read", cache_read),
-        ]
-        .map(|(name, price)| format!("{name} ${}", price.dollars_per_million()));
-        if let Some(model) = &self.priced_as {
-            write!(f, "of {model}, ")?;
-        }
-        write!(f, "since {}, per million tokens: {}", self.since, dollars.join(", "))?;
-        if self.fast {
-            write!(f, "; twice as much, as a fast answer")?;
-        }
-        if self.us_only {
-            write!(f, "; a tenth more, for inference in the US")?;
-        }
-        if !self.explains_cost {
-            write!(f, "; the cost was computed at other prices, or of several answers")?;
-        }
-        Ok(())
     }
 }
 

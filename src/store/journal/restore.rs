@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sqlx::{FromRow, SqliteConnection};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::Left;
 use crate::{
@@ -78,12 +78,6 @@ pub(in crate::store) async fn restore(
             }
             Err(error) => return Err(error.into()),
         }
-    }
-    if restored > 0 {
-        warn!(
-            calls = restored,
-            "the last process died before these calls were written; they are restored"
-        );
     }
     Ok(restored)
 }

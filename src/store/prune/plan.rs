@@ -3,7 +3,7 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Limits, Whose, mark, pages::Pages};
+use super::{Kept, Limits, Whose, mark, pages::Pages};
 use crate::{
     domain::exchange::UnixMillis,
     store::{
@@ -158,6 +158,30 @@ pub(super) async fn make(
         exchanges: noted(conn, "select at from gone_exchange order by at").await?,
         before,
     })
+}
+
+/// What stays of a user or a chat without the rows in the temporary tables; `None` for everyone.
+pub(super) async fn kept(
+    conn: &mut SqliteConnection,
+    whose: &Whose,
+) -> Result<Option<Kept>, Error> {
+    if *whose == Whose::Everyone {
+        return Ok(None);
+    }
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "with stays (exchange) as (select call.exchange from call \
+         where call.seq not in (select at from gone_call)",
+    );
+    push_whose(&mut query, whose);
+    query.push(
+        ") select (select count(*) from stays), (select count(*) from exchange \
+         where exchange.id in (select exchange from stays) and exchange.recording is not null \
+         and exchange.rowid not in (select at from gone_body) \
+         and exchange.rowid not in (select at from gone_exchange))",
+    );
+    let (calls, answers): (i64, i64) = query.build_query_as().fetch_one(conn).await?;
+    let [calls, answers] = [calls, answers].map(|count| u64::try_from(count).unwrap_or(0));
+    Ok(Some(Kept { calls, answers }))
 }
 
 /// The moment before which the exchanges ended that have the oldest `part` of all `used` bytes, about; `None`: no bodies

@@ -146,6 +146,7 @@ fn budgets_that_are_replaced_keep_what_is_the_same_and_what_is_reserved() {
     let mut next = Spending::new(changed, UnixMillis(0));
     // As the ledger has it, which is late.
     next.record(UnixMillis(0), ann, Cost::Exact(NanoDollars(7)).into());
+    next.take_over(&spending);
     next.replace(spending);
     let states: Vec<_> = next.statuses().map(|it| (it.spent.amount.0, it.reserved.0)).collect();
     assert_eq!(states, [(7, 20), (10, 20), (10, 20), (0, 0)]);

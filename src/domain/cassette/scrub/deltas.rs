@@ -27,23 +27,47 @@ struct DeltaText {
 impl Scrubber {
     /// Removes secrets from the concatenated deltas of each block.
     pub(super) fn scrub_deltas(&self, events: &mut [Event]) {
-        let deltas: Vec<DeltaText> =
-            events.iter().enumerate().filter_map(|(at, event)| delta_text(at, event)).collect();
-        let mut targets: Vec<_> = deltas.iter().map(|delta| delta.target).collect();
-        targets.sort_unstable();
-        targets.dedup();
-        for target in targets {
-            let deltas: Vec<&DeltaText> =
-                deltas.iter().filter(|delta| delta.target == target).collect();
-            let before: String = deltas.iter().map(|delta| delta.text.as_str()).collect();
+        for deltas in blocks(events).chunk_by(|a, b| a.target == b.target) {
+            let texts: Vec<&str> = deltas.iter().map(|delta| &*delta.text).collect();
+            let before = texts.concat();
             let Some(after) = self.text(&before) else { continue };
-            for (delta, text) in deltas.iter().zip(distribute(&deltas, &before, &after)) {
+            for (delta, text) in deltas.iter().zip(distribute(&texts, &before, &after)) {
                 if delta.text != text {
-                    set_text(&mut events[delta.event], target.1, &text);
+                    set_text(&mut events[delta.event], delta.target.1, &text);
                 }
             }
         }
     }
+
+    /// Secrets that no delta has alone: the index of the event in which the first of a block begins, and their kinds.
+    pub(super) fn find_spread(&self, events: &[Event]) -> Vec<(usize, Vec<String>)> {
+        let spread = |deltas: &[DeltaText]| {
+            let texts: Vec<String> = deltas
+                .iter()
+                .map(|delta| self.text(&delta.text).unwrap_or_else(|| delta.text.clone()))
+                .collect();
+            let before = texts.concat();
+            let mut kinds = Vec::new();
+            let after = self.scrubbed(&before, &mut kinds)?;
+            let begin = same(before.chars().zip(after.chars()));
+            let mut end = 0;
+            let ends = texts.iter().position(|text| {
+                end += text.len();
+                begin < end
+            });
+            Some((deltas[ends?].event, kinds))
+        };
+        let blocks = blocks(events);
+        blocks.chunk_by(|a, b| a.target == b.target).filter_map(spread).collect()
+    }
+}
+
+/// The deltas of all blocks, block by block.
+fn blocks(events: &[Event]) -> Vec<DeltaText> {
+    let mut deltas: Vec<DeltaText> =
+        events.iter().enumerate().filter_map(|(at, event)| delta_text(at, event)).collect();
+    deltas.sort_by_key(|delta| delta.target);
+    deltas
 }
 
 fn delta_text(at: usize, event: &Event) -> Option<DeltaText> {
@@ -60,19 +84,16 @@ fn delta_text(at: usize, event: &Event) -> Option<DeltaText> {
 
 /// Distributes a changed text over the deltas: text before the first and after the last change stays where it is, and
 /// everything between goes into the delta in which it begins.
-fn distribute(deltas: &[&DeltaText], before: &str, after: &str) -> Vec<String> {
-    let same = |pairs: &mut dyn Iterator<Item = (char, char)>| {
-        pairs.take_while(|(a, b)| a == b).map(|(same, _)| same.len_utf8()).sum::<usize>()
-    };
-    let begin = same(&mut before.chars().zip(after.chars()));
+fn distribute(deltas: &[&str], before: &str, after: &str) -> Vec<String> {
+    let begin = same(before.chars().zip(after.chars()));
     let rest = (&before[begin..], &after[begin..]);
-    let tail = same(&mut rest.0.chars().rev().zip(rest.1.chars().rev()));
+    let tail = same(rest.0.chars().rev().zip(rest.1.chars().rev()));
     let end = before.len() - tail;
     let changed = &after[begin..after.len() - tail];
     let mut from = 0;
     let mut is_placed = false;
-    let share = |delta: &&DeltaText| {
-        let to = from + delta.text.len();
+    let share = |delta: &&str| {
+        let to = from + delta.len();
         let mut share = before[from..to.min(begin).max(from)].to_owned();
         // A change at the very end of a delta begins in the next one, if there is one.
         if !is_placed && (begin < to || to == before.len()) {
@@ -84,6 +105,11 @@ fn distribute(deltas: &[&DeltaText], before: &str, after: &str) -> Vec<String> {
         share
     };
     deltas.iter().map(share).collect()
+}
+
+/// Length of the equal characters at the beginning.
+fn same(pairs: impl Iterator<Item = (char, char)>) -> usize {
+    pairs.take_while(|(a, b)| a == b).map(|(same, _)| same.len_utf8()).sum()
 }
 
 fn set_text(event: &mut Event, field: &str, text: &str) {

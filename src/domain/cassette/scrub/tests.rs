@@ -1,6 +1,12 @@
 //! Secrets that are removed, texts that are left alone, and secrets that cannot be removed.
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+mod files;
+mod kinds;
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -36,7 +42,7 @@ fn every_form_of_key_is_taken_out() {
         ("password=h\"unter 2/3é!".to_owned(), "password=[redacted:DB_PASSWORD]!"),
         (r#"{"p":"h\"unter 2/3é"}"#.to_owned(), r#"{"p":"[redacted:DB_PASSWORD]"}"#),
         ("?p=h%22unter%202%2F3%C3%A9&".to_owned(), "?p=[redacted:DB_PASSWORD]&"),
-        (format!("Basic {}", STANDARD.encode(format!("me:{KEY}"))), "Basic [redacted:base64]"),
+        (format!("Basic {}", STANDARD.encode(format!("me:{KEY}"))), "Basic [redacted:basic-auth]"),
         (format!("x {}", URL_SAFE_NO_PAD.encode(format!("{KEY}??>>"))), "x [redacted:base64]"),
     ] {
         assert_eq!(scrubber.text(&text).as_deref(), Some(left), "{text}");

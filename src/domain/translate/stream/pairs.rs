@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
+use super::field::Field;
 use crate::domain::{
-    anthropic::{Delta, Event},
+    anthropic::Event,
     json::{JsonString, REPLACEMENT, Raw, inside, trailing_half, without_lone_surrogates},
 };
 
@@ -20,15 +21,6 @@ struct WaitingHalf {
     half: String,
 }
 
-/// The field of a block that deltas continue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Text,
-    Thinking,
-    Signature,
-    Json,
-}
-
 impl SplitPairs {
     /// Tells the event with whole pairs. A half whose other half has not come when its block ends is told as U+FFFD.
     pub(super) fn join<E>(
@@ -37,18 +29,10 @@ impl SplitPairs {
         tell: &mut impl FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match event {
-            Event::BlockDelta { index, delta: Delta::Text(text) } => {
-                self.push(index, Field::Text, text, tell)
-            }
-            Event::BlockDelta { index, delta: Delta::Thinking(thinking) } => {
-                self.push(index, Field::Thinking, thinking, tell)
-            }
-            Event::BlockDelta { index, delta: Delta::Signature(signature) } => {
-                self.push(index, Field::Signature, signature, tell)
-            }
-            Event::BlockDelta { index, delta: Delta::Json(json) } => {
-                self.push(index, Field::Json, json, tell)
-            }
+            Event::BlockDelta { index, delta } => match Field::of(&delta) {
+                Some((field, literal)) => self.push(index, field, literal, tell),
+                None => tell(Event::BlockDelta { index, delta }),
+            },
             Event::BlockStop { index } => {
                 self.release(index, tell)?;
                 tell(event)
@@ -71,11 +55,11 @@ impl SplitPairs {
         let given = inside(literal);
         let is_whole = |given: &str| without_lone_surrogates(given.as_bytes()).is_none();
         if given.is_empty() || (self.0.is_empty() && is_whole(given)) {
-            return tell(event(block, field, literal));
+            return tell(field.delta(block, literal));
         }
         let mut text = self.0.remove(&block).map(|waiting| waiting.half).unwrap_or_default();
         if text.is_empty() && is_whole(given) {
-            return tell(event(block, field, literal));
+            return tell(field.delta(block, literal));
         }
         text.push_str(given);
         if let Some(at) = trailing_half(&text) {
@@ -86,7 +70,7 @@ impl SplitPairs {
         }
         let mut whole = JsonString::of_inside(text);
         whole.mend();
-        tell(event(block, field, Raw::of(&whole).value()))
+        tell(field.delta(block, Raw::of(&whole).value()))
     }
 
     fn release<E>(
@@ -96,16 +80,6 @@ impl SplitPairs {
     ) -> Result<(), E> {
         let Some(WaitingHalf { field, .. }) = self.0.remove(&block) else { return Ok(()) };
         let replacement = JsonString::of_inside(REPLACEMENT.to_owned());
-        tell(event(block, field, Raw::of(&replacement).value()))
+        tell(field.delta(block, Raw::of(&replacement).value()))
     }
-}
-
-fn event(index: usize, field: Field, literal: &RawValue) -> Event<'_> {
-    let delta = match field {
-        Field::Text => Delta::Text(literal),
-        Field::Thinking => Delta::Thinking(literal),
-        Field::Signature => Delta::Signature(literal),
-        Field::Json => Delta::Json(literal),
-    };
-    Event::BlockDelta { index, delta }
 }
