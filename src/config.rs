@@ -31,7 +31,7 @@ pub use self::{
     ids::IdHeaders,
     keys::ClientKey,
     origins::Origin,
-    parsers::{duration, duration_or_zero, size, time_zone},
+    parsers::{Unclear, age, age_or_zero, size_with_unit, time_zone},
     replay::{OnMiss, ReplaySettings},
     retention::RetentionSettings,
     sources::{Setting, SettingSource},
@@ -39,7 +39,7 @@ pub use self::{
 use self::{
     flags::heading,
     lists::Lists,
-    parsers::{base_url, key, name, parsed, webhook, word},
+    parsers::{base_url, duration, key, name, parsed, size, webhook, word},
     sources::Sources,
 };
 use crate::domain::{
@@ -204,6 +204,9 @@ pub enum Error {
         /// The values that are accepted.
         expected: String,
     },
+    /// A number that deletes or expires something, and whose unit is not clear, under the name of its source.
+    #[error("{0}: {1}")]
+    Unclear(String, Unclear),
     /// The file cannot be read.
     #[error("cannot read the settings file {}", path.display())]
     File {

@@ -47,10 +47,13 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-pub use self::reload::{LoadedSettings, Reloaded, Reloader};
 use self::{
     auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection,
     reload::ReloadRequest, webhook::Webhook,
+};
+pub use self::{
+    reload::{LoadedSettings, Reloaded, Reloader},
+    retention::limits,
 };
 use crate::{
     answer::{self, Answers, Models},
@@ -266,7 +269,7 @@ impl Server {
             body_limit,
             body_budget: BodyBudget::new(body_limit),
         });
-        let limits = retention::limits(config.keep);
+        let limits = limits(config.keep);
         let user_jwt_secret = config.user_jwt_secret;
         Ok(Self { listener, app, tasks, ledger_tasks, stop, limits, reloads, user_jwt_secret })
     }
@@ -298,11 +301,9 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, app, tasks, ledger_tasks, stop, limits, .. } = self;
         let ledger = app.answers.ledger().clone();
-        if let Some(limits) = limits {
-            // Pruning may be cancelled at any point: each step is a transaction.
-            let retention = retention::run(ledger.clone(), limits);
-            tasks.spawn(stop.clone().run_until_cancelled_owned(retention));
-        }
+        // Pruning may be cancelled at any point: each step is a transaction.
+        let retention = retention::run(ledger.clone(), limits);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(retention));
         let follow = prices::follow(app.answers.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(follow));
         let connections = accept::serve(listener, router(app), shutdown, SHUTDOWN_GRACE).await;

@@ -20,6 +20,7 @@ pub mod integrity;
 mod invalidate;
 mod journal;
 mod lookup;
+mod older;
 mod online_prune;
 mod options;
 pub mod prices;
@@ -59,6 +60,7 @@ use self::{
     hot::Hot,
     invalidate::Clear,
     journal::Journal,
+    read::UNKNOWN_AGE,
     sqlite::{DatabaseFile, Taken},
     wal::Wal,
     writer::{Queued, Shared, Writer},
@@ -77,6 +79,7 @@ pub use self::{
     reprice::{Occasion, PriceState, PricedAs, Repricing, RepricingRun},
     rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallSummary, ExchangeRow, SessionRow},
+    sqlite::{Announced, RetentionNote},
 };
 use crate::domain::{
     cache::CacheKey,
@@ -314,24 +317,29 @@ impl Ledger {
         (done == Durable::Committed).then(|| cleared.load(Relaxed))
     }
 
-    /// The newest answer to `key`, however old.
-    pub async fn find(&self, key: &CacheKey) -> Result<Option<Stored>, Error> {
-        if let Some(stored) = self.newest_in_memory(key) {
+    /// The newest answer to `key`, however old; see [`Reader::find`] for one whose time is ahead of `now`.
+    pub async fn find(&self, key: &CacheKey, now: UnixMillis) -> Result<Option<Stored>, Error> {
+        if let Some(stored) = self.newest_in_memory(key, now) {
             return Ok(Some(stored));
         }
         let epoch = self.hot().epoch();
-        let found = self.reader.find(key).await?;
-        if let Some(stored) = &found {
+        let found = self.reader.find(key, now).await?;
+        if let Some(stored) = found.as_ref().filter(|stored| stored.ended_at != UNKNOWN_AGE) {
             // A repeat often comes again.
-            self.hot().insert(epoch, *key, stored.clone());
+            self.hot().insert_read(epoch, *key, stored.clone());
         }
-        Ok(found)
+        if found.is_some() {
+            return Ok(found);
+        }
+        // It may not be committed yet, so nothing tells its age.
+        let held = self.hot().get(key).cloned();
+        Ok(held.map(|held| Stored { ended_at: UNKNOWN_AGE, ..held }))
     }
 
-    /// The newest answer to `key`, if it is in memory. Only this process writes to the ledger, so an answer in memory
-    /// is newer than any in the file.
-    pub fn newest_in_memory(&self, key: &CacheKey) -> Option<Stored> {
-        self.hot().get(key).cloned()
+    /// The newest answer to `key`, if it is in memory and has no time ahead of `now`. Only this process writes to the
+    /// ledger, so an answer in memory is newer than any in the file.
+    pub fn newest_in_memory(&self, key: &CacheKey, now: UnixMillis) -> Option<Stored> {
+        self.hot().get(key).filter(|stored| stored.ended_at <= now).cloned()
     }
 
     fn hot(&self) -> MutexGuard<'_, Hot> {

@@ -9,6 +9,7 @@ mod calls;
 mod ledger;
 mod prices;
 mod terminal;
+mod units;
 mod usage;
 
 use std::{env, fs, path::Path, process::Stdio, time::Duration};
@@ -67,6 +68,7 @@ impl Home {
         settings.add_filter(&regex(self.0.path()), "[HOME]");
         settings.add_filter(&regex(Path::new(env!("CARGO_PKG_VERSION"))), "[VERSION]");
         settings.add_filter(r"process \d+", "process [PID]");
+        settings.add_filter(r", before \d{4}-\d\d-\d\d \d\d:\d\d", ", before [MOMENT]");
         settings.bind(|| insta::assert_snapshot!(name, told));
     }
 }

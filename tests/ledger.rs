@@ -191,8 +191,8 @@ async fn exchange(ledger: &Ledger, opening: Opening, sealing: Sealing) {
 async fn a_sealed_exchange_is_found(ledger: &Ledger) {
     exchange(ledger, opening(1, Some(chat(3))), sealing("hello", 50)).await;
     for stored in [
-        ledger.find(&key(1)).await.unwrap().unwrap(),
-        ledger.reader().find(&key(1)).await.unwrap().unwrap(),
+        ledger.find(&key(1), rows::LATE).await.unwrap().unwrap(),
+        ledger.reader().find(&key(1), rows::LATE).await.unwrap().unwrap(),
     ] {
         assert_eq!(stored.exchange, opening(1, None).exchange);
         assert_eq!(bytes(&stored.recording), bytes(&recording("hello")));
@@ -202,7 +202,7 @@ async fn a_sealed_exchange_is_found(ledger: &Ledger) {
         assert_eq!(stored.cost, Cost::Exact(NanoDollars(1_234)));
         assert_eq!(stored.ended_at, UnixMillis(50));
     }
-    assert!(ledger.find(&key(2)).await.unwrap().is_none());
+    assert!(ledger.find(&key(2), rows::LATE).await.unwrap().is_none());
     let chain = chat(3);
     let loaded = ledger.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
     assert_eq!(loaded, *chain);
@@ -213,8 +213,8 @@ async fn the_newest_is_found(ledger: &Ledger) {
         let opening = Opening { key: key(10), ..opening(n, None) };
         exchange(ledger, opening, sealing(&format!("at {ended_at}"), ended_at)).await;
     }
-    let hot = ledger.find(&key(10)).await.unwrap().unwrap();
-    let cold = ledger.reader().find(&key(10)).await.unwrap().unwrap();
+    let hot = ledger.find(&key(10), rows::LATE).await.unwrap().unwrap();
+    let cold = ledger.reader().find(&key(10), rows::LATE).await.unwrap().unwrap();
     assert_eq!([hot.ended_at, cold.ended_at], [UnixMillis(300); 2]);
 }
 
@@ -293,8 +293,8 @@ async fn what_is_not_servable_is_never_found(ledger: &Ledger) {
     let bodiless = Sealing { recording: None, ..sealing("no", 1) };
     exchange(ledger, opening(21, None), bodiless).await;
     for n in [20, 21] {
-        assert!(ledger.find(&key(n)).await.unwrap().is_none());
-        assert!(ledger.reader().find(&key(n)).await.unwrap().is_none());
+        assert!(ledger.find(&key(n), rows::LATE).await.unwrap().is_none());
+        assert!(ledger.reader().find(&key(n), rows::LATE).await.unwrap().is_none());
     }
 }
 
@@ -356,7 +356,7 @@ async fn opening_and_sealing_share_a_commit(ledger: &Ledger) {
         tokio::join!(ledger.open_exchange(&opening), seal(ledger, &opening, sealing("x", 1)));
     assert_eq!(both, (Durable::Committed, Durable::Committed));
     assert_eq!(ledger.state().commits, before + 1);
-    assert!(ledger.reader().find(&key(50)).await.unwrap().is_some());
+    assert!(ledger.reader().find(&key(50), rows::LATE).await.unwrap().is_some());
 }
 
 async fn many_share_a_commit(ledger: &Ledger) {
@@ -369,7 +369,7 @@ async fn many_share_a_commit(ledger: &Ledger) {
     let commits = ledger.state().commits - before;
     assert!(commits < 40, "400 operations took {commits} commits");
     for n in 0..200 {
-        let stored = ledger.reader().find(&key(n)).await.unwrap().unwrap();
+        let stored = ledger.reader().find(&key(n), rows::LATE).await.unwrap().unwrap();
         assert_eq!(bytes(&stored.recording), bytes(&recording(&format!("{n}"))));
     }
 }
@@ -508,7 +508,7 @@ async fn what_a_dead_process_left_running_is_lost() {
     let lost = stats(&ledger).await.total;
     assert_eq!(lost.answered_by, [(AnsweredBy::Miss, 1)].into());
     assert_eq!((lost.cost.at_least, lost.errors), (1, [("lost".to_owned(), 1)].into()));
-    assert!(ledger.find(&key(1)).await.unwrap().is_none());
+    assert!(ledger.find(&key(1), rows::LATE).await.unwrap().is_none());
 }
 
 /// The second exchange goes on with the answer of the first: one call, which ends with it.

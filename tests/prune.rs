@@ -31,8 +31,8 @@ async fn totals_stay_when_bodies_go() {
     assert_eq!(bench.totals().await, before);
     bench.is_sound().await;
     let reader = Reader::open(&bench.url()).await.unwrap();
-    assert!(reader.find(&key(40)).await.unwrap().is_none());
-    assert!(reader.find(&key(41)).await.unwrap().is_some());
+    assert!(reader.find(&key(40), rows::LATE).await.unwrap().is_none());
+    assert!(reader.find(&key(41), rows::LATE).await.unwrap().is_some());
     assert!(bench.path().metadata().unwrap().len() < pruned.bytes_before);
     assert_eq!(bench.path().metadata().unwrap().len(), pruned.bytes_after);
 
@@ -99,7 +99,7 @@ async fn the_oldest_go_until_the_file_is_small_enough() {
     assert_eq!(bench.totals().await, before);
     bench.is_sound().await;
     let reader = Reader::open(&bench.url()).await.unwrap();
-    assert!(reader.find(&key(60)).await.unwrap().is_some(), "the newest stay");
+    assert!(reader.find(&key(60), rows::LATE).await.unwrap().is_some(), "the newest stay");
 
     // What cannot be reached is no reason to go on for ever.
     let (pruned, _) = bench.prune(&Limits { max_bytes: Some(1), ..everyone() }, usize::MAX).await;
@@ -158,13 +158,100 @@ async fn a_dry_run_says_what_would_go_and_changes_nothing() {
     let copy = bench.copy();
     let _server = bench.open().await;
     let reader = Reader::open(&bench.url()).await.unwrap();
-    let would = reader.would_prune(&limits, NOW).await.unwrap();
+    let would = reader.would_prune(&limits, NOW).await.unwrap().pruned;
     assert_eq!(bench.count("select count(*) from exchange where servable").await, 60);
     assert_eq!(bench.count("select count(*) from node").await, 59);
     let (pruned, _) = copy.prune(&limits, usize::MAX).await;
     let sizeless = |pruned: Pruned| Pruned { bytes_before: 0, bytes_after: 0, ..pruned };
     assert_eq!(sizeless(would), sizeless(pruned));
     assert!(would.bytes_after < would.bytes_before);
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_size_says_what_a_prune_deletes() {
+    let filled = Bench::filled().await;
+    let size = filled.path().metadata().unwrap().len();
+    let limits = |percent: u64| Limits { max_bytes: Some(size * percent / 100), ..everyone() };
+    for limits in [
+        limits(100),
+        limits(95),
+        limits(80),
+        limits(50),
+        limits(20),
+        limits(0),
+        Limits { keep_bodies: Some(days(5)), ..limits(50) },
+        Limits { keep_bodies: Some(days(25)), ..limits(50) },
+        Limits { keep_totals: Some(days(20)), ..limits(60) },
+    ] {
+        let bench = filled.copy();
+        let would = {
+            let reader = Reader::open(&bench.url()).await.unwrap();
+            reader.would_prune(&limits, NOW).await.unwrap()
+        };
+        let (pruned, _) = bench.prune(&limits, usize::MAX).await;
+        let rows = |pruned: Pruned| Pruned { bytes_before: 0, bytes_after: 0, ..pruned };
+        assert_eq!(rows(would.pruned), rows(pruned), "{limits:?}");
+        let kept = "select min(ended_at) from exchange where recording is not null";
+        if let (Some(before), 1..) = (
+            would.bodies_before,
+            bench.count("select count(*) from exchange where recording is not null").await,
+        ) {
+            assert!(bench.count(kept).await >= before.0, "{limits:?}");
+        }
+    }
+}
+
+/// The clock was ahead by 100 days on the tenth day, and was then set right.
+#[tokio::test]
+async fn what_a_clock_was_ahead_for_is_deleted_in_the_order_of_commits() {
+    let filled = Bench::filled().await;
+    for (table, time) in [("exchange", "ended_at"), ("call", "at")] {
+        let to_the_future = format!(
+            "update {table} set {time} = {time} + {} where {time} between {} and {}",
+            100 * DAY,
+            FIRST + 9 * DAY,
+            FIRST + 10 * DAY - 1,
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(to_the_future))
+            .execute(&mut filled.outside().await)
+            .await
+            .unwrap();
+    }
+    let ahead =
+        "select count(*) from exchange where ended_at > 1796083200000 and recording is not null";
+    assert_eq!(filled.count(ahead).await, 2);
+    let pruned = async |limits: Limits| {
+        let bench = filled.copy();
+        let would = Reader::open(&bench.url()).await.unwrap().would_prune(&limits, NOW).await;
+        let (pruned, _) = bench.prune(&limits, usize::MAX).await;
+        bench.is_sound().await;
+        assert_eq!(would.unwrap().pruned.bodies, pruned.bodies);
+        (pruned.bodies, pruned.calls, bench.count(ahead).await)
+    };
+    let bodies = |age| Limits { keep_bodies: Some(age), ..everyone() };
+    // Of thirty days, and the ninth and the eleventh day tell where the tenth belongs.
+    assert_eq!(pruned(bodies(days(15))).await, (30, 0, 0));
+    assert_eq!(pruned(bodies(days(25))).await, (10, 0, 2));
+    assert_eq!(pruned(bodies(Duration::ZERO)).await, (60, 0, 0), "0 deletes all");
+    let ann = Limits { whose: Whose::User("ann".to_owned()), ..bodies(Duration::ZERO) };
+    assert_eq!(pruned(ann).await, (30, 0, 1));
+    let totals = Limits { keep_totals: Some(days(15)), ..everyone() };
+    assert_eq!(pruned(totals.clone()).await, (0, 60, 0));
+    assert_eq!(pruned(Limits { max_bytes: Some(1), ..everyone() }).await, (60, 0, 0));
+    // Sums are those of the calls that are left.
+    let bench = filled.copy();
+    bench.prune(&totals, usize::MAX).await;
+    let left: u64 = bench.totals().await.iter().map(|day| day.1).sum();
+    assert_eq!(left, 60);
+
+    let reader = Reader::open(&filled.url()).await.unwrap();
+    let older = |age| store::Clearing {
+        ended_before: Some(NOW.before(age)),
+        now: Some(NOW),
+        ..store::Clearing::default()
+    };
+    assert_eq!(reader.count(&older(days(15))).await.unwrap(), 30);
+    assert_eq!(reader.count(&older(days(25))).await.unwrap(), 10);
 }
 
 #[tokio::test]
@@ -197,7 +284,7 @@ async fn an_exchange_that_still_answers_stays() {
     assert_eq!((pruned.calls, pruned.exchanges), (81, 39));
     bench.is_sound().await;
     let reader = Reader::open(&bench.url()).await.unwrap();
-    assert!(reader.find(&key(1)).await.unwrap().is_some());
+    assert!(reader.find(&key(1), rows::LATE).await.unwrap().is_some());
     let found = reader.answers("ann", &[AnswerRef::call("call 72")]).await.unwrap();
     assert_eq!(found[0].1.events().count(), 2, "with the part before it");
 
@@ -288,7 +375,8 @@ async fn what_is_written_while_a_server_prunes_keeps_its_bodies() {
         for n in 0..10 {
             // What is believed afterwards is true, too.
             write(round * 100_000 + 300 + n, NOW.0, &user(n)).await;
-            let found = async |n: u128| ledger.find(&key(round * 100_000 + n)).await.unwrap();
+            let found =
+                async |n: u128| ledger.find(&key(round * 100_000 + n), rows::LATE).await.unwrap();
             assert!(found(n).await.is_none(), "what went answers nothing");
             assert!(found(100 + n).await.is_some(), "what is new answers repeats");
         }

@@ -73,7 +73,7 @@ impl Answers {
         let running = coalesce_key.as_ref().and_then(|coalesce_key| inflight.join(coalesce_key));
         // An exchange that was running a moment ago may be in the ledger now.
         if uses_ledger && running.is_none() {
-            stored = self.ledger.newest_in_memory(&request.key).or(stored);
+            stored = self.ledger.newest_in_memory(&request.key, super::now()).or(stored);
         }
         let stored = stored.map(|stored| self.loaded.share(stored));
         let facts = Facts {
@@ -188,7 +188,7 @@ impl Answers {
 
     /// Finds the newest answer. If the ledger cannot be read, upstream is asked.
     async fn find(&self, key: &CacheKey) -> Option<Stored> {
-        self.ledger.find(key).await.unwrap_or_else(|error| {
+        self.ledger.find(key, super::now()).await.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "cannot read the ledger; asking upstream");
             None

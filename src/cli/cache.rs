@@ -13,10 +13,7 @@ use super::{operator, run::block_on};
 use crate::{
     answer,
     config::{self, Config, Env, Flags},
-    domain::{
-        cache::KeyPrefix,
-        exchange::{OwnerId, UnixMillis},
-    },
+    domain::{cache::KeyPrefix, exchange::OwnerId},
     store::{self, Clearing, Ledger, Options, Reader},
 };
 
@@ -42,8 +39,8 @@ pub(super) struct Clear {
     /// Answers of this model
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Answers older than this, as 90s, 2h or 30d
-    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    /// Answers older than this, as 2h or 30d
+    #[arg(long, value_name = "TIME", value_parser = config::age)]
     older_than: Option<Duration>,
     /// Answers with this key, or this beginning of it, from `Cache-Status`
     #[arg(long, value_name = "KEY")]
@@ -68,11 +65,9 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let Command::Clear(Clear { session, model, older_than, key, dry_run, json }) = command;
-    let ended_before = older_than.map(|age| {
-        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        UnixMillis(answer::now().0.saturating_sub(age))
-    });
-    let filter = Clearing { session, model, ended_before, key };
+    let now = answer::now();
+    let ended_before = older_than.map(|age| now.before(age));
+    let filter = Clearing { session, model, ended_before, now: Some(now), key };
     let config = Config::load(flags, env)?;
     let cleared = block_on(async {
         // A missing ledger is an error, and is not created.

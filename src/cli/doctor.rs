@@ -15,7 +15,8 @@ use crate::{
     answer,
     config::{Config, Env, Error, Flags, UnknownVariable, unknown_variables},
     domain::{exchange::UnixMillis, open_webui::HEADER_BOX},
-    report::{counted, doctor::Diagnosis},
+    report::{counted, doctor::Diagnosis, would_delete},
+    server,
     store::{self, Reader, checkup},
     upstream::{self, ProbeOutcome, ProbeResult},
 };
@@ -76,6 +77,7 @@ async fn examine(arguments: &Arguments, flags: &Flags, env: Env<'_>) -> Diagnosi
     let url = config.ledger().unwrap_or_default();
     permissions(&config, store::file(url).as_deref(), &mut found);
     ledger(url, &mut found).await;
+    retention(&config, url, &mut found).await;
     port(config.local_address(), &mut found).await;
     found
 }
@@ -323,6 +325,31 @@ async fn tables(url: &str, file: &str, found: &mut Diagnosis) {
             found.wrong("open webui", error.to_string(), "see the ledger above");
         }
     }
+}
+
+/// Previews the next run of the retention.
+async fn retention(config: &Config, url: &str, found: &mut Diagnosis) {
+    let Some(limits) = server::limits(config.keep) else { return };
+    let preview = async {
+        let reader = Reader::open(url).await?;
+        let note = checkup::retention_note(url).await?;
+        Ok::<_, store::Error>((reader.would_prune(&limits, answer::now()).await?, note))
+    };
+    // A ledger that cannot be read is told above.
+    let Ok((preview, note)) = preview.await else { return };
+    if !preview.pruned.has_deleted() {
+        return found.ok("retention", "nothing is too old or too large");
+    }
+    let deletes = format!("the next run deletes {}", would_delete(&preview));
+    if !limits.is_stricter_than(&note.applied) {
+        return found.ok("retention", deletes);
+    }
+    found.note(
+        "retention",
+        format!("is stricter than before: {deletes}"),
+        "correct keep_bodies, keep_totals or max_size to keep it; a server waits for an hour after its first start with \
+         them, `reprise prune` does not",
+    );
 }
 
 /// Checks that Open WebUI sends the ids of its callers.

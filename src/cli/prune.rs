@@ -2,7 +2,6 @@
 
 use std::{ops::ControlFlow, process::ExitCode, time::Duration};
 
-use anyhow::bail;
 use clap::{ArgGroup, Args};
 use uuid::Uuid;
 
@@ -14,7 +13,7 @@ use crate::{
     report::PruneReport,
     store::{
         self, Reader,
-        prune::{self, Limits, Whose},
+        prune::{self, Limits, Preview, Whose},
     },
 };
 
@@ -24,13 +23,13 @@ use crate::{
     .args(["keep_bodies", "keep_totals", "max_size", "user", "chat"]))]
 pub(super) struct Arguments {
     /// Delete bodies of requests and answers older than this, as 90d or 12h; costs stay; 0 deletes all
-    #[arg(long, value_name = "TIME", value_parser = config::duration_or_zero)]
+    #[arg(long, value_name = "TIME", value_parser = config::age_or_zero)]
     keep_bodies: Option<Duration>,
-    /// Delete everything older than this, costs included
-    #[arg(long, value_name = "TIME", value_parser = config::duration_or_zero)]
+    /// Delete everything older than this, costs included; 0 deletes all
+    #[arg(long, value_name = "TIME", value_parser = config::age_or_zero)]
     keep_totals: Option<Duration>,
     /// Delete the oldest bodies while the ledger is larger than this, as 2GiB
-    #[arg(long, value_name = "SIZE", value_parser = config::size, conflicts_with_all = ["user", "chat"])]
+    #[arg(long, value_name = "SIZE", value_parser = config::size_with_unit, conflicts_with_all = ["user", "chat"])]
     max_size: Option<u64>,
     /// Delete only entries of this user; without an age all bodies
     #[arg(long, value_name = "ID")]
@@ -53,28 +52,29 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let limits = limits(arguments);
-    if arguments.dry_run && limits.max_bytes.is_some() {
-        bail!(
-            "--dry-run cannot tell what --max-size would delete: the size of the file is known only afterwards"
-        );
-    }
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
     let now = answer::now();
     let pruned = block_on(async {
         if arguments.dry_run {
-            return Ok(Reader::open(url).await?.would_prune(&limits, now).await?);
+            let Preview { pruned, bodies_before, totals_before } =
+                Reader::open(url).await?.would_prune(&limits, now).await?;
+            return anyhow::Ok((pruned, bodies_before, totals_before));
         }
         let owner = OwnerId::new(Uuid::now_v7());
-        match prune::run(url, owner, &limits, now, &mut |_| ControlFlow::Continue(())).await {
+        let mut watch = |_| ControlFlow::Continue(());
+        let pruned = match prune::run(url, owner, &limits, now, &mut watch).await {
             Err(store::Error::InUse { owner, .. }) => {
-                operator::post("/prune", &limits, owner, &config).await
+                operator::post("/prune", &limits, owner, &config).await?
             }
-            pruned => Ok(pruned?),
-        }
-    })?;
+            pruned => pruned?,
+        };
+        Ok((pruned, None, None))
+    });
+    let (pruned, bodies_before, totals_before) = pruned?;
     let dry_run = arguments.dry_run;
-    let report = PruneReport { dry_run, max_bytes: limits.max_bytes, pruned };
+    let max_bytes = limits.max_bytes;
+    let report = PruneReport { dry_run, max_bytes, pruned, bodies_before, totals_before };
     console::report(&report, arguments.json, console)?;
     Ok(ExitCode::SUCCESS)
 }

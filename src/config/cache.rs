@@ -9,7 +9,9 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, error::Error};
 
 use super::{
     flags::heading,
-    parsers::{DurationOrOff, Expected, duration, duration_or_off, word},
+    parsers::{
+        DurationOrOff, Expected, Refused, Unclear, duration_or_off, duration_with_unit, word,
+    },
 };
 use crate::domain::{
     cache::{Policy, Reuse, Sharing},
@@ -27,7 +29,7 @@ struct CacheSettings {
     #[arg(id = "cache_scope", long = "cache-scope", value_name = "SCOPE", default_value = "user", value_parser = word::<Sharing>())]
     sharing: Sharing,
     /// Maximum age of an answer from the ledger
-    #[arg(id = "cache_ttl", long = "cache-ttl", value_name = "TIME", default_value = "30d", value_parser = duration)]
+    #[arg(id = "cache_ttl", long = "cache-ttl", value_name = "TIME", default_value = "30d", value_parser = duration_with_unit)]
     ttl: Duration,
     /// Maximum age for single tasks, as title=90d,query=1h,autocomplete=off
     #[arg(
@@ -76,16 +78,25 @@ impl FromArgMatches for Policy {
 }
 
 /// `title=90d,query=off`.
-fn task_ttl(list: &str) -> Result<BTreeMap<&'static str, Option<Duration>>, Expected> {
-    let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    let entry = |entry: &str| {
-        let (name, ttl) = entry.split_once('=')?;
-        Some((task::named(name.trim())?, duration_or_off(ttl).ok()?.0))
-    };
-    entries.map(entry).collect::<Option<_>>().ok_or(Expected(
+fn task_ttl(list: &str) -> Result<BTreeMap<&'static str, Option<Duration>>, Refused> {
+    const LIST: Expected = Expected(
         "a list such as title=90d,query=1h,autocomplete=off, of Open WebUI's tasks: title, tags, follow_up, query, \
          image_prompt, autocomplete, emoji, moa_response, function_calling, memory_review, context_compaction",
-    ))
+    );
+    let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let entry = |entry: &str| {
+        let (name, ttl) = entry.split_once('=').ok_or(LIST)?;
+        let task = task::named(name.trim()).ok_or(LIST)?;
+        match duration_or_off(ttl) {
+            Ok(ttl) => Ok((task, ttl.0)),
+            Err(Refused::Unclear(Unclear::Seconds { number, .. })) => {
+                Err(Unclear::Seconds { name: format!("{}=", name.trim()), number }.into())
+            }
+            Err(Refused::Unclear(unclear)) => Err(unclear.into()),
+            Err(Refused::Expected(_)) => Err(LIST.into()),
+        }
+    };
+    entries.map(entry).collect()
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a value parser of clap")]
@@ -105,5 +116,7 @@ mod tests {
         for wrong in ["titel=1h", "title", "title=soon", "title=0s"] {
             assert!(task_ttl(wrong).is_err(), "{wrong}");
         }
+        let unclear = task_ttl("query=off,title=90").unwrap_err().to_string();
+        assert!(unclear.starts_with("title=90 has no unit"), "{unclear}");
     }
 }

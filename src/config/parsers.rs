@@ -41,7 +41,7 @@ where
 }
 
 /// A number of bytes, or a number with KiB, MiB or GiB. `k`, `KB` and the like are taken as binary units, too.
-pub fn size(text: &str) -> Result<u64, Expected> {
+pub(super) fn size(text: &str) -> Result<u64, Expected> {
     let expected = Expected("a size such as 32MiB or 2GiB");
     let text = text.trim().to_ascii_lowercase();
     let short = text.strip_suffix('b').unwrap_or(&text);
@@ -50,37 +50,128 @@ pub fn size(text: &str) -> Result<u64, Expected> {
     binary.parse().ok().filter(|size: &ByteSize| size.0 > 0).map(|size| size.0).ok_or(expected)
 }
 
-/// A duration in seconds, or as jiff reads it: `90s`, `2h` or `30d`. A day has 24 hours.
-pub fn duration(text: &str) -> Result<Duration, Expected> {
-    duration_or_zero(text).and_then(|duration| {
-        if duration.is_zero() { Err(Expected(DURATION)) } else { Ok(duration) }
-    })
+/// A size with its unit, for what deletes.
+pub fn size_with_unit(text: &str) -> Result<u64, Refused> {
+    match bare_number(text) {
+        Some(number) => Err(Unclear::Bytes { number: number.to_owned() }.into()),
+        None => Ok(size(text)?),
+    }
 }
 
-/// A duration, where 0 has a meaning.
-pub fn duration_or_zero(text: &str) -> Result<Duration, Expected> {
+/// A duration in seconds, or as jiff reads it: `90s`, `2h` or `30d`. A day has 24 hours.
+pub(super) fn duration(text: &str) -> Result<Duration, Expected> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
+    let duration = text.parse().map(Duration::from_secs).ok().or_else(|| span(text));
+    duration.filter(|duration| !duration.is_zero()).ok_or(Expected(DURATION))
+}
+
+/// A duration with its unit, for what expires.
+pub(super) fn duration_with_unit(text: &str) -> Result<Duration, Refused> {
+    let text = text.trim();
+    match bare_number(text).filter(|number| number.parse::<u64>().is_ok()) {
+        Some(number) => {
+            Err(Unclear::Seconds { name: String::new(), number: number.to_owned() }.into())
+        }
+        // A time of the day is no duration: 12:00:00 in a TOML file is one.
+        None if text.contains(':') => Err(Expected(DURATION).into()),
+        None => Ok(duration(text)?),
     }
+}
+
+/// An age with its unit, for what deletes and is days long: `m` could be months, which have no fixed length.
+pub fn age(text: &str) -> Result<Duration, Refused> {
+    let text = text.trim();
+    let is_minutes = text.strip_suffix('m').filter(|rest| !rest.contains('h'));
+    let number = is_minutes
+        .map(str::trim_end)
+        .map(|rest| rest.rsplit(|digit: char| !digit.is_ascii_digit()).next().unwrap_or_default());
+    match number.and_then(|number| number.parse::<u32>().ok()) {
+        Some(number) => Err(Unclear::Minutes { text: text.to_owned(), number }.into()),
+        None => duration_with_unit(text),
+    }
+}
+
+/// An age, where 0 has a meaning.
+pub fn age_or_zero(text: &str) -> Result<Duration, Refused> {
+    let is_zero = |text: &str| text.parse() == Ok(0) || span(text) == Some(Duration::ZERO);
+    if is_zero(text.trim()) { Ok(Duration::ZERO) } else { age(text) }
+}
+
+/// The number of a text that is nothing else. 0 needs no unit.
+fn bare_number(text: &str) -> Option<&str> {
+    let number = text.trim().trim_start_matches('+');
+    number.parse().is_ok_and(|number: f64| number > 0.0 && number.is_finite()).then_some(number)
+}
+
+fn span(text: &str) -> Option<Duration> {
     let span = text.parse::<jiff::Span>().and_then(|span| {
         Duration::try_from(span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())?)
     });
-    span.map_err(|_| Expected(DURATION))
+    span.ok()
+}
+
+/// A number that deletes or expires something, and whose unit is missing or ambiguous.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unclear {
+    /// A duration without a unit.
+    #[error(
+        "{name}{number} has no unit and would mean {number} seconds: write {name}{number}d for days, or {name}{number}s \
+         for seconds"
+    )]
+    Seconds {
+        /// The part of the text before the number, with `=`.
+        name: String,
+        /// The number.
+        number: String,
+    },
+    /// A size without a unit.
+    #[error(
+        "{number} has no unit and would mean {number} bytes: write {number}GiB, or {number}B for bytes"
+    )]
+    Bytes {
+        /// The number.
+        number: String,
+    },
+    /// Minutes or months.
+    #[error(
+        "{text} could be minutes or months: write {number}min for minutes, or {}d for months",
+        u64::from(*number) * 30
+    )]
+    Minutes {
+        /// The text.
+        text: String,
+        /// The number before `m`.
+        number: u32,
+    },
+}
+
+/// The reason why a value is refused that needs a unit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It cannot be read.
+    #[error(transparent)]
+    Expected(#[from] Expected),
+    /// Its unit is not clear.
+    #[error(transparent)]
+    Unclear(#[from] Unclear),
 }
 
 const DURATION: &str = "a time such as 90s, 2h or 30d";
 
-/// A duration, or `off`.
+/// A duration with its unit, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DurationOrOff(pub(super) Option<Duration>);
 
-pub(super) fn duration_or_off(text: &str) -> Result<DurationOrOff, Expected> {
+pub(super) fn duration_or_off(text: &str) -> Result<DurationOrOff, Refused> {
     match text.trim() {
         "off" => Ok(DurationOrOff(None)),
-        text => duration(text)
-            .map(|duration| DurationOrOff(Some(duration)))
-            .map_err(|_| Expected("a time such as 90s, 2h or 30d, or `off`")),
+        text => match duration_with_unit(text) {
+            Ok(duration) => Ok(DurationOrOff(Some(duration))),
+            Err(Refused::Expected(_)) => {
+                Err(Expected("a time such as 90s, 2h or 30d, or `off`").into())
+            }
+            Err(unclear) => Err(unclear),
+        },
     }
 }
 
@@ -153,9 +244,47 @@ mod tests {
     fn durations_have_days_of_24_hours() {
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("30d"), Ok(Duration::from_hours(30 * 24)));
-        assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
         for text in ["", "0", "0s", "-1h", "soon"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_deletes_or_expires_has_a_unit() {
+        let day = |days: u64| Ok(Duration::from_hours(days * 24));
+        for (text, expected) in [("30d", day(30)), (" 2 weeks", day(14)), ("P90D", day(90))] {
+            assert_eq!((age(text), duration_with_unit(text)), (expected.clone(), expected));
+        }
+        for text in ["1min", "1h 30m", "90 mins", "PT1M"] {
+            assert!(age(text).is_ok(), "{text}");
+        }
+        assert_eq!(duration_with_unit("5m"), Ok(Duration::from_mins(5)));
+        for text in ["90", "+90", " 7 ", "007"] {
+            for refused in [age(text), age_or_zero(text), duration_with_unit(text)] {
+                let refused = refused.unwrap_err();
+                assert!(matches!(refused, Refused::Unclear(Unclear::Seconds { .. })), "{text}");
+            }
+            let refused = size_with_unit(text).unwrap_err();
+            assert!(matches!(refused, Refused::Unclear(Unclear::Bytes { .. })), "{text}");
+        }
+        for text in ["1m", "1 m", "6m", "2d 1m"] {
+            assert!(
+                matches!(age_or_zero(text), Err(Refused::Unclear(Unclear::Minutes { .. }))),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            age("6m").unwrap_err().to_string(),
+            "6m could be minutes or months: write 6min for minutes, or 180d for months"
+        );
+        for text in ["0", "0d", " 0s"] {
+            assert_eq!(age_or_zero(text), Ok(Duration::ZERO), "{text}");
+        }
+        for text in ["", "0", "0d", "-90", "90.5", "-1d", "12:00:00", "soon", "1 month"] {
+            assert!(matches!(age(text), Err(Refused::Expected(_))), "{text}: {:?}", age(text));
+        }
+        assert!(matches!(size_with_unit("2.5"), Err(Refused::Unclear(Unclear::Bytes { .. }))));
+        assert_eq!(size_with_unit("2B"), Ok(2));
+        assert_eq!(size_with_unit("1.5g"), Ok(3 << 29));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::parsers::{duration, size};
+use super::parsers::{age, size_with_unit};
 use crate::domain::budget::{Budgets, Period};
 
 /// The longest month, and the hour that a change of clocks may add.
@@ -16,13 +16,13 @@ const DAY: Duration = Duration::from_hours(25);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Args)]
 pub struct RetentionSettings {
     /// Delete bodies of requests and answers older than this, as 90d; costs stay; by default never
-    #[arg(id = "keep_bodies", long = "keep-bodies", value_name = "TIME", value_parser = duration)]
+    #[arg(id = "keep_bodies", long = "keep-bodies", value_name = "TIME", value_parser = age)]
     pub bodies: Option<Duration>,
     /// Delete everything older than this, costs included; by default never
-    #[arg(id = "keep_totals", long = "keep-totals", value_name = "TIME", value_parser = duration)]
+    #[arg(id = "keep_totals", long = "keep-totals", value_name = "TIME", value_parser = age)]
     pub totals: Option<Duration>,
     /// Delete the oldest bodies while the ledger is larger than this, as 2GiB; by default no limit
-    #[arg(id = "max_size", long = "max-size", value_name = "SIZE", value_parser = size)]
+    #[arg(id = "max_size", long = "max-size", value_name = "SIZE", value_parser = size_with_unit)]
     pub bytes: Option<u64>,
 }
 

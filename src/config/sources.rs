@@ -20,9 +20,9 @@ use super::{
     Config, Env, Error, Flags,
     environment::default_files,
     flags::{declarations, variable},
-    line::located,
+    line::{line_at, located},
     lists::Lists,
-    parsers::Expected,
+    parsers::{Expected, Refused},
 };
 use crate::domain::spelling;
 
@@ -64,6 +64,8 @@ pub(super) struct Sources {
     values: BTreeMap<String, (String, SettingSource)>,
     /// The settings file.
     file: Option<PathBuf>,
+    /// The lines of its settings.
+    lines: BTreeMap<String, usize>,
     pub(super) lists: Lists,
 }
 
@@ -85,10 +87,10 @@ impl Sources {
         let is_there = |path: &PathBuf| path.try_exists().unwrap_or(true);
         let by_default = || default_files(env).into_iter().find(is_there);
         let file = file.map(PathBuf::from).or_else(by_default);
-        let mut lists = Lists::default();
+        let (mut lines, mut lists) = (BTreeMap::new(), Lists::default());
         if let Some(path) = &file {
             let settings;
-            (settings, lists) =
+            (settings, lines, lists) =
                 read_file(path, &names().filter(|name| *name != "config").collect::<Vec<_>>())?;
             values.extend(settings.into_iter().map(|(n, v)| (n, (v, SettingSource::File))));
             let path = path.display().to_string();
@@ -96,7 +98,7 @@ impl Sources {
         }
         values.extend(of_env.into_iter().map(|(n, v)| (n, (v, SettingSource::Variable))));
         values.extend(flags.0.clone().into_iter().map(|(n, v)| (n, (v, SettingSource::Flag))));
-        Ok(Self { values, file, lists })
+        Ok(Self { values, file, lines, lists })
     }
 
     /// Parses all values.
@@ -127,24 +129,39 @@ impl Sources {
                 expected: "an address that begins with https://".to_owned(),
             };
         }
-        let expected = error.source().and_then(|source| source.downcast_ref::<Expected>());
+        let expected = match error.source().and_then(|source| source.downcast_ref::<Refused>()) {
+            Some(Refused::Unclear(why)) => {
+                return Error::Unclear(self.place_of(name), why.clone());
+            }
+            Some(Refused::Expected(expected)) => Some(expected),
+            None => error.source().and_then(|source| source.downcast_ref::<Expected>()),
+        };
         let expected = match (expected, error.get(ContextKind::ValidValue)) {
             (Some(Expected(expected)), _) => (*expected).to_owned(),
             (None, Some(ContextValue::Strings(words))) => alternatives(words),
             (None, _) => "valid".to_owned(),
         };
-        Error::Invalid { source_name: self.source_of(name), value, expected }
+        Error::Invalid { source_name: self.place_of(name), value, expected }
     }
 
     /// The same error for a value that does not fit to others.
     pub(super) fn invalid(&self, name: &str, expected: &str) -> Error {
         let value = self.values.get(name).map(|(value, _)| value.clone()).unwrap_or_default();
-        Error::Invalid { source_name: self.source_of(name), value, expected: expected.to_owned() }
+        Error::Invalid { source_name: self.place_of(name), value, expected: expected.to_owned() }
     }
 
     /// The same for a secret, which is not shown.
     pub(super) fn invalid_secret(&self, name: &str, expected: &str) -> Error {
         Error::Secret { source_name: self.source_of(name), expected: expected.to_owned() }
+    }
+
+    /// The flag, variable, or entry of the file with its line, that gave a setting.
+    fn place_of(&self, name: &str) -> String {
+        let source = self.source_of(name);
+        match (self.values.get(name), self.lines.get(name)) {
+            (Some((_, SettingSource::File)), Some(line)) => format!("{source}, line {line}"),
+            _ => source,
+        }
     }
 
     /// The flag, variable or entry of the file that gave a setting.
@@ -228,8 +245,11 @@ fn default_ledger(env: Env<'_>) -> Option<String> {
     Some(format!("sqlite://{}", data.join("reprise/reprise.db").display()))
 }
 
+/// The settings of a file, their lines, and its lists.
+type FileContent = (Vec<(String, String)>, BTreeMap<String, usize>, Lists);
+
 /// Reads the settings and the lists of the file.
-fn read_file(path: &Path, known: &[&str]) -> Result<(Vec<(String, String)>, Lists), Error> {
+fn read_file(path: &Path, known: &[&str]) -> Result<FileContent, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::File { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -262,7 +282,11 @@ fn read_file(path: &Path, known: &[&str]) -> Result<(Vec<(String, String)>, List
         };
         settings.push((name, value));
     }
-    Ok((settings, Lists::read(path, &text)?))
+    let lines = toml::de::DeTable::parse(&text).map(|table| {
+        let line = |name: &toml::Spanned<_>| line_at(&text, name.span().start);
+        table.get_ref().keys().map(|name| (name.get_ref().to_string(), line(name))).collect()
+    });
+    Ok((settings, lines.unwrap_or_default(), Lists::read(path, &text)?))
 }
 
 /// An address without the parts that may hold a password; any other value unchanged.

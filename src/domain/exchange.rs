@@ -88,6 +88,13 @@ impl UnixMillis {
         self.0.div_euclid(Self::HOUR)
     }
 
+    /// The moment that lies so long before this one.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(time))
+    }
+
     /// The time from `earlier` until this moment; zero if the clock went backwards.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))

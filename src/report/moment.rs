@@ -16,6 +16,15 @@ pub(super) fn serialize<S: Serializer>(at: &UnixMillis, serializer: S) -> Result
     serializer.serialize_str(&rfc3339(*at))
 }
 
+/// The same for one that may be missing.
+#[expect(clippy::ref_option, reason = "serde passes references")]
+pub(super) fn serialize_some<S: Serializer>(
+    at: &Option<UnixMillis>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&at.map(rfc3339).unwrap_or_default())
+}
+
 /// Formats a moment to the minute, UTC.
 pub(super) fn to_the_minute(at: UnixMillis) -> String {
     Timestamp::from_millisecond(at.0).unwrap_or_default().strftime("%Y-%m-%d %H:%M").to_string()

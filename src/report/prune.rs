@@ -5,8 +5,11 @@ use std::fmt;
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use super::counted;
-use crate::store::prune::{Kept, Pruned};
+use super::{counted, moment};
+use crate::{
+    domain::exchange::UnixMillis,
+    store::prune::{Kept, Preview, Pruned},
+};
 
 /// Report of a prune, or of what one would delete.
 #[derive(Debug, Serialize)]
@@ -19,6 +22,12 @@ pub struct PruneReport {
     /// Counts of deleted rows, and sizes.
     #[serde(flatten)]
     pub pruned: Pruned,
+    /// The moment before which bodies would be deleted, if all are older.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "moment::serialize_some")]
+    pub bodies_before: Option<UnixMillis>,
+    /// The moment before which totals would be deleted.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "moment::serialize_some")]
+    pub totals_before: Option<UnixMillis>,
 }
 
 impl fmt::Display for PruneReport {
@@ -68,9 +77,11 @@ impl fmt::Display for PruneReport {
                 ),
             ),
         ];
-        for (count, name, line) in lines {
+        let before = [self.totals_before, self.bodies_before, None];
+        for ((count, name, line), before) in lines.into_iter().zip(before) {
             if count > 0 {
-                writeln!(f, "  {name:<8}{line}")?;
+                let before = before.map(|at| format!(", before {}", moment::to_the_minute(at)));
+                writeln!(f, "  {name:<8}{line}{}", before.unwrap_or_default())?;
             }
         }
         let (before, after) = (mebibytes(bytes_before), mebibytes(bytes_after));
@@ -82,6 +93,29 @@ impl fmt::Display for PruneReport {
         }
         kept.map_or(Ok(()), |kept| stays(f, kept))
     }
+}
+
+/// The text of what a prune would delete, in one line.
+pub fn would_delete(preview: &Preview) -> String {
+    let Preview { pruned, bodies_before, totals_before } = preview;
+    let before = |at: &Option<UnixMillis>| {
+        at.map(|at| format!(" before {}", moment::to_the_minute(at))).unwrap_or_default()
+    };
+    let mut parts = Vec::new();
+    if pruned.calls + pruned.exchanges > 0 {
+        parts.push(format!(
+            "{} with costs{}",
+            counted(pruned.calls, "call"),
+            before(totals_before)
+        ));
+    }
+    if pruned.bodies + pruned.requests > 0 {
+        let exchanges = counted(pruned.bodies, "exchange");
+        let requests = counted(pruned.requests, "client request");
+        parts.push(format!("the bodies of {exchanges} and {requests}{}", before(bodies_before)));
+    }
+    let freed = pruned.bytes_before.saturating_sub(pruned.bytes_after);
+    format!("{}, about {}", parts.join(", "), mebibytes(freed))
 }
 
 /// What is left of a user or a chat.

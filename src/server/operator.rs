@@ -49,6 +49,7 @@ pub(super) async fn clear_cache(
     LedgerCommand(clearing): LedgerCommand<Clearing>,
 ) -> Result<Json<Value>, Rejection> {
     tracing::info!(?clearing, "clearing answers");
+    let clearing = Clearing { now: Some(answer::now()), ..clearing };
     let cleared = app.answers.ledger().clear(clearing).await.ok_or(Rejection::LedgerLate)?;
     Ok(Json(json!({ "cleared": cleared })))
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Error, Reader,
+    Error, Reader, RetentionNote,
     sqlite::{self, DatabaseFile, Newest},
 };
 use crate::domain::exchange::UnixMillis;
@@ -69,6 +69,12 @@ pub async fn files(url: &str) -> Result<Option<Files>, Error> {
         wal_bytes,
         open_to_others: all.filter(is_open).collect(),
     }))
+}
+
+/// The retention that a server of the ledger at `url` applied last, as far as is noted.
+pub async fn retention_note(url: &str) -> Result<RetentionNote, Error> {
+    let found = DatabaseFile::parse(url)?.found().await?;
+    Ok(found.map(|(path, _)| RetentionNote::beside(&path)).unwrap_or_default())
 }
 
 /// Tells whether other users may read or write a file.

@@ -8,6 +8,10 @@ use crate::domain::{cache::CacheKey, exchange::ExchangeId};
 /// Memory that an entry takes beside its recording, roughly.
 const OVERHEAD: usize = 512;
 
+/// Largest difference in milliseconds by which answers that end at once may come in another order. One that is later by
+/// more has the time of a clock that was set back since.
+const DISORDER: i64 = 60_000;
+
 /// Recordings by key: first in, first out, limited by bytes.
 #[derive(Debug)]
 pub(super) struct Hot {
@@ -41,9 +45,24 @@ impl Hot {
     /// Keeps `stored`, which was sealed in `epoch`, unless a newer answer to the same key is here. An answer that is
     /// too large still removes an older one, which would no longer be the newest.
     pub(super) fn insert(&mut self, epoch: Epoch, key: CacheKey, stored: Stored) {
-        if epoch != self.epoch
-            || self.by_key.get(&key).is_some_and(|held| held.ended_at > stored.ended_at)
-        {
+        let is_older = |held: &Stored| {
+            (1..=DISORDER).contains(&(held.ended_at.0.saturating_sub(stored.ended_at.0)))
+        };
+        if !self.by_key.get(&key).is_some_and(is_older) {
+            self.replace(epoch, key, stored);
+        }
+    }
+
+    /// Keeps `stored`, which was read from the file in `epoch`, unless another answer to the same key is here: that was
+    /// sealed meanwhile.
+    pub(super) fn insert_read(&mut self, epoch: Epoch, key: CacheKey, stored: Stored) {
+        if self.by_key.get(&key).is_none_or(|held| held.exchange == stored.exchange) {
+            self.replace(epoch, key, stored);
+        }
+    }
+
+    fn replace(&mut self, epoch: Epoch, key: CacheKey, stored: Stored) {
+        if epoch != self.epoch {
             return;
         }
         let size = stored.recording.len() + OVERHEAD;
@@ -113,5 +132,20 @@ mod tests {
         assert!(hot.get(&key(3)).is_none(), "sealed before the clearing");
         hot.insert(hot.epoch(), key(3), stored(6, 50));
         assert!(hot.get(&key(3)).is_some());
+    }
+
+    #[test]
+    fn an_answer_of_a_clock_that_was_ahead_gives_way() {
+        let key = CacheKey::from_bytes([1; 32]);
+        let mut hot = Hot::new(OVERHEAD * 8);
+        let now = hot.epoch();
+        hot.insert(now, key, stored(1, 9_000_000));
+        hot.insert_read(now, key, stored(2, 10));
+        assert_eq!(hot.get(&key).unwrap().exchange, stored(1, 0).exchange, "sealed since");
+        hot.insert_read(now, key, stored(1, 20));
+        assert_eq!(hot.get(&key).unwrap().ended_at, UnixMillis(20), "the same, by a better time");
+        hot.insert(now, key, stored(3, 9_000_000));
+        hot.insert(now, key, stored(4, 30));
+        assert_eq!(hot.get(&key).unwrap().exchange, stored(4, 0).exchange);
     }
 }

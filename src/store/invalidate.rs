@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Error, Reader, hot::Hot};
+use super::{Error, Reader, hot::Hot, older::Older};
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
 /// Selection of answers to clear: all given conditions must hold; without any, all answers are selected.
@@ -25,6 +25,9 @@ pub struct Clearing {
     /// Answers that ended before this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_before: Option<UnixMillis>,
+    /// The time now, by which answers of a clock that was ahead are told; `None`: there are none.
+    #[serde(skip)]
+    pub now: Option<UnixMillis>,
     /// Answers under a key with this prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyPrefix>,
@@ -40,9 +43,13 @@ pub(super) struct Clear {
 }
 
 impl Clearing {
-    fn conditions(&self, query: &mut QueryBuilder<Sqlite>) {
+    async fn conditions(
+        &self,
+        conn: &mut SqliteConnection,
+        query: &mut QueryBuilder<Sqlite>,
+    ) -> Result<(), sqlx::Error> {
         query.push(" where servable");
-        let Self { session, model, ended_before, key } = self;
+        let Self { session, model, ended_before, now, key } = self;
         if let Some(chat) = session {
             query.push(" and id in (select exchange from call where chat_id = ");
             query.push_bind(chat.clone()).push(")");
@@ -52,13 +59,16 @@ impl Clearing {
             query.push(" or model_served = ").push_bind(model.clone()).push(")");
         }
         if let Some(moment) = ended_before {
-            query.push(" and ended_at < ").push_bind(*moment);
+            query.push(" and ");
+            let now = now.unwrap_or(UnixMillis(i64::MAX));
+            Older::than(conn, *moment, now).await?.push_exchanges(query);
         }
         if let Some(prefix) = key {
             let (first, last) = prefix.range();
             query.push(" and key between ").push_bind(first.to_vec());
             query.push(" and ").push_bind(last.to_vec());
         }
+        Ok(())
     }
 }
 
@@ -66,7 +76,7 @@ impl Clear {
     /// Clears inside the transaction that `conn` is in.
     pub(super) async fn run(&self, conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let mut query = QueryBuilder::new("update exchange set servable = false");
-        self.clearing.conditions(&mut query);
+        self.clearing.conditions(conn, &mut query).await?;
         let done = query.build().execute(conn).await?;
         self.cleared.store(done.rows_affected(), Relaxed);
         Ok(())
@@ -82,8 +92,9 @@ impl Reader {
     /// Counts the answers that a clearing selects.
     pub async fn count(&self, what: &Clearing) -> Result<u64, Error> {
         let mut query = QueryBuilder::new("select count(*) from exchange");
-        what.conditions(&mut query);
-        let count: i64 = query.build_query_scalar().fetch_one(&self.pool()).await?;
+        let mut conn = self.pool().acquire().await?;
+        what.conditions(&mut conn, &mut query).await?;
+        let count: i64 = query.build_query_scalar().fetch_one(&mut *conn).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 }

@@ -15,7 +15,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
-    Error, Ledger,
+    Error, Ledger, RetentionNote,
     batch::Op,
     prune::{self, Limits, Pruned, Step},
     sqlite,
@@ -53,6 +53,20 @@ impl Ledger {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "the write-ahead log cannot be emptied");
             }
+        }
+    }
+
+    /// The retention that was applied last, as far as is noted.
+    pub fn retention_note(&self) -> RetentionNote {
+        self.file.real().map(|path| RetentionNote::beside(&path)).unwrap_or_default()
+    }
+
+    /// Notes the retention.
+    pub fn note_retention(&self, note: &RetentionNote) {
+        let written = self.file.real().map_or(Ok(()), |path| note.write(&path));
+        if let Err(error) = written {
+            // The next start takes the retention for a stricter one.
+            tracing::debug!(%error, "the note of the retention cannot be written");
         }
     }
 

@@ -5,6 +5,7 @@
 //! when nothing refers to them, children first. The next pruning finds the rest that a stopped one left.
 //!
 //! - `plan` selects the rows.
+//! - `pages` tells how much space that leaves.
 //! - `steps` deletes them, some hundred at a time.
 //! - `mark` then finds the messages, frames and blobs that nothing refers to any more.
 //! - `unused_space` overwrites the copies that SQLite left where rows once stood.
@@ -19,6 +20,7 @@
 //!   be committed. Then every request brings all rows that it refers to.
 
 mod mark;
+mod pages;
 mod plan;
 mod steps;
 mod unused_space;
@@ -28,16 +30,18 @@ use std::{ops::ControlFlow, time::Duration};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
 
-use self::unused_space::Maps;
+use self::{steps::Sums, unused_space::Maps};
 use super::{
-    Error, Reader, recovery,
+    Error, Reader,
+    older::Older,
+    recovery,
     sqlite::{self, DatabaseFile, Taken},
     wal::{self, Wal},
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
 /// Limits of what a ledger keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// The owner of the calls.
@@ -51,25 +55,28 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// True if one of these limits is lower than that of `other`, or has none there.
+    pub fn is_stricter_than(&self, other: &Self) -> bool {
+        fn is_lower<T: PartialOrd>(limit: Option<T>, other: Option<T>) -> bool {
+            limit.is_some_and(|limit| other.is_none_or(|other| limit < other))
+        }
+        is_lower(self.keep_bodies, other.keep_bodies)
+            || is_lower(self.keep_totals, other.keep_totals)
+            || is_lower(self.max_bytes, other.max_bytes)
+    }
+
     /// No limits: only what nothing refers to goes, and empty pages.
     pub const fn none() -> Self {
         Self { whose: Whose::Everyone, keep_bodies: None, keep_totals: None, max_bytes: None }
     }
-
-    fn before(&self, now: UnixMillis) -> plan::Before {
-        let before = |keep: Duration| {
-            let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-            UnixMillis(now.0.saturating_sub(keep))
-        };
-        plan::Before { bodies: self.keep_bodies.map(before), totals: self.keep_totals.map(before) }
-    }
 }
 
 /// Selection of calls by their owner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Whose {
     /// All calls.
+    #[default]
     Everyone,
     /// Calls of one user, as clients state it. An exchange belongs to the user whose call it answered first.
     User(String),
@@ -203,25 +210,37 @@ pub(super) async fn on(
 }
 
 impl Pruned {
-    fn has_deleted(&self) -> bool {
+    /// True if rows are among it.
+    pub const fn has_deleted(&self) -> bool {
         let Self { bodies, requests, exchanges, calls, messages, frames, blobs, .. } = *self;
         bodies + requests + exchanges + calls + messages + frames + blobs > 0
     }
 }
 
+/// What a prune would delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preview {
+    /// The numbers.
+    pub pruned: Pruned,
+    /// The moment before which bodies are deleted; `None`: they stay, or all are deleted.
+    pub bodies_before: Option<UnixMillis>,
+    /// The moment before which totals are deleted; `None`: they stay.
+    pub totals_before: Option<UnixMillis>,
+}
+
 impl Reader {
-    /// Previews [`run`], without the size limit. Changes nothing, and may run beside a server.
-    pub async fn would_prune(&self, limits: &Limits, now: UnixMillis) -> Result<Pruned, Error> {
+    /// Previews [`run`]. Changes nothing, and may run beside a server.
+    pub async fn would_prune(&self, limits: &Limits, now: UnixMillis) -> Result<Preview, Error> {
         let mut conn = self.pool().acquire().await?;
         sqlite::keep_temporary_tables_in_memory(&mut conn).await?;
         let mut tx = conn.begin().await?;
-        let plan = plan::make(&mut tx, &limits.whose, limits.before(now)).await?;
+        let plan = plan::within(&mut tx, limits, limits.max_bytes, now).await?;
         let unused = mark::unused(&mut tx).await?;
         let bytes_before = sqlite::size(&mut tx).await?.whole;
         let freed = plan.bytes(&mut tx).await? + unused.bytes;
         let kept = plan::kept(&mut tx, &limits.whose).await?;
         tx.rollback().await?;
-        Ok(Pruned {
+        let pruned = Pruned {
             kept,
             bodies: plan.bodies.len() as u64,
             requests: plan.requests.len() as u64,
@@ -232,29 +251,43 @@ impl Reader {
             blobs: unused.blobs.len() as u64,
             bytes_before,
             bytes_after: bytes_before.saturating_sub(freed),
-        })
+        };
+        let before = |older: Option<Older>| {
+            older.map(Older::before).filter(|before| *before < Older::EVERYTHING.before())
+        };
+        let plan::Before { bodies, totals } = plan.before;
+        Ok(Preview { pruned, bodies_before: before(bodies), totals_before: before(totals) })
     }
 }
 
 impl Pruning<'_> {
     async fn all(&mut self, limits: &Limits, now: UnixMillis) -> Result<(), Stop> {
-        let plan = plan::make(self.conn, &limits.whose, limits.before(now)).await?;
-        self.delete(&plan, &limits.whose).await?;
-        if let Some(most) = limits.max_bytes {
+        let most = match limits.max_bytes {
             // A log that a reader keeps from being emptied takes its part of the disk.
-            let is_held = sqlite::is_wal_held(self.conn).await.map_err(Error::Write)?;
-            let held = if is_held { self.wal.bytes() } else { 0 };
-            self.shrink(most.saturating_sub(held)).await?;
+            Some(most) if sqlite::is_wal_held(self.conn).await.map_err(Error::Write)? => {
+                Some(most.saturating_sub(self.wal.bytes()))
+            }
+            most => most,
+        };
+        let plan = plan::within(self.conn, limits, most, now).await?;
+        self.delete(&plan, &limits.whose).await?;
+        if let Some(most) = most {
+            self.shrink(most, now).await?;
         }
         self.vacuum().await?;
         self.clear_unused_space().await
     }
 
     async fn delete(&mut self, plan: &plan::Plan, whose: &Whose) -> Result<(), Stop> {
-        if let (Whose::Everyone, Some(before)) = (whose, plan.totals_before) {
-            steps::count_from(self.conn, before).await?;
-            self.report(Step::Sums)?;
-        }
+        let sums = match (whose, plan.before.totals) {
+            (Whose::Everyone, Some(older)) => {
+                steps::count_from(self.conn, older.before()).await?;
+                self.report(Step::Sums)?;
+                if older.goes_ahead() { Sums::Void } else { Sums::Deleted }
+            }
+            (Whose::Everyone, None) => Sums::Deleted,
+            (Whose::User(_) | Whose::Chat(_), _) => Sums::Void,
+        };
         for bodies in plan.bodies.chunks(steps::BATCH) {
             self.pruned.bodies += steps::drop_bodies(self.conn, bodies).await?;
             self.report(Step::Bodies)?;
@@ -269,7 +302,7 @@ impl Pruning<'_> {
         }
         // Last, since the calls tell whose the exchanges are: a pruning after a stop must find them.
         for calls in plan.calls.chunks(steps::BATCH) {
-            self.pruned.calls += steps::delete_calls(self.conn, whose, calls).await?;
+            self.pruned.calls += steps::delete_calls(self.conn, sums, calls).await?;
             self.report(Step::Totals)?;
         }
         self.sweep().await
@@ -294,17 +327,22 @@ impl Pruning<'_> {
         Ok(())
     }
 
-    /// Deletes the oldest bodies until no more than `most` bytes are in use.
-    async fn shrink(&mut self, most: u64) -> Result<(), Stop> {
+    /// Deletes the oldest bodies until no more than `most` bytes are in use: what the plan expected to free may be more
+    /// than what it did.
+    async fn shrink(&mut self, most: u64, now: UnixMillis) -> Result<(), Stop> {
         loop {
             let used = sqlite::size(self.conn).await?.used;
             if used <= most {
                 return Ok(());
             }
-            let Some(before) = plan::oldest(self.conn, used - most, used).await? else {
+            if !plan::has_bodies(self.conn).await? {
                 return Ok(());
+            }
+            let older = match plan::oldest(self.conn, used - most, used, now).await? {
+                Some(oldest) => Older::than(self.conn, oldest, now).await.map_err(Error::from)?,
+                None => Older::EVERYTHING,
             };
-            let before = plan::Before { bodies: Some(before), totals: None };
+            let before = plan::Before { bodies: Some(older), totals: None };
             let plan = plan::make(self.conn, &Whose::Everyone, before).await?;
             self.delete(&plan, &Whose::Everyone).await?;
         }

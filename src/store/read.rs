@@ -23,6 +23,9 @@ const MOST_NAMES: usize = 500;
 /// Limit of exchanges that make one answer.
 pub const MOST_PARTS: usize = 64;
 
+/// End of an answer that nothing tells the age of: older than any limit.
+pub(super) const UNKNOWN_AGE: UnixMillis = UnixMillis(0);
+
 /// A query for the exchange `$1` and those that it continues, the last one first, at most [`MOST_PARTS`].
 macro_rules! answer_parts {
     ($select:literal) => {
@@ -78,15 +81,67 @@ impl Reader {
         mem::replace(&mut *self.pool.write(), pool)
     }
 
-    /// The newest committed answer to `key`.
-    pub async fn find(&self, key: &CacheKey) -> Result<Option<Stored>, Error> {
+    /// The newest committed answer to `key`. It ended as late as the ledger allows: where its time is ahead of `now`,
+    /// because the clock was, calls that were committed after it and are not ahead prove an earlier end. Without such a
+    /// call its age is unknown, and it is very old.
+    pub async fn find(&self, key: &CacheKey, now: UnixMillis) -> Result<Option<Stored>, Error> {
         const SQL: &str = "select id, coalesce(model_served, model_asked) as model, stop_reason, \
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
              cost, cost_is, ended_at, recording \
              from exchange where key = $1 and servable order by ended_at desc limit 1";
+        const ONE: &str = "select id, coalesce(model_served, model_asked) as model, stop_reason, \
+             input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
+             cost, cost_is, ended_at, recording from exchange where id = $1 and servable";
         let found: Option<StoredRow> =
             sqlx::query_as(SQL).bind(key).fetch_optional(&self.pool()).await?;
-        Ok(found.map(Stored::from))
+        let Some(found) = found.map(Stored::from) else { return Ok(None) };
+        if found.ended_at <= now {
+            return Ok(Some(found));
+        }
+        let (newest, ended_at) = self.newest_of(key, now).await?;
+        let found = match newest {
+            Some(id) if id != found.exchange => {
+                let other: Option<StoredRow> =
+                    sqlx::query_as(ONE).bind(id).fetch_optional(&self.pool()).await?;
+                other.map(Stored::from)
+            }
+            _ => Some(found),
+        };
+        Ok(found.map(|found| Stored { ended_at, ..found }))
+    }
+
+    /// The newest answer to `key`, some of which have times ahead of `now`, and the time by which it has ended.
+    async fn newest_of(
+        &self,
+        key: &CacheKey,
+        now: UnixMillis,
+    ) -> Result<(Option<ExchangeId>, UnixMillis), Error> {
+        const ANSWERS: &str = "select id, opened_at, ended_at from exchange where key = $1 and servable \
+             order by rowid desc limit 64";
+        // `at` finds the call that the exchange answered first, since none has an index on it. The first later call that
+        // is not ahead came in soon after the clock was set.
+        const PROOF: &str = "select at from call where seq > (select min(seq) from call \
+             where at between $1 and $2 and exchange = $3) and at <= $4 order by seq limit 1";
+        let answers: Vec<(ExchangeId, UnixMillis, UnixMillis)> =
+            sqlx::query_as(ANSWERS).bind(key).fetch_all(&self.pool()).await?;
+        let mut newest: Option<(UnixMillis, ExchangeId)> = None;
+        for (id, opened_at, mut ended_at) in answers {
+            if ended_at > now {
+                let proof = sqlx::query_scalar(PROOF)
+                    .bind(opened_at.0.saturating_sub(UnixMillis::HOUR))
+                    .bind(ended_at)
+                    .bind(id)
+                    .bind(now);
+                let Some(proven) = proof.fetch_optional(&self.pool()).await? else {
+                    return Ok((Some(id), UNKNOWN_AGE));
+                };
+                ended_at = proven;
+            }
+            if newest.is_none_or(|(latest, _)| latest < ended_at) {
+                newest = Some((ended_at, id));
+            }
+        }
+        Ok(newest.map_or((None, UNKNOWN_AGE), |(ended_at, id)| (Some(id), ended_at)))
     }
 
     /// The names of the holders of keys in this ledger.

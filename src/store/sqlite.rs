@@ -2,11 +2,13 @@
 //!
 //! - `place`: the files at a ledger's path; nothing is touched before it is known to be a ledger.
 //! - `lock`: the locks of the process that writes.
+//! - `retention_note`: the retention that was applied last.
 //! - `identity`: the file that is open, compared with that at its path.
 
 mod identity;
 mod lock;
 mod place;
+mod retention_note;
 
 use std::{
     fs::{self, File},
@@ -29,6 +31,7 @@ use sqlx::{
 use tracing::warn;
 
 use self::place::Content;
+pub use self::retention_note::{Announced, RetentionNote};
 pub(super) use self::{
     identity::{Fault, OpenFile},
     lock::{Lock, Newest},

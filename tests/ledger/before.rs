@@ -37,7 +37,7 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
         (total.cost.nano_dollars, total.saved.ledger.nano_dollars),
         (Some(10_000), Some(9_000))
     );
-    let stored = ledger.find(&key(1)).await.unwrap().unwrap();
+    let stored = ledger.find(&key(1), rows::LATE).await.unwrap().unwrap();
     assert_eq!(bytes(&stored.recording), bytes(&recording("answer 1")));
     let holders = ledger.reader().holders().await.unwrap();
     for name in [Holders::of, Holders::of_client_key] {
@@ -78,5 +78,5 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
     let mut watch = |_| std::ops::ControlFlow::Continue(());
     let pruned = prune::run(&url, owner, &limits, later, &mut watch).await.unwrap();
     assert_eq!((pruned.bodies, pruned.messages, pruned.frames, pruned.blobs), (11, 10, 2, 1));
-    assert!(Reader::open(&url).await.unwrap().find(&key(1)).await.unwrap().is_none());
+    assert!(Reader::open(&url).await.unwrap().find(&key(1), rows::LATE).await.unwrap().is_none());
 }

@@ -17,7 +17,7 @@ async fn what_is_committed_is_in_the_files_already() {
     }
     let options = Options::new(format!("sqlite://{}", copy.display()));
     let after = bench.open_with(&options).await.unwrap();
-    assert!(after.find(&key(1)).await.unwrap().is_some());
+    assert!(after.find(&key(1), rows::LATE).await.unwrap().is_some());
     assert_eq!(stats(&after).await.total.calls, 2);
 }
 
@@ -29,7 +29,7 @@ async fn a_ledger_has_one_owner_and_any_readers() {
     let refused = bench.open_with(&bench.options()).await.unwrap_err().to_string();
     assert!(refused.contains(&format!("in use by process {}", std::process::id())), "{refused}");
     let reader = Reader::open(&bench.options().url).await.unwrap();
-    assert!(reader.find(&key(1)).await.unwrap().is_some());
+    assert!(reader.find(&key(1), rows::LATE).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -37,12 +37,12 @@ async fn a_closed_ledger_is_one_file_and_opens_again() {
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, None), sealing("x", 1)).await;
-    assert!(ledger.reader().find(&key(1)).await.unwrap().is_some());
+    assert!(ledger.reader().find(&key(1), rows::LATE).await.unwrap().is_some());
     ledger.close(GRACE).await;
     let beside = |end| PathBuf::from(format!("{}{end}", bench.path().display()));
     assert!(!beside("-wal").exists() && !beside("-shm").exists());
     let ledger = bench.open().await;
-    assert!(ledger.find(&key(1)).await.unwrap().is_some());
+    assert!(ledger.find(&key(1), rows::LATE).await.unwrap().is_some());
 }
 
 #[tokio::test]

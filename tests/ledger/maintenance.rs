@@ -82,7 +82,7 @@ async fn a_backup_of_a_ledger_in_use_has_every_finished_answer_and_serves() {
     assert_eq!(integrity(&url(&copy)).await, healthy(2, 4, 0));
     let options = Options { wait: GRACE, ..Options::new(url(&copy)) };
     let restored = bench.open_with(&options).await.unwrap();
-    assert!(restored.find(&key(1)).await.unwrap().is_some());
+    assert!(restored.find(&key(1), rows::LATE).await.unwrap().is_some());
     assert_eq!(stats(&restored).await.total.calls, 4);
     exchange(&restored, opening(3, Some(chat(4))), sealing("y", NOW.0)).await;
     restored.close(GRACE).await;
@@ -163,7 +163,7 @@ async fn a_vacuum_shrinks_a_ledger_that_nobody_uses_and_loses_nothing() {
     // The sums that were wrong are made anew.
     assert_eq!(integrity(&address).await, healthy(40, 40, 0));
     let ledger = bench.open().await;
-    assert!(ledger.find(&key(1)).await.unwrap().is_some());
+    assert!(ledger.find(&key(1), rows::LATE).await.unwrap().is_some());
     assert_eq!(stats(&ledger).await.total.calls, 40);
     let id = "select application_id from pragma_application_id";
     assert_eq!(bench.count(id).await, 0x5270_7273);

@@ -340,7 +340,7 @@ async fn a_removed_file_is_made_anew_and_what_comes_next_is_whole() {
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, Some(chat(3))), sealing("one", 1)).await;
-    assert!(ledger.find(&key(1)).await.unwrap().is_some());
+    assert!(ledger.find(&key(1), rows::LATE).await.unwrap().is_some());
     let running = Arc::new(opening(2, Some(chat(4))));
     assert_eq!(ledger.open_exchange(&running).await, Durable::Committed);
     let dying = opening(3, None);
@@ -353,12 +353,15 @@ async fn a_removed_file_is_made_anew_and_what_comes_next_is_whole() {
     let next = Arc::new(Opening { chain: Some(chat(5)), ..opening(4, None) });
     assert_eq!(ledger.open_exchange(&next).await, Durable::Committed);
     assert!(ledger.state().writable);
-    assert!(ledger.find(&key(1)).await.unwrap().is_none(), "it was in the removed file");
+    assert!(
+        ledger.find(&key(1), rows::LATE).await.unwrap().is_none(),
+        "it was in the removed file"
+    );
     assert_eq!(seal(&ledger, &running, sealing("two", 2)).await, Durable::Committed);
     assert_eq!(seal(&ledger, &next, sealing("four", 4)).await, Durable::Committed);
     assert_eq!(ledger.state().lost, 0);
     for (n, messages) in [(2, 4), (4, 5)] {
-        assert!(ledger.reader().find(&key(n)).await.unwrap().is_some());
+        assert!(ledger.reader().find(&key(n), rows::LATE).await.unwrap().is_some());
         let chain = chat(messages);
         let loaded = ledger.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
         assert_eq!(loaded, *chain);
@@ -389,8 +392,11 @@ async fn a_moved_file_keeps_everything_and_may_come_back() {
 
     fs::rename(&aside, bench.path()).unwrap();
     exchange(&ledger, opening(3, Some(chat(4))), sealing("three", 3)).await;
-    assert!(ledger.find(&key(1)).await.unwrap().is_some());
-    assert!(ledger.find(&key(2)).await.unwrap().is_none(), "it was in the file in between");
+    assert!(ledger.find(&key(1), rows::LATE).await.unwrap().is_some());
+    assert!(
+        ledger.find(&key(2), rows::LATE).await.unwrap().is_none(),
+        "it was in the file in between"
+    );
     ledger.close(GRACE).await;
     let mut outside: SqliteConnection = bench.outside().await;
     let ids: Vec<String> = sqlx::query_scalar("select id from exchange order by id")

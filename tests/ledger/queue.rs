@@ -12,8 +12,8 @@ async fn what_cannot_be_written_yet_is_late_and_then_written() {
     let opening = Arc::new(opening(1, Some(chat(3))));
     assert_eq!(ledger.open_exchange(&opening).await, Durable::Late);
     assert_eq!(seal(&ledger, &opening, sealing("kept", 1)).await, Durable::Late);
-    assert!(ledger.find(&key(1)).await.unwrap().is_some(), "served before its commit");
-    assert!(ledger.reader().find(&key(1)).await.unwrap().is_none());
+    assert!(ledger.find(&key(1), rows::LATE).await.unwrap().is_some(), "served before its commit");
+    assert!(ledger.reader().find(&key(1), rows::LATE).await.unwrap().is_none());
     until("the ledger says so", || !ledger.state().writable).await;
     let state = ledger.state();
     assert_eq!((state.queued, state.late), (2, 2));
@@ -23,7 +23,7 @@ async fn what_cannot_be_written_yet_is_late_and_then_written() {
     settled(&ledger).await;
     assert!(ledger.state().writable);
     assert_eq!(ledger.state().queued_bytes, 0);
-    assert!(ledger.reader().find(&key(1)).await.unwrap().is_some());
+    assert!(ledger.reader().find(&key(1), rows::LATE).await.unwrap().is_some());
     let chain = chat(3);
     assert!(ledger.reader().load_chain(chain.frame.hash, chain.head()).await.is_ok());
 }
@@ -54,7 +54,7 @@ async fn a_full_queue_drops_bodies_and_keeps_rows() {
     assert!((6..8).contains(&count(dropped).await), "the first ones still had room");
     let broken = "select count(*) from exchange where recording is null and servable";
     assert_eq!(count(broken).await, 0);
-    assert!(ledger.find(&key(7)).await.unwrap().is_none());
+    assert!(ledger.find(&key(7), rows::LATE).await.unwrap().is_none());
 }
 
 #[tokio::test]

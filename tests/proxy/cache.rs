@@ -331,6 +331,47 @@ async fn an_answer_that_is_too_old_is_asked_for_again() {
     assert!((10_799..=10_800).contains(&(age + ttl)), "{status}");
 }
 
+/// A clock that was ahead by three months, and was then set right.
+#[tokio::test]
+async fn an_answer_from_the_future_is_never_younger_than_the_ledger_proves() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    upstream.always(hello());
+    let app = setup.start().await;
+    for text in ["hi", "there"] {
+        app.client().post(CHAT, &ask(text)).await.text().await;
+    }
+    let ledger = app.stop().await;
+    ledger.run("update exchange set ended_at = ended_at + 7776000000, opened_at = opened_at + 7776000000").await;
+    ledger.run("update call set at = at + 7776000000").await;
+
+    // Nothing tells its age, so it counts as too old, and another answer takes its place.
+    let app = setup.start().await;
+    assert!(!was_hit(app.client().post(CHAT, &ask("hi")).await).await);
+    assert!(was_hit(app.client().post(CHAT, &ask("hi")).await).await);
+    assert_eq!(upstream.requests().len(), 3);
+    let ledger = app.stop().await;
+    ledger.run("update exchange set ended_at = ended_at - 7200000 where id = (select max(id) from exchange)").await;
+    ledger
+        .run("update call set at = at - 7200000 where at < (select max(at) from call) - 86400000")
+        .await;
+
+    // Two hours later.
+    let app = setup.start().await;
+    for text in ["hi", "there"] {
+        for _ in 0..2 {
+            let hit = app.client().post(CHAT, &ask(text)).await;
+            let age: u64 = hit.header("age").and_then(|age| age.parse().ok()).expect("an age");
+            assert!((7200..7260).contains(&age), "{text}: {age}");
+            hit.text().await;
+        }
+        let young = app.client().header("cache-control", "max-age=7000, only-if-cached");
+        let refused = young.post(CHAT, &ask(text)).await;
+        assert_eq!(refused.status.as_u16(), 504, "{text}");
+    }
+    assert_eq!(upstream.requests().len(), 3);
+}
+
 #[tokio::test]
 async fn what_one_end_user_was_told_no_other_is() {
     let upstream = Upstream::start().await;

@@ -394,9 +394,33 @@ async fn a_server_deletes_what_the_settings_do_not_keep() {
     assert_eq!(how(&app, &ask("hi")).await, "hit");
     app.stop().await;
     let small = setup.clone().set("REPRISE_MAX_SIZE", "1B").set("REPRISE_KEEP_TOTALS", "30d");
+    // Limits that are stricter than before wait, so that a mistake can be corrected.
+    let note = setup.folder().join("ledger.db.lock");
+    let announced = || {
+        let note = std::fs::read_to_string(&note).expect("a note");
+        let at = note.split("\"at\":").nth(1)?.split('}').next()?.to_owned();
+        Some((note, at))
+    };
+    let app = start(&small, &upstream).await;
+    until("the announcement", async || announced().is_some()).await;
+    assert!(!app.ledger().bodies().await.is_empty());
+    let doctor = run(&small, &app, &["doctor"]).await;
+    let told =
+        String::from_utf8_lossy(&doctor.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let stricter = "is stricter than before: the next run deletes the bodies of 1 exchange and 2 client requests";
+    assert!(told.contains(stricter), "{told}");
+    app.stop().await;
+    // A restart does not begin the time anew, and keeps what it said.
+    let app = start(&small, &upstream).await;
+    assert_eq!(how(&app, &ask("hi")).await, "hit");
+    app.stop().await;
+    let (text, at) = announced().expect("it waits still");
+    let earlier = at.parse::<i64>().expect("a moment") - 3_600_000;
+    std::fs::write(&note, text.replace(&at, &earlier.to_string())).expect("a note");
     let app = start(&small, &upstream).await;
     until("the bodies to go", async || app.ledger().bodies().await.is_empty()).await;
-    assert_eq!(app.ledger().calls().await.len(), 2, "what it cost stays");
+    assert_eq!(app.ledger().calls().await.len(), 3, "what it cost stays");
+    assert_eq!(announced(), None);
     // What is said from now on is kept until the next time.
     assert_eq!(how(&app, &ask("hi")).await, "fwd=miss; stored");
     assert_eq!(how(&app, &ask("hi")).await, "hit");
@@ -404,7 +428,7 @@ async fn a_server_deletes_what_the_settings_do_not_keep() {
     let app = start(&setup, &upstream).await;
     assert_eq!(how(&app, &ask("hi")).await, "hit");
     assert!(!app.ledger().bodies().await.is_empty());
-    assert_eq!(app.stop().await.calls().await.len(), 5);
+    assert_eq!(app.stop().await.calls().await.len(), 6);
 
     // The first start has nothing to delete.
     let new = Setup::of(&upstream).set("REPRISE_KEEP_BODIES", "90d");

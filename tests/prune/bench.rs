@@ -226,7 +226,7 @@ impl Bench {
             reader.load_chain(hash(&frame), head.as_deref().map(hash)).await.unwrap();
         }
         for n in 1..=60 {
-            if let Some(found) = reader.find(&key(n)).await.unwrap() {
+            if let Some(found) = reader.find(&key(n), rows::LATE).await.unwrap() {
                 assert_eq!(found.exchange, exchange_id(n));
                 assert_eq!(found.recording.len(), recording(n).len());
             }

@@ -16,6 +16,9 @@ use reprise::{
 };
 use uuid::Uuid;
 
+/// A clock that is behind no row.
+pub(crate) const LATE: UnixMillis = UnixMillis(i64::MAX);
+
 pub(crate) fn owner(n: u128) -> OwnerId {
     OwnerId::new(Uuid::from_u128(n))
 }

@@ -26,7 +26,8 @@ pub struct Facts<'a> {
     pub external_data: bool,
     /// `true` if an exchange is in flight that it could join: the same key and, for a chat, the same message.
     pub running: bool,
-    /// End of the newest servable answer to its key.
+    /// End of the newest servable answer to its key, as late as the ledger allows. It may have ended after the call came
+    /// in, which makes its age zero; a clock that was ahead does not.
     pub stored: Option<UnixMillis>,
 }
 

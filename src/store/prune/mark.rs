@@ -4,10 +4,14 @@ use std::collections::HashMap;
 
 use sqlx::SqliteConnection;
 
+use super::pages::Pages;
 use crate::{
     domain::chain::Hash,
     store::{Error, recovery},
 };
+
+/// Bytes of the hashes and headers of a row.
+const HASHES: u64 = 80;
 
 /// The newest rows that the marking saw. Deleting checks the rows that were written later.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,7 +27,7 @@ pub(super) struct Unused {
     pub(super) nodes: Vec<Hash>,
     pub(super) frames: Vec<Hash>,
     pub(super) blobs: Vec<Hash>,
-    /// Their size.
+    /// The space that they leave, about.
     pub(super) bytes: u64,
     pub(super) seen: Seen,
 }
@@ -56,6 +60,7 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
     const BLOBS: &str = "select hash, length(body) as bytes from blob where not exists ( \
          select 1 from piece where piece.blob = blob.hash and piece.owner in (select hash from live))";
 
+    let pages = Pages::of(conn).await?;
     let (exchanges, calls) = sqlx::query_as(SEEN).fetch_one(&mut *conn).await?;
     sqlx::raw_sql(LIVE).execute(&mut *conn).await?;
     for hash in recovery::client_hashes(conn).await? {
@@ -69,15 +74,18 @@ pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error>
     let nodes: Vec<(Hash, Option<Hash>, i64)> = sqlx::query_as(NODES).fetch_all(&mut *conn).await?;
     for (hash, parent, bytes) in nodes {
         parents.insert(hash, parent);
-        unused.bytes += u64::try_from(bytes).unwrap_or(0);
+        unused.bytes += pages.of_keyed_row(HASHES + u64::try_from(bytes).unwrap_or(0));
     }
     unused.nodes = children_first(&parents);
-    for (sql, hashes) in [(FRAMES, &mut unused.frames), (BLOBS, &mut unused.blobs)] {
-        let rows: Vec<(Hash, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
-        for (hash, bytes) in rows {
-            hashes.push(hash);
-            unused.bytes += u64::try_from(bytes).unwrap_or(0);
-        }
+    let frames: Vec<(Hash, i64)> = sqlx::query_as(FRAMES).fetch_all(&mut *conn).await?;
+    for (hash, bytes) in frames {
+        unused.frames.push(hash);
+        unused.bytes += pages.of_keyed_row(HASHES + u64::try_from(bytes).unwrap_or(0));
+    }
+    let blobs: Vec<(Hash, i64)> = sqlx::query_as(BLOBS).fetch_all(&mut *conn).await?;
+    for (hash, bytes) in blobs {
+        unused.blobs.push(hash);
+        unused.bytes += pages.of_row(HASHES + u64::try_from(bytes).unwrap_or(0));
     }
     Ok(unused)
 }

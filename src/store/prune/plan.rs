@@ -3,8 +3,15 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Kept, Whose};
-use crate::{domain::exchange::UnixMillis, store::Error};
+use super::{Kept, Limits, Whose, mark, pages::Pages};
+use crate::{
+    domain::exchange::UnixMillis,
+    store::{
+        Error,
+        older::{Older, ahead_of},
+        sqlite,
+    },
+};
 
 /// The rows to delete: calls by `seq`, exchanges by `rowid`.
 #[derive(Debug, Default)]
@@ -17,19 +24,29 @@ pub(super) struct Plan {
     pub(super) calls: Vec<i64>,
     /// Exchanges that are deleted.
     pub(super) exchanges: Vec<i64>,
-    /// The moment before which calls do not count any more, if totals are deleted.
-    pub(super) totals_before: Option<UnixMillis>,
+    pub(super) before: Before,
 }
 
 impl Plan {
-    /// The size of the recordings.
+    /// The space that the recordings take, about.
     pub(super) async fn bytes(&self, conn: &mut SqliteConnection) -> Result<u64, Error> {
-        const SQL: &str = "select cast(coalesce(sum(length(recording)), 0) as bigint) from exchange \
-             where rowid in (select at from gone_body) or rowid in (select at from gone_exchange)";
-        let bytes: i64 = sqlx::query_scalar(SQL).fetch_one(conn).await?;
-        Ok(u64::try_from(bytes).unwrap_or(0))
+        const SQL: &str = "select length(recording) from exchange where recording is not null \
+             and (rowid in (select at from gone_body) or rowid in (select at from gone_exchange))";
+        let pages = Pages::of(conn).await?;
+        let recordings: Vec<i64> = sqlx::query_scalar(SQL).fetch_all(conn).await?;
+        let freed = |bytes: i64| {
+            let whole = pages.of_row(OTHER_COLUMNS + u64::try_from(bytes).unwrap_or(0));
+            whole.saturating_sub(pages.of_row(OTHER_COLUMNS))
+        };
+        Ok(recordings.into_iter().map(freed).sum())
     }
 }
+
+/// Bytes of an exchange without its recording, about: they stay.
+const OTHER_COLUMNS: u64 = 500;
+
+/// Bytes that are freed beyond what has to be.
+const MARGIN: u64 = 16 << 10;
 
 /// Creates the temporary tables, empty.
 pub(super) async fn none(conn: &mut SqliteConnection) -> Result<(), Error> {
@@ -46,10 +63,79 @@ pub(super) async fn none(conn: &mut SqliteConnection) -> Result<(), Error> {
 }
 
 /// Moments before which bodies and totals are deleted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Before {
-    pub(super) bodies: Option<UnixMillis>,
-    pub(super) totals: Option<UnixMillis>,
+    pub(super) bodies: Option<Older>,
+    pub(super) totals: Option<Older>,
+}
+
+impl Before {
+    /// Those of the limits on age.
+    pub(super) async fn of(
+        conn: &mut SqliteConnection,
+        limits: &Limits,
+        now: UnixMillis,
+    ) -> Result<Self, Error> {
+        let mut before = Self::default();
+        if let Some(keep) = limits.keep_bodies {
+            before.bodies = Some(match keep.as_millis() {
+                0 => Older::than_now(now),
+                _ => Older::than(conn, now.before(keep), now).await?,
+            });
+        }
+        if let Some(keep) = limits.keep_totals {
+            // Totals of everyone are deleted by whole hours, as they are summed up.
+            let moment = match limits.whose {
+                Whose::Everyone => UnixMillis(now.before(keep).hour() * UnixMillis::HOUR),
+                Whose::User(_) | Whose::Chat(_) => now.before(keep),
+            };
+            before.totals = Some(Older::than(conn, moment, now).await?);
+        }
+        Ok(before)
+    }
+}
+
+/// Selects the rows within the limits on age, and the oldest bodies until about `most` bytes are left in use. The sizes
+/// of rows tell how much their deletion frees, so that a preview selects what a prune deletes.
+pub(super) async fn within(
+    conn: &mut SqliteConnection,
+    limits: &Limits,
+    most: Option<u64>,
+    now: UnixMillis,
+) -> Result<Plan, Error> {
+    let mut before = Before::of(conn, limits, now).await?;
+    let mut plan = make(conn, &limits.whose, before).await?;
+    let (Some(most), Whose::Everyone) = (most, &limits.whose) else { return Ok(plan) };
+    let used = sqlite::size(conn).await?.used;
+    let excess = used.saturating_sub(most);
+    if excess == 0 {
+        return Ok(plan);
+    }
+    // Somewhat more, since what is left does not fill its pages.
+    let excess = excess + excess / 8 + MARGIN;
+    let mut tried = None;
+    loop {
+        let freed = plan.bytes(conn).await? + mark::unused(conn).await?.bytes;
+        if freed >= excess || before.bodies == Some(Older::EVERYTHING) {
+            return Ok(plan);
+        }
+        // Of bodies of one size, this part of all would be enough.
+        let part = tried.map_or(excess, |part| {
+            let needed = u128::from(part) * u128::from(excess) / u128::from(freed.max(1));
+            let step = (used / 50).max(1);
+            u64::try_from(needed).unwrap_or(u64::MAX).clamp(part + step, part + 10 * step)
+        });
+        tried = Some(part);
+        let oldest = oldest(conn, part, used, now).await?.filter(|_| part < used);
+        let older = match oldest {
+            Some(oldest) => Older::than(conn, oldest, now).await?,
+            None => Older::EVERYTHING,
+        };
+        if before.bodies.is_none_or(|bodies| bodies.before() < older.before()) {
+            before.bodies = Some(older);
+            plan = make(conn, &limits.whose, before).await?;
+        }
+    }
 }
 
 /// Selects the rows.
@@ -59,23 +145,18 @@ pub(super) async fn make(
     before: Before,
 ) -> Result<Plan, Error> {
     none(conn).await?;
-    // Totals of everyone are deleted by whole hours, as they are summed up.
-    let totals_before = before.totals.map(|before| match whose {
-        Whose::Everyone => UnixMillis(before.hour() * UnixMillis::HOUR),
-        Whose::User(_) | Whose::Chat(_) => before,
-    });
-    if let Some(before) = totals_before {
-        totals(conn, whose, before.0).await?;
+    if let Some(older) = before.totals {
+        totals(conn, whose, older).await?;
     }
-    if let Some(before) = before.bodies {
-        bodies(conn, whose, before.0).await?;
+    if let Some(older) = before.bodies {
+        bodies(conn, whose, older).await?;
     }
     Ok(Plan {
         bodies: noted(conn, "select at from gone_body order by at").await?,
         requests: noted(conn, "select at from gone_request order by at").await?,
         calls: noted(conn, "select at from gone_call order by at").await?,
         exchanges: noted(conn, "select at from gone_exchange order by at").await?,
-        totals_before,
+        before,
     })
 }
 
@@ -103,30 +184,40 @@ pub(super) async fn kept(
     Ok(Some(Kept { calls, answers }))
 }
 
-/// The moment before which the exchanges ended that have the oldest `excess` of all `used` bytes, about; `None`: no
-/// bodies are left.
+/// The moment before which the exchanges ended that have the oldest `part` of all `used` bytes, about; `None`: no bodies
+/// are left but those with times ahead of the clock.
 pub(super) async fn oldest(
     conn: &mut SqliteConnection,
-    excess: u64,
+    part: u64,
     used: u64,
+    now: UnixMillis,
 ) -> Result<Option<UnixMillis>, Error> {
-    const COUNT: &str = "select count(*) from exchange \
-         where recording is not null or frame is not null or head is not null";
-    const NTH: &str = "select ended_at from exchange \
-         where recording is not null or frame is not null or head is not null \
-         order by ended_at limit 1 offset $1";
-    const CALLS: &str =
-        "select max(at) from call where client_frame is not null or client_head is not null";
-    let count: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *conn).await?;
-    let part = u128::from(excess) * u128::try_from(count).unwrap_or(0) / u128::from(used.max(1));
+    const COUNT: &str = "select count(*) from exchange where ended_at <= $1 \
+         and (recording is not null or frame is not null or head is not null)";
+    const NTH: &str = "select ended_at from exchange where ended_at <= $1 \
+         and (recording is not null or frame is not null or head is not null) \
+         order by ended_at limit 1 offset $2";
+    const CALLS: &str = "select max(at) from call where at <= $1 \
+         and (client_frame is not null or client_head is not null)";
+    let ahead = ahead_of(now);
+    let count: i64 = sqlx::query_scalar(COUNT).bind(ahead).fetch_one(&mut *conn).await?;
+    let part = u128::from(part) * u128::try_from(count).unwrap_or(0) / u128::from(used.max(1));
     // At least a fiftieth, so that the number of rounds is limited.
     let nth = i64::try_from(part).unwrap_or(i64::MAX).max(count / 50).min(count - 1);
     let last: Option<i64> = match nth {
-        0.. => sqlx::query_scalar(NTH).bind(nth).fetch_optional(conn).await?,
+        0.. => sqlx::query_scalar(NTH).bind(ahead).bind(nth).fetch_optional(conn).await?,
         // Only the clients' requests are left.
-        _ => sqlx::query_scalar(CALLS).fetch_one(conn).await?,
+        _ => sqlx::query_scalar(CALLS).bind(ahead).fetch_one(conn).await?,
     };
     Ok(last.map(|last| UnixMillis(last + 1)))
+}
+
+/// True if there are bodies.
+pub(super) async fn has_bodies(conn: &mut SqliteConnection) -> Result<bool, Error> {
+    const SQL: &str = "select exists (select 1 from exchange \
+         where recording is not null or frame is not null or head is not null) \
+         or exists (select 1 from call where client_frame is not null or client_head is not null)";
+    Ok(sqlx::query_scalar(SQL).fetch_one(conn).await?)
 }
 
 async fn noted(conn: &mut SqliteConnection, sql: &'static str) -> Result<Vec<i64>, Error> {
@@ -144,13 +235,13 @@ fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
 
 /// Appends a table `mine`: the exchanges that calls of `whose` before a moment sent upstream, and those that they
 /// continue.
-fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
+fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, older: Older) {
     query.push(
         "with recursive mine (id) as ( \
          select call.exchange from call where call.exchange is not null \
-         and call.answered_by in ('miss', 'refresh', 'bypass') and call.at < ",
+         and call.answered_by in ('miss', 'refresh', 'bypass') and ",
     );
-    query.push_bind(before);
+    older.push_calls(query);
     push_whose(query, whose);
     query.push(
         " union select exchange.continues from mine join exchange on exchange.id = mine.id \
@@ -159,14 +250,14 @@ fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
 }
 
 /// Appends a query for the exchanges of `whose` before a moment, open for further conditions.
-fn push_exchanges(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) {
+fn push_exchanges(query: &mut QueryBuilder<Sqlite>, whose: &Whose, older: Older) {
     match whose {
         Whose::Everyone => {
-            query.push("select exchange.rowid from exchange where exchange.ended_at < ");
-            query.push_bind(before);
+            query.push("select exchange.rowid from exchange where ");
+            older.push_exchanges(query);
         }
         Whose::User(_) | Whose::Chat(_) => {
-            push_mine(query, whose, before);
+            push_mine(query, whose, older);
             query.push(
                 "select exchange.rowid from exchange where exchange.id in (select id from mine)",
             );
@@ -177,7 +268,7 @@ fn push_exchanges(query: &mut QueryBuilder<Sqlite>, whose: &Whose, before: i64) 
 async fn totals(
     conn: &mut SqliteConnection,
     whose: &Whose,
-    before: i64,
+    older: Older,
 ) -> Result<(), sqlx::Error> {
     const KEPT: &str = "insert into kept (id) with recursive line (id) as ( \
          select exchange from call where exchange is not null \
@@ -185,16 +276,15 @@ async fn totals(
          union select continues from running where continues is not null \
          union select exchange.continues from line join exchange on exchange.id = line.id \
          where exchange.continues is not null) select id from line";
-    let mut calls = QueryBuilder::<Sqlite>::new(
-        "insert into gone_call (at) select call.seq from call where call.at < ",
-    );
-    calls.push_bind(before);
+    let mut calls =
+        QueryBuilder::<Sqlite>::new("insert into gone_call (at) select call.seq from call where ");
+    older.push_calls(&mut calls);
     push_whose(&mut calls, whose);
     calls.build().execute(&mut *conn).await?;
     // A later call may have been answered from an old exchange, and reports show that one.
     sqlx::query(KEPT).execute(&mut *conn).await?;
     let mut exchanges = QueryBuilder::<Sqlite>::new("insert into gone_exchange (at) ");
-    push_exchanges(&mut exchanges, whose, before);
+    push_exchanges(&mut exchanges, whose, older);
     exchanges.push(" and exchange.id not in (select id from kept)");
     exchanges.build().execute(conn).await?;
     Ok(())
@@ -203,18 +293,18 @@ async fn totals(
 async fn bodies(
     conn: &mut SqliteConnection,
     whose: &Whose,
-    before: i64,
+    older: Older,
 ) -> Result<(), sqlx::Error> {
     let mut requests = QueryBuilder::<Sqlite>::new(
         "insert into gone_request (at) select call.seq from call \
          where (call.client_frame is not null or call.client_head is not null) \
-         and call.seq not in (select at from gone_call) and call.at < ",
+         and call.seq not in (select at from gone_call) and ",
     );
-    requests.push_bind(before);
+    older.push_calls(&mut requests);
     push_whose(&mut requests, whose);
     requests.build().execute(&mut *conn).await?;
     let mut exchanges = QueryBuilder::<Sqlite>::new("insert into gone_body (at) ");
-    push_exchanges(&mut exchanges, whose, before);
+    push_exchanges(&mut exchanges, whose, older);
     exchanges.push(
         " and (exchange.recording is not null or exchange.frame is not null or exchange.head is not null) \
          and exchange.rowid not in (select at from gone_exchange)",

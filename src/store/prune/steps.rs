@@ -2,7 +2,7 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Whose, mark::Seen};
+use super::mark::Seen;
 use crate::{
     domain::{chain::Hash, exchange::UnixMillis},
     store::{Error, recovery, rollup, sqlite},
@@ -27,16 +27,25 @@ pub(super) async fn count_from(conn: &mut SqliteConnection, from: UnixMillis) ->
     work.await.map_err(Error::Write)
 }
 
-/// Deletes calls. The calls of one user are part of the sums of everyone, so the same transaction makes these void: a
-/// report that sums up meanwhile must not keep them.
+/// The sums of calls that are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sums {
+    /// They are deleted by whole hours ([`count_from`]).
+    Deleted,
+    /// They have other calls in them, too, and are made again.
+    Void,
+}
+
+/// Deletes calls. Where they are part of sums that stay, the same transaction makes these void: a report that sums up
+/// meanwhile must not keep them.
 pub(super) async fn delete_calls(
     conn: &mut SqliteConnection,
-    whose: &Whose,
+    sums: Sums,
     calls: &[i64],
 ) -> Result<u64, Error> {
     let work = async {
         let mut tx = sqlite::begin_write(conn).await?;
-        if *whose != Whose::Everyone {
+        if sums == Sums::Void {
             rollup::void(&mut tx).await?;
         }
         let mut query = QueryBuilder::<Sqlite>::new("delete from call where seq in (");

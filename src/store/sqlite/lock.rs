@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Length of the note: always the same, so that one write replaces it.
-const NOTE: usize = 256;
+pub(super) const NOTE: usize = 256;
 /// The beginning of every note.
 const HOLDER: &str = "process ";
 
