@@ -3,6 +3,7 @@
 
 mod cache;
 mod environment;
+mod error;
 mod flags;
 mod ids;
 mod keys;
@@ -27,6 +28,7 @@ use url::Url;
 
 pub use self::{
     environment::{Env, Environment, UnknownVariable, default_files, unknown_variables},
+    error::Error,
     flags::{FlagArgs, FlagGroup, Flags, Global, Replaying, Serving},
     ids::IdHeaders,
     keys::ClientKey,
@@ -43,7 +45,7 @@ use self::{
     sources::Sources,
 };
 use crate::domain::{
-    alias::{self, Aliases},
+    alias::Aliases,
     budget::Budgets,
     cache::{IdentityProof, Policy},
     cassette::{Rule, is_secret_name},
@@ -138,6 +140,9 @@ pub struct Config {
     /// Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; with it, only users with a valid signature are trusted
     #[arg(long, value_name = "SECRET", help_heading = heading::OPEN_WEBUI, value_parser = key)]
     pub user_jwt_secret: Option<SecretString>,
+    /// Refuse calls whose user has no valid signature; without, they are those of the user "unverified"
+    #[arg(long, help_heading = heading::OPEN_WEBUI)]
+    pub require_signed_users: bool,
     /// Upstream of the server.
     #[arg(long, default_value = "live", help_heading = heading::NO_FLAG, value_parser = word::<Mode>())]
     pub mode: Mode,
@@ -189,115 +194,6 @@ pub enum LogFormat {
     Text,
     /// For programs.
     Json,
-}
-
-/// Reasons why settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A value that is not accepted.
-    #[error("{source_name}: {value:?} is not {expected}")]
-    Invalid {
-        /// Flag, variable or field of the file that it came from.
-        source_name: String,
-        /// The value.
-        value: String,
-        /// The values that are accepted.
-        expected: String,
-    },
-    /// A number that deletes or expires something, and whose unit is not clear, under the name of its source.
-    #[error("{0}: {1}")]
-    Unclear(String, Unclear),
-    /// The file cannot be read.
-    #[error("cannot read the settings file {}", path.display())]
-    File {
-        /// Path of the file.
-        path: PathBuf,
-        /// Cause.
-        source: std::io::Error,
-    },
-    /// The file is not TOML. The line is named but not shown: it may hold a key.
-    #[error("the settings file {} is not TOML: line {line}: {why}", path.display())]
-    Toml {
-        /// Path of the file.
-        path: PathBuf,
-        /// Line of the error.
-        line: usize,
-        /// Reason.
-        why: String,
-    },
-    /// A list of the file that cannot be read.
-    #[error("the {list} in the settings file {}: line {line}: {why}", path.display())]
-    List {
-        /// Content of the list.
-        list: &'static str,
-        /// Path of the file.
-        path: PathBuf,
-        /// Line of the error.
-        line: usize,
-        /// Reason.
-        why: String,
-    },
-    /// Aliases that are ambiguous or invalid.
-    #[error("the aliases in the settings file {}", path.display())]
-    Aliases {
-        /// Path of the file.
-        path: PathBuf,
-        /// Cause.
-        source: alias::Error,
-    },
-    /// A rule for scrubbing that cannot be read. The line is named but not shown.
-    #[error("[[scrub]] in the settings file {}: line {line}: {why}", path.display())]
-    Scrub {
-        /// Path of the file.
-        path: PathBuf,
-        /// Line of the error.
-        line: usize,
-        /// Reason.
-        why: String,
-    },
-    /// A secret that is not accepted, and not shown.
-    #[error("{source_name} is not {expected}")]
-    Secret {
-        /// Flag, variable or field of the file that it came from.
-        source_name: String,
-        /// The values that are accepted.
-        expected: String,
-    },
-    /// An address of upstream that has more in it than an address.
-    #[error(
-        "{source_name}: give the bare address, such as https://api.anthropic.com: anything else in it would be shown"
-    )]
-    Address {
-        /// Flag, variable or field of the file that it came from.
-        source_name: String,
-    },
-    /// A name in the file that is no setting.
-    #[error(
-        "{}: no such setting: {name}{} (they are named as the flags of `reprise serve`, with underscores for hyphens)",
-        path.display(), nearest.as_ref().map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default()
-    )]
-    Unknown {
-        /// Path of the file.
-        path: PathBuf,
-        /// The name.
-        name: String,
-        /// The setting that is probably meant.
-        nearest: Option<String>,
-    },
-    /// An address that other machines can reach, without a key.
-    #[error(
-        "{host} can be reached from other machines: set a key that clients must send (--api-key or REPRISE_API_KEY), or \
-         give --no-auth if anyone may spend your money"
-    )]
-    Unprotected {
-        /// Address to listen on.
-        host: IpAddr,
-    },
-    /// The default address of the ledger is not known.
-    #[error(
-        "neither HOME nor XDG_DATA_HOME is set: give the address of the ledger as --database-url or REPRISE_DATABASE_URL"
-    )]
-    Homeless,
 }
 
 /// The environment of the process. Empty variables count as unset, as in docker-compose files.
@@ -373,6 +269,10 @@ impl Config {
         if let Some(named) = config.key_that_has_a_name() {
             let expected = format!("a key of its own: it is the [[key]] {named}, too");
             return Err(sources.invalid_secret("api_key", &expected));
+        }
+        if config.require_signed_users && config.user_jwt_secret.is_none() {
+            let expected = "false without user_jwt_secret, by which signatures are checked";
+            return Err(sources.invalid("require_signed_users", expected));
         }
         if !config.keep.covers(&config.budgets) {
             let expected = "long enough for the budgets: 25h for one per day, 169h for one per week, 745h for one per month";

@@ -265,7 +265,11 @@ impl Server {
             auth: RwLock::new(Arc::new(auth)),
             webhook,
             reloads: reload,
-            callers: CallerReader::new(config.id_headers, config.user_jwt_secret.as_ref()),
+            callers: CallerReader::new(
+                config.id_headers,
+                config.user_jwt_secret.as_ref(),
+                config.require_signed_users,
+            ),
             body_limit,
             body_budget: BodyBudget::new(body_limit),
         });

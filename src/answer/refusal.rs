@@ -68,7 +68,7 @@ impl Answers {
         let form = ErrorForm::unprepared(error);
         let model = model_named(body).unwrap_or_default();
         let call = CallRecord {
-            user: caller.user.clone(),
+            user: caller.user_in_books(caller.user.clone()),
             task: caller.task.clone(),
             tags: caller.tags.clone(),
             status: Some(form.status(api)),

@@ -178,7 +178,10 @@ fn seal(
             "upstream sent its events out of order; the answer is not served again"
         );
     }
+    // Fixtures cost nothing.
+    let is_billed = answers.upstream.is_billed(&head);
     let mut bill = match (outcome, failure) {
+        _ if !is_billed => Bill::default(),
         // A try that failed may have been answered and billed.
         _ if tries.may_be_billed() => bill_of(&summary).at_least(),
         (Outcome::Complete, _) => bill_of(&summary),
@@ -196,14 +199,15 @@ fn seal(
         ) => Bill::default(),
         _ => bill_of(&summary).at_least(),
     };
-    failed.iter().map(bill_of).for_each(|more| bill.add(more));
+    let also_billed = failed.iter().filter(|_| is_billed);
+    also_billed.map(bill_of).for_each(|more| bill.add(more));
     let charge = catalog.charge(&bill, asked, day);
     let mut tokens = summary.tokens();
     for failed in &failed {
         tokens += failed.tokens();
     }
-    // Before the client sees the end: its next call is checked against this cost. Fixtures cost nothing.
-    if answers.upstream.is_billed(&head) {
+    // Before the client sees the end: its next call is checked against this cost.
+    if is_billed {
         let call = &exchange.opening.call;
         let (user, key) = (call.user.as_deref(), call.client_key.as_deref());
         let spender = Spender { user, key, model: summary.model().unwrap_or(asked) };

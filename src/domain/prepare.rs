@@ -91,7 +91,7 @@ pub struct PreparedRequest {
     pub scope: Scope,
     /// The client's way to tell its chats apart.
     pub chats: Chats,
-    /// The user, from the caller's headers or else from the body.
+    /// The user in the books, from the caller's headers or else from the body.
     pub user: Option<String>,
     /// True for a user of whom the operator wants nothing kept.
     pub no_store_user: bool,
@@ -157,6 +157,7 @@ impl ParsedRequest {
         let (holder, chat) = (caller.holder.clone(), caller.chat.as_deref());
         let scope = Scope::of(policy.sharing, holder, vouched, chat);
         let no_store_user = policy.is_no_store_user(user.as_deref());
+        let user = caller.user_in_books(user);
         Ok(Self { parsed, scope, user, no_store_user })
     }
 

@@ -31,6 +31,8 @@ use crate::{
 const USER_JWT: &str = "x-openwebui-user-jwt";
 /// The fixtures that may answer, in a replay.
 pub(super) const SCENARIO: &str = "x-reprise-scenario";
+/// The client of Open WebUI's calls that belong to no chat: those of its API keys and of its playground.
+const OUTSIDE_CHATS: &str = "open-webui-api";
 /// The header with labels of a call.
 const TAG: &str = "x-reprise-tag";
 /// Largest accepted difference between Open WebUI's clock and ours, in seconds.
@@ -44,6 +46,8 @@ pub(super) struct CallerReader {
     headers: IdHeaders,
     /// Verifies signed users; `None`: users are not signed.
     jwt: Option<(DecodingKey, Validation)>,
+    /// True if a user must be signed.
+    requires_signature: bool,
     /// Set once the log has a warning about signed users that cannot be verified.
     warned_of_signatures: AtomicBool,
     /// Set once the log has a warning about a template that was not filled in.
@@ -85,7 +89,11 @@ impl FromRequestParts<Arc<App>> for Authenticated {
 
 impl CallerReader {
     /// Reads ids from `headers`; `secret` is the one that Open WebUI signs its users with.
-    pub(super) fn new(headers: IdHeaders, secret: Option<&SecretString>) -> Self {
+    pub(super) fn new(
+        headers: IdHeaders,
+        secret: Option<&SecretString>,
+        requires_signature: bool,
+    ) -> Self {
         let jwt = secret.map(|secret| {
             let mut validation = Validation::new(Algorithm::HS256);
             validation.set_issuer(&["open-webui"]);
@@ -95,7 +103,7 @@ impl CallerReader {
             (DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation)
         });
         let (warned_of_signatures, warned_of_templates) = Default::default();
-        Self { headers, jwt, warned_of_signatures, warned_of_templates }
+        Self { headers, jwt, requires_signature, warned_of_signatures, warned_of_templates }
     }
 
     /// Reads the caller. The ids are those of the connection's header box (Open WebUI fills in `{{CHAT_ID}}` and the
@@ -114,22 +122,31 @@ impl CallerReader {
             None => self.user(headers)?,
         };
         let agent = user_agent(headers);
+        let task = self.id(headers, task)?;
         let open_webui = self.has_open_webui_headers(headers)
             || agent.as_deref().is_some_and(|agent| agent.contains("aiohttp/"));
+        // Open WebUI fills in nothing for a call by an API key or from the playground.
+        let says_no_chat = chat.iter().any(|name| headers.get(name).is_some_and(is_blank));
         let chat = self.id(headers, chat)?;
+        let outside_chats = says_no_chat && chat.is_none();
         let temporary = chat.as_deref().is_some_and(|chat| chat.starts_with("temporary:"));
         let caller = Caller {
             holder,
             key_name,
-            client: if open_webui { Some("open-webui".to_owned()) } else { agent },
+            client: match (open_webui, outside_chats && task.is_none()) {
+                (true, true) => Some(OUTSIDE_CHATS.to_owned()),
+                (true, false) => Some("open-webui".to_owned()),
+                (false, _) => agent,
+            },
             open_webui,
             user,
             vouched,
+            outside_chats,
             chat,
             temporary,
             message: self.id(headers, message)?,
             user_message: self.id(headers, user_message)?,
-            task: self.id(headers, task)?,
+            task,
             tags: tags(headers)?,
             directives: directives(headers),
         };
@@ -158,6 +175,9 @@ impl CallerReader {
             return Ok((stated, IdentityProof::Verified));
         };
         let Some(token) = headers.get(USER_JWT) else {
+            if self.requires_signature {
+                return Err(Rejection::UserWithoutSignature);
+            }
             return Ok((stated, IdentityProof::Unverified));
         };
         let claims = jsonwebtoken::decode::<Claims>(token.as_bytes(), secret, validation);
@@ -216,6 +236,11 @@ fn without_padding(value: &HeaderValue) -> &[u8] {
     let start = bytes.iter().position(|byte| !is_blank(byte)).unwrap_or(bytes.len());
     let end = bytes.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
     &bytes[start..end]
+}
+
+/// True for a value that has nothing in it.
+fn is_blank(value: &HeaderValue) -> bool {
+    without_padding(value).is_empty()
 }
 
 /// True for a template that was not filled in: as an id it would be everybody's.

@@ -53,6 +53,10 @@ pub(super) enum Rejection {
          FORWARD_USER_INFO_HEADER_JWT_SECRET as --user-jwt-secret or REPRISE_USER_JWT_SECRET, and check both clocks"
     )]
     UserNotSigned,
+    #[error(
+        "the user of the call is not signed, and this server requires that (--require-signed-users): set          FORWARD_USER_INFO_HEADER_JWT_SECRET in Open WebUI, or give other clients a [[key]] with a user"
+    )]
+    UserWithoutSignature,
     #[error("the id in the header {header} {invalid}")]
     InvalidId { header: HeaderName, invalid: InvalidId },
     #[error("the header X-Reprise-Tag {0}")]
@@ -141,7 +145,7 @@ impl Rejection {
                 invalid(401, Some("invalid_api_key"))
             }
             Self::WrongAdminKey => invalid(401, Some("invalid_admin_key")),
-            Self::UserNotSigned => {
+            Self::UserNotSigned | Self::UserWithoutSignature => {
                 invalid(401, Some("invalid_user_signature")).with_param("X-OpenWebUI-User-Jwt")
             }
             Self::InvalidId { header, .. } | Self::SeveralIds { header } => {

@@ -453,3 +453,24 @@ async fn background_calls_may_be_asked_of_a_cheaper_model() {
         upstream.requests().iter().map(|asked| asked.json()["model"].clone()).collect();
     assert_eq!(asked, ["claude-haiku-5-5", "claude-opus-5-5", "claude-opus-5-5"]);
 }
+
+/// Open WebUI fills in none of the ids for calls by its API keys and from its playground.
+#[tokio::test]
+async fn a_call_of_open_webui_that_belongs_to_no_chat_is_one_like_any_clients() {
+    let upstream = Upstream::start().await;
+    upstream.always(says("Hello"));
+    let app = App::start(&upstream).await;
+    let by_key = || {
+        let names = ["x-owui-task", "x-owui-chat", "x-owui-message", "x-owui-user-message"];
+        names.iter().fold(app.client().header("x-owui-user", "ann"), |it, name| it.header(name, ""))
+    };
+    assert_eq!(told(by_key(), &ask("hi")).await.0, "fwd=miss; stored");
+    assert_eq!(told(by_key(), &ask("hi")).await.0, "hit");
+    // Without the line nobody knows which chat asks.
+    let without = || app.client().header("x-openwebui-user-id", "ann");
+    assert_eq!(told(without(), &ask("hi")).await.0, "fwd=request; stored; detail=no-chat-id");
+    let ledger = app.stop().await;
+    let clients = ledger.rows::<(String,)>("select client from call order by seq").await;
+    let clients: Vec<String> = clients.into_iter().map(|(client,)| client).collect();
+    assert_eq!(clients, ["open-webui-api", "open-webui-api", "open-webui"]);
+}

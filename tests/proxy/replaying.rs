@@ -118,6 +118,9 @@ async fn a_recorded_chat_is_replayed_with_tools_errors_and_regenerates_in_order(
     for (one, other) in texts.iter().zip(&replayed) {
         assert_eq!(corpus::of_the_answer(one), corpus::of_the_answer(other));
     }
+    let costs = |text: &String| text.matches("\"cost\":0.0}").count();
+    assert_eq!(texts.iter().map(costs).sum::<usize>(), 0);
+    assert!(replayed.iter().map(costs).sum::<usize>() > 2, "a fixture costs nothing");
     assert!(replay.status().expect("a status").fixtures.iter().all(|line| line.given == 1));
     let again = at("").post(CHAT, &question).await;
     assert_eq!(fixture(&again), "n=1/1", "the last again");

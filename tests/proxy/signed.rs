@@ -65,6 +65,41 @@ async fn the_signed_user_counts_and_a_name_alone_is_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_user_that_is_only_claimed_has_no_share_in_the_books_of_the_user() {
+    let upstream = Upstream::start().await;
+    upstream.always(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
+    let setup = Setup::of(&upstream).set("REPRISE_USER_JWT_SECRET", SECRET);
+    let file = setup.folder().join("reprise.toml");
+    let budget = "[[budget]]\nuser = \"ann\"\nlimit = 0.00001\nper = \"day\"\n";
+    std::fs::write(&file, budget).expect("a file");
+    let setup = setup.set("REPRISE_CONFIG", file.to_str().expect("a path"));
+    let app = setup.start().await;
+    let claims = || app.client().header("x-owui-user", "ann");
+    for chat in ["c1", "c2"] {
+        let reply = claims().header("x-openwebui-chat-id", chat).post(CHAT, &ask(chat)).await;
+        assert_eq!(reply.status.as_u16(), 200, "Ann's budget is not hers who says that she is Ann");
+        reply.text().await;
+    }
+    let named = json!({ "model": MODEL, "user": "ann", "messages": [{ "role": "user", "content": "body" }] });
+    assert_eq!(app.client().post(CHAT, &named).await.status.as_u16(), 200);
+    let signed = token("ann", SECRET, 300);
+    let signed = app.client().header("x-openwebui-user-jwt", &signed).header("x-owui-chat", "c3");
+    assert_eq!(signed.post(CHAT, &ask("c3")).await.status.as_u16(), 429, "it has no room");
+    let ledger = app.stop().await;
+    let users =
+        ledger.rows::<(String,)>("select coalesce(user_id, '') from call order by seq").await;
+    let users: Vec<String> = users.into_iter().map(|(user,)| user).collect();
+    assert_eq!(users, ["unverified", "unverified", "unverified", "ann"]);
+
+    let app = setup.set("REPRISE_REQUIRE_SIGNED_USERS", "true").start().await;
+    let reply = app.client().header("x-owui-user", "ann").post(CHAT, &ask("hi")).await;
+    assert_eq!(reply.status.as_u16(), 401);
+    let error = reply.json().await["error"].clone();
+    assert_eq!(error["code"], "invalid_user_signature");
+    assert!(error["message"].as_str().is_some_and(|it| it.contains("--require-signed-users")));
+}
+
+#[tokio::test]
 async fn a_signature_that_is_wrong_or_old_is_told() {
     let upstream = Upstream::start().await;
     let app = start(&upstream).await;

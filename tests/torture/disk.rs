@@ -109,6 +109,11 @@ impl Disk {
         self.set(Control::DieAt, self.get(Control::Operations) + at);
     }
 
+    /// The number of operations so far.
+    pub(super) fn operations(&self) -> usize {
+        usize::try_from(self.get(Control::Operations)).expect("a small number")
+    }
+
     pub(super) fn live(&self) {
         self.set(Control::DieAt, 0);
     }

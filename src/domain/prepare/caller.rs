@@ -20,6 +20,8 @@ pub struct Caller {
     pub user: Option<String>,
     /// The trust in the user's name.
     pub vouched: IdentityProof,
+    /// True if the client has chats and says that the call belongs to none.
+    pub outside_chats: bool,
     /// The chat.
     pub chat: Option<String>,
     /// True for a temporary chat, of which nothing is kept.
@@ -35,6 +37,9 @@ pub struct Caller {
     /// `Cache-Control` of the request.
     pub directives: CacheDirectives,
 }
+
+/// The user of calls whose user is only claimed, where the operator requires signatures.
+const UNVERIFIED: &str = "unverified";
 
 /// Largest length of an id, in bytes.
 const LONGEST_ID: usize = 1024;
@@ -87,6 +92,7 @@ impl Caller {
             open_webui: false,
             user: None,
             vouched: IdentityProof::Verified,
+            outside_chats: false,
             chat: None,
             temporary: false,
             message: None,
@@ -102,10 +108,18 @@ impl Caller {
         !self.directives.no_store && !self.temporary
     }
 
+    /// The user in the books: a name that is only claimed has no share in those of the user.
+    pub fn user_in_books(&self, user: Option<String>) -> Option<String> {
+        match self.vouched {
+            IdentityProof::Verified => user,
+            IdentityProof::Unverified => user.map(|_| UNVERIFIED.to_owned()),
+        }
+    }
+
     pub(super) const fn chats(&self) -> Chats {
         match &self.chat {
             Some(_) => Chats::Named,
-            None if self.open_webui => Chats::Nameless,
+            None if self.open_webui && !self.outside_chats => Chats::Nameless,
             None => Chats::None,
         }
     }
