@@ -61,6 +61,17 @@ async fn serve(
     } else {
         let headers = HEADER_BOX;
         tracing::info!(%headers, "for the header box of Open WebUI's connection");
+        if !banner.has_upstream_key && banner.requires_key {
+            tracing::warn!(
+                "there is no Anthropic key, and clients send the key of this server, so no request can be sent; set \
+                 ANTHROPIC_API_KEY"
+            );
+        } else if !banner.has_upstream_key {
+            tracing::warn!(
+                "there is no Anthropic key, so each client must send its own (sk-ant-…) as its API key; set \
+                 ANTHROPIC_API_KEY to use one for all"
+            );
+        }
     }
     let reloader = server.reloader(shown);
     tokio::select! {

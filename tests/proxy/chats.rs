@@ -182,6 +182,22 @@ async fn two_columns_both_ask() {
 }
 
 #[tokio::test]
+async fn of_two_columns_in_another_chat_one_at_most_is_a_repeat() {
+    let upstream = Upstream::start().await;
+    upstream.always(says("Hello"));
+    let app = App::start(&upstream).await;
+    assert_eq!(told(of(&app, "ann", "c1", "m1"), &ask("hi")).await.0, "fwd=miss; stored");
+    let columns = ["m2", "m3"].map(|message| of(&app, "ann", "c2", message));
+    let mut how = Vec::new();
+    for column in columns {
+        how.push(told(column, &ask("hi")).await.0);
+    }
+    assert_eq!(how[0], "hit");
+    assert!(how[1].starts_with("fwd="), "{how:?}");
+    assert_eq!(upstream.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn a_title_that_is_asked_for_again_is_another_one_and_other_tasks_are_not() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
