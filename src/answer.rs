@@ -29,6 +29,7 @@ mod refusal;
 mod reuse;
 mod seal;
 mod select;
+mod steps;
 
 use std::{
     sync::{Arc, atomic::AtomicI64},
@@ -43,7 +44,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::inflight::Load;
 use self::{
     budget::BudgetTracker, inflight::Inflight, loaded::Loaded, quirks::Quirks, recall::Recalled,
-    refusal::RefusalLimit, select::AnswerSource,
+    refusal::RefusalLimit, select::AnswerSource, steps::Steps,
 };
 pub use self::{
     events::{EventStream, message},
@@ -89,6 +90,7 @@ pub struct Answers {
     aliases: Arc<RwLock<Arc<Aliases>>>,
     budget: Arc<BudgetTracker>,
     refusals: Arc<RefusalLimit>,
+    steps: Arc<Steps>,
     /// Time of the last warning that Open WebUI sends no ids, in Unix milliseconds.
     warned_at: Arc<AtomicI64>,
     settings: Settings,
@@ -206,6 +208,7 @@ impl Answers {
             aliases: Arc::new(RwLock::new(Arc::clone(&settings.aliases))),
             budget: Arc::default(),
             refusals: Arc::default(),
+            steps: Arc::default(),
             warned_at: Arc::default(),
             settings,
         }

@@ -43,6 +43,7 @@ mod sealing;
 mod shutdown;
 mod signed;
 mod staged;
+mod status_lines;
 mod streaming;
 mod surrogates;
 mod translating;

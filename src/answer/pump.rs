@@ -50,6 +50,9 @@ impl Answers {
             None => (reason.answered_by(), keep),
         };
         let is_watched = self.is_watched(request, &caller);
+        if is_watched {
+            self.steps.count(request, &caller, None);
+        }
         let line = || match answered_by {
             AnsweredBy::Replay => Some(open_webui::replay_line()),
             _ => notice.as_ref().map(open_webui::budget_line),

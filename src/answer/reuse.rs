@@ -13,7 +13,7 @@ use crate::{
     domain::{
         cache::{Freshness, Verdict},
         exchange::{AnsweredBy, ExchangeId, Micros, Outcome, UnixMillis},
-        open_webui,
+        open_webui::{self, FromLedger},
         prepare::{Caller, PreparedRequest},
     },
     store::{CallRecord, Ledger, Stored},
@@ -31,9 +31,15 @@ impl Answers {
     ) -> Answer {
         let Stored { exchange, recording, model_served, stop_reason, tokens, cost, .. } = stored;
         let calls_tools = stop_reason.as_deref() == Some("tool_use");
-        let is_step = calls_tools || request.follows_tools;
         let is_watched = self.is_watched(request, &caller);
-        let status_line = is_watched.then(|| open_webui::status_line(is_step, freshness.age, cost));
+        let steps = is_watched.then(|| self.steps.count(request, &caller, Some(cost))).flatten();
+        let part = match steps {
+            _ if calls_tools => FromLedger::Step,
+            Some(steps) if steps.steps > 1 => FromLedger::Steps(steps),
+            _ if request.follows_tools => FromLedger::Step,
+            _ => FromLedger::Whole,
+        };
+        let status_line = is_watched.then(|| open_webui::status_line(part, freshness.age, cost));
         let begun = call::begin(request, caller, at, AnsweredBy::Hit, exchange);
         let (outcome, model) = (Outcome::Complete, None);
         let totals = AnswerTotals { exchange: Some(exchange), outcome, model, tokens, cost };
@@ -65,6 +71,9 @@ impl Answers {
         (at, arrived): (UnixMillis, Instant),
     ) -> Answer {
         let is_watched = self.is_watched(request, &caller);
+        if is_watched {
+            self.steps.count(request, &caller, None);
+        }
         let begun = call::begin(request, caller, at, AnsweredBy::Collapsed, exchange);
         let answer = Answer::new(reader, request, &begun, exchange, Verdict::Join);
         self.ledger.journal(&begun).await;

@@ -13,16 +13,47 @@ use super::{
 /// The custom headers for Open WebUI's connection, which tell chats, messages, tasks and users apart.
 pub const HEADER_BOX: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}"}"#;
 
+/// The part of an answer that came from the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FromLedger {
+    /// All of it.
+    Whole,
+    /// One of several steps, with tool calls before or after it.
+    Step,
+    /// Some of the steps that make it, the last one included.
+    Steps(StepCount),
+}
+
+/// The steps of an answer that calls tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepCount {
+    /// Number of steps.
+    pub steps: u32,
+    /// Number of those that came from the ledger.
+    pub of_ledger: u32,
+    /// The cost of these.
+    pub saved: Cost,
+}
+
 /// A stream event that Open WebUI shows above the answer and keeps: the ledger gave the answer, which is that old, and
-/// saved its cost. A step is one of several answers, with tool calls before or after it.
-pub fn status_line(is_step: bool, age: Duration, saved: Cost) -> String {
+/// saved its cost; of several steps, the cost of all that it gave.
+pub fn status_line(part: FromLedger, age: Duration, saved: Cost) -> String {
+    let (answered, saved) = match part {
+        FromLedger::Whole => ("Answered".to_owned(), saved),
+        FromLedger::Step => ("One step".to_owned(), saved),
+        FromLedger::Steps(StepCount { steps, of_ledger, saved }) if of_ledger == steps => {
+            (format!("All {steps} steps"), saved)
+        }
+        FromLedger::Steps(StepCount { steps, of_ledger, saved }) => {
+            (format!("{of_ledger} of {steps} steps"), saved)
+        }
+    };
     let saved = match saved.amount() {
         Some(NanoDollars(1..)) => format!(" · saved {saved:#}"),
         _ => String::new(),
     };
-    let answered = if is_step { "One step from the ledger" } else { "Answered from the ledger" };
     let age = in_words(age).map(|age| format!(" · asked {age} ago")).unwrap_or_default();
-    event(&format!("{answered}{age}{saved}"))
+    event(&format!("{answered} from the ledger{age}{saved}"))
 }
 
 /// An age in the largest unit of which it has one; `None` below a minute.
@@ -76,7 +107,11 @@ mod tests {
     use super::*;
 
     fn line(nano_dollars: i64) -> String {
-        status_line(false, Duration::from_secs(59), Cost::Exact(NanoDollars(nano_dollars)))
+        status_line(
+            FromLedger::Whole,
+            Duration::from_secs(59),
+            Cost::Exact(NanoDollars(nano_dollars)),
+        )
     }
 
     #[test]
@@ -91,9 +126,9 @@ mod tests {
         assert!(line(122_850).contains("saved $0.00012\""));
         assert!(line(1).contains("saved $0.000000001\""));
         let age = Duration::from_secs(3 * 86_400 + 7);
-        let bound = status_line(false, age, Cost::AtLeast(NanoDollars(12_345_678)));
+        let bound = status_line(FromLedger::Whole, age, Cost::AtLeast(NanoDollars(12_345_678)));
         assert!(bound.contains("ledger · asked 3 days ago · saved ≥ $0.0123\""), "{bound}");
-        let step = status_line(true, Duration::from_hours(1), Cost::Unpriced);
+        let step = status_line(FromLedger::Step, Duration::from_hours(1), Cost::Unpriced);
         assert!(step.contains("One step from the ledger · asked 1 hour ago\""), "{step}");
     }
 }

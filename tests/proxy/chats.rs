@@ -2,15 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    proxy::streaming::without_ids,
-    support::{
-        app::{App, CHAT, MODEL, Setup, ask, with},
-        client::{Client, Reply},
-        script::{Gate, Script},
-        sse::{self, Answer},
-        upstream::{Outcome, Upstream},
-    },
+use crate::support::{
+    app::{App, CHAT, MODEL, Setup, ask, with},
+    client::{Client, Reply},
+    script::{Gate, Script},
+    sse::{self, Answer},
+    upstream::{Outcome, Upstream},
 };
 
 /// A call of Open WebUI on behalf of a user: of a chat, and for a message in it.
@@ -36,7 +33,7 @@ pub(crate) const TITLE: &str =
     "### Task:\nGenerate a concise title summarizing the chat history.\n### Guidelines:\nUSER: hi";
 const TAGS: &str = "### Task:\nGenerate 1-3 broad tags categorizing the main themes of the chat history, along with";
 
-fn says(text: &str) -> Script {
+pub(crate) fn says(text: &str) -> Script {
     Script::sse(Answer::of(MODEL).text(&[text]).stop("end_turn"))
 }
 
@@ -253,90 +250,6 @@ async fn a_first_question_that_was_asked_before_costs_no_call_at_all() {
     assert_eq!(upstream.requests().len(), 4);
     assert_eq!(first_question("c2").await, first);
     assert_eq!(upstream.requests().len(), 4);
-}
-
-#[tokio::test]
-async fn a_hit_is_told_in_the_chat_to_whom_a_person_looks_at() {
-    let upstream = Upstream::start().await;
-    let setup = Setup::of(&upstream);
-    let app = setup.start().await;
-    upstream.always(says("Hello"));
-    let miss = of(&app, "ann", "c1", "m1").post(CHAT, &ask("hi")).await.text().await;
-    let hit = of(&app, "ann", "c2", "m2").post(CHAT, &ask("hi")).await.text().await;
-    let told = "data: {\"event\":{\"type\":\"status\",\"data\":{\"description\":\
-        \"Answered from the ledger · saved $0.000047\",\"done\":true}}}\n\n";
-    let rest = hit.strip_prefix(told).expect("a status line first");
-    let free = |cost: &str| format!("\"cost\":0.0,\"saved\":{cost}");
-    let paid = without_ids(&miss).replace("\"cost\":0.000047", &free("0.000047"));
-    assert_eq!(without_ids(rest), paid, "else it is the same, byte for byte");
-
-    let whole = with(ask("hi"), "stream", json!(false));
-    let reply = of(&app, "ann", "c3", "m3").post(CHAT, &whole).await;
-    assert_eq!(status(&reply), "hit");
-    assert!(reply.json().await.get("event").is_none());
-    app.stop().await;
-
-    let quiet = setup.set("REPRISE_NO_STATUS_LINE", "true").start().await;
-    let hit = of(&quiet, "ann", "c4", "m4").post(CHAT, &ask("hi")).await.text().await;
-    assert_eq!(without_ids(&hit), paid);
-}
-
-#[tokio::test]
-async fn an_answer_that_looks_finished_and_is_not_says_so_to_whom_a_person_looks_at() {
-    let upstream = Upstream::start().await;
-    let app = App::start(&upstream).await;
-    let texts: [&[&str]; 2] = [&["Hel", "lo"], &[]];
-    for (stop, texts, expected) in [
-        ("max_tokens", texts[0], Some("Cut at the limit of 7 tokens; press Continue")),
-        (
-            "model_context_window_exceeded",
-            texts[0],
-            Some("Cut, because the context window is full"),
-        ),
-        ("refusal", texts[0], Some("Claude declined to answer")),
-        ("end_turn", texts[1], Some("Claude said nothing")),
-        ("end_turn", texts[0], None),
-    ] {
-        let answer = Answer::of(MODEL);
-        let answer = if texts.is_empty() { answer } else { answer.text(texts) };
-        upstream.always(Script::sse(answer.stop(stop)));
-        let chat = format!("{stop} {}", texts.len());
-        let client = of(&app, "ann", &chat, &format!("{chat} m"));
-        let body = client.post(CHAT, &ask(&chat)).await.text().await;
-        let lines: Vec<&str> = body.matches("\"description\":\"").collect();
-        assert_eq!(lines.len(), usize::from(expected.is_some()), "{body}");
-        if let Some(expected) = expected {
-            let at = body.find(expected).unwrap_or_else(|| panic!("{expected} in {body}"));
-            let finish = body.find("\"finish_reason\":\"").expect("a finish");
-            assert!(body.find("Hel").is_none_or(|text| text < at) && at < finish, "{body}");
-        }
-        // Nobody looks at it.
-        let body = app.client().post(CHAT, &ask(&chat)).await.text().await;
-        assert!(!body.contains("description"), "{body}");
-    }
-}
-
-/// Of an answer with calls of tools a part may be asked after a part came from the ledger.
-#[tokio::test]
-async fn a_step_of_an_answer_is_told_as_a_step() {
-    let upstream = Upstream::start().await;
-    let app = App::start(&upstream).await;
-    let calls = Answer::of(MODEL).tool("toolu_01", "clock", &["{}"]).stop("tool_use");
-    upstream.push(Script::sse(calls));
-    upstream.push(says("noon"));
-    let tools = json!([{"type": "function", "function": {"name": "clock", "parameters": {}}}]);
-    let first = with(ask("Time?"), "tools", tools);
-    let call = json!({"id": "toolu_01", "type": "function", "function": {"name": "clock", "arguments": "{}"}});
-    let mut second = first.clone();
-    let turn = json!({"role": "assistant", "content": null, "tool_calls": [call]});
-    let result = json!({"role": "tool", "tool_call_id": "toolu_01", "content": "12:00"});
-    second["messages"].as_array_mut().expect("messages").extend([turn, result]);
-    for chat in ["c1", "c2"] {
-        for body in [&first, &second] {
-            let text = of(&app, "ann", chat, "m").post(CHAT, body).await.text().await;
-            assert_eq!(text.contains("One step from the ledger · saved $"), chat == "c2", "{text}");
-        }
-    }
 }
 
 #[tokio::test]
