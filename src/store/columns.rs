@@ -165,15 +165,20 @@ where
     &'r str: Decode<'r, R::Database> + Type<R::Database>,
 {
     fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        match (row.try_get("cost")?, row.try_get("cost_is")?) {
-            (Some(amount), "exact") => Ok(Self::Exact(amount)),
-            (Some(amount), "at_least") => Ok(Self::AtLeast(amount)),
-            (None, "unpriced") => Ok(Self::Unpriced),
-            (_, other) => Err(sqlx::Error::ColumnDecode {
-                index: "cost_is".to_owned(),
-                source: format!("the cost does not go with the word {other:?}").into(),
-            }),
-        }
+        cost(row.try_get("cost")?, row.try_get("cost_is")?)
+    }
+}
+
+/// The cost that an amount and its word stand for.
+pub(super) fn cost(amount: Option<NanoDollars>, word: &str) -> sqlx::Result<Cost> {
+    match (amount, word) {
+        (Some(amount), "exact") => Ok(Cost::Exact(amount)),
+        (Some(amount), "at_least") => Ok(Cost::AtLeast(amount)),
+        (None, "unpriced") => Ok(Cost::Unpriced),
+        (_, other) => Err(sqlx::Error::ColumnDecode {
+            index: "cost_is".to_owned(),
+            source: format!("the cost does not go with the word {other:?}").into(),
+        }),
     }
 }
 

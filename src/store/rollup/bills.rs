@@ -40,7 +40,7 @@ impl Reader {
         let mut beside = self.pool().acquire().await?;
         let mut rows = query.build().fetch(&mut *conn);
         while let Some(row) = rows.try_next().await? {
-            let call = CallTotals::from_row(&row)?;
+            let call = CallTotals::read(&row)?;
             let bills: Vec<BillRow> =
                 if row.try_get::<Option<ExchangeId>, _>("continues")?.is_none() {
                     vec![BillRow::from_row(&row)?]

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, ops::Range};
 
 use futures_util::TryStreamExt;
-use sqlx::{FromRow, QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     domain::{
@@ -12,7 +12,7 @@ use crate::{
         tags::Tags,
         totals::{Key, Totals},
     },
-    store::{Error, calls::push_tags},
+    store::{Error, calls::push_tags, columns::cost},
 };
 
 /// Selection of calls.
@@ -28,7 +28,6 @@ pub(super) enum Selection<'a> {
 }
 
 /// The key and the totals of a call.
-#[derive(FromRow)]
 pub(super) struct CallTotals<'r> {
     pub(super) seq: i64,
     pub(super) id: &'r str,
@@ -47,9 +46,7 @@ pub(super) struct CallTotals<'r> {
     ttft_us: Option<Micros>,
     total_us: Option<Micros>,
     tries: u32,
-    #[sqlx(flatten)]
     tokens: Tokens,
-    #[sqlx(flatten)]
     cost: Cost,
     saved: NanoDollars,
     saved_is: &'r str,
@@ -101,7 +98,7 @@ pub(super) async fn each_call(
     let mut totals = Totals::default();
     let mut tags = Tags::default();
     while let Some(row) = rows.try_next().await? {
-        let call = CallTotals::from_row(&row)?;
+        let call = CallTotals::read(&row)?;
         let key = call.key();
         call.add_up(&key, catalog, &mut totals);
         if is_tagged {
@@ -113,6 +110,57 @@ pub(super) async fn each_call(
 }
 
 impl<'r> CallTotals<'r> {
+    /// Reads a row that begins with [`COLUMNS`]. They go by their positions: a report reads a million rows, and looking
+    /// up each column by its name takes a tenth of its time.
+    pub(super) fn read(row: &'r SqliteRow) -> sqlx::Result<Self> {
+        let mut at = 0_usize;
+        macro_rules! next {
+            () => {{
+                at += 1;
+                row.try_get(at - 1)?
+            }};
+        }
+        // A count is never negative; a damaged one reads as zero.
+        macro_rules! count {
+            () => {{
+                let count: i64 = next!();
+                u64::try_from(count).unwrap_or(0)
+            }};
+        }
+        Ok(Self {
+            seq: next!(),
+            id: next!(),
+            at: next!(),
+            model: next!(),
+            priced_as: next!(),
+            user_id: next!(),
+            chat_id: next!(),
+            task: next!(),
+            client: next!(),
+            client_key: next!(),
+            answered_by: next!(),
+            status: next!(),
+            outcome: next!(),
+            error_kind: next!(),
+            ttft_us: next!(),
+            total_us: next!(),
+            tries: next!(),
+            tokens: Tokens {
+                input: count!(),
+                cache_write_5m: count!(),
+                cache_write_1h: count!(),
+                cache_read: count!(),
+                output: count!(),
+                thinking: count!(),
+                searches: count!(),
+            },
+            cost: cost(next!(), next!())?,
+            saved: next!(),
+            saved_is: next!(),
+            imported: next!(),
+        })
+    }
+
     pub(super) fn key(&self) -> Key<'r> {
         Key {
             model: self.model.into(),
