@@ -349,9 +349,8 @@ pub(super) fn text_of(events: &[u8]) -> String {
                 _ = if is_text { foreign.remove(&index) } else { foreign.insert(index) };
             }
             let delta = &data["delta"];
-            if is(b"content_block_delta")
-                && delta["type"] == "text_delta"
-                && !foreign.contains(&index)
+            // A delta is what its field says: its type may be a later one's, or damaged.
+            if is(b"content_block_delta") && delta["text"].is_string() && !foreign.contains(&index)
             {
                 text.push_str(delta["text"].as_str().unwrap_or_default());
             }
