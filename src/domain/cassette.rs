@@ -20,6 +20,8 @@ mod summary;
 mod tree;
 mod wildcard;
 
+use jiff::civil::Date;
+
 use self::tree::Tree;
 pub use self::{
     asked::{Asked, ToolResult},
@@ -33,8 +35,6 @@ pub use self::{
     scrub::{FoundSecret, RemainingSecret, Rule, RuleError, Scrubber, Secret},
     shape::{Shape, ShapeChange},
 };
-use jiff::civil::Date;
-
 use super::{
     anthropic::{ApiHeaders, Native},
     chain::{Chain, Hash},

@@ -118,7 +118,7 @@ pub fn would_delete(preview: &Preview) -> String {
     format!("{}, about {}", parts.join(", "), mebibytes(freed))
 }
 
-/// What is left of a user or a chat.
+/// The rest of a user or a chat, in words.
 fn stays(f: &mut fmt::Formatter<'_>, Kept { calls, answers }: Kept) -> fmt::Result {
     if calls == 0 {
         return writeln!(f, "Nothing of them stays in the ledger.");

@@ -36,7 +36,7 @@ pub(super) async fn apply(ledger: &Ledger, catalog: &Catalog, state: PriceState)
     has_changed
 }
 
-/// What was spent of `budgets`, read from the ledger. Where a cost comes meanwhile, it is read again a few times, so that
+/// Spending of `budgets`, read from the ledger. Where a cost comes meanwhile, it is read again a few times, so that
 /// the cost counts once.
 pub(super) async fn spending(
     answers: &Answers,

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Error, Reader, RetentionNote,
+    columns::count,
     sqlite::{self, DatabaseFile, Newest},
 };
 use crate::domain::exchange::UnixMillis;
@@ -111,7 +112,6 @@ impl Reader {
              count(task) from call where at >= $1 and client = 'open-webui'";
         let counts: (i64, i64, i64, i64, i64) =
             sqlx::query_as(SQL).bind(since).fetch_one(&self.pool()).await?;
-        let count = |count: i64| u64::try_from(count).unwrap_or(0);
         let (calls, with_chat, with_message, with_user, tasks) = counts;
         Ok(Ids {
             calls: count(calls),

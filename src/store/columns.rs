@@ -133,10 +133,7 @@ where
     i64: Decode<'r, R::Database> + Type<R::Database>,
 {
     fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        // A count is never negative; a damaged one reads as zero.
-        let count = |column| -> sqlx::Result<u64> {
-            Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
-        };
+        let count = |column| row.try_get(column).map(count);
         Ok(Self {
             input: count("input")?,
             cache_write_5m: count("cache_write_5m")?,
@@ -167,6 +164,11 @@ where
     fn from_row(row: &'r R) -> sqlx::Result<Self> {
         cost(row.try_get("cost")?, row.try_get("cost_is")?)
     }
+}
+
+/// A count, which is never negative; a damaged one reads as zero.
+pub(super) fn count(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
 }
 
 /// The cost that an amount and its word stand for.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sqlx::Connection;
 
-use super::{Error, Reader, rollup, sqlite};
+use super::{Error, Reader, columns::count, rollup, sqlite};
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Integrity {
     pub tables: Option<Tables>,
 }
 
-/// What the tables have, and where they do not agree.
+/// Numbers of rows in the tables, and of those that do not agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tables {
     /// Exchanges.
@@ -73,7 +73,6 @@ impl Reader {
         }
         // One state of the ledger for all of these.
         let mut tx = conn.begin().await?;
-        let count = |count: i64| u64::try_from(count).unwrap_or(0);
         let (exchanges, calls): (i64, i64) = sqlx::query_as(COUNTS).fetch_one(&mut *tx).await?;
         let dangling = sqlite::foreign_key_check(&mut tx).await?;
         watch();

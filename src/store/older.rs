@@ -25,7 +25,7 @@ impl Older {
     pub(super) const EVERYTHING: Self =
         Self { before: UnixMillis(i64::MAX), ahead: UnixMillis(i64::MAX), upto: 0 };
 
-    /// What is older than a moment, by a clock that shows `now`.
+    /// The rows that are older than a moment, by a clock that shows `now`.
     pub(super) async fn than(
         conn: &mut SqliteConnection,
         before: UnixMillis,
@@ -40,7 +40,7 @@ impl Older {
         Ok(Self { before, ahead, upto: upto.fetch_one(conn).await? })
     }
 
-    /// What is older than now, and all that has a time ahead of the clock.
+    /// The rows that are older than now, and all that have a time ahead of the clock.
     pub(super) fn than_now(now: UnixMillis) -> Self {
         Self { before: now, ahead: ahead_of(now), upto: i64::MAX }
     }

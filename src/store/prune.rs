@@ -105,12 +105,12 @@ pub struct Pruned {
     pub bytes_before: u64,
     /// The size afterwards; in a preview, the most that would be left.
     pub bytes_after: u64,
-    /// What stays of the user or the chat; `None`: everyone was meant.
+    /// The rest of the user or the chat; `None`: everyone was meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Kept>,
 }
 
-/// What a pruning leaves of a user or a chat.
+/// The calls and answers that a pruning leaves of a user or a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Kept {
     /// Calls with their totals, tags and ids.
@@ -217,7 +217,7 @@ impl Pruned {
     }
 }
 
-/// What a prune would delete.
+/// The deletions of a prune that is not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preview {
     /// The numbers.

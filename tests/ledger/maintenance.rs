@@ -26,7 +26,7 @@ fn url(path: &Path) -> String {
     format!("sqlite://{}", path.display())
 }
 
-/// What a healthy ledger with so many rows has.
+/// The check of a healthy ledger with so many rows.
 fn healthy(exchanges: u64, calls: u64, hours: u64) -> Integrity {
     let tables = Tables {
         exchanges,

@@ -222,8 +222,8 @@ async fn a_title_that_is_asked_for_again_is_another_one_and_other_tasks_are_not(
     assert_eq!(call("c3", title, TITLE).await, answered("hit", "another title"));
 }
 
-/// Where Open WebUI makes four calls for a first question, one that was asked before makes none: a hit is byte-equal,
-/// so the prompts that are made from it are, too.
+/// Open WebUI makes four calls for a first question, and none for one that was asked before: a hit has the same text, so
+/// the prompts that are made from it are the same, too.
 #[tokio::test]
 async fn a_first_question_that_was_asked_before_costs_no_call_at_all() {
     let upstream = Upstream::start().await;

@@ -18,7 +18,7 @@ use crate::{
 /// The bill of an exchange.
 #[derive(Debug, Serialize)]
 pub(super) struct BillReport {
-    /// What was billed apart: attempts, and tries that failed.
+    /// The parts that are billed apart: attempts, and tries that failed.
     parts: Vec<PartReport>,
     /// False if the prices do not explain the cost: they are corrected, and the cost is not computed anew yet.
     explains_cost: bool,

@@ -68,7 +68,7 @@ struct ExchangeReport {
     cost: Money,
     cost_is: &'static str,
     priced_on: Option<String>,
-    /// What was billed, at which prices; `None`: unknown.
+    /// The bill and its prices; `None`: unknown.
     bill: Option<BillReport>,
     key: String,
     scope: String,

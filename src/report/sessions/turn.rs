@@ -248,7 +248,7 @@ impl Turn {
         }
     }
 
-    /// What there is to say where the answer has neither text nor tool calls.
+    /// The reason why the answer has neither text nor tool calls, in words.
     pub(super) fn absence_in_words(&self) -> Option<String> {
         if self.answer.is_some() || !self.tools.is_empty() {
             return None;

@@ -160,7 +160,7 @@ pub(super) async fn make(
     })
 }
 
-/// What stays of a user or a chat without the rows in the temporary tables; `None` for everyone.
+/// The rest of a user or a chat without the rows in the temporary tables; `None` for everyone.
 pub(super) async fn kept(
     conn: &mut SqliteConnection,
     whose: &Whose,

@@ -12,7 +12,11 @@ use crate::{
         tags::Tags,
         totals::{Key, Totals},
     },
-    store::{Error, calls::push_tags, columns::cost},
+    store::{
+        Error,
+        calls::push_tags,
+        columns::{cost, count},
+    },
 };
 
 /// Selection of calls.
@@ -120,13 +124,6 @@ impl<'r> CallTotals<'r> {
                 row.try_get(at - 1)?
             }};
         }
-        // A count is never negative; a damaged one reads as zero.
-        macro_rules! count {
-            () => {{
-                let count: i64 = next!();
-                u64::try_from(count).unwrap_or(0)
-            }};
-        }
         Ok(Self {
             seq: next!(),
             id: next!(),
@@ -146,13 +143,13 @@ impl<'r> CallTotals<'r> {
             total_us: next!(),
             tries: next!(),
             tokens: Tokens {
-                input: count!(),
-                cache_write_5m: count!(),
-                cache_write_1h: count!(),
-                cache_read: count!(),
-                output: count!(),
-                thinking: count!(),
-                searches: count!(),
+                input: count(next!()),
+                cache_write_5m: count(next!()),
+                cache_write_1h: count(next!()),
+                cache_read: count(next!()),
+                output: count(next!()),
+                thinking: count(next!()),
+                searches: count(next!()),
             },
             cost: cost(next!(), next!())?,
             saved: next!(),
