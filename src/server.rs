@@ -11,6 +11,7 @@ mod caller;
 mod chat;
 mod encoding;
 mod error;
+mod front;
 mod headers;
 mod health;
 mod messages;
@@ -27,19 +28,14 @@ mod write_timeout;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
 use axum::{
     Router,
-    extract::{Request, State},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use futures_util::FutureExt;
 use http::{Method, Uri};
 use parking_lot::RwLock;
 use secrecy::SecretString;
@@ -48,7 +44,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::{
-    auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection,
+    auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection, front::Front,
     reload::ReloadRequest, webhook::Webhook,
 };
 pub use self::{
@@ -63,7 +59,7 @@ use crate::{
         cache::Reuse,
         cassette::{Cassette, LoadedFixture, Player, Scrubber},
         catalog::Catalog,
-        exchange::{Api, OwnerId},
+        exchange::OwnerId,
         prepare, translate,
     },
     fixture::{self, RecordFolder},
@@ -310,7 +306,12 @@ impl Server {
         tasks.spawn(stop.clone().run_until_cancelled_owned(retention));
         let follow = prices::follow(app.answers.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(follow));
-        let connections = accept::serve(listener, router(app), shutdown, SHUTDOWN_GRACE).await;
+        let front = Arc::new(Front::new(Arc::clone(&app), routes(app)));
+        let answer = move |request| {
+            let front = Arc::clone(&front);
+            async move { front.answer(request).await }
+        };
+        let connections = accept::serve(listener, answer, shutdown, SHUTDOWN_GRACE).await;
         stop.cancel();
         tasks.close();
         // Exchanges that were told to stop are sealed first: a ledger that is closing accepts nothing.
@@ -334,13 +335,12 @@ impl Server {
 }
 
 /// The paths of calls.
-const CALLS: [&str; 2] = [CHAT, MESSAGES];
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
 
 /// The routes. Any other path is a 404 with an explanation.
-fn router(app: Arc<App>) -> Router {
-    let routes = Router::new()
+fn routes(app: Arc<App>) -> Router {
+    Router::new()
         .route("/v1", get(health::alive))
         .route("/health", get(health::alive))
         .route("/ready", get(health::ready))
@@ -359,27 +359,5 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async |method: Method| {
             Rejection::WrongMethod(method.to_string())
         })
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), origin::host))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), catch_panic))
-        .layer(origin::cors(Arc::clone(&app)))
-        .layer(middleware::from_fn(origin::only_for_pages))
-        .with_state(app);
-    // Around the routes, because it decides which of them is taken.
-    Router::new().fallback_service(routes).layer(middleware::map_request(path::canonical))
-}
-
-/// Confines a panic to its request, renders rejections in the form of the client's API, and counts those of calls.
-async fn catch_panic(
-    State(app): State<Arc<App>>,
-    api: Api,
-    request: Request,
-    next: Next,
-) -> Response {
-    let is_call = request.method() == Method::POST && CALLS.contains(&request.uri().path());
-    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let response = response.unwrap_or_else(|_| Rejection::Panicked.into_response());
-    if is_call && let Some(reason) = error::rejection(&response).and_then(Rejection::refusal) {
-        app.answers.ledger().count_refusal(answer::now(), &reason);
-    }
-    error::render_rejection(response, api)
+        .with_state(app)
 }

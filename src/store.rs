@@ -1,10 +1,11 @@
 //! The ledger: every exchange and every call, in one file. All SQL is in this module.
 //!
-//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock.
+//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. Its
+//! statements go to SQLite a few at once (`script`).
 //! Callers compress their rows (`chain`), queue them and wait for the commit for a limited time: trouble with the
 //! ledger never costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue
 //! grows too large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers
-//! are also in memory (`hot`). What a client may rely on before the writer has committed it, and what would cost it a
+//! are also in memory (`hot`), and so is which keys have one at all (`filter`). What a client may rely on before the writer has committed it, and what would cost it a
 //! commit, stands in a file of its own (`journal`). `recovery` brings in order what a dead process left, and `wal`
 //! bounds the write-ahead log.
 
@@ -15,6 +16,7 @@ mod chain;
 pub mod checkup;
 mod columns;
 mod error;
+mod filter;
 mod hot;
 pub mod integrity;
 mod invalidate;
@@ -33,8 +35,10 @@ mod reopen;
 mod reprice;
 mod rollup;
 mod running;
+mod script;
 mod sessions;
 mod sqlite;
+mod state;
 pub mod vacuum;
 mod wal;
 mod writer;
@@ -49,7 +53,6 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::{error, info, warn};
@@ -57,6 +60,7 @@ use tracing::{error, info, warn};
 use self::{
     batch::{CallOp, Op, OpenOp, SealOp},
     chain::Packed,
+    filter::KeyFilter,
     hot::Hot,
     invalidate::Clear,
     journal::Journal,
@@ -80,6 +84,7 @@ pub use self::{
     rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallSummary, ExchangeRow, SessionRow},
     sqlite::{Announced, RetentionNote},
+    state::State,
 };
 use crate::domain::{
     cache::CacheKey,
@@ -111,31 +116,6 @@ pub enum Durable {
     Lost,
 }
 
-/// State of a ledger, for `/ready` and metrics.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct State {
-    /// False if the last try to write failed, or the ledger is closed.
-    pub writable: bool,
-    /// The error, while it cannot be written.
-    pub error: Option<String>,
-    /// True from the first answer that did not wait for its commit any longer until the queue is empty.
-    pub behind: bool,
-    /// Operations that are not committed yet.
-    pub queued: usize,
-    /// Their size in memory.
-    pub queued_bytes: usize,
-    /// Size of the write-ahead log in bytes.
-    pub wal_bytes: u64,
-    /// Operations whose bodies were dropped because the queue was full, since the start.
-    pub bodies_dropped: u64,
-    /// Answers that did not wait for their commit any longer, since the start.
-    pub late: u64,
-    /// Operations that will never be written, since the start.
-    pub lost: u64,
-    /// Commits, since the start.
-    pub commits: u64,
-}
-
 /// A ledger that this process owns and writes to. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -143,6 +123,7 @@ pub struct Ledger {
     queue: mpsc::UnboundedSender<Queued>,
     shared: Arc<Shared>,
     hot: Arc<Mutex<Hot>>,
+    keys: KeyFilter,
     reader: Reader,
     file: DatabaseFile,
     journal: Journal,
@@ -190,16 +171,20 @@ impl Ledger {
             left: None,
             reader: reader.clone(),
             hot: Arc::clone(&hot),
+            keys: KeyFilter::default(),
             shared: Arc::clone(&shared),
             journal: journal.clone(),
             wal: wal.clone(),
         };
+        let keys = writer.keys.clone();
+        tasks.spawn(keys.clone().read(reader.pool()));
         tasks.spawn(writer::run(writer, queued));
         Ok(Self {
             owner,
             queue,
             shared,
             hot,
+            keys,
             reader,
             file,
             journal,
@@ -216,7 +201,13 @@ impl Ledger {
         DatabaseFile::parse(url)?.must_be_free(owner)
     }
 
-    /// Writes the opening of an exchange. Await it before the first byte goes upstream.
+    /// Lets the opening of an exchange survive the end of the process. Await it before the first byte goes upstream.
+    pub async fn journal_opening(&self, opening: &Opening) {
+        self.journal.opening(opening).await;
+    }
+
+    /// Writes the opening of an exchange, with its request, for the case that the process dies and for other processes to
+    /// see.
     pub async fn open_exchange(&self, opening: &Arc<Opening>) -> Durable {
         let token = self.shared.packing_token();
         let (request, client) = self.packed(opening).await.unwrap_or_default();
@@ -241,6 +232,9 @@ impl Ledger {
             was_read: Arc::default(),
         });
         let key = opening.key;
+        if stored.is_some() && self.keys.insert(&key) {
+            self.tasks.spawn(self.keys.clone().read(self.reader.pool()));
+        }
         let epoch = self.hot().epoch();
         let token = self.shared.packing_token();
         let (request, client) = self.packed(opening).await.unwrap_or_default();
@@ -322,6 +316,9 @@ impl Ledger {
         if let Some(stored) = self.newest_in_memory(key, now) {
             return Ok(Some(stored));
         }
+        if !self.keys.may_hold(key) {
+            return Ok(None);
+        }
         let epoch = self.hot().epoch();
         let found = self.reader.find(key, now).await?;
         if let Some(stored) = found.as_ref().filter(|stored| stored.ended_at != UNKNOWN_AGE) {
@@ -354,35 +351,6 @@ impl Ledger {
     /// The committed ledger, for reports and replay.
     pub fn reader(&self) -> &Reader {
         &self.reader
-    }
-
-    /// The state of the ledger. Has the writer look at its file if that was removed or replaced.
-    pub fn state(&self) -> State {
-        let fault = self.shared.fault();
-        let log_is_gone = self.shared.log_is_gone();
-        if (fault.is_some() || log_is_gone) && self.shared.queued.load(Relaxed) == 0 {
-            self.enqueue(Op::Mark, None);
-        }
-        let error = self.shared.error.lock().clone();
-        let fault = fault.map(|fault| format!("the ledger {fault}"));
-        let error = error.or(fault);
-        let error =
-            error.or(log_is_gone.then(|| "the ledger's write-ahead log was removed".to_owned()));
-        let count = |counter: &AtomicU64| counter.load(Relaxed);
-        State {
-            writable: error.is_none()
-                && !self.shared.closing.is_cancelled()
-                && !self.shared.done.is_cancelled(),
-            error,
-            behind: self.shared.behind.load(Relaxed),
-            queued: self.shared.queued.load(Relaxed),
-            queued_bytes: self.shared.queued_bytes.load(Relaxed),
-            wal_bytes: self.wal.bytes(),
-            bodies_dropped: count(&self.shared.bodies_dropped),
-            late: count(&self.shared.late),
-            lost: count(&self.shared.lost),
-            commits: count(&self.shared.commits),
-        }
     }
 
     /// Accepts no more operations, writes the queued ones, and closes the file. Operations that cannot be written

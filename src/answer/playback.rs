@@ -37,10 +37,8 @@ pub struct ChunkStream {
 }
 
 impl ChunkStream {
-    /// Plays a recording from its beginning. An answer of the ledger is told in few large chunks, since nobody waits for the
-    /// next word.
+    /// Plays a recording from its beginning.
     pub fn new(reader: RecordingReader, chunks: Chunks, answered_by: AnsweredBy) -> Self {
-        let chunks = if answered_by == AnsweredBy::Hit { chunks.merged() } else { chunks };
         let (status_line, is_watched) = (None, false);
         Self {
             reader,
@@ -175,7 +173,8 @@ mod tests {
     async fn a_long_answer_of_the_ledger_is_translated_in_pieces_as_it_is_read() {
         let (recording, words) = long();
         let end = End::Complete(AnswerTotals::unknown(Outcome::Complete));
-        let reader = live::stored(Arc::clone(&recording), end);
+        let merged = Arc::new(anthropic::merge(&recording).unwrap());
+        let reader = live::stored(merged, end);
         let chunks = Chunks::new("id".to_owned(), 0, WithUsage::Yes, Arc::default());
         let mut stream = ChunkStream::new(reader, chunks, AnsweredBy::Hit);
         let mut all = Vec::new();

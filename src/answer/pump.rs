@@ -4,7 +4,7 @@
 //! An answer may take several exchanges: one that pauses while Anthropic's own tools run is continued in another. Its
 //! readers see one answer.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{convert::Infallible, ops::ControlFlow, sync::Arc, time::Duration};
 
 use super::{
     Answer, Answers, Failure,
@@ -24,11 +24,15 @@ use crate::{
         prepare::{Caller, PreparedRequest},
         recording::Recorder,
     },
+    store::Opening,
     upstream,
 };
 
 /// Time limit for the connection of a finished answer to become reusable.
 const DRAIN: Duration = Duration::from_secs(1);
+/// Time after which a running exchange gets a row of its own, with its request. Most answers have ended by then, and are
+/// written once.
+const SHOWN_AFTER: Duration = Duration::from_secs(2);
 /// Limit on continuations of an answer that pauses.
 const MAX_CONTINUATIONS: usize = 5;
 
@@ -76,16 +80,17 @@ async fn run(
     guard: InflightGuard,
     reservation: Reservation,
 ) {
-    // If the row is late or lost, the ledger has logged it, and the answer goes on.
-    let _ = answers.ledger.open_exchange(&exchange.opening).await;
+    answers.ledger.journal_opening(&exchange.opening).await;
     let mut prior = PriorParts::new(reservation);
     loop {
         let mut attempt = Attempt::begin(prior.count > 0);
+        let opening = Arc::clone(&exchange.opening);
         let finish = tokio::select! {
             biased;
             () = writer.abandoned() => Finish { outcome: Outcome::Stopped, failure: None, last: None },
             () = answers.stop.cancelled() => Finish::failed(Outcome::Stopped, Failure::ShuttingDown),
             finish = attempt.run(&answers, &mut exchange, &writer) => finish,
+            never = show(&answers, opening) => match never {},
         };
         let Finish { outcome, failure, last } = finish;
         let incoming = attempt.incoming.take();
@@ -118,7 +123,7 @@ async fn run(
             return drain(incoming).await;
         };
         // At any time, one of the two is in the ledger.
-        let _ = answers.ledger.open_exchange(&next.opening).await;
+        answers.ledger.journal_opening(&next.opening).await;
         let sealing = seal::part(&answers, &exchange, attempt, &mut prior, own);
         let _ = answers.ledger.seal(&exchange.opening, sealing).await;
         writer.append(unseen);
@@ -127,6 +132,14 @@ async fn run(
         drain(incoming).await;
         exchange = next;
     }
+}
+
+/// Writes the row of an exchange that is still running after [`SHOWN_AFTER`]. Never returns.
+async fn show(answers: &Answers, opening: Arc<Opening>) -> Infallible {
+    tokio::time::sleep(SHOWN_AFTER).await;
+    // If the row is late or lost, the ledger has logged it, and the answer goes on.
+    let _ = answers.ledger.open_exchange(&opening).await;
+    std::future::pending().await
 }
 
 /// Reads what is left of a finished answer, so that its connection becomes reusable.

@@ -5,8 +5,10 @@ mod assemble;
 mod canonical;
 mod error_kind;
 mod event;
+mod field;
 mod fold;
 mod headers;
+mod merge;
 mod native;
 mod order;
 mod received;
@@ -23,8 +25,10 @@ pub use event::{
     MessageStart, ParseError, Stop, StopDetails, StreamError, is_whole_end, parse, read,
     whole_input,
 };
+pub use field::Field;
 pub use fold::{Block, BlockKind, Message, fold, fold_begun};
 pub use headers::ApiHeaders;
+pub use merge::merge;
 pub use native::{Native, NativeError};
 pub use order::EventOrder;
 pub use request::{

@@ -3,19 +3,18 @@
 //! Not `axum::serve`, because that has neither a timeout for the head of a request, nor one for writes, nor a bound on
 //! shutdown.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo};
-use http::Request;
-use hyper::{
-    body::Incoming,
-    server::conn::http1,
-    service::{Service, service_fn},
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request},
+    response::Response,
 };
+use futures_util::FutureExt;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::task::TaskTracker;
@@ -38,15 +37,18 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Accepts connections until `shutdown`, then waits up to `grace` for open responses. Returns the tasks of the connections
 /// that are still open.
-pub(super) async fn serve(
+pub(super) async fn serve<F, R>(
     listener: TcpListener,
-    router: Router,
+    answer: F,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
-) -> TaskTracker {
+) -> TaskTracker
+where
+    F: Fn(Request) -> R + Clone + Send + 'static,
+    R: Future<Output = Response> + Send + 'static,
+{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(BUFFER_LIMIT);
-    let service = TowerToHyperService::new(router);
     let open = GracefulShutdown::new();
     let tasks = TaskTracker::new();
     let permits = Arc::new(Semaphore::new(CONNECTION_LIMIT));
@@ -72,10 +74,11 @@ pub(super) async fn serve(
         };
         // Otherwise the kernel delays small writes (Nagle), and every chunk would wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        let service = service.clone();
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let answer = answer.clone();
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            service.call(request)
+            answer(request).map(Ok::<_, Infallible>)
         });
         let stream = TokioIo::new(WriteTimeout::new(stream, WRITE_TIMEOUT));
         let connection = open.watch(http.serve_connection(stream, service));
@@ -95,9 +98,8 @@ pub(super) async fn serve(
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, net::Ipv4Addr};
+    use std::net::Ipv4Addr;
 
-    use axum::{body::Body, routing::get};
     use bytes::Bytes;
     use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
     use tokio_util::sync::CancellationToken;
@@ -110,17 +112,17 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let dropped = CancellationToken::new();
         let of_response = dropped.clone();
-        let endless = get(async move || {
+        let endless = move |_: Request| {
             let guard = of_response.clone().drop_guard();
-            Body::from_stream(tokio_stream::iter(std::iter::repeat_with(move || {
+            let body = Body::from_stream(tokio_stream::iter(std::iter::repeat_with(move || {
                 let _ = &guard;
                 Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 1 << 14]))
-            })))
-        });
-        let router = Router::new().route("/", endless);
+            })));
+            std::future::ready(Response::new(body))
+        };
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(serve(listener, router, stop.clone().cancelled_owned(), Duration::ZERO));
+        tasks.spawn(serve(listener, endless, stop.clone().cancelled_owned(), Duration::ZERO));
         let mut client = TcpStream::connect(address).await.unwrap();
         let began = Instant::now();
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();

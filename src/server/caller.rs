@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::extract::FromRequestParts;
-use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -62,16 +62,21 @@ impl fmt::Debug for CallerReader {
 }
 
 /// The API by the path, where only one API has it; else by the header that every Anthropic client sends.
+/// The API that a request speaks.
+pub(super) fn api_of(uri: &Uri, headers: &HeaderMap) -> Api {
+    match uri.path() {
+        path if path.starts_with("/v1/messages") => Api::Messages,
+        path if path.starts_with("/v1/chat") => Api::Chat,
+        _ if headers.contains_key("anthropic-version") => Api::Messages,
+        _ => Api::Chat,
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Api {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(match parts.uri.path() {
-            path if path.starts_with("/v1/messages") => Self::Messages,
-            path if path.starts_with("/v1/chat") => Self::Chat,
-            _ if parts.headers.contains_key("anthropic-version") => Self::Messages,
-            _ => Self::Chat,
-        })
+        Ok(api_of(&parts.uri, &parts.headers))
     }
 }
 

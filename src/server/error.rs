@@ -54,7 +54,8 @@ pub(super) enum Rejection {
     )]
     UserNotSigned,
     #[error(
-        "the user of the call is not signed, and this server requires that (--require-signed-users): set          FORWARD_USER_INFO_HEADER_JWT_SECRET in Open WebUI, or give other clients a [[key]] with a user"
+        "the user of the call is not signed, and this server requires that (--require-signed-users): set \
+         FORWARD_USER_INFO_HEADER_JWT_SECRET in Open WebUI, or give other clients a [[key]] with a user"
     )]
     UserWithoutSignature,
     #[error("the id in the header {header} {invalid}")]

@@ -2,11 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::extract::Request;
 use http::{HeaderName, Method, Version, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
@@ -74,12 +70,8 @@ pub(super) fn is_local(origin: &str) -> bool {
     })
 }
 
-/// Refuses requests that do not name one host (RFC 9112 §3.2), or a foreign one.
-pub(super) async fn host(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Rejection> {
+/// Rejects a request that does not name one host (RFC 9112 §3.2), or a foreign one.
+pub(super) fn check_host(app: &App, request: &Request) -> Result<(), Rejection> {
     let mut named = request.headers().get_all(header::HOST).iter();
     match (named.next(), named.next()) {
         (Some(host), None) => {
@@ -94,17 +86,7 @@ pub(super) async fn host(
         (None, _) if request.version() == Version::HTTP_10 => {}
         _ => return Err(Rejection::NoHost),
     }
-    Ok(next.run(request).await)
-}
-
-/// Leaves out the list of shown headers where no page asks.
-pub(super) async fn only_for_pages(request: Request, next: Next) -> Response {
-    let is_page = request.headers().contains_key(header::ORIGIN);
-    let mut response = next.run(request).await;
-    if !is_page {
-        response.headers_mut().remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
-    }
-    response
+    Ok(())
 }
 
 /// Answers preflight requests, and adds to every response, errors too, what the browser of an allowed page needs.

@@ -8,14 +8,13 @@ const RESOURCES: [&str; 3] = ["chat", "messages", "models"];
 
 /// Rewrites a request's path to the one that is meant: without doubled and trailing slashes, and with one `/v1` however
 /// often the base URL and the client have added it.
-pub(super) async fn canonical(mut request: Request) -> Request {
+pub(super) fn canonicalize(request: &mut Request) {
     if let Some(path) = rewritten(request.uri().path()) {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         parts.path_and_query = PathAndQuery::try_from(format!("{path}{query}")).ok();
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
     }
-    request
 }
 
 /// The path that is meant; `None` if it is `path`.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
+use sqlx::{Arguments, SqliteConnection};
 
 use super::{
     chain::{Bodies, FileNumber, Packed},
@@ -10,6 +10,7 @@ use super::{
     invalidate::Clear,
     record::{CallRecord, Opening, Sealing},
     refusals::CountRefusals,
+    script::{Insert, Script},
 };
 use crate::domain::{
     anthropic::ApiHeaders,
@@ -21,23 +22,24 @@ const OVERHEAD: usize = 1024;
 
 /// Inserts `$rows` into `$table`: each column stands beside the value that is bound to it.
 macro_rules! insert {
-    ($conn:expr, $table:ident, $rows:expr, $tail:literal, |$row:pat_param| {
-        $first:ident: $first_value:expr, $($column:ident: $value:expr,)*
+    ($script:expr, $table:ident, $rows:expr, $tail:literal, |$row:pat_param| {
+        $($column:ident: $value:expr,)*
     }) => {
-        insert(
-            $conn,
-            concat!(
-                "insert into ", stringify!($table), " (",
-                stringify!($first), $(", ", stringify!($column),)* ") ",
-            ),
-            $rows,
-            $tail,
-            |binds, $row| {
-                binds.push_bind($first_value);
-                $(binds.push_bind($value);)*
-            },
-        )
-        .await?
+        $script
+            .insert(
+                &Insert {
+                    into: concat!("insert into ", stringify!($table)),
+                    columns: &[$(stringify!($column)),*],
+                    tail: $tail,
+                },
+                $rows,
+                |arguments, row| {
+                    let $row = row;
+                    $(arguments.add($value)?;)*
+                    Ok(())
+                },
+            )
+            .await?
     };
 }
 
@@ -192,13 +194,24 @@ impl Op {
 }
 
 /// Writes a batch inside the transaction that `conn` is in.
-pub(super) async fn insert_all(
+pub(super) async fn write(
     conn: &mut SqliteConnection,
     owner: OwnerId,
     ops: &[&Op],
 ) -> Result<(), sqlx::Error> {
+    let mut script = Script::new(conn);
+    insert_all(&mut script, owner, ops).await?;
+    script.run().await
+}
+
+/// Adds the statements that write a batch inside a transaction.
+pub(super) async fn insert_all(
+    script: &mut Script<'_>,
+    owner: OwnerId,
+    ops: &[&Op],
+) -> Result<(), sqlx::Error> {
     let bodies: Vec<&Bodies> = ops.iter().flat_map(|op| op.bodies()).collect();
-    insert_bodies(conn, &bodies).await?;
+    insert_bodies(script, &bodies).await?;
 
     let (mut opens, mut seals, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     let mut clears = Vec::new();
@@ -211,7 +224,7 @@ pub(super) async fn insert_all(
             }
             Op::Call(call) => calls.push(&**call),
             Op::Clear(clear) => clears.push(clear),
-            Op::Refusals(counts) => counts.run(conn).await?,
+            Op::Refusals(counts) => counts.run(script.conn().await?).await?,
             Op::Mark => {}
         }
     }
@@ -221,44 +234,44 @@ pub(super) async fn insert_all(
     let sealed: HashSet<ExchangeId> = seals.iter().map(|seal| seal.opening.exchange).collect();
     let ended: Vec<ExchangeId> = sealed.difference(&opened).copied().collect();
     opens.retain(|open| !sealed.contains(&open.opening.exchange));
-    delete_running(conn, &ended).await?;
-    insert_running(conn, owner, &opens).await?;
-    insert_exchanges(conn, &seals).await?;
-    insert_calls(conn, &calls).await?;
+    script.delete("delete from running where exchange", &ended).await?;
+    insert_running(script, owner, &opens).await?;
+    insert_exchanges(script, &seals).await?;
+    insert_calls(script, &calls).await?;
     let refs: Vec<(&SealOp, &AnswerRef)> = seals
         .iter()
         .flat_map(|&seal| seal.sealing.refs.iter().map(move |name| (seal, name)))
         .collect();
-    insert!(conn, answer_ref, &refs, " on conflict do nothing", |(seal, name)| {
+    insert!(script, answer_ref, &refs, " on conflict do nothing", |(seal, name)| {
         scope: &*seal.opening.scope,
         ref: name,
         exchange: seal.opening.exchange,
     });
     for clear in clears {
-        clear.run(conn).await?;
+        clear.run(script.conn().await?).await?;
     }
     Ok(())
 }
 
-async fn insert_bodies(conn: &mut SqliteConnection, bodies: &[&Bodies]) -> Result<(), sqlx::Error> {
+async fn insert_bodies(script: &mut Script<'_>, bodies: &[&Bodies]) -> Result<(), sqlx::Error> {
     let frames: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.frames).collect();
-    insert!(conn, frame, &frames, " on conflict do nothing", |(hash, body)| {
+    insert!(script, frame, &frames, " on conflict do nothing", |(hash, body)| {
         hash: hash,
         body: &**body,
     });
     let nodes: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.nodes).collect();
-    insert!(conn, node, &nodes, " on conflict do nothing", |(hash, parent, body)| {
+    insert!(script, node, &nodes, " on conflict do nothing", |(hash, parent, body)| {
         hash: hash,
         parent: parent,
         body: &**body,
     });
     let blobs: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.blobs).collect();
-    insert!(conn, blob, &blobs, " on conflict do nothing", |(hash, body)| {
+    insert!(script, blob, &blobs, " on conflict do nothing", |(hash, body)| {
         hash: hash,
         body: &**body,
     });
     let pieces: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.pieces).collect();
-    insert!(conn, piece, &pieces, " on conflict do nothing", |(owner, at, blob)| {
+    insert!(script, piece, &pieces, " on conflict do nothing", |(owner, at, blob)| {
         owner: owner,
         at: i64::try_from(*at).unwrap_or(i64::MAX),
         blob: blob,
@@ -266,27 +279,12 @@ async fn insert_bodies(conn: &mut SqliteConnection, bodies: &[&Bodies]) -> Resul
     Ok(())
 }
 
-async fn delete_running(
-    conn: &mut SqliteConnection,
-    ended: &[ExchangeId],
-) -> Result<(), sqlx::Error> {
-    for chunk in powers_of_two(ended) {
-        let mut query = QueryBuilder::<Sqlite>::new("delete from running where exchange in (");
-        let mut ids = query.separated(", ");
-        for id in chunk {
-            ids.push_bind(id);
-        }
-        query.push(")").build().execute(&mut *conn).await?;
-    }
-    Ok(())
-}
-
 async fn insert_running(
-    conn: &mut SqliteConnection,
+    script: &mut Script<'_>,
     owner_id: OwnerId,
     opens: &[&OpenOp],
 ) -> Result<(), sqlx::Error> {
-    insert!(conn, running, opens, "", |OpenOp { opening, request, call_json, .. }| {
+    insert!(script, running, opens, "", |OpenOp { opening, request, call_json, .. }| {
         exchange: opening.exchange,
         owner: owner_id,
         opened_at: opening.opened_at,
@@ -301,11 +299,8 @@ async fn insert_running(
     Ok(())
 }
 
-async fn insert_exchanges(
-    conn: &mut SqliteConnection,
-    seals: &[&SealOp],
-) -> Result<(), sqlx::Error> {
-    insert!(conn, exchange, seals, "", |SealOp { opening, sealing, request, recording, .. }| {
+async fn insert_exchanges(script: &mut Script<'_>, seals: &[&SealOp]) -> Result<(), sqlx::Error> {
+    insert!(script, exchange, seals, "", |SealOp { opening, sealing, request, recording, .. }| {
         id: opening.exchange,
         key: opening.key,
         scope: &*opening.scope,
@@ -347,8 +342,8 @@ async fn insert_exchanges(
     Ok(())
 }
 
-async fn insert_calls(conn: &mut SqliteConnection, calls: &[&CallOp]) -> Result<(), sqlx::Error> {
-    insert!(conn, call, calls, "", |CallOp { record: call, client }| {
+async fn insert_calls(script: &mut Script<'_>, calls: &[&CallOp]) -> Result<(), sqlx::Error> {
+    insert!(script, call, calls, "", |CallOp { record: call, client }| {
         id: call.id,
         exchange: call.exchange,
         at: call.at,
@@ -394,43 +389,4 @@ async fn insert_calls(conn: &mut SqliteConnection, calls: &[&CallOp]) -> Result<
 
 fn count(tokens: u64) -> i64 {
     i64::try_from(tokens).unwrap_or(i64::MAX)
-}
-
-/// Inserts rows, many a statement.
-async fn insert<T>(
-    conn: &mut SqliteConnection,
-    into: &'static str,
-    rows: &[T],
-    tail: &'static str,
-    bind: impl Fn(&mut Separated<'_, Sqlite, &'static str>, &T),
-) -> Result<(), sqlx::Error> {
-    for chunk in powers_of_two(rows) {
-        let mut query = QueryBuilder::<Sqlite>::new(into);
-        query.push_values(chunk, |mut row, item| bind(&mut row, item));
-        query.push(tail).build().execute(&mut *conn).await?;
-    }
-    Ok(())
-}
-
-/// Slices of 64, 32, … 1 rows, so that few different statements are ever prepared.
-fn powers_of_two<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = 1 << rows.len().min(64).checked_ilog2()?;
-        let (chunk, rest) = rows.split_at(size);
-        rows = rest;
-        Some(chunk)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::powers_of_two;
-
-    #[test]
-    fn rows_are_cut_into_powers_of_two() {
-        let sizes = |n| powers_of_two(&vec![0; n]).map(<[i32]>::len).collect::<Vec<_>>();
-        assert_eq!(sizes(0), [0; 0]);
-        assert_eq!(sizes(7), [4, 2, 1]);
-        assert_eq!(sizes(150), [64, 64, 16, 4, 2]);
-    }
 }

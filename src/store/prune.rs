@@ -32,7 +32,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use self::{steps::Sums, unused_space::Maps};
 use super::{
-    Error, Reader,
+    Durability, Error, Reader,
     older::Older,
     recovery,
     sqlite::{self, DatabaseFile, Taken},
@@ -174,7 +174,7 @@ pub async fn run(
         lock.forget();
     }
     // A step that is lost with the power is repeated by the next pruning.
-    sqlite::relax_durability(&mut conn).await.map_err(Error::Open)?;
+    sqlite::set_durability(&mut conn, Durability::Normal).await.map_err(Error::Open)?;
     // Exchanges that a dead process left running refer to bodies; sealed, the marking sees them.
     recovery::run(&mut conn, &file, owner, now).await?;
     file.remove_journal();

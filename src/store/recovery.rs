@@ -1,6 +1,7 @@
 //! Recovery after a crash: exchanges that a dead process left in `running` become lost exchanges of unknown cost.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -61,7 +62,8 @@ struct RunningRow {
     continues: Option<ExchangeId>,
     frame: Option<Hash>,
     head: Option<Hash>,
-    call: Vec<u8>,
+    /// The call, and its client's request.
+    call: Result<(CallRecord, Packed), serde_json::Error>,
 }
 
 impl RawRow {
@@ -88,7 +90,26 @@ impl RawRow {
             continues: continues.as_deref().and_then(id),
             frame: hash(frame).map(Hash::from_bytes),
             head: hash(head).map(Hash::from_bytes),
-            call: call.unwrap_or_default(),
+            call: read_call(&call.unwrap_or_default()),
+        }
+    }
+}
+
+impl RunningRow {
+    /// The row that an exchange would have got.
+    fn of(opening: Opening) -> Self {
+        let Opening { exchange, key, scope, model, opened_at, continues, call, .. } = opening;
+        Self {
+            raw: Some(exchange.to_string().into_bytes()),
+            exchange,
+            opened_at,
+            key,
+            scope,
+            model,
+            continues,
+            frame: None,
+            head: None,
+            call: Ok((call, Packed::default())),
         }
     }
 }
@@ -133,11 +154,11 @@ pub(super) async fn run(
 /// Brings in order what is left of a process; returns the numbers of lost exchanges and of restored calls.
 pub(super) async fn bring_in_order(
     conn: &mut SqliteConnection,
-    left: Left,
+    mut left: Left,
     owner: OwnerId,
     now: UnixMillis,
 ) -> Result<(usize, usize), Error> {
-    let lost = seal_all(conn, owner, now, &left).await?;
+    let lost = seal_all(conn, owner, now, &mut left).await?;
     Ok((lost, journal::restore(conn, owner, left).await?))
 }
 
@@ -146,25 +167,33 @@ pub(super) async fn count(conn: &mut SqliteConnection) -> Result<i64, sqlx::Erro
     sqlx::query_scalar("select count(*) from running").fetch_one(conn).await
 }
 
-/// Seals everything that stands in `running` as lost; returns the number of exchanges. A row with any content is sealed
-/// as well as it can be; one that no table takes is deleted, and the log has its id.
+/// Seals everything that stands in `running` as lost, and the exchanges that got no row there; returns the number of
+/// exchanges. A row with any content is sealed as well as it can be; one that no table takes is deleted, and the log has
+/// its id.
 async fn seal_all(
     conn: &mut SqliteConnection,
     owner: OwnerId,
     now: UnixMillis,
-    left: &Left,
+    left: &mut Left,
 ) -> Result<usize, Error> {
     const SQL: &str = "select cast(exchange as blob) as exchange, cast(opened_at as integer) as opened_at, \
          cast(key as blob) as key, cast(scope as blob) as scope, cast(model as blob) as model, \
          cast(continues as blob) as continues, cast(frame as blob) as frame, cast(head as blob) as head, \
-         cast(call as blob) as call from running order by exchange desc";
+         cast(call as blob) as call from running";
     let rows: Vec<RawRow> = sqlx::query_as(SQL).fetch_all(&mut *conn).await?;
+    let mut rows: Vec<RunningRow> = rows.into_iter().map(|row| row.read(now)).collect();
+    for opening in left.take_openings() {
+        let has_row = rows.iter().any(|row| row.exchange == opening.exchange);
+        if !has_row && !has_ended(conn, opening.exchange).await? {
+            rows.push(RunningRow::of(opening));
+        }
+    }
     if rows.is_empty() {
         return Ok(0);
     }
+    rows.sort_by_key(|row| Reverse(row.exchange));
     let (mut ids, mut seals) = (Vec::new(), Vec::new());
     for row in rows {
-        let row = row.read(now);
         ids.push(row.raw.clone());
         seals.push(seal(row, now, left));
     }
@@ -182,6 +211,12 @@ async fn seal_all(
     Ok(seals.len())
 }
 
+async fn has_ended(conn: &mut SqliteConnection, exchange: ExchangeId) -> Result<bool, Error> {
+    const SQL: &str = "select count(*) from exchange where id = $1";
+    let found: i64 = sqlx::query_scalar(SQL).bind(exchange).fetch_one(conn).await?;
+    Ok(found > 0)
+}
+
 /// Seals the exchanges of some rows. They leave `running`, by their ids as they are there.
 async fn write(
     conn: &mut SqliteConnection,
@@ -191,7 +226,7 @@ async fn write(
 ) -> Result<(), sqlx::Error> {
     const LEAVE: &str = "delete from running where cast(exchange as blob) is $1";
     let mut tx = sqlite::begin_write(conn).await?;
-    batch::insert_all(&mut tx, owner, &seals.iter().collect::<Vec<_>>()).await?;
+    batch::write(&mut tx, owner, &seals.iter().collect::<Vec<_>>()).await?;
     for id in ids {
         sqlx::query(LEAVE).bind(id).execute(&mut *tx).await?;
     }
@@ -335,7 +370,7 @@ struct Part {
 fn seal(row: RunningRow, now: UnixMillis, left: &Left) -> (SealOp, Packed) {
     let RunningRow { raw: _, exchange, opened_at, key, scope, model, continues, frame, head, call } =
         row;
-    let (begun, client) = read_call(&call).unwrap_or_else(|error| {
+    let (begun, client) = call.unwrap_or_else(|error| {
         warn!(%exchange, %error, "the call of a lost exchange cannot be read");
         // It still counts.
         let (id, by) = (CallId::new(exchange.uuid()), AnsweredBy::Miss);

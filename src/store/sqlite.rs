@@ -173,6 +173,8 @@ impl DatabaseFile {
             .synchronous(SqliteSynchronous::Full)
             // In KiB: hashes fall anywhere in their tables, and pages that must be read again cost more than memory.
             .pragma("cache_size", "-8192")
+            // In pages: a page that several commits write is moved into the file once.
+            .pragma("wal_autocheckpoint", "4000")
             // A write-ahead log that had to grow is cut again when it begins anew. In bytes.
             .pragma("journal_size_limit", "16777216")
             // Journals of single statements are small and need no files.
@@ -199,6 +201,8 @@ impl DatabaseFile {
         };
         SqlitePoolOptions::new()
             .max_connections(4)
+            // A connection to a file does not go stale.
+            .test_before_acquire(false)
             .acquire_timeout(Duration::from_secs(2))
             .connect_lazy_with(options)
     }
@@ -307,28 +311,17 @@ pub(super) async fn begin_write(
     conn.begin_with("begin immediate").await
 }
 
-/// Begins the writer's transaction with this durability; `current` is that of the connection, where it is known.
-pub(super) async fn begin_durable(
+/// Gives the commits of this connection a durability.
+pub(super) async fn set_durability(
     conn: &mut SqliteConnection,
-    current: Option<Durability>,
     wanted: Durability,
 ) -> Result<(), sqlx::Error> {
-    if current == Some(wanted) {
-        sqlx::query("begin immediate").execute(conn).await?;
-        return Ok(());
-    }
     // Not prepared: a pragma acts when it is compiled, and a prepared one would be compiled only once.
     let sql = match wanted {
-        Durability::Full => "pragma synchronous = full; begin immediate",
-        Durability::Normal => "pragma synchronous = normal; begin immediate",
+        Durability::Full => "pragma synchronous = full",
+        Durability::Normal => "pragma synchronous = normal",
     };
-    sqlx::raw_sql(sql).execute(conn).await?;
-    Ok(())
-}
-
-/// Lets commits of this connection survive the end of the process only, not that of the power.
-pub(super) async fn relax_durability(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql("pragma synchronous = normal").execute(conn).await.map(drop)
+    sqlx::raw_sql(sql).execute(conn).await.map(drop)
 }
 
 /// Keeps temporary tables in memory.

@@ -2,6 +2,7 @@
 //! long as the database may yet take it.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -23,10 +24,12 @@ use super::{
     batch::{self, Op},
     chain::PersistedHashes,
     error::in_words,
+    filter::KeyFilter,
     hot::Hot,
     journal::Journal,
     recovery::Carried,
     refusals::RefusalCounts,
+    script::Script,
     sqlite::{self, DatabaseFile, Fault, Lock, OpenFile},
     wal::Wal,
 };
@@ -34,6 +37,9 @@ use crate::domain::exchange::OwnerId;
 
 /// Limit of operations in one commit.
 const BATCH: usize = 256;
+
+/// Time that rows wait for others if nobody waits for them.
+const LINGER: Duration = Duration::from_millis(50);
 
 /// First and longest pause between two tries to write.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -126,6 +132,7 @@ pub(super) struct Writer {
     pub(super) left: Option<Vec<Carried>>,
     pub(super) reader: Reader,
     pub(super) hot: Arc<Mutex<Hot>>,
+    pub(super) keys: KeyFilter,
     pub(super) shared: Arc<Shared>,
     pub(super) journal: Journal,
     pub(super) wal: Wal,
@@ -148,6 +155,7 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
         if taken == 0 {
             break;
         }
+        gather(&mut queue, &mut batch, &shared.closing).await;
         writer.write(std::mem::take(&mut batch)).await;
     }
     // The last connection to close must be one that can write, or the WAL stays behind.
@@ -158,6 +166,30 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
     *shared.open.lock() = None;
     // With the locks, before anyone hears that it is done.
     drop(writer);
+}
+
+/// Takes more operations as long as nobody waits for the commit of those that are here: a commit costs as much as a
+/// hundred rows.
+async fn gather(
+    queue: &mut mpsc::UnboundedReceiver<Queued>,
+    batch: &mut Vec<Queued>,
+    closing: &CancellationToken,
+) {
+    let is_awaited = |queued: &[Queued]| queued.iter().any(|queued| queued.done.is_some());
+    let mut looked_at = 0;
+    let mut end = pin!(tokio::time::sleep(LINGER));
+    while batch.len() < BATCH && !is_awaited(&batch[looked_at..]) {
+        looked_at = batch.len();
+        let more = tokio::select! {
+            biased;
+            () = closing.cancelled() => 0,
+            () = &mut end => 0,
+            more = queue.recv_many(batch, BATCH - looked_at) => more,
+        };
+        if more == 0 {
+            return;
+        }
+    }
 }
 
 impl Writer {
@@ -259,11 +291,16 @@ impl Writer {
         }
         let current = self.current.take();
         let result = async {
-            sqlite::begin_durable(&mut conn, current, wanted).await?;
+            if current != Some(wanted) {
+                sqlite::set_durability(&mut conn, wanted).await?;
+            }
             let ops: Vec<&Op> = batch.iter().map(|queued| &queued.op).collect();
-            batch::insert_all(&mut conn, self.owner, &ops).await?;
-            sqlx::query("commit").execute(&mut conn).await?;
-            Ok(())
+            let mut script = Script::new(&mut conn);
+            // It takes the write lock at once, so that it cannot fail for it later.
+            script.push("begin immediate");
+            batch::insert_all(&mut script, self.owner, &ops).await?;
+            script.push("commit");
+            script.run().await
         }
         .await;
         match &result {

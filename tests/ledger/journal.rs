@@ -65,6 +65,44 @@ async fn calls_that_the_writer_never_got_are_restored_at_the_next_start_and_only
 }
 
 #[tokio::test]
+async fn an_exchange_that_had_only_begun_is_lost_and_one_that_has_ended_is_not() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let [begun, ended, shown] = [1, 2, 3].map(|n| {
+        let mut opening = opening(n, Some(chat(3)));
+        opening.call = facts(10 + n);
+        Arc::new(opening)
+    });
+    // It goes on with the answer of the one that has a row: one call, which ends with it.
+    let next = Opening {
+        exchange: rows::exchange_id(4),
+        continues: Some(shown.exchange),
+        ..Opening::clone(&shown)
+    };
+    for opening in [&begun, &ended, &shown] {
+        ledger.journal_opening(opening).await;
+    }
+    assert_eq!(seal(&ledger, &ended, sealing("x", 1)).await, Durable::Committed);
+    assert_eq!(ledger.open_exchange(&shown).await, Durable::Committed);
+    ledger.journal_opening(&next).await;
+    drop(ledger);
+    bench.ended().await;
+
+    for _ in 0..2 {
+        let ledger = bench.open().await;
+        let lost = "select count(*) from exchange where outcome = 'lost' and key is not null \
+             and scope = 'client 0' and cost_is = 'at_least' and (head is not null) = (id like '%3')";
+        assert_eq!(bench.count(lost).await, 3);
+        assert_eq!(bench.count("select count(*) from exchange").await, 4);
+        let found = calls(&bench).await;
+        let outcomes: Vec<_> = found.iter().map(|(_, _, outcome, _)| &**outcome).collect();
+        assert_eq!(outcomes, ["lost", "complete", "lost"]);
+        drop(ledger);
+        bench.ended().await;
+    }
+}
+
+#[tokio::test]
 async fn a_journal_with_nothing_to_restore_is_removed_and_a_damaged_one_stops_no_start() {
     let bench = Bench::new();
     let ledger = bench.open().await;

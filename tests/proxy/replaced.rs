@@ -150,6 +150,7 @@ async fn what_runs_while_the_file_goes_is_sealed_in_the_next_one_or_lost_there()
     let mut dies = binary.client().post(CHAT, &ask("dies")).await;
     dies.read_until("Hel").await;
     let dying = dies.header("x-reprise-exchange").map(str::to_owned).expect("an exchange");
+    until("two rows", async || setup.ledger().count("running").await == 2).await;
     fs::remove_file(file(&setup, "")).expect("a file");
     assert_eq!(ready(&binary).await.0, 503);
     is_ready_again(&binary).await;

@@ -51,6 +51,8 @@ async fn of_twenty_calls_at_once_only_those_are_admitted_that_fit() {
     let looks = async {
         gate.reached(1).await;
         until("the others to be refused", async || app_is_refused(&client).await).await;
+        until("the one to be seen outside", async || app.ledger().count("running").await == 1)
+            .await;
         let while_it_runs = told(&setup);
         gate.open();
         while_it_runs

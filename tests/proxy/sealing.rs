@@ -60,7 +60,7 @@ async fn a_whole_completion_is_in_the_ledger_before_its_first_byte() {
 }
 
 #[tokio::test]
-async fn what_runs_upstream_is_known_before_the_first_byte_leaves() {
+async fn what_runs_upstream_is_known_before_the_first_byte_leaves_and_soon_has_a_row() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
     let gate = Gate::new();
@@ -68,10 +68,13 @@ async fn what_runs_upstream_is_known_before_the_first_byte_leaves() {
     let question = ask("hi");
     tokio::join!(async { drop(app.client().post(CHAT, &question).await.text().await) }, async {
         upstream.await_request(1).await;
-        assert_eq!(app.ledger().count("running").await, 1);
+        let begun = app.ledger().begun().await;
+        assert_eq!(begun.len(), 1);
+        until("a row", async || app.ledger().count("running").await == 1).await;
+        assert_eq!(app.ledger().begun().await, begun);
         gate.open();
     });
-    assert_eq!(app.ledger().count("running").await, 0);
+    assert!(app.ledger().begun().await.is_empty());
 }
 
 #[tokio::test]

@@ -108,6 +108,21 @@ impl Ledger {
         self.rows::<(String,)>(sql).await.into_iter().map(|(text,)| text).collect()
     }
 
+    /// The exchanges that have begun and not ended: those with a row, and those that stand in the journal.
+    pub(crate) async fn begun(&self) -> BTreeSet<String> {
+        let mut begun = self.column("select exchange from running").await;
+        let mut journal = self.path().into_os_string();
+        journal.push(".journal");
+        let lines = std::fs::read_to_string(journal).unwrap_or_default();
+        begun.extend(lines.lines().filter_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            line["opening"]["exchange"].as_str().map(str::to_owned)
+        }));
+        let ended = self.column("select id from exchange").await;
+        begun.retain(|exchange| !ended.contains(exchange));
+        begun
+    }
+
     /// Takes the lock that every writer needs, until it is released.
     pub(crate) async fn lock(&self) -> WriteLock {
         let mut conn = self.connect(false).await;

@@ -5,8 +5,6 @@
 
 mod calls;
 mod chunk;
-mod field;
-mod merge;
 mod pairs;
 
 use std::{collections::HashSet, sync::Arc};
@@ -16,7 +14,6 @@ use serde_json::value::RawValue;
 use self::{
     calls::StreamedCalls,
     chunk::{Envelope, write_json},
-    merge::DeltaMerger,
     pairs::SplitPairs,
 };
 use super::{
@@ -44,8 +41,6 @@ pub struct Chunks {
     usage: WithUsage,
     form: Arc<Form>,
     order: EventOrder,
-    /// `None`: each delta is a chunk.
-    merger: Option<DeltaMerger>,
     state: StreamState,
 }
 
@@ -89,7 +84,6 @@ struct Streaming {
     text_block: usize,
     fence: Option<Unfence>,
     pairs: SplitPairs,
-    merger: Option<DeltaMerger>,
     stops: Option<StopFilter>,
     /// True after `message_stop`.
     whole: bool,
@@ -112,13 +106,7 @@ impl Chunks {
     /// `id` and `created` (Unix seconds) are the call's own and the same in all chunks.
     pub fn new(id: String, created: i64, usage: WithUsage, form: Arc<Form>) -> Self {
         let order = EventOrder::default();
-        Self { id, created, usage, form, order, merger: None, state: StreamState::Waiting }
-    }
-
-    /// Writes few large chunks instead of one for each delta.
-    #[must_use]
-    pub fn merged(self) -> Self {
-        Self { merger: Some(DeltaMerger::default()), ..self }
+        Self { id, created, usage, form, order, state: StreamState::Waiting }
     }
 
     /// Translates one event, given with its blank line, and appends what it yields to `out`.
@@ -145,7 +133,7 @@ impl Chunks {
                 let model = start.usage.fallback_model().unwrap_or(&start.model);
                 let envelope = Envelope::new(&self.id, self.created, model, self.usage);
                 let form = Arc::clone(&self.form);
-                let streaming = Streaming::begin(&start, envelope, form, self.merger.take(), out)?;
+                let streaming = Streaming::begin(&start, envelope, form, out)?;
                 self.state = StreamState::Streaming(Box::new(streaming));
             }
             (StreamState::Streaming(streaming), Event::MessageStart(start))
@@ -202,7 +190,6 @@ impl Streaming {
         start: &MessageStart<'_>,
         envelope: Envelope,
         form: Arc<Form>,
-        merger: Option<DeltaMerger>,
         out: &mut Vec<u8>,
     ) -> Result<Self, ParseError> {
         let mut streaming = Self {
@@ -217,7 +204,6 @@ impl Streaming {
             text_block: AT_THE_START,
             fence: (form.code_fence == form::CodeFence::Strip).then(Unfence::default),
             pairs: SplitPairs::default(),
-            merger,
             stops: StopFilter::of(&form.stops),
             whole: false,
             form,
@@ -253,12 +239,8 @@ impl Streaming {
 
     fn translate(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), StreamError> {
         let mut pairs = std::mem::take(&mut self.pairs);
-        let mut merger = self.merger.take();
-        let told = pairs.join(event, &mut |event| match &mut merger {
-            None => self.tell(event, out),
-            Some(merger) => merger.put(event, &mut |event| self.tell(event, out)),
-        });
-        (self.pairs, self.merger) = (pairs, merger);
+        let told = pairs.join(event, &mut |event| self.tell(event, out));
+        self.pairs = pairs;
         told
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{FromRow, SqliteConnection};
 use tracing::error;
 
-use super::Left;
+use super::line::Left;
 use crate::{
     domain::{
         chain::Hash,
@@ -67,7 +67,7 @@ pub(in crate::store) async fn restore(
     let mut restored = 0;
     for op in &ops {
         let mut tx = sqlite::begin_write(conn).await?;
-        match batch::insert_all(&mut tx, owner, &[op]).await {
+        match batch::write(&mut tx, owner, &[op]).await {
             Ok(()) => {
                 tx.commit().await?;
                 restored += 1;

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::field::Field;
 use crate::domain::{
-    anthropic::Event,
+    anthropic::{Event, Field},
     json::{JsonString, REPLACEMENT, Raw, inside, trailing_half, without_lone_surrogates},
 };
 

@@ -2,19 +2,24 @@
 
 use serde_json::value::RawValue;
 
-use crate::domain::anthropic::{Delta, Event};
+use super::event::{Delta, Event};
 
+/// A field of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub enum Field {
+    /// Text of the answer.
     Text,
+    /// Thinking.
     Thinking,
+    /// Signature of the thinking.
     Signature,
+    /// Arguments of a call, as text of JSON.
     Json,
 }
 
 impl Field {
     /// The field that a delta continues, and its string; `None`: a delta of another kind.
-    pub(super) const fn of<'a>(delta: &Delta<'a>) -> Option<(Self, &'a RawValue)> {
+    pub const fn of<'a>(delta: &Delta<'a>) -> Option<(Self, &'a RawValue)> {
         match *delta {
             Delta::Text(text) => Some((Self::Text, text)),
             Delta::Thinking(thinking) => Some((Self::Thinking, thinking)),
@@ -25,7 +30,7 @@ impl Field {
     }
 
     /// The delta that continues the field of this block.
-    pub(super) const fn delta(self, index: usize, literal: &RawValue) -> Event<'_> {
+    pub const fn delta(self, index: usize, literal: &RawValue) -> Event<'_> {
         let delta = match self {
             Self::Text => Delta::Text(literal),
             Self::Thinking => Delta::Thinking(literal),
@@ -33,5 +38,15 @@ impl Field {
             Self::Json => Delta::Json(literal),
         };
         Event::BlockDelta { index, delta }
+    }
+
+    /// The type of a delta that continues the field, and its name in the delta.
+    pub(super) const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Text => ("text_delta", "text"),
+            Self::Thinking => ("thinking_delta", "thinking"),
+            Self::Signature => ("signature_delta", "signature"),
+            Self::Json => ("input_json_delta", "partial_json"),
+        }
     }
 }
