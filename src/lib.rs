@@ -61,7 +61,7 @@
 //!    [`domain::prepare::ParsedRequest::prepare`] translates it ([`domain::translate::request`], with a note of
 //!    everything that is dropped or changed), writes it in canonical form ([`domain::anthropic::CanonicalRequest`]) and
 //!    computes its key ([`domain::cache::key`]).
-//! 3. `answer/select.rs` selects the source of the answer. It collects facts from the ledger ([`store::Ledger::find`])
+//! 3. `answer/select.rs` selects the source of the answer. It collects facts from the ledger ([`store::Ledger::find_among`])
 //!    and from the exchanges in flight (`answer/inflight.rs`); [`domain::cache::decide`] returns the verdict and its
 //!    reason. The verdict is carried out under the in-flight lock: of many equal calls, one asks and the others join.
 //!    Hits and joined calls reuse a recording (`answer/reuse.rs`); their calls are in the ledger's journal

@@ -87,7 +87,7 @@ pub use self::{
     state::State,
 };
 use crate::domain::{
-    cache::CacheKey,
+    cache::{CacheKey, SharedCall},
     chain::Chain,
     exchange::{ExchangeId, OwnerId, UnixMillis},
 };
@@ -221,16 +221,8 @@ impl Ledger {
     /// answer can be found afterwards, not before: until then it may still be lost.
     pub async fn seal(&self, opening: &Arc<Opening>, mut sealing: Sealing) -> Durable {
         let recording = sealing.recording.take();
-        let stored = recording.as_ref().filter(|_| sealing.servable).map(|recording| Stored {
-            exchange: opening.exchange,
-            recording: Arc::clone(recording),
-            model_served: sealing.model_served.as_ref().unwrap_or(&opening.model).clone(),
-            stop_reason: sealing.stop_reason.clone(),
-            tokens: sealing.tokens,
-            cost: sealing.cost,
-            ended_at: sealing.ended_at,
-            was_read: Arc::default(),
-        });
+        let servable = recording.as_ref().filter(|_| sealing.servable);
+        let stored = servable.map(|recording| Stored::sealed(opening, &sealing, recording));
         let key = opening.key;
         if stored.is_some() && self.keys.insert(&key) {
             self.tasks.spawn(self.keys.clone().read(self.reader.pool()));
@@ -313,30 +305,53 @@ impl Ledger {
 
     /// The newest answer to `key`, however old; see [`Reader::find`] for one whose time is ahead of `now`.
     pub async fn find(&self, key: &CacheKey, now: UnixMillis) -> Result<Option<Stored>, Error> {
-        if let Some(stored) = self.newest_in_memory(key, now) {
+        self.find_among(key, now, None).await
+    }
+
+    /// The answer to `key` that `call` chooses; the newest if its scope is not shared.
+    pub async fn find_among(
+        &self,
+        key: &CacheKey,
+        now: UnixMillis,
+        call: Option<&SharedCall<'_>>,
+    ) -> Result<Option<Stored>, Error> {
+        if let Some(stored) = self.in_memory(key, now, call) {
             return Ok(Some(stored));
         }
         if !self.keys.may_hold(key) {
             return Ok(None);
         }
         let epoch = self.hot().epoch();
-        let found = self.reader.find(key, now).await?;
-        if let Some(stored) = found.as_ref().filter(|stored| stored.ended_at != UNKNOWN_AGE) {
+        let found = self.reader.find_among(key, now, call).await?;
+        let is_newest = |found: &&Stored| call.is_none() || found.is_only;
+        if let Some(stored) =
+            found.as_ref().filter(is_newest).filter(|stored| stored.ended_at != UNKNOWN_AGE)
+        {
             // A repeat often comes again.
             self.hot().insert_read(epoch, *key, stored.clone());
         }
         if found.is_some() {
             return Ok(found);
         }
-        // It may not be committed yet, so nothing tells its age.
+        // It may not be committed yet, so nothing tells its age if it is ahead.
         let held = self.hot().get(key).cloned();
-        Ok(held.map(|held| Stored { ended_at: UNKNOWN_AGE, ..held }))
+        Ok(held.map(|held| match held.ended_at {
+            ended_at if ended_at <= now => held,
+            _ => Stored { ended_at: UNKNOWN_AGE, ..held },
+        }))
     }
 
-    /// The newest answer to `key`, if it is in memory and has no time ahead of `now`. Only this process writes to the
-    /// ledger, so an answer in memory is newer than any in the file.
-    pub fn newest_in_memory(&self, key: &CacheKey, now: UnixMillis) -> Option<Stored> {
-        self.hot().get(key).filter(|stored| stored.ended_at <= now).cloned()
+    /// The newest answer to `key`, if it is in memory, has no time ahead of `now`, and is known to be the one that `call`
+    /// gets. Only this process writes to the ledger, so an answer in memory is newer than any in the file.
+    pub fn in_memory(
+        &self,
+        key: &CacheKey,
+        now: UnixMillis,
+        call: Option<&SharedCall<'_>>,
+    ) -> Option<Stored> {
+        let is_for =
+            |stored: &&Stored| stored.ended_at <= now && call.is_none_or(|it| stored.is_for(it));
+        self.hot().get(key).filter(is_for).cloned()
     }
 
     fn hot(&self) -> MutexGuard<'_, Hot> {

@@ -2,6 +2,7 @@
 //! hold whatever the facts.
 
 mod model;
+mod shared;
 mod spec;
 mod steps;
 

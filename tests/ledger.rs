@@ -9,6 +9,7 @@ mod journal;
 mod maintenance;
 mod path;
 mod queue;
+mod shared;
 mod wal;
 
 use std::{

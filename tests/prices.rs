@@ -5,6 +5,8 @@
 
 mod ledger;
 
+use std::time::Duration;
+
 use jiff::civil::{Date, date};
 use reprise::domain::{
     catalog::{Catalog, Terms},
@@ -151,5 +153,53 @@ fn an_import_says_why_it_leaves_an_entry_out() {
         ),
     ] {
         assert_eq!(reasons(litellm(&fields)).1, why);
+    }
+}
+
+/// Savings of a repeat, by hand: Opus 5.5 has $4 input, $5 and $8 writes, $0.20 reads, $20 answers.
+#[test]
+fn a_repeat_saves_what_asking_again_would_cost() {
+    let [none, w5, w1h, read] = [[0, 0, 0], [1_000, 0, 0], [0, 1_000, 0], [0, 0, 1_000]];
+    let mixed = [100, 200, 300];
+    let usual = Terms::default();
+    let fast = Terms { fast: true, ..usual };
+    let answer = 10 * 4_000 + 2 * 20_000;
+    let minutes = |minutes| Duration::from_mins(minutes);
+    for (case, [cache_write_5m, cache_write_1h, cache_read], terms, age, cached) in [
+        ("nothing cached", none, usual, minutes(0), 0),
+        ("written for 5 minutes, at once", w5, usual, minutes(0), 1_000 * 200),
+        (
+            "written for 5 minutes, just before",
+            w5,
+            usual,
+            Duration::from_millis(299_999),
+            1_000 * 200,
+        ),
+        ("written for 5 minutes, after", w5, usual, minutes(5), 1_000 * 5_000),
+        ("written for an hour, within", w1h, usual, minutes(59), 1_000 * 200),
+        ("written for an hour, after", w1h, usual, minutes(60), 1_000 * 8_000),
+        ("read, at once", read, usual, minutes(0), 1_000 * 200),
+        ("read, much later", read, usual, minutes(6_000), 1_000 * 200),
+        ("mixed, within 5 minutes", mixed, usual, minutes(1), 600 * 200),
+        ("mixed, within the hour", mixed, usual, minutes(6), 100 * 5_000 + 500 * 200),
+        ("mixed, after", mixed, usual, minutes(60), 100 * 5_000 + 200 * 8_000 + 300 * 200),
+        ("on other terms", w5, fast, minutes(1), answer + 2 * 1_000 * 200),
+    ] {
+        let catalog = Catalog::builtin();
+        let tokens = Tokens { cache_write_5m, cache_write_1h, cache_read, ..tokens(10, 2) };
+        let bill = Bill::of("claude-opus-5-5", tokens, terms);
+        let again = |bill: &Bill| {
+            let cost = catalog.charge(bill, "m", TODAY).cost;
+            catalog.cost_again(cost, bill, "m", TODAY, age)
+        };
+        let expected = NanoDollars(answer + cached);
+        assert_eq!(again(&bill), Cost::Exact(expected), "{case}");
+        assert_eq!(again(&bill.clone().at_least()), Cost::AtLeast(expected), "{case}, at least");
+        let twice = Bill { parts: [&bill.parts[..]; 2].concat(), ..bill };
+        assert_eq!(again(&twice), Cost::Exact(NanoDollars(2 * expected.0)), "{case}, two parts");
+        let unpriced = Bill::of("a stranger", tokens, terms);
+        assert_eq!(again(&unpriced), Cost::Unpriced, "{case}, unpriced");
+        let unbilled = Bill { parts: Vec::new(), is_bound: false };
+        assert_eq!(again(&unbilled), Cost::Exact(NanoDollars(0)), "{case}, never billed");
     }
 }

@@ -40,6 +40,7 @@ mod replaying;
 mod requests;
 mod reserving;
 mod sealing;
+mod sharing;
 mod shutdown;
 mod signed;
 mod staged;

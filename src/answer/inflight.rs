@@ -157,6 +157,13 @@ impl State {
         }
     }
 
+    /// Remembers what the ledger knows from before the start: the claim of a chat on a key is not its first.
+    pub(super) fn mark_repeated(&mut self, key: CacheKey, chat: &str) {
+        if let Some(claim) = self.claims.get_mut(&(key, chat.to_owned())) {
+            *claim = Claim::Several;
+        }
+    }
+
     /// Joins the exchange in flight with this key, if there is one.
     pub(super) fn join(&self, coalesce_key: &CoalesceKey) -> Option<(RecordingReader, ExchangeId)> {
         let exchange = self.joinable.get(coalesce_key)?;

@@ -43,7 +43,7 @@ pub struct AnswerTotals {
     pub model: Option<Arc<str>>,
     /// Tokens of all exchanges.
     pub tokens: Tokens,
-    /// Cost of all exchanges.
+    /// Cost of all exchanges; of an answer of the ledger, the cost of asking for it again.
     pub cost: Cost,
 }
 

@@ -58,10 +58,14 @@ mod tests {
         Stored {
             exchange: ExchangeId::new(Uuid::from_u128(n as u128)),
             recording: Arc::new(Recording::default()),
+            model_asked: "m".to_owned(),
             model_served: "m".to_owned(),
             stop_reason: None,
             tokens: Tokens::default(),
             cost: Cost::Unpriced,
+            bill: None,
+            requester: None,
+            is_only: true,
             ended_at: UnixMillis(0),
             was_read: Arc::default(),
         }

@@ -53,10 +53,7 @@ impl Answers {
             Some(_) => (AnsweredBy::Replay, Keep::Totals),
             None => (reason.answered_by(), keep),
         };
-        let is_watched = self.is_watched(request, &caller);
-        if is_watched {
-            self.steps.count(request, &caller, None);
-        }
+        let (is_watched, _) = self.count_step(request, &caller, None);
         let line = || match answered_by {
             AnsweredBy::Replay => Some(open_webui::replay_line()),
             _ => notice.as_ref().map(open_webui::budget_line),

@@ -1,6 +1,6 @@
 //! Calls that reuse the answer to another call: a stored recording, or an exchange in flight. They cost nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -12,8 +12,9 @@ use super::{
 use crate::{
     domain::{
         cache::{Freshness, Verdict},
-        exchange::{AnsweredBy, ExchangeId, Micros, Outcome, UnixMillis},
-        open_webui::{self, FromLedger},
+        catalog::day_of,
+        exchange::{AnsweredBy, Cost, ExchangeId, Micros, Outcome, UnixMillis},
+        open_webui::{self, FromLedger, StepCount},
         prepare::{Caller, PreparedRequest},
     },
     store::{CallRecord, Ledger, Stored},
@@ -29,10 +30,10 @@ impl Answers {
         caller: Caller,
         (at, arrived): (UnixMillis, Instant),
     ) -> Answer {
-        let Stored { exchange, recording, model_served, stop_reason, tokens, cost, .. } = stored;
+        let cost = self.cost_again(&stored, freshness.age);
+        let Stored { exchange, recording, model_served, stop_reason, tokens, .. } = stored;
         let calls_tools = stop_reason.as_deref() == Some("tool_use");
-        let is_watched = self.is_watched(request, &caller);
-        let steps = is_watched.then(|| self.steps.count(request, &caller, Some(cost))).flatten();
+        let (is_watched, steps) = self.count_step(request, &caller, Some(cost));
         let part = match steps {
             _ if calls_tools => FromLedger::Step,
             Some(steps) if steps.steps > 1 => FromLedger::Steps(steps),
@@ -70,10 +71,7 @@ impl Answers {
         caller: Caller,
         (at, arrived): (UnixMillis, Instant),
     ) -> Answer {
-        let is_watched = self.is_watched(request, &caller);
-        if is_watched {
-            self.steps.count(request, &caller, None);
-        }
+        let (is_watched, _) = self.count_step(request, &caller, None);
         let begun = call::begin(request, caller, at, AnsweredBy::Collapsed, exchange);
         let answer = Answer::new(reader, request, &begun, exchange, Verdict::Join);
         self.ledger.journal(&begun).await;
@@ -87,10 +85,27 @@ impl Answers {
         Answer { reader: answer.reader.with_hook(joined), is_watched, ..answer }
     }
 
-    /// Returns whether a person sees status lines above the answer. A message id says that one is watching.
-    pub(super) fn is_watched(&self, request: &PreparedRequest, caller: &Caller) -> bool {
-        let is_watched = caller.open_webui && caller.message.is_some() && request.task.is_none();
-        self.settings.status_line && is_watched
+    /// Returns whether a person sees status lines above the answer, and then the steps of the answer so far, this one
+    /// included ([`super::steps::Steps::count`]). A message id says that one is watching.
+    pub(super) fn count_step(
+        &self,
+        request: &PreparedRequest,
+        caller: &Caller,
+        saved: Option<Cost>,
+    ) -> (bool, Option<StepCount>) {
+        let is_watched = self.settings.status_line
+            && caller.open_webui
+            && caller.message.is_some()
+            && request.task.is_none();
+        (is_watched, is_watched.then(|| self.steps.count(request, caller, saved)).flatten())
+    }
+
+    /// The cost of asking for an answer again, of this age.
+    fn cost_again(&self, stored: &Stored, age: Duration) -> Cost {
+        let Stored { cost, bill, model_asked, ended_at, .. } = stored;
+        let again =
+            |bill| self.catalog().cost_again(*cost, bill, model_asked, day_of(*ended_at), age);
+        bill.as_ref().map_or(*cost, again)
     }
 }
 

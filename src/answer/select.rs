@@ -13,7 +13,10 @@ use crate::{
     domain::{
         anthropic,
         budget::{self, BudgetRefusal, Spender},
-        cache::{self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Verdict},
+        cache::{
+            self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Requester,
+            SharedCall, Sharing, Verdict,
+        },
         catalog,
         exchange::{ExchangeId, UnixMillis},
         open_webui,
@@ -61,8 +64,12 @@ impl Answers {
         let known = if prior == PriorAsk::Unanswered { PriorAsk::SameMessage } else { prior };
         let best_case = Facts { kind: call_kind(request, known), ..facts };
         let uses_ledger = cache::depends_on_ledger(&best_case, policy);
+        let requester = Requester::of(request.user.as_deref(), caller.chat.as_deref());
+        let shared = SharedCall { requester, facts: best_case, policy };
+        let shared = (policy.sharing == Sharing::Shared).then_some(shared);
         let (prior, mut stored) = if uses_ledger {
-            (self.prior_in_ledger(request, caller, prior).await, self.find(&request.key).await)
+            let prior = self.prior_in_ledger(request, caller, prior).await;
+            (prior, self.find(&request.key, shared.as_ref()).await)
         } else {
             (prior, None)
         };
@@ -71,9 +78,12 @@ impl Answers {
         // join.
         let mut inflight = self.inflight.lock();
         let running = coalesce_key.as_ref().and_then(|coalesce_key| inflight.join(coalesce_key));
-        // An exchange that was running a moment ago may be in the ledger now.
+        // An exchange that was running a moment ago may be in the ledger now. Where nothing else will do, it is for all.
         if uses_ledger && running.is_none() {
-            stored = self.ledger.newest_in_memory(&request.key, super::now()).or(stored);
+            let found = stored.as_ref().map(|stored| stored.ended_at);
+            let shared = shared.filter(|call| found.is_some_and(|found| call.accepts(found)));
+            let newest = self.ledger.in_memory(&request.key, super::now(), shared.as_ref());
+            stored = newest.or(stored);
         }
         let stored = stored.map(|stored| self.loaded.share(stored));
         let facts = Facts {
@@ -179,16 +189,21 @@ impl Answers {
     ) -> PriorAsk {
         let scope = request.scope.to_string();
         let Some(query) = prior_ask_query(request, caller, &scope) else { return prior };
-        prior.with_ledger(self.ledger.reader().prior_ask(&query).await.unwrap_or_else(|error| {
+        let in_ledger = self.ledger.reader().prior_ask(&query).await.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "cannot read the ledger; asking upstream");
             PriorAsk::OtherMessage
-        }))
+        });
+        if in_ledger == PriorAsk::OtherMessage {
+            // The same call again must not join the exchange of this one, for which no look is taken.
+            self.inflight.lock().mark_repeated(*query.key, query.chat);
+        }
+        prior.with_ledger(in_ledger)
     }
 
-    /// Finds the newest answer. If the ledger cannot be read, upstream is asked.
-    async fn find(&self, key: &CacheKey) -> Option<Stored> {
-        self.ledger.find(key, super::now()).await.unwrap_or_else(|error| {
+    /// Finds the answer that the call gets. If the ledger cannot be read, upstream is asked.
+    async fn find(&self, key: &CacheKey, shared: Option<&SharedCall<'_>>) -> Option<Stored> {
+        self.ledger.find_among(key, super::now(), shared).await.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "cannot read the ledger; asking upstream");
             None

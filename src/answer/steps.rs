@@ -29,7 +29,7 @@ struct Counts {
 type Message = (Option<String>, String);
 
 impl Steps {
-    /// Counts a step of the answer into the caller's message. `saved`: the cost of an answer of the ledger. Returns the
+    /// Counts a step of the answer into the caller's message. `saved`: what an answer of the ledger saved. Returns the
     /// steps so far; `None`: the call names no message, or its first step is not known.
     pub(super) fn count(
         &self,

@@ -123,7 +123,7 @@ fn why(
     let config = Config::load(flags, env)?;
     let why = block_on(async {
         let ledger = Reader::open(config.ledger()?).await?;
-        anyhow::Ok(KeyReport::of(&ledger, key).await?)
+        anyhow::Ok(KeyReport::of(&ledger, key, config.cache.sharing).await?)
     })?;
     console::report(&why, json, console)?;
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 //!
 //! Decisions are data: facts in, verdict out ([`decide`]). The rules are those of HTTP caching (RFC 9111) where it has any.
 
+mod choice;
 mod decision;
 mod directives;
 mod holder;
@@ -18,6 +19,7 @@ use super::{
 };
 
 pub use self::{
+    choice::{Candidate, Requester, SharedCall, UNVERIFIED},
     decision::{
         CallKind, Facts, Freshness, Keep, PriorAsk, Reason, TITLE, Verdict, decide,
         depends_on_ledger,

@@ -31,12 +31,12 @@ pub struct StepCount {
     pub steps: u32,
     /// Number of those that came from the ledger.
     pub of_ledger: u32,
-    /// The cost of these.
+    /// The cost of asking for these again.
     pub saved: Cost,
 }
 
 /// A stream event that Open WebUI shows above the answer and keeps: the ledger gave the answer, which is that old, and
-/// saved its cost; of several steps, the cost of all that it gave.
+/// saved the cost of asking again; of several steps, the cost of all that it gave.
 pub fn status_line(part: FromLedger, age: Duration, saved: Cost) -> String {
     let (answered, saved) = match part {
         FromLedger::Whole => ("Answered".to_owned(), saved),

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::{
-    bill::{Bill, BillPart, Charge, Pricing},
+    bill::{Bill, BillPart, Charge, LONG_CACHE, Pricing},
     import::{ImportError, Imported, Omission, OmissionReason, litellm, own},
 };
 use super::exchange::{NanoDollars, Tokens};

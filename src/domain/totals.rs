@@ -60,7 +60,7 @@ pub struct Totals {
     pub at_least: u64,
     /// Number of calls without a known cost.
     pub unpriced: u64,
-    /// Known cost of the answers that were served without an upstream request.
+    /// Known cost of asking for the answers that were served without an upstream request.
     pub saved: NanoDollars,
     /// Number of such answers without a known cost.
     pub saved_unpriced: u64,

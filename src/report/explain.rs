@@ -225,7 +225,10 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "key     {key}")?;
         let audience = match audience {
-            Audience::Everyone => "all calls under the same client key",
+            Audience::Everyone => {
+                "all calls under the same client key; of several answers,\n        a repeat gets the newest that the \
+                 same user asked for, else the oldest"
+            }
             Audience::Anonymous => {
                 "all calls under the same client key that name no user and no chat"
             }

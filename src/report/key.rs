@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::moment;
 use crate::{
     domain::{
-        cache::KeyPrefix,
+        cache::{KeyPrefix, Sharing},
         diff::{Diff, Fingerprint, diff},
         exchange::{ExchangeId, UnixMillis},
     },
@@ -32,6 +32,9 @@ pub struct KeyReport {
     pub scope: String,
     /// The exchanges under the key, the newest first.
     pub exchanges: Vec<KeyExchange>,
+    /// The operator's word on who shares answers, which tells who gets which of several.
+    #[serde(skip)]
+    sharing: Sharing,
     /// The nearest request before the first of them, under another key.
     pub nearest: Option<NearestRequest>,
     /// True if the request was kept and can be compared.
@@ -89,7 +92,11 @@ pub enum KeyReportError {
 
 impl KeyReport {
     /// Reads the report from the ledger.
-    pub async fn of(ledger: &Reader, prefix: &KeyPrefix) -> Result<Self, KeyReportError> {
+    pub async fn of(
+        ledger: &Reader,
+        prefix: &KeyPrefix,
+        sharing: Sharing,
+    ) -> Result<Self, KeyReportError> {
         let digits = || prefix.as_str().to_owned();
         let keys = ledger.keys(prefix, MOST_KEYS).await?;
         let key = match &*keys {
@@ -111,6 +118,7 @@ impl KeyReport {
             key: first.key.to_string(),
             scope: first.scope.clone(),
             exchanges: exchanges.iter().map(KeyExchange::from).collect(),
+            sharing,
             nearest,
             kept: request.is_some(),
         })
@@ -176,11 +184,20 @@ impl fmt::Display for KeyExchange {
 
 impl fmt::Display for KeyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, scope, exchanges, nearest, kept } = self;
+        let Self { key, scope, exchanges, sharing, nearest, kept } = self;
         writeln!(f, "key      {key}")?;
         writeln!(f, "scope    {scope}")?;
         for (at, exchange) in exchanges.iter().enumerate() {
             writeln!(f, "{:8} {exchange}", if at == 0 { "asked" } else { "" })?;
+        }
+        if exchanges.iter().filter(|exchange| exchange.servable).count() > 1 {
+            let who = match sharing {
+                Sharing::User => "a repeat gets the newest answer",
+                Sharing::Shared => {
+                    "a repeat gets the newest answer that the same user asked for, else the oldest"
+                }
+            };
+            writeln!(f, "repeats  {who}")?;
         }
         let Some(NearestRequest { key, scope: theirs, attempt, likeness, diff }) = nearest else {
             return match kept {

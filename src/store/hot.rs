@@ -45,6 +45,9 @@ impl Hot {
     /// Keeps `stored`, which was sealed in `epoch`, unless a newer answer to the same key is here. An answer that is
     /// too large still removes an older one, which would no longer be the newest.
     pub(super) fn insert(&mut self, epoch: Epoch, key: CacheKey, stored: Stored) {
+        if let Some(held) = self.by_key.get_mut(&key) {
+            held.is_only = false;
+        }
         let is_older = |held: &Stored| {
             (1..=DISORDER).contains(&(held.ended_at.0.saturating_sub(stored.ended_at.0)))
         };
@@ -103,11 +106,15 @@ mod tests {
         Stored {
             exchange: ExchangeId::new(Uuid::from_u128(n)),
             recording: Arc::new(Recording::default()),
+            model_asked: "m".to_owned(),
             model_served: "m".to_owned(),
             stop_reason: None,
             tokens: Tokens::default(),
             cost: Cost::Unpriced,
+            bill: None,
             ended_at: UnixMillis(ended_at),
+            requester: None,
+            is_only: true,
             was_read: Arc::default(),
         }
     }
@@ -119,7 +126,9 @@ mod tests {
         let now = hot.epoch();
         hot.insert(now, key(1), stored(1, 10));
         hot.insert(now, key(1), stored(2, 20));
+        assert!(hot.get(&key(1)).unwrap().is_only, "as it was read");
         hot.insert(now, key(1), stored(3, 15));
+        assert!(!hot.get(&key(1)).unwrap().is_only, "there is another");
         assert_eq!(hot.get(&key(1)).unwrap().exchange, stored(2, 0).exchange);
         hot.insert(now, key(2), stored(4, 30));
         assert!(hot.get(&key(1)).is_some(), "its first recording has left, the newer one stays");

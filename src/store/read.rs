@@ -12,9 +12,10 @@ use super::{
     sqlite::{self, DatabaseFile},
 };
 use crate::domain::{
-    cache::{CacheKey, Holders, PriorAsk, SALT_LENGTH},
+    cache::{CacheKey, Candidate, Holders, PriorAsk, Requester, SALT_LENGTH, SharedCall},
     chain::{Chain, Hash},
     exchange::{AnswerRef, Cost, ExchangeId, Tokens, UnixMillis},
+    price::Bill,
     recording::Recording,
 };
 
@@ -41,6 +42,19 @@ macro_rules! answer_parts {
     };
 }
 pub(super) use answer_parts;
+
+/// A query for the exchanges that `$condition` selects, as answers to repeats.
+macro_rules! stored {
+    ($condition:literal) => {
+        concat!(
+            "select id, model_asked, coalesce(model_served, model_asked) as model, stop_reason, \
+             input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
+             cost, cost_is, bill, ended_at, recording, (select count(*) from (select 1 from exchange as other \
+             where other.key = exchange.key and other.servable limit 2)) = 1 as is_only from exchange where ",
+            $condition,
+        )
+    };
+}
 
 /// A ledger to read from. Cheap to clone; never blocks the writer and is never blocked by it.
 #[derive(Debug, Clone)]
@@ -85,63 +99,68 @@ impl Reader {
     /// because the clock was, calls that were committed after it and are not ahead prove an earlier end. Without such a
     /// call its age is unknown, and it is very old.
     pub async fn find(&self, key: &CacheKey, now: UnixMillis) -> Result<Option<Stored>, Error> {
-        const SQL: &str = "select id, coalesce(model_served, model_asked) as model, stop_reason, \
-             input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
-             cost, cost_is, ended_at, recording \
-             from exchange where key = $1 and servable order by ended_at desc limit 1";
-        const ONE: &str = "select id, coalesce(model_served, model_asked) as model, stop_reason, \
-             input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
-             cost, cost_is, ended_at, recording from exchange where id = $1 and servable";
-        let found: Option<StoredRow> =
-            sqlx::query_as(SQL).bind(key).fetch_optional(&self.pool()).await?;
-        let Some(found) = found.map(Stored::from) else { return Ok(None) };
-        if found.ended_at <= now {
-            return Ok(Some(found));
+        self.find_among(key, now, None).await
+    }
+
+    /// The committed answer to `key` that `call` chooses; the newest if its scope is not shared.
+    pub(super) async fn find_among(
+        &self,
+        key: &CacheKey,
+        now: UnixMillis,
+        call: Option<&SharedCall<'_>>,
+    ) -> Result<Option<Stored>, Error> {
+        const NEWEST: &str = stored!("key = $1 and servable order by ended_at desc limit 1");
+        const ONE: &str = stored!("id = $1 and servable");
+        let newest: Option<StoredRow> =
+            sqlx::query_as(NEWEST).bind(key).fetch_optional(&self.pool()).await?;
+        let Some(newest) = newest.map(Stored::from) else { return Ok(None) };
+        if newest.ended_at <= now && (newest.is_only || call.is_none()) {
+            return Ok(Some(newest));
         }
-        let (newest, ended_at) = self.newest_of(key, now).await?;
-        let found = match newest {
-            Some(id) if id != found.exchange => {
-                let other: Option<StoredRow> =
-                    sqlx::query_as(ONE).bind(id).fetch_optional(&self.pool()).await?;
-                other.map(Stored::from)
-            }
-            _ => Some(found),
+        let answers = self.answers_to(key, now).await?;
+        let chosen = match (call, answers.last()) {
+            (Some(call), _) => call.choose(&answers),
+            (None, last @ Some(Candidate { ended_at: UNKNOWN_AGE, .. })) => last,
+            (None, _) => answers.iter().max_by_key(|answer| answer.ended_at),
+        };
+        let Some(&Candidate { exchange, ended_at, .. }) = chosen else { return Ok(None) };
+        let found = if exchange == newest.exchange {
+            Some(newest)
+        } else {
+            let other: Option<StoredRow> =
+                sqlx::query_as(ONE).bind(exchange).fetch_optional(&self.pool()).await?;
+            other.map(Stored::from)
         };
         Ok(found.map(|found| Stored { ended_at, ..found }))
     }
 
-    /// The newest answer to `key`, some of which have times ahead of `now`, and the time by which it has ended.
-    async fn newest_of(
-        &self,
-        key: &CacheKey,
-        now: UnixMillis,
-    ) -> Result<(Option<ExchangeId>, UnixMillis), Error> {
-        const ANSWERS: &str = "select id, opened_at, ended_at from exchange where key = $1 and servable \
-             order by rowid desc limit 64";
-        // `at` finds the call that the exchange answered first, since none has an index on it. The first later call that
-        // is not ahead came in soon after the clock was set.
+    /// The last 64 answers to `key` in the order of their commits.
+    async fn answers_to(&self, key: &CacheKey, now: UnixMillis) -> Result<Vec<Candidate>, Error> {
+        // No index on calls has an exchange, but the call that a servable exchange was begun for has its time.
+        const ANSWERS: &str = "select exchange.id, opened_at, ended_at, call.id is not null, user_id, chat_id \
+             from exchange left join call on call.at = opened_at and call.exchange = exchange.id \
+             and call.answered_by not in ('hit', 'collapsed') \
+             where exchange.rowid in (select rowid from exchange where key = $1 and servable order by rowid desc limit 64) \
+             order by exchange.rowid";
+        // The first later call that is not ahead came in soon after the clock was set.
         const PROOF: &str = "select at from call where seq > (select min(seq) from call \
              where at between $1 and $2 and exchange = $3) and at <= $4 order by seq limit 1";
-        let answers: Vec<(ExchangeId, UnixMillis, UnixMillis)> =
-            sqlx::query_as(ANSWERS).bind(key).fetch_all(&self.pool()).await?;
-        let mut newest: Option<(UnixMillis, ExchangeId)> = None;
-        for (id, opened_at, mut ended_at) in answers {
+        type Row = (ExchangeId, UnixMillis, UnixMillis, bool, Option<String>, Option<String>);
+        let rows: Vec<Row> = sqlx::query_as(ANSWERS).bind(key).fetch_all(&self.pool()).await?;
+        let mut answers = Vec::with_capacity(rows.len());
+        for (exchange, opened_at, mut ended_at, is_known, user, chat) in rows {
             if ended_at > now {
                 let proof = sqlx::query_scalar(PROOF)
                     .bind(opened_at.0.saturating_sub(UnixMillis::HOUR))
                     .bind(ended_at)
-                    .bind(id)
+                    .bind(exchange)
                     .bind(now);
-                let Some(proven) = proof.fetch_optional(&self.pool()).await? else {
-                    return Ok((Some(id), UNKNOWN_AGE));
-                };
-                ended_at = proven;
+                ended_at = proof.fetch_optional(&self.pool()).await?.unwrap_or(UNKNOWN_AGE);
             }
-            if newest.is_none_or(|(latest, _)| latest < ended_at) {
-                newest = Some((ended_at, id));
-            }
+            let requester = is_known.then(|| Requester::of(user.as_deref(), chat.as_deref()));
+            answers.push(Candidate { exchange, requester, ended_at });
         }
-        Ok(newest.map_or((None, UNKNOWN_AGE), |(ended_at, id)| (Some(id), ended_at)))
+        Ok(answers)
     }
 
     /// The names of the holders of keys in this ledger.
@@ -247,27 +266,34 @@ impl Reader {
 #[derive(FromRow)]
 struct StoredRow {
     id: ExchangeId,
+    model_asked: String,
     model: String,
     stop_reason: Option<String>,
     #[sqlx(flatten)]
     tokens: Tokens,
     #[sqlx(flatten)]
     cost: Cost,
+    bill: Option<String>,
     ended_at: UnixMillis,
     recording: Recording,
+    is_only: bool,
 }
 
 impl From<StoredRow> for Stored {
     fn from(row: StoredRow) -> Self {
-        let StoredRow { id, model, stop_reason, tokens, cost, ended_at, recording } = row;
+        let StoredRow { id, model_asked, model, stop_reason, tokens, cost, .. } = row;
         Self {
             exchange: id,
-            recording: Arc::new(recording),
+            recording: Arc::new(row.recording),
+            bill: row.bill.and_then(|bill| Bill::decode(&bill, &model, &tokens)),
+            model_asked,
             model_served: model,
             stop_reason,
             tokens,
             cost,
-            ended_at,
+            ended_at: row.ended_at,
+            requester: None,
+            is_only: row.is_only,
             was_read: Arc::default(),
         }
     }

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     anthropic::ApiHeaders,
-    cache::CacheKey,
+    cache::{CacheKey, Requester, SharedCall},
     chain::Chain,
     exchange::{
         AnswerRef, AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens,
         UnixMillis,
     },
-    price::Pricing,
+    price::{Bill, Pricing},
     recording::Recording,
     tags::Tags,
 };
@@ -130,7 +130,7 @@ pub struct CallRecord {
     /// Details of this cost.
     #[serde(skip)]
     pub pricing: Pricing,
-    /// Cost that the call would have had without an earlier one.
+    /// Cost of asking instead of reusing an answer, as far as it is known ([`crate::domain::catalog::Catalog::cost_again`]).
     #[serde(skip, default = "free")]
     pub saved: Cost,
 }
@@ -273,6 +273,8 @@ pub struct Stored {
     pub exchange: ExchangeId,
     /// The recorded answer.
     pub recording: Arc<Recording>,
+    /// The requested model.
+    pub model_asked: String,
     /// The model as upstream named it, else the requested one.
     pub model_served: String,
     /// Anthropic's `stop_reason`.
@@ -281,10 +283,44 @@ pub struct Stored {
     pub tokens: Tokens,
     /// The cost of the exchange.
     pub cost: Cost,
+    /// The bill; `None`: the exchange is older than the bills.
+    pub bill: Option<Bill>,
+    /// The requester, as far as it is known here.
+    pub requester: Option<Requester>,
+    /// True if no other answer to the key was there when it was read.
+    pub is_only: bool,
     /// The moment when it ended, from which its age counts.
     pub ended_at: UnixMillis,
     /// Set once the whole recording was read without an error. Shared by all clones.
     pub was_read: Arc<AtomicBool>,
+}
+
+impl Stored {
+    /// The answer of an exchange that is being sealed.
+    pub(super) fn sealed(opening: &Opening, sealing: &Sealing, recording: &Arc<Recording>) -> Self {
+        let Opening { exchange, model, call, .. } = opening;
+        let Sealing { model_served, tokens, cost, ended_at, .. } = sealing;
+        let served = model_served.as_ref().unwrap_or(model);
+        Self {
+            exchange: *exchange,
+            recording: Arc::clone(recording),
+            model_asked: model.clone(),
+            model_served: served.clone(),
+            stop_reason: sealing.stop_reason.clone(),
+            tokens: *tokens,
+            cost: *cost,
+            bill: sealing.bill.as_deref().and_then(|bill| Bill::decode(bill, served, tokens)),
+            ended_at: *ended_at,
+            requester: Some(Requester::of(call.user.as_deref(), call.chat.as_deref())),
+            is_only: false,
+            was_read: Arc::default(),
+        }
+    }
+
+    /// Returns whether `call` gets this answer if it is the newest to its key.
+    pub(super) fn is_for(&self, call: &SharedCall<'_>) -> bool {
+        self.is_only || self.requester.as_ref() == Some(&call.requester)
+    }
 }
 
 /// A request of a chat, as far as it tells whether the chat asked before.

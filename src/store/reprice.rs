@@ -120,7 +120,7 @@ pub(super) async fn apply(
     let (changes, unexplained) = exchange_changes(conn, prices).await?;
     // Calls that another process wrote before it knew of the change.
     let suspect = if state.is_applied() { i64::MAX } else { state.after_seq };
-    let calls = call_changes(conn, &changes, suspect).await?;
+    let calls = call_changes(conn, prices, &changes, suspect).await?;
     for chunk in calls.chunks(CHUNK) {
         write_calls(conn, chunk).await.map_err(Error::Write)?;
     }

@@ -85,6 +85,8 @@ struct Running {
 #[derive(Debug)]
 struct Stored {
     key: Key,
+    /// The user who asked for it, else the chat.
+    requester: (Option<&'static str>, Option<&'static str>),
     text: String,
 }
 
@@ -149,7 +151,7 @@ impl Spec {
         if cache == "off" || cache == "tasks" && !task {
             return Source::Upstream("fwd=bypass; stored; detail=cache-off");
         }
-        let newest = self.answers.iter().rfind(|answer| answer.key == *key);
+        let stored = self.stored(call, key);
         if !call.says("only-if-cached") {
             let before = self.earlier(call, key);
             let anew = Source::Upstream("fwd=request; stored; detail=asked-before");
@@ -169,11 +171,11 @@ impl Spec {
                 Kind::Chat if !before.is_empty() && !before.iter().any(|past| past.whole) => {
                     return anew;
                 }
-                Kind::Title if !before.is_empty() && newest.is_some() => return anew,
+                Kind::Title if !before.is_empty() && stored.is_some() => return anew,
                 _ => {}
             }
         }
-        match newest {
+        match stored {
             None => Source::Upstream("fwd=miss; stored"),
             Some(_) if call.says("max-age=0") => {
                 Source::Upstream("fwd=request; stored; detail=max-age")
@@ -183,6 +185,17 @@ impl Spec {
             }
             Some(answer) => Source::Ledger(answer.text.clone()),
         }
+    }
+
+    /// The newest answer in a scope of one's own. Where all share one: the newest that the same user asked for, or the
+    /// same chat of nobody, else the first there was.
+    fn stored(&self, call: &Call, key: &Key) -> Option<&Stored> {
+        let mut answers = self.answers.iter().filter(|answer| answer.key == *key);
+        if self.settings.scope == "user" {
+            return answers.next_back();
+        }
+        let own = answers.clone().rfind(|answer| answer.requester == call.requester());
+        own.or_else(|| answers.next())
     }
 
     /// Calls of the same chat for the same, and calls for another answer to the same message of the user, wherever it
@@ -222,14 +235,15 @@ impl Spec {
     /// An exchange ends; `answer` if it is whole, `servable` if it answers others.
     pub(super) fn end(&mut self, exchange: usize, answer: Option<&str>, servable: bool) {
         let position = self.running.iter().position(|running| running.exchange == exchange);
-        let Running { key, kept, .. } = self.running.remove(position.expect("it runs"));
+        let Running { key, kept, call, .. } = self.running.remove(position.expect("it runs"));
         if let Some(text) = answer {
             // Of an answer of which nothing is kept, nobody knows afterwards that it was whole.
             for past in self.calls.iter_mut().filter(|past| past.exchange == Some(exchange)) {
                 past.whole = kept;
             }
             if servable && kept {
-                self.answers.push(Stored { key, text: text.to_owned() });
+                let (requester, text) = (call.requester(), text.to_owned());
+                self.answers.push(Stored { key, requester, text });
             }
         }
     }
@@ -250,10 +264,9 @@ impl Spec {
 
     /// The user, else the chat, else everybody.
     fn scope(&self, call: &Call) -> (Option<&'static str>, Option<&'static str>) {
-        match (self.settings.scope, call.user) {
-            ("shared", _) => (None, None),
-            (_, Some(user)) => (Some(user), None),
-            (_, None) => (None, call.chat),
+        match self.settings.scope {
+            "shared" => (None, None),
+            _ => call.requester(),
         }
     }
 
@@ -265,6 +278,14 @@ impl Spec {
 impl Call {
     pub(super) fn says(&self, directive: &str) -> bool {
         self.control.split(", ").any(|said| said == directive)
+    }
+
+    /// The user, else the chat.
+    fn requester(&self) -> (Option<&'static str>, Option<&'static str>) {
+        match self.user {
+            Some(user) => (Some(user), None),
+            None => (None, self.chat),
+        }
     }
 
     /// Neither the client nor the operator forbids to keep it.

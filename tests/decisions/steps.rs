@@ -96,6 +96,6 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 
 pub(super) fn settings() -> impl Strategy<Value = Settings> {
     let cache = prop_oneof![8 => Just("all"), 1 => Just("tasks"), 1 => Just("off")];
-    let scope = prop_oneof![4 => Just("user"), 1 => Just("shared")];
+    let scope = prop_oneof![2 => Just("user"), 1 => Just("shared")];
     (cache, scope).prop_map(|(cache, scope)| Settings { cache, scope })
 }

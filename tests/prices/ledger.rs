@@ -8,7 +8,7 @@ use reprise::{
         budget::{Budget, Budgets},
         catalog::{Catalog, Terms, day_of},
         exchange::{AnsweredBy, Cost, NanoDollars, Outcome, Tokens, UnixMillis},
-        price::{Bill, Charge, DatedPrice, Price, Pricing},
+        price::{Bill, Charge, DatedPrice, PicoDollars, Price, Pricing},
     },
     report::{
         self, Stats,
@@ -27,6 +27,9 @@ use crate::support::rows;
 
 const NOW: UnixMillis = UnixMillis(1_795_608_000_000);
 const DAY: i64 = 86_400_000;
+const HOUR: i64 = 3_600_000;
+/// Times at which the prompt cache has more or less of a prompt.
+const MINUTES: [i64; 2] = [240_000, 360_000];
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An exchange, as it was recorded, and the calls that it answered.
@@ -41,7 +44,8 @@ struct Recorded {
     /// `false`: another one continues the answer.
     is_last: bool,
     outcome: Outcome,
-    hits: u64,
+    /// The age of the answer, in milliseconds, at each of its repeats.
+    hits: Vec<i64>,
 }
 
 impl Recorded {
@@ -100,7 +104,8 @@ impl Books {
                 let model = chance.of(&MODELS);
                 let tokens = Tokens {
                     cache_write_5m: chance.below(900),
-                    cache_read: chance.below(150_000),
+                    cache_write_1h: chance.below(2) * chance.below(900),
+                    cache_read: chance.below(2) * chance.below(150_000),
                     searches: chance.below(2),
                     ..tokens(chance.below(5_000), chance.below(3_000) + 1)
                 };
@@ -124,17 +129,27 @@ impl Books {
             let ended_at = UnixMillis(NOW.0 - i64::try_from(chance.below(55)).unwrap() * DAY);
             let asked = if legacy { served } else { chance.of(&MODELS) };
             let user = chance.of(&[None, Some("ann"), Some("bob")]);
-            let recorded = Recorded {
-                ended_at,
-                served: served.to_owned(),
-                asked: asked.to_owned(),
-                bill,
-                user,
-                continues,
-                is_last,
-                outcome,
-                hits: chance.below(3),
-            };
+            let recorded =
+                Recorded {
+                    ended_at,
+                    served: served.to_owned(),
+                    asked: asked.to_owned(),
+                    bill,
+                    user,
+                    continues,
+                    is_last,
+                    outcome,
+                    // A record of before the bills has one once its cost changes.
+                    hits: (0..chance.below(3))
+                        .map(|_| {
+                            if legacy {
+                                HOUR
+                            } else {
+                                chance.of(&[0, MINUTES[0], MINUTES[1], HOUR])
+                            }
+                        })
+                        .collect(),
+                };
             let charge = recorded.charge(&self.catalog);
             // Such a record has no terms where it has no price.
             let bill = (!legacy || charge.cost == Cost::Unpriced)
@@ -179,13 +194,14 @@ impl Books {
         };
         assert_eq!(ledger.seal(&opening, sealing).await, Durable::Committed);
         if recorded.is_last {
-            for hit in 1..=recorded.hits {
+            for (hit, &age) in (n * 10 + 1..).zip(&recorded.hits) {
+                let at = UnixMillis(at.0 + age);
                 ledger.record(CallRecord {
                     exchange: Some(opening.exchange),
                     outcome: recorded.outcome,
                     cost: Cost::Exact(NanoDollars(0)),
-                    saved: saved(recorded, cost),
-                    ..rows::call(n * 10 + u128::from(hit), at, AnsweredBy::Hit, &recorded.served)
+                    saved: saved(recorded, cost, age, &self.catalog),
+                    ..rows::call(hit, at, AnsweredBy::Hit, &recorded.served)
                 });
             }
         }
@@ -243,8 +259,10 @@ impl Books {
             estimates += estimate;
             at_least += u64::from(matches!(known, Cost::AtLeast(_)));
             unpriced += u64::from(known == Cost::Unpriced);
-            let hits = i64::try_from(recorded.hits).unwrap();
-            saved_sum += hits * saved(recorded, known).amount().unwrap_or_default().0;
+            for &age in &recorded.hits {
+                let saved = saved(recorded, known, age, &self.catalog);
+                saved_sum += saved.amount().unwrap_or_default().0;
+            }
             *users.entry(recorded.user).or_default() += amount + estimate;
         }
         let period = Period::ever(TimeZone::UTC);
@@ -288,7 +306,12 @@ impl Books {
     }
 }
 
-fn saved(recorded: &Recorded, cost: Cost) -> Cost {
+fn saved(recorded: &Recorded, cost: Cost, age: i64, catalog: &Catalog) -> Cost {
+    let Recorded { bill, asked, ended_at, continues, .. } = recorded;
+    let age = Duration::from_millis(age.unsigned_abs());
+    // Nobody repeats an answer of several exchanges.
+    let again = |cost| catalog.cost_again(cost, bill, asked, day_of(*ended_at), age);
+    let cost = if *continues { cost } else { again(cost) };
     match cost {
         _ if recorded.outcome != Outcome::Complete => Cost::Exact(NanoDollars(0)),
         Cost::Unpriced => Cost::Unpriced,
@@ -318,7 +341,10 @@ async fn costs_follow_every_change_of_prices() {
                     ]);
                     let since =
                         day_of(UnixMillis(NOW.0 - i64::try_from(chance.below(60)).unwrap() * DAY));
-                    price(model, since, chance.of(&[0.5, 1.0, 2.0, 4.0, 7.7]))
+                    let mut price = price(model, since, chance.of(&[0.5, 1.0, 2.0, 4.0, 7.7]));
+                    // Some change only what a repeat saves.
+                    price.dated.prices.cache_read = PicoDollars::new(chance.of(&[50_000, 70_000]));
+                    price
                 })
                 .collect();
             let news = unique(news);

@@ -50,12 +50,12 @@ pub(crate) fn status(reply: &Reply) -> String {
 }
 
 /// How a call was answered, and with which text.
-async fn told(client: Client, body: &Value) -> (String, String) {
+pub(crate) async fn told(client: Client, body: &Value) -> (String, String) {
     let reply = client.post(CHAT, body).await;
     (status(&reply), sse::openai_text(&reply.chunks().await))
 }
 
-fn answered(how: &str, text: &str) -> (String, String) {
+pub(crate) fn answered(how: &str, text: &str) -> (String, String) {
     (how.to_owned(), text.to_owned())
 }
 

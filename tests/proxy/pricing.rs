@@ -178,3 +178,32 @@ async fn the_budgets_of_a_running_server_follow_a_corrected_price() {
     // Three of 0.9 cents are spent, so that a fourth has no room.
     assert_eq!(asks(&app, ASKED, "four").await.0, StatusCode::TOO_MANY_REQUESTS);
 }
+
+/// The first request writes the prompt to the prompt cache. Asking again at once would read it there.
+#[tokio::test]
+async fn a_repeat_saves_the_cost_of_asking_again() {
+    let upstream = Upstream::start().await;
+    let tokens = Tokens { input: 3, cache_write_5m: 1_000, output: 2, ..Tokens::default() };
+    let events = Answer::counting("claude-opus-5-5", tokens).text(&["Hello"]).stop("end_turn");
+    upstream.always(Script::sse(events));
+    let setup = Setup::of(&upstream);
+    let app = setup.start().await;
+    let (_, miss) = asks(&app, "claude-opus-5-5", "hi").await;
+    // $4 input, $5 writes, $0.20 reads, $20 answers.
+    let (written, read) = (0.005_052, 0.000_252);
+    assert_eq!(miss["usage"]["cost"], written);
+    let (_, hit) = asks(&app, "claude-opus-5-5", "hi").await;
+    assert_eq!((&hit["usage"]["cost"], &hit["usage"]["saved"]), (&0.0.into(), &read.into()));
+    let ledger = app.stop().await;
+    ledger
+        .run("update exchange set ended_at = ended_at - 300000, opened_at = opened_at - 300000")
+        .await;
+    let app = setup.start().await;
+    let (_, hit) = asks(&app, "claude-opus-5-5", "hi").await;
+    assert_eq!(hit["usage"]["saved"], written, "the prompt cache has it no longer");
+    let ledger = app.stop().await;
+    let saved: Vec<i64> = ledger.calls().await.iter().map(|call| call.saved).collect();
+    assert_eq!(saved, [0, 252_000, 5_052_000]);
+    let stats = ledger.stats().await;
+    assert_eq!(stats.total.saved.ledger.nano_dollars, Some(5_304_000));
+}

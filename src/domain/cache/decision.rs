@@ -26,8 +26,9 @@ pub struct Facts<'a> {
     pub external_data: bool,
     /// `true` if an exchange is in flight that it could join: the same key and, for a chat, the same message.
     pub running: bool,
-    /// End of the newest servable answer to its key, as late as the ledger allows. It may have ended after the call came
-    /// in, which makes its age zero; a clock that was ahead does not.
+    /// End of the servable answer to its key that it would get, as late as the ledger allows: of the newest, or in a
+    /// scope that users share, of the one that [`super::SharedCall`] chooses. It may have ended after the call came in,
+    /// which makes its age zero; a clock that was ahead does not.
     pub stored: Option<UnixMillis>,
 }
 
@@ -98,7 +99,7 @@ impl PriorAsk {
 /// Decision on the source of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Serve the newest answer of the ledger.
+    /// Serve the answer of the ledger.
     Hit(Freshness),
     /// Join the exchange in flight.
     Join,

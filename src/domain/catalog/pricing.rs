@@ -1,5 +1,7 @@
 //! The catalog's prices applied to tokens: which price holds for an answer, its cost, and the cost of past exchanges.
 
+use std::time::Duration;
+
 use jiff::civil::Date;
 
 use super::{Catalog, Model, PREFIX, Terms};
@@ -118,6 +120,20 @@ impl Catalog {
         }
         let cost = costs.unwrap_or(Cost::Exact(NanoDollars(0)));
         Charge { cost: if bill.is_bound { cost.at_least() } else { cost }, pricing }
+    }
+
+    /// The cost of asking for an answer again, so long after it ended on `day` with this cost and bill: what a repeat of
+    /// that age saves. It has the prices of that day, as the answer has.
+    pub fn cost_again(
+        &self,
+        cost: Cost,
+        bill: &Bill,
+        asked: &str,
+        day: Date,
+        age: Duration,
+    ) -> Cost {
+        let again = bill.clone().again(age);
+        if again == *bill { cost } else { self.charge(&again, asked, day).cost }
     }
 
     /// The cost of tokens by the Claude model for which they cost most on `day`: what budgets count for a model without a

@@ -1,7 +1,7 @@
 //! The caller of a request, as far as known: facts only, no secret.
 
 use crate::domain::{
-    cache::{CacheDirectives, IdentityProof, KeyHolder},
+    cache::{CacheDirectives, IdentityProof, KeyHolder, UNVERIFIED},
     tags::Tags,
 };
 
@@ -37,9 +37,6 @@ pub struct Caller {
     /// `Cache-Control` of the request.
     pub directives: CacheDirectives,
 }
-
-/// The user of calls whose user is only claimed, where the operator requires signatures.
-const UNVERIFIED: &str = "unverified";
 
 /// Largest length of an id, in bytes.
 const LONGEST_ID: usize = 1024;

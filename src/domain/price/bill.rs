@@ -1,6 +1,8 @@
 //! Bills: the tokens of an exchange as upstream bills them. With prices, a bill is all that a cost needs, so a cost can be
 //! computed again when a price is learnt late or corrected.
 
+use std::{mem, time::Duration};
+
 use serde::{Deserialize, Serialize};
 
 use super::Terms;
@@ -27,6 +29,11 @@ pub struct BillPart {
     #[serde(default)]
     pub terms: Terms,
 }
+
+/// Lifetime of what is written to the prompt cache at the price of [`Tokens::cache_write_5m`].
+const SHORT_CACHE: Duration = Duration::from_mins(5);
+/// Lifetime of what is written to the prompt cache at the price of [`Tokens::cache_write_1h`], the longest there is.
+pub const LONG_CACHE: Duration = Duration::from_hours(1);
 
 /// The cost of a bill, and how it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +95,24 @@ impl Bill {
     #[must_use]
     pub fn at_least(self) -> Self {
         Self { is_bound: true, ..self }
+    }
+
+    /// The bill of asking for the same again, so long after the answer ended. Anthropic's prompt cache still has what was
+    /// written to it until its lifetime is over, and then it is written again. What was read counts as read at any time:
+    /// its lifetime is not known, nor whether other requests prolong it, and no bill is lower.
+    #[must_use]
+    pub fn again(mut self, age: Duration) -> Self {
+        for Tokens { cache_write_5m, cache_write_1h, cache_read, .. } in
+            self.parts.iter_mut().map(|part| &mut part.tokens)
+        {
+            for (written, lifetime) in [(cache_write_5m, SHORT_CACHE), (cache_write_1h, LONG_CACHE)]
+            {
+                if age < lifetime {
+                    *cache_read = cache_read.saturating_add(mem::take(written));
+                }
+            }
+        }
+        self
     }
 
     /// Adds the parts of another bill.

@@ -14,7 +14,7 @@ pub enum Bill {
     Paid(Cost),
     /// The answer came from the ledger.
     Free {
-        /// The cost of the recorded answer.
+        /// The cost of asking for it again.
         saved: Cost,
     },
 }

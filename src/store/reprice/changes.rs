@@ -10,7 +10,7 @@ use crate::{
     domain::{
         catalog::{PricedExchange, day_of},
         exchange::{AnsweredBy, Cost, ExchangeId, NanoDollars, Outcome, Tokens, UnixMillis},
-        price::{Charge, Pricing},
+        price::{Bill, Charge, LONG_CACHE, Pricing},
     },
     store::{Error, read::MOST_PARTS},
 };
@@ -78,6 +78,22 @@ struct PartRow {
     pricing: Pricing,
 }
 
+/// A repeat of an answer whose prompt may still have been in the prompt cache.
+#[derive(FromRow)]
+struct EarlyHit {
+    seq: i64,
+    at: UnixMillis,
+    exchange: ExchangeId,
+    model_asked: String,
+    model: String,
+    ended_at: UnixMillis,
+    bill: Option<String>,
+    #[sqlx(flatten)]
+    tokens: Tokens,
+    #[sqlx(flatten)]
+    cost: Cost,
+}
+
 /// The exchanges that have another cost now, and the number of those that no price explains.
 pub(super) async fn exchange_changes(
     conn: &mut SqliteConnection,
@@ -132,13 +148,15 @@ pub(super) async fn exchange_changes(
 /// The calls whose costs, or savings, change with the exchanges that answered them.
 pub(super) async fn call_changes(
     conn: &mut SqliteConnection,
+    prices: &Prices<'_>,
     changes: &[ExchangeChange],
     suspect: i64,
 ) -> Result<Vec<CallChange>, Error> {
     const CONTINUED: &str = "select continues, id from exchange where continues is not null";
     const CALLS: &str = "select seq, exchange, answered_by, outcome, cost, cost_is, priced_as, estimate, saved, saved_is \
          from call where seq > $1 and exchange is not null order by seq limit $2";
-    if changes.is_empty() && suspect == i64::MAX {
+    let early = savings_of_early_hits(conn, prices, changes).await?;
+    if changes.is_empty() && early.is_empty() && suspect == i64::MAX {
         return Ok(Vec::new());
     }
     let found: HashMap<ExchangeId, &Charge> =
@@ -163,7 +181,9 @@ pub(super) async fn call_changes(
             sqlx::query_as(CALLS).bind(seq).bind(ROWS).fetch_all(&mut *conn).await?;
         let Some(last) = rows.last() else { return Ok(news) };
         seq = last.seq;
-        let affected = |row: &CallRow| ends.contains(&row.exchange) || row.seq > suspect;
+        let affected = |row: &CallRow| {
+            ends.contains(&row.exchange) || early.contains_key(&row.seq) || row.seq > suspect
+        };
         for row in rows.into_iter().filter(affected) {
             let Some((cost, pricing)) = cost_of_answer(conn, row.exchange, &found).await? else {
                 continue;
@@ -176,7 +196,8 @@ pub(super) async fn call_changes(
             let change = if answered_by.asks() {
                 CallChange { seq, cost, pricing, saved }
             } else if answered_by.is_reuse() && outcome == Outcome::Complete {
-                let saved = cost.amount().map_or(Cost::Unpriced, Cost::Exact);
+                let saved = early.get(&seq).copied().unwrap_or(cost);
+                let saved = saved.amount().map_or(Cost::Unpriced, Cost::Exact);
                 CallChange { seq, cost: row.cost, pricing: row.pricing.clone(), saved }
             } else {
                 continue;
@@ -186,6 +207,34 @@ pub(super) async fn call_changes(
             }
         }
     }
+}
+
+/// What repeats saved, by `seq`, where that is less than the cost of the answer ([`Catalog::cost_again`]).
+async fn savings_of_early_hits(
+    conn: &mut SqliteConnection,
+    prices: &Prices<'_>,
+    changes: &[ExchangeChange],
+) -> Result<HashMap<i64, Cost>, Error> {
+    const SQL: &str = "select call.seq, call.at, exchange.id as exchange, model_asked, \
+         coalesce(model_served, model_asked) as model, ended_at, bill, exchange.input, exchange.cache_write_5m, \
+         exchange.cache_write_1h, exchange.cache_read, exchange.output, exchange.thinking, exchange.searches, \
+         exchange.cost, exchange.cost_is from call join exchange on exchange.id = call.exchange \
+         where answered_by = 'hit' and call.at < ended_at + $1 and continues is null \
+         and exchange.cache_write_5m + exchange.cache_write_1h > 0";
+    let longest = i64::try_from(LONG_CACHE.as_millis()).unwrap_or(i64::MAX);
+    let hits: Vec<EarlyHit> = sqlx::query_as(SQL).bind(longest).fetch_all(&mut *conn).await?;
+    let changes: HashMap<ExchangeId, &ExchangeChange> =
+        changes.iter().map(|change| (change.id, change)).collect();
+    let saving = |hit: EarlyHit| {
+        let EarlyHit { seq, at, exchange, model_asked, model, ended_at, bill, tokens, cost } = hit;
+        let change = changes.get(&exchange);
+        let (cost, bill) = change
+            .map_or((cost, bill.as_deref()), |change| (change.charge.cost, Some(&*change.bill)));
+        let bill = Bill::decode(bill?, &model, &tokens)?;
+        let (day, age) = (day_of(ended_at), at.since(ended_at));
+        Some((seq, prices.now.cost_again(cost, &bill, &model_asked, day, age)))
+    };
+    Ok(hits.into_iter().filter_map(saving).collect())
 }
 
 /// The cost of an answer: that of its last exchange and of all that this one continues. `None`: it is not there any more.
