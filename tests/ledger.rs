@@ -196,8 +196,8 @@ async fn a_sealed_exchange_is_found(ledger: &Ledger) {
         ledger.reader().find(&key(1), rows::LATE).await.unwrap().unwrap(),
     ] {
         assert_eq!(stored.exchange, opening(1, None).exchange);
-        assert_eq!(bytes(&stored.recording), bytes(&recording("hello")));
-        assert_eq!(stored.recording.segments(0)[0].at(), Micros(7));
+        assert_eq!(bytes(stored.recording.recording()), bytes(&recording("hello")));
+        assert_eq!(stored.recording.recording().segments(0)[0].at(), Micros(7));
         assert_eq!(stored.model_served, "claude-served");
         assert_eq!(stored.tokens, sealing("", 0).tokens);
         assert_eq!(stored.cost, Cost::Exact(NanoDollars(1_234)));
@@ -371,7 +371,7 @@ async fn many_share_a_commit(ledger: &Ledger) {
     assert!(commits < 40, "400 operations took {commits} commits");
     for n in 0..200 {
         let stored = ledger.reader().find(&key(n), rows::LATE).await.unwrap().unwrap();
-        assert_eq!(bytes(&stored.recording), bytes(&recording(&format!("{n}"))));
+        assert_eq!(bytes(stored.recording.recording()), bytes(&recording(&format!("{n}"))));
     }
 }
 

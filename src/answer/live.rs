@@ -16,6 +16,7 @@ use crate::{
         exchange::{Cost, ExchangeId, NanoDollars, Outcome, Tokens},
         recording::{Position, Recording, Segment},
     },
+    store::StoredRecording,
     upstream::ResponseHead,
 };
 
@@ -77,9 +78,10 @@ pub(super) fn start() -> (RecordingWriter, RecordingReader) {
     (RecordingWriter { live: Arc::clone(&live) }, RecordingReader::new(live))
 }
 
-/// Creates a reader of a recording that has ended.
-pub(super) fn stored(stored: Arc<Recording>, end: End) -> RecordingReader {
-    let recording = Recording::clone(&stored);
+/// Creates a reader of a recording that has ended. With `merged`, it reads it in larger pieces, if that can be.
+pub(super) fn stored(stored: Arc<StoredRecording>, merged: bool, end: End) -> RecordingReader {
+    let pieces = if merged { stored.merged().ok() } else { None };
+    let recording = Recording::clone(pieces.unwrap_or(stored.recording()));
     let state = State { recording, end: Some(end), readers: 1, ..State::default() };
     let mut reader = RecordingReader::new(Live::new(Mutex::new(state)));
     reader.stored = Some(stored);
@@ -225,7 +227,7 @@ pub struct RecordingReader {
     live: Live,
     position: Position,
     /// Keeps a stored recording for others that read it at the same time.
-    stored: Option<Arc<Recording>>,
+    stored: Option<Arc<StoredRecording>>,
     hook: Option<Box<dyn ReaderHook>>,
 }
 

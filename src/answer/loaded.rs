@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak, atomic::AtomicBool},
+    sync::{Arc, Weak},
 };
 
 use parking_lot::Mutex;
 
 use crate::{
-    domain::{exchange::ExchangeId, recording::Recording},
-    store::Stored,
+    domain::exchange::ExchangeId,
+    store::{Stored, StoredRecording},
 };
 
 /// Number of entries from which on those without a reader are removed.
@@ -21,7 +21,7 @@ pub(super) struct Loaded(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    recordings: HashMap<ExchangeId, (Weak<Recording>, Arc<AtomicBool>)>,
+    recordings: HashMap<ExchangeId, Weak<StoredRecording>>,
     /// Number of entries that were left by the last cleaning.
     left: usize,
 }
@@ -31,18 +31,15 @@ impl Loaded {
     pub(super) fn share(&self, stored: Stored) -> Stored {
         let mut state = self.0.lock();
         let known = state.recordings.get(&stored.exchange);
-        let known = known
-            .and_then(|(recording, was_read)| Some((recording.upgrade()?, Arc::clone(was_read))));
-        if let Some((recording, was_read)) = known {
-            return Stored { recording, was_read, ..stored };
+        if let Some(recording) = known.and_then(Weak::upgrade) {
+            return Stored { recording, ..stored };
         }
         // Twice as many as are read, so that the cleaning costs no more than the entries.
         if state.recordings.len() >= FIRST_CLEANING.max(2 * state.left) {
-            state.recordings.retain(|_, (recording, _)| recording.strong_count() > 0);
+            state.recordings.retain(|_, recording| recording.strong_count() > 0);
             state.left = state.recordings.len();
         }
-        let entry = (Arc::downgrade(&stored.recording), Arc::clone(&stored.was_read));
-        state.recordings.insert(stored.exchange, entry);
+        state.recordings.insert(stored.exchange, Arc::downgrade(&stored.recording));
         stored
     }
 }
@@ -57,7 +54,7 @@ mod tests {
     fn stored(n: usize) -> Stored {
         Stored {
             exchange: ExchangeId::new(Uuid::from_u128(n as u128)),
-            recording: Arc::new(Recording::default()),
+            recording: Arc::default(),
             model_asked: "m".to_owned(),
             model_served: "m".to_owned(),
             stop_reason: None,
@@ -67,7 +64,6 @@ mod tests {
             requester: None,
             is_only: true,
             ended_at: UnixMillis(0),
-            was_read: Arc::default(),
         }
     }
 
@@ -77,7 +73,6 @@ mod tests {
         let first = loaded.share(stored(0));
         let second = loaded.share(stored(0));
         assert!(Arc::ptr_eq(&first.recording, &second.recording));
-        assert!(Arc::ptr_eq(&first.was_read, &second.was_read));
         for n in 1..FIRST_CLEANING * 100 {
             drop(loaded.share(stored(n)));
         }

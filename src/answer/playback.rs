@@ -146,6 +146,7 @@ mod tests {
             recording::{Recorder, Recording},
             translate::WithUsage,
         },
+        store::StoredRecording,
     };
 
     /// An answer of many words that came at once, and its text.
@@ -173,8 +174,8 @@ mod tests {
     async fn a_long_answer_of_the_ledger_is_translated_in_pieces_as_it_is_read() {
         let (recording, words) = long();
         let end = End::Complete(AnswerTotals::unknown(Outcome::Complete));
-        let merged = Arc::new(anthropic::merge(&recording).unwrap());
-        let reader = live::stored(merged, end);
+        let stored = StoredRecording::from(Arc::clone(&recording));
+        let reader = live::stored(Arc::new(stored), true, end);
         let chunks = Chunks::new("id".to_owned(), 0, WithUsage::Yes, Arc::default());
         let mut stream = ChunkStream::new(reader, chunks, AnsweredBy::Hit);
         let mut all = Vec::new();

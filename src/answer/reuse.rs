@@ -13,7 +13,7 @@ use crate::{
     domain::{
         cache::{Freshness, Verdict},
         catalog::day_of,
-        exchange::{AnsweredBy, Cost, ExchangeId, Micros, Outcome, UnixMillis},
+        exchange::{AnsweredBy, Api, Cost, ExchangeId, Micros, Outcome, UnixMillis},
         open_webui::{self, FromLedger, StepCount},
         prepare::{Caller, PreparedRequest},
     },
@@ -44,7 +44,9 @@ impl Answers {
         let begun = call::begin(request, caller, at, AnsweredBy::Hit, exchange);
         let (outcome, model) = (Outcome::Complete, None);
         let totals = AnswerTotals { exchange: Some(exchange), outcome, model, tokens, cost };
-        let reader = live::stored(recording, End::Complete(totals.clone()));
+        // A client of Anthropic's API gets the events as they were told.
+        let merged = begun.api == Api::Chat;
+        let reader = live::stored(recording, merged, End::Complete(totals.clone()));
         let answer = Answer::new(reader, request, &begun, exchange, Verdict::Hit(freshness));
         let took = Micros::from(arrived.elapsed());
         let end = CallEnd {

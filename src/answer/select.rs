@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     domain::{
-        anthropic,
         budget::{self, BudgetRefusal, Spender},
         cache::{
             self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Requester,
@@ -225,22 +224,13 @@ impl Answers {
     }
 }
 
-/// Returns whether the deltas of an answer can be read, which is not checked when it is sealed.
+/// Returns whether an answer can be read, which is not checked when it is sealed.
 fn is_readable(stored: &Stored) -> bool {
-    if stored.was_read.load(Relaxed) {
-        return true;
+    if let Err(error) = stored.recording.merged() {
+        tracing::error!(exchange = %stored.exchange, error, "a recording cannot be read; asking upstream");
+        return false;
     }
-    match anthropic::fold(&stored.recording) {
-        Ok(_) => {
-            stored.was_read.store(true, Relaxed);
-            true
-        }
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(exchange = %stored.exchange, error, "a recording cannot be read; asking upstream");
-            false
-        }
-    }
+    true
 }
 
 fn call_kind(request: &PreparedRequest, prior: PriorAsk) -> CallKind<'_> {

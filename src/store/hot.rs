@@ -68,7 +68,7 @@ impl Hot {
         if epoch != self.epoch {
             return;
         }
-        let size = stored.recording.len() + OVERHEAD;
+        let size = stored.recording.recording().len() + OVERHEAD;
         if size > self.limit {
             self.by_key.remove(&key);
             return;
@@ -97,15 +97,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{
-        exchange::{Cost, Tokens, UnixMillis},
-        recording::Recording,
-    };
+    use crate::domain::exchange::{Cost, Tokens, UnixMillis};
 
     fn stored(n: u128, ended_at: i64) -> Stored {
         Stored {
             exchange: ExchangeId::new(Uuid::from_u128(n)),
-            recording: Arc::new(Recording::default()),
+            recording: Arc::default(),
             model_asked: "m".to_owned(),
             model_served: "m".to_owned(),
             stop_reason: None,
@@ -115,7 +112,6 @@ mod tests {
             ended_at: UnixMillis(ended_at),
             requester: None,
             is_only: true,
-            was_read: Arc::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::{
     Error, chain,
-    record::{PriorAskQuery, Stored},
+    record::{PriorAskQuery, Stored, StoredRecording},
     sqlite::{self, DatabaseFile},
 };
 use crate::domain::{
@@ -284,7 +284,7 @@ impl From<StoredRow> for Stored {
         let StoredRow { id, model_asked, model, stop_reason, tokens, cost, .. } = row;
         Self {
             exchange: id,
-            recording: Arc::new(row.recording),
+            recording: Arc::new(StoredRecording::from(Arc::new(row.recording))),
             bill: row.bill.and_then(|bill| Bill::decode(&bill, &model, &tokens)),
             model_asked,
             model_served: model,
@@ -294,7 +294,6 @@ impl From<StoredRow> for Stored {
             ended_at: row.ended_at,
             requester: None,
             is_only: row.is_only,
-            was_read: Arc::default(),
         }
     }
 }

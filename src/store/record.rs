@@ -1,11 +1,11 @@
 //! Records of the ledger: the opening and the sealing of an exchange, and calls.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    anthropic::ApiHeaders,
+    anthropic::{self, ApiHeaders, StreamError},
     cache::{CacheKey, Requester, SharedCall},
     chain::Chain,
     exchange::{
@@ -266,13 +266,44 @@ impl Sealing {
     }
 }
 
+/// A recording of the ledger, and the reading of it that is made once.
+#[derive(Debug, Default)]
+pub struct StoredRecording {
+    recording: Arc<Recording>,
+    merged: OnceLock<Result<Arc<Recording>, String>>,
+}
+
+impl From<Arc<Recording>> for StoredRecording {
+    fn from(recording: Arc<Recording>) -> Self {
+        Self { recording, merged: OnceLock::new() }
+    }
+}
+
+impl StoredRecording {
+    /// The recording as it came.
+    pub const fn recording(&self) -> &Arc<Recording> {
+        &self.recording
+    }
+
+    /// The recording in larger pieces ([`anthropic::merge`]). That it can be read is not checked when it is sealed: where it
+    /// cannot be, the error says why.
+    pub fn merged(&self) -> Result<&Arc<Recording>, &str> {
+        let merge = || {
+            let merged = anthropic::merge(&self.recording).map_err(StreamError::from);
+            let merged = merged.and_then(|merged| anthropic::fold(&merged).map(|_| merged));
+            merged.map(Arc::new).map_err(|error| error.to_string())
+        };
+        self.merged.get_or_init(merge).as_ref().map_err(String::as_str)
+    }
+}
+
 /// A servable exchange of the ledger.
 #[derive(Debug, Clone)]
 pub struct Stored {
     /// The exchange.
     pub exchange: ExchangeId,
-    /// The recorded answer.
-    pub recording: Arc<Recording>,
+    /// The recorded answer. Shared by all clones.
+    pub recording: Arc<StoredRecording>,
     /// The requested model.
     pub model_asked: String,
     /// The model as upstream named it, else the requested one.
@@ -291,8 +322,6 @@ pub struct Stored {
     pub is_only: bool,
     /// The moment when it ended, from which its age counts.
     pub ended_at: UnixMillis,
-    /// Set once the whole recording was read without an error. Shared by all clones.
-    pub was_read: Arc<AtomicBool>,
 }
 
 impl Stored {
@@ -303,7 +332,7 @@ impl Stored {
         let served = model_served.as_ref().unwrap_or(model);
         Self {
             exchange: *exchange,
-            recording: Arc::clone(recording),
+            recording: Arc::new(StoredRecording::from(Arc::clone(recording))),
             model_asked: model.clone(),
             model_served: served.clone(),
             stop_reason: sealing.stop_reason.clone(),
@@ -313,7 +342,6 @@ impl Stored {
             ended_at: *ended_at,
             requester: Some(Requester::of(call.user.as_deref(), call.chat.as_deref())),
             is_only: false,
-            was_read: Arc::default(),
         }
     }
 

@@ -38,7 +38,7 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
         (Some(10_000), Some(9_000))
     );
     let stored = ledger.find(&key(1), rows::LATE).await.unwrap().unwrap();
-    assert_eq!(bytes(&stored.recording), bytes(&recording("answer 1")));
+    assert_eq!(bytes(stored.recording.recording()), bytes(&recording("answer 1")));
     let holders = ledger.reader().holders().await.unwrap();
     for name in [Holders::of, Holders::of_client_key] {
         assert_eq!(name(&holders, "old key"), KeyHolder::of("old key"), "its answers are found");

@@ -228,7 +228,7 @@ impl Bench {
         for n in 1..=60 {
             if let Some(found) = reader.find(&key(n), rows::LATE).await.unwrap() {
                 assert_eq!(found.exchange, exchange_id(n));
-                assert_eq!(found.recording.len(), recording(n).len());
+                assert_eq!(found.recording.recording().len(), recording(n).len());
             }
         }
     }
