@@ -5,8 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use super::record::Stored;
 use crate::domain::{cache::CacheKey, exchange::ExchangeId};
 
-/// Memory that an entry takes beside its recording, roughly.
-const OVERHEAD: usize = 512;
+/// Memory that an entry takes beside its recording, roughly, and that a segment takes beside its bytes.
+const OVERHEAD: usize = 1536;
+const OF_SEGMENT: usize = 192;
 
 /// Largest difference in milliseconds by which answers that end at once may come in another order. One that is later by
 /// more has the time of a clock that was set back since.
@@ -68,7 +69,8 @@ impl Hot {
         if epoch != self.epoch {
             return;
         }
-        let size = stored.recording.recording().len() + OVERHEAD;
+        let recording = stored.recording.recording();
+        let size = recording.len() + OVERHEAD + OF_SEGMENT * recording.segments(0).len();
         if size > self.limit {
             self.by_key.remove(&key);
             return;

@@ -29,7 +29,7 @@ impl Options {
             durability: Durability::Full,
             wait: Duration::from_secs(1),
             queue_bytes: 64 << 20,
-            hot_bytes: 16 << 20,
+            hot_bytes: 8 << 20,
             wal_bytes: wal::limit(None),
         }
     }

@@ -9,10 +9,9 @@ use sqlx::{
     sqlite::SqliteArguments,
 };
 
-/// Most rows that one statement inserts.
-const MOST_ROWS: usize = 16;
-/// Most rows of statements that are run at once.
-const FEW_ROWS: usize = 8;
+/// Most rows that one statement writes, and that statements have which are run at once. A prepared statement takes memory
+/// for each of its parameters, and there is one for each number of rows.
+const MOST_ROWS: usize = 8;
 
 /// A statement that inserts rows.
 pub(super) struct Insert {
@@ -104,7 +103,7 @@ impl<'c> Script<'c> {
 
     /// Begins a statement of some rows, after having run what would make it too many.
     async fn make_room(&mut self, rows: usize) -> Result<(), sqlx::Error> {
-        if self.rows + rows > FEW_ROWS {
+        if self.rows + rows > MOST_ROWS {
             self.run().await?;
         }
         self.rows += rows;

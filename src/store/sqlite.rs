@@ -51,8 +51,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Sets the application id in the header, which is that of [`place`].
 const SET_APPLICATION_ID: &str = "pragma application_id = 1383101043";
 
-/// Prepared statements that a connection keeps: more than the writer has (tables × powers of two).
-const STATEMENTS: usize = 128;
+/// Prepared statements that a connection keeps: more than the writer has for the batches that come again and again.
+const STATEMENTS: usize = 64;
 
 /// The database of a ledger.
 #[derive(Debug, Clone)]
@@ -172,7 +172,7 @@ impl DatabaseFile {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             // In KiB: hashes fall anywhere in their tables, and pages that must be read again cost more than memory.
-            .pragma("cache_size", "-8192")
+            .pragma("cache_size", "-4096")
             // In pages: a page that several commits write is moved into the file once.
             .pragma("wal_autocheckpoint", "4000")
             // A write-ahead log that had to grow is cut again when it begins anew. In bytes.
