@@ -128,7 +128,7 @@ impl Figures {
     clippy::cast_sign_loss,
     reason = "a place in a list"
 )]
-fn quantile(values: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let place = (values.len() as f64 * share).ceil() as usize;
@@ -214,7 +214,7 @@ impl Bench {
         load::run(server, warm).await?;
         let load = match load.prompts {
             Prompts::Fresh => Load { seed: load.seed + (1 << 31), ..load },
-            Prompts::Same => load,
+            Prompts::Same | Prompts::Among(_) => load,
         };
         process.map_or(Ok(()), Process::forget_peak)?;
         let now = || anyhow::Ok((process.map_or(0.0, Process::cpu_ms), process::others_ms()?));
@@ -226,7 +226,9 @@ impl Bench {
         match (load.prompts, target) {
             (_, Target::Memory) => {}
             (Prompts::Fresh, _) => ensure!(asked == answers, "{asked} asked for {answers}"),
-            (Prompts::Same, _) => ensure!(asked == 0, "{asked} of {answers} repeats were asked"),
+            (Prompts::Same | Prompts::Among(_), _) => {
+                ensure!(asked == 0, "{asked} of {answers} repeats were asked");
+            }
         }
         #[expect(clippy::cast_precision_loss, reason = "of a number of answers")]
         let cpu = (after.0 - cpu) / answers as f64;
@@ -260,18 +262,22 @@ impl Bench {
             Some(binary) => Process::reprise(binary, &folder, self.upstream).await,
             None => self.floor().await,
         };
-        if !folder.join("ledger.db").exists() {
+        if !process::ledger(&folder).exists() {
             start().await?.stop()?;
         }
-        let begun = Instant::now();
+        let (others, begun) = (process::others_ms()?, Instant::now());
         let process = start().await?;
-        let took = begun.elapsed().as_secs_f64() * 1e3;
+        let (took, cpu) = (begun.elapsed().as_secs_f64() * 1e3, process.cpu_ms());
+        let noise = (process::others_ms()? - others).max(0.0) / took;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let idle = process.rss()?;
         process.stop()?;
+        figures.noise.push(noise);
         figures.add(START, Measure::Start, target, took);
         figures.add(START, Measure::Idle, target, idle);
-        eprintln!("{START:<11} {target:<8?} {took:.1} ms  idle {idle:.1} MB");
+        eprintln!(
+            "{START:<11} {target:<8?} {took:>6.1} ms  {cpu:.0} ms CPU  idle {idle:.1} MB  noise {noise:.2}"
+        );
         Ok(())
     }
 
@@ -296,6 +302,6 @@ fn in_turn(targets: &[Target], round: u32) -> Vec<Target> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-fn megabytes(path: &Path) -> anyhow::Result<f64> {
+pub(crate) fn megabytes(path: &Path) -> anyhow::Result<f64> {
     Ok(path.metadata()?.len() as f64 / 1e6)
 }

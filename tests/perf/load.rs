@@ -70,6 +70,8 @@ pub(crate) enum Prompts {
     Fresh,
     /// One for all.
     Same,
+    /// So many, one after the other in no order.
+    Among(u64),
 }
 
 /// The times of answers, in milliseconds.
@@ -100,7 +102,12 @@ pub(crate) async fn run(server: Server, load: Load) -> anyhow::Result<Times> {
                 if over {
                     return anyhow::Ok(times);
                 }
-                let n = if load.prompts == Prompts::Same { 0 } else { n };
+                let n = match load.prompts {
+                    Prompts::Fresh => n,
+                    Prompts::Same => 0,
+                    // A prime, which meets each before it comes again.
+                    Prompts::Among(count) => n.wrapping_mul(7_778_777) % count,
+                };
                 ask(&mut connection, server, load.kind, load.seed + n, &mut times).await?;
             }
         });
@@ -128,7 +135,7 @@ pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<Connection> {
     Ok(sender)
 }
 
-/// Asks once, and checks the answer.
+/// Asks once, in the way that the mock understands, and checks the answer.
 pub(crate) async fn ask(
     connection: &mut Connection,
     server: Server,
@@ -136,9 +143,40 @@ pub(crate) async fn ask(
     n: u64,
     times: &mut Times,
 ) -> anyhow::Result<()> {
-    let id = format!("{n:016x}");
+    let content = format!("\"Say something. {}\"", mark(kind, n));
+    let messages = format!(r#"{{"role":"user","content":{content}}}"#);
+    let mut answer = mock::mark(&id(n));
+    match kind {
+        Kind::Small => answer.push_str(SMALL),
+        Kind::Stream { deltas, .. } => answer.extend((1..deltas).map(mock::delta)),
+    }
+    exchange(connection, server, kind, &messages, &answer, times).await
+}
+
+/// The end of a prompt that says how it is to be answered.
+pub(crate) fn mark(kind: Kind, n: u64) -> String {
+    let id = id(n);
+    match kind {
+        Kind::Small => format!("[[m:{id} w=1]]"),
+        Kind::Stream { deltas, delay } => format!("[[m:{id} n={deltas} d={}]]", delay.as_micros()),
+    }
+}
+
+pub(crate) fn id(n: u64) -> String {
+    format!("{n:016x}")
+}
+
+/// Sends these messages, and checks that exactly this answer comes.
+pub(crate) async fn exchange(
+    connection: &mut Connection,
+    server: Server,
+    kind: Kind,
+    messages: &str,
+    expected: &str,
+    times: &mut Times,
+) -> anyhow::Result<()> {
     connection.ready().await?;
-    let request = request(server, kind, &id)?;
+    let request = request(server, kind, messages)?;
     let begun = Instant::now();
     let ms = |begun: Instant| begun.elapsed().as_secs_f64() * 1e3;
     let response = connection.send_request(request).await?;
@@ -149,16 +187,14 @@ pub(crate) async fn ask(
         bail!("{status}: {}", String::from_utf8_lossy(&body));
     }
     let mut answer = Answer::default();
-    let mut expected = mock::mark(&id);
     match kind {
         Kind::Small => {
             let body = body.collect().await?.to_bytes();
             times.whole.push(ms(begun));
             answer.read(&body)?;
             answer.ended = true;
-            expected.push_str(SMALL);
         }
-        Kind::Stream { deltas, .. } => {
+        Kind::Stream { .. } => {
             let mut unread = Vec::with_capacity(16 << 10);
             let mut first = None;
             while read(&mut body, &mut unread).await? {
@@ -172,21 +208,15 @@ pub(crate) async fn ask(
             times.whole.push(ms(begun));
             times.first.extend(first);
             ensure!(unread.is_empty(), "a line is cut");
-            expected.extend((1..deltas).map(mock::delta));
         }
     }
-    ensure!(answer.ended && answer.finished, "the answer has no end: {answer:?}");
-    ensure!(answer.text == expected, "another answer: {:?} for {expected:?}", answer.text);
-    Ok(())
+    answer.check(expected)
 }
 
-fn request(server: Server, kind: Kind, id: &str) -> anyhow::Result<Request<Full<Bytes>>> {
-    let (stream, fields) = match kind {
-        Kind::Small => (false, "w=1".to_owned()),
-        Kind::Stream { deltas, delay } => (true, format!("n={deltas} d={}", delay.as_micros())),
-    };
+fn request(server: Server, kind: Kind, messages: &str) -> anyhow::Result<Request<Full<Bytes>>> {
+    let stream = matches!(kind, Kind::Stream { .. });
     let body = format!(
-        r#"{{"model":"{MODEL}","max_tokens":4096,"stream":{stream},"messages":[{{"role":"user","content":"Say something. [[m:{id} {fields}]]"}}]}}"#
+        r#"{{"model":"{MODEL}","max_tokens":4096,"stream":{stream},"messages":[{messages}]}}"#
     );
     let request = match server.api {
         Api::Chat => Request::post("/v1/chat/completions").header("authorization", "Bearer perf"),
@@ -244,6 +274,13 @@ struct Said {
 }
 
 impl Answer {
+    /// Checks that it has an end, and says this.
+    fn check(&self, expected: &str) -> anyhow::Result<()> {
+        ensure!(self.ended && self.finished, "the answer has no end: {self:?}");
+        ensure!(self.text == expected, "another answer: {:?} for {expected:?}", self.text);
+        Ok(())
+    }
+
     fn read_lines(&mut self, lines: &[u8]) -> anyhow::Result<()> {
         for line in lines.split(|byte| *byte == b'\n') {
             let Some(data) = line.strip_prefix(b"data: ") else { continue };
@@ -273,5 +310,47 @@ impl Answer {
             self.text.extend(said.text);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: &str = r#"data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":null}]}"#;
+    const FINISH: &str = r#"data: {"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+
+    /// What an answer of these lines says.
+    fn read(lines: &[&str]) -> anyhow::Result<Answer> {
+        let mut answer = Answer::default();
+        answer.read_lines(lines.join("\n\n").as_bytes())?;
+        Ok(answer)
+    }
+
+    #[test]
+    fn a_right_answer_passes_in_both_apis() {
+        let delta = r#"data: {"type":"content_block_delta","index":0,"delta":{"text":"Hi"}}"#;
+        let end = r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
+        for lines in [
+            &[CHUNK, FINISH, "data: [DONE]"][..],
+            &[delta, end, r#"data: {"type":"message_stop"}"#],
+        ] {
+            assert!(read(lines).unwrap().check("Hi").is_ok(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn every_fault_of_an_answer_is_found() {
+        for lines in [
+            &[CHUNK, FINISH][..],
+            &[CHUNK, "data: [DONE]"],
+            &[CHUNK, CHUNK, FINISH, "data: [DONE]"],
+            &[FINISH, "data: [DONE]"],
+            &[CHUNK, FINISH, "data: [DONE]", CHUNK],
+            &[CHUNK, r#"data: {"error":{"message":"no"}}"#],
+            &[CHUNK, r#"data: {"choices":[{"del"#],
+        ] {
+            assert!(read(lines).and_then(|answer| answer.check("Hi")).is_err(), "{lines:?}");
+        }
     }
 }

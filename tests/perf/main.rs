@@ -9,6 +9,7 @@
 
 mod cells;
 mod floor;
+mod growth;
 mod load;
 mod mock;
 mod process;
@@ -47,7 +48,8 @@ fn block_on<T>(task: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
     LocalSet::new().block_on(&runtime, task)
 }
 
-/// `--binary PATH [--before PATH --compare REV] [--rounds N] [--only CELLS] [--write] [--revision REV]`
+/// `--binary PATH [--before PATH --compare REV] [--rounds N] [--only CELLS] [--write] [--revision REV]`, or
+/// `--binary PATH --growth EXCHANGES`
 fn measure(words: &[&str]) -> anyhow::Result<()> {
     let value = |name: &str| {
         let at = words.iter().position(|word| *word == name)?;
@@ -57,6 +59,13 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
     let upstream = listener.local_addr()?;
     thread::spawn(move || block_on(mock::serve(listener, &ASKED)));
 
+    let binary: PathBuf = value("--binary").context("no --binary")?.into();
+    let folder = env::current_dir()?.join(format!("target/perf/ledgers-{}", std::process::id()));
+    let folder = process::Folder::new(folder)?;
+    if let Some(most) = value("--growth") {
+        let growth = growth::Growth { binary, upstream, folder, most: most.parse()? };
+        return block_on(growth.run());
+    }
     let only: Vec<String> =
         value("--only").iter().flat_map(|cells| cells.split(',')).map(str::to_owned).collect();
     if let Some(unknown) = only.iter().find(|cell| !cells::names().contains(&cell.as_str())) {
@@ -64,15 +73,11 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
     }
     let rounds = value("--rounds").map_or(Ok(3), str::parse)?;
     ensure!(rounds > 0, "--rounds takes a number above 0");
-    let folder = env::current_dir()?.join(format!("target/perf/ledgers-{}", std::process::id()));
     let bench = Bench {
-        binaries: Binaries {
-            reprise: value("--binary").context("no --binary")?.into(),
-            before: value("--before").map(PathBuf::from),
-        },
+        binaries: Binaries { reprise: binary, before: value("--before").map(PathBuf::from) },
         upstream,
         asked: &ASKED,
-        folder: process::Folder::new(folder)?,
+        folder,
         rounds,
         only,
     };

@@ -41,18 +41,10 @@ impl Process {
         upstream: SocketAddr,
     ) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let mut command = pinned(binary);
-        let ours = |name: &str| name.starts_with("REPRISE_") || name.starts_with("ANTHROPIC_");
-        for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
-            command.env_remove(name);
-        }
+        let mut command = reprise(binary, folder);
         command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]);
-        // No settings file of whoever measures.
-        command.env_remove("XDG_CONFIG_HOME").env("HOME", folder);
         command.env("ANTHROPIC_BASE_URL", format!("http://{upstream}"));
         command.envs([("ANTHROPIC_API_KEY", "sk-ant-mock"), ("REPRISE_API_KEY", "perf")]);
-        let ledger = folder.join("ledger.db");
-        command.env("REPRISE_DATABASE_URL", format!("sqlite://{}?mode=rwc", ledger.display()));
         let log = fs::File::create(folder.join("log"))?;
         command.stdout(log.try_clone()?).stderr(log);
         Self::start(command, port, Api::Chat).await
@@ -124,6 +116,24 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command of `reprise` with its ledger in `folder`, and with no settings of whoever measures.
+pub(crate) fn reprise(binary: &Path, folder: &Path) -> Command {
+    let mut command = pinned(binary);
+    let ours = |name: &str| name.starts_with("REPRISE_") || name.starts_with("ANTHROPIC_");
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+        command.env_remove(name);
+    }
+    command.env_remove("XDG_CONFIG_HOME").env("HOME", folder);
+    let ledger = format!("sqlite://{}?mode=rwc", ledger(folder).display());
+    command.env("REPRISE_DATABASE_URL", ledger);
+    command
+}
+
+/// The file of the ledger in `folder`.
+pub(crate) fn ledger(folder: &Path) -> PathBuf {
+    folder.join("ledger.db")
 }
 
 /// A command that runs on the core of the measured.

@@ -27,30 +27,30 @@ enum Against {
 struct Row(&'static str, &'static str, Measure, Against);
 
 const ROWS: &[Row] = &[
-    Row("small answer, 32 at once: CPU ms", "small", Cpu, Against::Times(Target::Floor)),
-    Row("small answer, one at a time: median ms", "small-1", Whole, Against::More),
-    Row("burst of 200 deltas, 32 at once: CPU ms", "burst", Cpu, Against::Times(Target::Floor)),
+    Row("small answers, 32 at once: CPU ms", "small", Cpu, Against::Times(Target::Floor)),
+    Row("small answers, one at a time: ms (median)", "small-1", Whole, Against::More),
+    Row("streams of 200 deltas, 32 at once: CPU ms", "burst", Cpu, Against::Times(Target::Floor)),
     Row(
-        "100 deltas at 10 ms, 200 at once: CPU ms",
+        "100 deltas, one each 10 ms, 200 at once: CPU ms",
         "paced-200",
         Cpu,
         Against::Times(Target::Floor),
     ),
     Row(
-        "20 at once: first text after, ms more than direct",
-        "paced-20",
-        First,
-        Against::OverDirect,
-    ),
-    Row(
-        "200 at once: first text after, ms more than direct",
+        "the same, time to the first text: ms over direct",
         "paced-200",
         First,
         Against::OverDirect,
     ),
-    Row("repeat, small, 32 at once: CPU ms", "hit", Cpu, Against::Times(Target::Memory)),
     Row(
-        "repeat, stream of 200 deltas, 32 at once: CPU ms",
+        "20 at once, time to the first text: ms over direct",
+        "paced-20",
+        First,
+        Against::OverDirect,
+    ),
+    Row("repeats, small, 32 at once: CPU ms", "hit", Cpu, Against::Times(Target::Memory)),
+    Row(
+        "repeats, 200 deltas, 32 at once: CPU ms",
         "hit-stream",
         Cpu,
         Against::Times(Target::Memory),
@@ -59,7 +59,7 @@ const ROWS: &[Row] = &[
     Row("memory, 200 streams: MB", "paced-200", Memory, Against::Nothing),
     Row("memory, 1,000 streams: MB", "open-1000", Memory, Against::Nothing),
     Row("start to the first answer: ms", "start", Start, Against::More),
-    Row("program: MB", "start", Size, Against::Nothing),
+    Row("binary: MB", "start", Size, Against::Nothing),
 ];
 
 /// The table as Markdown. `before` is the name of the revision that is compared.
