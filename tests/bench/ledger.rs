@@ -49,8 +49,7 @@ pub(crate) fn run() {
     ] {
         for at_once in [1, AT_ONCE] {
             let requests = usize::try_from(at_once).unwrap();
-            let amount =
-                Amount { count: requests, unit: "exchange", bytes: requests * recording.len() };
+            let amount = Amount { count: requests, unit: "exchange", bytes: 0 };
             let make = || (0..at_once).map(|_| writer.next(turns, recording)).collect();
             line_of(&format!("{name}, {at_once} at once"), amount, make, |writes: Vec<Write>| {
                 runtime.block_on(join_all(writes.into_iter().map(|write| write.run(&ledger))));

@@ -15,13 +15,13 @@ pub(crate) struct Amount {
     pub(crate) count: usize,
     /// The name of one.
     pub(crate) unit: &'static str,
-    /// Size of all, in bytes.
+    /// Size of all, in bytes; 0 where it does not matter.
     pub(crate) bytes: usize,
 }
 
 /// Prints the heading of the lines that follow.
 pub(crate) fn heading(title: &str) {
-    println!("\n{title:<50} {:>11} {:>20} {:>12}  {:>9}", "once", "each", "MB", "slowest");
+    println!("\n{title:<56} {:>11} {:>20} {:>12}  {:>9}", "once", "each", "MB", "slowest");
 }
 
 /// Measures a piece of work, unless its name lacks a word of the command line, and prints a line: the median of the
@@ -49,10 +49,10 @@ pub(crate) fn line_of<T>(
     let (median, most) = (times[SAMPLES / 2], times[SAMPLES - 1]);
     let Amount { count, unit, bytes } = amount;
     println!(
-        "{name:<50} {:>11} {:>20} {:>12}  {:>+7.0} %",
+        "{name:<56} {:>11} {:>20} {:>12}  {:>+7.0} %",
         told(median),
         format!("{} / {unit}", told(median / as_float(count))),
-        told(median / as_float(bytes) * 1e6),
+        if bytes == 0 { String::new() } else { told(median / as_float(bytes) * 1e6) },
         (most / median - 1.0) * 100.0,
     );
 }

@@ -32,7 +32,7 @@ impl Settings {
         let policy = Policy {
             reuse: Reuse::All,
             sharing: Sharing::User,
-            ttl: Duration::from_hours(24),
+            ttl: Duration::MAX,
             task_ttl: [].into(),
             web_ttl: None,
             no_store_users: [].into(),
@@ -70,7 +70,7 @@ pub(crate) fn caller() -> Caller {
 pub(crate) fn run() {
     let settings = Settings::new();
     for turns in [1, 50, 500] {
-        heading(&format!("a chat of {turns} turns"));
+        heading(&format!("a request, turn {turns} of its chat"));
         let body = chat(turns, "");
         let amount = Amount { count: turns, unit: "turn", bytes: body.len() };
         line("request parsed", amount, || {
