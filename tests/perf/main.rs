@@ -92,7 +92,7 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
         let revision = value("--revision").unwrap_or("?");
         let machine = process::machine();
         let text = format!(
-            "Revision {revision}, {date}, {machine}; medians of {rounds} rounds; {noise}.\n\n{table}"
+            "Revision {revision}, {date}, {machine}; medians of {rounds} rounds;\n{noise}.\n\n{table}"
         );
         report::write(Path::new("README.md"), &text)?;
     }
