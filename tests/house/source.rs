@@ -281,7 +281,7 @@ pub(crate) fn sources() -> Vec<Source> {
     fn walk(folder: &Path, root: &Path, found: &mut Vec<Source>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("fuzz/target") {
+            if path.is_dir() && !path.ends_with("target") {
                 walk(&path, root, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let file = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
