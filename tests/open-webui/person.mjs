@@ -4,7 +4,8 @@ import path from 'node:path';
 export const MODEL = 'claude-sonnet-5-5';
 /// A model that the administrator has set up without the tools of Open WebUI.
 export const WITHOUT_TOOLS = 'claude-haiku-5-5';
-const WAIT = 60_000;
+/// Longest wait for anything, in milliseconds: a page of Open WebUI takes a minute on a machine that is very busy.
+const WAIT = 180_000;
 
 /// Reads until there is something, and returns it.
 export const until = async (what, read) => {
