@@ -97,6 +97,14 @@ impl Failure {
         self.describe().0
     }
 
+    /// True if a replay has no fixture for the request.
+    pub const fn is_miss(&self) -> bool {
+        matches!(
+            self,
+            Self::Upstream(UpstreamFailure { error: upstream::Error::NotRecorded { .. }, .. })
+        )
+    }
+
     /// The failure in words, without any content of messages, for the log.
     pub fn without_content(&self) -> String {
         match self {
@@ -214,6 +222,13 @@ impl<'a> ErrorForm<'a> {
     pub fn server_error(status: u16, code: Option<&str>, message: String) -> Self {
         let (kind, code) = (SERVER_ERROR, code.map(str::to_owned));
         Self::new(status, openai::Error { message, kind, param: None, code })
+    }
+
+    /// The same error in other words for an OpenAI client.
+    #[must_use]
+    pub fn with_message(mut self, message: String) -> Self {
+        self.openai.message = message;
+        self
     }
 
     /// The same error, with the field or header that caused it.

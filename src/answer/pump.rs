@@ -56,6 +56,7 @@ impl Answers {
         let (is_watched, _) = self.count_step(request, &caller, None);
         let line = || match answered_by {
             AnsweredBy::Replay => Some(open_webui::replay_line()),
+            _ if request.continues_answer && notice.is_none() => Some(open_webui::continue_line()),
             _ => notice.as_ref().map(open_webui::budget_line),
         };
         let status_line = is_watched.then(line).flatten();

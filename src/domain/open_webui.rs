@@ -85,6 +85,11 @@ pub fn end_line(end: EarlyEnd) -> String {
     }
 }
 
+/// A status line that Open WebUI does not show, nor those before it: the answer goes on, so it is no longer cut.
+pub fn continue_line() -> String {
+    line(&json!({ "description": "Continued", "done": true, "hidden": true }))
+}
+
 /// A status line for a budget that is nearly spent.
 pub fn budget_line(notice: &BudgetNotice) -> String {
     let BudgetNotice { limit, per, whose, rest, spent, .. } = notice;
@@ -98,7 +103,10 @@ pub fn budget_line(notice: &BudgetNotice) -> String {
 }
 
 fn event(description: &str) -> String {
-    let data = json!({ "description": description, "done": true });
+    line(&json!({ "description": description, "done": true }))
+}
+
+fn line(data: &serde_json::Value) -> String {
     format!("data: {}\n\n", json!({ "event": { "type": "status", "data": data } }))
 }
 

@@ -105,6 +105,8 @@ pub struct PreparedRequest {
     pub stream: Option<WithUsage>,
     /// True if the request goes on after tool calls.
     pub follows_tools: bool,
+    /// True if the request ends with an answer that is to be continued, as after Open WebUI's *Continue*.
+    pub continues_answer: bool,
     /// The form in which the client wants its answer.
     pub form: Arc<Form>,
 }
@@ -196,14 +198,13 @@ impl ParsedRequest {
             |body: &Bytes| is_kept.then(|| openai::chain(body).map(Arc::new)).flatten();
         let mut task = caller.task.clone();
         let mut tags = caller.tags.clone();
-        let mut follows_tools = false;
+        let mut last_role = None;
         let (upstream, stream, client_chain, form) = match parsed {
             Parsed::Chat { mut request, body, mended } => {
                 task = background_task(caller, &request);
                 let route = |task: &String| translate::route(&mut request, task, task_model);
                 let routed = task.as_ref().and_then(route);
-                follows_tools =
-                    request.messages.last().is_some_and(|last| last.role == openai::Role::Tool);
+                last_role = request.messages.last().map(|last| last.role);
                 let occasion = occasion(caller, task.as_deref());
                 let context = translate::TranslateContext {
                     catalog,
@@ -246,7 +247,8 @@ impl ParsedRequest {
             tags,
             client_chain,
             stream,
-            follows_tools,
+            follows_tools: last_role == Some(openai::Role::Tool),
+            continues_answer: last_role == Some(openai::Role::Assistant),
             form,
         })
     }

@@ -16,7 +16,7 @@ use super::{
     headers,
 };
 use crate::{
-    answer::{Answer, playback},
+    answer::{self, Answer, playback},
     domain::{exchange::Api, prepare::ClientRequest, translate},
 };
 
@@ -26,7 +26,14 @@ pub(super) async fn completions(
     Authenticated(caller, access): Authenticated,
     LimitedBody(body): LimitedBody,
 ) -> Result<Response, Rejection> {
-    let answer = app.answers.answer(ClientRequest::Chat(body), caller, access).await?;
+    let is_chat = caller.open_webui && caller.message.is_some();
+    let answer = app.answers.answer(ClientRequest::Chat(body), caller, access).await;
+    let answer = answer.map_err(|error| match error {
+        answer::Error::Failed(failure) if is_chat && failure.is_miss() => {
+            Rejection::MissInChat(failure)
+        }
+        error => error.into(),
+    })?;
     let headers = headers::of_answer(Api::Chat, &answer);
     let Answer { reader, call, at, answered_by, is_watched, status_line, stream, form, .. } =
         answer;

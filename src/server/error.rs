@@ -130,6 +130,9 @@ pub(super) enum Rejection {
     NoSuchModel(String),
     #[error("a bug in Reprise: the request was given up, the server keeps running")]
     Panicked,
+    /// A replay has no fixture for a chat of Open WebUI, which shows one line. The end of the replay reports the rest.
+    #[error("{}", .0.without_content())]
+    MissInChat(Arc<Failure>),
     #[error(transparent)]
     Answer(#[from] Error),
 }
@@ -178,6 +181,7 @@ impl Rejection {
             }
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
             Self::Answer(Error::Prepare(cause)) => ErrorForm::unprepared(cause),
+            Self::MissInChat(failure) => failure.form().with_message(self.to_string()),
             Self::Answer(Error::Failed(failure)) => failure.form(),
         }
     }
@@ -185,7 +189,7 @@ impl Rejection {
     /// The word under which the request is counted as refused; `None` if the ledger has it as a call, or if the fault is
     /// ours.
     pub(super) fn refusal(&self) -> Option<String> {
-        if let Self::Answer(_) | Self::Panicked = self {
+        if let Self::Answer(_) | Self::MissInChat(_) | Self::Panicked = self {
             return None;
         }
         let error = self.form().into_openai();
@@ -194,7 +198,7 @@ impl Rejection {
 
     fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Answer(Error::Failed(failure)) => Some(failure),
+            Self::Answer(Error::Failed(failure)) | Self::MissInChat(failure) => Some(failure),
             _ => None,
         }
     }

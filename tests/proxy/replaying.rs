@@ -232,6 +232,16 @@ async fn a_miss_is_a_404_that_says_what_is_nearest_and_nobody_asks_again() {
     for part in ["messages[0].content[0].text", "tonight", "fixtures export --last 1 --into"] {
         assert!(told.contains(part), "{told}");
     }
+    let chat = client(&replay).header("x-owui-chat", "c").header("x-owui-message", "m");
+    let miss = chat.post(CHAT, &ask("What is the weather in Paris tonight?")).await;
+    let error = miss.json().await["error"].clone();
+    let told = error["message"].as_str().expect("a message");
+    assert_eq!(
+        (&error["code"], told.lines().count()),
+        (&json!("replay_miss"), 1),
+        "a person sees {told}"
+    );
+    assert!(told.contains(".json (") && told.contains("messages[0].content[0].text"), "{told}");
     let native = json!({"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "Something else"}]});
     let miss =
         client(&replay).header("anthropic-version", "2023-06-01").post(MESSAGES, &native).await;
@@ -248,8 +258,8 @@ async fn a_miss_is_a_404_that_says_what_is_nearest_and_nobody_asks_again() {
     assert!(models["data"].as_array().expect("models").iter().any(|model| is_named(&model)));
     let ready = client(&replay).get("/ready").await.json().await;
     assert_eq!((&ready["mode"], &ready["upstream"]["url"]), (&json!("replay"), &json!("replay")));
-    let missed = replay.finish().await.expect_err("two misses");
-    assert_eq!(missed.0.len(), 2);
+    let missed = replay.finish().await.expect_err("misses");
+    assert_eq!(missed.0.len(), 3);
 }
 
 fn bare(client: Client) -> Client {

@@ -76,6 +76,25 @@ async fn an_answer_that_looks_finished_and_is_not_says_so_to_whom_a_person_looks
     }
 }
 
+/// *Continue* makes an answer whole into the same message, which keeps its status lines.
+#[tokio::test]
+async fn the_line_of_an_answer_that_was_cut_goes_when_it_is_continued() {
+    let upstream = Upstream::start().await;
+    let app = App::start(&upstream).await;
+    let chat = || of(&app, "ann", "c", "m");
+    let cut = Answer::of(MODEL).text(&["Once"]);
+    upstream.push(Script::sse(cut.stop("max_tokens")));
+    let first = chat().post(CHAT, &ask("Tell")).await.text().await;
+    assert!(line(&first).expect("a line").starts_with("Cut at"), "{first}");
+    upstream.push(says(" upon a time"));
+    let mut rest = ask("Tell");
+    let turn = json!({"role": "assistant", "content": "Once"});
+    rest["messages"].as_array_mut().expect("messages").push(turn);
+    let rest = chat().post(CHAT, &rest).await.text().await;
+    assert_eq!(rest.matches("\"description\"").count(), 1, "{rest}");
+    assert!(rest.starts_with("data: {\"event\":") && rest.contains("\"hidden\":true"), "{rest}");
+}
+
 /// Of an answer with calls of tools a part may be asked after a part came from the ledger.
 #[tokio::test]
 async fn a_step_of_an_answer_is_told_as_a_step() {

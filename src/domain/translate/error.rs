@@ -19,17 +19,20 @@ pub struct Tried {
 pub fn error(body: &anthropic::ErrorBody, tried: Tried) -> openai::Error {
     let anthropic::Error { kind, message, details: _ } = &body.error;
     let spent = body.error.is_spent_limit();
+    // Credits that are used up have the type of an invalid request.
+    let is_about_key = message.starts_with("Your credit balance is too low")
+        || matches!(kind.as_str(), "authentication_error" | "permission_error" | "billing_error");
     let (what, kind, code, hint) = match kind.as_str() {
         _ if spent => {
             let hint = "the limit is set in Anthropic's console";
             let quota = "insufficient_quota";
-            ("the spend limit at Anthropic is reached", quota, Some(quota), Some(hint))
+            ("Anthropic's spend limit is reached", quota, Some(quota), Some(hint))
         }
         "invalid_request_error" if message.starts_with("prompt is too long") => {
             let code = Some("context_length_exceeded");
             ("Anthropic refused the request", "invalid_request_error", code, None)
         }
-        "authentication_error" | "permission_error" | "billing_error" => {
+        _ if is_about_key => {
             let hint = "this is about the Anthropic key that Reprise used";
             let kind = "upstream_auth_error";
             ("Anthropic refused the request", kind, Some(kind), Some(hint))
@@ -43,11 +46,11 @@ pub fn error(body: &anthropic::ErrorBody, tried: Tried) -> openai::Error {
             ("Anthropic refused the request", "invalid_request_error", None, None)
         }
         "request_too_large" => {
-            let what = "the request is larger than Anthropic takes";
+            let what = "Anthropic takes no request as large as this";
             (what, "invalid_request_error", Some("request_too_large"), None)
         }
         "rate_limit_error" => {
-            let what = "a rate limit at Anthropic is reached";
+            let what = "Anthropic's rate limit is reached";
             (what, "rate_limit_error", Some("rate_limit_exceeded"), None)
         }
         "overloaded_error" => {
@@ -127,14 +130,14 @@ mod tests {
                 "This request would exceed your limit.",
                 1,
                 Some(60),
-                "a rate limit at Anthropic is reached: This request would exceed your limit; try again in 60 s",
+                "Anthropic's rate limit is reached: This request would exceed your limit; try again in 60 s",
             ),
             (
                 "rate_limit_error",
                 "",
                 1,
                 Some(5000),
-                "a rate limit at Anthropic is reached; try again in 84 min",
+                "Anthropic's rate limit is reached; try again in 84 min",
             ),
             ("api_error", "", 2, Some(0), "Anthropic failed (tried 2 times); try again in 1 s"),
             (
@@ -152,11 +155,18 @@ mod tests {
                 "Anthropic refused the request: invalid x-api-key (this is about the Anthropic key that Reprise used)",
             ),
             (
+                "invalid_request_error",
+                "Your credit balance is too low to access the Anthropic API.",
+                1,
+                None,
+                "Anthropic refused the request: Your credit balance is too low to access the Anthropic API (this is about the Anthropic key that Reprise used)",
+            ),
+            (
                 "request_too_large",
                 "Request exceeds the maximum size",
                 1,
                 None,
-                "the request is larger than Anthropic takes: Request exceeds the maximum size",
+                "Anthropic takes no request as large as this: Request exceeds the maximum size",
             ),
         ] {
             assert_eq!(told(kind, message, tries, wait), expected);
