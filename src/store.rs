@@ -79,7 +79,7 @@ pub use self::{
     lookup::ExchangeSummary,
     options::Options,
     read::{MOST_PARTS, Reader},
-    record::{CallRecord, Opening, PriorAskQuery, Sealing, Stored, StoredRecording},
+    record::{CallRecord, Opening, PriorAskQuery, Readings, Sealing, Stored, StoredRecording},
     reprice::{Occasion, PriceState, PricedAs, Repricing, RepricingRun},
     rollup::{WORTH_SUMMING_UP, roll_up},
     sessions::{CallSummary, ExchangeRow, SessionRow},

@@ -12,7 +12,7 @@ use std::{
 use super::{failure::Failure, mutex::Mutex};
 use crate::{
     domain::{
-        anthropic::StreamError,
+        anthropic::{self, StreamError},
         exchange::{Cost, ExchangeId, NanoDollars, Outcome, Tokens},
         recording::{Position, Recording, Segment},
     },
@@ -80,8 +80,8 @@ pub(super) fn start() -> (RecordingWriter, RecordingReader) {
 
 /// Creates a reader of a recording that has ended. With `merged`, it reads it in larger pieces, if that can be.
 pub(super) fn stored(stored: Arc<StoredRecording>, merged: bool, end: End) -> RecordingReader {
-    let pieces = if merged { stored.merged().ok() } else { None };
-    let recording = Recording::clone(pieces.unwrap_or(stored.recording()));
+    let readings = if merged { stored.readings().ok() } else { None };
+    let recording = readings.map_or(&**stored.recording(), |readings| &readings.merged).clone();
     let state = State { recording, end: Some(end), readers: 1, ..State::default() };
     let mut reader = RecordingReader::new(Live::new(Mutex::new(state)));
     reader.stored = Some(stored);
@@ -264,6 +264,12 @@ impl RecordingReader {
     /// Head of upstream's first response; `None` for a stored recording.
     pub fn head(&self) -> Option<Arc<ResponseHead>> {
         self.live.lock().head.clone()
+    }
+
+    /// The whole answer, if it is stored and was read before.
+    pub fn stored_message(&self) -> Option<anthropic::Message> {
+        let readings = self.stored.as_ref()?.readings().ok()?;
+        Some(readings.message.clone())
     }
 
     /// Waits for the end and returns the whole recording.

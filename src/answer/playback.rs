@@ -123,7 +123,10 @@ pub async fn completion(
     match reader.ended().await {
         (_, End::Failed(failure, _)) => Err(failure),
         (recording, End::Complete(totals)) => {
-            let message = anthropic::fold(&recording).map_err(Failure::from)?;
+            let message = match reader.stored_message() {
+                Some(message) => message,
+                None => anthropic::fold(&recording).map_err(Failure::from)?,
+            };
             let bill = bill(answered_by, totals.cost);
             Ok(translate::completion(message, bill, id, created.seconds(), form))
         }

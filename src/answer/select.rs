@@ -226,7 +226,7 @@ impl Answers {
 
 /// Returns whether an answer can be read, which is not checked when it is sealed.
 fn is_readable(stored: &Stored) -> bool {
-    if let Err(error) = stored.recording.merged() {
+    if let Err(error) = stored.recording.readings() {
         tracing::error!(exchange = %stored.exchange, error, "a recording cannot be read; asking upstream");
         return false;
     }

@@ -42,6 +42,8 @@ use crate::domain::exchange::ExchangeId;
 const LONG: u64 = 1 << 20;
 /// Limit of lines that wait for the writer, in bytes. Beyond it the writer is in trouble, and the log says so.
 const MOST_PENDING: usize = 16 << 20;
+/// Size that most lines do not exceed.
+const USUAL: usize = 2 << 10;
 /// Limit of lines in one write.
 const BATCH: usize = 256;
 
@@ -158,10 +160,11 @@ impl Journal {
     ) -> Option<oneshot::Receiver<()>> {
         let orders = self.orders.as_ref()?;
         let subject = line.subject();
-        let mut line =
-            serde_json::to_vec(line).expect("our own types have string keys and finite numbers");
-        line.push(b'\n');
-        let line = Bytes::from(line);
+        let mut written = Vec::with_capacity(USUAL);
+        serde_json::to_writer(&mut written, line)
+            .expect("our own types have string keys and finite numbers");
+        written.push(b'\n');
+        let line = Bytes::from(written);
         if !self.pending.lines.lock().insert(subject, line.clone()) {
             return None;
         }

@@ -266,16 +266,25 @@ impl Sealing {
     }
 }
 
-/// A recording of the ledger, and the reading of it that is made once.
+/// A recording of the ledger, and the readings of it that are made once.
 #[derive(Debug, Default)]
 pub struct StoredRecording {
     recording: Arc<Recording>,
-    merged: OnceLock<Result<Arc<Recording>, String>>,
+    readings: OnceLock<Result<Readings, String>>,
+}
+
+/// Readings of a recording, for all who get it again.
+#[derive(Debug)]
+pub struct Readings {
+    /// The recording in larger pieces ([`anthropic::merge`]).
+    pub merged: Recording,
+    /// The whole answer.
+    pub message: anthropic::Message,
 }
 
 impl From<Arc<Recording>> for StoredRecording {
     fn from(recording: Arc<Recording>) -> Self {
-        Self { recording, merged: OnceLock::new() }
+        Self { recording, readings: OnceLock::new() }
     }
 }
 
@@ -285,15 +294,15 @@ impl StoredRecording {
         &self.recording
     }
 
-    /// The recording in larger pieces ([`anthropic::merge`]). That it can be read is not checked when it is sealed: where it
-    /// cannot be, the error says why.
-    pub fn merged(&self) -> Result<&Arc<Recording>, &str> {
-        let merge = || {
-            let merged = anthropic::merge(&self.recording).map_err(StreamError::from);
-            let merged = merged.and_then(|merged| anthropic::fold(&merged).map(|_| merged));
-            merged.map(Arc::new).map_err(|error| error.to_string())
+    /// The readings. That a recording can be read is not checked when it is sealed: where it cannot be, the error says why.
+    pub fn readings(&self) -> Result<&Readings, &str> {
+        let read = || {
+            let merged = anthropic::merge(&self.recording).map_err(StreamError::from)?;
+            let message = anthropic::fold(&merged)?;
+            Ok(Readings { merged, message })
         };
-        self.merged.get_or_init(merge).as_ref().map_err(String::as_str)
+        let read = || read().map_err(|error: StreamError| error.to_string());
+        self.readings.get_or_init(read).as_ref().map_err(String::as_str)
     }
 }
 

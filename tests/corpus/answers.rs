@@ -1,7 +1,7 @@
 //! Recorded answers: what each client understands of them is what the official SDK does, however the network cut them.
 
 use reprise::domain::{
-    anthropic::{self, assemble, fold},
+    anthropic::{self, assemble, fold, merge},
     translate,
 };
 use serde_json::Value;
@@ -31,6 +31,9 @@ fn understood(sse: &[u8], message: &Value, name: &str) {
     let (recording, expected) = (record(&[sse]), Heard::of_message(message));
     assert_eq!(Heard::of_chunks(&chunks(&recording).unwrap()), expected, "streaming: {name}");
     assert_eq!(Heard::of_completion(&whole(&recording).unwrap()), expected, "folded: {name}");
+    let merged = merge(&recording).unwrap();
+    assert_eq!(Heard::of_chunks(&chunks(&merged).unwrap()), expected, "repeated: {name}");
+    assert_eq!(whole(&merged).unwrap(), whole(&recording).unwrap(), "repeated whole: {name}");
 }
 
 /// The native door's message is the other one: nothing is left out, as the SDK's fold loses nothing of these.

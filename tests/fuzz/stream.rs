@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use reprise::domain::{
     alias::Aliases,
-    anthropic::{StreamError, StreamSummary, assemble, fold},
+    anthropic::{StreamError, StreamSummary, assemble, fold, merge},
     catalog::Catalog,
     exchange::{Cost, Micros, NanoDollars, Tokens},
     openai,
@@ -57,6 +57,10 @@ fn agree(form: &Arc<Form>, recording: &Recording) -> Heard {
     let (chunks, error) = stream(form, recording);
     assert!(error.is_none(), "an orderly answer is streamed: {error:?}");
     let streamed = hear(&chunks);
+    let merged = merge(recording).expect("an orderly answer is merged");
+    let (chunks, error) = stream(form, &merged);
+    assert!(error.is_none(), "a merged answer is streamed: {error:?}");
+    assert_eq!(hear(&chunks), streamed, "merged, and as it came");
     let message = fold(recording).expect("an orderly answer is folded");
     let body = completion(message, BILL, ID.to_owned(), CREATED, form);
     let whole = hear_whole(&body);
@@ -124,6 +128,10 @@ fn survive(form: &Arc<Form>, recording: &Recording) {
     let (chunks, error) = stream(form, recording);
     read_strictly(&chunks);
     assert_eq!(chunks.ends_with(b"data: [DONE]\n\n"), error.is_none());
+    if let Ok(merged) = merge(recording) {
+        assert_eq!(fold(&merged).is_ok(), fold(recording).is_ok(), "merged, and as it came");
+        read_strictly(&stream(form, &merged).0);
+    }
     match fold(recording) {
         Ok(message) => {
             let body = completion(message, BILL, ID.to_owned(), CREATED, form);

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 /// A complete answer.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Message {
     /// The model that answered; after a fallback, the other one.
     pub model: String,
