@@ -57,7 +57,7 @@ use crate::{
     domain::{
         budget::Budgets,
         cache::Reuse,
-        cassette::{Cassette, LoadedFixture, Player, Scrubber},
+        cassette::{Cassette, LoadedFixture, Player, PlayerSettings, Scrubber},
         catalog::Catalog,
         exchange::OwnerId,
         prepare, translate,
@@ -184,12 +184,14 @@ impl Server {
             return Err(StartError::RecordWithoutKey);
         }
         let store = records.then(|| RecordFolder::open(&config.fixtures)).transpose()?;
-        let at_the_end = replay.at_the_end;
-        let player = match fixture::load(&config.fixtures, &context, scrubber.clone(), at_the_end) {
+        let settings = PlayerSettings {
+            scrubber: scrubber.clone(),
+            when_exhausted: replay.at_the_end,
+            ignored: replay.ignore.clone(),
+        };
+        let player = match fixture::load(&config.fixtures, &context, settings.clone()) {
             // The first are recorded now.
-            Err(fixture::Error::Nothing { .. }) if records => {
-                Player::new(Vec::new(), scrubber.clone(), at_the_end)
-            }
+            Err(fixture::Error::Nothing { .. }) if records => Player::new(Vec::new(), settings),
             loaded => loaded?,
         };
         let pace = Pace { speed: config.replay.speed(), longest_gap: config.replay.longest_gap };

@@ -48,4 +48,5 @@ mod status_lines;
 mod streaming;
 mod surrogates;
 mod translating;
+mod uploads;
 mod verifying;

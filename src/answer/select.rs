@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
+        anthropic,
         budget::{self, BudgetRefusal, Spender},
         cache::{
             self, CacheKey, CallKind, Facts, Freshness, Keep, PriorAsk, Reason, Requester,
@@ -112,7 +113,9 @@ impl Answers {
         drop(inflight);
 
         match &source {
-            AnswerSource::Ledger(stored, _) if !is_readable(stored) => {
+            AnswerSource::Ledger(stored, _)
+                if !is_readable(stored) || !is_answer_to(stored, request) =>
+            {
                 return self.ask_alone(request, caller, at);
             }
             AnswerSource::Ledger(..) => {
@@ -128,7 +131,7 @@ impl Answers {
         Ok(source)
     }
 
-    /// Asks upstream although the ledger has an answer, because that cannot be read.
+    /// Asks upstream although the ledger has an answer, because that cannot be read, or names the ids of other files.
     fn ask_alone(
         &self,
         request: &PreparedRequest,
@@ -233,6 +236,13 @@ fn is_readable(stored: &Stored) -> bool {
     true
 }
 
+/// Returns whether an answer is one to this very request, of which the key may leave out ids.
+fn is_answer_to(stored: &Stored, request: &PreparedRequest) -> bool {
+    !request.leaves_out_ids
+        || anthropic::assemble(stored.recording.recording())
+            .is_ok_and(|message| request.is_answered_by(&String::from_utf8_lossy(&message)))
+}
+
 fn call_kind(request: &PreparedRequest, prior: PriorAsk) -> CallKind<'_> {
     match (&request.task, request.chats) {
         (Some(name), _) => CallKind::Task { name, again: prior != PriorAsk::Never },
@@ -282,6 +292,8 @@ fn prior_ask_query<'a>(
 fn coalesce_key(request: &PreparedRequest, caller: &Caller) -> Option<CoalesceKey> {
     let kind = call_kind(request, PriorAsk::Never);
     let message = match (kind, &caller.chat, &caller.message) {
+        // Its answer may name the ids of files that another request with the key does not have.
+        (CallKind::Plain | CallKind::Task { .. }, ..) if request.leaves_out_ids => return None,
         (CallKind::Plain | CallKind::Task { .. }, ..) => None,
         (CallKind::Chat(_), Some(chat), Some(message)) => Some((chat.clone(), message.clone())),
         (CallKind::Chat(_) | CallKind::Nameless, ..) => return None,

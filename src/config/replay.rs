@@ -8,7 +8,7 @@ use super::{
     flags::heading,
     parsers::{Expected, duration, word},
 };
-use crate::domain::cassette::WhenExhausted;
+use crate::domain::cassette::{IgnoredPart, WhenExhausted};
 
 /// The settings of a replay.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -28,6 +28,15 @@ pub struct ReplaySettings {
         value_parser = word::<WhenExhausted>()
     )]
     pub at_the_end: WhenExhausted,
+    /// Parts of requests that need not be equal, as `tools,system`; fixtures that are equal in them too go first
+    #[arg(
+        long,
+        value_name = "PARTS",
+        value_delimiter = ',',
+        hide_possible_values = true,
+        value_parser = word::<IgnoredPart>()
+    )]
+    pub ignore: Vec<IgnoredPart>,
     /// Answer to a request without a fixture: an error, or Claude's, which is recorded into the first folder
     #[arg(long, value_name = "ACTION", default_value = "fail", value_parser = word::<OnMiss>())]
     pub on_miss: OnMiss,

@@ -2,10 +2,11 @@
 //!
 //! A [`Cassette`] is such a file in memory: the client's request, the upstream request and the response. The bytes of its
 //! events are authoritative; the summary is derived from them and checked. `read` parses the file and `layout` renders it,
-//! `scrub` removes secrets, `player` selects the fixture that answers a request, and `miss` reports why none does. Files that
-//! a hand wrote are checked more strictly (`hand_written`), and may have wildcards in their request (`wildcard`).
+//! `scrub` removes secrets, `player` selects the fixture that answers a request, `compare` compares requests, and `miss`
+//! reports why no fixture answers one. Files that a hand wrote are checked more strictly (`hand_written`), and may have wildcards in their request (`wildcard`).
 
 mod asked;
+mod compare;
 mod event;
 mod hand_written;
 mod layout;
@@ -25,11 +26,14 @@ use jiff::civil::Date;
 use self::tree::Tree;
 pub use self::{
     asked::{Asked, ToolResult},
+    compare::IgnoredPart,
     event::Event,
     layout::{Blob, Rendered, blob_name},
     miss::{Miss, MissReason, NearMiss},
     patterns::is_secret_name,
-    player::{FixtureStatus, LoadedFixture, Match, Player, PlayerStatus, WhenExhausted},
+    player::{
+        FixtureStatus, LoadedFixture, Match, Player, PlayerSettings, PlayerStatus, WhenExhausted,
+    },
     read::{FileFinding, line_of, read},
     retranslate::Untranslatable,
     scrub::{FoundSecret, RemainingSecret, Rule, RuleError, Scrubber, Secret},
@@ -164,7 +168,8 @@ impl RecordedRequest {
 impl RecordedRequest {
     /// Differences between two requests in the parts that a key covers.
     pub fn differences(&self, other: &Self, scrubber: &Scrubber) -> Diff {
-        miss::differences(self, other, scrubber)
+        let document = |request| compare::document(request, scrubber, &[]);
+        compare::differences(&document(self), &document(other))
     }
 
     /// Differences between this recorded request and today's translation of it. Parameters that upstream refused when it

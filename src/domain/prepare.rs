@@ -6,6 +6,7 @@
 
 mod caller;
 mod error;
+mod file_ids;
 mod upstream;
 
 use std::sync::Arc;
@@ -87,6 +88,8 @@ pub struct PreparedRequest {
     pub upstream: UpstreamRequest,
     /// The key of its answer.
     pub key: CacheKey,
+    /// True if the key leaves out the ids of files that Open WebUI wrote into the prompt.
+    pub leaves_out_ids: bool,
     /// The callers who share its answer.
     pub scope: Scope,
     /// The client's way to tell its chats apart.
@@ -235,9 +238,13 @@ impl ParsedRequest {
                 (upstream, stream, client_chain(&body), Arc::default())
             }
         };
-        let key = cache::key(&scope, address, upstream.headers(), upstream.digest());
+        let without_ids = upstream.request().filter(|_| caller.open_webui);
+        let without_ids = without_ids.and_then(|request| file_ids::digest_without(&request));
+        let digest = without_ids.as_ref().unwrap_or(upstream.digest());
+        let key = cache::key(&scope, address, upstream.headers(), digest);
         Ok(PreparedRequest {
             upstream,
+            leaves_out_ids: without_ids.is_some(),
             key,
             scope,
             chats: caller.chats(),
@@ -258,6 +265,12 @@ impl PreparedRequest {
     /// Checks that neither the caller nor the operator forbids keeping the request and its answer.
     pub fn is_kept(&self, caller: &Caller) -> bool {
         caller.is_kept() && !self.no_store_user
+    }
+
+    /// Checks that an answer under the key is one to this request: it names no id of another request's file. `answer` is
+    /// any text with the answer in it.
+    pub fn is_answered_by(&self, answer: &str) -> bool {
+        !self.leaves_out_ids || file_ids::has_ids_of(self.upstream.chain(), answer)
     }
 }
 

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{RecordedRequest, Scrubber, wildcard};
-use crate::domain::{
-    chain::Hash,
-    diff::{Diff, Fingerprint, diff},
+use super::{
+    RecordedRequest,
+    compare::{self, IgnoredPart, Profile},
+    wildcard,
 };
+use crate::domain::{chain::Hash, diff::Diff};
 
 /// Number of near misses that are reported.
 const MAX_NEAREST: usize = 3;
@@ -17,8 +18,6 @@ const MAX_NEAREST: usize = 3;
 const MIN_LIKENESS: f64 = 0.3;
 /// Fraction of the best likeness below which another near miss is noise.
 const MIN_RELATIVE_LIKENESS: f64 = 0.75;
-/// Number of differences that are reported for each near miss.
-const MAX_DIFFERENCES: usize = 8;
 
 /// A request that no fixture answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,13 +63,16 @@ pub struct NearMiss {
     pub likeness: f64,
     /// Differences: the fixture's request is on the left.
     pub diff: Diff,
+    /// The parts without which the request would be equal, if there are such.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignorable: Vec<IgnoredPart>,
 }
 
 /// A fixture that a request is compared with.
 pub(super) struct Candidate<'a> {
     pub(super) file: &'a str,
     pub(super) request: &'a RecordedRequest,
-    pub(super) fingerprint: &'a Fingerprint,
+    pub(super) profile: &'a Profile,
     /// The request, if it has wildcards.
     pub(super) pattern: Option<&'a Value>,
     pub(super) is_unused: bool,
@@ -83,10 +85,10 @@ impl Miss {
         request: &RecordedRequest,
         exhausted: Vec<String>,
         candidates: Vec<Candidate<'_>>,
-        scrubber: &Scrubber,
+        document: impl Fn(&RecordedRequest) -> Value,
     ) -> Self {
         let reason = if exhausted.is_empty() {
-            match nearest(request, candidates, scrubber) {
+            match nearest(&document(request), candidates, document) {
                 nearest if nearest.is_empty() => MissReason::NothingLike,
                 nearest => MissReason::Differs { nearest },
             }
@@ -99,8 +101,13 @@ impl Miss {
     /// The miss without any content of messages, for the log: of differences only the places.
     pub fn without_content(&self) -> String {
         let MissReason::Differs { nearest } = &self.reason else { return self.to_string() };
-        let near = nearest.iter().map(|NearMiss { file, likeness, diff }| {
-            format!("{file} ({} % alike; {})", (likeness * 100.0).floor(), diff.places())
+        let near = nearest.iter().map(|NearMiss { file, likeness, diff, ignorable }| {
+            let ignorable = match &ignorable[..] {
+                [] => String::new(),
+                parts => format!("; --ignore {} would find it", names(parts)),
+            };
+            let percent = (likeness * 100.0).floor();
+            format!("{file} ({percent} % alike; {}{ignorable})", diff.places())
         });
         format!(
             "no fixture matches this request; nearest are {}",
@@ -133,11 +140,14 @@ impl fmt::Display for Miss {
                     f,
                     "no fixture matches this request; the nearest (-) and the request (+) differ:"
                 )?;
-                for NearMiss { file, likeness, diff } in nearest {
+                for NearMiss { file, likeness, diff, ignorable } in nearest {
                     let percent = (likeness * 100.0).floor();
                     write!(f, "\n{file} ({percent} % alike)")?;
                     for line in diff.to_string().lines() {
                         write!(f, "\n  {line}")?;
+                    }
+                    if !ignorable.is_empty() {
+                        write!(f, "\n  --ignore {} would find it", names(ignorable))?;
                     }
                 }
                 Ok(())
@@ -146,14 +156,13 @@ impl fmt::Display for Miss {
     }
 }
 
-/// The candidates most similar to a request, nearest first.
+/// The candidates most similar to a request, nearest first. `document_of` gives the document of a fixture's request.
 fn nearest(
-    request: &RecordedRequest,
+    document: &Value,
     mut candidates: Vec<Candidate<'_>>,
-    scrubber: &Scrubber,
+    document_of: impl Fn(&RecordedRequest) -> Value,
 ) -> Vec<NearMiss> {
-    let document = document(request, scrubber);
-    let fingerprint = Fingerprint::of(&document);
+    let profile = Profile::of(document);
     // A fixture that was given has met its request already: it is worth naming only if no unused one is left.
     if candidates.iter().any(|candidate| candidate.is_unused) {
         candidates.retain(|candidate| candidate.is_unused);
@@ -163,9 +172,11 @@ fn nearest(
         .map(|candidate| {
             let likeness = match candidate.pattern {
                 Some(pattern) => {
-                    fingerprint.likeness(&Fingerprint::of(&filled(pattern, &document)))
+                    let mut filled = filled(pattern, document);
+                    wildcard::flatten(&mut filled);
+                    profile.likeness(&Profile::of(&filled))
                 }
-                None => fingerprint.likeness(candidate.fingerprint),
+                None => profile.likeness(candidate.profile),
             };
             (likeness, candidate)
         })
@@ -178,13 +189,19 @@ fn nearest(
         .take(MAX_NEAREST)
         .map(|(likeness, Candidate { file, request, pattern, .. })| {
             let left = match pattern {
-                Some(pattern) => filled(pattern, &document),
-                None => self::document(request, scrubber),
+                Some(pattern) => filled(pattern, document),
+                None => document_of(request),
             };
-            let diff = diff(&left, &document, MAX_DIFFERENCES);
-            NearMiss { file: file.to_owned(), likeness, diff }
+            let diff = compare::differences(&left, document);
+            let ignorable = compare::ignorable(&left, document);
+            NearMiss { file: file.to_owned(), likeness, diff, ignorable }
         })
         .collect()
+}
+
+/// The names of parts, as a setting.
+fn names(parts: &[IgnoredPart]) -> String {
+    parts.iter().map(Into::<&str>::into).collect::<Vec<_>>().join(",")
 }
 
 /// A request with wildcards, of which only those are left that `document` does not fit.
@@ -192,46 +209,4 @@ fn filled(pattern: &Value, document: &Value) -> Value {
     let mut filled = pattern.clone();
     wildcard::fill(&mut filled, document);
     filled
-}
-
-/// Differences between two requests in the parts that a key covers.
-pub(super) fn differences(
-    left: &RecordedRequest,
-    right: &RecordedRequest,
-    scrubber: &Scrubber,
-) -> Diff {
-    diff(&document(left, scrubber), &document(right, scrubber), MAX_DIFFERENCES)
-}
-
-/// The parts of a request that its key covers, as one document.
-pub(super) fn document(request: &RecordedRequest, scrubber: &Scrubber) -> Value {
-    let body = scrubber.match_json(&request.body).unwrap_or_default();
-    let mut document: Value = serde_json::from_str(&body).unwrap_or_default();
-    strip_cache_control(&mut document);
-    if let Value::Object(fields) = &mut document {
-        for name in ["stream", "metadata"] {
-            fields.shift_remove(name);
-        }
-        fields.insert("anthropic-version".to_owned(), json!(request.headers.version()));
-        let betas = request.headers.betas();
-        if !betas.is_empty() {
-            fields.insert("anthropic-beta".to_owned(), json!(betas));
-        }
-    }
-    document
-}
-
-/// Removes `cache_control`, except inside the model's own output and tool schemas.
-fn strip_cache_control(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(strip_cache_control),
-        Value::Object(fields) => {
-            fields.shift_remove("cache_control");
-            let inner = fields
-                .iter_mut()
-                .filter(|(name, _)| !["input", "input_schema"].contains(&name.as_str()));
-            inner.for_each(|(_, value)| strip_cache_control(value));
-        }
-        _ => {}
-    }
 }

@@ -10,14 +10,12 @@ use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{
-    Cassette, Miss, MissReason, RecordedRequest, Scrubber,
-    miss::{self, Candidate},
+    Cassette, IgnoredPart, Miss, MissReason, RecordedRequest, Scrubber,
+    compare::{self, Profile},
+    miss::Candidate,
     wildcard,
 };
-use crate::domain::{
-    chain::Hash,
-    diff::{Diff, Fingerprint},
-};
+use crate::domain::{chain::Hash, diff::Diff, json};
 
 /// A fixture and its location.
 #[derive(Debug, Clone)]
@@ -48,27 +46,46 @@ pub enum WhenExhausted {
     Cycle,
 }
 
+/// The settings of a player.
+#[derive(Debug, Clone, Default)]
+pub struct PlayerSettings {
+    /// Scrubs both requests before they are compared.
+    pub scrubber: Scrubber,
+    /// The policy once every answer to a request has been given.
+    pub when_exhausted: WhenExhausted,
+    /// The parts that are not compared, if no fixture is equal in them too.
+    pub ignored: Vec<IgnoredPart>,
+}
+
 /// All fixtures, with how often each was given.
 #[derive(Debug)]
 pub struct Player {
-    scrubber: Scrubber,
-    when_exhausted: WhenExhausted,
+    settings: PlayerSettings,
     slots: Vec<Slot>,
-    /// Indexes of the slots that answer a key, in the order of their files.
-    by_key: HashMap<Hash, Vec<usize>>,
-    /// Requests with wildcards, in the order of their files, with the slots that answer them.
-    patterns: Vec<(Value, Vec<usize>)>,
+    /// By whole requests.
+    exact: Index,
+    /// By requests without the ignored parts; empty if none are ignored.
+    loose: Index,
     misses: u64,
+}
+
+/// The slots by their requests, in the order of their files.
+#[derive(Debug, Default)]
+struct Index {
+    /// The slots that answer a key.
+    by_key: HashMap<Hash, Vec<usize>>,
+    /// Requests with wildcards, and the slots that answer them.
+    patterns: Vec<(Value, Vec<usize>)>,
 }
 
 /// A fixture and the state of its replay.
 #[derive(Debug)]
 struct Slot {
     fixture: LoadedFixture,
-    fingerprint: Fingerprint,
+    profile: Profile,
     /// Difference between the recorded request and today's translation.
     changed: Option<Diff>,
-    /// The request, if it has wildcards.
+    /// The compared parts of the request, if it has wildcards.
     pattern: Option<Value>,
     given: u64,
 }
@@ -114,14 +131,10 @@ pub struct FixtureStatus {
 
 impl Player {
     /// A player of these fixtures, which are given in this order.
-    pub fn new(
-        fixtures: Vec<LoadedFixture>,
-        scrubber: Scrubber,
-        when_exhausted: WhenExhausted,
-    ) -> Self {
-        let (slots, by_key) = (Vec::with_capacity(fixtures.len()), HashMap::new());
-        let patterns = Vec::new();
-        let mut player = Self { scrubber, when_exhausted, slots, by_key, patterns, misses: 0 };
+    pub fn new(fixtures: Vec<LoadedFixture>, settings: PlayerSettings) -> Self {
+        let slots = Vec::with_capacity(fixtures.len());
+        let (exact, loose) = (Index::default(), Index::default());
+        let mut player = Self { settings, slots, exact, loose, misses: 0 };
         for fixture in fixtures {
             player.add(fixture);
         }
@@ -131,32 +144,55 @@ impl Player {
     /// Adds a fixture behind the others.
     pub fn add(&mut self, fixture: LoadedFixture) {
         let (recorded, translated) = (&fixture.cassette.upstream, &fixture.translated);
-        let key = |request: &Option<RecordedRequest>| request.as_ref()?.key(&self.scrubber);
-        let (recorded_key, translated_key) = (key(recorded), key(translated));
+        let has_wildcards = fixture.cassette.has_wildcards();
         let changed = match (recorded, translated) {
             // A pattern differs from its request in its wildcards.
-            _ if fixture.cassette.has_wildcards() => None,
-            (Some(recorded), Some(translated)) => recorded.changed(translated, &self.scrubber),
+            _ if has_wildcards => None,
+            (Some(recorded), Some(translated)) => {
+                recorded.changed(translated, &self.settings.scrubber)
+            }
             _ => None,
         };
-        let document = fixture.request().map(|request| miss::document(request, &self.scrubber));
-        let fingerprint = document.as_ref().map(Fingerprint::of).unwrap_or_default();
-        let pattern = document.filter(|_| fixture.cassette.has_wildcards());
-        let plays = fixture.cassette.response.is_complete();
-        if let Some(pattern) = pattern.as_ref().filter(|_| plays) {
-            let slot = self.slots.len();
-            match self.patterns.iter_mut().find(|(known, _)| known == pattern) {
-                Some((_, slots)) => slots.push(slot),
-                None => self.patterns.push((pattern.clone(), vec![slot])),
-            }
-        } else if plays {
-            // Found under both keys: a change of the translator must not make every fixture useless.
-            let translated_key = translated_key.filter(|key| recorded_key != Some(*key));
-            for key in recorded_key.into_iter().chain(translated_key) {
-                self.by_key.entry(key).or_default().push(self.slots.len());
+        let document = fixture.request().map(|request| self.document(request));
+        let profile = document.as_ref().map(Profile::of).unwrap_or_default();
+        let pattern = document.filter(|_| has_wildcards);
+        let slot = self.slots.len();
+        if fixture.cassette.response.is_complete() {
+            match &pattern {
+                Some(pattern) => {
+                    let whole = fixture.request().map(|request| self.whole(request));
+                    self.exact.add_pattern(whole.unwrap_or_default(), slot);
+                    if self.ignores() {
+                        self.loose.add_pattern(pattern.clone(), slot);
+                    }
+                }
+                // Found under both keys: a change of the translator must not make every fixture useless.
+                None => {
+                    for request in recorded.iter().chain(translated) {
+                        let key = request.key(&self.settings.scrubber);
+                        key.into_iter().for_each(|key| self.exact.add(key, slot));
+                        if self.ignores() {
+                            self.loose.add(key_of(&self.document(request)), slot);
+                        }
+                    }
+                }
             }
         }
-        self.slots.push(Slot { fixture, fingerprint, changed, pattern, given: 0 });
+        self.slots.push(Slot { fixture, profile, changed, pattern, given: 0 });
+    }
+
+    fn ignores(&self) -> bool {
+        !self.settings.ignored.is_empty()
+    }
+
+    /// The parts of a request that are compared.
+    fn document(&self, request: &RecordedRequest) -> Value {
+        compare::document(request, &self.settings.scrubber, &self.settings.ignored)
+    }
+
+    /// The same with the ignored parts.
+    fn whole(&self, request: &RecordedRequest) -> Value {
+        compare::document(request, &self.settings.scrubber, &[])
     }
 
     /// Adds the fixture of a request that was a miss, and that its answer was given.
@@ -174,28 +210,21 @@ impl Player {
     }
 
     /// The slots that answer a request, in the order of their files: those of the same request, else those of the first
-    /// pattern that it fits.
+    /// pattern that it fits, else the same without the ignored parts.
     fn answers(
         &self,
         request: &RecordedRequest,
         key: Option<Hash>,
         scenario: Option<&str>,
     ) -> Vec<usize> {
-        let in_scenario = |at: &usize| self.slots[*at].fixture.is_in(scenario);
-        let of = |slots: &[usize]| slots.iter().copied().filter(in_scenario).collect::<Vec<_>>();
-        let same = key.and_then(|key| self.by_key.get(&key)).map(|slots| of(slots));
-        if let Some(same) = same.filter(|slots| !slots.is_empty()) {
-            return same;
+        let is_in_scenario = |at: &usize| self.slots[*at].fixture.is_in(scenario);
+        let exact = self.exact.find(key, || self.whole(request), is_in_scenario);
+        if !exact.is_empty() || !self.ignores() {
+            return exact;
         }
-        if self.patterns.is_empty() {
-            return Vec::new();
-        }
-        let document = miss::document(request, &self.scrubber);
-        let mut fitting = self.patterns.iter().filter_map(|(pattern, slots)| {
-            let slots = of(slots);
-            (!slots.is_empty() && wildcard::matches(pattern, &document)).then_some(slots)
-        });
-        fitting.next().unwrap_or_default()
+        let document = self.document(request);
+        let key = key_of(&document);
+        self.loose.find(Some(key), || document, is_in_scenario)
     }
 
     /// Takes the fixture that answers a request: the first of its answers that was not given yet. A scenario restricts
@@ -205,13 +234,13 @@ impl Player {
         request: &RecordedRequest,
         scenario: Option<&str>,
     ) -> Result<Match<'_>, Miss> {
-        let key = request.key(&self.scrubber);
+        let key = request.key(&self.settings.scrubber);
         let answers = self.answers(request, key, scenario);
         let fewest = answers.iter().map(|at| self.slots[*at].given).min();
         let with_count = |count| answers.iter().position(|at| Some(self.slots[*at].given) == count);
         // The last answer may have a policy of its own.
         let own = answers.last().and_then(|at| self.slots[*at].fixture.cassette.when_exhausted);
-        let position = match (with_count(Some(0)), own.unwrap_or(self.when_exhausted)) {
+        let position = match (with_count(Some(0)), own.unwrap_or(self.settings.when_exhausted)) {
             (Some(unused), _) => Some(unused),
             (None, WhenExhausted::Last) => answers.len().checked_sub(1),
             (None, WhenExhausted::Error) => None,
@@ -225,12 +254,19 @@ impl Player {
             let exhausted = answers.iter().map(|at| self.slots[*at].fixture.file.clone()).collect();
             let slots = self.slots.iter().filter(|slot| slot.fixture.is_in(scenario));
             let candidates = slots.filter_map(Slot::candidate).collect();
-            return Err(Miss::new(key, request, exhausted, candidates, &self.scrubber));
+            let document = |request: &RecordedRequest| self.document(request);
+            return Err(Miss::new(key, request, exhausted, candidates, document));
         };
         let slot = &mut self.slots[answers[position]];
         slot.given += 1;
-        let is_recorded =
-            || key == slot.fixture.cassette.upstream.as_ref().and_then(|it| it.key(&self.scrubber));
+        let is_recorded = || {
+            key == slot
+                .fixture
+                .cassette
+                .upstream
+                .as_ref()
+                .and_then(|it| it.key(&self.settings.scrubber))
+        };
         Ok(Match {
             fixture: &slot.fixture,
             position: position + 1,
@@ -274,7 +310,7 @@ impl Player {
         PlayerStatus {
             fixtures: self.slots.iter().map(fixture).collect(),
             misses: self.misses,
-            when_exhausted: self.when_exhausted,
+            when_exhausted: self.settings.when_exhausted,
         }
     }
 
@@ -282,6 +318,50 @@ impl Player {
     pub fn fixtures(&self) -> impl Iterator<Item = &LoadedFixture> {
         self.slots.iter().map(|slot| &slot.fixture)
     }
+}
+
+impl Index {
+    fn add(&mut self, key: Hash, slot: usize) {
+        let slots = self.by_key.entry(key).or_default();
+        if slots.last() != Some(&slot) {
+            slots.push(slot);
+        }
+    }
+
+    fn add_pattern(&mut self, pattern: Value, slot: usize) {
+        match self.patterns.iter_mut().find(|(known, _)| *known == pattern) {
+            Some((_, slots)) => slots.push(slot),
+            None => self.patterns.push((pattern, vec![slot])),
+        }
+    }
+
+    /// The slots of a key that are wanted, else those of the first pattern that the document fits.
+    fn find(
+        &self,
+        key: Option<Hash>,
+        document: impl FnOnce() -> Value,
+        is_wanted: impl Fn(&usize) -> bool,
+    ) -> Vec<usize> {
+        let of = |slots: &[usize]| slots.iter().copied().filter(&is_wanted).collect::<Vec<_>>();
+        let same = key.and_then(|key| self.by_key.get(&key)).map(|slots| of(slots));
+        if let Some(same) = same.filter(|slots| !slots.is_empty()) {
+            return same;
+        }
+        if self.patterns.is_empty() {
+            return Vec::new();
+        }
+        let document = document();
+        let mut fitting = self.patterns.iter().filter_map(|(pattern, slots)| {
+            let slots = of(slots);
+            (!slots.is_empty() && wildcard::matches(pattern, &document)).then_some(slots)
+        });
+        fitting.next().unwrap_or_default()
+    }
+}
+
+/// The key of a request, given as its document.
+fn key_of(document: &Value) -> Hash {
+    Hash::of("reprise fixture without parts", &[&json::canonical(document.to_string().as_bytes())])
 }
 
 impl LoadedFixture {
@@ -304,7 +384,7 @@ impl Slot {
         Some(Candidate {
             file: &self.fixture.file,
             request: self.fixture.request()?,
-            fingerprint: &self.fingerprint,
+            profile: &self.profile,
             pattern: self.pattern.as_ref(),
             is_unused: self.given == 0,
         })

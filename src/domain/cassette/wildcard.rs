@@ -197,6 +197,19 @@ pub(super) fn fill(pattern: &mut Value, value: &Value) {
     }
 }
 
+/// Replaces each form by its text, with which a text has words in common.
+pub(super) fn flatten(pattern: &mut Value) {
+    if let Some(Wildcard::Like(form)) = wildcard(pattern) {
+        *pattern = json!(form);
+        return;
+    }
+    match pattern {
+        Value::Object(fields) => fields.values_mut().for_each(flatten),
+        Value::Array(items) => items.iter_mut().for_each(flatten),
+        _ => {}
+    }
+}
+
 /// Returns whether a request fits a pattern.
 pub(super) fn matches(pattern: &Value, value: &Value) -> bool {
     match (wildcard(pattern), pattern, value) {

@@ -39,7 +39,7 @@ fn player(when_exhausted: WhenExhausted) -> Player {
         fixture("b/01.json", "Hi", "three"),
         fixture("b/02.json", "What is the weather in Paris today?", "rain"),
     ];
-    Player::new(fixtures, Scrubber::default(), when_exhausted)
+    Player::new(fixtures, PlayerSettings { when_exhausted, ..PlayerSettings::default() })
 }
 
 fn files(player: &mut Player, question: &str, scenario: Option<&str>, times: usize) -> Vec<String> {
@@ -84,7 +84,7 @@ fn a_miss_tells_what_is_nearest_and_where_it_differs() {
     assert_eq!(
         miss.to_string(),
         "no fixture matches this request; the nearest (-) and the request (+) differ:\n\
-         b/02.json (91 % alike)\n  messages[0].content[0].text: differs from character 23 on\n    \
+         b/02.json (89 % alike)\n  messages[0].content[0].text: differs from character 23 on\n    \
          - \"What is the weather in Paris today?\"\n    + \"What is the weather in London today?\"\n"
             .trim_end()
     );
@@ -100,7 +100,7 @@ fn a_changed_translation_answers_and_is_told() {
     one.translated =
         Some(RecordedRequest { headers: ApiHeaders::new("2026-10-21", ["new"]), ..request("Hi") });
     let now = one.translated.clone().unwrap();
-    let mut player = Player::new(vec![one], Scrubber::default(), WhenExhausted::Last);
+    let mut player = Player::new(vec![one], PlayerSettings::default());
     assert!(player.answer(&request("Hi"), None).unwrap().changed.is_none());
     let changed = player.answer(&now, None).unwrap().changed.unwrap().to_string();
     assert_eq!(changed, "anthropic-beta\n  + [\"new\"]\n");
@@ -111,7 +111,7 @@ fn a_changed_translation_answers_and_is_told() {
 fn a_recording_without_its_end_does_not_play() {
     let mut torn = fixture("a/01.json", "Hi", "one");
     torn.cassette.response.body = ResponseBody::Events(Vec::new());
-    let mut player = Player::new(vec![torn], Scrubber::default(), WhenExhausted::Last);
+    let mut player = Player::new(vec![torn], PlayerSettings::default());
     assert!(player.answer(&request("Hi"), None).is_err());
     assert!(!player.status().fixtures[0].plays);
 }
@@ -130,7 +130,7 @@ fn fixtures_that_were_scrubbed_otherwise_are_found() {
         ),
     ] {
         let fixture = fixture("01.json", &recorded, "one");
-        let mut player = Player::new(vec![fixture], Scrubber::default(), WhenExhausted::Last);
+        let mut player = Player::new(vec![fixture], PlayerSettings::default());
         assert_eq!(files(&mut player, &asked, None, 1), ["01.json 1/1"], "{recorded}");
         let miss = player.answer(&request(&format!("{asked} Really?")), None).unwrap_err();
         assert!(!miss.to_string().contains("Q2RFZjAx"), "{miss}");
@@ -154,7 +154,7 @@ fn the_same_request_goes_before_wildcards_and_they_go_in_the_order_of_their_file
         pattern("3.json", &like, "another sum"),
         fixture("4.json", "What is 2 + 2?", "four"),
     ];
-    let mut player = Player::new(fixtures, Scrubber::default(), WhenExhausted::Last);
+    let mut player = Player::new(fixtures, PlayerSettings::default());
     assert_eq!(files(&mut player, "What is 2 + 2?", None, 2), ["4.json 1/1", "4.json 1/1"]);
     let sums = files(&mut player, "What is 1 + 3?", None, 3);
     assert_eq!(sums, ["1.json 1/2", "3.json 2/2", "3.json 2/2"]);
@@ -166,7 +166,7 @@ fn the_same_request_goes_before_wildcards_and_they_go_in_the_order_of_their_file
 fn a_miss_tells_which_wildcard_a_request_does_not_fit() {
     let content = json!([{"type": "text", "text": {"$like": "What is * + *?"}}]);
     let fixtures = vec![pattern("1.json", &content, "a sum")];
-    let mut player = Player::new(fixtures, Scrubber::default(), WhenExhausted::Last);
+    let mut player = Player::new(fixtures, PlayerSettings::default());
     let miss = player.answer(&request("What is 2 - 2?"), None).unwrap_err().to_string();
     let told = "messages[0].content[0].text\n    - {\"$like\":\"What is * + *?\"}\n    + \"What is 2 - 2?\"";
     assert!(miss.contains("1.json (") && miss.contains(told), "{miss}");
@@ -178,6 +178,114 @@ fn a_wildcard_in_a_recorded_request_is_none() {
     let mut recorded = pattern("1.json", &json!({"$any": true}), "anything");
     recorded.cassette.recorded = Some("2026-11-24".to_owned());
     recorded.cassette.response = RecordedResponse::error(529, "overloaded_error", "Busy");
-    let mut player = Player::new(vec![recorded], Scrubber::default(), WhenExhausted::Last);
+    let mut player = Player::new(vec![recorded], PlayerSettings::default());
     assert!(player.answer(&request("Hi"), None).is_err());
+}
+
+/// A request with these top-level fields.
+fn with(text: &str, fields: &[(&str, Value)]) -> RecordedRequest {
+    let mut request = request(text);
+    let mut body: Value = serde_json::from_str(&request.body).unwrap();
+    for (name, value) in fields {
+        body[name] = value.clone();
+    }
+    request.body = body.to_string();
+    request
+}
+
+fn tools(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"name": name, "input_schema": {"type": "object"}})).collect()
+}
+
+#[test]
+fn ignored_parts_need_not_be_equal_and_equal_fixtures_go_first() {
+    use IgnoredPart::{MaxTokens, Model, System, Tools};
+
+    let of_admin = [("tools", tools(&["a", "b"])), ("tool_choice", json!({"type": "auto"}))];
+    let of_user = [("tools", tools(&["a"]))];
+    for (ignored, asked, found) in [
+        (vec![], with("Hi", &of_user), None),
+        (vec![System], with("Hi", &of_user), None),
+        (vec![Tools], with("Hi", &of_user), Some("admin.json")),
+        (vec![Tools], with("Hi", &[]), Some("admin.json")),
+        (vec![Tools], with("Hi", &of_admin), Some("admin.json")),
+        (vec![Tools], with("Hi!", &of_admin), None),
+        (vec![Tools], with("Who?", &of_user), Some("user.json")),
+        (vec![Tools], with("Who?", &of_admin), Some("admin-who.json")),
+        (vec![Tools], with("Hi", &[("system", json!("Be brief"))]), None),
+        (vec![Tools, System], with("Hi", &[("system", json!("Be brief"))]), Some("admin.json")),
+        (vec![Tools, Model], with("Hi", &[("model", json!("n"))]), Some("admin.json")),
+        (vec![Tools], with("Hi", &[("model", json!("n"))]), None),
+        (vec![MaxTokens], with("2 + 2?", &[("max_tokens", json!(5))]), Some("sum.json")),
+        (vec![Tools], with("2 + 2?", &of_user), Some("sum.json")),
+        (vec![], with("2 + 2?", &of_user), None),
+    ] {
+        let asks = |file, text, fields: &[_]| {
+            let mut fixture = fixture(file, text, file);
+            fixture.cassette.upstream = Some(with(text, fields));
+            fixture
+        };
+        let fixtures = vec![
+            asks("admin.json", "Hi", &of_admin),
+            asks("admin-who.json", "Who?", &of_admin),
+            asks("user.json", "Who?", &of_user),
+            pattern("sum.json", &json!([{"type": "text", "text": {"$like": "* + *?"}}]), "a sum"),
+        ];
+        let settings = PlayerSettings { ignored: ignored.clone(), ..PlayerSettings::default() };
+        let mut player = Player::new(fixtures, settings);
+        let file = player.answer(&asked, None).ok().map(|found| found.fixture.file.clone());
+        assert_eq!(file.as_deref(), found, "{ignored:?} {}", asked.body);
+    }
+}
+
+#[test]
+fn the_nearest_is_the_one_with_the_same_messages_and_tools_are_told_by_name() {
+    let names: Vec<String> = (0..36).map(|number| format!("tool_{number}")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let asks = |file, text, fields: &[_]| {
+        let mut fixture = fixture(file, text, file);
+        fixture.cassette.upstream = Some(with(text, fields));
+        fixture
+    };
+    let mut described = tools(&all[..30]);
+    described[3]["description"] = json!("Another");
+    let fixtures = vec![
+        asks("other.json", "Good evening to all of you", &[("tools", tools(&all))]),
+        asks("same.json", "Hello!", &[("max_tokens", json!(7))]),
+        asks("fewer.json", "Who are you?", &[("tools", described)]),
+    ];
+    let mut player = Player::new(fixtures, PlayerSettings::default());
+    let mut told = |text, fields: &[_]| {
+        let miss = player.answer(&with(text, fields), None).unwrap_err();
+        (miss.to_string(), miss.without_content())
+    };
+    let (whole, line) = told("Hello!", &[("tools", tools(&all))]);
+    assert_eq!(
+        whole,
+        "no fixture matches this request; the nearest (-) and the request (+) differ:\n\
+         same.json (77 % alike)\n  max_tokens\n    - 7\n    + 9\n  tools\n    \
+         + [\"tool_0\",\"tool_1\",\"tool_2\",\"tool_3\",\"tool_4\"] and 31 more\n  \
+         --ignore max_tokens,tools would find it"
+    );
+    assert_eq!(
+        line,
+        "no fixture matches this request; nearest are same.json (77 % alike; different in max_tokens, tools; \
+         --ignore max_tokens,tools would find it)"
+    );
+    let (whole, _) = told("Who are they?", &[("tools", tools(&all[2..])), ("system", json!("x"))]);
+    let places: Vec<&str> =
+        whole.lines().skip(2).filter(|line| !line.starts_with("    ")).map(str::trim).collect();
+    assert_eq!(
+        places,
+        [
+            "messages[0].content[0].text: differs from character 8 on",
+            "system",
+            "tools.tool_3.description",
+            "tools",
+            "tools"
+        ],
+        "{whole}"
+    );
+    let (whole, _) = told("Who are you?", &[("tools", tools(&["tool_1", "tool_0"]))]);
+    assert!(whole.contains("tools\n    - [\"tool_2\""), "{whole}");
 }
