@@ -68,7 +68,8 @@
 //!    ([`store::Ledger::journal`]) before the client gets anything, and in the ledger soon after. Before upstream is
 //!    asked, the budgets must have room for the estimated cost of the call, which is reserved until the call ends
 //!    (`answer/budget.rs`).
-//! 4. To ask, `answer/pump.rs` spawns the pump. It commits the opening row of the exchange (`answer/exchange.rs`). An
+//! 4. To ask, `answer/pump.rs` spawns the pump. The opening of the exchange (`answer/exchange.rs`) is a line of the
+//!    journal before anything is sent, and a row of the ledger if it runs for more than two seconds. An
 //!    attempt (`answer/attempt.rs`) sends the request ([`upstream::Upstream::send`]) and appends each read of the
 //!    response to a live recording (`answer/live.rs`), parsing only the few events that the row needs. The beginning is
 //!    held back until there is content (`answer/held.rs`): what fails before, by status, event or cut, is sent again
@@ -118,7 +119,8 @@
 //! - *exchange*: one request that went upstream, retries included, with its recording.
 //! - *fixture*: an exchange in a file, from which a replay answers ([`fixture`]).
 //! - *in flight*: running, so that other calls may join; said of an exchange.
-//! - *journal*: a file beside the ledger with calls and tries that a crash must not lose, until they are committed.
+//! - *journal*: a file beside the ledger with openings, tries and calls that a crash must not lose, until they are
+//!   committed.
 //! - *key*: the hash of everything in a request that can change its answer ([`domain::cache::CacheKey`]).
 //! - *ledger*: the database of all exchanges and calls ([`store`]).
 //! - *note*: a record of something that translation dropped or changed ([`domain::translate::Note`]).

@@ -20,21 +20,32 @@ use crate::domain::{
 /// Memory that an operation takes beside its bodies, roughly.
 const OVERHEAD: usize = 1024;
 
+/// The parameter of a column after the first. It has no number: SQLite would look it up by its name.
+macro_rules! parameter {
+    ($column:ident) => {
+        ", ?"
+    };
+}
+
 /// Inserts `$rows` into `$table`: each column stands beside the value that is bound to it.
 macro_rules! insert {
     ($script:expr, $table:ident, $rows:expr, $tail:literal, |$row:pat_param| {
-        $($column:ident: $value:expr,)*
+        $first:ident: $first_value:expr, $($column:ident: $value:expr,)*
     }) => {
         $script
             .insert(
                 &Insert {
-                    into: concat!("insert into ", stringify!($table)),
-                    columns: &[$(stringify!($column)),*],
+                    into: concat!(
+                        "insert into ", stringify!($table),
+                        " (", stringify!($first), $(", ", stringify!($column),)* ") values ",
+                    ),
+                    row: concat!("(?", $(parameter!($column),)* ")"),
                     tail: $tail,
                 },
                 $rows,
                 |arguments, row| {
                     let $row = row;
+                    arguments.add($first_value)?;
                     $(arguments.add($value)?;)*
                     Ok(())
                 },

@@ -15,20 +15,25 @@ const MOST_ROWS: usize = 8;
 
 /// A statement that inserts rows.
 pub(super) struct Insert {
-    /// The beginning, up to the columns.
+    /// The beginning, up to the first row.
     pub(super) into: &'static str,
-    pub(super) columns: &'static [&'static str],
+    /// The parameters of a row.
+    pub(super) row: &'static str,
     /// What follows the rows.
     pub(super) tail: &'static str,
 }
 
 impl Insert {
-    /// Appends the statement for some rows. Its parameters have no numbers: SQLite would look up each by its name.
+    /// Appends the statement for some rows.
     fn write(&self, rows: usize, sql: &mut String) {
-        let Self { into, columns, tail } = self;
-        let row = format!("({})", vec!["?"; columns.len()].join(", "));
-        let (columns, rows) = (columns.join(", "), vec![&*row; rows].join(", "));
-        sql.extend([into, " (", &columns, ") values ", &rows, tail]);
+        let Self { into, row, tail } = self;
+        sql.reserve(into.len() + rows * (row.len() + 2) + tail.len());
+        sql.push_str(into);
+        for at in 0..rows {
+            sql.push_str(if at == 0 { "" } else { ", " });
+            sql.push_str(row);
+        }
+        sql.push_str(tail);
     }
 }
 
@@ -61,7 +66,6 @@ impl<'c> Script<'c> {
         for rows in rows.chunks(MOST_ROWS) {
             self.make_room(rows.len()).await?;
             insert.write(rows.len(), &mut self.sql);
-            self.arguments.reserve(rows.len() * insert.columns.len(), 0);
             let bound = rows.iter().try_for_each(|row| bind(&mut self.arguments, row));
             bound.map_err(sqlx::Error::Encode)?;
         }
@@ -132,11 +136,11 @@ mod tests {
             .await
             .unwrap();
         let a = Insert {
-            into: "insert into a",
-            columns: &["n", "twice"],
+            into: "insert into a (n, twice) values ",
+            row: "(?, ?)",
             tail: " on conflict do nothing",
         };
-        let b = Insert { into: "insert into b", columns: &["n"], tail: "" };
+        let b = Insert { into: "insert into b (n) values ", row: "(?)", tail: "" };
         for count in [0, 1, 2, 4, 7, 8, 9, 16, 17, 40] {
             let rows: Vec<i64> = (0..count).collect();
             let mut script = Script::new(&mut conn);

@@ -3,7 +3,7 @@
 use std::{hint::black_box, sync::Arc};
 
 use reprise::domain::{
-    anthropic::{StreamSummary, fold},
+    anthropic::{StreamSummary, fold, merge},
     exchange::{Cost, Micros, NanoDollars},
     recording::{Recorder, Recording},
     sse,
@@ -48,8 +48,12 @@ pub(crate) fn run() {
     line("translated, a chunk a delta", amount, || {
         black_box(translated(&recording, chunks()));
     });
+    line("merged for repeats, once", amount, || {
+        black_box(merge(&recording).unwrap());
+    });
+    let merged = merge(&recording).unwrap();
     line("translated, as a repeat is told", amount, || {
-        black_box(translated(&recording, chunks().merged()));
+        black_box(translated(&merged, chunks()));
     });
     line("translated whole", amount, || {
         let message = fold(&recording).unwrap();

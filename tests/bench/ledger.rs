@@ -130,7 +130,7 @@ impl Writer {
 
 impl Write {
     async fn run(self, ledger: &Ledger) {
-        assert_eq!(ledger.open_exchange(&self.opening).await, Durable::Committed);
+        ledger.journal_opening(&self.opening).await;
         assert_eq!(ledger.seal(&self.opening, self.sealing).await, Durable::Committed);
     }
 }
@@ -138,7 +138,7 @@ impl Write {
 /// Size of the answer in the ledger.
 fn found(runtime: &Runtime, ledger: &Ledger, key: &CacheKey) -> usize {
     let stored = runtime.block_on(ledger.find(key, rows::LATE)).unwrap();
-    stored.expect("it was written").recording.len()
+    stored.expect("it was written").recording.recording().len()
 }
 
 fn answers(ledger: &Ledger, settings: &requests::Settings) -> Answers {

@@ -209,7 +209,7 @@ pub(super) async fn call_changes(
     }
 }
 
-/// What repeats saved, by `seq`, where that is less than the cost of the answer ([`Catalog::cost_again`]).
+/// What repeats saved, by `seq`, where that is less than the cost of the answer ([`cost_again`](crate::domain::catalog::Catalog::cost_again)).
 async fn savings_of_early_hits(
     conn: &mut SqliteConnection,
     prices: &Prices<'_>,
