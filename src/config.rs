@@ -41,7 +41,7 @@ pub use self::{
 use self::{
     flags::heading,
     lists::Lists,
-    parsers::{base_url, duration, key, name, parsed, size, webhook, word},
+    parsers::{base_url, duration, duration_or_zero, key, name, parsed, size, webhook, word},
     sources::Sources,
 };
 use crate::domain::{
@@ -100,6 +100,9 @@ pub struct Config {
     /// Longest wait for data from Anthropic before a request fails
     #[arg(id = "upstream_idle_timeout", long = "upstream-idle-timeout", value_name = "TIME", default_value = "120s", value_parser = duration)]
     pub upstream_idle: Duration,
+    /// Time that open answers get to finish after the signal to stop; a second signal cuts them at once
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration_or_zero)]
+    pub shutdown_grace: Duration,
     /// Time zone of budgets, as Europe/Berlin; by default that of this machine
     #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     timezone: Option<TimeZone>,

@@ -30,7 +30,7 @@ pub use key::{KeyReport, KeyReportError};
 pub use money::Money;
 pub use numbers::counted;
 pub use prices::PriceList;
-pub use prune::{PruneReport, would_delete};
+pub use prune::{ChatCounts, PruneReport, would_delete};
 pub use reload::ReloadReport;
 pub use sessions::{Branch, Session, SessionSummary, Sessions, ToolResult, Turn, title};
 pub use stats::Stats;

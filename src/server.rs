@@ -68,9 +68,7 @@ use crate::{
     upstream::{FixtureStore, Http, MissRecorder, Pace, Replay, Upstream},
 };
 
-/// Time that open responses get to finish after the signal to stop.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-/// Time that tasks get to end after the signal to stop.
+/// Time that tasks get to end once open responses are finished or cut.
 const TASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time that the ledger gets to write its queue.
 const LEDGER_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,6 +87,8 @@ pub struct Server {
     limits: Option<Limits>,
     reloads: mpsc::Receiver<ReloadRequest>,
     user_jwt_secret: Option<SecretString>,
+    /// Time that open responses get to finish after the signal to stop.
+    shutdown_grace: Duration,
 }
 
 /// The reason why a server does not start.
@@ -272,8 +272,17 @@ impl Server {
             body_budget: BodyBudget::new(body_limit),
         });
         let limits = limits(config.keep);
-        let user_jwt_secret = config.user_jwt_secret;
-        Ok(Self { listener, app, tasks, ledger_tasks, stop, limits, reloads, user_jwt_secret })
+        Ok(Self {
+            listener,
+            app,
+            tasks,
+            ledger_tasks,
+            stop,
+            limits,
+            reloads,
+            user_jwt_secret: config.user_jwt_secret,
+            shutdown_grace: config.shutdown_grace,
+        })
     }
 
     /// The answering part, which can still be asked about a replay after the server has ended.
@@ -299,10 +308,12 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown`, then lets open responses finish within a bound, and closes the ledger.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, app, tasks, ledger_tasks, stop, limits, .. } = self;
-        let ledger = app.answers.ledger().clone();
+    /// Serves until `shutdown`, then lets open responses finish for the time of grace, but not beyond `cut`, and closes
+    /// the ledger. Responses that are cut end with an error.
+    pub async fn run(self, shutdown: impl Future<Output = ()>, cut: impl Future<Output = ()>) {
+        let Self { listener, app, tasks, ledger_tasks, stop, limits, shutdown_grace, .. } = self;
+        let answers = app.answers.clone();
+        let ledger = answers.ledger().clone();
         // Pruning may be cancelled at any point: each step is a transaction.
         let retention = retention::run(ledger.clone(), limits);
         tasks.spawn(stop.clone().run_until_cancelled_owned(retention));
@@ -313,7 +324,19 @@ impl Server {
             let front = Arc::clone(&front);
             async move { front.answer(request).await }
         };
-        let connections = accept::serve(listener, answer, shutdown, SHUTDOWN_GRACE).await;
+        let shutdown = async {
+            shutdown.await;
+            tracing::info!(
+                open_answers = answers.load().calls,
+                seconds = shutdown_grace.as_secs_f64(),
+                "stopping; open answers have these seconds to finish, and a second signal cuts them"
+            );
+        };
+        let cut = async {
+            // After the grace, or at the second signal.
+            let _ = tokio::time::timeout(shutdown_grace, cut).await;
+        };
+        let connections = accept::serve(listener, answer, shutdown, cut).await;
         stop.cancel();
         tasks.close();
         // Exchanges that were told to stop are sealed first: a ledger that is closing accepts nothing.
@@ -362,4 +385,19 @@ fn routes(app: Arc<App>) -> Router {
             Rejection::WrongMethod(method.to_string())
         })
         .with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_has_the_time_that_a_server_takes_to_stop() {
+        let closing = 3 * TASK_TIMEOUT + LEDGER_CLOSE_TIMEOUT;
+        let config = Config::load(&config::Flags::default(), &|_: &str| None).unwrap();
+        let compose = include_str!("../docker-compose.yml");
+        let period = compose.split_once("stop_grace_period: ").unwrap().1.lines().next().unwrap();
+        let period: u64 = period.trim_end_matches('s').parse().unwrap();
+        assert!(config.shutdown_grace + closing < Duration::from_secs(period));
+    }
 }

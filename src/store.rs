@@ -24,6 +24,7 @@ mod journal;
 mod lookup;
 mod older;
 mod online_prune;
+pub mod open_webui;
 mod options;
 pub mod prices;
 pub mod prune;

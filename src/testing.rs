@@ -58,7 +58,7 @@ impl Replay {
         let url = format!("http://{}/v1", server.address()?);
         let answers = server.answers();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(server.run(stop.clone().cancelled_owned()));
+        tasks.spawn(server.run(stop.clone().cancelled_owned(), std::future::pending()));
         tasks.close();
         Ok(Self { url, answers, stop, tasks })
     }

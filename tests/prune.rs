@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
 mod bench;
+mod deleted_chats;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -115,7 +116,7 @@ async fn a_pruning_that_is_stopped_anywhere_leaves_the_ledger_right() {
         Limits { keep_bodies: Some(Duration::ZERO), ..everyone() },
         Limits { keep_bodies: Some(days(5)), keep_totals: Some(days(10)), ..everyone() },
         Limits {
-            whose: Whose::Chat("chat of bob".to_owned()),
+            whose: Whose::Chats(vec!["chat of bob".to_owned()]),
             keep_bodies: Some(days(3)),
             keep_totals: Some(days(20)),
             ..everyone()

@@ -30,7 +30,7 @@ pub enum Failure {
     #[error("the answer is larger than {} MiB", super::LARGEST_RECORDING >> 20)]
     TooLarge,
     /// Reprise is shutting down.
-    #[error("Reprise is shutting down")]
+    #[error("Reprise is shutting down; ask again when it is back")]
     ShuttingDown,
     /// The client sent `only-if-cached`, and the ledger has no answer that may be served.
     #[error(

@@ -10,9 +10,10 @@ use crate::{
     answer,
     config::{self, Config, Env, Flags},
     domain::exchange::OwnerId,
-    report::PruneReport,
+    report::{ChatCounts, PruneReport},
     store::{
         self, Reader,
+        open_webui::Compared,
         prune::{self, Limits, Preview, Whose},
     },
 };
@@ -20,7 +21,7 @@ use crate::{
 /// The arguments of `reprise prune`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true)
-    .args(["keep_bodies", "keep_totals", "max_size", "user", "chat"]))]
+    .args(["keep_bodies", "keep_totals", "max_size", "user", "chat", "chats_not_in"]))]
 pub(super) struct Arguments {
     /// Delete bodies of requests and answers older than this, as 90d or 12h; costs stay; 0 deletes all
     #[arg(long, value_name = "TIME", value_parser = config::age_or_zero)]
@@ -29,7 +30,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = config::age_or_zero)]
     keep_totals: Option<Duration>,
     /// Delete the oldest bodies while the ledger is larger than this, as 2GiB
-    #[arg(long, value_name = "SIZE", value_parser = config::size_with_unit, conflicts_with_all = ["user", "chat"])]
+    #[arg(long, value_name = "SIZE", value_parser = config::size_with_unit, conflicts_with_all = ["user", "chat", "chats_not_in"])]
     max_size: Option<u64>,
     /// Delete only entries of this user; without an age all bodies
     #[arg(long, value_name = "ID")]
@@ -37,6 +38,10 @@ pub(super) struct Arguments {
     /// Delete only entries of this chat; without an age all bodies
     #[arg(long, value_name = "ID", conflicts_with = "user")]
     chat: Option<String>,
+    /// Delete only entries of chats that are deleted in Open WebUI, as its database webui.db tells; without an age all
+    /// bodies
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["user", "chat"])]
+    chats_not_in: Option<String>,
     /// Report what would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
@@ -51,15 +56,31 @@ pub(super) fn run(
     env: Env<'_>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
-    let limits = limits(arguments);
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
     let now = answer::now();
-    let pruned = block_on(async {
-        if arguments.dry_run {
+    let dry_run = arguments.dry_run;
+    let report = block_on(async {
+        let mut limits = limits(arguments);
+        let max_bytes = limits.max_bytes;
+        let mut chats = None;
+        if let Some(file) = &arguments.chats_not_in {
+            let Compared { deleted, all } =
+                Reader::open(url).await?.compare_chats(file, now).await?;
+            chats = Some(ChatCounts { deleted: deleted.len() as u64, all });
+            limits.whose = Whose::Chats(deleted);
+        }
+        if dry_run {
             let Preview { pruned, bodies_before, totals_before } =
                 Reader::open(url).await?.would_prune(&limits, now).await?;
-            return anyhow::Ok((pruned, bodies_before, totals_before));
+            return Ok(PruneReport {
+                dry_run,
+                max_bytes,
+                chats,
+                pruned,
+                bodies_before,
+                totals_before,
+            });
         }
         let owner = OwnerId::new(Uuid::now_v7());
         let mut watch = |_| ControlFlow::Continue(());
@@ -69,12 +90,9 @@ pub(super) fn run(
             }
             pruned => pruned?,
         };
-        Ok((pruned, None, None))
-    });
-    let (pruned, bodies_before, totals_before) = pruned?;
-    let dry_run = arguments.dry_run;
-    let max_bytes = limits.max_bytes;
-    let report = PruneReport { dry_run, max_bytes, pruned, bodies_before, totals_before };
+        let (bodies_before, totals_before) = (None, None);
+        anyhow::Ok(PruneReport { dry_run, max_bytes, chats, pruned, bodies_before, totals_before })
+    })?;
     console::report(&report, arguments.json, console)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -83,10 +101,10 @@ fn limits(arguments: &Arguments) -> Limits {
     let Arguments { keep_bodies, keep_totals, max_size, user, chat, .. } = arguments;
     let whose = match (user, chat) {
         (Some(user), _) => Whose::User(user.clone()),
-        (None, Some(chat)) => Whose::Chat(chat.clone()),
+        (None, Some(chat)) => Whose::Chats(vec![chat.clone()]),
         (None, None) => Whose::Everyone,
     };
-    // A user or chat without a limit means all of their bodies.
+    // Users or chats without a limit means all of their bodies.
     let without_limit = keep_bodies.is_none() && keep_totals.is_none() && max_size.is_none();
     let keep_bodies = if without_limit { Some(Duration::ZERO) } else { *keep_bodies };
     Limits { whose, keep_bodies, keep_totals: *keep_totals, max_bytes: *max_size }

@@ -9,7 +9,7 @@ use super::{
     Console,
     fixtures::is_ci,
     listening,
-    run::{ShutdownSignal, block_on_server},
+    run::{ShutdownSignals, block_on_server},
     secrets::scrubber,
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(super) fn run(
 pub(super) async fn serve(
     config: Config,
     env: Env<'_>,
-    shutdown: ShutdownSignal,
+    shutdown: ShutdownSignals,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
     let records = config.replay.on_miss == OnMiss::Record;
@@ -79,7 +79,7 @@ pub(super) async fn serve(
         writeln!(console.out, "http://{address}/v1")?;
     }
     console.out.flush()?;
-    server.run(shutdown).await;
+    server.run(shutdown.first.cancelled_owned(), shutdown.second.cancelled_owned()).await;
     let (status, missed) = (replay.status(), replay.missed());
     let complete = status.misses == 0 && status.fixtures.iter().all(|line| line.given > 0);
     write!(console.out, "{}", Summary { status, missed })?;

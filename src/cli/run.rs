@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, IsTerminal},
-    pin::Pin,
     process,
 };
 
@@ -10,8 +9,8 @@ use rustix::process::Signal;
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal as UnixSignal, SignalKind, signal},
-    sync::oneshot,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::log::Log;
 use crate::config::{Config, Env, Mode, unknown_variables};
@@ -23,12 +22,12 @@ pub(super) fn block_on<T, E: Into<anyhow::Error>>(
     Builder::new_current_thread().enable_all().build()?.block_on(command).map_err(Into::into)
 }
 
-/// Runs a server to its end, on all cores, with its log on standard error. `server` gets a future that completes at the
-/// signal to stop.
+/// Runs a server to its end, on all cores, with its log on standard error. The first signal to
+/// stop lets open answers finish, the second cuts them, and the third ends the process.
 pub(super) fn block_on_server<T>(
     config: Config,
     env: Env<'_>,
-    server: impl AsyncFnOnce(Config, ShutdownSignal, Hangup) -> anyhow::Result<T>,
+    server: impl AsyncFnOnce(Config, ShutdownSignals, Hangup) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let log = Log::start(&config)?;
     // No errors: they may be settings of a newer version, and that must not keep this one from serving.
@@ -41,17 +40,19 @@ pub(super) fn block_on_server<T>(
         let reloads = config.mode == Mode::Live
             && config.file.is_some() && !io::stdin().is_terminal();
         let (mut stop, hangup) = StopSignals::new(reloads)?;
-        let (stopping, shutdown) = oneshot::channel();
-        let shutdown = async move { drop(shutdown.await) };
+        let shutdown = ShutdownSignals::default();
+        let ShutdownSignals { first, second } = shutdown.clone();
         tokio::select! {
-            ended = server(config, Box::pin(shutdown), hangup) => ended,
+            ended = server(config, shutdown, hangup) => ended,
             () = async {
                 stop.next().await;
-                tracing::info!("stopping; open answers are finished first, a second signal ends them");
-                let _ = stopping.send(());
+                first.cancel();
+                stop.next().await;
+                tracing::warn!("cutting open answers; a third signal ends without closing the ledger");
+                second.cancel();
                 stop.next().await;
             } => {
-                tracing::warn!("ending at once");
+                tracing::warn!("ending without closing the ledger");
                 log.flush();
                 process::exit(1);
             }
@@ -61,8 +62,14 @@ pub(super) fn block_on_server<T>(
     ended
 }
 
-/// Completes at the signal to stop.
-pub(super) type ShutdownSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// The signals to stop that a server handles; each is cancelled when it comes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ShutdownSignals {
+    /// Finish open answers, and end.
+    pub(super) first: CancellationToken,
+    /// Cut them.
+    pub(super) second: CancellationToken,
+}
 
 /// The signal to read the settings again, if it is not one to stop: SIGHUP is, for a server that has a settings file and
 /// no terminal that could be closed.

@@ -4,7 +4,7 @@ use std::{fmt, process::ExitCode};
 
 use super::{
     Console, listening, replay,
-    run::{ShutdownSignal, block_on_server},
+    run::{ShutdownSignals, block_on_server},
 };
 use crate::{
     config::{self, Config, Env, Flags, Mode, Setting},
@@ -35,7 +35,7 @@ pub(super) fn run(
 async fn serve(
     config: Config,
     shown: Vec<Setting>,
-    shutdown: ShutdownSignal,
+    shutdown: ShutdownSignals,
     hangup: impl AsyncFnMut(),
     load: impl FnMut() -> Result<LoadedSettings, config::Error>,
     console: &mut Console<'_>,
@@ -75,7 +75,7 @@ async fn serve(
     }
     let reloader = server.reloader(shown);
     tokio::select! {
-        () = server.run(shutdown) => {}
+        () = server.run(shutdown.first.cancelled_owned(), shutdown.second.cancelled_owned()) => {}
         () = reloader.run(hangup, load) => {}
     }
     tracing::info!("stopped");

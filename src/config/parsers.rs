@@ -93,8 +93,18 @@ pub fn age(text: &str) -> Result<Duration, Refused> {
 
 /// An age, where 0 has a meaning.
 pub fn age_or_zero(text: &str) -> Result<Duration, Refused> {
-    let is_zero = |text: &str| text.parse() == Ok(0) || span(text) == Some(Duration::ZERO);
-    if is_zero(text.trim()) { Ok(Duration::ZERO) } else { age(text) }
+    if is_zero(text) { Ok(Duration::ZERO) } else { age(text) }
+}
+
+/// A duration with its unit, where 0 has a meaning.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, Refused> {
+    if is_zero(text) { Ok(Duration::ZERO) } else { duration_with_unit(text) }
+}
+
+/// True for 0, with or without a unit.
+fn is_zero(text: &str) -> bool {
+    let text = text.trim();
+    text.parse() == Ok(0) || span(text) == Some(Duration::ZERO)
 }
 
 /// The number of a text that is nothing else. 0 needs no unit.
@@ -260,7 +270,9 @@ mod tests {
         }
         assert_eq!(duration_with_unit("5m"), Ok(Duration::from_mins(5)));
         for text in ["90", "+90", " 7 ", "007"] {
-            for refused in [age(text), age_or_zero(text), duration_with_unit(text)] {
+            for refused in
+                [age, age_or_zero, duration_with_unit, duration_or_zero].map(|parse| parse(text))
+            {
                 let refused = refused.unwrap_err();
                 assert!(matches!(refused, Refused::Unclear(Unclear::Seconds { .. })), "{text}");
             }
@@ -278,7 +290,8 @@ mod tests {
             "6m could be minutes or months: write 6min for minutes, or 180d for months"
         );
         for text in ["0", "0d", " 0s"] {
-            assert_eq!(age_or_zero(text), Ok(Duration::ZERO), "{text}");
+            let zeros = [age_or_zero, duration_or_zero].map(|parse| parse(text));
+            assert_eq!(zeros, [Ok(Duration::ZERO), Ok(Duration::ZERO)], "{text}");
         }
         for text in ["", "0", "0d", "-90", "90.5", "-1d", "12:00:00", "soon", "1 month"] {
             assert!(matches!(age(text), Err(Refused::Expected(_))), "{text}: {:?}", age(text));

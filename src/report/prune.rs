@@ -11,6 +11,15 @@ use crate::{
     store::prune::{Kept, Preview, Pruned},
 };
 
+/// Numbers of the chats of Open WebUI in a ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ChatCounts {
+    /// Those that are deleted in Open WebUI.
+    pub deleted: u64,
+    /// All.
+    pub all: u64,
+}
+
 /// Report of a prune, or of what one would delete.
 #[derive(Debug, Serialize)]
 pub struct PruneReport {
@@ -19,6 +28,9 @@ pub struct PruneReport {
     /// Limit on the size of the ledger.
     #[serde(skip)]
     pub max_bytes: Option<u64>,
+    /// The chats of Open WebUI; `None`: they were not compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chats: Option<ChatCounts>,
     /// Counts of deleted rows, and sizes.
     #[serde(flatten)]
     pub pruned: Pruned,
@@ -44,6 +56,11 @@ impl fmt::Display for PruneReport {
             bytes_after,
             kept,
         } = self.pruned;
+        if let Some(ChatCounts { deleted, all }) = self.chats {
+            let all = counted(all, "chat");
+            writeln!(f, "Deleted in Open WebUI: {deleted} of {all}")?;
+        }
+        let kept = kept.filter(|_| self.chats.is_none_or(|chats| chats.deleted > 0));
         if bodies + requests + exchanges + calls + messages + frames + blobs == 0
             && bytes_before == bytes_after
         {
@@ -118,7 +135,7 @@ pub fn would_delete(preview: &Preview) -> String {
     format!("{}, about {}", parts.join(", "), mebibytes(freed))
 }
 
-/// The rest of a user or a chat, in words.
+/// The rest of a user or of chats, in words.
 fn stays(f: &mut fmt::Formatter<'_>, Kept { calls, answers }: Kept) -> fmt::Result {
     if calls == 0 {
         return writeln!(f, "Nothing of them stays in the ledger.");

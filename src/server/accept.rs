@@ -35,13 +35,13 @@ const BUFFER_LIMIT: usize = 128 << 10;
 /// Pause after an error that is about this process (no more file descriptors), not about the connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Accepts connections until `shutdown`, then waits up to `grace` for open responses. Returns the tasks of the connections
+/// Accepts connections until `shutdown`, then waits for open responses until `cut`. Returns the tasks of the connections
 /// that are still open.
 pub(super) async fn serve<F, R>(
     listener: TcpListener,
     answer: F,
     shutdown: impl Future<Output = ()>,
-    grace: Duration,
+    cut: impl Future<Output = ()>,
 ) -> TaskTracker
 where
     F: Fn(Request) -> R + Clone + Send + 'static,
@@ -91,7 +91,7 @@ where
     drop(listener);
     tokio::select! {
         () = open.shutdown() => {}
-        () = tokio::time::sleep(grace) => tracing::warn!(open = tasks.len(), "closing connections with open responses"),
+        () = cut => tracing::warn!(open = tasks.len(), "closing connections with open responses"),
     }
     tasks
 }
@@ -122,7 +122,12 @@ mod tests {
         };
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(serve(listener, endless, stop.clone().cancelled_owned(), Duration::ZERO));
+        tasks.spawn(serve(
+            listener,
+            endless,
+            stop.clone().cancelled_owned(),
+            std::future::ready(()),
+        ));
         let mut client = TcpStream::connect(address).await.unwrap();
         let began = Instant::now();
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();

@@ -59,7 +59,8 @@ pub(super) async fn prune(
     State(app): State<Arc<App>>,
     LedgerCommand(limits): LedgerCommand<Limits>,
 ) -> Result<Json<Pruned>, Rejection> {
-    tracing::info!(?limits, "pruning");
+    let Limits { whose, keep_bodies, keep_totals, max_bytes } = &limits;
+    tracing::info!(%whose, ?keep_bodies, ?keep_totals, max_bytes, "pruning");
     match app.answers.ledger().prune(&limits, answer::now()).await {
         Ok(Some(pruned)) => Ok(Json(pruned)),
         Ok(None) => Err(Rejection::PruneNotStarted),

@@ -25,7 +25,7 @@ mod plan;
 mod steps;
 mod unused_space;
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{fmt, ops::ControlFlow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
@@ -80,8 +80,21 @@ pub enum Whose {
     Everyone,
     /// Calls of one user, as clients state it. An exchange belongs to the user whose call it answered first.
     User(String),
-    /// Calls of one chat.
-    Chat(String),
+    /// Calls of these chats.
+    Chats(Vec<String>),
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everyone => f.write_str("everyone"),
+            Self::User(user) => write!(f, "user {user}"),
+            Self::Chats(chats) => match &**chats {
+                [chat] => write!(f, "chat {chat}"),
+                chats => write!(f, "{} chats", chats.len()),
+            },
+        }
+    }
 }
 
 /// Numbers of what was deleted, or would be.
@@ -105,12 +118,12 @@ pub struct Pruned {
     pub bytes_before: u64,
     /// The size afterwards; in a preview, the most that would be left.
     pub bytes_after: u64,
-    /// The rest of the user or the chat; `None`: everyone was meant.
+    /// The rest of the user or the chats; `None`: everyone was meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Kept>,
 }
 
-/// The calls and answers that a pruning leaves of a user or a chat.
+/// The calls and answers that a pruning leaves of a user or of chats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Kept {
     /// Calls with their totals, tags and ids.
@@ -286,7 +299,7 @@ impl Pruning<'_> {
                 if older.goes_ahead() { Sums::Void } else { Sums::Deleted }
             }
             (Whose::Everyone, None) => Sums::Deleted,
-            (Whose::User(_) | Whose::Chat(_), _) => Sums::Void,
+            (Whose::User(_) | Whose::Chats(_), _) => Sums::Void,
         };
         for bodies in plan.bodies.chunks(steps::BATCH) {
             self.pruned.bodies += steps::drop_bodies(self.conn, bodies).await?;

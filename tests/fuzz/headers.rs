@@ -150,7 +150,7 @@ fn start() -> (Runtime, [SocketAddr; 2]) {
         let server = runtime.block_on(Server::start_replay(config, Scrubber::default()));
         let server = server.expect("a server");
         let address = server.address().expect("an address");
-        runtime.spawn(server.run(std::future::pending::<()>()));
+        runtime.spawn(server.run(std::future::pending(), std::future::pending()));
         address
     });
     (runtime, addresses)

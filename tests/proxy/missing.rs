@@ -40,7 +40,7 @@ impl Recording {
         let server = Server::start_replay(config, Scrubber::default()).await.expect("a server");
         let client = Client::new(&format!("http://{}", server.address().expect("an address")));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(server.run(stop.clone().cancelled_owned()));
+        tasks.spawn(server.run(stop.clone().cancelled_owned(), std::future::pending()));
         tasks.close();
         Self { client, stop, tasks }
     }

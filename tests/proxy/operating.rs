@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, pin::pin, process::Output};
 
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 
 use crate::{
     proxy::chats::{of, status},
@@ -119,6 +120,44 @@ async fn a_running_server_prunes_what_a_person_asks_it_to() {
     let gone = run(&setup, &app, &["prune", "--user", "ann", "--keep-totals", "0s"]).await;
     let told = String::from_utf8_lossy(&gone.stdout).into_owned();
     assert!(told.contains("Nothing of them stays in the ledger."), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_in_chats_that_open_webui_deleted_goes_from_a_running_server() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let app = start(&setup, &upstream).await;
+    of(&app, "ann", "c1", "m1").post(CHAT, &ask("a secret of Ann's")).await.text().await;
+    of(&app, "ann", "c2", "m2").post(CHAT, &ask("hi")).await.text().await;
+    let setup = setup.clone();
+    app.stop().await.run("update call set at = at - 7200000").await;
+    let app = setup.start().await;
+    let file = setup.folder().join("webui.db");
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let mut webui = options.connect().await.expect("a database");
+    let tables = "create table chat (id text, updated_at bigint); create table channel (id text); \
+         create table user (last_active_at bigint); insert into user values (9e9); \
+         insert into chat values ('c2', 0)";
+    sqlx::raw_sql(tables).execute(&mut webui).await.expect("tables");
+    let file = file.to_str().expect("a path of text");
+    let prune = async |more: &[&str]| {
+        let output = run(&setup, &app, &[&["prune", "--chats-not-in", file], more].concat()).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let told = prune(&["--dry-run"]).await;
+    let counts = "Deleted in Open WebUI: 1 of 2 chats\n";
+    assert!(told.starts_with(&format!("{counts}Would delete\n  bodies  1 exchange")), "{told}");
+    let told = prune(&[]).await;
+    assert!(told.starts_with(&format!("{counts}Deleted\n  bodies  1 exchange")), "{told}");
+    let bodies = app.ledger().bodies().await;
+    assert!(!bodies.windows(8).any(|window| window == b"a secret"));
+    let again: Value = serde_json::from_str(&prune(&["--json"]).await).expect("JSON");
+    assert_eq!((&again["chats"], &again["bodies"]), (&json!({"deleted": 1, "all": 2}), &json!(0)));
+    assert_eq!(again["kept"], json!({ "calls": 1, "answers": 0 }));
+    let reply = of(&app, "ann", "c3", "m3").post(CHAT, &ask("hi")).await;
+    assert_eq!(status(&reply), "hit", "the other chat stays");
+    reply.text().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{
     app::{App, CHAT, MODEL, Setup, ask, ask_whole},
     binary::Binary,
-    client::{Client, Read},
+    client::{Client, Read, Reply},
     script::{Gate, Script},
     sse::{self, Answer},
     until,
@@ -24,6 +24,36 @@ fn beginning() -> Vec<String> {
 
 fn end() -> Vec<String> {
     Answer::of(MODEL).text(&["Hel", "lo"]).stop("end_turn").split_off(3)
+}
+
+/// The names of the files in the folder of the ledger, sorted.
+fn files(setup: &Setup) -> Vec<String> {
+    let entries = std::fs::read_dir(setup.folder()).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string());
+    let mut names: Vec<_> = names.map(|name| name.expect("text")).collect();
+    names.sort();
+    names
+}
+
+/// The rest of an answer in the chat is an error that says why it ended.
+async fn is_cut(mut reply: Reply) {
+    let (body, end) = reply.rest().await;
+    let chunks = sse::openai_sse(str::from_utf8(&body).expect("text"));
+    let error = chunks.last().map(|chunk| &chunk["error"]).expect("an error");
+    assert_eq!((&error["code"], end), (&json!("shutting_down"), Read::End));
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("shut")), "{error}");
+}
+
+/// Waits for a line of the program's log.
+async fn logged(setup: &Setup, what: &str) -> String {
+    let (file, mut line) = (setup.folder().join("log"), None);
+    until("a line of the log", async || {
+        let log = std::fs::read_to_string(&file).expect("a log");
+        line = log.lines().find(|line| line.contains(what)).map(str::to_owned);
+        line.is_some()
+    })
+    .await;
+    line.expect("a line")
 }
 
 async fn refuses_connections(client: &Client) {
@@ -89,11 +119,7 @@ async fn the_ledger_is_closed_and_can_be_served_again() {
         upstream.push(Script::sse(beginning()).pieces(end()));
         app.client().post(CHAT, &ask(&format!("round {round}"))).await.text().await;
         let ledger = app.stop().await;
-        let left: Vec<_> = std::fs::read_dir(setup.folder()).expect("a folder").collect();
-        let names = left.into_iter().map(|entry| entry.expect("an entry").file_name());
-        let mut names: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();
-        names.sort();
-        assert_eq!(names, ["ledger.db", "ledger.db.lock"], "no WAL is left behind");
+        assert_eq!(files(&setup), ["ledger.db", "ledger.db.lock"], "no WAL is left behind");
         assert_eq!(ledger.count("exchange").await, round);
     }
 }
@@ -118,7 +144,7 @@ async fn what_a_client_left_just_before_is_still_written() {
 async fn answers_that_take_too_long_are_ended_with_a_word_and_written() {
     const ANSWERS: usize = 32;
     let upstream = Upstream::start().await;
-    let setup = Setup::of(&upstream);
+    let setup = Setup::of(&upstream).set("REPRISE_SHUTDOWN_GRACE", "500ms");
     let mut binary = Binary::start(&setup).await;
     upstream.always(Script::sse(beginning()).stall());
     let mut replies = Vec::new();
@@ -128,11 +154,8 @@ async fn answers_that_take_too_long_are_ended_with_a_word_and_written() {
         replies.push(reply);
     }
     binary.signal("TERM");
-    for mut reply in replies {
-        let (body, end) = reply.rest().await;
-        let chunks = sse::openai_sse(str::from_utf8(&body).expect("text"));
-        let code = chunks.last().map(|chunk| &chunk["error"]["code"]);
-        assert_eq!((code, end), (Some(&json!("shutting_down")), Read::End));
+    for reply in replies {
+        is_cut(reply).await;
     }
     assert_eq!(binary.ended().await.code(), Some(0));
     let ledger = setup.ledger();
@@ -165,26 +188,73 @@ async fn the_program_ends_well_at_sigterm_and_sigint() {
 }
 
 #[tokio::test]
-async fn a_terminal_that_closes_is_a_signal_to_stop_and_a_second_signal_ends_at_once() {
+async fn a_terminal_that_closes_is_a_signal_to_stop() {
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
-    for (first, then_open) in [("HUP", true), ("TERM", false)] {
+    let mut program = Binary::start(&setup).await;
+    let gate = Gate::new();
+    upstream.push(Script::sse(beginning()).wait(&gate).pieces(end()));
+    let mut reply = program.client().post(CHAT, &ask("hi")).await;
+    reply.read_until("Hel").await;
+    program.signal("HUP");
+    refuses_connections(&program.client()).await;
+    gate.open();
+    assert!(reply.text().await.ends_with("[DONE]\n\n"));
+    assert!(program.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_open_answers_at_once_and_closes_the_ledger() {
+    let upstream = Upstream::start().await;
+    for (first, second) in [("INT", "INT"), ("TERM", "INT"), ("HUP", "TERM")] {
+        let setup = Setup::of(&upstream);
         let mut program = Binary::start(&setup).await;
-        let gate = Gate::new();
-        upstream.push(Script::sse(beginning()).wait(&gate).pieces(end()));
+        upstream.push(Script::sse(beginning()).stall());
         let mut reply = program.client().post(CHAT, &ask(first)).await;
         reply.read_until("Hel").await;
         program.signal(first);
-        refuses_connections(&program.client()).await;
-        if then_open {
-            gate.open();
-            assert!(reply.text().await.ends_with("[DONE]\n\n"));
-            assert!(program.ended().await.success());
-        } else {
-            program.signal("TERM");
-            assert_eq!(program.ended().await.code(), Some(1));
-        }
+        let line = logged(&setup, "stopping; open answers").await;
+        assert!(
+            line.contains(r#""open_answers":1"#) && line.contains(r#""seconds":30.0"#),
+            "{line}"
+        );
+        let began = Instant::now();
+        program.signal(second);
+        is_cut(reply).await;
+        assert_eq!(program.ended().await.code(), Some(0));
+        assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+        assert_eq!(files(&setup), ["ledger.db", "ledger.db.lock", "log"], "closed");
+        let ledger = setup.ledger();
+        let exchange = ledger.exchange().await;
+        assert_eq!(
+            (&*exchange.outcome, exchange.error_kind.as_deref()),
+            ("stopped", Some("shutdown"))
+        );
+        assert_eq!((ledger.count("running").await, ledger.calls().await.len()), (0, 1));
     }
+}
+
+#[tokio::test]
+async fn a_third_signal_ends_without_a_ledger_that_can_be_closed() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(&upstream);
+    let mut program = Binary::start(&setup).await;
+    upstream.push(Script::sse(beginning()).stall());
+    let mut reply = program.client().post(CHAT, &ask("hi")).await;
+    reply.read_until("Hel").await;
+    let lock = setup.ledger().lock().await;
+    program.signal("TERM");
+    logged(&setup, "stopping; open answers").await;
+    program.signal("TERM");
+    logged(&setup, "cutting open answers").await;
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(1));
+    lock.release().await;
+    // The journal has it.
+    let mut next = Binary::start(&setup).await;
+    next.signal("TERM");
+    assert!(next.ended().await.success());
+    assert_eq!(setup.ledger().calls().await.len(), 1);
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn staged(files: &[(&str, Value)], settings: &[(&str, &str)]) -> Staged {
     let server = Server::start_replay(config, Scrubber::default()).await.expect("a server");
     let client = Client::new(&format!("http://{}", server.address().expect("an address")));
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    tasks.spawn(server.run(stop.clone().cancelled_owned()));
+    tasks.spawn(server.run(stop.clone().cancelled_owned(), std::future::pending()));
     Staged { client, stop, tasks, _folder: Arc::new(folder) }
 }
 

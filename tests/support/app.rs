@@ -121,7 +121,7 @@ impl Setup {
         let server = Server::start(config.expect("settings")).await.expect("a server");
         let url = format!("http://{}", server.address().expect("a bound socket has an address"));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(server.run(stop.clone().cancelled_owned()));
+        tasks.spawn(server.run(stop.clone().cancelled_owned(), std::future::pending()));
         tasks.close();
         App { url, folder: Arc::clone(&self.folder), stop, tasks }
     }

@@ -17,11 +17,17 @@ async fn told_to_end_at_any_moment_it_finishes_what_it_began() {
         let orders = traffic::orders(&world, &mut rounds.chance, 12);
         let (ticks, at) = (Ticks::default(), 1 + rounds.chance.below(60));
         let signal = *rounds.chance.pick(&["TERM", "INT", "HUP"]);
+        // In half of the rounds, a second signal cuts what is still open.
+        let second = rounds.chance.one_in(2).then(|| at + rounds.chance.below(10));
         let mut is_sent = false;
         let sent = async {
             ticks.reached(at).await;
             binary.signal(signal);
             is_sent = true;
+            if let Some(second) = second {
+                ticks.reached(second).await;
+                binary.signal("INT");
+            }
         };
         world.traffic(&url, orders, &ticks, sent).await;
         if !is_sent {

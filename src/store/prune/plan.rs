@@ -87,7 +87,7 @@ impl Before {
             // Totals of everyone are deleted by whole hours, as they are summed up.
             let moment = match limits.whose {
                 Whose::Everyone => UnixMillis(now.before(keep).hour() * UnixMillis::HOUR),
-                Whose::User(_) | Whose::Chat(_) => now.before(keep),
+                Whose::User(_) | Whose::Chats(_) => now.before(keep),
             };
             before.totals = Some(Older::than(conn, moment, now).await?);
         }
@@ -160,7 +160,7 @@ pub(super) async fn make(
     })
 }
 
-/// The rest of a user or a chat without the rows in the temporary tables; `None` for everyone.
+/// The rest of a user or of chats without the rows in the temporary tables; `None` for everyone.
 pub(super) async fn kept(
     conn: &mut SqliteConnection,
     whose: &Whose,
@@ -229,7 +229,10 @@ fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
     match whose {
         Whose::Everyone => {}
         Whose::User(user) => _ = query.push(" and call.user_id = ").push_bind(user.clone()),
-        Whose::Chat(chat) => _ = query.push(" and call.chat_id = ").push_bind(chat.clone()),
+        Whose::Chats(chats) => {
+            query.push(" and call.chat_id in (select value from json_each(");
+            query.push_bind(serde_json::json!(chats).to_string()).push("))");
+        }
     }
 }
 
@@ -256,7 +259,7 @@ fn push_exchanges(query: &mut QueryBuilder<Sqlite>, whose: &Whose, older: Older)
             query.push("select exchange.rowid from exchange where ");
             older.push_exchanges(query);
         }
-        Whose::User(_) | Whose::Chat(_) => {
+        Whose::User(_) | Whose::Chats(_) => {
             push_mine(query, whose, older);
             query.push(
                 "select exchange.rowid from exchange where exchange.id in (select id from mine)",
