@@ -20,7 +20,7 @@ use crate::{
         catalog,
         exchange::{ExchangeId, UnixMillis},
         open_webui,
-        prepare::{Caller, Chats, PreparedRequest},
+        prepare::{Caller, Chats, FileIds, PreparedRequest},
     },
     store::{PriorAskQuery, Stored},
 };
@@ -238,9 +238,9 @@ fn is_readable(stored: &Stored) -> bool {
 
 /// Returns whether an answer is one to this very request, of which the key may leave out ids.
 fn is_answer_to(stored: &Stored, request: &PreparedRequest) -> bool {
-    !request.leaves_out_ids
+    request.file_ids == FileIds::InKey
         || anthropic::assemble(stored.recording.recording())
-            .is_ok_and(|message| request.is_answered_by(&String::from_utf8_lossy(&message)))
+            .is_ok_and(|message| request.has_ids_of(&String::from_utf8_lossy(&message)))
 }
 
 fn call_kind(request: &PreparedRequest, prior: PriorAsk) -> CallKind<'_> {
@@ -293,7 +293,9 @@ fn coalesce_key(request: &PreparedRequest, caller: &Caller) -> Option<CoalesceKe
     let kind = call_kind(request, PriorAsk::Never);
     let message = match (kind, &caller.chat, &caller.message) {
         // Its answer may name the ids of files that another request with the key does not have.
-        (CallKind::Plain | CallKind::Task { .. }, ..) if request.leaves_out_ids => return None,
+        (CallKind::Plain | CallKind::Task { .. }, ..) if request.file_ids == FileIds::LeftOut => {
+            return None;
+        }
         (CallKind::Plain | CallKind::Task { .. }, ..) => None,
         (CallKind::Chat(_), Some(chat), Some(message)) => Some((chat.clone(), message.clone())),
         (CallKind::Chat(_) | CallKind::Nameless, ..) => return None,

@@ -16,6 +16,7 @@ use bytes::Bytes;
 pub use self::{
     caller::{Caller, Chats, InvalidId, check_id},
     error::PrepareError,
+    file_ids::FileIds,
     upstream::UpstreamRequest,
 };
 use super::{
@@ -88,8 +89,8 @@ pub struct PreparedRequest {
     pub upstream: UpstreamRequest,
     /// The key of its answer.
     pub key: CacheKey,
-    /// True if the key leaves out the ids of files that Open WebUI wrote into the prompt.
-    pub leaves_out_ids: bool,
+    /// The treatment of the ids of files that Open WebUI wrote into the prompt.
+    pub file_ids: FileIds,
     /// The callers who share its answer.
     pub scope: Scope,
     /// The client's way to tell its chats apart.
@@ -244,7 +245,7 @@ impl ParsedRequest {
         let key = cache::key(&scope, address, upstream.headers(), digest);
         Ok(PreparedRequest {
             upstream,
-            leaves_out_ids: without_ids.is_some(),
+            file_ids: without_ids.map_or(FileIds::InKey, |_| FileIds::LeftOut),
             key,
             scope,
             chats: caller.chats(),
@@ -267,10 +268,10 @@ impl PreparedRequest {
         caller.is_kept() && !self.no_store_user
     }
 
-    /// Checks that an answer under the key is one to this request: it names no id of another request's file. `answer` is
-    /// any text with the answer in it.
-    pub fn is_answered_by(&self, answer: &str) -> bool {
-        !self.leaves_out_ids || file_ids::has_ids_of(self.upstream.chain(), answer)
+    /// Checks that the request has all ids that an answer names, which must be so if the key leaves them out. `answer` is any
+    /// text with the answer in it.
+    pub fn has_ids_of(&self, answer: &str) -> bool {
+        file_ids::has_ids_of(self.upstream.chain(), answer)
     }
 }
 

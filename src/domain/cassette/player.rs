@@ -169,8 +169,9 @@ impl Player {
                 // Found under both keys: a change of the translator must not make every fixture useless.
                 None => {
                     for request in recorded.iter().chain(translated) {
-                        let key = request.key(&self.settings.scrubber);
-                        key.into_iter().for_each(|key| self.exact.add(key, slot));
+                        if let Some(key) = request.key(&self.settings.scrubber) {
+                            self.exact.add(key, slot);
+                        }
                         if self.ignores() {
                             self.loose.add(key_of(&self.document(request)), slot);
                         }

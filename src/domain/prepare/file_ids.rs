@@ -14,6 +14,15 @@ use crate::domain::{
     chain::{Chain, Hash},
 };
 
+/// The ids of the files in a prompt of Open WebUI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileIds {
+    /// There are none, or the key covers them.
+    InKey,
+    /// The key leaves them out.
+    LeftOut,
+}
+
 /// The lines between these name the files that a message has: those whose content comes with the prompt, and those that
 /// tools can read.
 const ATTACHED: (&str, &str) = ("<attached_files>\n", "\n</attached_files>");
@@ -65,7 +74,8 @@ fn without(text: &str, ids: &mut Vec<String>) -> Option<String> {
             ids.len() - 1
         });
         changed += &text[copied..place.start];
-        changed += &format!("file {position}");
+        changed += "file ";
+        changed += &position.to_string();
         copied = place.end;
     }
     changed += &text[copied..];
