@@ -127,7 +127,7 @@ pub struct Config {
     /// Show no status line in the chat when an answer comes from the ledger
     #[arg(long, help_heading = heading::OPEN_WEBUI)]
     pub no_status_line: bool,
-    /// Headers with the ids of task, chat, message, user-message or user, as chat=X-Chat,user=X-User
+    /// Headers with the ids of task, chat, message, user-message or user, or with user-name or user-email, as chat=X-Chat,user=X-User
     #[arg(
         long,
         value_name = "ID=HEADER,...",
@@ -137,6 +137,9 @@ pub struct Config {
         value_parser = ids::id_headers
     )]
     pub id_headers: IdHeaders,
+    /// Keep no names and mails of users beside their ids; those in the ledger stay until their users are pruned
+    #[arg(long, help_heading = heading::OPEN_WEBUI)]
+    pub no_user_names: bool,
     /// Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; with it, only users with a valid signature are trusted
     #[arg(long, value_name = "SECRET", help_heading = heading::OPEN_WEBUI, value_parser = key)]
     pub user_jwt_secret: Option<SecretString>,

@@ -39,6 +39,7 @@ mod script;
 mod sessions;
 mod sqlite;
 mod state;
+mod users;
 pub mod vacuum;
 mod wal;
 mod writer;

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, process::ExitCode, time::Duration};
 use clap::{ArgGroup, Args};
 use uuid::Uuid;
 
-use super::{Console, console, operator, run::block_on};
+use super::{Console, console, operator, run::block_on, user};
 use crate::{
     answer,
     config::{self, Config, Env, Flags},
@@ -31,8 +31,8 @@ pub(super) struct Arguments {
     /// Delete the oldest bodies while the ledger is larger than this, as 2GiB
     #[arg(long, value_name = "SIZE", value_parser = config::size_with_unit, conflicts_with_all = ["user", "chat"])]
     max_size: Option<u64>,
-    /// Delete only entries of this user; without an age all bodies
-    #[arg(long, value_name = "ID")]
+    /// Delete only entries of this user (the id, mail or name); without an age all bodies
+    #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// Delete only entries of this chat; without an age all bodies
     #[arg(long, value_name = "ID", conflicts_with = "user")]
@@ -51,11 +51,14 @@ pub(super) fn run(
     env: Env<'_>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
-    let limits = limits(arguments);
+    let mut limits = limits(arguments);
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
     let now = answer::now();
     let pruned = block_on(async {
+        if let Whose::User(user) = &mut limits.whose {
+            *user = user::id_in(url, user).await?;
+        }
         if arguments.dry_run {
             let Preview { pruned, bodies_before, totals_before } =
                 Reader::open(url).await?.would_prune(&limits, now).await?;
