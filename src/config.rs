@@ -56,6 +56,7 @@ use crate::domain::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = heading::SERVER)]
 #[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Config {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = parsed::<IpAddr>("an IP address"))]

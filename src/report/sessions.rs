@@ -220,8 +220,9 @@ impl fmt::Display for Sessions {
             let SessionSummary { id, title, cost, began_at, who, .. } = summary;
             let who = has_users.then_some(who.as_deref().unwrap_or("–"));
             let (began, cost) = (to_the_minute(*began_at), cost.in_words());
-            let cells = [Some(id.as_str()), who, Some(&began), Some(&calls), Some(&cost), Some(title)];
-            table.row(cells.into_iter().flatten());
+            let row =
+                [Some(id.as_str()), who, Some(&began), Some(&calls), Some(&cost), Some(title)];
+            table.row(row.into_iter().flatten());
         }
         table.fmt(f)?;
         match self.more {

@@ -228,7 +228,7 @@ pub(super) async fn insert_all(
             Op::Call(call) => calls.push(&**call),
             Op::Clear(clear) => clears.push(clear),
             Op::Refusals(counts) => counts.run(script.conn().await?).await?,
-            Op::Name(named) => names.push(&**named),
+            Op::Name(user) => names.push(&**user),
             Op::Mark => {}
         }
     }

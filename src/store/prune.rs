@@ -216,8 +216,9 @@ pub(super) async fn on(
 impl Pruned {
     /// True if rows are among it.
     pub const fn has_deleted(&self) -> bool {
-        let Self { bodies, requests, exchanges, calls, messages, frames, blobs, user_names, .. } =
-            *self;
+        let Self {
+            bodies, requests, exchanges, calls, messages, frames, blobs, user_names, ..
+        } = *self;
         bodies + requests + exchanges + calls + messages + frames + blobs + user_names > 0
     }
 }

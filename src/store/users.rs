@@ -66,10 +66,12 @@ struct NameRow {
 impl Reader {
     /// The names of all users that have one.
     pub async fn user_names(&self) -> Result<UserNames, Error> {
-        let rows: Vec<NameRow> = sqlx::query_as("select id, name, email from user_name")
-            .fetch_all(&self.pool())
-            .await?;
-        Ok(rows.into_iter().map(|NameRow { id, name, email }| (id, UserName { name, email })).collect())
+        let rows: Vec<NameRow> =
+            sqlx::query_as("select id, name, email from user_name").fetch_all(&self.pool()).await?;
+        Ok(rows
+            .into_iter()
+            .map(|NameRow { id, name, email }| (id, UserName { name, email }))
+            .collect())
     }
 
     /// Tells whether a call of the user with this id is in the ledger.
