@@ -237,6 +237,11 @@ impl Answers {
             }
         })?;
         drop(body);
+        if let Some((user, name)) = caller.user.as_ref().zip(caller.user_name.as_ref())
+            && !request.no_store_user
+        {
+            self.ledger.name_user(user, name, at);
+        }
         let source = self.select(&request, &caller, at).await.inspect_err(|failure| {
             self.record_unanswered(failure, &request, &caller, arrival);
         })?;

@@ -25,6 +25,7 @@ mod secrets;
 mod serve;
 mod sessions;
 mod stats;
+mod user;
 
 use std::process::ExitCode;
 

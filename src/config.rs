@@ -56,6 +56,7 @@ use crate::domain::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = heading::SERVER)]
 #[expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Config {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = parsed::<IpAddr>("an IP address"))]
@@ -130,7 +131,7 @@ pub struct Config {
     /// Show no status line in the chat when an answer comes from the ledger
     #[arg(long, help_heading = heading::OPEN_WEBUI)]
     pub no_status_line: bool,
-    /// Headers with the ids of task, chat, message, user-message or user, as chat=X-Chat,user=X-User
+    /// Headers with the ids of task, chat, message, user-message or user, or with user-name or user-email, as chat=X-Chat,user=X-User
     #[arg(
         long,
         value_name = "ID=HEADER,...",
@@ -140,6 +141,9 @@ pub struct Config {
         value_parser = ids::id_headers
     )]
     pub id_headers: IdHeaders,
+    /// Keep no names and mails of users beside their ids; those in the ledger stay until their users are pruned
+    #[arg(long, help_heading = heading::OPEN_WEBUI)]
+    pub no_user_names: bool,
     /// Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; with it, only users with a valid signature are trusted
     #[arg(long, value_name = "SECRET", help_heading = heading::OPEN_WEBUI, value_parser = key)]
     pub user_jwt_secret: Option<SecretString>,

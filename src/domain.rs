@@ -24,4 +24,5 @@ pub mod tags;
 pub mod task;
 pub mod totals;
 pub mod translate;
+pub mod user_name;
 pub mod varint;

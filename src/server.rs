@@ -267,6 +267,7 @@ impl Server {
                 config.id_headers,
                 config.user_jwt_secret.as_ref(),
                 config.require_signed_users,
+                !config.no_user_names,
             ),
             body_limit,
             body_budget: BodyBudget::new(body_limit),

@@ -40,6 +40,7 @@ mod script;
 mod sessions;
 mod sqlite;
 mod state;
+mod users;
 pub mod vacuum;
 mod wal;
 mod writer;

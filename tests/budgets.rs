@@ -7,6 +7,7 @@ use reprise::{
     domain::{
         budget::{Admission, Budget, BudgetRefusal, Budgets, Estimate, Spender, Spending, Spent},
         exchange::{Cost, NanoDollars, UnixMillis},
+        user_name::UserNames,
     },
     report::BudgetList,
 };
@@ -264,6 +265,6 @@ fn the_readme_shows_budgets_as_they_are_told() {
     let paid = |nano| Cost::Exact(NanoDollars(nano)).into();
     books.record(at("2026-11-20T12:00:00Z"), by(Some("bob")), paid(12_886_700_000));
     books.record(at(NOON), by(Some("ann")), paid(2_031_200_000));
-    let told = BudgetList::of(&books).to_string();
+    let told = BudgetList::of(&books, &UserNames::default()).to_string();
     assert!(readme.contains(&format!("$ reprise budgets\n{told}```")), "{told}");
 }

@@ -26,6 +26,7 @@ mod limits;
 mod logging;
 mod missing;
 mod models;
+mod naming;
 mod native;
 mod odd;
 mod operating;

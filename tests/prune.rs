@@ -9,7 +9,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use bench::{Bench, DAY, FIRST, GRACE, NOW, chat, days, everyone, opening, part, repeat, sealing};
 use reprise::{
-    domain::{catalog::Catalog, exchange::AnswerRef},
+    domain::{catalog::Catalog, exchange::AnswerRef, user_name::UserName},
     store::{
         self, Durable, Error, Opening, Reader, Sealing,
         prune::{self, Limits, Pruned, Whose},
@@ -45,6 +45,24 @@ async fn totals_stay_when_bodies_go() {
         assert_eq!(bench.count(sql).await, 0, "{sql}");
     }
     assert_eq!(bench.totals().await, before);
+}
+
+#[tokio::test]
+async fn a_name_goes_with_the_last_call_of_its_user() {
+    let bench = Bench::filled().await;
+    let ledger = bench.open().await;
+    for user in ["ann", "without calls"] {
+        ledger.name_user(user, &UserName::of(Some("Ann"), None).unwrap(), NOW);
+    }
+    ledger.close(GRACE).await;
+    for (keep, gone) in [(days(10), 1), (Duration::ZERO, 1)] {
+        let limits = Limits { keep_totals: Some(keep), ..everyone() };
+        let reader = Reader::open(&bench.url()).await.unwrap();
+        let preview = reader.would_prune(&limits, NOW).await.unwrap();
+        let (pruned, _) = bench.prune(&limits, usize::MAX).await;
+        assert_eq!((preview.pruned.user_names, pruned.user_names), (gone, gone), "{keep:?}");
+    }
+    assert_eq!(bench.count("select count(*) from user_name").await, 0);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use crate::{
     domain::{
         budget::{Spender, Spending},
         catalog::day_of,
+        user_name::UserNames,
     },
     report::{self, BudgetList},
     store::{self, CallRecord, Reader},
@@ -33,11 +34,11 @@ pub(super) fn run(
     let config = Config::load(flags, env)?;
     let (url, budgets) = (config.ledger()?, config.budgets.clone());
     let now = answer::now();
-    let books = block_on(async {
+    let (books, names) = block_on(async {
         let ledger = match Reader::open(url).await {
             // Nobody has spent anything yet.
             Err(store::Error::Missing { .. } | store::Error::NoTables) => {
-                return Ok(Spending::new(budgets, now));
+                return Ok((Spending::new(budgets, now), UserNames::default()));
             }
             ledger => ledger?,
         };
@@ -48,9 +49,9 @@ pub(super) fn run(
             let (user, key) = (user.as_deref(), client_key.as_deref());
             spending.show_reserved(*at, Spender { user, key, model }, *reserved);
         }
-        Ok::<_, store::Error>(spending)
+        Ok::<_, store::Error>((spending, ledger.user_names().await?))
     })?;
-    let list = BudgetList::of(&books);
+    let list = BudgetList::of(&books, &names);
     console::report(&list, arguments.json, console)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
 
-use super::{Console, Misuse, console, run::block_on};
+use super::{Console, Misuse, console, run::block_on, user};
 use crate::{
     config::{Config, Env, Flags},
     domain::{
@@ -41,8 +41,8 @@ pub(super) struct Arguments {
     /// Treat it as a background task of Open WebUI, such as a title
     #[arg(long, conflicts_with = "open_webui")]
     task: bool,
-    /// User id that the headers of the request would state
-    #[arg(long, value_name = "ID", conflicts_with = "key")]
+    /// User whom the headers of the request would state: the id, or the mail or name of one in the ledger
+    #[arg(long, value_name = "USER", conflicts_with = "key")]
     user: Option<String>,
     /// Chat id that the headers of the request would state
     #[arg(long, value_name = "ID", conflicts_with = "key")]
@@ -69,14 +69,21 @@ pub(super) fn run(
     let config = Config::load(flags, env)?;
     let Config { client_key, aliases, anthropic_base_url, cache, task_model, .. } = &config;
     // Without a ledger there is no salt, and a server would have another key.
-    let holders = match config.ledger() {
-        Ok(url) => block_on(async { Reader::open(url).await?.holders().await }).unwrap_or_default(),
-        Err(_) => Holders::default(),
-    };
+    let ledger = async { Reader::open(config.ledger().ok()?).await.ok() };
+    let (holders, user) = block_on(async {
+        let Some(ledger) = ledger.await else {
+            return anyhow::Ok((Holders::default(), arguments.user.clone()));
+        };
+        let user = match &arguments.user {
+            Some(user) => Some(user::id_of(&ledger, user).await?),
+            None => None,
+        };
+        Ok((ledger.holders().await.unwrap_or_default(), user))
+    })?;
     let holder = holders.of_client_key(client_key.as_ref().map_or("", ExposeSecret::expose_secret));
     let caller = Caller {
         open_webui: arguments.open_webui,
-        user: arguments.user.clone(),
+        user,
         vouched: config.vouched(),
         chat: arguments.chat.clone(),
         task: arguments.task.then(String::new),

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, process::ExitCode, time::Duration};
 use clap::{ArgGroup, Args};
 use uuid::Uuid;
 
-use super::{Console, console, operator, run::block_on};
+use super::{Console, console, operator, run::block_on, user};
 use crate::{
     answer,
     config::{self, Config, Env, Flags},
@@ -32,8 +32,8 @@ pub(super) struct Arguments {
     /// Delete the oldest bodies while the ledger is larger than this, as 2GiB
     #[arg(long, value_name = "SIZE", value_parser = config::size_with_unit, conflicts_with_all = ["user", "chat", "chats_not_in"])]
     max_size: Option<u64>,
-    /// Delete only entries of this user; without an age all bodies
-    #[arg(long, value_name = "ID")]
+    /// Delete only entries of this user (the id, mail or name); without an age all bodies
+    #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// Delete only entries of this chat; without an age all bodies
     #[arg(long, value_name = "ID", conflicts_with = "user")]
@@ -69,6 +69,9 @@ pub(super) fn run(
                 Reader::open(url).await?.compare_chats(file, now).await?;
             chats = Some(ChatCounts { deleted: deleted.len() as u64, all });
             limits.whose = Whose::Chats(deleted);
+        }
+        if let Whose::User(user) = &mut limits.whose {
+            *user = user::id_in(url, user).await?;
         }
         if dry_run {
             let Preview { pruned, bodies_before, totals_before } =

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Config, Env, Flags},
-    domain::exchange::UnixMillis,
+    domain::{exchange::UnixMillis, user_name::UserNames},
     report::{
         Session, Sessions,
         stats::{Period, TimeSpec},
@@ -103,20 +103,21 @@ async fn print(
     ledger: &Reader,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
+    let names = ledger.user_names().await?;
     let (sessions, json) = match command {
         Command::List { last, since, json } => {
             let since = since.as_ref().map(start).transpose()?;
             let rows = ledger.sessions(since.unwrap_or_default()).await?;
-            (Sessions::of(ledger, &rows, *last).await?, *json)
+            (Sessions::of(ledger, &names, &rows, *last).await?, *json)
         }
         Command::Search { text, json } => {
             let rows = ledger.sessions(UnixMillis(0)).await?;
             let rows = search(ledger, rows, text).await?;
-            (Sessions::of(ledger, &rows, usize::MAX).await?, *json)
+            (Sessions::of(ledger, &names, &rows, usize::MAX).await?, *json)
         }
         Command::Show { id, json, markdown } => {
             let rows = ledger.sessions(UnixMillis(0)).await?;
-            let session = Session::of(ledger, find(&rows, id)?).await?;
+            let session = Session::of(ledger, &names, find(&rows, id)?).await?;
             return if *markdown {
                 Ok(write!(console.out, "{}", session.markdown())?)
             } else {
@@ -153,10 +154,10 @@ pub(super) async fn search(
     text: &str,
 ) -> anyhow::Result<Vec<SessionRow>> {
     let text = text.to_lowercase();
-    let mut found = Vec::new();
+    let (mut found, nobody) = (Vec::new(), UserNames::default());
     let mut progress = Progress::new("read", rows.len());
     for row in rows {
-        if Session::of(ledger, &row).await?.says(&text) {
+        if Session::of(ledger, &nobody, &row).await?.says(&text) {
             found.push(row);
         }
         progress.step();

@@ -19,6 +19,10 @@ pub struct IdHeaders {
     pub user_message: Vec<HeaderName>,
     /// User.
     pub user: Vec<HeaderName>,
+    /// Name of the user.
+    pub user_name: Vec<HeaderName>,
+    /// Mail of the user.
+    pub user_email: Vec<HeaderName>,
 }
 
 impl Default for IdHeaders {
@@ -32,6 +36,8 @@ impl Default for IdHeaders {
             message: named(&["x-owui-message", "x-openwebui-message-id"]),
             user_message: named(&["x-owui-user-message"]),
             user: named(&["x-owui-user", "x-openwebui-user-id"]),
+            user_name: named(&["x-owui-user-name", "x-openwebui-user-name"]),
+            user_email: named(&["x-owui-user-email", "x-openwebui-user-email"]),
         }
     }
 }
@@ -39,7 +45,7 @@ impl Default for IdHeaders {
 /// `chat=X-Chat,user=X-User`. A header replaces the default ones of its id.
 pub(super) fn id_headers(list: &str) -> Result<IdHeaders, Expected> {
     read(list).ok_or(Expected(
-        "a list such as chat=X-Chat,user=X-User, of task, chat, message, user-message and user",
+        "a list such as chat=X-Chat,user=X-User, of task, chat, message, user-message, user, user-name and user-email",
     ))
 }
 
@@ -53,6 +59,8 @@ fn read(list: &str) -> Option<IdHeaders> {
             "message" => &mut headers.message,
             "user-message" | "user_message" => &mut headers.user_message,
             "user" => &mut headers.user,
+            "user-name" | "user_name" => &mut headers.user_name,
+            "user-email" | "user_email" => &mut headers.user_email,
             _ => return None,
         };
         *names = vec![HeaderName::from_str(name.trim()).ok()?];

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The custom headers for Open WebUI's connection, which tell chats, messages, tasks and users apart.
-pub const HEADER_BOX: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}"}"#;
+pub const HEADER_BOX: &str = r#"{"X-OWUI-Task":"{{TASK}}","X-OWUI-Chat":"{{CHAT_ID}}","X-OWUI-Message":"{{MESSAGE_ID}}","X-OWUI-User-Message":"{{USER_MESSAGE_ID}}","X-OWUI-User":"{{USER_ID}}","X-OWUI-User-Name":"{{USER_NAME}}","X-OWUI-User-Email":"{{USER_EMAIL}}"}"#;
 
 /// The part of an answer that came from the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

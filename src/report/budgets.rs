@@ -16,6 +16,7 @@ use crate::{
         budget::{BudgetOwner, BudgetStatus, Budgets, Period, Spender, Spending, Spent},
         catalog::Catalog,
         exchange::{NanoDollars, UnixMillis},
+        user_name::{UserName, UserNames},
     },
     store::{self, Reader},
 };
@@ -62,6 +63,10 @@ pub struct BudgetRow {
     pub whose: &'static str,
     /// The user; `None`: everyone, a group, or callers without a user.
     pub user: Option<String>,
+    /// The name of that user.
+    pub user_name: Option<String>,
+    /// The mail of that user.
+    pub user_email: Option<String>,
     /// The users of a group.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<String>,
@@ -92,13 +97,14 @@ pub struct BudgetRow {
 }
 
 impl BudgetList {
-    /// Builds the list from `spending`.
-    pub fn of(spending: &Spending) -> Self {
-        Self { budgets: spending.statuses().map(|status| line(&status, spending)).collect() }
+    /// Builds the list from `spending`; `names` has the names of the users.
+    pub fn of(spending: &Spending, names: &UserNames) -> Self {
+        let lines = spending.statuses().map(|status| line(&status, spending, names));
+        Self { budgets: lines.collect() }
     }
 }
 
-fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
+fn line(status: &BudgetStatus<'_>, spending: &Spending, names: &UserNames) -> BudgetRow {
     let BudgetStatus { budget, user, spent, reserved, span } = status;
     let over = NanoDollars((spent.amount.0 - budget.limit.0).max(0));
     let state = match spent.amount {
@@ -114,8 +120,10 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
     };
     let name = match (&budget.owner, user) {
         (BudgetOwner::Everyone, _) => "everyone".to_owned(),
-        (BudgetOwner::Group(users), _) => users.join(", "),
-        (_, Some(user)) => (*user).to_owned(),
+        (BudgetOwner::Group(users), _) => {
+            users.iter().map(|user| names.label(user)).collect::<Vec<_>>().join(", ")
+        }
+        (_, Some(user)) => names.label(user),
         (_, None) => "–".to_owned(),
     };
     let bound = if spent.at_least > 0 { "≥ " } else { "" };
@@ -125,9 +133,12 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending) -> BudgetRow {
         state => state.to_owned(),
     };
     let part = percent((status.fraction() * 100.0).floor() / 100.0);
+    let UserName { name: user_name, email: user_email } = names.get(*user);
     BudgetRow {
         whose,
         user: user.map(str::to_owned),
+        user_name,
+        user_email,
         users: match &budget.owner {
             BudgetOwner::Group(users) => users.clone(),
             _ => Vec::new(),

@@ -69,6 +69,8 @@ const COLUMNS: &[Column] = &[
     ("saved", |call| Value::Money(call.saved().map_or(Cost::Unpriced, Cost::Exact))),
     ("ttft_ms", |call| Value::millis(call.ttft_us)),
     ("total_ms", |call| Value::millis(call.total_us)),
+    ("user_name", |call| Value::maybe(call.user_name.as_ref())),
+    ("user_email", |call| Value::maybe(call.user_email.as_ref())),
 ];
 
 impl Value {

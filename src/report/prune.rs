@@ -52,6 +52,7 @@ impl fmt::Display for PruneReport {
             messages,
             frames,
             blobs,
+            user_names,
             bytes_before,
             bytes_after,
             kept,
@@ -61,9 +62,7 @@ impl fmt::Display for PruneReport {
             writeln!(f, "Deleted in Open WebUI: {deleted} of {all}")?;
         }
         let kept = kept.filter(|_| self.chats.is_none_or(|chats| chats.deleted > 0));
-        if bodies + requests + exchanges + calls + messages + frames + blobs == 0
-            && bytes_before == bytes_after
-        {
+        if !self.pruned.has_deleted() && bytes_before == bytes_after {
             writeln!(f, "Nothing to delete.")?;
             return kept.map_or(Ok(()), |kept| stays(f, kept));
         }
@@ -74,6 +73,7 @@ impl fmt::Display for PruneReport {
                 "totals",
                 format!("{}, {}", counted(calls, "call"), counted(exchanges, "exchange")),
             ),
+            (user_names, "names", counted(user_names, "user")),
             (
                 bodies + requests,
                 "bodies",
@@ -94,7 +94,7 @@ impl fmt::Display for PruneReport {
                 ),
             ),
         ];
-        let before = [self.totals_before, self.bodies_before, None];
+        let before = [self.totals_before, None, self.bodies_before, None];
         for ((count, name, line), before) in lines.into_iter().zip(before) {
             if count > 0 {
                 let before = before.map(|at| format!(", before {}", moment::to_the_minute(at)));
@@ -131,6 +131,9 @@ pub fn would_delete(preview: &Preview) -> String {
         let requests = counted(pruned.requests, "client request");
         parts.push(format!("the bodies of {exchanges} and {requests}{}", before(bodies_before)));
     }
+    if pruned.user_names > 0 {
+        parts.push(counted(pruned.user_names, "user name"));
+    }
     let freed = pruned.bytes_before.saturating_sub(pruned.bytes_after);
     format!("{}, about {}", parts.join(", "), mebibytes(freed))
 }
@@ -143,8 +146,8 @@ fn stays(f: &mut fmt::Formatter<'_>, Kept { calls, answers }: Kept) -> fmt::Resu
     writeln!(f, "Stays")?;
     writeln!(
         f,
-        "  {:<8}{}: times, models, tokens, costs, tags, and the ids of user, chat and message; --keep-totals deletes \
-         them, too",
+        "  {:<8}{}: times, models, tokens, costs, tags, the ids of user, chat and message, and the user's name; \
+         --keep-totals deletes them, too",
         "totals",
         counted(calls, "call"),
     )?;

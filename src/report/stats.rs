@@ -19,12 +19,19 @@ pub use self::{
 use self::{group::Groups, sums::Sums};
 pub use super::money::Money;
 use crate::{
-    domain::{catalog::Catalog, exchange::UnixMillis},
+    domain::{
+        catalog::Catalog,
+        exchange::UnixMillis,
+        user_name::{UserName, UserNames},
+    },
     store::{self, PricedAs, Reader},
 };
 
 /// Default number of groups in tables. CSV and JSON have all of them.
 pub const TOP: usize = 200;
+
+/// The names of a user's name and mail.
+const NAMES_OF_USER: [&str; 2] = ["user_name", "user_email"];
 
 /// The report of `reprise stats`. Displays as a table for a terminal.
 #[derive(Debug, Serialize)]
@@ -56,11 +63,11 @@ pub struct Stats {
 /// A group of calls.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Group {
-    /// The value of each dimension; `None`: not stated by the client.
+    /// The value of each dimension, and beside a user its name and mail; `None`: not stated by the client.
     pub of: BTreeMap<String, Option<String>>,
-    /// The same values, in the requested order.
+    /// The same values for people, in the requested order.
     #[serde(skip)]
-    names: Vec<Option<String>>,
+    labels: Vec<String>,
     /// The figures of the group.
     #[serde(flatten)]
     pub numbers: Numbers,
@@ -124,10 +131,15 @@ impl Stats {
             counted_from
         };
         let all = total.cost();
+        let users = users(ledger, by).await?;
         let groups = groups
             .into_sorted(|sums| (sums.cost(), sums.calls))
             .into_iter()
-            .map(|(names, sums)| Group { of: of(by, &names), names, numbers: sums.numbers(all) })
+            .map(|(names, sums)| Group {
+                of: of(by, &names, &users),
+                labels: labels(by, &names, &users),
+                numbers: sums.numbers(all),
+            })
             .collect();
         Ok(Self {
             by: by.to_vec(),
@@ -143,7 +155,32 @@ impl Stats {
     }
 }
 
+/// The names that groups by these dimensions need.
+async fn users(ledger: &Reader, by: &[GroupBy]) -> Result<UserNames, store::Error> {
+    if by.contains(&GroupBy::User) { ledger.user_names().await } else { Ok(UserNames::default()) }
+}
+
 /// The value of each dimension, by its name.
-fn of(by: &[GroupBy], names: &[Option<String>]) -> BTreeMap<String, Option<String>> {
-    by.iter().map(|by| by.as_str().to_owned()).zip(names.iter().cloned()).collect()
+fn of(
+    by: &[GroupBy],
+    names: &[Option<String>],
+    users: &UserNames,
+) -> BTreeMap<String, Option<String>> {
+    let mut of: BTreeMap<_, _> =
+        by.iter().map(|by| by.as_str().to_owned()).zip(names.iter().cloned()).collect();
+    if let Some(user) = of.get(GroupBy::User.as_str()) {
+        let UserName { name, email } = users.get(user.as_deref());
+        of.extend(NAMES_OF_USER.map(str::to_owned).into_iter().zip([name, email]));
+    }
+    of
+}
+
+/// The value of each dimension, as tables show it.
+fn labels(by: &[GroupBy], names: &[Option<String>], users: &UserNames) -> Vec<String> {
+    let label = |(by, name): (&GroupBy, &Option<String>)| match (by, name) {
+        (_, None) => "–".to_owned(),
+        (GroupBy::User, Some(id)) => users.label(id),
+        (_, Some(name)) => name.clone(),
+    };
+    by.iter().zip(names).map(label).collect()
 }

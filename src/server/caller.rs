@@ -24,6 +24,7 @@ use crate::{
         exchange::Api,
         prepare::{Caller, InvalidId, check_id},
         tags::Tags,
+        user_name::{self, UserName},
     },
 };
 
@@ -48,10 +49,25 @@ pub(super) struct CallerReader {
     jwt: Option<(DecodingKey, Validation)>,
     /// True if a user must be signed.
     requires_signature: bool,
+    /// True if names of users are kept.
+    keeps_names: bool,
     /// Set once the log has a warning about signed users that cannot be verified.
     warned_of_signatures: AtomicBool,
     /// Set once the log has a warning about a template that was not filled in.
     warned_of_templates: AtomicBool,
+}
+
+/// The user of a call.
+struct User {
+    id: Option<String>,
+    name: Option<UserName>,
+    proof: IdentityProof,
+}
+
+impl User {
+    const fn verified(id: Option<String>, name: Option<UserName>) -> Self {
+        Self { id, name, proof: IdentityProof::Verified }
+    }
 }
 
 impl fmt::Debug for CallerReader {
@@ -98,6 +114,7 @@ impl CallerReader {
         headers: IdHeaders,
         secret: Option<&SecretString>,
         requires_signature: bool,
+        keeps_names: bool,
     ) -> Self {
         let jwt = secret.map(|secret| {
             let mut validation = Validation::new(Algorithm::HS256);
@@ -108,7 +125,14 @@ impl CallerReader {
             (DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation)
         });
         let (warned_of_signatures, warned_of_templates) = Default::default();
-        Self { headers, jwt, requires_signature, warned_of_signatures, warned_of_templates }
+        Self {
+            headers,
+            jwt,
+            requires_signature,
+            keeps_names,
+            warned_of_signatures,
+            warned_of_templates,
+        }
     }
 
     /// Reads the caller. The ids are those of the connection's header box (Open WebUI fills in `{{CHAT_ID}}` and the
@@ -120,10 +144,10 @@ impl CallerReader {
     ) -> Result<Authenticated, Rejection> {
         let Credentials { holder, key_name, key_user, anthropic } = credentials;
         let key = anthropic.ok_or(Rejection::NoAnthropicKey)?;
-        let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
-        let (user, vouched) = match key_user {
+        let IdHeaders { task, chat, message, user_message, .. } = &self.headers;
+        let User { id: user, name: user_name, proof: vouched } = match key_user {
             // The operator says whose key it is.
-            Some(user) => (Some(user), IdentityProof::Verified),
+            Some(user) => User::verified(Some(user), None),
             None => self.user(headers)?,
         };
         let agent = user_agent(headers);
@@ -145,6 +169,7 @@ impl CallerReader {
             },
             open_webui,
             user,
+            user_name: user_name.filter(|_| self.keeps_names),
             vouched,
             outside_chats,
             chat,
@@ -159,11 +184,16 @@ impl CallerReader {
         Ok(Authenticated(caller, Access { key, scenario }))
     }
 
-    /// The user, and whether the name is vouched for: by a signature, where the operator requires signatures.
-    fn user(&self, headers: &HeaderMap) -> Result<(Option<String>, IdentityProof), Rejection> {
+    /// The user. A signature vouches for it, where the operator requires signatures, and for its name.
+    fn user(&self, headers: &HeaderMap) -> Result<User, Rejection> {
         #[derive(Deserialize)]
         struct Claims {
             sub: String,
+            // Nobody is refused for a name.
+            #[serde(default)]
+            name: serde_json::Value,
+            #[serde(default)]
+            email: serde_json::Value,
         }
         let stated = self.id(headers, &self.headers.user)?;
         let Some((secret, validation)) = &self.jwt else {
@@ -177,27 +207,40 @@ impl CallerReader {
                      REPRISE_USER_JWT_SECRET"
                 );
             }
-            return Ok((stated, IdentityProof::Verified));
+            let name = stated.as_ref().and_then(|_| self.stated_name(headers));
+            return Ok(User::verified(stated, name));
         };
         let Some(token) = headers.get(USER_JWT) else {
             if self.requires_signature {
                 return Err(Rejection::UserWithoutSignature);
             }
-            return Ok((stated, IdentityProof::Unverified));
+            return Ok(User { id: stated, name: None, proof: IdentityProof::Unverified });
         };
         let claims = jsonwebtoken::decode::<Claims>(token.as_bytes(), secret, validation);
-        let user = claims.map_err(|_| Rejection::UserNotSigned)?.claims.sub;
+        let Claims { sub: user, name, email } =
+            claims.map_err(|_| Rejection::UserNotSigned)?.claims;
         if user.is_empty() {
             return Err(Rejection::UserNotSigned);
         }
         let header = HeaderName::from_static(USER_JWT);
         check_id(&user).map_err(|invalid| Rejection::InvalidId { header, invalid })?;
-        Ok((Some(user), IdentityProof::Verified))
+        Ok(User::verified(Some(user), UserName::of(name.as_str(), email.as_str())))
+    }
+
+    /// The name and the mail that the headers state. What cannot be read is left out: a name costs nobody an answer.
+    fn stated_name(&self, headers: &HeaderMap) -> Option<UserName> {
+        let text = |names: &[HeaderName]| {
+            let values = names.iter().filter_map(|name| headers.get(name)).map(without_padding);
+            let mut texts = values.filter_map(user_name::unescaped);
+            texts.find(|text| !text.is_empty() && !is_template(text))
+        };
+        let IdHeaders { user_name, user_email, .. } = &self.headers;
+        UserName::of(text(user_name).as_deref(), text(user_email).as_deref())
     }
 
     /// Finds a header that only Open WebUI sends, or an id of a chat. The id of a user may come from any client.
     fn has_open_webui_headers(&self, headers: &HeaderMap) -> bool {
-        let IdHeaders { task, chat, message, user_message, user: _ } = &self.headers;
+        let IdHeaders { task, chat, message, user_message, .. } = &self.headers;
         let mut names = [task, chat, message, user_message].into_iter().flatten();
         names.any(|name| headers.contains_key(name))
             || headers.keys().any(|name| name.as_str().starts_with("x-openwebui-"))

@@ -11,6 +11,7 @@ use super::{
     record::{CallRecord, Opening, Sealing},
     refusals::CountRefusals,
     script::{Insert, Script},
+    users::NamedUser,
 };
 use crate::domain::{
     anthropic::ApiHeaders,
@@ -62,6 +63,7 @@ pub(super) enum Op {
     Call(Box<CallOp>),
     Clear(Clear),
     Refusals(CountRefusals),
+    Name(Box<NamedUser>),
     /// Writes nothing: once it is committed, so is everything that was queued before it.
     Mark,
 }
@@ -104,7 +106,7 @@ impl Op {
             Self::Open(open) => [Some(&open.request), Some(&open.client)],
             Self::Seal(seal) => [Some(&seal.request), seal.call.as_ref().map(|call| &call.client)],
             Self::Call(call) => [Some(&call.client), None],
-            Self::Clear(_) | Self::Refusals(_) | Self::Mark => [None, None],
+            Self::Clear(_) | Self::Refusals(_) | Self::Name(_) | Self::Mark => [None, None],
         }
     }
 
@@ -117,7 +119,7 @@ impl Op {
     pub(super) fn body_bytes(&self) -> usize {
         let recording = match self {
             Self::Seal(seal) => seal.recording.as_ref().map_or(0, Vec::len),
-            Self::Open(_) | Self::Call(_) | Self::Clear(_) | Self::Refusals(_) | Self::Mark => 0,
+            _ => 0,
         };
         recording + self.packed().into_iter().flatten().map(Packed::bytes).sum::<usize>()
     }
@@ -142,6 +144,7 @@ impl Op {
             Self::Call(call) => ("call", call.record.id.to_string()),
             Self::Clear(_) => ("clearing", String::new()),
             Self::Refusals(_) => ("refusals", String::new()),
+            Self::Name(named) => ("name", named.user.clone()),
             Self::Mark => ("mark", String::new()),
         }
     }
@@ -181,7 +184,7 @@ impl Op {
                 [Some(request), call.as_mut().map(|call| &mut call.client)]
             }
             Self::Call(call) => [Some(&mut call.client), None],
-            Self::Clear(_) | Self::Refusals(_) | Self::Mark => [None, None],
+            Self::Clear(_) | Self::Refusals(_) | Self::Name(_) | Self::Mark => [None, None],
         }
     }
 
@@ -190,7 +193,7 @@ impl Op {
         match self {
             Self::Open(open) => Some(open.opening.exchange),
             Self::Seal(seal) => Some(seal.opening.exchange),
-            Self::Call(_) | Self::Clear(_) | Self::Refusals(_) | Self::Mark => None,
+            _ => None,
         }
     }
 
@@ -199,7 +202,7 @@ impl Op {
         match self {
             Self::Seal(seal) => seal.call.as_ref().map(|call| call.record.id),
             Self::Call(call) => Some(call.record.id),
-            Self::Open(_) | Self::Clear(_) | Self::Refusals(_) | Self::Mark => None,
+            _ => None,
         }
     }
 }
@@ -225,7 +228,7 @@ pub(super) async fn insert_all(
     insert_bodies(script, &bodies).await?;
 
     let (mut opens, mut seals, mut calls) = (Vec::new(), Vec::new(), Vec::new());
-    let mut clears = Vec::new();
+    let (mut clears, mut names) = (Vec::new(), Vec::new());
     for op in ops {
         match op {
             Op::Open(open) => opens.push(&**open),
@@ -236,6 +239,7 @@ pub(super) async fn insert_all(
             Op::Call(call) => calls.push(&**call),
             Op::Clear(clear) => clears.push(clear),
             Op::Refusals(counts) => counts.run(script.conn().await?).await?,
+            Op::Name(user) => names.push(&**user),
             Op::Mark => {}
         }
     }
@@ -258,6 +262,7 @@ pub(super) async fn insert_all(
         ref: name,
         exchange: seal.opening.exchange,
     });
+    insert_names(script, &names).await?;
     for clear in clears {
         clear.run(script.conn().await?).await?;
     }
@@ -395,6 +400,24 @@ async fn insert_calls(script: &mut Script<'_>, calls: &[&CallOp]) -> Result<(), 
         tags: call.tags.json(),
         reason: call.reason.as_deref(),
     });
+    Ok(())
+}
+
+/// What a call does not state of a name stays.
+async fn insert_names(script: &mut Script<'_>, names: &[&NamedUser]) -> Result<(), sqlx::Error> {
+    insert!(
+        script,
+        user_name,
+        names,
+        " on conflict do update set name = coalesce(excluded.name, name), email = coalesce(excluded.email, email), \
+         seen_at = excluded.seen_at",
+        |NamedUser { user, name, at }| {
+            id: &**user,
+            name: name.name.as_deref(),
+            email: name.email.as_deref(),
+            seen_at: *at,
+        }
+    );
     Ok(())
 }
 

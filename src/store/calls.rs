@@ -61,6 +61,10 @@ pub struct CallRow {
     pub stream: bool,
     #[sqlx(rename = "user_id")]
     pub user: Option<String>,
+    /// The name of the user.
+    pub user_name: Option<String>,
+    /// The mail of the user.
+    pub user_email: Option<String>,
     #[sqlx(rename = "chat_id")]
     pub chat: Option<String>,
     #[sqlx(rename = "message_id")]
@@ -105,8 +109,9 @@ const CALLS: &str = "select call.seq, call.id, call.at, call.exchange, call.answ
      call.model, call.status, call.outcome, call.error_kind, call.ttft_us, call.total_us, call.tries, \
      call.input, call.cache_write_5m, call.cache_write_1h, call.cache_read, call.output, call.thinking, call.searches, \
      call.cost, call.cost_is, call.saved, call.saved_is, exchange.upstream_request, call.notes, \
-     call.client_frame, call.client_head \
-     from call left join exchange on exchange.id = call.exchange where ";
+     call.client_frame, call.client_head, user_name.name as user_name, user_name.email as user_email \
+     from call left join exchange on exchange.id = call.exchange \
+     left join user_name on user_name.id = call.user_id where ";
 
 impl CallRow {
     /// The client's labels.

@@ -187,7 +187,7 @@ impl Journal {
                     lines.remove(Subject::Opening(seal.opening.exchange));
                     lines.remove(Subject::Progress(seal.opening.exchange));
                 }
-                Op::Clear(_) | Op::Refusals(_) | Op::Mark => {}
+                Op::Clear(_) | Op::Refusals(_) | Op::Name(_) | Op::Mark => {}
             }
         }
     }

@@ -107,6 +107,7 @@ impl Ledger {
         *is_whole = pruned.is_ok() && !is_stopped;
         // After a failure, too: some steps may have been committed.
         self.hot().forget();
+        self.shared.names.forget();
         self.journal.tidy().await;
         self.empty_wal(&mut conn).await;
         pruned.map(Some)

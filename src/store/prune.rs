@@ -36,6 +36,7 @@ use super::{
     older::Older,
     recovery,
     sqlite::{self, DatabaseFile, Taken},
+    users,
     wal::{self, Wal},
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
@@ -114,6 +115,9 @@ pub struct Pruned {
     pub frames: u64,
     /// Images and other long texts that nothing referred to any more.
     pub blobs: u64,
+    /// Names of users of whom no call is left.
+    #[serde(default)]
+    pub user_names: u64,
     /// The size of the ledger before, in bytes.
     pub bytes_before: u64,
     /// The size afterwards; in a preview, the most that would be left.
@@ -225,8 +229,10 @@ pub(super) async fn on(
 impl Pruned {
     /// True if rows are among it.
     pub const fn has_deleted(&self) -> bool {
-        let Self { bodies, requests, exchanges, calls, messages, frames, blobs, .. } = *self;
-        bodies + requests + exchanges + calls + messages + frames + blobs > 0
+        let Self {
+            bodies, requests, exchanges, calls, messages, frames, blobs, user_names, ..
+        } = *self;
+        bodies + requests + exchanges + calls + messages + frames + blobs + user_names > 0
     }
 }
 
@@ -252,6 +258,7 @@ impl Reader {
         let bytes_before = sqlite::size(&mut tx).await?.whole;
         let freed = plan.bytes(&mut tx).await? + unused.bytes;
         let kept = plan::kept(&mut tx, &limits.whose).await?;
+        let user_names = users::without_calls(&mut tx).await?.len() as u64;
         tx.rollback().await?;
         let pruned = Pruned {
             kept,
@@ -262,6 +269,7 @@ impl Reader {
             messages: unused.nodes.len() as u64,
             frames: unused.frames.len() as u64,
             blobs: unused.blobs.len() as u64,
+            user_names,
             bytes_before,
             bytes_after: bytes_before.saturating_sub(freed),
         };
@@ -287,6 +295,7 @@ impl Pruning<'_> {
         if let Some(most) = most {
             self.shrink(most, now).await?;
         }
+        self.forget_names(&limits.whose).await?;
         self.vacuum().await?;
         self.clear_unused_space().await
     }
@@ -319,6 +328,20 @@ impl Pruning<'_> {
             self.report(Step::Totals)?;
         }
         self.sweep().await
+    }
+
+    /// Deletes the names of users of whom no call is left. Only deleted calls leave some behind, those of an earlier pruning
+    /// that was stopped, and requests that were refused without a row.
+    async fn forget_names(&mut self, whose: &Whose) -> Result<(), Stop> {
+        if self.thorough || self.pruned.calls > 0 || matches!(whose, Whose::User(_)) {
+            plan::none(self.conn).await?;
+            let nameless = users::without_calls(self.conn).await?;
+            for users in nameless.chunks(steps::BATCH) {
+                self.pruned.user_names += users::delete_names(self.conn, users).await?;
+                self.report(Step::Totals)?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes the messages, frames and blobs that nothing refers to.

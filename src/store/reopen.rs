@@ -61,6 +61,7 @@ impl Writer {
         self.hot.lock().forget();
         self.reader.replace(self.file.readers());
         self.keys.forget();
+        self.shared.names.forget();
         let path = path.display();
         warn!(%path, "the ledger was opened anew; what is committed from now on is in the file at its path");
         Ok(())

@@ -86,6 +86,11 @@ impl CallSummary {
         [&self.user_id, &self.client, &self.client_key].map(Clone::clone)
     }
 
+    /// The user, as the client states it.
+    pub fn user(&self) -> Option<&str> {
+        self.user_id.as_deref()
+    }
+
     /// The hashes of the client's request; `None` where no bodies were kept.
     pub fn request(&self) -> Option<(Hash, Option<Hash>)> {
         self.client_frame.map(|frame| (frame, self.client_head))

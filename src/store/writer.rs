@@ -31,6 +31,7 @@ use super::{
     refusals::RefusalCounts,
     script::Script,
     sqlite::{self, DatabaseFile, Fault, Lock, OpenFile},
+    users::KnownNames,
     wal::Wal,
 };
 use crate::domain::exchange::OwnerId;
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     pub(super) commits: AtomicU64,
     /// Refused requests that are not written yet.
     pub(super) refusals: Arc<RefusalCounts>,
+    /// Names of users in the file.
+    pub(super) names: KnownNames,
     /// Set by the first answer that could not wait, until the queue is empty again.
     pub(super) behind: AtomicBool,
     /// The error while the database cannot be written.

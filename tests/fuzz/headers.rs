@@ -37,7 +37,7 @@ const PATHS: [&str; 16] = [
     "/v1/responses",
 ];
 /// Every header that is read, and some that are not.
-const NAMES: [&str; 40] = [
+const NAMES: [&str; 44] = [
     "host",
     "origin",
     "authorization",
@@ -58,6 +58,10 @@ const NAMES: [&str; 40] = [
     "x-owui-chat",
     "x-owui-message",
     "x-owui-user-message",
+    "x-owui-user-name",
+    "x-owui-user-email",
+    "x-openwebui-user-name",
+    "x-openwebui-user-email",
     "x-owui-user",
     "x-openwebui-user-id",
     "x-openwebui-chat-id",

@@ -32,6 +32,7 @@ pub mod domain {
     pub mod task;
     pub mod totals;
     pub mod translate;
+    pub mod user_name;
     pub mod varint;
 }
 

@@ -20,6 +20,7 @@ use crate::{
         count::count,
         printable,
         run::{StopSignals, block_on},
+        user,
     },
     config::{self, Config, Env, Flags},
     domain::exchange::{AnsweredBy, Outcome},
@@ -70,8 +71,8 @@ pub(in crate::cli) struct Arguments {
     /// Only the newest N of the calls
     #[arg(long, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
     last: Option<u32>,
-    /// Only calls of this user
-    #[arg(long, value_name = "ID")]
+    /// Only calls of this user: the id, mail or name
+    #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// Only calls of this chat
     #[arg(long, value_name = "ID")]
@@ -133,9 +134,12 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
-    let filter = arguments.filter()?;
+    let mut filter = arguments.filter()?;
     block_on(async {
         let ledger = Reader::open(url).await?;
+        if let Some(user) = &mut filter.user {
+            *user = user::id_of(&ledger, user).await?;
+        }
         let Some(path) = &arguments.output else {
             return write(&ledger, arguments, &filter, out).await;
         };

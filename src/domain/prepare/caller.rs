@@ -3,6 +3,7 @@
 use crate::domain::{
     cache::{CacheDirectives, IdentityProof, KeyHolder, UNVERIFIED},
     tags::Tags,
+    user_name::UserName,
 };
 
 /// The client that makes a call, the user behind it, and the place of the call in a chat.
@@ -18,7 +19,9 @@ pub struct Caller {
     pub open_webui: bool,
     /// The user that the headers state.
     pub user: Option<String>,
-    /// The trust in the user's name.
+    /// The name of that user, where it may be kept.
+    pub user_name: Option<UserName>,
+    /// The trust in the user's id.
     pub vouched: IdentityProof,
     /// True if the client has chats and says that the call belongs to none.
     pub outside_chats: bool,
@@ -88,6 +91,7 @@ impl Caller {
             client: None,
             open_webui: false,
             user: None,
+            user_name: None,
             vouched: IdentityProof::Verified,
             outside_chats: false,
             chat: None,

@@ -295,6 +295,14 @@ fn source(call: &CallRow) -> String {
     format!("{}: {by}{reason}", call.answered_by)
 }
 
+/// The id of the user, after the name and the mail.
+fn user(call: &CallRow) -> Option<String> {
+    let id = call.user.as_ref()?;
+    let known = [&call.user_name, &call.user_email].into_iter().flatten().cloned();
+    let known = known.collect::<Vec<_>>().join(", ");
+    Some(if known.is_empty() { id.clone() } else { format!("{known} ({id})") })
+}
+
 impl fmt::Display for CallDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.call {
@@ -317,7 +325,7 @@ impl CallDetails {
         field(f, "call", &call.id.to_string())?;
         field(f, "at", &rfc3339(call.at))?;
         let from = listed([
-            named("user", call.user.as_ref()),
+            named("user", user(call).as_ref()),
             named("chat", call.chat.as_ref()),
             named("message", call.message.as_ref()),
             named("user message", call.user_message.as_ref()),

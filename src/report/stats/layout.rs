@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use super::{Group, GroupBy, Money, Numbers, Stats, Times};
+use super::{Group, GroupBy, Money, NAMES_OF_USER, Numbers, Stats, Times};
 use crate::{
     domain::exchange::{AnsweredBy, NanoDollars},
     report::{
@@ -50,9 +50,8 @@ impl Stats {
                 order.map_or(column.clone(), |order| column.expendable(order))
             }),
         ));
-        for Group { names, numbers, .. } in self.shown() {
-            let names = names.iter().map(|name| name.clone().unwrap_or_else(|| "–".to_owned()));
-            table.row(names.chain(numbers.cells()));
+        for Group { labels, numbers, .. } in self.shown() {
+            table.row(labels.iter().cloned().chain(numbers.cells()));
         }
         let is_one = self.with_calls().count() <= 1 && !self.tagged;
         let total = (0..self.by.len()).map(|at| if at == 0 { "total" } else { "" }.to_owned());
@@ -77,9 +76,9 @@ impl Stats {
         let rule = names.iter().map(|_| "---").chain(HEADINGS.iter().map(|_| "---:"));
         text += &line(&head);
         text += &line(&rule.map(str::to_owned).collect::<Vec<_>>());
-        for Group { names, numbers, .. } in self.shown() {
-            let names = names.iter().map(|name| name.as_deref().unwrap_or("–").replace('|', "\\|"));
-            text += &line(&names.chain(numbers.cells()).collect::<Vec<_>>());
+        for Group { labels, numbers, .. } in self.shown() {
+            let labels = labels.iter().map(|label| label.replace('|', "\\|"));
+            text += &line(&labels.chain(numbers.cells()).collect::<Vec<_>>());
         }
         if self.with_calls().count() != 1 || self.tagged {
             let total =
@@ -89,15 +88,20 @@ impl Stats {
         text
     }
 
-    /// The report as CSV: one column per figure, money in dollars, times in milliseconds.
+    /// The report as CSV: one column per figure, money in dollars, times in milliseconds. The names of users come last.
     pub fn csv(&self) -> Result<String, csv::Error> {
         let mut rows = csv::Writer::from_writer(Vec::new());
         let columns = CSV.iter().map(|(name, _)| *name);
-        rows.write_record(self.by.iter().map(GroupBy::as_str).chain(columns))?;
-        for Group { names, numbers, .. } in &self.groups {
-            let names = names.iter().map(|name| disarmed(name.as_deref().unwrap_or_default()));
+        let by = || self.by.iter().map(GroupBy::as_str);
+        let users: &[&str] = if self.by.contains(&GroupBy::User) { &NAMES_OF_USER } else { &[] };
+        rows.write_record(by().chain(columns).chain(users.iter().copied()))?;
+        for Group { of, numbers, .. } in &self.groups {
+            let name = |of_what: &str| {
+                disarmed(of.get(of_what).and_then(Option::as_deref).unwrap_or_default())
+            };
             let cells = CSV.iter().map(|(_, cell)| cell(numbers).into());
-            rows.write_record(names.chain(cells).map(Cow::into_owned))?;
+            let cells = by().map(name).chain(cells).chain(users.iter().copied().map(name));
+            rows.write_record(cells.map(Cow::into_owned))?;
         }
         let bytes = rows.into_inner().map_err(csv::IntoInnerError::into_error)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{GroupBy, Money, Period, group::Groups, of};
+use super::{GroupBy, Money, Period, group::Groups, labels, of, users};
 use crate::{
     domain::{
         catalog::Catalog,
@@ -40,7 +40,7 @@ pub struct Group {
     /// The value of each dimension; `None`: not stated by the client.
     pub of: BTreeMap<String, Option<String>>,
     #[serde(skip)]
-    names: Vec<Option<String>>,
+    labels: Vec<String>,
     /// The costs of the group.
     #[serde(flatten)]
     pub comparison: Comparison,
@@ -140,11 +140,16 @@ impl Repriced {
                 groups.of(at, key).add(then, now, unexplained);
             })
             .await?;
+        let users = users(ledger, by).await?;
         let groups = groups
             .into_sorted(|sums| (sums.then.amount, sums.calls))
             .into_iter()
             .filter(|(_, sums)| sums.calls > 0)
-            .map(|(names, sums)| Group { of: of(by, &names), names, comparison: sums.comparison() })
+            .map(|(names, sums)| Group {
+                of: of(by, &names, &users),
+                labels: labels(by, &names, &users),
+                comparison: sums.comparison(),
+            })
             .collect();
         Ok(Self {
             by: by.to_vec(),
@@ -180,9 +185,8 @@ impl fmt::Display for Repriced {
         ];
         let by = self.by.iter().map(|by| Column::name(by.as_str()));
         let mut table = Table::new(by.chain(headings));
-        for Group { names, comparison, .. } in &self.groups {
-            let names = names.iter().map(|name| name.clone().unwrap_or_else(|| "–".to_owned()));
-            table.row(names.chain(cells(comparison)));
+        for Group { labels, comparison, .. } in &self.groups {
+            table.row(labels.iter().cloned().chain(cells(comparison)));
         }
         if self.groups.len() > 1 {
             let total = (0..self.by.len()).map(|at| if at == 0 { "total" } else { "" }.to_owned());

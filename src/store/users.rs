@@ -1,0 +1,103 @@
+//! Names of users: written when a call states one that this process has not written yet, read by reports.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
+
+use super::{Error, Ledger, Reader, batch::Op};
+use crate::domain::{
+    exchange::UnixMillis,
+    user_name::{UserName, UserNames},
+};
+
+/// Maximum number of names that are remembered as written. Of more users, some are written again and again.
+const MOST_KNOWN: usize = 10_000;
+
+/// The names that this process has written, by user.
+#[derive(Debug, Default)]
+pub(super) struct KnownNames(Mutex<HashMap<String, UserName>>);
+
+impl KnownNames {
+    /// Notes a name; returns `true` if it has to be written.
+    fn insert(&self, user: &str, name: &UserName) -> bool {
+        let mut known = self.0.lock();
+        if known.get(user) == Some(name) {
+            return false;
+        }
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(user.to_owned(), name.clone());
+        true
+    }
+
+    /// Forgets all names, because they are not in the file any more.
+    pub(super) fn forget(&self) {
+        self.0.lock().clear();
+    }
+}
+
+/// The name of a user, to be written.
+#[derive(Debug)]
+pub(super) struct NamedUser {
+    pub(super) user: String,
+    pub(super) name: UserName,
+    pub(super) at: UnixMillis,
+}
+
+impl Ledger {
+    /// Keeps the name that a call states for its user. Never waits.
+    pub fn name_user(&self, user: &str, name: &UserName, at: UnixMillis) {
+        if self.shared.names.insert(user, name) {
+            let named = NamedUser { user: user.to_owned(), name: name.clone(), at };
+            self.enqueue(Op::Name(Box::new(named)), None);
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct NameRow {
+    id: String,
+    name: Option<String>,
+    email: Option<String>,
+}
+
+impl Reader {
+    /// The names of all users that have one.
+    pub async fn user_names(&self) -> Result<UserNames, Error> {
+        let rows: Vec<NameRow> =
+            sqlx::query_as("select id, name, email from user_name").fetch_all(&self.pool()).await?;
+        Ok(rows
+            .into_iter()
+            .map(|NameRow { id, name, email }| (id, UserName { name, email }))
+            .collect())
+    }
+
+    /// Tells whether a call of the user with this id is in the ledger.
+    pub async fn has_calls_of(&self, user: &str) -> Result<bool, Error> {
+        const SQL: &str = "select exists (select 1 from call where user_id = $1)";
+        Ok(sqlx::query_scalar(SQL).bind(user).fetch_one(&self.pool()).await?)
+    }
+}
+
+/// The users with a name of whom no call is left, where the calls in `gone_call` are deleted.
+pub(super) async fn without_calls(conn: &mut SqliteConnection) -> Result<Vec<String>, Error> {
+    const SQL: &str = "select id from user_name where id not in (select user_id from call \
+         where user_id is not null and seq not in (select at from gone_call))";
+    Ok(sqlx::query_scalar(SQL).fetch_all(conn).await?)
+}
+
+/// Deletes the names of users; returns their number.
+pub(super) async fn delete_names(
+    conn: &mut SqliteConnection,
+    users: &[String],
+) -> Result<u64, Error> {
+    let mut query = QueryBuilder::<Sqlite>::new("delete from user_name where id in (");
+    let mut list = query.separated(", ");
+    for user in users {
+        list.push_bind(user.clone());
+    }
+    let done = query.push(")").build().execute(conn).await.map_err(Error::Write)?;
+    Ok(done.rows_affected())
+}
