@@ -92,6 +92,7 @@ use crate::domain::{
     cache::{CacheKey, SharedCall},
     chain::Chain,
     exchange::{ExchangeId, OwnerId, UnixMillis},
+    user_name::UserName,
 };
 
 /// Size from which on bodies are hashed and compressed apart from the threads that serve.
@@ -293,6 +294,13 @@ impl Ledger {
     pub fn count_refusal(&self, at: UnixMillis, reason: &str) {
         if let Some(count) = self.shared.refusals.add(at, reason) {
             self.enqueue(Op::Refusals(count), None);
+        }
+    }
+
+    /// Keeps the name that a call states for its user. Never waits.
+    pub fn name_user(&self, user: &str, name: &UserName, at: UnixMillis) {
+        if let Some(named) = self.shared.names.insert(user, name, at) {
+            self.enqueue(Op::Name(Box::new(named)), None);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Error, Ledger, Reader, batch::Op};
+use super::{Error, Reader};
 use crate::domain::{
     exchange::UnixMillis,
     user_name::{UserName, UserNames},
@@ -19,17 +19,17 @@ const MOST_KNOWN: usize = 10_000;
 pub(super) struct KnownNames(Mutex<HashMap<String, UserName>>);
 
 impl KnownNames {
-    /// Notes a name; returns `true` if it has to be written.
-    fn insert(&self, user: &str, name: &UserName) -> bool {
+    /// Notes the name of a user; returns what has to be queued if it is not written yet.
+    pub(super) fn insert(&self, user: &str, name: &UserName, at: UnixMillis) -> Option<NamedUser> {
         let mut known = self.0.lock();
         if known.get(user) == Some(name) {
-            return false;
+            return None;
         }
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
         known.insert(user.to_owned(), name.clone());
-        true
+        Some(NamedUser { user: user.to_owned(), name: name.clone(), at })
     }
 
     /// Forgets all names, because they are not in the file any more.
@@ -44,16 +44,6 @@ pub(super) struct NamedUser {
     pub(super) user: String,
     pub(super) name: UserName,
     pub(super) at: UnixMillis,
-}
-
-impl Ledger {
-    /// Keeps the name that a call states for its user. Never waits.
-    pub fn name_user(&self, user: &str, name: &UserName, at: UnixMillis) {
-        if self.shared.names.insert(user, name) {
-            let named = NamedUser { user: user.to_owned(), name: name.clone(), at };
-            self.enqueue(Op::Name(Box::new(named)), None);
-        }
-    }
 }
 
 #[derive(FromRow)]
