@@ -41,7 +41,7 @@ pub use self::{
 use self::{
     flags::heading,
     lists::Lists,
-    parsers::{base_url, duration, key, name, parsed, size, webhook, word},
+    parsers::{base_url, dollars, duration, key, name, parsed, size, webhook, word},
     sources::Sources,
 };
 use crate::domain::{
@@ -49,6 +49,7 @@ use crate::domain::{
     budget::Budgets,
     cache::{IdentityProof, Policy},
     cassette::{Rule, is_secret_name},
+    exchange::NanoDollars,
 };
 
 /// All settings. The name of a field, or its `id`, is the name in the settings file; with hyphens it is the flag, and
@@ -127,6 +128,9 @@ pub struct Config {
     /// Show no status line in the chat when an answer comes from the ledger
     #[arg(long, help_heading = heading::OPEN_WEBUI)]
     pub no_status_line: bool,
+    /// Estimated cost of a question, in dollars, above which a status line in the chat says so before the answer
+    #[arg(long, value_name = "DOLLARS", help_heading = heading::OPEN_WEBUI, value_parser = dollars)]
+    pub warn_above: Option<NanoDollars>,
     /// Headers with the ids of task, chat, message, user-message or user, as chat=X-Chat,user=X-User
     #[arg(
         long,

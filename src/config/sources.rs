@@ -323,6 +323,7 @@ mod tests {
                 "timezone" => "UTC",
                 "keep_bodies" | "keep_totals" => "90d",
                 "max_size" => "2GiB",
+                "warn_above" => "$1.50",
                 "budget_webhook" => WEBHOOK,
                 "config" => "/dev/null",
                 _ if *secret => SECRET,
