@@ -5,11 +5,12 @@
 //! `select` (with the exchanges in `inflight`); an answer that is there is reused in `reuse`. A new answer has a `pump`:
 //! it sends an `exchange` in an `attempt`, which fills a `live` recording with what is no longer `held`, and seals it in
 //! `seal`. The record of each call
-//! is begun and finished in `call`.
+//! is begun and finished in `call`; `chats` adds up what they cost.
 
 mod attempt;
 mod budget;
 mod call;
+mod chats;
 mod events;
 mod exchange;
 mod failure;
@@ -43,10 +44,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
 use self::{
-    budget::BudgetTracker, inflight::Inflight, loaded::Loaded, quirks::Quirks, recall::Recalled,
-    refusal::RefusalLimit, select::AnswerSource, steps::Steps,
+    budget::BudgetTracker, chats::ChatCosts, inflight::Inflight, loaded::Loaded, quirks::Quirks,
+    recall::Recalled, refusal::RefusalLimit, select::AnswerSource, steps::Steps,
 };
 pub use self::{
+    chats::ChatCost,
     events::{EventStream, message},
     failure::{ErrorForm, Failure, UpstreamFailure},
     live::{End, RecordingReader},
@@ -60,7 +62,7 @@ use crate::{
         budget::{BudgetNotice, Budgets, Crossing, Spending},
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
-        exchange::{AnsweredBy, CallId, ExchangeId, UnixMillis},
+        exchange::{AnsweredBy, CallId, ExchangeId, NanoDollars, UnixMillis},
         prepare::{Caller, ClientRequest, PrepareError, PreparedRequest, readable},
         translate::{Form, WithUsage},
     },
@@ -91,6 +93,7 @@ pub struct Answers {
     budget: Arc<BudgetTracker>,
     refusals: Arc<RefusalLimit>,
     steps: Arc<Steps>,
+    chats: Arc<ChatCosts>,
     /// Time of the last warning that Open WebUI sends no ids, in Unix milliseconds.
     warned_at: Arc<AtomicI64>,
     settings: Settings,
@@ -103,6 +106,8 @@ pub struct Settings {
     pub cache: Policy,
     /// True if a chat in Open WebUI shows that its answer comes from the ledger.
     pub status_line: bool,
+    /// Estimated cost above which a chat in Open WebUI warns of a question; `None`: none does.
+    pub warn_above: Option<NanoDollars>,
     /// Model for Open WebUI's background calls; `None`: the model that each asks for.
     pub task_model: Option<Arc<str>>,
     /// The operator's model aliases.
@@ -126,12 +131,14 @@ pub struct Answer {
     pub verdict: Verdict,
     /// Key of the request.
     pub key: CacheKey,
-    /// A budget that is nearly spent.
+    /// A budget that is nearly spent, or that is always shown.
     pub budget: Option<BudgetNotice>,
     /// True if a person sees status lines above the answer.
     pub is_watched: bool,
     /// A status line to show before the answer.
     pub status_line: Option<String>,
+    /// The cost of the chat for the usage of the answer; `None`: the call names none, or wants no usage.
+    pub chat_cost: Option<ChatCost>,
     /// The kind of stream that the client wants; `None` if it wants none.
     pub stream: Option<WithUsage>,
     /// The form in which the client wants the answer.
@@ -157,6 +164,7 @@ impl Answer {
             budget: None,
             is_watched: false,
             status_line: None,
+            chat_cost: None,
             stream: request.stream,
             form: Arc::clone(&request.form),
         }
@@ -209,6 +217,7 @@ impl Answers {
             budget: Arc::default(),
             refusals: Arc::default(),
             steps: Arc::default(),
+            chats: Arc::default(),
             warned_at: Arc::default(),
             settings,
         }
@@ -242,6 +251,9 @@ impl Answers {
         {
             self.ledger.name_user(user, name, at);
         }
+        // The ledger is read meanwhile.
+        let chat_cost = self.follow_chat(&request, &caller);
+        let shows_usage = request.task.is_none() && request.stream != Some(WithUsage::No);
         let source = self.select(&request, &caller, at).await.inspect_err(|failure| {
             self.record_unanswered(failure, &request, &caller, arrival);
         })?;
@@ -255,7 +267,7 @@ impl Answers {
             AnswerSource::Upstream(ticket) => self.ask(ticket, &request, caller, access, at),
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
-        Ok(answer)
+        Ok(Answer { chat_cost: chat_cost.filter(|_| shows_usage), ..answer })
     }
 
     /// Counts the tokens of a request in Anthropic's API. Passed on and not recorded: it has no answer.
@@ -309,9 +321,12 @@ impl Answers {
     }
 
     /// Goes on with budgets whose spending was read since [`Self::begin_replacing_budgets`]. With `keep_same`, those that
-    /// have not changed keep what they have counted.
+    /// have not changed keep what they have counted; without, costs of the past have changed.
     pub fn replace_budgets(&self, spending: Spending, keep_same: bool) {
         self.budget.replace(spending, keep_same);
+        if !keep_same {
+            self.chats.clear();
+        }
     }
 
     /// Takes the operator's aliases from now on.

@@ -41,7 +41,9 @@ pub use self::{
 use self::{
     flags::heading,
     lists::Lists,
-    parsers::{base_url, duration, duration_or_zero, key, name, parsed, size, webhook, word},
+    parsers::{
+        base_url, dollars, duration, duration_or_zero, key, name, parsed, size, webhook, word,
+    },
     sources::Sources,
 };
 use crate::domain::{
@@ -49,6 +51,7 @@ use crate::domain::{
     budget::Budgets,
     cache::{IdentityProof, Policy},
     cassette::{Rule, is_secret_name},
+    exchange::NanoDollars,
 };
 
 /// All settings. The name of a field, or its `id`, is the name in the settings file; with hyphens it is the flag, and
@@ -131,6 +134,9 @@ pub struct Config {
     /// Show no status line in the chat when an answer comes from the ledger
     #[arg(long, help_heading = heading::OPEN_WEBUI)]
     pub no_status_line: bool,
+    /// Estimated cost of a question, in dollars, above which a status line in the chat says so before the answer
+    #[arg(long, value_name = "DOLLARS", help_heading = heading::OPEN_WEBUI, value_parser = dollars)]
+    pub warn_above: Option<NanoDollars>,
     /// Headers with the ids of task, chat, message, user-message or user, or with user-name or user-email, as chat=X-Chat,user=X-User
     #[arg(
         long,

@@ -246,6 +246,7 @@ impl Server {
         let settings = answer::Settings {
             cache: config.cache,
             status_line: !config.no_status_line,
+            warn_above: config.warn_above,
             task_model: config.task_model.map(Arc::from),
             aliases: Arc::new(config.aliases),
         };

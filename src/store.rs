@@ -13,6 +13,7 @@ pub mod backup;
 mod batch;
 mod calls;
 mod chain;
+mod chat_costs;
 pub mod checkup;
 mod columns;
 mod error;
@@ -73,6 +74,7 @@ use self::{
 };
 pub use self::{
     calls::{CallFilter, CallRow, ExchangeDetails},
+    chat_costs::ChatOf,
     checkup::file,
     columns::cost_word,
     error::Error,

@@ -26,7 +26,7 @@ use reprise::domain::{
 
 pub(crate) const ID: &str = "chatcmpl-1";
 pub(crate) const CREATED: i64 = 1_700_000_000;
-const BILL: Bill = Bill::Paid(Cost::Exact(NanoDollars(1_234_500)));
+const BILL: Bill = Bill::paid(Cost::Exact(NanoDollars(1_234_500)));
 
 #[test]
 fn streams_become_what_the_snapshots_say() {
@@ -184,11 +184,11 @@ fn the_bill_stands_in_the_usage() {
         (heard.usage["cost"].as_f64(), heard.usage["saved"].as_f64())
     };
     let cent = NanoDollars(10_000_000);
-    assert_eq!(billed(Bill::Paid(Cost::Exact(cent))), (Some(0.01), None));
-    assert_eq!(billed(Bill::Paid(Cost::AtLeast(cent))), (Some(0.01), None));
-    assert_eq!(billed(Bill::Paid(Cost::Unpriced)), (None, None));
-    assert_eq!(billed(Bill::Free { saved: Cost::Exact(cent) }), (Some(0.0), Some(0.01)));
-    assert_eq!(billed(Bill::Free { saved: Cost::Unpriced }), (Some(0.0), None));
+    assert_eq!(billed(Bill::paid(Cost::Exact(cent))), (Some(0.01), None));
+    assert_eq!(billed(Bill::paid(Cost::AtLeast(cent))), (Some(0.01), None));
+    assert_eq!(billed(Bill::paid(Cost::Unpriced)), (None, None));
+    assert_eq!(billed(Bill::free(Cost::Exact(cent))), (Some(0.0), Some(0.01)));
+    assert_eq!(billed(Bill::free(Cost::Unpriced)), (Some(0.0), None));
 }
 
 proptest! {

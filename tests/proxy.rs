@@ -6,6 +6,7 @@ mod broken;
 mod budgets;
 mod cache;
 mod calls;
+mod chat_costs;
 pub(crate) mod chats;
 mod collapsing;
 mod corpus;

@@ -12,6 +12,7 @@ use crate::domain::{
         ReservationId, Spender, Spending, Spent,
     },
     exchange::{NanoDollars, UnixMillis},
+    open_webui::DearQuestion,
 };
 
 /// Spending of this process and before it, shared by all calls.
@@ -38,8 +39,10 @@ struct Settled {
 /// A call that may go upstream.
 #[derive(Debug, Default)]
 pub(super) struct Admitted {
-    /// A budget that is nearly spent.
+    /// A budget that is nearly spent, or that is always shown.
     pub notice: Option<BudgetNotice>,
+    /// The estimate, if it is above the operator's limit for warnings.
+    pub dear: Option<DearQuestion>,
     pub reservation: Reservation,
 }
 
@@ -81,7 +84,7 @@ impl BudgetTracker {
         let admission = state.spending.admit(at, spender, estimate)?;
         let held = admission.reservation.map(|id| (Arc::clone(self), id));
         let reservation = Reservation { held, amount: admission.reserved };
-        Ok(Admitted { notice: admission.notice, reservation })
+        Ok(Admitted { notice: admission.notice, dear: None, reservation })
     }
 
     /// Adds the cost of an exchange whose call came in `at` this time, and takes its reservation back in the same step

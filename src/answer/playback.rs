@@ -11,6 +11,7 @@ use futures_util::stream::FusedStream;
 use tokio_stream::Stream;
 
 use super::{
+    chats::ChatCost,
     failure::Failure,
     live::{End, RecordingReader},
 };
@@ -32,21 +33,26 @@ pub struct ChunkStream {
     status_line: Option<String>,
     /// True if a person sees a status line for an answer that ended early.
     is_watched: bool,
+    chat_cost: Option<ChatCost>,
     unread: Vec<Arc<Segment>>,
+    /// The end of the recording, while it waits for the cost of the chat.
+    end: Option<End>,
     ended: bool,
 }
 
 impl ChunkStream {
     /// Plays a recording from its beginning.
     pub fn new(reader: RecordingReader, chunks: Chunks, answered_by: AnsweredBy) -> Self {
-        let (status_line, is_watched) = (None, false);
+        let (status_line, is_watched, chat_cost, end) = (None, false, None, None);
         Self {
             reader,
             chunks,
             answered_by,
             status_line,
             is_watched,
+            chat_cost,
             unread: Vec::new(),
+            end,
             ended: false,
         }
     }
@@ -58,18 +64,39 @@ impl ChunkStream {
         Self { status_line: first, is_watched: true, ..self }
     }
 
-    fn write(&mut self, end: Option<End>, out: &mut Vec<u8>) -> Result<(), openai::Error> {
+    /// The same stream, whose usage has the cost of its chat.
+    #[must_use]
+    pub fn in_chat(self, chat_cost: Option<ChatCost>) -> Self {
+        Self { chat_cost, ..self }
+    }
+
+    fn write(
+        &mut self,
+        end: Option<End>,
+        context: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), openai::Error> {
         for event in self.unread.iter().flat_map(|segment| segment.events()) {
             self.chunks.translate(event, out).map_err(|error| Failure::from(error).openai())?;
         }
         match end {
             None => return Ok(()),
             Some(End::Complete(totals)) => {
+                let chat = match &mut self.chat_cost {
+                    None => None,
+                    Some(cost) => match Pin::new(cost).poll(context) {
+                        Poll::Ready(cost) => cost,
+                        Poll::Pending => {
+                            self.end = Some(End::Complete(totals));
+                            return Ok(());
+                        }
+                    },
+                };
                 let early = self.chunks.early_end().filter(|_| self.is_watched);
                 out.extend(
                     early.map(open_webui::end_line).into_iter().flat_map(String::into_bytes),
                 );
-                let finished = self.chunks.finish(bill(self.answered_by, totals.cost), out);
+                let finished = self.chunks.finish(bill(self.answered_by, totals.cost, chat), out);
                 finished.map_err(|error| Failure::from(error).openai())?;
             }
             Some(End::Failed(failure, _)) => return Err(failure.openai()),
@@ -85,13 +112,14 @@ impl Stream for ChunkStream {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let this = self.get_mut();
         while !this.ended {
-            let Poll::Ready(end) = this.reader.poll_read(context, &mut this.unread) else {
-                return Poll::Pending;
+            let end = match this.end.take() {
+                Some(end) => Some(end),
+                None => std::task::ready!(this.reader.poll_read(context, &mut this.unread)),
             };
             let size: usize = this.unread.iter().map(|segment| segment.bytes().len()).sum();
             let mut out = Vec::with_capacity(size + size / 2 + 1024);
             out.extend(this.status_line.take().into_iter().flat_map(String::into_bytes));
-            if let Err(error) = this.write(end, &mut out) {
+            if let Err(error) = this.write(end, context, &mut out) {
                 Chunks::fail(error, &mut out);
                 this.ended = true;
             }
@@ -99,6 +127,9 @@ impl Stream for ChunkStream {
             // Some events have no chunks.
             if !out.is_empty() {
                 return Poll::Ready(Some(Bytes::from(out)));
+            }
+            if this.end.is_some() {
+                return Poll::Pending;
             }
         }
         Poll::Ready(None)
@@ -119,6 +150,7 @@ pub async fn completion(
     created: UnixMillis,
     answered_by: AnsweredBy,
     form: &Form,
+    chat_cost: Option<ChatCost>,
 ) -> Result<openai::Completion, Arc<Failure>> {
     match reader.ended().await {
         (_, End::Failed(failure, _)) => Err(failure),
@@ -127,14 +159,19 @@ pub async fn completion(
                 Some(message) => message,
                 None => anthropic::fold(&recording).map_err(Failure::from)?,
             };
-            let bill = bill(answered_by, totals.cost);
+            let chat = match chat_cost {
+                Some(cost) => cost.await,
+                None => None,
+            };
+            let bill = bill(answered_by, totals.cost, chat);
             Ok(translate::completion(message, bill, id, created.seconds(), form))
         }
     }
 }
 
-const fn bill(answered_by: AnsweredBy, cost: Cost) -> Bill {
-    if answered_by.is_reuse() { Bill::Free { saved: cost } } else { Bill::Paid(cost) }
+const fn bill(answered_by: AnsweredBy, cost: Cost, chat: Option<Cost>) -> Bill {
+    let bill = if answered_by.is_reuse() { Bill::free(cost) } else { Bill::paid(cost) };
+    Bill { chat, ..bill }
 }
 
 #[cfg(test)]

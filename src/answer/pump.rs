@@ -47,7 +47,7 @@ impl Answers {
         at: UnixMillis,
     ) -> Answer {
         let Ticket { exchange: id, reason, keep, admitted, writer, reader, guard } = ticket;
-        let Admitted { notice, reservation } = admitted;
+        let Admitted { notice, dear, reservation } = admitted;
         let (answered_by, keep) = match self.upstream.replay() {
             // There is nothing to keep of a fixture.
             Some(_) => (AnsweredBy::Replay, Keep::Totals),
@@ -56,8 +56,8 @@ impl Answers {
         let (is_watched, _) = self.count_step(request, &caller, None);
         let line = || match answered_by {
             AnsweredBy::Replay => Some(open_webui::replay_line()),
-            _ if request.continues_answer && notice.is_none() => Some(open_webui::continue_line()),
-            _ => notice.as_ref().map(open_webui::budget_line),
+            _ => open_webui::question_line(dear, notice.as_ref())
+                .or_else(|| request.continues_answer.then(open_webui::continue_line)),
         };
         let status_line = is_watched.then(line).flatten();
         let how = (answered_by, keep, reason, reservation.amount);

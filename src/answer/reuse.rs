@@ -87,18 +87,23 @@ impl Answers {
         Answer { reader: answer.reader.with_hook(joined), is_watched, ..answer }
     }
 
-    /// Returns whether a person sees status lines above the answer, and then the steps of the answer so far, this one
-    /// included ([`super::steps::Steps::count`]). A message id says that one is watching.
+    /// Returns whether a person sees status lines above the answer. A message id says that one is watching.
+    pub(super) fn is_watched(&self, request: &PreparedRequest, caller: &Caller) -> bool {
+        self.settings.status_line
+            && caller.open_webui
+            && caller.message.is_some()
+            && request.task.is_none()
+    }
+
+    /// Returns whether a person watches, and then the steps of the answer so far, this one included
+    /// ([`super::steps::Steps::count`]).
     pub(super) fn count_step(
         &self,
         request: &PreparedRequest,
         caller: &Caller,
         saved: Option<Cost>,
     ) -> (bool, Option<StepCount>) {
-        let is_watched = self.settings.status_line
-            && caller.open_webui
-            && caller.message.is_some()
-            && request.task.is_none();
+        let is_watched = self.is_watched(request, caller);
         (is_watched, is_watched.then(|| self.steps.count(request, caller, saved)).flatten())
     }
 

@@ -121,6 +121,7 @@ pub(super) fn last(
         tokens,
         cost: prior.cost_with(sealing.cost),
     };
+    answers.chats.settle(&exchange.opening.call, totals.cost);
     let mut call = exchange.opening.call.clone();
     if !exchange.notes.is_empty() {
         call.notes = serde_json::to_string(&exchange.notes).ok();

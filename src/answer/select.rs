@@ -19,7 +19,7 @@ use crate::{
         },
         catalog,
         exchange::{ExchangeId, UnixMillis},
-        open_webui,
+        open_webui::{self, DearQuestion},
         prepare::{Caller, Chats, FileIds, PreparedRequest},
     },
     store::{PriorAskQuery, Stored},
@@ -147,7 +147,7 @@ impl Answers {
         Ok(AnswerSource::Upstream(inflight.begin(&self.inflight, None, reason, keep, admitted)))
     }
 
-    /// Has the budgets admit the request, which reserves its estimated cost.
+    /// Has the budgets admit the request, which reserves its estimated cost. A person who watches is warned of a high one.
     fn admit(
         &self,
         request: &PreparedRequest,
@@ -156,15 +156,22 @@ impl Answers {
     ) -> Result<Admitted, BudgetRefusal> {
         let (model, key) = (request.upstream.model(), caller.key_name.as_deref());
         let spender = Spender { user: request.user.as_deref(), key, model };
-        if !self.budget.is_limited() {
+        let warn_above = self.settings.warn_above.filter(|_| self.is_watched(request, caller));
+        if !self.budget.is_limited() && warn_above.is_none() {
             return Ok(Admitted::default());
         }
         // All of the prompt is looked at: not while other calls wait for the budgets.
         let prompt = budget::prompt_tokens(request.upstream.chain());
-        self.budget.admit(at, spender, |outputs| {
+        let mut estimate = None;
+        let admitted = self.budget.admit(at, spender, |outputs| {
             let (most, day) = (request.upstream.max_tokens(), catalog::day_of(at));
-            budget::estimate(&self.catalog(), model, prompt, most, outputs, day)
-        })
+            estimate = budget::estimate(&self.catalog(), model, prompt, most, outputs, day);
+            estimate
+        })?;
+        let cost = estimate.map(|estimate| estimate.likely);
+        let cost = cost.filter(|cost| warn_above.is_some_and(|above| *cost > above));
+        let dear = cost.map(|cost| DearQuestion { cost, prompt_tokens: prompt });
+        Ok(Admitted { dear, ..admitted })
     }
 
     /// Claims the key for the chat, if prior calls matter; and the answer to the user's message, because a Regenerate

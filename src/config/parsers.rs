@@ -13,6 +13,11 @@ use secrecy::SecretString;
 use strum::VariantNames;
 use url::Url;
 
+use crate::domain::exchange::NanoDollars;
+
+/// Largest amount of money in a setting, in US dollars.
+const MOST_DOLLARS: f64 = 1e9;
+
 /// Description of the values that a parser accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expected(pub(super) &'static str);
@@ -48,6 +53,14 @@ pub(super) fn size(text: &str) -> Result<u64, Expected> {
     let short = short.strip_suffix('i').unwrap_or(short);
     let binary = if short.ends_with(['k', 'm', 'g']) { format!("{short}iB") } else { text };
     binary.parse().ok().filter(|size: &ByteSize| size.0 > 0).map(|size| size.0).ok_or(expected)
+}
+
+/// An amount of US dollars, with or without the sign.
+pub(super) fn dollars(text: &str) -> Result<NanoDollars, Expected> {
+    let text = text.trim();
+    let amount = text.strip_prefix('$').unwrap_or(text).trim_start().parse().ok();
+    let amount = amount.filter(|amount: &f64| *amount > 0.0 && *amount <= MOST_DOLLARS);
+    amount.map(NanoDollars::from_dollars).ok_or(Expected("an amount in dollars such as 1 or 0.50"))
 }
 
 /// A size with its unit, for what deletes.
@@ -247,6 +260,16 @@ mod tests {
         }
         for text in ["", "0", "MiB", "32 parsecs", "-1"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_dollars() {
+        for (text, cents) in [("1", 100), (" $1.50 ", 150), ("0.02", 2), ("$ 3", 300)] {
+            assert_eq!(dollars(text), Ok(NanoDollars(cents * 10_000_000)), "{text}");
+        }
+        for text in ["", "$", "0", "-1", "inf", "NaN", "1e10", "one"] {
+            assert!(dollars(text).is_err(), "{text}");
         }
     }
 

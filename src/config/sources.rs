@@ -324,6 +324,7 @@ mod tests {
                 "keep_bodies" | "keep_totals" => "90d",
                 "max_size" => "2GiB",
                 "ignore" => "tools",
+                "warn_above" => "$1.50",
                 "budget_webhook" => WEBHOOK,
                 "config" => "/dev/null",
                 _ if *secret => SECRET,

@@ -58,6 +58,8 @@ pub struct Budget {
     pub model: Option<String>,
     /// Spending from which callers are warned.
     pub warn_from: NanoDollars,
+    /// True if callers are always shown what is left.
+    pub show: bool,
 }
 
 /// The users to whom a budget applies.
@@ -218,6 +220,14 @@ impl Spent {
     }
 }
 
+impl fmt::Display for Spent {
+    /// `$0.0123`, or `≥ $0.0123` if more may have been spent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let least = if self.is_bound() { "≥ " } else { "" };
+        write!(f, "{least}{:#}", self.amount)
+    }
+}
+
 /// A message about a budget to the caller to which it applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetNotice {
@@ -231,10 +241,19 @@ pub struct BudgetNotice {
     pub rest: String,
     /// Spending in the current period.
     pub spent: Spent,
+    /// True if it tells what is left instead of what is spent.
+    pub tells_left: bool,
     /// Estimated cost of the calls that are running.
     pub reserved: NanoDollars,
     /// The start of the next period.
     pub until: String,
+}
+
+impl BudgetNotice {
+    /// The part of the limit that is not spent; less if the spending is a lower bound.
+    pub fn left(&self) -> NanoDollars {
+        NanoDollars(self.limit.0.saturating_sub(self.spent.amount.0).max(0))
+    }
 }
 
 impl fmt::Display for BudgetNotice {
@@ -249,8 +268,8 @@ impl fmt::Display for BudgetNotice {
 pub enum BudgetRefusal {
     /// A budget is spent.
     #[error(
-        "{notice} is spent ({:#}): no request goes to Claude before {}; answers in the ledger are still served",
-        notice.spent.amount,
+        "{notice} is spent ({}): no request goes to Claude before {}; answers in the ledger are still served",
+        notice.spent,
         notice.until
     )]
     Spent {
@@ -259,9 +278,9 @@ pub enum BudgetRefusal {
     },
     /// The request may cost more than is left.
     #[error(
-        "this request may cost {estimate:#}, which {notice} does not have any more ({:#} is spent, {:#} reserved by \
+        "this request may cost {estimate:#}, which {notice} does not have any more ({} is spent, {:#} reserved by \
          running calls): ask for a shorter answer, another model, or again {}; answers in the ledger are still served",
-        notice.spent.amount,
+        notice.spent,
         notice.reserved,
         again(notice)
     )]

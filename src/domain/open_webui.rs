@@ -90,16 +90,37 @@ pub fn continue_line() -> String {
     line(&json!({ "description": "Continued", "done": true, "hidden": true }))
 }
 
-/// A status line for a budget that is nearly spent.
-pub fn budget_line(notice: &BudgetNotice) -> String {
-    let BudgetNotice { limit, per, whose, rest, spent, .. } = notice;
+/// A question whose estimated cost is above the operator's limit for warnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DearQuestion {
+    /// The estimated cost.
+    pub cost: NanoDollars,
+    /// The estimated number of tokens of the prompt.
+    pub prompt_tokens: u64,
+}
+
+/// A status line before an answer of Claude: the cost that the question may have, and a budget.
+pub fn question_line(dear: Option<DearQuestion>, budget: Option<&BudgetNotice>) -> Option<String> {
+    let dear = dear.map(|DearQuestion { cost, prompt_tokens }| {
+        let tokens = thousands(prompt_tokens);
+        format!("This question may cost about {:#} ({tokens} tokens of prompt)", cost.about())
+    });
+    let parts: Vec<String> = dear.into_iter().chain(budget.map(budget_in_words)).collect();
+    (!parts.is_empty()).then(|| event(&parts.join(" · ")))
+}
+
+fn budget_in_words(notice: &BudgetNotice) -> String {
+    let BudgetNotice { limit, per, whose, rest, spent, tells_left, .. } = notice;
     let whose = match *whose {
         "your" => "Your budget",
         "your group's" => "Your group's budget",
         _ => "Budget",
     };
-    let least = if spent.is_bound() { "≥ " } else { "" };
-    event(&format!("{whose}: {least}{:#} of {limit:#} a {per}{rest} spent", spent.amount))
+    if !tells_left {
+        return format!("{whose}: {spent} of {limit:#} a {per}{rest} spent");
+    }
+    let most = if spent.is_bound() { "≤ " } else { "" };
+    format!("{whose}: {most}{:#} of {limit:#} a {per}{rest} left", notice.left())
 }
 
 fn event(description: &str) -> String {
@@ -113,6 +134,7 @@ fn line(data: &serde_json::Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::budget::{Period, Spent};
 
     fn line(nano_dollars: i64) -> String {
         status_line(
@@ -120,6 +142,38 @@ mod tests {
             Duration::from_secs(59),
             Cost::Exact(NanoDollars(nano_dollars)),
         )
+    }
+
+    #[test]
+    fn a_bound_stays_one_whether_a_budget_tells_what_is_spent_or_what_is_left() {
+        let dollars = NanoDollars::from_dollars;
+        let notice = |at_least, tells_left| BudgetNotice {
+            limit: dollars(2.0),
+            per: Period::Day,
+            whose: "your",
+            rest: " on m".to_owned(),
+            spent: Spent { amount: dollars(1.5), at_least, unpriced: 0 },
+            tells_left,
+            reserved: NanoDollars(0),
+            until: String::new(),
+        };
+        let dear = DearQuestion { cost: dollars(1.403_21), prompt_tokens: 210_000 };
+        for (dear, notice, expected) in [
+            (None, Some(notice(0, false)), "Your budget: $1.50 of $2.00 a day on m spent"),
+            (None, Some(notice(1, false)), "Your budget: ≥ $1.50 of $2.00 a day on m spent"),
+            (None, Some(notice(0, true)), "Your budget: $0.50 of $2.00 a day on m left"),
+            (None, Some(notice(1, true)), "Your budget: ≤ $0.50 of $2.00 a day on m left"),
+            (
+                Some(dear),
+                Some(notice(0, true)),
+                "This question may cost about $1.40 (210,000 tokens of prompt) · \
+                 Your budget: $0.50 of $2.00 a day on m left",
+            ),
+        ] {
+            let line = question_line(dear, notice.as_ref()).unwrap();
+            assert!(line.contains(&format!(":\"{expected}\",")), "{line}");
+        }
+        assert_eq!(question_line(None, None), None);
     }
 
     #[test]

@@ -35,15 +35,16 @@ pub(super) async fn completions(
         error => error.into(),
     })?;
     let headers = headers::of_answer(Api::Chat, &answer);
-    let Answer { reader, call, at, answered_by, is_watched, status_line, stream, form, .. } =
-        answer;
+    let Answer { reader, call, at, answered_by, is_watched, status_line, .. } = answer;
+    let Answer { chat_cost, stream, form, .. } = answer;
     let id = format!("chatcmpl-{}", call.simple());
     let Some(usage) = stream else {
-        let completion = playback::completion(reader, id, at, answered_by, &form).await?;
+        let completion = playback::completion(reader, id, at, answered_by, &form, chat_cost);
+        let completion = completion.await?;
         return Ok((headers, Json(completion)).into_response());
     };
     let chunks = translate::Chunks::new(id, at.seconds(), usage, form);
-    let stream = playback::ChunkStream::new(reader, chunks, answered_by);
+    let stream = playback::ChunkStream::new(reader, chunks, answered_by).in_chat(chat_cost);
     let stream = if is_watched { stream.watched(status_line) } else { stream };
     Ok((headers, SseBody::new(stream)).into_response())
 }

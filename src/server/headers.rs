@@ -16,7 +16,7 @@ use crate::{
 
 /// The fixture that answers, in a replay.
 const FIXTURE: HeaderName = HeaderName::from_static("x-reprise-fixture");
-/// A budget that is nearly spent.
+/// A budget that is nearly spent, or that is always shown.
 const BUDGET: HeaderName = HeaderName::from_static("x-reprise-budget");
 /// The exchange that answers.
 const EXCHANGE: HeaderName = HeaderName::from_static("x-reprise-exchange");
@@ -69,8 +69,9 @@ pub(super) fn of_answer(api: Api, answer: &Answer) -> HeaderMap {
     insert(CACHE_STATUS, format!("reprise; {status}; key=\"{key}\""));
     insert(EXCHANGE, exchange.to_string());
     if let Some(BudgetNotice { limit, per, spent, .. }) = budget {
+        let at_least = if spent.is_bound() { "; at_least" } else { "" };
         let (spent, limit) = (spent.amount.dollars(), limit.dollars());
-        insert(BUDGET, format!("spent={spent}; limit={limit}; per={per}"));
+        insert(BUDGET, format!("spent={spent}; limit={limit}; per={per}{at_least}"));
     }
     if let Verdict::Hit(Freshness { age, .. }) = verdict {
         insert(header::AGE, age.as_secs().to_string());

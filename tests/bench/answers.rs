@@ -17,7 +17,7 @@ const DELTAS: usize = 1000;
 /// Bytes that a read of a fast upstream brings.
 const READ: usize = 16 << 10;
 
-const BILL: Bill = Bill::Paid(Cost::Exact(NanoDollars(1)));
+const BILL: Bill = Bill::paid(Cost::Exact(NanoDollars(1)));
 
 pub(crate) fn run() {
     heading("an answer of 1,000 deltas");

@@ -148,6 +148,7 @@ fn answers(ledger: &Ledger, settings: &requests::Settings) -> Answers {
     let settings = Settings {
         cache: settings.policy.clone(),
         status_line: false,
+        warn_above: None,
         task_model: None,
         aliases: Arc::default(),
     };

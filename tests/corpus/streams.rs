@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const ID: &str = "chatcmpl-1";
 const CREATED: i64 = 1_700_000_000;
-const BILL: Bill = Bill::Paid(Cost::Unpriced);
+const BILL: Bill = Bill::paid(Cost::Unpriced);
 
 /// What comes in these pieces.
 pub(crate) fn record(pieces: &[&[u8]]) -> Recording {

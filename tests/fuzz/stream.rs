@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::{CREATED, ID, client::Heard, input::Input};
 
-const BILL: Bill = Bill::Paid(Cost::Exact(NanoDollars(1_234_500)));
+const BILL: Bill = Bill::paid(Cost::Exact(NanoDollars(1_234_500)));
 
 /// Read once: it is larger than most inputs.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::builtin);

@@ -95,6 +95,33 @@ async fn a_spent_budget_is_told_in_both_dialects_and_survives_a_restart() {
 }
 
 #[tokio::test]
+async fn a_budget_that_is_to_be_shown_tells_what_is_left_from_the_first_question_on() {
+    let upstream = Upstream::start().await;
+    let budget = "[[budget]]\nlimit = 2\nper = \"day\"\nuser = \"*\"\nshow = true\n";
+    let app = setup(&upstream, budget).start().await;
+    let line = async |message: &str| {
+        let reply = of(&app, "ann", "c1", message).post(CHAT, &ask(message)).await;
+        let header = reply.header("x-reprise-budget").map(str::to_owned);
+        let text = reply.text().await;
+        let line = text.split_once("\"description\":\"").expect("a line").1;
+        (line.split('"').next().expect("its end").to_owned(), header.expect("a header"))
+    };
+    upstream.push(Script::sse(ten_cents()));
+    let (told, header) = line("m1").await;
+    assert_eq!(told, "Your budget: $2.00 of $2.00 a day left");
+    assert_eq!(header, "spent=0; limit=2; per=day");
+    // The first try may have been billed.
+    upstream.push(Script::sse(Answer::of(MODEL).unfinished()));
+    upstream.push(Script::sse(ten_cents()));
+    let (told, _) = line("m2").await;
+    assert_eq!(told, "Your budget: $1.90 of $2.00 a day left");
+    upstream.push(Script::sse(ten_cents()));
+    let (told, header) = line("m3").await;
+    assert!(told.starts_with("Your budget: ≤ $1.80"), "{told}");
+    assert!(header.ends_with("; limit=2; per=day; at_least"), "{header}");
+}
+
+#[tokio::test]
 async fn running_calls_may_overshoot_those_who_join_are_free_and_reports_say_so() {
     let upstream = Upstream::start().await;
     let setup = setup(&upstream, "[[budget]]\nlimit = 0.15\nper = \"month\"\nuser = \"*\"\n");
@@ -193,5 +220,5 @@ async fn what_was_stopped_counts_as_far_as_it_is_known() {
     let (status, body) = refused(&client, CHAT, &ask("more")).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     let message = body["error"]["message"].as_str().expect("a message");
-    assert!(message.starts_with("the budget of $0.01 a day is spent ($0.01"), "{message}");
+    assert!(message.starts_with("the budget of $0.01 a day is spent (≥ $0.01"), "{message}");
 }

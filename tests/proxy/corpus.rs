@@ -58,7 +58,9 @@ fn is_good(sse: &str) -> bool {
 /// Without what is the call's own: id, time, and what it cost and saved.
 pub(crate) fn of_the_answer(text: &str) -> String {
     let mut rest = text.to_owned();
-    for name in ["\"id\":\"chatcmpl-", "\"created\":", ",\"cost\":", ",\"saved\":"] {
+    for name in
+        ["\"id\":\"chatcmpl-", "\"created\":", ",\"cost\":", ",\"chat_cost\":", ",\"saved\":"]
+    {
         while let Some(at) = rest.find(name) {
             let value = at + name.len();
             let end = rest[value..].find(['"', ',', '}']).expect("the end of a value");

@@ -111,7 +111,7 @@ async fn a_model_without_a_price_is_not_free_in_a_budget_and_costs_what_is_learn
     let (status, body) = asks(&app, ASKED, "three").await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{body}");
     assert!(
-        body["error"]["message"].as_str().expect("a message").contains("is spent ($0.18)"),
+        body["error"]["message"].as_str().expect("a message").contains("is spent (≥ $0.18)"),
         "{body}"
     );
     let _ = app.stop().await;

@@ -322,7 +322,7 @@ async fn reports_budgets_and_the_status_line_agree_to_the_nano_dollar() {
     let next = of(&app, "ann", "c1", "m1").post(CHAT, &ask("next")).await;
     assert_eq!(
         next.header("x-reprise-budget"),
-        Some(&*format!("spent={}; limit=90; per=month", dollars(owed)))
+        Some(&*format!("spent={}; limit=90; per=month; at_least", dollars(owed)))
     );
     let line = next.text().await;
     let amount = NanoDollars(i64::try_from(owed).expect("an amount"));

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     proxy::{
-        chats::{of, says, status},
+        chats::{of, says, status, task_of},
         streaming::without_ids,
     },
     support::{
@@ -26,8 +26,8 @@ async fn a_hit_is_told_in_the_chat_to_whom_a_person_looks_at() {
     let told = "data: {\"event\":{\"type\":\"status\",\"data\":{\"description\":\
         \"Answered from the ledger · saved $0.000047\",\"done\":true}}}\n\n";
     let rest = hit.strip_prefix(told).expect("a status line first");
-    let free = |cost: &str| format!("\"cost\":0.0,\"saved\":{cost}");
-    let paid = without_ids(&miss).replace("\"cost\":0.000047", &free("0.000047"));
+    let free = "\"cost\":0.0,\"saved\":0.000047,\"chat_cost\":0.0}";
+    let paid = without_ids(&miss).replace("\"cost\":0.000047,\"chat_cost\":0.000047}", free);
     assert_eq!(without_ids(rest), paid, "else it is the same, byte for byte");
 
     let whole = with(ask("hi"), "stream", json!(false));
@@ -73,6 +73,30 @@ async fn an_answer_that_looks_finished_and_is_not_says_so_to_whom_a_person_looks
         // Nobody looks at it.
         let body = app.client().post(CHAT, &ask(&chat)).await.text().await;
         assert!(!body.contains("description"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_question_above_the_operators_limit_is_told_before_its_answer() {
+    let upstream = Upstream::start().await;
+    upstream.always(says("Hello"));
+    // 10,000 tokens of prompt at $1 and 1,000 of an answer at $5 per million.
+    let text = "word ".repeat(8_000);
+    let setup = Setup::of(&upstream);
+    for (above, told) in [("$0.012", true), ("1", false)] {
+        let app = setup.clone().set("REPRISE_WARN_ABOVE", above).start().await;
+        let dear = of(&app, "ann", above, "m1").post(CHAT, &ask(&text)).await.text().await;
+        let expected = "This question may cost about $0.0150 (10,0";
+        assert_eq!(line(&dear).is_some_and(|line| line.starts_with(expected)), told, "{dear}");
+        assert!(!told || dear.starts_with("data: {\"event\":"), "before the answer: {dear}");
+        // Nobody watches.
+        let task = task_of(&app, "ann", above, "tags_generation").post(CHAT, &ask(&text)).await;
+        assert_eq!(line(&task.text().await), None);
+        // It costs nothing.
+        let other = format!("{above} other");
+        let hit = of(&app, "ann", &other, "m2").post(CHAT, &ask(&text)).await.text().await;
+        assert!(line(&hit).expect("a line").starts_with("Answered from the ledger"), "{hit}");
+        app.stop().await;
     }
 }
 

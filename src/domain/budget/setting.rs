@@ -24,6 +24,8 @@ struct BudgetSetting {
     key: Option<String>,
     model: Option<String>,
     warn_at: Option<f64>,
+    #[serde(default)]
+    show: bool,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +81,8 @@ impl TryFrom<BudgetSetting> for Budget {
     type Error = InvalidBudget;
 
     fn try_from(setting: BudgetSetting) -> Result<Self, InvalidBudget> {
-        let BudgetSetting { limit, per, resets_on, user, users, key, model, warn_at } = setting;
+        let BudgetSetting { limit, per, resets_on, user, users, key, model, warn_at, show } =
+            setting;
         let limit = Some(limit).filter(|limit| *limit > 0.0 && *limit <= MAX_LIMIT);
         let limit = limit.ok_or(InvalidBudget::Limit)?;
         let warn_at = warn_at.unwrap_or(WARN_AT);
@@ -106,6 +109,7 @@ impl TryFrom<BudgetSetting> for Budget {
             key,
             model,
             warn_from: NanoDollars::from_dollars(warn_from),
+            show,
         })
     }
 }

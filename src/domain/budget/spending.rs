@@ -36,7 +36,7 @@ struct Reserved {
 /// A call that may go upstream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Admission {
-    /// A budget that is nearly spent.
+    /// A budget that is nearly spent, or that is always shown.
     pub notice: Option<BudgetNotice>,
     /// The reservation of its cost; `None` without budgets.
     pub reservation: Option<ReservationId>,
@@ -95,8 +95,9 @@ impl BudgetStatus<'_> {
         self.spent.amount >= self.budget.limit
     }
 
-    fn is_nearly_spent(&self) -> bool {
-        self.spent.amount >= self.budget.warn_from
+    /// Returns whether the caller is told of it.
+    fn is_told(&self) -> bool {
+        self.budget.show || self.spent.amount >= self.budget.warn_from
     }
 
     /// The amount that is neither spent nor reserved.
@@ -125,6 +126,7 @@ impl BudgetStatus<'_> {
             },
             rest: fmt::from_fn(|f| self.budget.write_rest(f)).to_string(),
             spent: self.spent,
+            tells_left: self.budget.show,
             reserved: self.reserved,
             until: format_time(self.span.end, zone),
         }
@@ -319,8 +321,8 @@ impl Spending {
         }
         let least = statuses.iter().map(BudgetStatus::room).min();
         let amount = least.map_or(reserve, |room| reserve.min(room));
-        let nearly = statuses.iter().filter(|status| status.is_nearly_spent());
-        let nearest = nearly.max_by(|a, b| a.fraction().total_cmp(&b.fraction()));
+        let told = statuses.iter().filter(|status| status.is_told());
+        let nearest = told.max_by(|a, b| a.fraction().total_cmp(&b.fraction()));
         let notice = nearest.map(|status| status.notice(zone));
         if usages.is_empty() {
             return Ok(Admission { notice, reservation: None, reserved: NanoDollars(0) });

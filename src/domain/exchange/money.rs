@@ -29,6 +29,15 @@ impl NanoDollars {
         Self((dollars * 1e9).round() as i64)
     }
 
+    /// The amount rounded to cents from ten cents on, for estimates.
+    #[must_use]
+    pub const fn about(self) -> Self {
+        match self.0 {
+            100_000_000.. => Self((self.0 + 5_000_000) / 10_000_000 * 10_000_000),
+            _ => self,
+        }
+    }
+
     /// The amount rounded down to the digits that are shown, so that a lower bound stays one.
     #[must_use]
     pub const fn floor(self) -> Self {

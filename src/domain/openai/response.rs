@@ -232,6 +232,13 @@ pub struct Usage {
     /// US dollars that asking upstream would have cost; on answers from the ledger only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saved: Option<f64>,
+    /// US dollars that the chat has cost so far, this answer and background tasks included; absent where it is not known.
+    /// Of the steps of one answer, Open WebUI keeps the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_cost: Option<f64>,
+    /// `at least` if `chat_cost` is a lower bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_cost_is: Option<&'static str>,
 }
 
 /// Details of the prompt's tokens.

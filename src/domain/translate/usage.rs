@@ -9,14 +9,25 @@ use crate::domain::{
 
 /// The billing of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bill {
-    /// This call caused it.
-    Paid(Cost),
-    /// The answer came from the ledger.
-    Free {
-        /// The cost of asking for it again.
-        saved: Cost,
-    },
+pub struct Bill {
+    /// The cost that this call caused.
+    pub cost: Cost,
+    /// The cost of asking again for an answer that came from the ledger.
+    pub saved: Option<Cost>,
+    /// The cost of the chat so far, background tasks included.
+    pub chat: Option<Cost>,
+}
+
+impl Bill {
+    /// The bill of an answer that this call caused.
+    pub const fn paid(cost: Cost) -> Self {
+        Self { cost, saved: None, chat: None }
+    }
+
+    /// The bill of an answer that came from the ledger; `saved`: the cost of asking for it again.
+    pub const fn free(saved: Cost) -> Self {
+        Self { cost: Cost::Exact(NanoDollars(0)), saved: Some(saved), chat: None }
+    }
 }
 
 /// OpenAI's usage: the prompt is counted whole, however it was billed.
@@ -32,10 +43,7 @@ pub fn usage(tokens: &Tokens, bill: Bill) -> Usage {
     } = *tokens;
     let written = cache_write_5m.saturating_add(cache_write_1h);
     let dollars = |cost: Cost| cost.amount().map(NanoDollars::dollars);
-    let (cost, saved) = match bill {
-        Bill::Paid(cost) => (dollars(cost), None),
-        Bill::Free { saved } => (Some(0.0), dollars(saved)),
-    };
+    let Bill { cost, saved, chat } = bill;
     Usage {
         prompt_tokens: tokens.prompt(),
         completion_tokens: output,
@@ -47,8 +55,13 @@ pub fn usage(tokens: &Tokens, bill: Bill) -> Usage {
         completion_tokens_details: CompletionTokensDetails { reasoning_tokens: thinking },
         cache_creation_input_tokens: written,
         cache_read_input_tokens: cache_read,
-        cost,
-        saved,
+        cost: dollars(cost),
+        saved: saved.and_then(dollars),
+        chat_cost: chat.and_then(dollars),
+        chat_cost_is: match chat {
+            Some(Cost::AtLeast(_)) => Some("at least"),
+            Some(Cost::Exact(_) | Cost::Unpriced) | None => None,
+        },
     }
 }
 

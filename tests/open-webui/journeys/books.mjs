@@ -20,7 +20,7 @@ export default {
     const { usage } = await ann.ask('Tell me about tooltips', `/?models=${MODEL}`);
     const tooltip = await ann.tooltip();
     await ann.shot('tooltip');
-    for (const field of ['input_tokens', 'output_tokens', 'cost']) {
+    for (const field of ['input_tokens', 'output_tokens', 'cost', 'chat_cost']) {
       assert.match(tooltip, new RegExp(`^${field}: ${usage[field]}$`, 'm'));
     }
   },

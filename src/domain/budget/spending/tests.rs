@@ -50,6 +50,7 @@ fn budgets() -> Budgets {
         key: None,
         model: model.map(str::to_owned),
         warn_from: NanoDollars(limit * 4 / 5),
+        show: false,
     };
     let group = BudgetOwner::Group(vec!["ann".to_owned(), "bob".to_owned()]);
     let list = vec![

@@ -1,0 +1,38 @@
+//! Costs of the calls of a chat.
+
+use sqlx::FromRow;
+
+use super::{Error, Reader};
+use crate::domain::exchange::{CallId, Cost};
+
+/// A chat, and who calls from it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChatOf {
+    /// The chat.
+    pub chat: String,
+    /// The user in the books.
+    pub user: Option<String>,
+    /// The name of the client key.
+    pub key: Option<String>,
+}
+
+#[derive(FromRow)]
+struct CallCost {
+    id: CallId,
+    #[sqlx(flatten)]
+    cost: Cost,
+}
+
+impl Reader {
+    /// The committed calls of a chat that cost anything. Those of other users or keys, whose costs are not to be told, cost
+    /// at least nothing.
+    pub async fn chat_costs(&self, of: &ChatOf) -> Result<Vec<(CallId, Cost)>, Error> {
+        const SQL: &str = "select id, iif(is_own, cost, 0) as cost, iif(is_own, cost_is, 'at_least') as cost_is \
+             from (select id, cost, cost_is, user_id is $2 and client_key is $3 as is_own from call \
+             where chat_id = $1 and (cost is null or cost <> 0 or cost_is <> 'exact'))";
+        let ChatOf { chat, user, key } = of;
+        let query = sqlx::query_as(SQL).bind(chat).bind(user).bind(key);
+        let calls: Vec<CallCost> = query.fetch_all(&self.pool()).await?;
+        Ok(calls.into_iter().map(|CallCost { id, cost }| (id, cost)).collect())
+    }
+}
