@@ -5,9 +5,9 @@
 //! Callers compress their rows (`chain`), queue them and wait for the commit for a limited time: trouble with the
 //! ledger never costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue
 //! grows too large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers
-//! are also in memory (`hot`), and so is which keys have one at all (`filter`). What a client may rely on before the writer has committed it, and what would cost it a
-//! commit, stands in a file of its own (`journal`). `recovery` brings in order what a dead process left, and `wal`
-//! bounds the write-ahead log.
+//! are also in memory (`hot`), and so is which keys have one at all (`filter`). What a client may rely on before the
+//! writer has committed it, and what would cost it a commit, stands in a file of its own (`journal`). `recovery` brings
+//! in order what a dead process left, and `wal` bounds the write-ahead log.
 
 pub mod backup;
 mod batch;
@@ -182,7 +182,6 @@ impl Ledger {
             wal: wal.clone(),
         };
         let keys = writer.keys.clone();
-        tasks.spawn(keys.clone().read(reader.pool()));
         tasks.spawn(writer::run(writer, queued));
         Ok(Self {
             owner,

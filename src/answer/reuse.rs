@@ -87,12 +87,9 @@ impl Answers {
         Answer { reader: answer.reader.with_hook(joined), is_watched, ..answer }
     }
 
-    /// Returns whether a person sees status lines above the answer. A message id says that one is watching.
+    /// Returns whether a person sees status lines above the answer.
     pub(super) fn is_watched(&self, request: &PreparedRequest, caller: &Caller) -> bool {
-        self.settings.status_line
-            && caller.open_webui
-            && caller.message.is_some()
-            && request.task.is_none()
+        self.settings.status_line && caller.writes_message() && request.task.is_none()
     }
 
     /// Returns whether a person watches, and then the steps of the answer so far, this one included

@@ -26,7 +26,7 @@ pub(super) async fn completions(
     Authenticated(caller, access): Authenticated,
     LimitedBody(body): LimitedBody,
 ) -> Result<Response, Rejection> {
-    let is_chat = caller.open_webui && caller.message.is_some();
+    let is_chat = caller.writes_message();
     let answer = app.answers.answer(ClientRequest::Chat(body), caller, access).await;
     let answer = answer.map_err(|error| match error {
         answer::Error::Failed(failure) if is_chat && failure.is_miss() => {

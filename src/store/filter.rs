@@ -1,11 +1,11 @@
 //! A filter in memory before the table of answers: most questions are new, and one that nobody has asked before needs no
 //! query.
 //!
-//! It is a Bloom filter over the keys that have a servable answer, read once in the background, and again when it has
-//! grown full. It errs to one side only: a key that it does not hold has no answer in the file. Until it is read, it
+//! It is a Bloom filter over the keys that have a servable answer, read in the background when the first answer is sealed,
+//! and again when it has grown full: a process that seals none reads nothing. It errs to one side only: a key that it does not hold has no answer in the file. Until it is read, it
 //! holds every key.
 
-use std::{future, sync::Arc};
+use std::{future, mem, sync::Arc};
 
 use futures_util::TryStreamExt;
 use parking_lot::Mutex;
@@ -27,8 +27,9 @@ pub(super) struct KeyFilter(Arc<Mutex<State>>);
 struct State {
     /// `None`: it is not read yet.
     bits: Option<Bits>,
-    /// The keys that came while it is read; `None`: it is not being read.
-    meanwhile: Option<Vec<CacheKey>>,
+    /// The keys that came since the last read began: a read may come before their commit.
+    since: Vec<u64>,
+    is_read_under_way: bool,
     /// Counts the files: what was read from the one before is not in the next.
     file: u64,
 }
@@ -39,15 +40,14 @@ impl KeyFilter {
         self.0.lock().bits.as_ref().is_none_or(|bits| bits.may_hold(key))
     }
 
-    /// Adds a key, before its answer is committed. Returns `true` if the filter should be read: it was not yet, or is full.
+    /// Adds a key, before its answer is committed. Returns `true` if the filter must be read: it was not yet, or is full.
     #[must_use]
     pub(super) fn insert(&self, key: &CacheKey) -> bool {
         let mut state = self.0.lock();
-        if let Some(meanwhile) = &mut state.meanwhile {
-            meanwhile.push(*key);
-        }
-        let is_wanting = state.bits.as_mut().is_none_or(|bits| bits.insert(key));
-        is_wanting && state.meanwhile.is_none()
+        let print = fingerprint(key);
+        state.since.push(print);
+        let is_wanting = state.bits.as_mut().is_none_or(|bits| bits.insert(print));
+        is_wanting && !mem::replace(&mut state.is_read_under_way, true)
     }
 
     /// Forgets all keys, because another file is read from now on.
@@ -56,25 +56,15 @@ impl KeyFilter {
         *state = State { file: state.file + 1, ..State::default() };
     }
 
-    /// Reads the keys of the file, unless that is under way. If it fails, the filter stays as it is.
+    /// Reads the keys of the file, after [`KeyFilter::insert`] has asked for it. If it fails, the filter stays as it is.
     pub(super) async fn read(self, pool: SqlitePool) {
-        if let Err(error) = self.try_read(&pool).await {
-            debug!(%error, "the keys of the ledger cannot be read; every question is looked up");
-        }
-    }
-
-    async fn try_read(&self, pool: &SqlitePool) -> Result<(), sqlx::Error> {
         const KEYS: &str = "select key from exchange where servable";
-        let file = {
-            let mut state = self.0.lock();
-            if state.meanwhile.is_some() {
-                return Ok(());
-            }
-            state.meanwhile = Some(Vec::new());
-            state.file
+        let (file, before) = {
+            let state = self.0.lock();
+            (state.file, state.since.len())
         };
         let mut keys: Vec<u64> = Vec::new();
-        let rows = sqlx::query_scalar::<_, CacheKey>(KEYS).fetch(pool);
+        let rows = sqlx::query_scalar::<_, CacheKey>(KEYS).fetch(&pool);
         let read = rows.try_for_each(|key| {
             keys.push(fingerprint(&key));
             future::ready(Ok(()))
@@ -82,17 +72,19 @@ impl KeyFilter {
         let read = read.await;
         let mut state = self.0.lock();
         if state.file != file {
-            return Ok(());
+            return;
         }
-        let meanwhile = state.meanwhile.take().unwrap_or_default();
-        read?;
-        keys.extend(meanwhile.iter().map(fingerprint));
+        state.is_read_under_way = false;
+        if let Err(error) = read {
+            return debug!(%error, "the keys of the ledger cannot be read; every question is looked up");
+        }
+        keys.extend(&state.since);
+        state.since.drain(..before);
         let mut bits = Bits::for_keys(keys.len());
-        for key in keys {
-            bits.insert_print(key);
+        for print in keys {
+            bits.insert(print);
         }
         state.bits = Some(bits);
-        Ok(())
     }
 }
 
@@ -130,16 +122,12 @@ impl Bits {
         self.places(fingerprint(key)).all(|(word, mask)| self.words[word] & mask != 0)
     }
 
-    fn insert_print(&mut self, print: u64) {
+    /// Returns `true` if there are more keys than there is room for.
+    fn insert(&mut self, print: u64) -> bool {
         for (word, mask) in self.places(print) {
             self.words[word] |= mask;
         }
         self.keys += 1;
-    }
-
-    /// Returns `true` if there are more keys than there is room for.
-    fn insert(&mut self, key: &CacheKey) -> bool {
-        self.insert_print(fingerprint(key));
         self.keys > self.room
     }
 }
@@ -156,12 +144,24 @@ mod tests {
     #[test]
     fn every_key_is_held_and_few_others() {
         let mut bits = Bits::for_keys(40_000);
-        let full = (0..bits.room).filter(|n| bits.insert(&key(*n))).count();
+        let full = (0..bits.room).filter(|n| bits.insert(fingerprint(&key(*n)))).count();
         assert_eq!(full, 0);
-        assert!(bits.insert(&key(bits.room)));
+        assert!(bits.insert(fingerprint(&key(bits.room))));
         assert!((0..=bits.room).all(|n| bits.may_hold(&key(n))));
         let others = (0..100_000).filter(|n| bits.may_hold(&key(1_000_000 + n))).count();
         assert!(others < 500, "{others} of 100,000");
+    }
+
+    #[tokio::test]
+    async fn a_read_before_a_commit_keeps_the_key() {
+        let pool = SqlitePool::connect("sqlite::memory:").await.unwrap();
+        let table = "create table exchange (key blob, servable bool)";
+        sqlx::raw_sql(table).execute(&pool).await.unwrap();
+        let filter = KeyFilter::default();
+        assert!(filter.insert(&key(1)) && !filter.insert(&key(2)));
+        filter.clone().read(pool).await;
+        assert!(filter.may_hold(&key(1)) && filter.may_hold(&key(2)));
+        assert!(!filter.may_hold(&key(3)));
     }
 
     #[tokio::test]
@@ -169,6 +169,7 @@ mod tests {
         let filter = KeyFilter::default();
         assert!(filter.may_hold(&key(1)));
         assert!(filter.insert(&key(1)));
-        assert!(filter.may_hold(&key(2)));
+        assert!(!filter.insert(&key(2)), "the read is asked for once");
+        assert!(filter.may_hold(&key(3)));
     }
 }

@@ -30,7 +30,10 @@ use tracing::{debug, info, warn};
 
 pub use self::line::Progress;
 use self::line::{Line, Subject};
-pub(super) use self::{line::Left, restore::restore};
+pub(super) use self::{
+    line::{JournaledOpening, Left},
+    restore::restore,
+};
 use super::{
     batch::Op,
     record::{CallRecord, Opening},

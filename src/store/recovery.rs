@@ -14,7 +14,7 @@ use super::{
     Error,
     batch::{self, CallOp, Op, SealOp},
     chain::Packed,
-    journal::{self, Left, Progress},
+    journal::{self, JournaledOpening, Left, Progress},
     read::{MOST_PARTS, answer_parts},
     record::{CallRecord, Opening, Sealing},
     sqlite::{self, DatabaseFile},
@@ -97,13 +97,13 @@ impl RawRow {
 
 impl RunningRow {
     /// The row that an exchange would have got.
-    fn of(opening: Opening) -> Self {
-        let Opening { exchange, key, scope, model, opened_at, continues, call, .. } = opening;
+    fn of(opening: JournaledOpening<CallRecord>) -> Self {
+        let JournaledOpening { exchange, opened_at, key, scope, model, continues, call } = opening;
         Self {
             raw: Some(exchange.to_string().into_bytes()),
             exchange,
             opened_at,
-            key,
+            key: CacheKey::from_bytes(*key.as_bytes()),
             scope,
             model,
             continues,

@@ -83,6 +83,11 @@ pub enum Chats {
 }
 
 impl Caller {
+    /// Returns whether the answer goes into a message of a chat in Open WebUI, which a person sees: its id says so.
+    pub const fn writes_message(&self) -> bool {
+        self.open_webui && self.message.is_some()
+    }
+
     /// A caller of whom only the client key is known.
     pub fn new(holder: KeyHolder) -> Self {
         Self {

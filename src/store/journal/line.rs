@@ -145,32 +145,14 @@ pub(super) struct JournaledCall<C> {
 
 /// An opening without the bodies: a request is kept once its exchange has a row.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct JournaledOpening<C> {
-    exchange: ExchangeId,
-    opened_at: UnixMillis,
-    key: Hash,
-    scope: String,
-    model: String,
-    continues: Option<ExchangeId>,
-    call: C,
-}
-
-impl JournaledOpening<CallRecord> {
-    fn opening(self) -> Opening {
-        let Self { exchange, opened_at, key, scope, model, continues, call } = self;
-        Opening {
-            exchange,
-            key: CacheKey::from_bytes(*key.as_bytes()),
-            scope,
-            model,
-            opened_at,
-            continues,
-            breakpoints: None,
-            headers: None,
-            chain: None,
-            call,
-        }
-    }
+pub(in crate::store) struct JournaledOpening<C> {
+    pub(in crate::store) exchange: ExchangeId,
+    pub(in crate::store) opened_at: UnixMillis,
+    pub(in crate::store) key: Hash,
+    pub(in crate::store) scope: String,
+    pub(in crate::store) model: String,
+    pub(in crate::store) continues: Option<ExchangeId>,
+    pub(in crate::store) call: C,
 }
 
 impl<'a> JournaledCall<&'a CallRecord> {
@@ -221,7 +203,7 @@ impl JournaledCall<CallRecord> {
 pub(in crate::store) struct Left {
     /// Calls, with the frame and head of the client's request.
     pub(super) calls: Vec<(CallRecord, Option<Hash>, Option<Hash>)>,
-    openings: Vec<Opening>,
+    openings: Vec<JournaledOpening<CallRecord>>,
     progress: HashMap<ExchangeId, Progress>,
 }
 
@@ -238,7 +220,7 @@ impl Left {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {
                 Ok(Line::Call(call)) => left.calls.push(JournaledCall::call(call)),
-                Ok(Line::Opening(opening)) => left.openings.push(opening.opening()),
+                Ok(Line::Opening(opening)) => left.openings.push(opening),
                 // The later line knows more.
                 Ok(Line::Progress { exchange, progress }) => {
                     left.progress.insert(exchange, progress);
@@ -258,7 +240,7 @@ impl Left {
     }
 
     /// Exchanges that had begun. Some may have ended since, or have a row that tells more.
-    pub(in crate::store) fn take_openings(&mut self) -> Vec<Opening> {
+    pub(in crate::store) fn take_openings(&mut self) -> Vec<JournaledOpening<CallRecord>> {
         std::mem::take(&mut self.openings)
     }
 
