@@ -18,16 +18,17 @@ pub(crate) struct Binary {
 /// The program with these settings and no others.
 pub(crate) fn command(setup: &Setup) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
-    let ours = |name: &str| name.starts_with("REPRISE_") || name.starts_with("ANTHROPIC_");
-    for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
-        if ours(&name) {
-            command.env_remove(name);
-        }
-    }
-    // No settings file of whoever runs the tests.
-    command.env_remove("XDG_CONFIG_HOME").env("HOME", setup.folder());
-    command.env("NO_PROXY", "127.0.0.1").envs(setup.variables());
+    settle(&mut command, setup);
     command
+}
+
+/// Leaves nothing of the environment of whoever runs the tests, neither a settings file nor `CI`, in which no fixtures are
+/// written.
+fn settle(command: &mut Command, setup: &Setup) {
+    let kept = ["PATH", "LLVM_PROFILE_FILE"].map(|name| (name, std::env::var_os(name)));
+    command.env_clear().env("HOME", setup.folder()).env("NO_PROXY", "127.0.0.1");
+    command.envs(kept.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    command.envs(setup.variables());
 }
 
 impl Binary {
@@ -43,8 +44,7 @@ impl Binary {
         let mut shell = Command::new("sh");
         let line = format!("{limit}; exec \"$0\" serve");
         shell.args(["-c", &line, env!("CARGO_BIN_EXE_reprise")]);
-        shell.env_remove("XDG_CONFIG_HOME").env("HOME", setup.folder());
-        shell.env("NO_PROXY", "127.0.0.1").envs(setup.variables());
+        settle(&mut shell, setup);
         Self::start_command(setup, shell).await
     }
 
