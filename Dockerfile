@@ -7,14 +7,14 @@ COPY .cargo .cargo
 RUN mkdir src \
     && echo 'fn main() {}' >src/main.rs \
     && touch src/lib.rs \
-    && cargo build --locked --release \
+    && cargo build --locked --profile dist \
     && rm -r src
 
 COPY build.rs* ./
 COPY migrations migrations
 COPY src src
 # Cargo compares times, and the copied files may be older than the build of the empty program.
-RUN touch src/main.rs src/lib.rs && cargo build --locked --release
+RUN touch src/main.rs src/lib.rs && cargo build --locked --profile dist
 
 
 FROM debian:bookworm-slim
@@ -23,7 +23,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin reprise \
     && install --directory --owner reprise --group reprise --mode 0700 /data
-COPY --from=build /build/target/release/reprise /usr/local/bin/reprise
+COPY --from=build /build/target/dist/reprise /usr/local/bin/reprise
 
 USER 10001
 WORKDIR /data

@@ -31,9 +31,10 @@ mod reuse;
 mod seal;
 mod select;
 mod steps;
+mod warnings;
 
 use std::{
-    sync::{Arc, atomic::AtomicI64},
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -46,6 +47,7 @@ pub use self::inflight::Load;
 use self::{
     budget::BudgetTracker, chats::ChatCosts, inflight::Inflight, loaded::Loaded, quirks::Quirks,
     recall::Recalled, refusal::RefusalLimit, select::AnswerSource, steps::Steps,
+    warnings::Warnings,
 };
 pub use self::{
     chats::ChatCost,
@@ -94,8 +96,7 @@ pub struct Answers {
     refusals: Arc<RefusalLimit>,
     steps: Arc<Steps>,
     chats: Arc<ChatCosts>,
-    /// Time of the last warning that Open WebUI sends no ids, in Unix milliseconds.
-    warned_at: Arc<AtomicI64>,
+    warnings: Arc<Warnings>,
     settings: Settings,
 }
 
@@ -218,7 +219,7 @@ impl Answers {
             refusals: Arc::default(),
             steps: Arc::default(),
             chats: Arc::default(),
-            warned_at: Arc::default(),
+            warnings: Arc::default(),
             settings,
         }
     }

@@ -1,7 +1,7 @@
 //! The ledger: every exchange and every call, in one file. All SQL is in this module.
 //!
 //! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. Its
-//! statements go to SQLite a few at once (`script`).
+//! transactions run on a thread of their own (`sqlite::connection`).
 //! Callers compress their rows (`chain`), queue them and wait for the commit for a limited time: trouble with the
 //! ledger never costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue
 //! grows too large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers
@@ -19,6 +19,7 @@ mod columns;
 mod error;
 mod filter;
 mod hot;
+mod insert;
 pub mod integrity;
 mod invalidate;
 mod journal;
@@ -37,7 +38,6 @@ mod reopen;
 mod reprice;
 mod rollup;
 mod running;
-mod script;
 mod sessions;
 mod sqlite;
 mod state;
@@ -56,6 +56,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
+use sqlx::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::{error, info, warn};
@@ -68,7 +69,7 @@ use self::{
     invalidate::Clear,
     journal::Journal,
     read::UNKNOWN_AGE,
-    sqlite::{DatabaseFile, Taken},
+    sqlite::{DatabaseFile, Taken, WriteConnection},
     wal::Wal,
     writer::{Queued, Shared, Writer},
 };
@@ -158,7 +159,9 @@ impl Ledger {
     ) -> Result<Self, Error> {
         let file = DatabaseFile::parse(&options.url)?;
         let Taken { mut conn, lock, open } = file.take(owner).await?;
-        recovery::run(&mut conn, &file, owner, now).await?;
+        let connection = WriteConnection::open(&file).await?;
+        recovery::run(&mut conn, &connection, &file, owner, now).await?;
+        conn.close().await.map_err(Error::Open)?;
         let journal = Journal::start(file.journal(), options.wait, tasks)
             .map_err(|source| file.not_created(source))?;
         let wal = Wal::of(file.real().as_deref(), options.wal_bytes);
@@ -170,7 +173,7 @@ impl Ledger {
             file: file.clone(),
             owner,
             durability: options.durability,
-            conn: Some(conn),
+            connection: Some(connection),
             current: None,
             lock,
             left: None,

@@ -33,6 +33,7 @@ const RULES: &[Rule] = &[
             "hyper",
             "hyper_util",
             "reqwest",
+            "rusqlite",
             "sqlx",
             "tokio",
             "tokio_util",
@@ -61,7 +62,7 @@ const RULES: &[Rule] = &[
         says: "SQL stands only in the store",
         because: "two backends are kept alike in one place",
         holds_in: |file| !within("store", file),
-        forbidden: &["sqlx", "QueryBuilder"],
+        forbidden: &["rusqlite", "sqlx", "QueryBuilder"],
     },
     Rule {
         says: "HTTP statuses stand only in server, upstream and the failure table",

@@ -1,6 +1,9 @@
 //! Sealing of exchanges: turns a finished attempt into its row in the ledger, and finishes the call with it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Answers, Failure, UpstreamFailure,
@@ -23,6 +26,9 @@ use crate::{
     store::{CallRecord, Sealing},
     upstream,
 };
+
+/// Pause between warnings of the same kind about answers of upstream.
+const WARNING_PAUSE: Duration = Duration::from_mins(1);
 
 /// The exchanges of an answer before the current one.
 pub(super) struct PriorParts {
@@ -167,13 +173,14 @@ fn seal(
     let day = catalog::day_of(ended_at);
     let asked = &*exchange.opening.model;
     let bill_of = |summary: &StreamSummary| summary.bill(asked, &catalog);
-    if summary.has_doubtful_counts() {
+    let warnings = &answers.warnings;
+    if summary.has_doubtful_counts() && warnings.doubtful_counts.is_due(ended_at, WARNING_PAUSE) {
         tracing::warn!(
             exchange = %exchange.opening.exchange,
             "upstream counted tokens that cannot be right; they are left out, and the cost is a lower bound"
         );
     }
-    if summary.is_odd() {
+    if summary.is_odd() && warnings.odd_order.is_due(ended_at, WARNING_PAUSE) {
         tracing::warn!(
             exchange = %exchange.opening.exchange,
             "upstream sent its events out of order; the answer is not served again"

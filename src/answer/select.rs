@@ -1,7 +1,7 @@
 //! Selection of the source of an answer: gathers the facts, lets the domain decide ([`cache::decide`]), and carries the
 //! verdict out where it must not happen twice.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::{
     Answers, Failure,
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Interval between warnings that Open WebUI sends no ids.
-const A_DAY_MS: i64 = 24 * 60 * 60 * 1000;
+const A_DAY: Duration = Duration::from_hours(24);
 
 /// The selected source of an answer.
 #[derive(Debug)]
@@ -221,10 +221,7 @@ impl Answers {
 
     /// Warns once a day that Open WebUI sends no ids, and says what to do about it.
     fn warn_of_missing_ids(&self, at: UnixMillis) {
-        let before = self.warned_at.load(Relaxed);
-        if at.0 - before >= A_DAY_MS
-            && self.warned_at.compare_exchange(before, at.0, Relaxed, Relaxed).is_ok()
-        {
+        if self.warnings.missing_ids.is_due(at, A_DAY) {
             tracing::warn!(
                 headers = %open_webui::HEADER_BOX,
                 "Open WebUI does not send the ids of chats and messages, so a Regenerate cannot be told from a repeat \

@@ -21,7 +21,7 @@ use super::{
     Error,
     journal::Left,
     recovery,
-    sqlite::{self, DatabaseFile},
+    sqlite::{self, DatabaseFile, WriteConnection},
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
@@ -116,12 +116,16 @@ pub async fn run(
     }
     drop(conn);
     pool.close().await;
-    let mut conn = DatabaseFile::at(&partial.0).beside(PATIENCE).await.map_err(Error::Open)?;
+    let copy = DatabaseFile::at(&partial.0);
+    let mut conn = copy.beside(PATIENCE).await.map_err(Error::Open)?;
     let running = recovery::count(&mut conn).await?;
     let (mut restored, mut interrupted) = (0, 0);
     if running > 0 || !left.is_empty() {
         schema?;
-        (interrupted, restored) = recovery::bring_in_order(&mut conn, left, owner, now).await?;
+        let writer = WriteConnection::open(&copy).await?;
+        (interrupted, restored) =
+            recovery::bring_in_order(&mut conn, &writer, left, owner, now).await?;
+        writer.close().await?;
     }
     conn.close().await.map_err(Error::Write)?;
     let bytes = fs::metadata(&partial.0).map_err(failed)?.len();

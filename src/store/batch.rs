@@ -2,15 +2,15 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use sqlx::{Arguments, SqliteConnection};
+use rusqlite::Connection;
 
 use super::{
     chain::{Bodies, FileNumber, Packed},
     columns::cost_word,
+    insert,
     invalidate::Clear,
     record::{CallRecord, Opening, Sealing},
     refusals::CountRefusals,
-    script::{Insert, Script},
     users::NamedUser,
 };
 use crate::domain::{
@@ -30,28 +30,24 @@ macro_rules! parameter {
 
 /// Inserts `$rows` into `$table`: each column stands beside the value that is bound to it.
 macro_rules! insert {
-    ($script:expr, $table:ident, $rows:expr, $tail:literal, |$row:pat_param| {
+    ($connection:expr, $table:ident, $rows:expr, $tail:literal, |$row:pat_param| {
         $first:ident: $first_value:expr, $($column:ident: $value:expr,)*
     }) => {
-        $script
-            .insert(
-                &Insert {
-                    into: concat!(
-                        "insert into ", stringify!($table),
-                        " (", stringify!($first), $(", ", stringify!($column),)* ") values ",
-                    ),
-                    row: concat!("(?", $(parameter!($column),)* ")"),
-                    tail: $tail,
-                },
-                $rows,
-                |arguments, row| {
-                    let $row = row;
-                    arguments.add($first_value)?;
-                    $(arguments.add($value)?;)*
-                    Ok(())
-                },
-            )
-            .await?
+        insert::each(
+            $connection,
+            concat!(
+                "insert into ", stringify!($table),
+                " (", stringify!($first), $(", ", stringify!($column),)* ") values (?", $(parameter!($column),)* ")",
+                $tail,
+            ),
+            $rows,
+            |values, row| {
+                let $row = row;
+                values.add($first_value)?;
+                $(values.add($value)?;)*
+                Ok(())
+            },
+        )?
     };
 }
 
@@ -207,28 +203,13 @@ impl Op {
     }
 }
 
-/// Writes a batch inside the transaction that `conn` is in.
-pub(super) async fn write(
-    conn: &mut SqliteConnection,
-    owner: OwnerId,
-    ops: &[&Op],
-) -> Result<(), sqlx::Error> {
-    let mut script = Script::new(conn);
-    insert_all(&mut script, owner, ops).await?;
-    script.run().await
-}
-
-/// Adds the statements that write a batch inside a transaction.
-pub(super) async fn insert_all(
-    script: &mut Script<'_>,
-    owner: OwnerId,
-    ops: &[&Op],
-) -> Result<(), sqlx::Error> {
+/// Writes a batch inside the transaction that `connection` is in.
+pub(super) fn write(connection: &Connection, owner: OwnerId, ops: &[&Op]) -> rusqlite::Result<()> {
     let bodies: Vec<&Bodies> = ops.iter().flat_map(|op| op.bodies()).collect();
-    insert_bodies(script, &bodies).await?;
+    insert_bodies(connection, &bodies)?;
 
     let (mut opens, mut seals, mut calls) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut clears, mut names) = (Vec::new(), Vec::new());
+    let mut names = Vec::new();
     for op in ops {
         match op {
             Op::Open(open) => opens.push(&**open),
@@ -237,10 +218,10 @@ pub(super) async fn insert_all(
                 calls.extend(&seal.call);
             }
             Op::Call(call) => calls.push(&**call),
-            Op::Clear(clear) => clears.push(clear),
-            Op::Refusals(counts) => counts.run(script.conn().await?).await?,
+            Op::Refusals(counts) => counts.run(connection)?,
             Op::Name(user) => names.push(&**user),
-            Op::Mark => {}
+            // A clearing has a transaction of its own.
+            Op::Clear(_) | Op::Mark => {}
         }
     }
 
@@ -249,45 +230,43 @@ pub(super) async fn insert_all(
     let sealed: HashSet<ExchangeId> = seals.iter().map(|seal| seal.opening.exchange).collect();
     let ended: Vec<ExchangeId> = sealed.difference(&opened).copied().collect();
     opens.retain(|open| !sealed.contains(&open.opening.exchange));
-    script.delete("delete from running where exchange", &ended).await?;
-    insert_running(script, owner, &opens).await?;
-    insert_exchanges(script, &seals).await?;
-    insert_calls(script, &calls).await?;
+    insert::each(connection, "delete from running where exchange = ?", &ended, |values, id| {
+        values.add(id)
+    })?;
+    insert_running(connection, owner, &opens)?;
+    insert_exchanges(connection, &seals)?;
+    insert_calls(connection, &calls)?;
     let refs: Vec<(&SealOp, &AnswerRef)> = seals
         .iter()
         .flat_map(|&seal| seal.sealing.refs.iter().map(move |name| (seal, name)))
         .collect();
-    insert!(script, answer_ref, &refs, " on conflict do nothing", |(seal, name)| {
+    insert!(connection, answer_ref, &refs, " on conflict do nothing", |(seal, name)| {
         scope: &*seal.opening.scope,
         ref: name,
         exchange: seal.opening.exchange,
     });
-    insert_names(script, &names).await?;
-    for clear in clears {
-        clear.run(script.conn().await?).await?;
-    }
-    Ok(())
+    insert_names(connection, &names)
 }
 
-async fn insert_bodies(script: &mut Script<'_>, bodies: &[&Bodies]) -> Result<(), sqlx::Error> {
+fn insert_bodies(connection: &Connection, bodies: &[&Bodies]) -> rusqlite::Result<()> {
     let frames: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.frames).collect();
-    insert!(script, frame, &frames, " on conflict do nothing", |(hash, body)| {
+    insert!(connection, frame, &frames, " on conflict do nothing", |(hash, body)| {
         hash: hash,
         body: &**body,
     });
     let nodes: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.nodes).collect();
-    insert!(script, node, &nodes, " on conflict do nothing", |(hash, parent, body)| {
+    insert!(connection, node, &nodes, " on conflict do nothing", |(hash, parent, body)| {
         hash: hash,
         parent: parent,
         body: &**body,
     });
     let blobs: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.blobs).collect();
-    insert!(script, blob, &blobs, " on conflict do nothing", |(hash, body)| {
+    insert!(connection, blob, &blobs, " on conflict do nothing", |(hash, body)| {
         hash: hash,
         body: &**body,
     });
     let pieces: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.pieces).collect();
-    insert!(script, piece, &pieces, " on conflict do nothing", |(owner, at, blob)| {
+    insert!(connection, piece, &pieces, " on conflict do nothing", |(owner, at, blob)| {
         owner: owner,
         at: i64::try_from(*at).unwrap_or(i64::MAX),
         blob: blob,
@@ -295,12 +274,12 @@ async fn insert_bodies(script: &mut Script<'_>, bodies: &[&Bodies]) -> Result<()
     Ok(())
 }
 
-async fn insert_running(
-    script: &mut Script<'_>,
+fn insert_running(
+    connection: &Connection,
     owner_id: OwnerId,
     opens: &[&OpenOp],
-) -> Result<(), sqlx::Error> {
-    insert!(script, running, opens, "", |OpenOp { opening, request, call_json, .. }| {
+) -> rusqlite::Result<()> {
+    insert!(connection, running, opens, "", |OpenOp { opening, request, call_json, .. }| {
         exchange: opening.exchange,
         owner: owner_id,
         opened_at: opening.opened_at,
@@ -315,8 +294,8 @@ async fn insert_running(
     Ok(())
 }
 
-async fn insert_exchanges(script: &mut Script<'_>, seals: &[&SealOp]) -> Result<(), sqlx::Error> {
-    insert!(script, exchange, seals, "", |SealOp { opening, sealing, request, recording, .. }| {
+fn insert_exchanges(connection: &Connection, seals: &[&SealOp]) -> rusqlite::Result<()> {
+    insert!(connection, exchange, seals, "", |SealOp { opening, sealing, request, recording, .. }| {
         id: opening.exchange,
         key: opening.key,
         scope: &*opening.scope,
@@ -358,8 +337,8 @@ async fn insert_exchanges(script: &mut Script<'_>, seals: &[&SealOp]) -> Result<
     Ok(())
 }
 
-async fn insert_calls(script: &mut Script<'_>, calls: &[&CallOp]) -> Result<(), sqlx::Error> {
-    insert!(script, call, calls, "", |CallOp { record: call, client }| {
+fn insert_calls(connection: &Connection, calls: &[&CallOp]) -> rusqlite::Result<()> {
+    insert!(connection, call, calls, "", |CallOp { record: call, client }| {
         id: call.id,
         exchange: call.exchange,
         at: call.at,
@@ -404,9 +383,9 @@ async fn insert_calls(script: &mut Script<'_>, calls: &[&CallOp]) -> Result<(), 
 }
 
 /// What a call does not state of a name stays.
-async fn insert_names(script: &mut Script<'_>, names: &[&NamedUser]) -> Result<(), sqlx::Error> {
+fn insert_names(connection: &Connection, names: &[&NamedUser]) -> rusqlite::Result<()> {
     insert!(
-        script,
+        connection,
         user_name,
         names,
         " on conflict do update set name = coalesce(excluded.name, name), email = coalesce(excluded.email, email), \

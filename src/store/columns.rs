@@ -6,6 +6,7 @@
 use std::{cell::RefCell, io};
 
 use bytes::Bytes;
+use rusqlite::{ToSql, types::ToSqlOutput};
 use sqlx::{
     ColumnIndex, Database, Decode, Encode, FromRow, Row, Type, encode::IsNull, error::BoxDynError,
 };
@@ -52,6 +53,13 @@ macro_rules! encode {
             fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
                 let $value = self;
                 <&$column as Encode<'q, DB>>::encode(&$form, buffer)
+            }
+        }
+
+        impl ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                let $value = self;
+                Ok(ToSqlOutput::Owned((&$form).to_owned().into()))
             }
         }
     )+};

@@ -142,6 +142,9 @@ pub enum Error {
     /// A change failed; the ledger is as it was before.
     #[error("the ledger could not be changed: {}", in_words(.0))]
     Write(sqlx::Error),
+    /// A transaction of the connection that writes failed; the ledger is as it was before.
+    #[error("the ledger could not be changed: {0}")]
+    Commit(#[from] WriteError),
     /// The file of a backup is there already.
     #[error("{} exists already, and was left as it is; name another file for the backup", path.display())]
     BackupExists {
@@ -175,6 +178,39 @@ pub enum Error {
     },
 }
 
+/// A failure of a transaction that writes.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// SQLite failed.
+    #[error("{}", write_in_words(.0))]
+    Sqlite(#[from] rusqlite::Error),
+    /// A statement beside it failed.
+    #[error("{}", in_words(.0))]
+    Beside(#[from] sqlx::Error),
+    /// What is around the database failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl WriteError {
+    /// Tells whether an operation itself is at fault; see [`is_refusal`].
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if is_refusal(error))
+    }
+}
+
+/// Tells whether an operation itself is at fault, so that it would fail every time: too big (18), a constraint (19), a
+/// wrong type (20), a bad parameter (25). All other errors may pass: busy, locked, full, read-only.
+pub(super) fn is_refusal(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(error, _) => {
+            matches!(error.extended_code & 0xff, 18 | 19 | 20 | 25)
+        }
+        rusqlite::Error::ToSqlConversionFailure(_) => true,
+        _ => false,
+    }
+}
+
 impl Error {
     /// True if the text does not name the file, as the place of the failure does not know it.
     pub const fn lacks_file(&self) -> bool {
@@ -186,6 +222,7 @@ impl Error {
             | Self::Open(_)
             | Self::Read(_)
             | Self::Write(_)
+            | Self::Commit(_)
             | Self::Damaged { .. }
             | Self::NoBodies { .. } => true,
             Self::Postgres
@@ -217,7 +254,12 @@ pub(super) fn in_words(error: &sqlx::Error) -> String {
         sqlx::Error::Io(error) => return error.to_string(),
         other => return other.to_string(),
     };
-    let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
+    let code = database.code().and_then(|code| code.parse().ok()).unwrap_or_default();
+    code_in_words(code, database.message())
+}
+
+/// An error of SQLite in words.
+fn code_in_words(code: i32, message: &str) -> String {
     // The lower byte is the kind (sqlite.org/rescode.html).
     let what = match code & 0xff {
         3 | 23 => "access is denied",
@@ -228,9 +270,19 @@ pub(super) fn in_words(error: &sqlx::Error) -> String {
         13 => "the disk is full",
         14 => "the file cannot be opened; check the permissions of it and of its folder",
         26 => "the file is no database of SQLite",
-        _ => return format!("{} (SQLite {code})", database.message()),
+        _ => return format!("{message} (SQLite {code})"),
     };
-    format!("{what} (SQLite {code}: {})", database.message())
+    format!("{what} (SQLite {code}: {message})")
+}
+
+/// An error of the driver that writes in words.
+fn write_in_words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(code, Some(message)) => {
+            code_in_words(code.extended_code, message)
+        }
+        other => other.to_string(),
+    }
 }
 
 fn migration_in_words(error: &MigrateError) -> String {

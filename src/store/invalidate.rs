@@ -7,9 +7,14 @@ use std::sync::{
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Error, Reader, hot::Hot, older::Older};
+use super::{
+    Error, Reader,
+    hot::Hot,
+    older::Older,
+    sqlite::{self, DatabaseFile, WRITER_BUSY},
+};
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
 /// Selection of answers to clear: all given conditions must hold; without any, all answers are selected.
@@ -73,13 +78,16 @@ impl Clearing {
 }
 
 impl Clear {
-    /// Clears inside the transaction that `conn` is in.
-    pub(super) async fn run(&self, conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    /// Clears in a transaction of its own.
+    pub(super) async fn run(&self, file: &DatabaseFile) -> Result<(), sqlx::Error> {
+        let mut conn = file.beside(WRITER_BUSY).await?;
+        let mut tx = sqlite::begin_write(&mut conn).await?;
         let mut query = QueryBuilder::new("update exchange set servable = false");
-        self.clearing.conditions(conn, &mut query).await?;
-        let done = query.build().execute(conn).await?;
+        self.clearing.conditions(&mut tx, &mut query).await?;
+        let done = query.build().execute(&mut *tx).await?;
+        tx.commit().await?;
         self.cleared.store(done.rows_affected(), Relaxed);
-        Ok(())
+        conn.close().await
     }
 
     /// Called after the commit: empties the memory, too. Answers that were sealed before are not taken in after this.

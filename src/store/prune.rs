@@ -32,10 +32,10 @@ use sqlx::{Connection, SqliteConnection};
 
 use self::{steps::Sums, unused_space::Maps};
 use super::{
-    Durability, Error, Reader,
+    Error, Reader,
     older::Older,
     recovery,
-    sqlite::{self, DatabaseFile, Taken},
+    sqlite::{self, DatabaseFile, Taken, WriteConnection},
     users,
     wal::{self, Wal},
 };
@@ -190,10 +190,12 @@ pub async fn run(
     if let Some(lock) = &mut lock {
         lock.forget();
     }
-    // A step that is lost with the power is repeated by the next pruning.
-    sqlite::set_durability(&mut conn, Durability::Normal).await.map_err(Error::Open)?;
     // Exchanges that a dead process left running refer to bodies; sealed, the marking sees them.
-    recovery::run(&mut conn, &file, owner, now).await?;
+    let writer = WriteConnection::open(&file).await?;
+    recovery::run(&mut conn, &writer, &file, owner, now).await?;
+    writer.close().await?;
+    // A step that is lost with the power is repeated by the next pruning.
+    sqlite::do_not_sync(&mut conn).await.map_err(Error::Open)?;
     file.remove_journal();
     let wal = Wal::of(file.path(), wal::limit(limits.max_bytes));
     let pruned = on(&mut conn, &wal, limits, now, true, watch).await?;

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use rusqlite::{Connection, types::Value};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, SqliteConnection};
 use tracing::{error, warn};
@@ -14,10 +15,12 @@ use super::{
     Error,
     batch::{self, CallOp, Op, SealOp},
     chain::Packed,
+    error::is_refusal,
+    insert,
     journal::{self, JournaledOpening, Left, Progress},
     read::{MOST_PARTS, answer_parts},
     record::{CallRecord, Opening, Sealing},
-    sqlite::{self, DatabaseFile},
+    sqlite::{self, DatabaseFile, WriteConnection},
 };
 use crate::domain::{
     cache::CacheKey,
@@ -132,13 +135,14 @@ pub(super) fn call_json(call: &CallRecord, client: &Packed) -> String {
 /// journal. The owner of the ledger runs this before it writes anything.
 pub(super) async fn run(
     conn: &mut SqliteConnection,
+    writer: &WriteConnection,
     file: &DatabaseFile,
     owner: OwnerId,
     now: UnixMillis,
 ) -> Result<(), Error> {
     let journal = file.journal();
     let left = Left::read(journal.as_deref()).map_err(|source| file.not_created(source))?;
-    let (lost, restored) = bring_in_order(conn, left, owner, now).await?;
+    let (lost, restored) = bring_in_order(conn, writer, left, owner, now).await?;
     if lost > 0 {
         warn!(exchanges = lost, "the last process died while these were running; they are lost");
     }
@@ -154,12 +158,13 @@ pub(super) async fn run(
 /// Brings in order what is left of a process; returns the numbers of lost exchanges and of restored calls.
 pub(super) async fn bring_in_order(
     conn: &mut SqliteConnection,
+    writer: &WriteConnection,
     mut left: Left,
     owner: OwnerId,
     now: UnixMillis,
 ) -> Result<(usize, usize), Error> {
-    let lost = seal_all(conn, owner, now, &mut left).await?;
-    Ok((lost, journal::restore(conn, owner, left).await?))
+    let lost = seal_all(conn, writer, owner, now, &mut left).await?;
+    Ok((lost, journal::restore(conn, writer, owner, left).await?))
 }
 
 /// Number of running exchanges.
@@ -172,6 +177,7 @@ pub(super) async fn count(conn: &mut SqliteConnection) -> Result<i64, sqlx::Erro
 /// its id.
 async fn seal_all(
     conn: &mut SqliteConnection,
+    writer: &WriteConnection,
     owner: OwnerId,
     now: UnixMillis,
     left: &mut Left,
@@ -198,17 +204,10 @@ async fn seal_all(
         seals.push(seal(row, now, left));
     }
     end_calls(conn, &mut seals).await?;
-    let mut seals: Vec<Op> = seals.into_iter().map(|(seal, _)| Op::Seal(Box::new(seal))).collect();
-    if let Err(error) = write(conn, owner, &seals, &ids).await {
-        if !sqlite::is_refusal(&error) {
-            return Err(error.into());
-        }
-        // One by one, so that only the offender loses something.
-        for (seal, id) in seals.iter_mut().zip(&ids) {
-            write_one(conn, owner, seal, id.as_deref()).await?;
-        }
-    }
-    Ok(seals.len())
+    let number = seals.len();
+    let seals = seals.into_iter().map(|(seal, _)| Op::Seal(Box::new(seal))).collect();
+    writer.run(move |connection| write_all(connection, owner, seals, &ids)).await?;
+    Ok(number)
 }
 
 async fn has_ended(conn: &mut SqliteConnection, exchange: ExchangeId) -> Result<bool, Error> {
@@ -217,87 +216,104 @@ async fn has_ended(conn: &mut SqliteConnection, exchange: ExchangeId) -> Result<
     Ok(found > 0)
 }
 
-/// Seals the exchanges of some rows. They leave `running`, by their ids as they are there.
-async fn write(
-    conn: &mut SqliteConnection,
+/// Seals the exchanges of some rows, whose ids are as in the table.
+fn write_all(
+    connection: &mut Connection,
     owner: OwnerId,
-    seals: &[Op],
+    mut seals: Vec<Op>,
     ids: &[Option<Vec<u8>>],
-) -> Result<(), sqlx::Error> {
-    const LEAVE: &str = "delete from running where cast(exchange as blob) is $1";
-    let mut tx = sqlite::begin_write(conn).await?;
-    batch::write(&mut tx, owner, &seals.iter().collect::<Vec<_>>()).await?;
-    for id in ids {
-        sqlx::query(LEAVE).bind(id).execute(&mut *tx).await?;
+) -> rusqlite::Result<()> {
+    match write(connection, owner, &seals, ids) {
+        // One by one, so that only the offender loses something.
+        Err(error) if is_refusal(&error) => {}
+        other => return other,
     }
-    tx.commit().await
-}
-
-/// Seals one exchange with what the tables take of it: all, without its call, nothing.
-async fn write_one(
-    conn: &mut SqliteConnection,
-    owner: OwnerId,
-    seal: &mut Op,
-    id: Option<&[u8]>,
-) -> Result<(), Error> {
-    let ids = &[id.map(<[u8]>::to_vec)];
-    let mut refused = write(conn, owner, std::slice::from_ref(seal), ids).await;
-    if let (Err(error), Op::Seal(op)) = (&refused, &mut *seal)
-        && sqlite::is_refusal(error)
-    {
-        op.call = None;
-        refused = write(conn, owner, std::slice::from_ref(seal), ids).await;
-    }
-    match refused {
-        Err(error) if sqlite::is_refusal(&error) => {
-            let exchange = String::from_utf8_lossy(id.unwrap_or_default());
-            error!(%exchange, %error, "a running exchange cannot be sealed; its row is deleted");
-            write(conn, owner, &[], ids).await?;
-        }
-        other => other?,
+    for (seal, id) in seals.iter_mut().zip(ids.chunks(1)) {
+        write_one(connection, owner, seal, id)?;
     }
     Ok(())
 }
 
-/// A row of `running` that this process has written, without its request.
-#[derive(FromRow)]
-pub(super) struct Carried {
-    exchange: ExchangeId,
+/// Seals the exchanges of some rows. They leave `running`, by their ids as they are there.
+fn write(
+    connection: &mut Connection,
     owner: OwnerId,
-    opened_at: UnixMillis,
-    key: CacheKey,
-    scope: String,
-    model: String,
-    continues: Option<ExchangeId>,
-    call: String,
+    seals: &[Op],
+    ids: &[Option<Vec<u8>>],
+) -> rusqlite::Result<()> {
+    const LEAVE: &str = "delete from running where cast(exchange as blob) is ?";
+    sqlite::transaction(connection, |connection| {
+        batch::write(connection, owner, &seals.iter().collect::<Vec<_>>())?;
+        insert::each(connection, LEAVE, ids, |values, id| values.add(id))
+    })
 }
+
+/// Seals one exchange, of the one id, with what the tables take of it: all, without its call, nothing.
+fn write_one(
+    connection: &mut Connection,
+    owner: OwnerId,
+    seal: &mut Op,
+    ids: &[Option<Vec<u8>>],
+) -> rusqlite::Result<()> {
+    let mut written = write(connection, owner, std::slice::from_ref(seal), ids);
+    if let (Err(error), Op::Seal(op)) = (&written, &mut *seal)
+        && is_refusal(error)
+    {
+        op.call = None;
+        written = write(connection, owner, std::slice::from_ref(seal), ids);
+    }
+    match written {
+        Err(error) if is_refusal(&error) => {
+            let id = ids.iter().flatten().flatten().copied().collect::<Vec<u8>>();
+            let exchange = String::from_utf8_lossy(&id);
+            error!(%exchange, %error, "a running exchange cannot be sealed; its row is deleted");
+            write(connection, owner, &[], ids)
+        }
+        other => other,
+    }
+}
+
+/// A row of `running` that this process has written, without its request.
+pub(super) struct Carried {
+    exchange: String,
+    /// The columns of [`CARRIED`].
+    values: Vec<Value>,
+}
+
+/// The columns that are carried over, after that of the exchange.
+const CARRIED: &str = "owner, opened_at, key, scope, model, continues, call";
 
 /// The rows of `running`, for the next file: their process lives.
-pub(super) async fn carried(conn: &mut SqliteConnection) -> Result<Vec<Carried>, sqlx::Error> {
-    const SQL: &str =
-        "select exchange, owner, opened_at, key, scope, model, continues, call from running";
-    sqlx::query_as(SQL).fetch_all(conn).await
+pub(super) fn carried(connection: &mut Connection) -> rusqlite::Result<Vec<Carried>> {
+    let mut statement =
+        connection.prepare(&["select exchange, ", CARRIED, " from running"].concat())?;
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| {
+        let values = (1..columns).map(|column| row.get(column));
+        Ok(Carried { exchange: row.get(0)?, values: values.collect::<rusqlite::Result<_>>()? })
+    })?;
+    rows.collect()
 }
 
-/// Writes the rows of the file before, except those of `written`, which are written next.
-pub(super) async fn carry_over(
-    rows: Vec<Carried>,
-    conn: &mut SqliteConnection,
+/// Writes the rows of the file before, except those of `written`, which are written next; returns their number.
+pub(super) fn carry_over(
+    mut rows: Vec<Carried>,
+    connection: &mut Connection,
     written: &HashSet<ExchangeId>,
-) -> Result<u64, sqlx::Error> {
-    const NEW: &str = "insert into running \
-         (exchange, owner, opened_at, key, scope, model, continues, call) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing";
-    let mut tx = sqlite::begin_write(conn).await?;
-    let mut carried = 0;
-    for row in rows.into_iter().filter(|row| !written.contains(&row.exchange)) {
-        let Carried { exchange, owner, opened_at, key, scope, model, continues, call } = row;
-        let query = sqlx::query(NEW).bind(exchange).bind(owner).bind(opened_at).bind(key);
-        let query = query.bind(scope).bind(model).bind(continues).bind(call);
-        carried += query.execute(&mut *tx).await?.rows_affected();
-    }
-    tx.commit().await?;
-    Ok(carried)
+) -> rusqlite::Result<usize> {
+    let into = [
+        "insert into running (exchange, ",
+        CARRIED,
+        ") values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+    ];
+    rows.retain(|row| !row.exchange.parse().is_ok_and(|exchange| written.contains(&exchange)));
+    sqlite::transaction(connection, |connection| {
+        insert::each(connection, &into.concat(), &rows, |values, row| {
+            values.add(&row.exchange)?;
+            row.values.iter().try_for_each(|value| values.add(value))
+        })
+    })?;
+    Ok(rows.len())
 }
 
 /// Hashes of the clients' requests of running exchanges, which no other row refers to yet.

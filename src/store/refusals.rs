@@ -12,9 +12,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
-use super::{Error, Reader};
+use super::{Error, Reader, insert};
 use crate::domain::exchange::UnixMillis;
 
 /// By hour since the Unix epoch, and reason.
@@ -37,9 +37,9 @@ pub(super) struct CountRefusals {
 }
 
 impl CountRefusals {
-    /// Writes the counts inside the transaction that `conn` is in.
-    pub(super) async fn run(&self, conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        const SQL: &str = "insert into refusal (hour, reason, count) values ($1, $2, $3) \
+    /// Writes the counts inside the transaction that `connection` is in.
+    pub(super) fn run(&self, connection: &Connection) -> rusqlite::Result<()> {
+        const SQL: &str = "insert into refusal (hour, reason, count) values (?, ?, ?) \
              on conflict do update set count = count + excluded.count";
         self.from.is_queued.store(false, Relaxed);
         let counts = {
@@ -49,11 +49,12 @@ impl CountRefusals {
             }
             taken.clone()
         };
-        for ((hour, reason), count) in counts {
-            let add = sqlx::query(SQL).bind(hour).bind(reason).bind(count);
-            add.execute(&mut *conn).await?;
-        }
-        Ok(())
+        let counts: Vec<_> = counts.into_iter().collect();
+        insert::each(connection, SQL, &counts, |values, ((hour, reason), count)| {
+            values.add(hour)?;
+            values.add(reason)?;
+            values.add(count)
+        })
     }
 }
 

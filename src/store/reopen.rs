@@ -12,8 +12,9 @@ use tracing::{debug, error, warn};
 
 use super::{
     Error,
+    error::WriteError,
     recovery::{self, Carried},
-    sqlite::{self, Fault, Newest, OpenFile, Taken},
+    sqlite::{Fault, Newest, OpenFile, Taken, WriteConnection},
     writer::{LAST_READS, Queued, Writer},
 };
 use crate::domain::exchange::ExchangeId;
@@ -41,19 +42,23 @@ impl Writer {
             self.left = Some(self.leave_file().await);
         }
         let taken: BoxFuture<'_, _> = Box::pin(self.file.take(self.owner));
-        let Taken { mut conn, lock, open } = taken.await?;
+        let Taken { conn, lock, open } = taken.await?;
         self.lock = lock;
         *self.shared.open.lock() = open;
+        let connection = WriteConnection::open(&self.file).await?;
+        conn.close().await.map_err(Error::Open)?;
         if let Some(rows) = self.left.take() {
             let written: HashSet<ExchangeId> =
                 batch.iter().filter_map(|queued| queued.op.exchange()).collect();
-            match recovery::carry_over(rows, &mut conn, &written).await {
+            let carried =
+                connection.run(move |connection| recovery::carry_over(rows, connection, &written));
+            match carried.await {
                 Ok(0) => {}
                 Ok(exchanges) => warn!(exchanges, "running exchanges are in the new file"),
                 Err(error) => warn!(%error, "running exchanges cannot be carried over"),
             }
         }
-        self.conn = Some(conn);
+        self.connection = Some(connection);
         let file = self.shared.persisted.lock().next_file();
         for queued in batch {
             queued.op.drop_unless_in(file);
@@ -74,15 +79,15 @@ impl Writer {
             debug!("the file before is still being read");
         }
         let mut running = Vec::new();
-        if let Some(mut conn) = self.conn.take() {
-            match recovery::carried(&mut conn).await {
+        if let Some(connection) = self.connection.take() {
+            match connection.run(recovery::carried).await {
                 Ok(rows) => running = rows,
                 Err(error) => warn!(%error, "running exchanges cannot be carried over"),
             }
-            if let Err(error) = sqlite::checkpoint(&mut conn).await {
+            if let Err(error) = connection.checkpoint().await {
                 debug!(%error, "the file before cannot be completed");
             }
-            if let Err(error) = conn.close().await {
+            if let Err(error) = connection.close().await {
                 debug!(%error, "the file before did not close cleanly");
             }
         }
@@ -103,24 +108,24 @@ impl Writer {
 
     /// Saves what is in a write-ahead log that was removed while it is in use, and begins another one. Until then, another
     /// process does not see it, and its end would lose it.
-    pub(super) async fn renew_log(&mut self) -> Result<(), sqlx::Error> {
+    pub(super) async fn renew_log(&mut self) -> Result<(), WriteError> {
         const BUSY: &str = "the write-ahead log was removed, and cannot be saved yet";
-        if let Some(mut conn) = self.conn.take() {
+        if let Some(connection) = self.connection.take() {
             error!("the write-ahead log was removed while it is in use; what is in it is saved");
             // No connection may be left, or the next ones would share what was removed.
             if tokio::time::timeout(LAST_READS, self.reader.pool().close()).await.is_err() {
                 debug!("the ledger is being read");
             }
-            let saved = sqlite::checkpoint(&mut conn).await;
+            let saved = connection.checkpoint().await;
             if !matches!(saved, Ok(true)) {
-                self.conn = Some(conn);
+                self.connection = Some(connection);
                 self.reader.replace(self.file.readers());
-                return saved.and(Err(sqlx::Error::Io(io::Error::other(BUSY))));
+                return saved.and(Err(io::Error::other(BUSY).into()));
             }
-            conn.close().await?;
+            connection.close().await?;
         }
         self.current = None;
-        self.conn = Some(self.file.writer().await?);
+        self.connection = Some(WriteConnection::open(&self.file).await?);
         self.reader.replace(self.file.readers());
         if let Some(open) = self.shared.open.lock().as_mut() {
             open.renew_beside();

@@ -1,10 +1,12 @@
 //! SQLite alone: the database file, its connections, pragmas, transactions that write, and error codes.
 //!
+//! - `connection`: the one that writes.
 //! - `place`: the files at a ledger's path; nothing is touched before it is known to be a ledger.
 //! - `lock`: the locks of the process that writes.
 //! - `retention_note`: the retention that was applied last.
 //! - `identity`: the file that is open, compared with that at its path.
 
+mod connection;
 mod identity;
 mod lock;
 mod place;
@@ -33,17 +35,18 @@ use tracing::warn;
 use self::place::Content;
 pub use self::retention_note::{Announced, RetentionNote};
 pub(super) use self::{
+    connection::{WriteConnection, set_durability, transaction},
     identity::{Fault, OpenFile},
     lock::{Lock, Newest},
     place::{beside, with_end},
 };
-use super::{Durability, Error};
+use super::Error;
 use crate::domain::exchange::OwnerId;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Busy timeout of the writer: short, since it retries itself and reports meanwhile what is wrong.
-const WRITER_BUSY: Duration = Duration::from_millis(500);
+pub(super) const WRITER_BUSY: Duration = Duration::from_millis(500);
 
 /// Busy timeout of all other connections: longer than any transaction of the writer.
 const BUSY: Duration = Duration::from_secs(5);
@@ -162,8 +165,8 @@ impl DatabaseFile {
         conn.close().await
     }
 
-    /// The one connection that writes.
-    pub(super) async fn writer(&self) -> Result<SqliteConnection, sqlx::Error> {
+    /// A connection for long work on the ledger by its owner: migrations, recovery, pruning.
+    async fn writer(&self) -> Result<SqliteConnection, sqlx::Error> {
         self.options
             .clone()
             .create_if_missing(self.path.is_none())
@@ -311,17 +314,10 @@ pub(super) async fn begin_write(
     conn.begin_with("begin immediate").await
 }
 
-/// Gives the commits of this connection a durability.
-pub(super) async fn set_durability(
-    conn: &mut SqliteConnection,
-    wanted: Durability,
-) -> Result<(), sqlx::Error> {
+/// Makes the commits of a connection survive the end of the process, not that of the power.
+pub(super) async fn do_not_sync(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     // Not prepared: a pragma acts when it is compiled, and a prepared one would be compiled only once.
-    let sql = match wanted {
-        Durability::Full => "pragma synchronous = full",
-        Durability::Normal => "pragma synchronous = normal",
-    };
-    sqlx::raw_sql(sql).execute(conn).await.map(drop)
+    sqlx::raw_sql("pragma synchronous = normal").execute(conn).await.map(drop)
 }
 
 /// Keeps temporary tables in memory.
@@ -417,19 +413,6 @@ pub(super) async fn size(conn: &mut SqliteConnection) -> Result<Size, sqlx::Erro
 /// or `SQLITE_CANTOPEN` (14) for the file that would have to be made there.
 pub(super) fn is_sealed_folder(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("1544" | "14")))
-}
-
-/// Tells whether an operation itself is at fault, so that it would fail every time: too big (18), a constraint (19), a
-/// wrong type (20), a bad parameter (25). All other errors may pass: busy, locked, full, read-only.
-pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(error) => error
-            .code()
-            .and_then(|code| code.parse::<u32>().ok())
-            .is_some_and(|code| matches!(code & 0xff, 18 | 19 | 20 | 25)),
-        sqlx::Error::Encode(_) => true,
-        _ => false,
-    }
 }
 
 /// Opens or creates a private file beside a ledger, not through a link.

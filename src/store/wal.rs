@@ -12,9 +12,11 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use sqlx::SqliteConnection;
 
-use super::sqlite;
+use super::{
+    error::WriteError,
+    sqlite::{self, WriteConnection},
+};
 
 /// Growth after which the log is emptied, which waits for readers. SQLite itself empties a log of 4 MiB, if nobody reads.
 const STEP: u64 = 16 << 20;
@@ -56,11 +58,11 @@ impl Wal {
     }
 
     /// Empties a log that has grown. Fails if it has reached its limit and cannot be emptied, and says who reads.
-    pub(super) async fn make_room(&self, conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    pub(super) async fn make_room(&self, connection: &WriteConnection) -> Result<(), WriteError> {
         if self.bytes() < self.next.load(Relaxed) {
             return Ok(());
         }
-        if sqlite::checkpoint(conn).await? {
+        if connection.checkpoint().await? {
             self.next.store(STEP.min(self.limit), Relaxed);
             return Ok(());
         }
@@ -70,7 +72,7 @@ impl Wal {
             return Ok(());
         }
         let readers = self.readers();
-        Err(sqlx::Error::Io(io::Error::other(format!(
+        Err(WriteError::Io(io::Error::other(format!(
             "the write-ahead log has reached its limit of {} and cannot be emptied while {readers} reads an older \
              state of the ledger; end that transaction",
             ByteSize(self.limit).display().iec()

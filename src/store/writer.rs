@@ -2,6 +2,8 @@
 //! long as the database may yet take it.
 
 use std::{
+    io,
+    panic::{self, AssertUnwindSafe},
     pin::pin,
     sync::{
         Arc,
@@ -11,7 +13,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{
     sync::CancellationToken,
@@ -23,14 +24,13 @@ use super::{
     Durability, Reader,
     batch::{self, Op},
     chain::PersistedHashes,
-    error::in_words,
+    error::WriteError,
     filter::KeyFilter,
     hot::Hot,
     journal::Journal,
     recovery::Carried,
     refusals::RefusalCounts,
-    script::Script,
-    sqlite::{self, DatabaseFile, Fault, Lock, OpenFile},
+    sqlite::{self, DatabaseFile, Fault, Lock, OpenFile, WriteConnection},
     users::KnownNames,
     wal::Wal,
 };
@@ -117,7 +117,7 @@ pub(super) struct Queued {
 enum Fate {
     Written,
     /// One of its operations can never be written.
-    Refused(sqlx::Error),
+    Refused(WriteError),
     GaveUp,
 }
 
@@ -127,7 +127,7 @@ pub(super) struct Writer {
     pub(super) owner: OwnerId,
     pub(super) durability: Durability,
     /// `None` after a connection broke.
-    pub(super) conn: Option<SqliteConnection>,
+    pub(super) connection: Option<WriteConnection>,
     pub(super) current: Option<Durability>,
     /// `None`: the ledger is in memory, or being opened anew.
     pub(super) lock: Option<Lock>,
@@ -196,7 +196,25 @@ async fn gather(
 }
 
 impl Writer {
-    async fn write(&mut self, mut batch: Vec<Queued>) {
+    async fn write(&mut self, batch: Vec<Queued>) {
+        // A clearing has a transaction of its own.
+        let is_clearing = |queued: &Queued| matches!(queued.op, Op::Clear(_));
+        let mut rest = batch;
+        while let Some(at) = rest.iter().position(is_clearing) {
+            let after = rest.split_off((at + 1).min(rest.len()));
+            let clearing = rest.split_off(at);
+            if !rest.is_empty() {
+                self.write_together(rest).await;
+            }
+            self.write_together(clearing).await;
+            rest = after;
+        }
+        if !rest.is_empty() {
+            self.write_together(rest).await;
+        }
+    }
+
+    async fn write_together(&mut self, mut batch: Vec<Queued>) {
         let file = self.shared.persisted.lock().file();
         for queued in &mut batch {
             queued.op.drop_unless_in(file);
@@ -207,40 +225,42 @@ impl Writer {
             // One by one, so that only the offender goes.
             Fate::Refused(_) => {
                 for one in batch {
-                    self.write_one(one).await;
+                    self.write_one(vec![one]).await;
                 }
             }
         }
     }
 
-    async fn write_one(&mut self, mut one: Queued) {
-        match self.persist(std::slice::from_mut(&mut one)).await {
-            Fate::Written => self.settle(vec![one]),
+    async fn write_one(&mut self, mut one: Vec<Queued>) {
+        match self.persist(&mut one).await {
+            Fate::Written => self.settle(one),
             Fate::Refused(error) => self.write_stripped(one, error).await,
-            Fate::GaveUp => self.lose(vec![one]),
+            Fate::GaveUp => self.lose(one),
         }
     }
 
     /// Writes an operation that was refused without its request, and then without its recording.
-    async fn write_stripped(&mut self, mut one: Queued, mut refused: sqlx::Error) {
-        while one.op.strip() {
-            match self.persist(std::slice::from_mut(&mut one)).await {
+    async fn write_stripped(&mut self, mut one: Vec<Queued>, mut refused: WriteError) {
+        while one.iter_mut().any(|one| one.op.strip()) {
+            match self.persist(&mut one).await {
                 Fate::Written => {
-                    let (kind, id) = one.op.name();
-                    let error = refused;
-                    warn!(%error, kind, id, "the ledger refused the bodies of a row; its totals are kept");
+                    for one in &one {
+                        let (kind, id) = one.op.name();
+                        let error = &refused;
+                        warn!(%error, kind, id, "the ledger refused the bodies of a row; its totals are kept");
+                    }
                     self.shared.bodies_dropped.fetch_add(1, Relaxed);
-                    return self.settle(vec![one]);
+                    return self.settle(one);
                 }
                 Fate::Refused(error) => refused = error,
-                Fate::GaveUp => return self.lose(vec![one]),
+                Fate::GaveUp => return self.lose(one),
             }
         }
-        self.refuse(vec![one], &refused);
+        self.refuse(one, &refused);
     }
 
     /// Tries until the batch is written, is refused, or there is no more time.
-    async fn persist(&mut self, batch: &mut [Queued]) -> Fate {
+    async fn persist(&mut self, batch: &mut Vec<Queued>) -> Fate {
         let mut pause = BACKOFF.0;
         loop {
             let fault = self.shared.fault();
@@ -263,8 +283,8 @@ impl Writer {
                         }
                         return Fate::Written;
                     }
-                    Err(error) if sqlite::is_refusal(&error) => return Fate::Refused(error),
-                    Err(error) => in_words(&error),
+                    Err(error) if error.is_refusal() => return Fate::Refused(error),
+                    Err(error) => error.to_string(),
                 },
             };
             if self.shared.set_error(Some(error.clone())).is_none() {
@@ -277,51 +297,47 @@ impl Writer {
         }
     }
 
-    /// One transaction. After a failure the connection is as it was before, or gone.
-    async fn commit(&mut self, batch: &[Queued]) -> Result<(), sqlx::Error> {
-        let sealing = batch.iter().any(|queued| matches!(queued.op, Op::Seal(_)));
-        let wanted = if sealing { self.durability } else { Durability::Normal };
+    /// Writes a batch in one transaction. After a failure the connection is as it was before, or gone.
+    async fn commit(&mut self, batch: &mut Vec<Queued>) -> Result<(), WriteError> {
         if self.shared.log_is_gone() {
             self.renew_log().await?;
         }
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => self.file.writer().await?,
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => WriteConnection::open(&self.file).await?,
         };
-        if let Err(error) = self.wal.make_room(&mut conn).await {
-            self.conn = Some(conn);
-            return Err(error);
+        let connection = &*self.connection.insert(connection);
+        self.wal.make_room(connection).await?;
+        if let [Queued { op: Op::Clear(clear), .. }] = &batch[..] {
+            return Ok(clear.run(&self.file).await?);
         }
-        let current = self.current.take();
-        let result = async {
-            if current != Some(wanted) {
-                sqlite::set_durability(&mut conn, wanted).await?;
-            }
-            let ops: Vec<&Op> = batch.iter().map(|queued| &queued.op).collect();
-            let mut script = Script::new(&mut conn);
-            // It takes the write lock at once, so that it cannot fail for it later.
-            script.push("begin immediate");
-            batch::insert_all(&mut script, self.owner, &ops).await?;
-            script.push("commit");
-            script.run().await
-        }
-        .await;
-        match &result {
-            Ok(()) => {
-                self.current = Some(wanted);
-                self.conn = Some(conn);
-            }
-            Err(sqlx::Error::Database(_)) => {
-                // Fails where no transaction was open, or where SQLite has rolled back already.
-                if let Err(error) = sqlx::raw_sql("rollback").execute(&mut conn).await {
-                    debug!(%error, "nothing to roll back");
+        let sealing = batch.iter().any(|queued| matches!(queued.op, Op::Seal(_)));
+        let wanted = if sealing { self.durability } else { Durability::Normal };
+        let sets = self.current.replace(wanted) != Some(wanted);
+        let (owner, taken) = (self.owner, std::mem::take(batch));
+        let run = connection.run(move |connection| {
+            // Rows survive a fault of the program, too.
+            let written = panic::catch_unwind(AssertUnwindSafe(|| {
+                if sets {
+                    sqlite::set_durability(connection, wanted)?;
                 }
-                self.conn = Some(conn);
-            }
-            // The connection itself broke; its end rolls back.
-            Err(_) => {}
+                let ops: Vec<&Op> = taken.iter().map(|queued| &queued.op).collect();
+                sqlite::transaction(connection, |connection| batch::write(connection, owner, &ops))
+            }));
+            let is_usable = written.is_ok() && connection.is_autocommit();
+            Ok::<_, WriteError>((taken, written, is_usable))
+        });
+        let (taken, written, is_usable) = run.await.inspect_err(|_| self.connection = None)?;
+        *batch = taken;
+        let panicked = |_| Err(io::Error::other("the transaction panicked").into());
+        let written = written.map_or_else(panicked, |written| written.map_err(WriteError::from));
+        if written.is_err() {
+            self.current = None;
         }
-        result
+        if !is_usable {
+            self.connection = None;
+        }
+        written
     }
 
     fn settle(&self, batch: Vec<Queued>) {
@@ -340,7 +356,7 @@ impl Writer {
         }
     }
 
-    fn refuse(&self, batch: Vec<Queued>, error: &sqlx::Error) {
+    fn refuse(&self, batch: Vec<Queued>, error: &WriteError) {
         for queued in &batch {
             let (kind, id) = queued.op.name();
             error!(%error, kind, id, "the ledger refused a row; it is lost");
@@ -371,19 +387,19 @@ impl Writer {
     }
 
     async fn finish(&mut self) {
-        let Some(mut conn) = self.conn.take() else { return };
+        let Some(connection) = self.connection.take() else { return };
         if self.shared.fault() == Some(Fault::Overwritten) {
             // Closing it would write into what is another program's now, and so would the log at its next use.
             if let Some(Err(error)) = self.shared.open.lock().as_ref().map(OpenFile::remove_beside)
             {
                 warn!(%error, "the write-ahead log cannot be removed");
             }
-            return std::mem::forget(conn);
+            return connection.forget();
         }
-        if let Err(error) = sqlite::checkpoint(&mut conn).await {
+        if let Err(error) = connection.checkpoint().await {
             warn!(%error, "the ledger's WAL stays behind; the next start reads it");
         }
-        if let Err(error) = conn.close().await {
+        if let Err(error) = connection.close().await {
             warn!(%error, "the ledger did not close cleanly");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use rusqlite::Connection;
 use sqlx::{FromRow, SqliteConnection};
 use tracing::error;
 
@@ -15,8 +16,9 @@ use crate::{
         Error,
         batch::{self, CallOp, Op},
         chain::Packed,
+        error::is_refusal,
         record::CallRecord,
-        sqlite,
+        sqlite::{self, WriteConnection},
     },
 };
 
@@ -40,6 +42,7 @@ struct AskersEnd {
 /// Writes the calls that are left and not in the ledger; returns their number. The lost exchanges are sealed already.
 pub(in crate::store) async fn restore(
     conn: &mut SqliteConnection,
+    writer: &WriteConnection,
     owner: OwnerId,
     left: Left,
 ) -> Result<usize, Error> {
@@ -64,22 +67,23 @@ pub(in crate::store) async fn restore(
     }
     // In the order of their arrival.
     ops.sort_by_key(|op| if let Op::Call(call) = op { Some(call.record.id) } else { None });
-    let mut restored = 0;
-    for op in &ops {
-        let mut tx = sqlite::begin_write(conn).await?;
-        match batch::write(&mut tx, owner, &[op]).await {
-            Ok(()) => {
-                tx.commit().await?;
-                restored += 1;
-            }
-            Err(error) if sqlite::is_refusal(&error) => {
+    Ok(writer.run(move |connection| write_each(connection, owner, &ops)).await?)
+}
+
+/// Writes each operation on its own; returns the number of those that the ledger did not refuse.
+fn write_each(connection: &mut Connection, owner: OwnerId, ops: &[Op]) -> rusqlite::Result<usize> {
+    let mut written = 0;
+    for op in ops {
+        match sqlite::transaction(connection, |connection| batch::write(connection, owner, &[op])) {
+            Ok(()) => written += 1,
+            Err(error) if is_refusal(&error) => {
                 let (_, id) = op.name();
                 error!(%error, id, "the ledger refused a call of the journal; it is lost");
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
-    Ok(restored)
+    Ok(written)
 }
 
 async fn is_known(conn: &mut SqliteConnection, id: CallId) -> Result<bool, Error> {
