@@ -15,6 +15,7 @@ mod front;
 mod headers;
 mod health;
 mod messages;
+mod metrics;
 mod models;
 mod operator;
 mod origin;
@@ -45,7 +46,7 @@ use uuid::Uuid;
 
 use self::{
     auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection, front::Front,
-    reload::ReloadRequest, webhook::Webhook,
+    metrics::Metrics, reload::ReloadRequest, webhook::Webhook,
 };
 pub use self::{
     reload::{LoadedSettings, Reloaded, Reloader},
@@ -145,6 +146,7 @@ struct App {
     answers: Answers,
     models: Models,
     auth: RwLock<Arc<Auth>>,
+    metrics: Metrics,
     webhook: Arc<Webhook>,
     /// Requests for the settings to be read again.
     reloads: mpsc::Sender<ReloadRequest>,
@@ -260,6 +262,7 @@ impl Server {
         let body_limit = usize::try_from(config.max_body).unwrap_or(usize::MAX);
         let app = Arc::new(App {
             models: Models::new(answers.clone()),
+            metrics: Metrics::of(&answers),
             answers,
             auth: RwLock::new(Arc::new(auth)),
             webhook,
@@ -371,6 +374,7 @@ fn routes(app: Arc<App>) -> Router {
         .route("/v1", get(health::alive))
         .route("/health", get(health::alive))
         .route("/ready", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route(CHAT, post(chat::completions))

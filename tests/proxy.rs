@@ -25,6 +25,7 @@ mod killed;
 mod leaving;
 mod limits;
 mod logging;
+mod metrics;
 mod missing;
 mod models;
 mod naming;

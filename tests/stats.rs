@@ -17,7 +17,7 @@ use reprise::{
     },
     report::{
         Stats,
-        stats::{GroupBy, Numbers, Period, Repriced, TimeSpec},
+        stats::{GroupBy, NewPrices, Numbers, Period, Repriced, TimeSpec},
     },
     store::{self, Ledger, Options, Reader},
 };
@@ -290,7 +290,8 @@ async fn what_was_paid_is_reckoned_anew_at_its_own_terms() {
     let reader = reader_of(&books).await;
     let reprice = async |day| {
         let catalog = Catalog::builtin();
-        Repriced::of(&reader, &catalog, &ever("UTC"), &[GroupBy::Model], day).await.unwrap()
+        let prices = (NewPrices::Own, day);
+        Repriced::of(&reader, &catalog, &ever("UTC"), &[GroupBy::Model], prices).await.unwrap()
     };
     let now = reprice(date(2026, 11, 25)).await;
     assert_eq!(now.total.unexplained, 0);

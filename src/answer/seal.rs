@@ -137,7 +137,9 @@ pub(super) fn last(
     let tries = prior.tries + sealing.tries;
     let mut pricing = prior.pricing;
     pricing.add(&sealing.pricing);
-    sealing.call = Some(CallRecord { tries, pricing, ..call::finish(call, end) });
+    let call = CallRecord { tries, pricing, ..call::finish(call, end) };
+    answers.observer.ended(&call);
+    sealing.call = Some(call);
     if exchange.keep != Keep::Totals {
         sealing.refs = prior.refs;
         sealing.refs.extend(own_refs);

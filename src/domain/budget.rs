@@ -18,7 +18,9 @@ use serde::Serialize;
 pub use self::{
     estimate::{Estimate, MeanOutputs, estimate, prompt_tokens},
     period::Period,
-    spending::{Admission, BudgetStatus, Crossing, ReservationId, Spending, Threshold},
+    spending::{
+        Admission, BudgetLevel, BudgetStatus, Crossing, ReservationId, Spending, Threshold,
+    },
 };
 use super::{
     catalog::undated,
