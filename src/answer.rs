@@ -32,6 +32,7 @@ mod refusal;
 mod reuse;
 mod seal;
 mod select;
+mod span;
 mod steps;
 
 use std::{
@@ -58,6 +59,7 @@ pub use self::{
     live::{End, RecordingReader},
     models::{Listed, Models},
     prepare::Access,
+    span::{Attribute, Span, SpanKind},
 };
 use crate::{
     domain::{
@@ -234,6 +236,13 @@ impl Answers {
     #[must_use]
     pub fn within(self, spending: Spending, crossings: mpsc::UnboundedSender<Crossing>) -> Self {
         Self { budget: Arc::new(BudgetTracker::new(spending, crossings)), ..self }
+    }
+
+    /// Hands a span of each call and of each exchange to `spans` from now on. What it has no room for is dropped.
+    #[must_use]
+    pub fn traced(self, spans: mpsc::Sender<Span>) -> Self {
+        let observer = CallObserver::new(Arc::clone(&self.catalog));
+        Self { observer: Arc::new(observer.traced(spans, self.upstream.base())), ..self }
     }
 
     /// Answers one call. Returns when the answer has begun: with its first event, or whole.

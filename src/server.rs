@@ -23,6 +23,7 @@ mod path;
 mod prices;
 mod reload;
 mod retention;
+mod traces;
 mod webhook;
 mod write_timeout;
 
@@ -46,7 +47,7 @@ use uuid::Uuid;
 
 use self::{
     auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection, front::Front,
-    metrics::Metrics, reload::ReloadRequest, webhook::Webhook,
+    metrics::Metrics, reload::ReloadRequest, traces::TraceExporter, webhook::Webhook,
 };
 pub use self::{
     reload::{LoadedSettings, Reloaded, Reloader},
@@ -256,6 +257,15 @@ impl Server {
         let answers =
             Answers::new(upstream, ledger, catalog, tasks.clone(), stop.clone(), settings)
                 .within(spending, crossing);
+        let answers = match &config.otlp_endpoint {
+            Some(collector) => {
+                let exporter = TraceExporter::new(collector).map_err(StartError::Tls)?;
+                let (sender, spans) = mpsc::channel(traces::QUEUE);
+                tasks.spawn(exporter.run(spans, stop.clone()));
+                answers.traced(sender)
+            }
+            None => answers,
+        };
         let webhook = Arc::new(Webhook::new(config.budget_webhook).map_err(StartError::Tls)?);
         tasks.spawn(Arc::clone(&webhook).run(crossings, stop.clone()));
         let (reload, reloads) = mpsc::channel(1);

@@ -50,6 +50,7 @@ mod staged;
 mod status_lines;
 mod streaming;
 mod surrogates;
+mod traces;
 mod translating;
 mod uploads;
 mod verifying;

@@ -375,3 +375,27 @@ impl EncodeMetric for Dollars {
 fn seconds(time: Micros) -> f64 {
     time.0 as f64 / 1e6
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beyond_the_limit_are_one_label() {
+        let names = Names::default();
+        let labels: HashSet<_> = (0..1_000).map(|n| names.get_or_insert(&n.to_string())).collect();
+        assert_eq!(labels.len(), MOST_NAMES + 1);
+        assert_eq!(&*names.get_or_insert("0"), "0", "a known one stays");
+        assert_eq!((&*names.get("999"), &*names.get("never")), (OTHER, OTHER));
+    }
+
+    #[test]
+    fn money_is_added_up_without_rounding() {
+        let dollars = Dollars::default();
+        for _ in 0..1_000 {
+            dollars.add(NanoDollars(1));
+        }
+        dollars.add(NanoDollars(-5));
+        assert_eq!(dollars.0.load(Relaxed), 1_000);
+    }
+}

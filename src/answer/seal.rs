@@ -216,7 +216,7 @@ fn seal(
         let spender = Spender { user, key, model: summary.model().unwrap_or(asked) };
         answers.budget.settle(call.at, spender, Spent::from(&charge), tokens.output, ended);
     }
-    Sealing {
+    let sealing = Sealing {
         outcome,
         stop_reason: summary.stop_reason().map(str::to_owned),
         error_kind: failure.map(|failure| failure.kind().to_owned()),
@@ -242,5 +242,7 @@ fn seal(
         .then(|| Arc::new(recording)),
         refs: Vec::new(),
         call: None,
-    }
+    };
+    answers.observer.sealed(&exchange.opening, &sealing);
+    sealing
 }

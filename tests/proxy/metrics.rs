@@ -129,10 +129,7 @@ async fn calls_are_counted_as_they_were_answered() {
     near(of("saved_dollars_total", &format!("by=\"prompt_cache\",{paid}")), 0.009);
     near(of("prompt_cache_surcharge_dollars_total", &paid), 0.0005);
     // In the cache of five minutes, what was written would be read.
-    near(
-        of("saved_dollars_total", &format!("by=\"ledger\",{paid}")),
-        0.001 + 0.0012 + 0.0025,
-    );
+    near(of("saved_dollars_total", &format!("by=\"ledger\",{paid}")), 0.001 + 0.0012 + 0.0025);
     near(of("saved_dollars_total", &format!("by=\"collapsed\",{paid}")), 0.000_047);
     let inexact = |cost: &str, model: &str| {
         of("calls_without_exact_cost_total", &format!("cost=\"{cost}\",model=\"{model}\""))
