@@ -23,7 +23,7 @@ use prometheus_client::{
 use crate::{
     domain::{
         catalog::{Catalog, day_of},
-        exchange::{AnsweredBy, Cost, Micros, NanoDollars, Outcome, Tokens},
+        exchange::{AnsweredBy, Cost, NanoDollars, Outcome, Tokens},
         task,
     },
     store::CallRecord,
@@ -231,14 +231,14 @@ impl CallMetrics {
         let times = TimeLabels { answered_by, model: Arc::clone(&model) };
         for (family, time) in [(&self.first_token, call.ttft), (&self.duration, call.total)] {
             if let Some(time) = time {
-                family.get_or_create(&times).observe(seconds(time));
+                family.get_or_create(&times).observe(time.seconds());
             }
         }
         let paid = PaidLabels { model, task };
         match call.answered_by {
             AnsweredBy::Hit => self.save("ledger", &paid, call.saved),
             AnsweredBy::Collapsed => self.save("collapsed", &paid, call.saved),
-            by if by.asks() => self.pay(call, paid, catalog),
+            by if by.asks() => self.pay(call, &paid, catalog),
             _ => {}
         }
     }
@@ -255,7 +255,7 @@ impl CallMetrics {
         self.saved.get_or_create(&labels).add(saved.amount().unwrap_or_default());
     }
 
-    fn pay(&self, call: &CallRecord, paid: PaidLabels, catalog: &Catalog) {
+    fn pay(&self, call: &CallRecord, paid: &PaidLabels, catalog: &Catalog) {
         let CallRecord { tokens, cost, .. } = call;
         let Tokens {
             input,
@@ -280,10 +280,10 @@ impl CallMetrics {
         }
         for (family, count) in [(&self.thinking, thinking), (&self.searches, searches)] {
             if count > 0 {
-                family.get_or_create(&paid).inc_by(count);
+                family.get_or_create(paid).inc_by(count);
             }
         }
-        self.cost.get_or_create(&paid).add(cost.amount().unwrap_or_default());
+        self.cost.get_or_create(paid).add(cost.amount().unwrap_or_default());
         let inexact = match cost {
             Cost::Exact(_) => None,
             Cost::AtLeast(_) => Some("at_least"),
@@ -306,9 +306,9 @@ impl CallMetrics {
         if written.saturating_add(cache_read) > 0
             && let (Some(net), Some(reads)) = (saving(tokens), saving(&unwritten))
         {
-            self.save("prompt_cache", &paid, Cost::Exact(reads));
+            self.save("prompt_cache", paid, Cost::Exact(reads));
             let surcharge = NanoDollars(reads.0.saturating_sub(net.0));
-            self.cache_surcharge.get_or_create(&paid).add(surcharge);
+            self.cache_surcharge.get_or_create(paid).add(surcharge);
         }
     }
 
@@ -368,12 +368,6 @@ impl EncodeMetric for Dollars {
     fn metric_type(&self) -> MetricType {
         Self::TYPE
     }
-}
-
-/// A duration in seconds.
-#[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
-fn seconds(time: Micros) -> f64 {
-    time.0 as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub enum Attribute {
 
 impl From<&str> for Attribute {
     fn from(text: &str) -> Self {
-        Self::Text(text.chars().take(LONGEST).collect())
+        Self::Text(shortened(text))
     }
 }
 
@@ -143,8 +143,8 @@ impl Span {
         ] {
             attributes.extend(text.as_deref().map(|text| (name, text.into())));
         }
-        let stop_reason = sealing.stop_reason.clone().map(Attribute::Texts);
-        attributes.extend(stop_reason.map(|reason| ("gen_ai.response.finish_reasons", reason)));
+        let reasons = sealing.stop_reason.as_deref().map(|one| Attribute::Texts(shortened(one)));
+        attributes.extend(reasons.map(|reasons| ("gen_ai.response.finish_reasons", reasons)));
         let first = sealing.ttft.map(seconds);
         attributes.extend(first.map(|time| ("gen_ai.response.time_to_first_chunk", time)));
         let status = sealing.status.map(u64::from);
@@ -155,13 +155,17 @@ impl Span {
             id: span_id(exchange),
             parent: Some(span_id(call)),
             kind: SpanKind::Client,
-            name: format!("chat {}", opening.model.chars().take(LONGEST).collect::<String>()),
+            name: format!("chat {}", shortened(&opening.model)),
             start: opening.opened_at,
             duration: sealing.total.unwrap_or_default(),
             attributes,
             is_error: is_error(sealing.outcome),
         }
     }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
 }
 
 /// The random half of an id, which is never zero.
@@ -174,7 +178,6 @@ fn is_error(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Failed | Outcome::Cut | Outcome::Lost)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
 fn seconds(time: Micros) -> Attribute {
-    Attribute::Float(time.0 as f64 / 1e6)
+    Attribute::Float(time.seconds())
 }

@@ -125,11 +125,11 @@ pub(super) fn run(
         let catalog = ledger.catalog(today).await?;
         let what_if = arguments.what_if.as_deref().map(|name| priced_model(&catalog, name, today));
         let what_if = what_if.transpose()?;
-        let (reprices, option) = match &what_if {
+        let (new_prices, option) = match &what_if {
             Some(model) => (Some(NewPrices::Of(model)), "--what-if"),
             None => (arguments.reprice.then_some(NewPrices::Own), "--reprice"),
         };
-        if let Some(prices) = reprices {
+        if let Some(prices) = new_prices {
             if arguments.by.iter().any(GroupBy::is_tag) {
                 bail!("{option} does not group by tags");
             }

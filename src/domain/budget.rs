@@ -77,6 +77,18 @@ pub enum BudgetOwner {
     Group(Vec<String>),
 }
 
+impl BudgetOwner {
+    /// The word for it, which names no user.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Everyone => "everyone",
+            Self::User(_) => "user",
+            Self::EachUser => "each_user",
+            Self::Group(_) => "group",
+        }
+    }
+}
+
 /// The caller whose spending is counted, and the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spender<'a> {

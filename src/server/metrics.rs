@@ -1,8 +1,8 @@
 //! `GET /metrics`: the metrics of this process, for Prometheus.
 //!
 //! Calls and the ledger count by themselves ([`Answers::register_metrics`]); here is what is read at the time of a scrape: what
-//! is in flight, the writer's queue, the budgets. The format is OpenMetrics, or for whoever does not accept that the older
-//! text format of Prometheus.
+//! is in flight, the writer's queue, the budgets. The format is that of `OpenMetrics`, or for whoever does not accept that
+//! the older text format of Prometheus.
 
 use std::{fmt, sync::Arc};
 
@@ -10,10 +10,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
+    encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, text},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
@@ -21,7 +21,7 @@ use prometheus_client::{
 use super::{App, auth::OperatorAuth};
 use crate::{
     answer::{self, Answers},
-    domain::budget::{BudgetLevel, BudgetOwner},
+    domain::budget::BudgetLevel,
 };
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,7 +52,7 @@ pub(super) async fn metrics(
     let accepts_open_metrics = |accepted: &[u8]| {
         String::from_utf8_lossy(accepted).contains("application/openmetrics-text")
     };
-    let (kind, body) = if accepted.map(http::HeaderValue::as_bytes).any(accepts_open_metrics) {
+    let (kind, body) = if accepted.map(HeaderValue::as_bytes).any(accepts_open_metrics) {
         (OPEN_METRICS, encoded)
     } else {
         (PLAIN_TEXT, plain_text(&encoded))
@@ -60,7 +60,7 @@ pub(super) async fn metrics(
     ([(header::CONTENT_TYPE, kind)], body).into_response()
 }
 
-/// Rewrites OpenMetrics as the older text format of Prometheus, in which the name of a counter has its suffix everywhere.
+/// Rewrites `OpenMetrics` as the older text format of Prometheus, in which the name of a counter has its suffix everywhere.
 fn plain_text(open_metrics: &str) -> String {
     let mut plain = String::with_capacity(open_metrics.len() + 1024);
     let mut help = "";
@@ -112,26 +112,25 @@ impl Collector for Current {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self(answers) = self;
         let version = BuildLabels { version: env!("CARGO_PKG_VERSION") };
-        let gauges = &mut encoder;
-        labelled(gauges, "build_info", "The running version.", [(version, 1)])?;
+        labelled(&mut encoder, "build_info", "The running version.", [(version, 1)])?;
         let load = answers.load();
         let help = "Exchanges with upstream that are running.";
-        gauge(gauges, "exchanges_in_flight", help, load.exchanges)?;
+        gauge(&mut encoder, "exchanges_in_flight", help, load.exchanges)?;
         let help = "Calls that wait for running exchanges or read them.";
-        gauge(gauges, "calls_in_flight", help, load.calls)?;
+        gauge(&mut encoder, "calls_in_flight", help, load.calls)?;
         if let Some(reachable) = answers.upstream().reachable() {
             let help = "1 if the last request to upstream got any response, else 0.";
-            gauge(gauges, "upstream_reachable", help, usize::from(reachable))?;
+            gauge(&mut encoder, "upstream_reachable", help, usize::from(reachable))?;
         }
         let state = answers.ledger().state();
         let help = "1 if the ledger can be written, else 0.";
-        gauge(gauges, "ledger_writable", help, usize::from(state.writable))?;
+        gauge(&mut encoder, "ledger_writable", help, usize::from(state.writable))?;
         let help = "Rows in the queue of the writer of the ledger.";
-        gauge(gauges, "ledger_queue_rows", help, state.queued)?;
+        gauge(&mut encoder, "ledger_queue_rows", help, state.queued)?;
         let help = "Size in memory of the rows in the queue.";
-        gauge(gauges, "ledger_queue_bytes", help, state.queued_bytes)?;
+        gauge(&mut encoder, "ledger_queue_bytes", help, state.queued_bytes)?;
         let help = "Size of the write-ahead log of the ledger.";
-        gauge(gauges, "ledger_wal_bytes", help, state.wal_bytes)?;
+        gauge(&mut encoder, "ledger_wal_bytes", help, state.wal_bytes)?;
         for (name, help, count) in [
             (
                 "ledger_late_answers",
@@ -152,7 +151,7 @@ impl Collector for Current {
     }
 }
 
-fn gauge<N: prometheus_client::encoding::EncodeGaugeValue>(
+fn gauge<N: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -163,7 +162,7 @@ fn gauge<N: prometheus_client::encoding::EncodeGaugeValue>(
 }
 
 /// Encodes a gauge for each set of labels; nothing if there is none.
-fn labelled<L: EncodeLabelSet, N: prometheus_client::encoding::EncodeGaugeValue>(
+fn labelled<L: EncodeLabelSet, N: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -204,12 +203,7 @@ fn labels((at, level): (usize, &BudgetLevel)) -> BudgetLabels {
     let budget = &level.budget;
     BudgetLabels {
         budget: at + 1,
-        whose: match budget.owner {
-            BudgetOwner::Everyone => "everyone",
-            BudgetOwner::User(_) => "user",
-            BudgetOwner::EachUser => "each_user",
-            BudgetOwner::Group(_) => "group",
-        },
+        whose: budget.owner.word(),
         per: budget.per.to_string(),
         model: budget.model.clone().unwrap_or_else(|| "all".to_owned()),
     }

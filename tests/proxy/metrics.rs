@@ -94,6 +94,7 @@ async fn busy(upstream: &Upstream) -> App {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::float_cmp, reason = "counts are whole numbers")]
 async fn calls_are_counted_as_they_were_answered() {
     let upstream = Upstream::start().await;
     let app = busy(&upstream).await;
