@@ -5,7 +5,7 @@
 //! `select` (with the exchanges in `inflight`); an answer that is there is reused in `reuse`. A new answer has a `pump`:
 //! it sends an `exchange` in an `attempt`, which fills a `live` recording with what is no longer `held`, and seals it in
 //! `seal`. The record of each call
-//! is begun and finished in `call`; `chats` adds up what they cost.
+//! is begun and finished in `call`; `chats` adds up what they cost, and `observe` hands them on to `metrics`.
 
 mod attempt;
 mod budget;
@@ -18,8 +18,10 @@ mod held;
 mod inflight;
 mod live;
 mod loaded;
+mod metrics;
 mod models;
 mod mutex;
+mod observe;
 pub mod playback;
 mod prepare;
 mod progress;
@@ -30,6 +32,7 @@ mod refusal;
 mod reuse;
 mod seal;
 mod select;
+mod span;
 mod steps;
 mod warnings;
 
@@ -40,14 +43,15 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::inflight::Load;
 use self::{
-    budget::BudgetTracker, chats::ChatCosts, inflight::Inflight, loaded::Loaded, quirks::Quirks,
-    recall::Recalled, refusal::RefusalLimit, select::AnswerSource, steps::Steps,
-    warnings::Warnings,
+    budget::BudgetTracker, chats::ChatCosts, inflight::Inflight, loaded::Loaded,
+    observe::CallObserver, quirks::Quirks, recall::Recalled, refusal::RefusalLimit,
+    select::AnswerSource, steps::Steps, warnings::Warnings,
 };
 pub use self::{
     chats::ChatCost,
@@ -56,12 +60,13 @@ pub use self::{
     live::{End, RecordingReader},
     models::{Listed, Models},
     prepare::Access,
+    span::{Attribute, Span, SpanKind},
 };
 use crate::{
     domain::{
         alias::Aliases,
         anthropic::ApiHeaders,
-        budget::{BudgetNotice, Budgets, Crossing, Spending},
+        budget::{BudgetLevel, BudgetNotice, Budgets, Crossing, Spending},
         cache::{CacheKey, Policy, Verdict},
         catalog::Catalog,
         exchange::{AnsweredBy, CallId, ExchangeId, NanoDollars, UnixMillis},
@@ -96,6 +101,7 @@ pub struct Answers {
     refusals: Arc<RefusalLimit>,
     steps: Arc<Steps>,
     chats: Arc<ChatCosts>,
+    observer: Arc<CallObserver>,
     warnings: Arc<Warnings>,
     settings: Settings,
 }
@@ -206,6 +212,7 @@ impl Answers {
         Self {
             upstream: Arc::new(upstream),
             ledger,
+            observer: Arc::new(CallObserver::new(Arc::clone(&catalog))),
             catalog,
             tasks,
             stop,
@@ -229,6 +236,13 @@ impl Answers {
     #[must_use]
     pub fn within(self, spending: Spending, crossings: mpsc::UnboundedSender<Crossing>) -> Self {
         Self { budget: Arc::new(BudgetTracker::new(spending, crossings)), ..self }
+    }
+
+    /// Hands a span of each call and of each exchange to `spans` from now on. What it has no room for is dropped.
+    #[must_use]
+    pub fn traced(self, spans: mpsc::Sender<Span>) -> Self {
+        let observer = CallObserver::new(Arc::clone(&self.catalog));
+        Self { observer: Arc::new(observer.traced(spans, self.upstream.base())), ..self }
     }
 
     /// Answers one call. Returns when the answer has begun: with its first event, or whole.
@@ -333,6 +347,23 @@ impl Answers {
     /// Takes the operator's aliases from now on.
     pub fn set_aliases(&self, aliases: Aliases) {
         *self.aliases.write() = Arc::new(aliases);
+    }
+
+    /// Adds the metrics of calls and of the ledger to a registry.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.observer.register_metrics(registry);
+        self.ledger.register_metrics(registry);
+    }
+
+    /// Counts a request of which nothing but the reason of its refusal is known, which is one of a fixed number of words.
+    pub fn count_refusal(&self, reason: &str) {
+        self.observer.refused(reason);
+        self.ledger.count_refusal(now(), reason);
+    }
+
+    /// The levels of the budgets at this time.
+    pub fn budget_levels(&self, now: UnixMillis) -> Vec<BudgetLevel> {
+        self.budget.levels(now)
     }
 
     /// The upstream that is asked.

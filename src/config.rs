@@ -113,6 +113,10 @@ pub struct Config {
     /// Address that is told, by a POST of JSON, when a budget reaches warn_at or its limit
     #[arg(long, value_name = "URL", value_parser = webhook)]
     pub budget_webhook: Option<SecretString>,
+    /// Address of an OpenTelemetry collector that gets a trace of each call, by OTLP over HTTP, as http://127.0.0.1:4318;
+    /// nothing that was said is in it
+    #[arg(long, value_name = "URL", value_parser = webhook)]
+    pub otlp_endpoint: Option<SecretString>,
     /// Limits on age and size of the ledger.
     #[command(flatten)]
     pub keep: RetentionSettings,

@@ -81,7 +81,8 @@
 //! 6. The event that ends the answer is held back until `answer/seal.rs` has sealed the exchange in the ledger
 //!    ([`store::Ledger::seal`]). Then the reader gets it, writes the finish chunk, the usage and `[DONE]`, and ends the
 //!    body. A client that got the end can therefore rely on the ledger. The call is finished with the exchange: one row
-//!    and one log line (`answer/call.rs`), as for hits and joined calls.
+//!    and one log line (`answer/call.rs`), as for hits and joined calls. `answer/observe.rs` counts it for `/metrics`
+//!    (`server/metrics.rs`) and hands its spans to the exporter of traces (`server/traces.rs`).
 //! 7. A client that disconnects drops its reader. When the last reader is gone, the pump closes the connection to
 //!    upstream and seals the exchange as stopped, with a lower bound of its cost.
 //!

@@ -15,6 +15,7 @@ mod front;
 mod headers;
 mod health;
 mod messages;
+mod metrics;
 mod models;
 mod operator;
 mod origin;
@@ -22,6 +23,7 @@ mod path;
 mod prices;
 mod reload;
 mod retention;
+mod traces;
 mod webhook;
 mod write_timeout;
 
@@ -45,7 +47,7 @@ use uuid::Uuid;
 
 use self::{
     auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection, front::Front,
-    reload::ReloadRequest, webhook::Webhook,
+    metrics::Metrics, reload::ReloadRequest, traces::TraceExporter, webhook::Webhook,
 };
 pub use self::{
     reload::{LoadedSettings, Reloaded, Reloader},
@@ -145,6 +147,7 @@ struct App {
     answers: Answers,
     models: Models,
     auth: RwLock<Arc<Auth>>,
+    metrics: Metrics,
     webhook: Arc<Webhook>,
     /// Requests for the settings to be read again.
     reloads: mpsc::Sender<ReloadRequest>,
@@ -254,12 +257,22 @@ impl Server {
         let answers =
             Answers::new(upstream, ledger, catalog, tasks.clone(), stop.clone(), settings)
                 .within(spending, crossing);
+        let answers = match &config.otlp_endpoint {
+            Some(collector) => {
+                let exporter = TraceExporter::new(collector).map_err(StartError::Tls)?;
+                let (sender, spans) = mpsc::channel(traces::QUEUE);
+                tasks.spawn(exporter.run(spans, stop.clone()));
+                answers.traced(sender)
+            }
+            None => answers,
+        };
         let webhook = Arc::new(Webhook::new(config.budget_webhook).map_err(StartError::Tls)?);
         tasks.spawn(Arc::clone(&webhook).run(crossings, stop.clone()));
         let (reload, reloads) = mpsc::channel(1);
         let body_limit = usize::try_from(config.max_body).unwrap_or(usize::MAX);
         let app = Arc::new(App {
             models: Models::new(answers.clone()),
+            metrics: Metrics::of(&answers),
             answers,
             auth: RwLock::new(Arc::new(auth)),
             webhook,
@@ -371,6 +384,7 @@ fn routes(app: Arc<App>) -> Router {
         .route("/v1", get(health::alive))
         .route("/health", get(health::alive))
         .route("/ready", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route(CHAT, post(chat::completions))

@@ -24,6 +24,7 @@ pub mod integrity;
 mod invalidate;
 mod journal;
 mod lookup;
+mod metrics;
 mod older;
 mod online_prune;
 pub mod open_webui;
@@ -68,6 +69,7 @@ use self::{
     hot::Hot,
     invalidate::Clear,
     journal::Journal,
+    metrics::Lookup,
     read::UNKNOWN_AGE,
     sqlite::{DatabaseFile, Taken, WriteConnection},
     wal::Wal,
@@ -329,12 +331,16 @@ impl Ledger {
         now: UnixMillis,
         call: Option<&SharedCall<'_>>,
     ) -> Result<Option<Stored>, Error> {
+        let metrics = &self.shared.metrics;
         if let Some(stored) = self.in_memory(key, now, call) {
+            metrics.count(Lookup::Memory);
             return Ok(Some(stored));
         }
         if !self.keys.may_hold(key) {
+            metrics.count(Lookup::Filter);
             return Ok(None);
         }
+        metrics.count(Lookup::Database);
         let epoch = self.hot().epoch();
         let found = self.reader.find_among(key, now, call).await?;
         let is_newest = |found: &&Stored| call.is_none() || found.is_only;

@@ -12,12 +12,12 @@ use jiff::{Timestamp, civil::date, tz::TimeZone};
 use proptest::prelude::*;
 use reprise::{
     domain::{
-        catalog::Catalog,
-        exchange::{AnsweredBy, Cost, Tokens, UnixMillis},
+        catalog::{Catalog, Terms},
+        exchange::{AnsweredBy, Cost, Outcome, Tokens, UnixMillis},
     },
     report::{
         Stats,
-        stats::{GroupBy, Numbers, Period, Repriced, TimeSpec},
+        stats::{GroupBy, NewPrices, Numbers, Period, Repriced, TimeSpec},
     },
     store::{self, Ledger, Options, Reader},
 };
@@ -283,6 +283,41 @@ async fn the_prompt_cache_may_cost_more_than_it_saves() {
 }
 
 #[tokio::test]
+async fn what_another_model_would_have_cost_is_what_the_same_tokens_cost_at_its_prices() {
+    let mut books = Books::open().await;
+    let events = traffic::days(&mut Traffic::new(19, 4), DEARER, 3, 40);
+    books.write(&events).await;
+    let reader = reader_of(&books).await;
+    let (catalog, today) = (Catalog::builtin(), date(2026, 11, 25));
+    let what_if = async |model| {
+        let prices = (NewPrices::Of(model), today);
+        Repriced::of(&reader, &catalog, &ever("UTC"), &[GroupBy::Model], prices).await.unwrap()
+    };
+    let haiku = what_if("claude-haiku-5-5").await;
+    let by_hand = |event: &&Event| {
+        let tokens = &event.tokens;
+        catalog.cost_on("claude-haiku-5-5", tokens, Terms::default(), today).amount().unwrap().0
+    };
+    let asked: Vec<&Event> = events.iter().filter(|event| event.answered_by.asks()).collect();
+    let expected: i64 = asked.iter().map(by_hand).sum();
+    assert_eq!(haiku.total.repriced.nano_dollars, Some(expected));
+    assert_eq!(haiku.total.repriced.unpriced, 0, "also what had no price of its own");
+    assert!(asked.iter().any(|event| event.cost == Cost::Unpriced), "there was some");
+    let stopped = asked.iter().filter(|event| event.outcome == Outcome::Stopped).count();
+    assert_eq!(haiku.total.repriced.at_least, stopped as u64);
+    let own =
+        haiku.groups.iter().find(|group| group.of["model"].as_deref() == Some("claude-haiku-5-5"));
+    assert_eq!(own.unwrap().comparison.difference.nano_dollars, Some(0), "as it was");
+    let json = serde_json::to_value(&haiku).unwrap();
+    assert_eq!(
+        (&json["what_if"], &json["is_estimate"]),
+        (&"claude-haiku-5-5".into(), &true.into())
+    );
+    let opus = what_if("claude-opus-5-5").await;
+    assert!(opus.total.repriced.nano_dollars > haiku.total.repriced.nano_dollars);
+}
+
+#[tokio::test]
 async fn what_was_paid_is_reckoned_anew_at_its_own_terms() {
     let mut books = Books::open().await;
     let events = traffic::days(&mut Traffic::new(15, 4), DEARER, 3, 40);
@@ -290,7 +325,8 @@ async fn what_was_paid_is_reckoned_anew_at_its_own_terms() {
     let reader = reader_of(&books).await;
     let reprice = async |day| {
         let catalog = Catalog::builtin();
-        Repriced::of(&reader, &catalog, &ever("UTC"), &[GroupBy::Model], day).await.unwrap()
+        let prices = (NewPrices::Own, day);
+        Repriced::of(&reader, &catalog, &ever("UTC"), &[GroupBy::Model], prices).await.unwrap()
     };
     let now = reprice(date(2026, 11, 25)).await;
     assert_eq!(now.total.unexplained, 0);

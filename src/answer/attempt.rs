@@ -30,9 +30,6 @@ use crate::{
 /// Limit on repeated requests without the part that upstream refused.
 const MAX_REMEDIES: usize = 3;
 
-/// Time after which the first note of a response is made: most of those that end before cost more to note than to lose.
-const NOTED_AFTER: Duration = Duration::from_millis(100);
-
 /// Tokens of output at which the second note is made; the next ones come at each doubling.
 const FIRST_NOTE: u64 = 64;
 
@@ -286,8 +283,7 @@ impl Attempt {
             {
                 return finish;
             }
-            let is_due = self.summary.output() >= self.next_note;
-            if self.summary.began() && is_due && self.began.elapsed() >= NOTED_AFTER {
+            if self.summary.began() && self.summary.output() >= self.next_note {
                 self.next_note = FIRST_NOTE.max(2 * self.summary.output());
                 note(self);
             }

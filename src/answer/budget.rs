@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use crate::domain::{
     budget::{
-        BudgetNotice, BudgetRefusal, Budgets, Crossing, Estimate, MeanOutputs, OwnedSpender,
-        ReservationId, Spender, Spending, Spent,
+        BudgetLevel, BudgetNotice, BudgetRefusal, Budgets, Crossing, Estimate, MeanOutputs,
+        OwnedSpender, ReservationId, Spender, Spending, Spent,
     },
     exchange::{NanoDollars, UnixMillis},
     open_webui::DearQuestion,
@@ -134,6 +134,11 @@ impl BudgetTracker {
     /// The budgets as they are now.
     pub(super) fn budgets(&self) -> Budgets {
         self.0.lock().spending.budgets()
+    }
+
+    /// The levels of the budgets at this time.
+    pub(super) fn levels(&self, now: UnixMillis) -> Vec<BudgetLevel> {
+        self.0.lock().spending.levels(now)
     }
 
     /// Puts `spending` in the place of what was counted. A cost that came while it was read may count twice until the next

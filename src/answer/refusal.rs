@@ -110,6 +110,7 @@ impl Answers {
         arrived: Instant,
     ) {
         let reason = error.code.as_deref().unwrap_or(error.kind);
+        self.observer.refused(reason);
         let who = call.user.as_deref().unwrap_or(caller.holder.as_str());
         if !self.refusals.take(call.at, who, reason) {
             return self.ledger.count_refusal(call.at, reason);

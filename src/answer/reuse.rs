@@ -1,6 +1,9 @@
 //! Calls that reuse the answer to another call: a stored recording, or an exchange in flight. They cost nothing.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -8,6 +11,7 @@ use super::{
     Answer, Answers,
     call::{self, CallEnd},
     live::{self, AnswerTotals, End, ReaderHook, RecordingReader},
+    observe::CallObserver,
 };
 use crate::{
     domain::{
@@ -59,6 +63,7 @@ impl Answers {
         };
         let begun = CallRecord { model: model_served, ..begun };
         let call = call::finish(begun, end);
+        self.observer.ended(&call);
         self.ledger.journal(&call).await;
         self.ledger.record(call);
         Answer { is_watched, status_line, ..answer }
@@ -79,6 +84,7 @@ impl Answers {
         self.ledger.journal(&begun).await;
         let joined = JoinedCall {
             ledger: self.ledger.clone(),
+            observer: Arc::clone(&self.observer),
             begun,
             arrived,
             ttft: None,
@@ -117,6 +123,7 @@ impl Answers {
 #[derive(Debug)]
 struct JoinedCall {
     ledger: Ledger,
+    observer: Arc<CallObserver>,
     begun: CallRecord,
     arrived: Instant,
     ttft: Option<Micros>,
@@ -130,7 +137,7 @@ impl ReaderHook for JoinedCall {
     }
 
     fn on_leave(self: Box<Self>, end: Option<End>) {
-        let Self { ledger, begun, arrived, ttft, token } = *self;
+        let Self { ledger, observer, begun, arrived, ttft, token } = *self;
         let (totals, failure) = match end {
             Some(End::Complete(totals)) => (totals, None),
             Some(End::Failed(failure, totals)) => (totals, Some(failure)),
@@ -144,7 +151,9 @@ impl ReaderHook for JoinedCall {
             total: arrived.elapsed().into(),
             sealing: None,
         };
-        ledger.record(call::finish(begun, end));
+        let call = call::finish(begun, end);
+        observer.ended(&call);
+        ledger.record(call);
         drop(token);
     }
 }

@@ -143,7 +143,9 @@ pub(super) fn last(
     let tries = prior.tries + sealing.tries;
     let mut pricing = prior.pricing;
     pricing.add(&sealing.pricing);
-    sealing.call = Some(CallRecord { tries, pricing, ..call::finish(call, end) });
+    let call = CallRecord { tries, pricing, ..call::finish(call, end) };
+    answers.observer.ended(&call);
+    sealing.call = Some(call);
     if exchange.keep != Keep::Totals {
         sealing.refs = prior.refs;
         sealing.refs.extend(own_refs);
@@ -221,7 +223,7 @@ fn seal(
         let spender = Spender { user, key, model: summary.model().unwrap_or(asked) };
         answers.budget.settle(call.at, spender, Spent::from(&charge), tokens.output, ended);
     }
-    Sealing {
+    let sealing = Sealing {
         outcome,
         stop_reason: summary.stop_reason().map(str::to_owned),
         error_kind: failure.map(|failure| failure.kind().to_owned()),
@@ -247,5 +249,7 @@ fn seal(
         .then(|| Arc::new(recording)),
         refs: Vec::new(),
         call: None,
-    }
+    };
+    answers.observer.sealed(&exchange.opening, &sealing);
+    sealing
 }

@@ -8,16 +8,19 @@ use clap::{
     builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser},
     error::ErrorKind,
 };
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{Timestamp, Zoned, civil::Date, tz::TimeZone};
 
 use super::{Console, Misuse, console, count::count, run::block_on};
 use crate::{
     config::{self, Config, Env, Flags},
-    domain::catalog::day_of,
-    domain::exchange::UnixMillis,
+    domain::{
+        catalog::{Catalog, day_of},
+        exchange::UnixMillis,
+        spelling,
+    },
     report::{
         Stats,
-        stats::{GroupBy, Period, Repriced, TOP, TimeSpec},
+        stats::{GroupBy, NewPrices, Period, Repriced, TOP, TimeSpec},
     },
     store::{self, Reader},
 };
@@ -43,6 +46,9 @@ pub(super) struct Arguments {
     /// Recompute costs at today's prices
     #[arg(long, conflicts_with = "tag")]
     reprice: bool,
+    /// Compute costs as if this model had answered with the same tokens, at its prices of today: an estimate
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["tag", "reprice"], value_parser = NonEmptyStringValueParser::new())]
+    what_if: Option<String>,
     /// Maximum number of groups in a table
     #[arg(long, value_name = "COUNT", default_value_t = TOP, value_parser = count::<usize>, allow_negative_numbers = true)]
     top: usize,
@@ -58,10 +64,10 @@ struct Format {
     #[arg(long)]
     json: bool,
     /// Print CSV, with every number
-    #[arg(long, conflicts_with = "reprice")]
+    #[arg(long, conflicts_with_all = ["reprice", "what_if"])]
     csv: bool,
     /// Print a table in Markdown
-    #[arg(long, conflicts_with = "reprice")]
+    #[arg(long, conflicts_with_all = ["reprice", "what_if"])]
     markdown: bool,
 }
 
@@ -117,11 +123,18 @@ pub(super) fn run(
         let ledger = Reader::open(url).await?;
         let today = day_of(UnixMillis(now.timestamp().as_millisecond()));
         let catalog = ledger.catalog(today).await?;
-        if arguments.reprice {
+        let what_if = arguments.what_if.as_deref().map(|name| priced_model(&catalog, name, today));
+        let what_if = what_if.transpose()?;
+        let (new_prices, option) = match &what_if {
+            Some(model) => (Some(NewPrices::Of(model)), "--what-if"),
+            None => (arguments.reprice.then_some(NewPrices::Own), "--reprice"),
+        };
+        if let Some(prices) = new_prices {
             if arguments.by.iter().any(GroupBy::is_tag) {
-                bail!("--reprice does not group by tags");
+                bail!("{option} does not group by tags");
             }
-            let repriced = Repriced::of(&ledger, &catalog, &period, &arguments.by, today).await?;
+            let prices = (prices, today);
+            let repriced = Repriced::of(&ledger, &catalog, &period, &arguments.by, prices).await?;
             return console::report(&repriced, arguments.format.json, console);
         }
         // A ledger that cannot be written is reported on all the same, only slower.
@@ -138,4 +151,17 @@ pub(super) fn run(
         }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The id of the model that a person means by `name`, which must have a price on `day`.
+fn priced_model(catalog: &Catalog, name: &str, day: Date) -> anyhow::Result<String> {
+    let id = catalog.canonical_id(name);
+    if let Some(found) = catalog.price_for(&id, &id, day) {
+        return Ok(found.priced_as.map_or_else(|| id.to_string(), str::to_owned));
+    }
+    let known = catalog.models().iter().map(|model| &*model.id);
+    match spelling::nearest(&id, known) {
+        Some(meant) => bail!("no price is known for {name}; did you mean {meant}?"),
+        None => bail!("no price is known for {name}; `reprise prices` lists those that are"),
+    }
 }

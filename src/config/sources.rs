@@ -122,7 +122,7 @@ impl Sources {
         if name == "anthropic_base_url" && value.contains(['@', '?', '#']) {
             return Error::Address { source_name: self.source_of(name) };
         }
-        if name == "budget_webhook" {
+        if matches!(name, "budget_webhook" | "otlp_endpoint") {
             let source_name = self.source_of(name);
             return Error::Secret {
                 source_name,
@@ -325,7 +325,7 @@ mod tests {
                 "max_size" => "2GiB",
                 "ignore" => "tools",
                 "warn_above" => "$1.50",
-                "budget_webhook" => WEBHOOK,
+                "budget_webhook" | "otlp_endpoint" => WEBHOOK,
                 "config" => "/dev/null",
                 _ if *secret => SECRET,
                 _ => value.as_deref().unwrap_or("x"),
@@ -342,7 +342,7 @@ mod tests {
             assert!(!format!("{settings:?}").contains("hush"), "{name}");
         }
         let secrets = defaults.iter().filter(|setting| setting.secret).count();
-        assert_eq!(secrets, 5, "keys are secrets");
+        assert_eq!(secrets, 6, "keys are secrets");
     }
 
     #[test]

@@ -18,7 +18,9 @@ use serde::Serialize;
 pub use self::{
     estimate::{Estimate, MeanOutputs, estimate, prompt_tokens},
     period::Period,
-    spending::{Admission, BudgetStatus, Crossing, ReservationId, Spending, Threshold},
+    spending::{
+        Admission, BudgetLevel, BudgetStatus, Crossing, ReservationId, Spending, Threshold,
+    },
 };
 use super::{
     catalog::undated,
@@ -73,6 +75,18 @@ pub enum BudgetOwner {
     EachUser,
     /// Several users together.
     Group(Vec<String>),
+}
+
+impl BudgetOwner {
+    /// The word for it, which names no user.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Everyone => "everyone",
+            Self::User(_) => "user",
+            Self::EachUser => "each_user",
+            Self::Group(_) => "group",
+        }
+    }
 }
 
 /// The caller whose spending is counted, and the model.

@@ -108,6 +108,14 @@ impl UnixMillis {
 #[serde(transparent)]
 pub struct Micros(pub i64);
 
+impl Micros {
+    /// The duration in seconds.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+}
+
 impl From<Duration> for Micros {
     fn from(duration: Duration) -> Self {
         Self(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))

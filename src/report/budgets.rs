@@ -112,12 +112,6 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending, names: &UserNames) -> Bu
         amount if amount >= budget.warn_from => "warn",
         _ => "fine",
     };
-    let whose = match budget.owner {
-        BudgetOwner::Everyone => "everyone",
-        BudgetOwner::User(_) => "user",
-        BudgetOwner::EachUser => "each_user",
-        BudgetOwner::Group(_) => "group",
-    };
     let name = match (&budget.owner, user) {
         (BudgetOwner::Everyone, _) => "everyone".to_owned(),
         (BudgetOwner::Group(users), _) => {
@@ -135,7 +129,7 @@ fn line(status: &BudgetStatus<'_>, spending: &Spending, names: &UserNames) -> Bu
     let part = percent((status.fraction() * 100.0).floor() / 100.0);
     let UserName { name: user_name, email: user_email } = names.get(*user);
     BudgetRow {
-        whose,
+        whose: budget.owner.word(),
         user: user.map(str::to_owned),
         user_name,
         user_email,

@@ -13,7 +13,7 @@ use serde::Serialize;
 pub use self::{
     group::GroupBy,
     period::{InvalidPeriod, InvalidTime, Period, TimeSpec},
-    reprice::Repriced,
+    reprice::{NewPrices, Repriced},
     sums::{Numbers, Saved, Times},
 };
 use self::{group::Groups, sums::Sums};

@@ -22,7 +22,6 @@ use super::{
     error::{self, Rejection},
     origin, path,
 };
-use crate::answer;
 
 /// The paths of calls.
 const CALLS: [&str; 2] = [super::CHAT, super::MESSAGES];
@@ -80,7 +79,7 @@ async fn guard<F: Future<Output = Response>>(
         Err(rejection) => rejection.into_response(),
     };
     if is_call && let Some(reason) = error::rejection(&response).and_then(Rejection::refusal) {
-        app.answers.ledger().count_refusal(answer::now(), &reason);
+        app.answers.count_refusal(&reason);
     }
     error::render_rejection(response, api)
 }

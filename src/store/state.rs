@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use prometheus_client::registry::Registry;
 use serde::Serialize;
 
 use super::{Ledger, batch::Op};
@@ -32,6 +33,11 @@ pub struct State {
 }
 
 impl Ledger {
+    /// Adds the metrics that the state does not have to a registry.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.shared.metrics.register(registry);
+    }
+
     /// The state of the ledger. Has the writer look at its file if that was removed or replaced.
     pub fn state(&self) -> State {
         let fault = self.shared.fault();

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -28,6 +28,7 @@ use super::{
     filter::KeyFilter,
     hot::Hot,
     journal::Journal,
+    metrics::LedgerMetrics,
     recovery::Carried,
     refusals::RefusalCounts,
     sqlite::{self, DatabaseFile, Fault, Lock, OpenFile, WriteConnection},
@@ -63,6 +64,7 @@ pub(super) struct Shared {
     pub(super) late: AtomicU64,
     pub(super) lost: AtomicU64,
     pub(super) commits: AtomicU64,
+    pub(super) metrics: LedgerMetrics,
     /// Refused requests that are not written yet.
     pub(super) refusals: Arc<RefusalCounts>,
     /// Names of users in the file.
@@ -263,6 +265,7 @@ impl Writer {
     async fn persist(&mut self, batch: &mut Vec<Queued>) -> Fate {
         let mut pause = BACKOFF.0;
         loop {
+            let began = Instant::now();
             let fault = self.shared.fault();
             let error = match fault.or(self.left.is_some().then_some(Fault::Replaced)) {
                 Some(Fault::Overwritten) if self.shared.closing.is_cancelled() => {
@@ -278,6 +281,8 @@ impl Writer {
                     Ok(()) => {
                         self.note(batch);
                         self.shared.commits.fetch_add(1, Relaxed);
+                        let took = began.elapsed().as_secs_f64();
+                        self.shared.metrics.commit_duration.observe(took);
                         if self.shared.set_error(None).is_some() {
                             info!("the ledger can be written again");
                         }
@@ -287,6 +292,7 @@ impl Writer {
                     Err(error) => error.to_string(),
                 },
             };
+            self.shared.metrics.write_errors.inc();
             if self.shared.set_error(Some(error.clone())).is_none() {
                 error!(error, "the ledger cannot be written; answers go on, their rows wait");
             }

@@ -61,4 +61,7 @@ async fn an_import_changes_the_costs_of_past_calls_and_says_so() {
     let history = history.lines().map(dated).collect::<Vec<_>>().join("\n");
     home.check("prices_history", &history);
     home.check("prices_reprice", &home.told(&["stats", "--reprice"]));
+    let what_if = |model| home.told(&["stats", "--what-if", model]);
+    home.check("prices_what_if", &what_if("anthropic/claude-haiku-5.5"));
+    home.check("prices_what_if_unknown", &what_if("claude-hiaku-5-5"));
 }

@@ -73,10 +73,11 @@ async fn every_table_fits_the_terminal_and_breaks_no_id() {
          [[budget]]\nlimit = 0.5\nper = \"day\"\nuser = \"a-user-with-a-rather-long-name@example.com\"\n",
     );
     let id = "00000000-0000-0000-0000-000000000001";
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["stats"],
         &["stats", "--by", "model,day"],
         &["stats", "--reprice"],
+        &["stats", "--what-if", "claude-haiku-5-5"],
         &["sessions", "list"],
         &["sessions", "show", id],
         &["prices", "--all"],

@@ -12,7 +12,7 @@ use reprise::{
     },
     report::{
         self, Stats,
-        stats::{GroupBy, Period, Repriced},
+        stats::{GroupBy, NewPrices, Period, Repriced},
     },
     store::{
         self, CallRecord, Durable, Ledger, Occasion, Options, Reader, Sealing,
@@ -300,7 +300,9 @@ impl Books {
         assert_eq!(told[1..].iter().sum::<i64>(), expected, "{when}: of each user");
         assert_eq!(users.values().sum::<i64>(), cost + estimates);
         // Today's prices: every recorded cost can be explained.
-        let repriced = Repriced::of(&reader, &self.catalog, &period, &[], TODAY).await.unwrap();
+        let repriced = Repriced::of(&reader, &self.catalog, &period, &[], (NewPrices::Own, TODAY))
+            .await
+            .unwrap();
         assert_eq!(repriced.total.unexplained, 0, "{when}");
         assert_eq!(repriced.total.cost.nano_dollars.unwrap_or(0), cost, "{when}");
     }

@@ -90,6 +90,17 @@ pub struct BudgetStatus<'a> {
     pub span: Range<UnixMillis>,
 }
 
+/// The level of a budget; of a budget for each user, that of the user with the least left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BudgetLevel {
+    /// The budget.
+    pub budget: Budget,
+    /// The part of the limit that is not spent in the current period; less if the spending is a lower bound.
+    pub left: NanoDollars,
+    /// Estimated cost of the calls that are running; of a budget for each user, the highest of a user.
+    pub reserved: NanoDollars,
+}
+
 impl BudgetStatus<'_> {
     fn is_spent(&self) -> bool {
         self.spent.amount >= self.budget.limit
@@ -392,6 +403,22 @@ impl Spending {
             statuses.sort_by_key(|status| std::cmp::Reverse(status.spent.amount));
             statuses
         })
+    }
+
+    /// The levels of all budgets at this time, in the operator's order.
+    pub fn levels(&self, now: UnixMillis) -> Vec<BudgetLevel> {
+        let level = |usage: &BudgetUsage| {
+            // The next period begins with the first call in it.
+            let is_over = now >= usage.span.end;
+            let spent = usage.spent.values().map(|spent| spent.amount).max();
+            let spent = spent.filter(|_| !is_over).unwrap_or_default();
+            BudgetLevel {
+                budget: usage.budget.clone(),
+                left: NanoDollars(usage.budget.limit.0.saturating_sub(spent.0).max(0)),
+                reserved: usage.reserved.values().copied().max().unwrap_or_default(),
+            }
+        };
+        self.usages.iter().map(level).collect()
     }
 
     /// A time in the budgets' time zone, for people.

@@ -189,6 +189,25 @@ impl Catalog {
         }
     }
 
+    /// The cost of the exchange if `model` had counted the same tokens on the same terms, at that model's price of `day`: an
+    /// estimate, because another model counts and answers in other numbers of tokens. What nobody was billed for costs
+    /// nothing with any model.
+    pub fn cost_with(&self, exchange: &PricedExchange, model: &str, day: Date) -> Cost {
+        let PricedExchange { model: served, tokens, cost, .. } = exchange;
+        if *tokens == Tokens::default() {
+            return *cost;
+        }
+        let mut bill = self.recorded_bill(exchange, self).unwrap_or_else(|| {
+            // No terms explain the cost; nearly all are the usual ones.
+            let bill = Bill::of(served, *tokens, Terms::default());
+            if matches!(cost, Cost::AtLeast(_)) { bill.at_least() } else { bill }
+        });
+        for part in &mut bill.parts {
+            model.clone_into(&mut part.model);
+        }
+        self.charge(&bill, model, day).cost
+    }
+
     /// Net savings of an answer by the prompt cache at the prices of a day; `None`: unpriced.
     pub fn cache_saving_on(&self, model: &str, tokens: &Tokens, day: Date) -> Option<NanoDollars> {
         self.price_for(model, model, day).map(|found| found.dated.cache_saving(tokens))

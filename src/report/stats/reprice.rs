@@ -1,6 +1,6 @@
-//! The report of `reprise stats --reprice`: past calls at the prices of a given day.
+//! The reports of `reprise stats --reprice` and `--what-if`: past calls at the prices of a given day, or of another model.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::Not};
 
 use jiff::civil::Date;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{GroupBy, Money, Period, group::Groups, labels, of, users};
 use crate::{
     domain::{
-        catalog::Catalog,
+        catalog::{Catalog, PricedExchange},
         exchange::{Cost, NanoDollars},
     },
     report::{
@@ -19,11 +19,26 @@ use crate::{
     store::{self, Reader},
 };
 
-/// The report of `reprise stats --reprice`.
+/// The prices at which past calls are computed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewPrices<'a> {
+    /// Those of the models that answered.
+    Own,
+    /// Those of this model, as if it had counted the same tokens: an estimate.
+    Of(&'a str),
+}
+
+/// The report of `reprise stats --reprice` and `--what-if`.
 #[derive(Debug, Serialize)]
 pub struct Repriced {
     #[serde(skip)]
     by: Vec<GroupBy>,
+    /// The model whose prices are taken for all calls; `None`: each has those of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub what_if: Option<String>,
+    /// True if the new costs are an estimate.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub is_estimate: bool,
     /// The period in words; `None`: no limit.
     pub period: Option<String>,
     /// The date of the prices.
@@ -118,8 +133,12 @@ impl Repriced {
         catalog: &Catalog,
         period: &Period,
         by: &[GroupBy],
-        today: Date,
+        (prices, today): (NewPrices<'_>, Date),
     ) -> Result<Self, store::Error> {
+        let anew = |bill: &PricedExchange| match prices {
+            NewPrices::Own => catalog.repriced(bill, today),
+            NewPrices::Of(model) => Some(catalog.cost_with(bill, model, today)),
+        };
         let mut groups = Groups::<Sums>::new(by, period.zone.clone());
         let mut total = Sums::default();
         ledger
@@ -128,8 +147,7 @@ impl Repriced {
                     costs.reduce(Cost::plus).unwrap_or(Cost::Unpriced)
                 };
                 let then = together(&mut bills.iter().map(|bill| bill.cost));
-                let anew: Vec<Option<Cost>> =
-                    bills.iter().map(|bill| catalog.repriced(bill, today)).collect();
+                let anew: Vec<Option<Cost>> = bills.iter().map(anew).collect();
                 let now = bills.iter().zip(&anew).map(|(bill, now)| now.unwrap_or(bill.cost));
                 let now = together(&mut { now });
                 let known = bills.iter().zip(&anew);
@@ -151,8 +169,14 @@ impl Repriced {
                 comparison: sums.comparison(),
             })
             .collect();
+        let what_if = match prices {
+            NewPrices::Own => None,
+            NewPrices::Of(model) => Some(model.to_owned()),
+        };
         Ok(Self {
             by: by.to_vec(),
+            is_estimate: what_if.is_some(),
+            what_if,
             period: period.in_words(),
             prices_as_of: catalog.priced_on(today).to_string(),
             groups,
@@ -180,7 +204,7 @@ impl fmt::Display for Repriced {
         let headings = [
             Column::number("paid calls").expendable(1),
             Column::number("cost"),
-            Column::number("now"),
+            Column::number(if self.is_estimate { "what if" } else { "now" }),
             Column::number("difference"),
         ];
         let by = self.by.iter().map(|by| Column::name(by.as_str()));
@@ -193,7 +217,18 @@ impl fmt::Display for Repriced {
             table.total(total.chain(cells(&self.total)));
         }
         table.fmt(f)?;
-        writeln!(f, "\nnow  at the prices of {}", self.prices_as_of)?;
+        writeln!(f)?;
+        match &self.what_if {
+            None => writeln!(f, "now  at the prices of {}", self.prices_as_of)?,
+            Some(model) => {
+                let text = format!(
+                    "what if  an estimate: the same tokens, prompt cache included, at the prices of {model} of {}; \
+                     another model counts and answers in other numbers of tokens",
+                    self.prices_as_of
+                );
+                paragraph(f, "", &text)?;
+            }
+        }
         if self.total.cost.unpriced > 0 {
             let unpriced = calls(self.total.cost.unpriced);
             let text = format!("{unpriced} had no known price; the difference leaves them out");

@@ -154,3 +154,18 @@ fn budgets_that_are_replaced_keep_what_is_the_same_and_what_is_reserved() {
     next.release(admitted.reservation.unwrap());
     assert!(next.statuses().all(|status| status.reserved.0 == 0));
 }
+
+#[test]
+fn a_level_is_that_of_the_user_with_the_least_left_until_the_period_is_over() {
+    let mut spending = Spending::new(budgets(), UnixMillis(0));
+    for (user, spent) in [("ann", 30), ("bob", 40), ("ann", 5)] {
+        let spender = Spender { user: Some(user), key: None, model: "opus" };
+        spending.record(UnixMillis(HOUR), spender, Cost::Exact(NanoDollars(spent)).into());
+    }
+    let left = |now| -> Vec<i64> {
+        spending.levels(UnixMillis(now)).iter().map(|level| level.left.0).collect()
+    };
+    assert_eq!(left(2 * HOUR), [225, 60, 75, 70]);
+    assert_eq!(left(24 * HOUR), [225, 100, 75, 70], "of the next day nothing is spent");
+    assert_eq!(left(60 * 24 * HOUR), [300, 100, 150, 70]);
+}
