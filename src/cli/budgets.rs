@@ -8,11 +8,7 @@ use super::{Console, console, run::block_on};
 use crate::{
     answer,
     config::{Config, Env, Flags},
-    domain::{
-        budget::Spending,
-        catalog::day_of,
-        user_name::UserNames,
-    },
+    domain::{budget::Spending, catalog::day_of, user_name::UserNames},
     report::BudgetList,
     store::{self, Reader},
 };

@@ -84,9 +84,8 @@ impl Assets {
         }
         let version = short(&hash.finalize());
         let path = format!("/page/assets/{version}");
-        let document = |text: &str| {
-            Asset::new("html", Bytes::from(text.replace(PATH, &path)), REVALIDATED)
-        };
+        let document =
+            |text: &str| Asset::new("html", Bytes::from(text.replace(PATH, &path)), REVALIDATED);
         let files = FILES.iter().map(|(name, text)| {
             let extension = name.rsplit('.').next().unwrap_or_default();
             (*name, Asset::new(extension, Bytes::from_static(text.as_bytes()), IMMUTABLE))

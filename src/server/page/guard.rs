@@ -83,9 +83,9 @@ fn check_site(headers: &HeaderMap) -> Result<(), Rejection> {
         (None, Some(origin)) => {
             let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
             let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-            authority.zip(host).is_some_and(|((_, authority), host)| {
-                authority.eq_ignore_ascii_case(host)
-            })
+            authority
+                .zip(host)
+                .is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host))
         }
         (None, None) => true,
     };

@@ -211,7 +211,8 @@ mod tests {
         assert!(sessions.attempt(there, now).is_ok());
         assert!(sessions.attempt(here, now + ATTEMPT_WINDOW).is_ok());
         for n in 0..2 * MOST_ADDRESSES {
-            let peer = SocketAddr::from(([10, 0, u8::try_from(n / 256).unwrap(), (n % 256) as u8], 1));
+            let peer =
+                SocketAddr::from(([10, 0, u8::try_from(n / 256).unwrap(), (n % 256) as u8], 1));
             let _ = sessions.attempt(peer, now);
         }
         assert!(sessions.state.lock().attempts.len() <= MOST_ADDRESSES);
