@@ -23,8 +23,8 @@ const BODIES_RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
     #[error(
-        "no such path: {0} (there are POST /v1/chat/completions, POST /v1/messages and GET /v1/models: the base URL of an \
-         OpenAI client ends in /v1, that of an Anthropic client does not)"
+        "no such path: {0} (there are POST /v1/chat/completions, POST /v1/messages and GET /v1/models, and the page for operators \
+         at /: the base URL of an OpenAI client ends in /v1, that of an Anthropic client does not)"
     )]
     NoSuchPath(String),
     #[error("{0} is not a method of this path")]

@@ -2,7 +2,24 @@
 //!
 //! It is a document, a style sheet and ES modules, which the binary has in itself (`assets`), and endpoints under `/page/`
 //! that give them reports as JSON (`data`). The page may be seen by operators (`guard`); who has signed in is remembered
-//! in memory (`sessions`). The endpoints are for the page only, and change with it.
+//! in memory (`sessions`). The endpoints are for the page only, and change with it:
+//!
+//! | endpoint | answer |
+//! | --- | --- |
+//! | `GET /page/session` | whether data may be read, with which key to sign in, the version |
+//! | `POST /page/login` | begins a session: `{"key": …}` |
+//! | `POST /page/logout` | ends it |
+//! | `GET /page/setup` | how to connect a client, and whether there are calls |
+//! | `GET /page/stats?since&until&by` | `reprise stats --json` |
+//! | `GET /page/budgets` | `reprise budgets --json` |
+//! | `GET /page/calls?since&until&…&before` | calls as `reprise calls export` has them, the newest first, by pages |
+//! | `GET /page/calls/{id}` | `reprise calls show --json` |
+//!
+//! Periods and dimensions have the words of `reprise stats`. Errors are those of the other endpoints, in OpenAI's form.
+//!
+//! In the browser, `app.js` shows the view that the fragment of the address names. A view is a module in `assets/views`,
+//! which makes elements with `dom.js` only, so that what was recorded is text wherever it is shown. To add one, write the
+//! module, name it in `VIEWS` of `app.js` and in `FILES` of `assets.rs`, and give it an endpoint that takes a `Viewer`.
 
 mod assets;
 mod data;

@@ -19,6 +19,10 @@ pub enum Condition {
     FailedWith(String),
     /// It went upstream, and read or wrote the prompt cache.
     PromptCache,
+    /// It may have saved something: as a repeat, by joining another call, or by the prompt cache.
+    Saving,
+    /// The id of its model begins so.
+    ModelFrom(String),
     /// It came with the client key of this name.
     Key(String),
     /// Its client did not state the field.
@@ -42,6 +46,7 @@ impl Condition {
     /// Adds the condition to the end of a query for calls that has one.
     pub(super) fn push(&self, query: &mut QueryBuilder<Sqlite>) {
         const ASKED: &str = " and call.answered_by in ('miss', 'refresh', 'bypass')";
+        const CACHED: &str = "call.cache_write_5m + call.cache_write_1h + call.cache_read > 0";
         match self {
             Self::Counted => query.push(
                 " and call.answered_by <> 'refused' and (call.answered_by <> 'replay' or call.exchange is null)",
@@ -51,9 +56,15 @@ impl Condition {
             Self::FailedWith(kind) => {
                 query.push(" and ").push(ERROR).push(" = ").push_bind(kind.clone())
             }
-            Self::PromptCache => query
-                .push(ASKED)
-                .push(" and call.cache_write_5m + call.cache_write_1h + call.cache_read > 0"),
+            Self::PromptCache => query.push(ASKED).push(" and ").push(CACHED),
+            Self::Saving => query
+                .push(" and (call.answered_by in ('hit', 'collapsed') or call.answered_by in ('miss', 'refresh', 'bypass') and ")
+                .push(CACHED)
+                .push(")"),
+            Self::ModelFrom(beginning) => {
+                query.push(" and substr(call.model, 1, length(").push_bind(beginning.clone());
+                query.push(")) = ").push_bind(beginning.clone())
+            }
             Self::Key(name) => query.push(" and call.client_key = ").push_bind(name.clone()),
             Self::Without(field) => query.push(match field {
                 Field::User => " and call.user_id is null",

@@ -169,7 +169,7 @@ async fn with_an_admin_key_people_sign_in_from_anywhere() {
     let state = away.get("/page/session").await.json().await;
     assert_eq!((&state["signed_in"], &state["key"]), (&json!(false), &json!("admin")));
     for path in DATA {
-        for client in [away.clone(), away.clone().bearer("k"), away.clone().bearer("adm ")] {
+        for client in [away.clone(), away.clone().bearer("k"), away.clone().bearer("adm2")] {
             let client = client.header("cookie", "reprise_session_1=; reprise_session_2=0");
             let reply = client.get(path).await;
             if path != "/page/calls/x" || reply.status != 404 {

@@ -70,6 +70,7 @@ struct CallsQuery {
     until: Option<String>,
     user: Option<String>,
     chat: Option<String>,
+    /// A model, or all whose ids begin so: `claude-opus-*`.
     model: Option<String>,
     task: Option<String>,
     key: Option<String>,
@@ -79,8 +80,8 @@ struct CallsQuery {
     answered_by: Option<String>,
     /// A kind of error; an empty text stands for any.
     error: Option<String>,
-    /// `used`: only calls that read or wrote the prompt cache.
-    prompt_cache: Option<String>,
+    /// `prompt_cache`: only calls that read or wrote it; `any`: also repeats and calls that joined another.
+    saved_by: Option<String>,
     /// The number before which the page begins.
     before: Option<i64>,
     limit: Option<u32>,
@@ -201,12 +202,20 @@ impl CallsQuery {
         };
         let (user, chat) = (stated(user, Field::User), stated(chat, Field::Chat));
         let (task, key) = (stated(task, Field::Task), stated(key, Field::Key));
+        let beginning = model.as_deref().and_then(|model| model.strip_suffix('*'));
+        conditions.extend(beginning.map(|beginning| Condition::ModelFrom(beginning.to_owned())));
+        let model = if beginning.is_some() { None } else { model };
         conditions.extend(key.map(Condition::Key));
         conditions.extend(self.error.map(|kind| match kind.as_str() {
             "" => Condition::Failed,
             _ => Condition::FailedWith(kind),
         }));
-        conditions.extend(self.prompt_cache.map(|_| Condition::PromptCache));
+        conditions.extend(match self.saved_by.as_deref() {
+            Some("prompt_cache") => Some(Condition::PromptCache),
+            Some("any") => Some(Condition::Saving),
+            Some(other) => return Err(no_such(other)),
+            None => None,
+        });
         let answered_by = match self.answered_by.as_deref() {
             Some("upstream") => {
                 conditions.push(Condition::Asked);
@@ -226,5 +235,9 @@ impl CallsQuery {
 
 /// The value with this name.
 fn known<T: std::str::FromStr>(name: &str) -> Result<T, Rejection> {
-    name.parse().map_err(|_| Rejection::InvalidQuery(format!("no such value: {name}")))
+    name.parse().map_err(|_| no_such(name))
+}
+
+fn no_such(value: &str) -> Rejection {
+    Rejection::InvalidQuery(format!("no such value: {value}"))
 }

@@ -60,6 +60,8 @@ async function signOut() {
   }
 }
 
+const about = () => `Reprise ${session.version}${setup?.timezone ? ` · times in ${setup.timezone}` : ''}`;
+
 function frame(content) {
   const { path, params } = parse(location.hash);
   const [current] = path.split('/');
@@ -88,7 +90,7 @@ function frame(content) {
       ),
     ),
     main,
-    el('footer', {}, `Reprise ${session.version}`, setup?.timezone && ` · times in ${setup.timezone}`),
+    el('footer', {}, about()),
   );
   return main;
 }
@@ -116,6 +118,7 @@ async function render({ isFirst = false } = {}) {
   let content;
   try {
     setup ??= await get('setup', {}, signal);
+    page.querySelector('footer').textContent = about();
     content = view
       ? await view.show({ params, rest: rest.map(decodeURIComponent), signal, setup })
       : el('div', {}, el('h1', {}, 'Not found'), notice('There is no such view.'));

@@ -93,7 +93,9 @@ export function columns({ title, description, labels, stacks, format, tickFormat
         },
       });
       const isNamed = at % every === 0;
-      return [whole, shapes, isNamed && svg('text', { x: middle, y: HEIGHT - 6, 'text-anchor': 'middle' }, label)];
+      const isLast = middle + MIN_LABEL_WIDTH / 2 > width;
+      const [x, anchor] = isLast ? [width, 'end'] : [middle, 'middle'];
+      return [whole, shapes, isNamed && svg('text', { x, y: HEIGHT - 6, 'text-anchor': anchor }, label)];
     });
     return svg(
       'svg',

@@ -62,6 +62,9 @@ export function dollars(amount) {
   return `${amount < 0 ? '−' : ''}$${text}`;
 }
 
+/** A limit in dollars, as it was set. */
+export const limit = (amount) => `$${amount.toLocaleString(LOCALE, { minimumFractionDigits: 2, maximumFractionDigits: 9 })}`;
+
 /** Money of a report: "≥" where calls ended early, "unpriced" where nothing is known. */
 export function money(sum) {
   if (sum.nano_dollars === null) return 'unpriced';

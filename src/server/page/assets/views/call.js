@@ -1,53 +1,110 @@
-// One call: how it was answered, at which cost, and what translation changed.
+// One call: who asked, how it was answered, at which cost, and what translation changed.
 
 import { get } from '../api.js';
-import { card, notice } from '../components.js';
+import { amount, card, notice } from '../components.js';
 import { el } from '../dom.js';
 import * as format from '../format.js';
+import { href } from '../router.js';
 
 export const title = 'Call';
 
-const isMoney = (value) => value !== null && typeof value === 'object' && 'nano_dollars' in value;
+const TOKENS = [
+  ['Prompt', 'input'],
+  ['Written to the prompt cache for 5 minutes', 'cache_write_5m'],
+  ['Written to the prompt cache for an hour', 'cache_write_1h'],
+  ['Read from the prompt cache', 'cache_read'],
+  ['Answer', 'output'],
+  ['of it thinking', 'thinking'],
+];
 
-/** A value of a report as text. */
-function text(name, value, setup) {
-  if (value === null || value === '') return null;
-  if (isMoney(value)) return format.money(value);
-  if (Array.isArray(value)) return value.length > 0 ? value.map((one) => (typeof one === 'object' ? JSON.stringify(one) : one)).join(', ') : null;
-  if (typeof value === 'object') return JSON.stringify(value);
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (name.endsWith('_ms')) return format.duration(value);
-  if (name === 'at' || name.endsWith('_at')) return format.moment(value, setup.timezone);
-  return typeof value === 'number' ? format.count(value) : value;
+/** Names and values; what is not known is left out. */
+function fields(pairs) {
+  const known = pairs.filter(([, value]) => ![null, undefined, false, ''].includes(value));
+  return el('dl', { class: 'fields' }, known.map(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]));
 }
 
-const label = (name) => {
-  const words = name.replace(/_ms$/, '').replaceAll('_', ' ').replace('ttft', 'time to first byte');
-  return words[0].toUpperCase() + words.slice(1);
-};
+/** A value of a report that has no place of its own, as text. */
+function text(value) {
+  if (value === null || value === '' || (Array.isArray(value) && value.length === 0)) return null;
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
 
-function fields(report, setup) {
-  const known = Object.entries(report).map(([name, value]) => [name, text(name, value, setup)]);
+/** Everything of a report, for who needs it. */
+function technical(report) {
   return el(
-    'dl',
-    { class: 'fields' },
-    known.filter(([, value]) => value !== null).map(([name, value]) => [el('dt', {}, label(name)), el('dd', {}, value)]),
+    'details',
+    { class: 'behind' },
+    el('summary', {}, 'Technical details'),
+    fields(Object.entries(report).map(([name, value]) => [el('code', {}, name), text(value)])),
+  );
+}
+
+const tokens = (counts) =>
+  TOKENS.filter(([, kind]) => counts[kind] > 0).map(([name, kind]) => [name, format.counted(counts[kind], 'token')]);
+
+function asked(call, setup) {
+  const link = (filter, name) => el('a', { href: href('calls', { since: '', ...filter }) }, name);
+  return card(
+    'Asked',
+    fields([
+      ['Time', el('time', { datetime: call.at }, format.moment(call.at, setup.timezone))],
+      ['User', call.user && link({ user: call.user }, format.userName(call))],
+      ['Chat', call.chat && link({ chat: call.chat }, call.chat)],
+      ['Task', call.task && format.taskName(call.task)],
+      ['Program', call.client],
+      ['Client key', call.key && link({ key: call.key }, call.key)],
+      ['Tags', call.tags.join(', ')],
+    ]),
+  );
+}
+
+function answered(call) {
+  const outcome = `${format.outcomeName(call.outcome)}${call.error ? `: ${call.error}` : ''}`;
+  return card(
+    'Answered',
+    fields([
+      ['Model', call.model],
+      ['By', format.sourceName(call.answered_by)],
+      ['Outcome', outcome],
+      ['First byte after', call.ttft_ms !== null && format.duration(call.ttft_ms)],
+      ['End after', call.total_ms !== null && format.duration(call.total_ms)],
+      ['Cost', amount(call.cost)],
+      ['Saved', amount(call.saved)],
+      ...tokens(call),
+    ]),
+    technical(call),
+  );
+}
+
+function upstream(exchange, heading, setup) {
+  return card(
+    heading,
+    fields([
+      ['Model', exchange.model_served ?? exchange.model_asked],
+      ['Began', format.moment(exchange.opened_at, setup.timezone)],
+      ['Outcome', format.outcomeName(exchange.outcome)],
+      ['Error', exchange.error ?? exchange.error_kind],
+      ['Requests', exchange.tries > 1 ? format.count(exchange.tries) : null],
+      ['Cost', amount(exchange.cost)],
+      ['Answers repeats', exchange.servable ? 'yes' : 'no'],
+    ]),
+    technical(exchange),
   );
 }
 
 export async function show({ rest, signal, setup }) {
-  const details = await get(`calls/${encodeURIComponent(rest[0])}`, {}, signal);
-  const { call, notes, exchanges } = details;
+  const { call, notes, exchanges } = await get(`calls/${encodeURIComponent(rest[0])}`, {}, signal);
+  const heading = (at) => (exchanges.length > 1 ? `Part ${at + 1} of Claude's answer` : "Claude's answer");
   return el(
     'div',
     {},
     el('h1', {}, 'Call'),
-    call ? card('How it was answered', fields(call, setup)) : notice('The call is not in the ledger any more.'),
-    Array.isArray(notes) && notes.length > 0 &&
-      card('What translation changed', el('ul', {}, notes.map((note) => el('li', {}, typeof note === 'string' ? note : JSON.stringify(note))))),
-    exchanges.map((exchange, at) => {
-      const { tokens, bill, ...plain } = exchange;
-      return card(exchanges.length > 1 ? `Exchange ${at + 1}` : 'Exchange with Claude', fields({ ...plain, ...tokens }, setup));
-    }),
+    el(
+      'div',
+      { class: 'columns' },
+      call ? [asked(call, setup), answered(call)] : notice('The call is not in the ledger any more.'),
+      Array.isArray(notes) && notes.length > 0 && card('Changed in translation', el('ul', {}, notes.map((note) => el('li', {}, text(note))))),
+      exchanges.map((exchange, at) => upstream(exchange, heading(at), setup)),
+    ),
   );
 }

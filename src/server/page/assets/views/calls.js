@@ -21,7 +21,7 @@ const FILTERS = {
   answered_by: ['Answered by', format.sourceName],
   outcome: ['Outcome', format.outcomeName],
   error: ['Error', (value) => value || 'any'],
-  prompt_cache: ['Prompt cache', () => 'used'],
+  saved_by: ['Saved by', (value) => (value === 'any' ? 'anything' : 'the prompt cache')],
 };
 
 const CHOICES = {

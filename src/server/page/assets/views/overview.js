@@ -21,7 +21,7 @@ const MOST_GROUPS = 8;
 const SAVINGS = [
   { name: 'Repeats', kind: 'ledger', calls: { answered_by: 'hit' } },
   { name: 'Joined calls', kind: 'collapsed', calls: { answered_by: 'collapsed' } },
-  { name: 'Prompt cache', kind: 'prompt_cache', calls: { prompt_cache: 'used' } },
+  { name: 'Prompt cache', kind: 'prompt_cache', calls: { saved_by: 'prompt_cache' } },
 ];
 
 /** The breakdowns: the dimension, its heading, and the name of a group. */
@@ -85,7 +85,7 @@ function figures(numbers, toCalls) {
       details: `${format.shortCount(prompt)} tokens in, ${format.shortCount(numbers.tokens.output)} out`,
     }),
     figure('Saved', format.money(saved), {
-      kind: 'saved', title: format.moneyDetails(saved),
+      kind: 'saved', href: toCalls({ saved_by: 'any' }), title: format.moneyDetails(saved),
       details: SAVINGS.map(({ name, kind, calls }) =>
         el('span', { class: 'part' }, `${name} `, amount(numbers.saved[kind], toCalls(calls))),
       ),
@@ -104,7 +104,7 @@ function figures(numbers, toCalls) {
       href: toCalls({ answered_by: 'upstream' }), details: times(numbers.total_ms), title: 'Median',
     }),
     figure('Errors', format.count(failed), {
-      kind: failed > 0 ? 'bad' : undefined, href: toCalls({ error: '' }),
+      kind: failed > 0 ? 'last bad' : 'last', href: toCalls({ error: '' }),
       details: numbers.calls > 0 ? `${format.percent(failed / numbers.calls)} of calls` : undefined,
     }),
   );
@@ -155,8 +155,8 @@ async function overTime(days, period, setup, signal) {
     })),
     { name: 'Calls', isNumber: true, cell: (point) => link(point, {}, format.count(point.numbers.calls)) },
     { name: 'Hit rate', isNumber: true, cell: (point) => link(point, { answered_by: 'hit' }, format.percent(point.numbers.hit_rate)) },
-    { name: 'First byte', isNumber: true, cell: (point) => format.duration(point.numbers.ttft_ms?.p50) },
-    { name: 'End', isNumber: true, cell: (point) => format.duration(point.numbers.total_ms?.p50) },
+    { name: 'First byte', isNumber: true, cell: (point) => link(point, { answered_by: 'upstream' }, format.duration(point.numbers.ttft_ms?.p50)) },
+    { name: 'End', isNumber: true, cell: (point) => link(point, { answered_by: 'upstream' }, format.duration(point.numbers.total_ms?.p50)) },
     { name: 'Errors', isNumber: true, cell: (point) => link(point, { error: '' }, format.count(total(point.numbers.errors))) },
   ], rows);
   return card('Spent and saved over time', legend(series), chart, el('details', { class: 'behind' }, el('summary', {}, 'Show as a table'), list));
@@ -164,29 +164,32 @@ async function overTime(days, period, setup, signal) {
 
 function groups({ by, heading, column, name }, all, toCalls) {
   const shown = all.filter((group) => group.calls > 0);
-  const link = (group, filter, text) => el('a', { href: toCalls({ [by]: group.of[by] ?? '', ...filter }) }, text);
+  const link = (group, filter, text, title) => el('a', { href: toCalls({ [by]: group.of[by] ?? '', ...filter }), title }, text);
+  const savings = (group) => SAVINGS.map(({ name: way, kind }) => `${way} ${format.money(group.saved[kind])}`).join('; ');
   const draw = (rows) => table(heading, [
     { name: column, cell: (group) => [link(group, {}, name(group.of)), bar(group.share, 'spent')] },
     { name: 'Spent', isNumber: true, cell: (group) => amount(group.cost, toCalls({ [by]: group.of[by] ?? '', answered_by: 'upstream' })) },
     { name: 'Share', isNumber: true, cell: (group) => format.percent(group.share) },
-    { name: 'Saved', isNumber: true, cell: (group) => el('span', { title: SAVINGS.map(({ name: way, kind }) => `${way} ${format.money(group.saved[kind])}`).join('; ') }, format.money(savedTogether(group))) },
+    { name: 'Saved', isNumber: true, cell: (group) => link(group, { saved_by: 'any' }, format.money(savedTogether(group)), savings(group)) },
     { name: 'Calls', isNumber: true, cell: (group) => link(group, {}, format.count(group.calls)) },
     { name: 'Hit rate', isNumber: true, cell: (group) => link(group, { answered_by: 'hit' }, format.percent(group.hit_rate)) },
   ], rows);
   return card(heading, shortened(shown, MOST_GROUPS, draw));
 }
 
-const OWNERS = { everyone: 'Everyone', each_user: 'Each user', group: 'Group', user: 'User' };
+const OWNERS = { everyone: 'Everyone', group: 'Group' };
 const STATES = { fine: 'Within budget', warn: 'Nearly spent', spent: 'Spent' };
 
 function showBudgets(budgets) {
-  const rows = budgets.map((budget) => {
-    const whose = budget.user === null ? OWNERS[budget.whose] : format.userName(budget);
+  const row = (budget) => {
+    const whose = OWNERS[budget.whose] ?? format.userName(budget);
     const spent = format.known(budget.spent);
     const filter = {
-      since: budget.from, until: budget.until, user: budget.user ?? undefined, key: budget.key ?? undefined,
-      model: budget.model ?? undefined, answered_by: 'upstream',
+      since: budget.from, until: budget.until, user: budget.whose === 'everyone' ? undefined : (budget.user ?? ''),
+      key: budget.key ?? undefined, model: budget.model ?? undefined, answered_by: 'upstream',
     };
+    // Calls can be listed of one user only.
+    const calls = budget.whose === 'group' ? undefined : href('calls', filter);
     const more = [budget.users?.join(', '), budget.key && `key ${budget.key}`, budget.model].filter(Boolean);
     return el(
       'li',
@@ -196,13 +199,14 @@ function showBudgets(budgets) {
       el(
         'div',
         { class: 'details' },
-        amount(budget.spent, href('calls', filter)),
-        ` of ${format.dollars(budget.limit)} a ${budget.per}`,
+        amount(budget.spent, calls),
+        ` of ${format.limit(budget.limit)} a ${budget.per}`,
         format.known(budget.reserved) > 0 && `, ${format.money(budget.reserved)} reserved by running calls`,
       ),
     );
-  });
-  return card('Budgets', el('ul', { class: 'budgets' }, rows));
+  };
+  const draw = (rows) => el('ul', { class: 'budgets' }, rows.map(row));
+  return card('Budgets', shortened(budgets, MOST_GROUPS, draw));
 }
 
 /** Errors and refusals by kind. */
