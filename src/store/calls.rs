@@ -225,7 +225,9 @@ impl CallFilter {
             query.push(" and call.answered_by = ").push_bind(*answered_by);
         }
         push_tags(query, tags);
-        conditions.iter().for_each(|condition| condition.push(query));
+        for condition in conditions {
+            condition.push(query);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Chromium without a window, driven over the DevTools protocol through a pair of pipes: no driver, no web socket and no
+//! Chromium without a window, driven over the `DevTools` protocol through a pair of pipes: no driver, no web socket and no
 //! port.
 
 use std::{

@@ -38,8 +38,6 @@ pub(super) struct Setup {
     requires_key: bool,
     /// True if there is a key for Anthropic, so that clients need none of their own.
     has_upstream_key: bool,
-    /// True if fixtures answer.
-    is_replay: bool,
     /// The time zone in which days begin.
     timezone: Option<String>,
 }
@@ -99,7 +97,6 @@ pub(super) async fn setup(
         headers: HEADER_BOX,
         requires_key: auth.requires_key(),
         has_upstream_key: auth.has_upstream_key(),
-        is_replay: answers.upstream().replay().is_some(),
         timezone: answers.budgets().zone.iana_name().map(str::to_owned),
     }))
 }

@@ -210,10 +210,8 @@ mod tests {
         assert_eq!(sessions.attempt(here, now), Err(ATTEMPT_WINDOW));
         assert!(sessions.attempt(there, now).is_ok());
         assert!(sessions.attempt(here, now + ATTEMPT_WINDOW).is_ok());
-        for n in 0..2 * MOST_ADDRESSES {
-            let peer =
-                SocketAddr::from(([10, 0, u8::try_from(n / 256).unwrap(), (n % 256) as u8], 1));
-            let _ = sessions.attempt(peer, now);
+        for (third, fourth) in (0..8).flat_map(|third| (0..=255).map(move |n| (third, n))) {
+            let _ = sessions.attempt(SocketAddr::from(([10, 0, third, fourth], 1)), now);
         }
         assert!(sessions.state.lock().attempts.len() <= MOST_ADDRESSES);
     }
