@@ -7,14 +7,18 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
-use super::{soon, until};
+use super::until;
+
+/// Longest time of a command: axe-core takes long over a large table while other programs use the processors.
+const BROWSER_PATIENCE: Duration = Duration::from_mins(3);
 
 /// Names under which systems have it.
 const PROGRAMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -110,7 +114,8 @@ impl Browser {
         bytes.push(0);
         self.to.write_all(&bytes).expect("a browser that reads");
         loop {
-            let message = soon(method, self.messages.recv()).await;
+            let message = timeout(BROWSER_PATIENCE, self.messages.recv()).await;
+            let message = message.unwrap_or_else(|_| panic!("waited too long for {method}"));
             let mut message = message.expect("a browser that runs");
             if message["id"] == self.asked {
                 assert!(message["error"].is_null(), "{method}: {}", message["error"]);
