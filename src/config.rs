@@ -77,7 +77,7 @@ pub struct Config {
     /// with an API key, all may
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',', value_parser = str::parse::<Origin>)]
     pub allow_origin: Vec<Origin>,
-    /// Key that operators must send, for example to clear the cache; without one they must be on this machine
+    /// Key that operators must send, for example to open the page or clear the cache; without one they must be on this machine
     #[arg(long, value_name = "KEY", value_parser = key)]
     pub admin_key: Option<SecretString>,
     /// Key for upstream.

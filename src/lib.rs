@@ -27,7 +27,8 @@
 //!
 //! - [`cli`]: the commands, one file each. `main` is the only printer.
 //! - [`config`]: the settings, each declared once, from flag, environment, file or default.
-//! - [`server`]: the HTTP server: connections, authentication, extractors, handlers, errors as HTTP responses.
+//! - [`server`]: the HTTP server: connections, authentication, extractors, handlers, errors as HTTP responses; the page
+//!   for operators (`server/page.rs`).
 //! - [`report`]: reports on usage, costs and savings, sessions, budgets; explanations of requests and cache keys.
 //! - [`transfer`]: export of sessions as fixtures, and import of fixtures into the ledger.
 //! - [`answer`]: the way of a request: prepare, select a source, ask, record, seal, play back.

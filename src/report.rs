@@ -23,7 +23,7 @@ mod verify;
 
 pub use age::{AgeReport, FixtureAge};
 pub use budgets::{BudgetList, spending};
-pub use calls::{Bodies, CallDetails, CallLine};
+pub use calls::{Bodies, CallDetails, CallLine, CallPage};
 pub use explain::{Estimate, Explanation};
 pub use fixtures::FixtureList;
 pub use key::{KeyReport, KeyReportError};

@@ -19,6 +19,7 @@ mod metrics;
 mod models;
 mod operator;
 mod origin;
+mod page;
 mod path;
 mod prices;
 mod reload;
@@ -47,7 +48,7 @@ use uuid::Uuid;
 
 use self::{
     auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection, front::Front,
-    metrics::Metrics, reload::ReloadRequest, traces::TraceExporter, webhook::Webhook,
+    metrics::Metrics, page::Page, reload::ReloadRequest, traces::TraceExporter, webhook::Webhook,
 };
 pub use self::{
     reload::{LoadedSettings, Reloaded, Reloader},
@@ -154,6 +155,7 @@ struct App {
     callers: CallerReader,
     body_limit: usize,
     body_budget: BodyBudget,
+    page: Page,
 }
 
 impl App {
@@ -223,12 +225,14 @@ impl Server {
         let Config { host, port, .. } = config;
         let listener = TcpListener::bind((host, port)).await;
         let listener = listener.map_err(|source| StartError::Listen { host, port, source })?;
+        let bound_port = listener.local_addr().map_or(port, |address| address.port());
+        let ledger_url = config.ledger()?.to_owned();
         let options = store::Options {
             durability: match config.durability {
                 Durability::Full => store::Durability::Full,
                 Durability::Normal => store::Durability::Normal,
             },
-            ..store::Options::new(config.ledger()?).within(config.keep.bytes)
+            ..store::Options::new(&*ledger_url).within(config.keep.bytes)
         };
         let (tasks, ledger_tasks) = (TaskTracker::new(), TaskTracker::new());
         let stop = CancellationToken::new();
@@ -285,6 +289,7 @@ impl Server {
             ),
             body_limit,
             body_budget: BodyBudget::new(body_limit),
+            page: Page::new(bound_port, ledger_url),
         });
         let limits = limits(config.keep);
         Ok(Self {
@@ -394,6 +399,7 @@ fn routes(app: Arc<App>) -> Router {
         .route("/prune", post(operator::prune))
         .route("/flush", post(operator::flush))
         .route("/reload", post(operator::reload))
+        .merge(page::routes())
         .route("/replay", get(operator::replay))
         .route("/replay/reset", post(operator::reset_replay))
         .fallback(async |uri: Uri| Rejection::NoSuchPath(uri.path().to_owned()))

@@ -11,6 +11,7 @@
 
 pub mod backup;
 mod batch;
+mod call_condition;
 mod calls;
 mod chain;
 mod chat_costs;
@@ -76,6 +77,7 @@ use self::{
     writer::{Queued, Shared, Writer},
 };
 pub use self::{
+    call_condition::{Condition, Field},
     calls::{CallFilter, CallRow, ExchangeDetails},
     chat_costs::ChatOf,
     checkup::file,

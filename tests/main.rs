@@ -14,6 +14,7 @@ mod house;
 mod ledger;
 mod money;
 mod month;
+mod page;
 mod playback;
 mod prices;
 mod proxy;

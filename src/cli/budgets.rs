@@ -8,13 +8,9 @@ use super::{Console, console, run::block_on};
 use crate::{
     answer,
     config::{Config, Env, Flags},
-    domain::{
-        budget::{Spender, Spending},
-        catalog::day_of,
-        user_name::UserNames,
-    },
-    report::{self, BudgetList},
-    store::{self, CallRecord, Reader},
+    domain::{budget::Spending, catalog::day_of, user_name::UserNames},
+    report::BudgetList,
+    store::{self, Reader},
 };
 
 /// The arguments of `reprise budgets`.
@@ -34,24 +30,17 @@ pub(super) fn run(
     let config = Config::load(flags, env)?;
     let (url, budgets) = (config.ledger()?, config.budgets.clone());
     let now = answer::now();
-    let (books, names) = block_on(async {
+    let list = block_on(async {
         let ledger = match Reader::open(url).await {
             // Nobody has spent anything yet.
             Err(store::Error::Missing { .. } | store::Error::NoTables) => {
-                return Ok((Spending::new(budgets, now), UserNames::default()));
+                return Ok(BudgetList::of(&Spending::new(budgets, now), &UserNames::default()));
             }
             ledger => ledger?,
         };
         let catalog = ledger.catalog(day_of(now)).await?;
-        let mut spending = report::spending(&ledger, budgets, &catalog, now).await?;
-        for call in ledger.running().await? {
-            let CallRecord { at, user, client_key, model, reserved, .. } = &call;
-            let (user, key) = (user.as_deref(), client_key.as_deref());
-            spending.show_reserved(*at, Spender { user, key, model }, *reserved);
-        }
-        Ok::<_, store::Error>((spending, ledger.user_names().await?))
+        BudgetList::read(&ledger, budgets, &catalog, now).await
     })?;
-    let list = BudgetList::of(&books, &names);
     console::report(&list, arguments.json, console)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -102,6 +102,7 @@ impl fmt::Display for Banner {
         writeln!(f, "\nReprise {} is listening on http://{address}/v1", env!("CARGO_PKG_VERSION"))?;
         writeln!(f, "  ledger    {ledger}")?;
         writeln!(f, "  upstream  {upstream}")?;
+        writeln!(f, "  page      http://{address}/")?;
         if !has_upstream_key {
             writeln!(
                 f,

@@ -18,7 +18,7 @@ use crate::{
         exchange::{NanoDollars, UnixMillis},
         user_name::{UserName, UserNames},
     },
-    store::{self, Reader},
+    store::{self, CallRecord, Reader},
 };
 
 /// Computes the current spending of `budgets` from the ledger.
@@ -97,6 +97,22 @@ pub struct BudgetRow {
 }
 
 impl BudgetList {
+    /// Reads the spending of `budgets` from the ledger, with what running calls have reserved.
+    pub async fn read(
+        ledger: &Reader,
+        budgets: Budgets,
+        catalog: &Catalog,
+        now: UnixMillis,
+    ) -> Result<Self, store::Error> {
+        let mut spending = spending(ledger, budgets, catalog, now).await?;
+        for call in ledger.running().await? {
+            let CallRecord { at, user, client_key, model, reserved, .. } = &call;
+            let (user, key) = (user.as_deref(), client_key.as_deref());
+            spending.show_reserved(*at, Spender { user, key, model }, *reserved);
+        }
+        Ok(Self::of(&spending, &ledger.user_names().await?))
+    }
+
     /// Builds the list from `spending`; `names` has the names of the users.
     pub fn of(spending: &Spending, names: &UserNames) -> Self {
         let lines = spending.statuses().map(|status| line(&status, spending, names));

@@ -2,11 +2,15 @@
 
 mod bill;
 mod details;
+mod page;
 
 use csv::{Terminator, WriterBuilder};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-pub use self::details::{Bodies, CallDetails};
+pub use self::{
+    details::{Bodies, CallDetails},
+    page::CallPage,
+};
 use super::{moment::rfc3339, money::Money, numbers::in_full, stats::layout::disarmed};
 use crate::{
     domain::{

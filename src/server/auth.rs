@@ -8,6 +8,7 @@ use std::{
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{HeaderMap, header, request::Parts};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -74,6 +75,19 @@ pub(super) struct Credentials {
 #[derive(Debug)]
 pub(super) struct OperatorAuth;
 
+/// The key that opens the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PageKey {
+    /// The key of operators, from anywhere.
+    Admin,
+    /// A key of clients, from this machine.
+    Client,
+}
+
+/// The digest of a key.
+pub(super) type KeyDigest = [u8; 32];
+
 impl FromRequestParts<Arc<App>> for Credentials {
     type Rejection = Rejection;
 
@@ -139,6 +153,44 @@ impl Auth {
         }
         let has_key = self.clients.is_empty() || self.client(headers).is_some();
         if is_here(headers, peer) && has_key { Ok(()) } else { Err(Rejection::NotLocal) }
+    }
+
+    /// The key that opens the page; `None`: it is open to this machine.
+    pub(super) fn page_key(&self) -> Option<PageKey> {
+        match (&self.admin, self.clients.is_empty()) {
+            (Some(_), _) => Some(PageKey::Admin),
+            (None, false) => Some(PageKey::Client),
+            (None, true) => None,
+        }
+    }
+
+    /// True if clients must send a key.
+    pub(super) fn requires_key(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
+    /// True if requests go upstream with a key of the operator.
+    pub(super) fn has_upstream_key(&self) -> bool {
+        self.anthropic.is_some()
+    }
+
+    /// True if the page may be opened from where a request comes from: without an admin key, from this machine only.
+    pub(super) fn may_reach_page(&self, headers: &HeaderMap, peer: SocketAddr) -> bool {
+        self.admin.is_some() || is_here(headers, peer)
+    }
+
+    /// Returns the digest of a key that opens the page; `None`: it does not.
+    pub(super) fn page_key_digest(&self, sent: &str) -> Option<KeyDigest> {
+        let digest = Sha256::digest(sent).into();
+        self.opens_page(&digest).then_some(digest)
+    }
+
+    /// True if the key with this digest opens the page. All keys are compared, in constant time.
+    pub(super) fn opens_page(&self, digest: &KeyDigest) -> bool {
+        match &self.admin {
+            Some(admin) => Sha256::digest(admin.expose_secret()).ct_eq(digest).into(),
+            None => self.clients.iter().fold(false, |found, held| found | held.is(digest)),
+        }
     }
 
     /// Checks that a request may delete from the ledger of `owner`: with the admin key; or from this machine, with the id

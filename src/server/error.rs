@@ -23,8 +23,8 @@ const BODIES_RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
     #[error(
-        "no such path: {0} (there are POST /v1/chat/completions, POST /v1/messages and GET /v1/models: the base URL of an \
-         OpenAI client ends in /v1, that of an Anthropic client does not)"
+        "no such path: {0} (there are POST /v1/chat/completions, POST /v1/messages and GET /v1/models, and the page for operators \
+         at /: the base URL of an OpenAI client ends in /v1, that of an Anthropic client does not)"
     )]
     NoSuchPath(String),
     #[error("{0} is not a method of this path")]
@@ -79,6 +79,20 @@ pub(super) enum Rejection {
          operators (--admin-key or REPRISE_ADMIN_KEY)"
     )]
     NotLedgerOperator,
+    #[error("sign in first: POST /page/login, or send the key with the request")]
+    NotSignedIn,
+    #[error("this key does not open the page")]
+    WrongPageKey,
+    #[error("too many wrong keys from this address; try again in {seconds} s")]
+    TooManyLogins { seconds: u64 },
+    #[error("this is for the page of this server, and the request comes from another one")]
+    ForeignPage,
+    #[error("{0}")]
+    InvalidQuery(String),
+    #[error("there is no call {0}")]
+    NoSuchCall(String),
+    #[error("the ledger cannot be read now: {0}")]
+    Unreadable(#[source] store::Error),
     #[error("the request must have one Host header, with the name or address of this server")]
     NoHost,
     #[error(
@@ -149,6 +163,13 @@ impl Rejection {
                 invalid(401, Some("invalid_api_key"))
             }
             Self::WrongAdminKey => invalid(401, Some("invalid_admin_key")),
+            Self::NotSignedIn => invalid(401, Some("not_signed_in")),
+            Self::WrongPageKey => invalid(401, Some("invalid_page_key")),
+            Self::TooManyLogins { .. } => invalid(429, Some("too_many_logins")),
+            Self::ForeignPage => invalid(403, Some("foreign_page")),
+            Self::InvalidQuery(_) => invalid(400, Some("invalid_query")),
+            Self::NoSuchCall(_) => invalid(404, Some("unknown_call")),
+            Self::Unreadable(_) => server_error(503, Some("ledger_unreadable")),
             Self::UserNotSigned | Self::UserWithoutSignature => {
                 invalid(401, Some("invalid_user_signature")).with_param("X-OpenWebUI-User-Jwt")
             }
@@ -226,6 +247,9 @@ impl Rejection {
         }
         if let Self::PruneRunning | Self::PruneNotStarted = self {
             headers.insert(header::RETRY_AFTER, PRUNE_RETRY_AFTER);
+        }
+        if let Self::TooManyLogins { seconds } = self {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
         }
         if let Self::BodiesFull = self {
             headers.insert(header::RETRY_AFTER, BODIES_RETRY_AFTER);

@@ -20,7 +20,7 @@ use hyper_util::service::TowerToHyperService;
 use super::{
     App, caller,
     error::{self, Rejection},
-    origin, path,
+    origin, page, path,
 };
 
 /// The paths of calls.
@@ -51,6 +51,11 @@ impl Front {
     /// Answers a request.
     pub(super) async fn answer(&self, mut request: Request) -> Response {
         path::canonicalize(&mut request);
+        if page::has_path(request.uri().path()) {
+            // Nothing is told to pages of other origins, not even to those that may send requests to Claude.
+            let routed = async |request| infallible(self.routes.call(request).await);
+            return page::secured(guard(&self.app, request, routed).await);
+        }
         if request.method() == Method::OPTIONS || request.headers().contains_key(header::ORIGIN) {
             return infallible(self.for_pages.call(request).await);
         }

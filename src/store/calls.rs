@@ -5,7 +5,7 @@ use std::ops::Range;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 use uuid::Uuid;
 
-use super::{Error, Reader, read::answer_parts};
+use super::{Error, Reader, call_condition::Condition, read::answer_parts};
 use crate::domain::{
     cache::CacheKey,
     chain::Hash,
@@ -41,6 +41,8 @@ pub struct CallFilter {
     pub answered_by: Option<AnsweredBy>,
     /// Tags, as `TAG`, `KEY=VALUE`, or `KEY` for any value.
     pub tags: Vec<String>,
+    /// Further conditions.
+    pub conditions: Vec<Condition>,
 }
 
 /// A call without its bodies, and what its last exchange knows besides.
@@ -201,7 +203,7 @@ pub(super) fn push_tags(query: &mut QueryBuilder<Sqlite>, tags: &[String]) {
 
 impl CallFilter {
     fn push(&self, query: &mut QueryBuilder<Sqlite>) {
-        let Self { span, user, chat, model, task, outcome, answered_by, tags } = self;
+        let Self { span, user, chat, model, task, outcome, answered_by, tags, conditions } = self;
         // The `+ 0` keeps the database from going by time instead of by number.
         query.push(" and call.at + 0 >= ").push_bind(span.start);
         query.push(" and call.at + 0 < ").push_bind(span.end);
@@ -223,6 +225,9 @@ impl CallFilter {
             query.push(" and call.answered_by = ").push_bind(*answered_by);
         }
         push_tags(query, tags);
+        for condition in conditions {
+            condition.push(query);
+        }
     }
 }
 
@@ -271,6 +276,29 @@ impl Reader {
         query.push(" and call.seq <= ").push_bind(newest);
         filter.push(&mut query);
         query.push(" order by call.seq limit ").push_bind(PAGE);
+        Ok(query.build_query_as().fetch_all(&self.pool()).await?)
+    }
+
+    /// The newest calls of `filter` that were committed before the number `before`, the newest first, at most `most`.
+    pub async fn newest_calls(
+        &self,
+        filter: &CallFilter,
+        before: Option<i64>,
+        most: u32,
+    ) -> Result<Vec<CallRow>, Error> {
+        // The `+ 0` as above.
+        const BOUNDS: &str =
+            "select min(seq + 0), max(seq + 0) from call where at >= $1 and at < $2";
+        let Range { start, end } = filter.span;
+        let bounds = sqlx::query_as::<_, (Option<i64>, Option<i64>)>(BOUNDS).bind(start).bind(end);
+        let (Some(first), Some(last)) = bounds.fetch_one(&self.pool()).await? else {
+            return Ok(Vec::new());
+        };
+        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        query.push("call.seq >= ").push_bind(first).push(" and call.seq <= ").push_bind(last);
+        query.push(" and call.seq < ").push_bind(before.unwrap_or(i64::MAX));
+        filter.push(&mut query);
+        query.push(" order by call.seq desc limit ").push_bind(most);
         Ok(query.build_query_as().fetch_all(&self.pool()).await?)
     }
 

@@ -56,6 +56,7 @@ async fn a_ledger_of_the_version_before_is_opened_and_goes_on() {
         outcome: None,
         answered_by: None,
         tags: Vec::new(),
+        conditions: Vec::new(),
     };
     let exported = ledger.reader().call_page(&everything, 0, i64::MAX).await.unwrap();
     assert_eq!(exported.len(), 19);

@@ -17,6 +17,7 @@ fn everything() -> CallFilter {
         outcome: None,
         answered_by: None,
         tags: Vec::new(),
+        conditions: Vec::new(),
     }
 }
 

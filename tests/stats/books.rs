@@ -45,6 +45,12 @@ impl Books {
         format!("sqlite://{}", self.path().display())
     }
 
+    /// Closes the ledger, whose file stays in the folder.
+    pub(crate) async fn close(self) -> TempDir {
+        self.ledger.close(PATIENCE).await;
+        self.folder
+    }
+
     /// Writes the calls, in this order, and waits until they are committed.
     pub(crate) async fn write(&mut self, events: &[Event]) {
         let (first, ledger) = (self.calls + 1, &self.ledger);

@@ -8,6 +8,7 @@
 
 pub(crate) mod app;
 pub(crate) mod binary;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod ledger;
 pub(crate) mod rows;

@@ -122,6 +122,7 @@ impl Arguments {
             outcome: self.outcome.as_deref().map(str::parse).transpose()?,
             answered_by: self.answered_by.as_deref().map(str::parse).transpose()?,
             tags: self.tag.clone(),
+            conditions: Vec::new(),
         })
     }
 }

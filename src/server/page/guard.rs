@@ -1,0 +1,198 @@
+//! Who may see the page, and signing in.
+//!
+//! With an admin key, whoever signs in with it. Without one, this machine only, and if there are client keys, whoever
+//! signs in with one of them. A request of another origin is refused, also of another port of this machine, to which
+//! browsers send the same cookies.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{ConnectInfo, FromRequestParts, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::server::{App, auth::PageKey, body::LimitedBody, error::Rejection};
+
+/// Says where a request comes from; scripts cannot set it (Fetch Metadata §2.2).
+const FETCH_SITE: &str = "sec-fetch-site";
+
+/// Proof that a request comes from somebody who may see the page, by the page itself or by a program.
+#[derive(Debug)]
+pub(super) struct Viewer;
+
+/// Proof that a request comes from a page of this server.
+#[derive(Debug)]
+pub(super) struct SameOrigin;
+
+/// What the page needs to know before there is data.
+#[derive(Debug, Serialize)]
+pub(super) struct SessionState {
+    /// True if data may be read.
+    signed_in: bool,
+    /// The key to sign in with; `None`: none is needed.
+    key: Option<PageKey>,
+    /// The version of the program.
+    version: &'static str,
+}
+
+/// The body of `POST /page/login`.
+#[derive(Deserialize)]
+struct Login {
+    key: String,
+}
+
+impl FromRequestParts<Arc<App>> for Viewer {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
+        check_site(&parts.headers)?;
+        let ConnectInfo(peer) = *parts.extensions.get().ok_or(Rejection::NotLocal)?;
+        if is_signed_in(app, &parts.headers, peer) {
+            return Ok(Self);
+        }
+        let auth = app.auth();
+        // A program may send its key with each request.
+        auth.check_operator(&parts.headers, peer).map(|()| Self).map_err(|rejection| {
+            let may_sign_in = auth.may_reach_page(&parts.headers, peer);
+            if may_sign_in { Rejection::NotSignedIn } else { rejection }
+        })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for SameOrigin {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Rejection> {
+        check_site(&parts.headers)?;
+        // Browsers send at least one of them with each POST.
+        let is_told = [FETCH_SITE, header::ORIGIN.as_str()]
+            .iter()
+            .any(|name| parts.headers.contains_key(*name));
+        if is_told { Ok(Self) } else { Err(Rejection::ForeignPage) }
+    }
+}
+
+/// Rejects a request that a page of another origin has made. A person may type the address.
+fn check_site(headers: &HeaderMap) -> Result<(), Rejection> {
+    let is_ours = match (headers.get(FETCH_SITE), headers.get(header::ORIGIN)) {
+        (Some(site), _) => site == "same-origin" || site == "none",
+        (None, Some(origin)) => {
+            let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+            authority
+                .zip(host)
+                .is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host))
+        }
+        (None, None) => true,
+    };
+    if is_ours { Ok(()) } else { Err(Rejection::ForeignPage) }
+}
+
+/// True if the browser has asked by HTTPS: only it knows, where a proxy is between.
+pub(super) fn is_https(headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+}
+
+/// True if a request has a session that is still good: the key that began it may have changed since.
+fn is_signed_in(app: &App, headers: &HeaderMap, peer: SocketAddr) -> bool {
+    let auth = app.auth();
+    let Some(session) = app.page.sessions.get(headers, Instant::now()) else { return false };
+    let has_key = match session.key {
+        Some(digest) => auth.opens_page(&digest),
+        None => auth.page_key().is_none(),
+    };
+    has_key && auth.may_reach_page(headers, peer)
+}
+
+/// `GET /page/session`: whether data may be read, and with which key to sign in.
+pub(super) async fn session(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Result<Json<SessionState>, Rejection> {
+    check_site(&headers)?;
+    let auth = app.auth();
+    if !auth.may_reach_page(&headers, peer) {
+        return Err(Rejection::NotLocal);
+    }
+    let key = auth.page_key();
+    let signed_in = key.is_none() || is_signed_in(&app, &headers, peer);
+    Ok(Json(SessionState { signed_in, key, version: env!("CARGO_PKG_VERSION") }))
+}
+
+/// `POST /page/login` with `{"key": …}`: begins a session.
+pub(super) async fn log_in(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    _: SameOrigin,
+    headers: HeaderMap,
+    LimitedBody(body): LimitedBody,
+) -> Result<Response, Rejection> {
+    let (auth, sessions, now) = (app.auth(), &app.page.sessions, Instant::now());
+    if !auth.may_reach_page(&headers, peer) {
+        return Err(Rejection::NotLocal);
+    }
+    // The error of the parser may have the key in it.
+    let Ok(Login { key }) = serde_json::from_slice(&body) else {
+        return Err(Rejection::InvalidBody("it must be {\"key\": …}".to_owned()));
+    };
+    if let Err(left) = sessions.attempt(peer, now) {
+        return Err(Rejection::TooManyLogins { seconds: left.as_secs().max(1) });
+    }
+    let Some(digest) = auth.page_key_digest(&key) else {
+        tracing::warn!(%peer, "somebody tried to sign in to the page with a wrong key");
+        return Err(Rejection::WrongPageKey);
+    };
+    sessions.succeed(peer);
+    tracing::info!(%peer, key = ?auth.page_key(), "somebody signed in to the page");
+    let cookie = sessions.open(Some(digest), now).cookie(is_https(&headers));
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+}
+
+/// `POST /page/logout`: ends the session.
+pub(super) async fn log_out(
+    State(app): State<Arc<App>>,
+    _: SameOrigin,
+    headers: HeaderMap,
+) -> Response {
+    let removal = app.page.sessions.close(&headers);
+    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, removal)]).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn a_request_comes_from_this_origin_or_from_no_page() {
+        let host = ("host", "localhost:8000");
+        for (headers, is_ours) in [
+            (&[host][..], true),
+            (&[host, ("sec-fetch-site", "same-origin")], true),
+            (&[host, ("sec-fetch-site", "none")], true),
+            (&[host, ("sec-fetch-site", "same-site")], false),
+            (&[host, ("sec-fetch-site", "cross-site")], false),
+            (&[host, ("sec-fetch-site", "")], false),
+            (&[host, ("origin", "http://localhost:8000")], true),
+            (&[host, ("origin", "https://LOCALHOST:8000")], true),
+            (&[host, ("origin", "http://localhost:3000")], false),
+            (&[host, ("origin", "http://localhost")], false),
+            (&[host, ("origin", "https://evil.example")], false),
+            (&[host, ("origin", "null")], false),
+            (&[("origin", "http://localhost:8000")], false),
+            (&[host, ("sec-fetch-site", "same-site"), ("origin", "http://localhost:8000")], false),
+        ] {
+            let named = |&(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            let map = headers.iter().map(named).collect::<HeaderMap>();
+            assert_eq!(check_site(&map).is_ok(), is_ours, "{headers:?}");
+        }
+    }
+}
