@@ -32,6 +32,8 @@ pub use numbers::counted;
 pub use prices::PriceList;
 pub use prune::{ChatCounts, PruneReport, would_delete};
 pub use reload::ReloadReport;
-pub use sessions::{Branch, Session, SessionSummary, Sessions, ToolResult, Turn, title};
+pub use sessions::{
+    Branch, Session, SessionQuery, SessionSummary, Sessions, SessionsError, ToolResult, Turn, title,
+};
 pub use stats::Stats;
 pub use verify::{Verification, VerifyOutcome, VerifyReport};

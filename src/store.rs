@@ -38,6 +38,10 @@ mod reprice;
 mod rollup;
 mod running;
 mod script;
+mod search;
+mod session_filter;
+mod session_index;
+mod session_state;
 mod sessions;
 mod sqlite;
 mod state;
@@ -86,6 +90,10 @@ pub use self::{
     record::{CallRecord, Opening, PriorAskQuery, Readings, Sealing, Stored, StoredRecording},
     reprice::{Occasion, PriceState, PricedAs, Repricing, RepricingRun},
     rollup::{WORTH_SUMMING_UP, roll_up},
+    search::Found,
+    session_filter::{NoCursor, SessionCursor, SessionFilter},
+    session_index::index_sessions,
+    session_state::{Indexed, Texts},
     sessions::{CallSummary, ExchangeRow, SessionRow},
     sqlite::{Announced, RetentionNote},
     state::State,

@@ -25,7 +25,7 @@ use jiff::civil::Date;
 
 use self::tree::Tree;
 pub use self::{
-    asked::{Asked, ToolResult},
+    asked::{Asked, ToolResult, is_answer},
     compare::IgnoredPart,
     event::Event,
     layout::{Blob, Rendered, blob_name},

@@ -5,13 +5,15 @@
 
 use std::collections::HashMap;
 
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 
-use super::{Error, Reader, read::answer_parts};
+use super::{Error, Reader, chain, read::answer_parts};
 use crate::domain::{
     anthropic::ApiHeaders,
     chain::Hash,
-    exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, UnixMillis},
+    exchange::{
+        AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, Outcome, Tokens, UnixMillis,
+    },
     recording::Recording,
 };
 
@@ -45,8 +47,19 @@ pub struct CallSummary {
     /// The cost of this call.
     #[sqlx(flatten)]
     pub cost: Cost,
+    /// Tokens of the answer.
+    #[sqlx(flatten)]
+    pub tokens: Tokens,
     /// Ours or Anthropic's kind of error, if it failed.
     pub error_kind: Option<String>,
+    /// The reason why it went upstream.
+    pub reason: Option<String>,
+    /// Parts of the request that the translation dropped or changed, as JSON.
+    pub notes: Option<String>,
+    /// Time until the first byte of the answer.
+    pub ttft_us: Option<Micros>,
+    /// Time until its end.
+    pub total_us: Option<Micros>,
     chat_id: Option<String>,
     user_id: Option<String>,
     client_key: Option<String>,
@@ -79,7 +92,14 @@ pub struct ExchangeRow {
 }
 
 /// The sender of a call without a chat: user, client and key, as far as they are known.
-type Sender = [Option<String>; 3];
+pub(super) type Sender = [Option<String>; 3];
+
+/// A query for calls, before its `from`.
+pub(super) const CALLS: &str = "select call.id, call.exchange, call.at, call.answered_by, call.api, call.chat_id, \
+     call.task, call.client, call.outcome, call.model, call.input, call.cache_write_5m, call.cache_write_1h, \
+     call.cache_read, call.output, call.thinking, call.searches, call.cost, call.cost_is, call.error_kind, \
+     call.reason, call.notes, call.ttft_us, call.total_us, call.user_id, call.client_key, call.client_frame, \
+     call.client_head";
 
 impl CallSummary {
     fn sender(&self) -> Sender {
@@ -118,10 +138,10 @@ impl ExchangeRow {
 impl Reader {
     /// All sessions with a call that came in at `since` or later, those that began first first. Refused calls said nothing.
     pub async fn sessions(&self, since: UnixMillis) -> Result<Vec<SessionRow>, Error> {
-        const SQL: &str = "select id, exchange, at, answered_by, api, chat_id, task, client, outcome, model, \
-             cost, cost_is, error_kind, user_id, client_key, client_frame, client_head from call where at >= $1 and answered_by <> 'refused' order by at, id";
-        let calls: Vec<CallSummary> =
-            sqlx::query_as(SQL).bind(since).fetch_all(&self.pool()).await?;
+        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        query.push(" from call where call.at >= ").push_bind(since);
+        query.push(" and call.answered_by <> 'refused' order by call.at, call.id");
+        let calls: Vec<CallSummary> = query.build_query_as().fetch_all(&self.pool()).await?;
         let parents = self.parents(since).await?;
         let mut sessions: Vec<SessionRow> = Vec::new();
         let mut chats: HashMap<String, usize> = HashMap::new();
@@ -171,6 +191,12 @@ impl Reader {
         Ok(sqlx::query_scalar(SQL).bind(head).fetch_all(&self.pool()).await?)
     }
 
+    /// The newest messages up to `head`, each as JSON: those after the last answer, and that answer without its long strings.
+    /// `None`: they are not all kept any more.
+    pub async fn newest_messages(&self, head: Hash) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        chain::load_newest(&mut *self.pool().acquire().await?, head).await
+    }
+
     /// The exchange `id` after those that it continues, as far as they are still there.
     pub async fn answer_parts(&self, id: ExchangeId) -> Result<Vec<ExchangeRow>, Error> {
         const SQL: &str = answer_parts!(
@@ -185,12 +211,12 @@ impl Reader {
 }
 
 /// The value of the nearest of the messages before `head` at which a call of the same sender ended.
-fn continued(
+pub(super) fn continued<T: Copy>(
     head: Hash,
     sender: Sender,
-    heads: &HashMap<(Sender, Hash), usize>,
+    heads: &HashMap<(Sender, Hash), T>,
     parents: &HashMap<Hash, Hash>,
-) -> Option<usize> {
+) -> Option<T> {
     let mut key = (sender, head);
     while let Some(parent) = parents.get(&key.1) {
         key.1 = *parent;

@@ -1,7 +1,9 @@
 //! The part of a request that is new: the messages after the last answer in it, in either dialect. Clients send the whole
 //! conversation with every request.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
+
+use serde::Deserialize;
 
 use super::tree::Tree;
 
@@ -28,8 +30,17 @@ pub struct ToolResult {
 impl Asked {
     /// The new messages of a request, given as JSON; `None` if it has no messages.
     pub fn of(body: &str) -> Option<Self> {
-        let request = Tree::parse(body).ok()?;
-        let messages = request.get("messages")?.items()?;
+        Self::of_items(Tree::parse(body).ok()?.get("messages")?.items()?)
+    }
+
+    /// The new ones of the last messages of a request, each given as JSON; `None` if they are no JSON.
+    pub fn of_messages(messages: &[Vec<u8>]) -> Option<Self> {
+        let texts = messages.iter().map(|message| std::str::from_utf8(message).ok());
+        let texts = texts.collect::<Option<Vec<_>>>()?;
+        Self::of_items(Tree::parse(&format!("[{}]", texts.join(","))).ok()?.items()?)
+    }
+
+    fn of_items(messages: &[Tree<'_>]) -> Option<Self> {
         let is_answer = |message: &Tree<'_>| has(message, "role", "assistant");
         // The beginning of the next answer is none.
         let end = messages.iter().rposition(|message| !is_answer(message)).map_or(0, |at| at + 1);
@@ -74,6 +85,17 @@ impl Asked {
             }
         }
     }
+}
+
+/// Returns whether a message, given as JSON, is an answer.
+pub fn is_answer(message: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        role: Option<Cow<'a, str>>,
+    }
+    let message = serde_json::from_slice::<Message<'_>>(message);
+    message.is_ok_and(|message| message.role.as_deref() == Some("assistant"))
 }
 
 fn has(value: &Tree<'_>, name: &str, text: &str) -> bool {

@@ -168,12 +168,10 @@ async fn new_messages(
     ledger: &Reader,
     request: Option<(Hash, Option<Hash>)>,
 ) -> Result<Option<Asked>, store::Error> {
-    let Some((frame, head)) = request else { return Ok(None) };
-    match ledger.load_chain(frame, head).await {
-        Ok(chain) => Ok(cassette::body(&chain).and_then(|body| Asked::of(&body))),
-        Err(store::Error::NoBodies { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let Some((_, head)) = request else { return Ok(None) };
+    let Some(head) = head else { return Ok(Some(Asked::default())) };
+    let messages = ledger.newest_messages(head).await?;
+    Ok(messages.and_then(|messages| Asked::of_messages(&messages)))
 }
 
 /// The content of the answer to a call, earlier parts of the same answer included.
