@@ -2,11 +2,17 @@
 
 mod bill;
 mod details;
+mod prompt_cache;
+pub(super) mod why;
 
 use csv::{Terminator, WriterBuilder};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-pub use self::details::{Bodies, CallDetails};
+pub(super) use self::details::json;
+pub use self::{
+    details::{Bodies, CallDetails},
+    prompt_cache::{CacheMiss, PromptCache},
+};
 use super::{moment::rfc3339, money::Money, numbers::in_full, stats::layout::disarmed};
 use crate::{
     domain::{
@@ -147,7 +153,8 @@ fn record(cells: impl Iterator<Item = String>) -> Result<Vec<u8>, csv::Error> {
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
+/// Milliseconds, for other programs.
 #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
-fn millis(time: Micros) -> f64 {
+pub(super) fn millis(time: Micros) -> f64 {
     time.0 as f64 / 1e3
 }

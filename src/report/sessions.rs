@@ -1,5 +1,6 @@
 //! The reports of `reprise sessions`: the calls of a chat, their answers, branches and cost.
 
+mod attachment;
 mod list;
 mod markdown;
 mod text;
@@ -10,8 +11,9 @@ use std::fmt;
 use serde::Serialize;
 
 pub use self::{
+    attachment::AttachmentReport,
     list::{SessionQuery, Sessions, SessionsError},
-    turn::{Branch, ToolResult, Turn},
+    turn::{AnswerBlock, Branch, ToolResult, Turn, attachment},
 };
 use super::{
     lines::paragraph,

@@ -16,7 +16,7 @@ use super::{
     Error, Reader,
     search,
     session_state::{self, IndexState, Indexed, Texts},
-    sessions::{Sender, continued},
+    sessions::{Sender, continued, parents_of},
     sqlite::{self, DatabaseFile},
 };
 use crate::domain::{
@@ -204,7 +204,8 @@ async fn next(conn: &mut SqliteConnection, state: &IndexState) -> Result<(), Err
 async fn assign(conn: &mut SqliteConnection, calls: &[NewCall]) -> Result<Rows, Error> {
     const HIGHEST: &str = "select coalesce(max(number), 0) from session";
     let mut highest: i64 = sqlx::query_scalar(HIGHEST).fetch_one(&mut *conn).await?;
-    let parents = parents(conn, calls).await?;
+    let ends: Vec<Hash> = calls.iter().filter_map(NewCall::head).collect();
+    let parents = parents_of(conn, &ends).await?;
     let mut heads = heads(conn, &parents).await?;
     let known = known(conn, calls, heads.values().copied()).await?;
     let mut chats: HashMap<String, i64> =
@@ -237,24 +238,6 @@ async fn assign(conn: &mut SqliteConnection, calls: &[NewCall]) -> Result<Rows, 
     let touched: BTreeSet<i64> = rows.calls.iter().map(|(_, session, _)| *session).collect();
     rows.sessions.retain(|number, _| touched.contains(number));
     Ok(rows)
-}
-
-/// The messages of the calls that belong to no chat, and of those before them, each with the one before it.
-async fn parents(
-    conn: &mut SqliteConnection,
-    calls: &[NewCall],
-) -> Result<HashMap<Hash, Hash>, Error> {
-    const SQL: &str = "with recursive ancestor (hash, parent) as ( \
-         select hash, parent from node where hash in (select unhex(value) from json_each($1)) \
-         union \
-         select node.hash, node.parent from node join ancestor on node.hash = ancestor.parent \
-         ) select hash, parent from ancestor where parent is not null";
-    let heads: Vec<Hash> = calls.iter().filter_map(NewCall::head).collect();
-    if heads.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = sqlx::query_as(SQL).bind(json!(heads).to_string()).fetch_all(conn).await?;
-    Ok(rows.into_iter().collect())
 }
 
 /// The sessions of the calls that end at one of these messages, the newest of each sender.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{Error, Reader, chain, read::answer_parts};
 use crate::domain::{
@@ -80,8 +80,12 @@ pub struct ExchangeRow {
     pub error: Option<String>,
     /// Anthropic's `request-id`.
     pub upstream_request: Option<String>,
+    /// The moment when it began.
+    pub opened_at: UnixMillis,
     /// The moment when it ended.
     pub ended_at: UnixMillis,
+    /// Anthropic's `stop_reason`.
+    pub stop_reason: Option<String>,
     version: Option<String>,
     betas: Option<String>,
     status: Option<i64>,
@@ -171,24 +175,16 @@ impl Reader {
     /// The messages of the calls since then that belong to no chat, each with the one before it. One query for all:
     /// one for each call would take a second for ten thousand.
     async fn parents(&self, since: UnixMillis) -> Result<HashMap<Hash, Hash>, Error> {
-        const SQL: &str = "with recursive ancestor (hash, parent) as ( \
-             select hash, parent from node where hash in (select client_head from call where at >= $1 \
-             and answered_by <> 'refused' and chat_id is null and client_frame is not null) \
-             union \
-             select node.hash, node.parent from node join ancestor on node.hash = ancestor.parent \
-             ) select hash, parent from ancestor where parent is not null";
-        let parents = sqlx::query_as(SQL).bind(since).fetch_all(&self.pool()).await?;
-        Ok(parents.into_iter().collect())
+        const HEADS: &str = "select distinct client_head from call where at >= $1 and answered_by <> 'refused' \
+             and chat_id is null and client_frame is not null and client_head is not null";
+        let heads: Vec<Hash> =
+            sqlx::query_scalar(HEADS).bind(since).fetch_all(&self.pool()).await?;
+        self.parents_of(&heads).await
     }
 
-    /// The hashes of the messages up to `head`, oldest first.
-    pub async fn ancestry(&self, head: Hash) -> Result<Vec<Hash>, Error> {
-        const SQL: &str = "with recursive ancestor (hash, parent, depth) as ( \
-             select hash, parent, 0 from node where hash = $1 \
-             union all \
-             select node.hash, node.parent, ancestor.depth + 1 from node join ancestor on node.hash = ancestor.parent \
-             ) select hash from ancestor order by depth desc";
-        Ok(sqlx::query_scalar(SQL).bind(head).fetch_all(&self.pool()).await?)
+    /// The messages up to any of `heads`, each with the one before it.
+    pub async fn parents_of(&self, heads: &[Hash]) -> Result<HashMap<Hash, Hash>, Error> {
+        parents_of(&mut *self.pool().acquire().await?, heads).await
     }
 
     /// The newest messages up to `head`, each as JSON: those after the last answer, and that answer without its long strings.
@@ -201,13 +197,31 @@ impl Reader {
     pub async fn answer_parts(&self, id: ExchangeId) -> Result<Vec<ExchangeRow>, Error> {
         const SQL: &str = answer_parts!(
             "select exchange.id, exchange.continues, outcome, status, error_kind, error, upstream_request, \
-             ended_at, version, betas, frame, head, recording"
+             opened_at, ended_at, stop_reason, version, betas, frame, head, recording"
         );
         let mut parts: Vec<ExchangeRow> =
             sqlx::query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
         parts.reverse();
         Ok(parts)
     }
+}
+
+/// The messages up to any of `heads`, each with the one before it.
+pub(super) async fn parents_of(
+    conn: &mut SqliteConnection,
+    heads: &[Hash],
+) -> Result<HashMap<Hash, Hash>, Error> {
+    const SQL: &str = "with recursive ancestor (hash, parent) as ( \
+         select hash, parent from node where hash in (select unhex(value) from json_each($1)) \
+         union \
+         select node.hash, node.parent from node join ancestor on node.hash = ancestor.parent \
+         ) select hash, parent from ancestor where parent is not null";
+    if heads.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let heads = serde_json::json!(heads).to_string();
+    let rows = sqlx::query_as(SQL).bind(heads).fetch_all(conn).await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// The value of the nearest of the messages before `head` at which a call of the same sender ended.
