@@ -93,7 +93,7 @@ pub use self::{
     search::Found,
     session_filter::{NoCursor, SessionCursor, SessionFilter},
     session_index::index_sessions,
-    session_state::{Indexed, Texts},
+    session_state::{Indexed, WordIndex},
     sessions::{CallSummary, ExchangeRow, SessionRow},
     sqlite::{Announced, RetentionNote},
     state::State,

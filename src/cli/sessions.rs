@@ -21,7 +21,7 @@ use crate::{
         Session, SessionQuery, Sessions,
         stats::{Period, TimeSpec},
     },
-    store::{self, Indexed, Reader, SessionFilter, SessionRow, Texts},
+    store::{self, Indexed, Reader, SessionFilter, SessionRow, WordIndex},
 };
 
 /// Default number of sessions in a list.
@@ -90,13 +90,9 @@ pub(super) struct List {
 impl List {
     async fn query(&self, ledger: &Reader) -> anyhow::Result<SessionQuery> {
         let Self { last, since, until, user, model, task, after, json: _ } = self;
-        let span = match (since, until) {
-            (None, None) => None,
-            _ => {
-                let period = Period::new(since.as_ref(), until.as_ref(), &Zoned::now());
-                Some(period.map_err(|error| Misuse(format!("{:#}", anyhow::Error::from(error))))?.span)
-            }
-        };
+        let period = Period::new(since.as_ref(), until.as_ref(), &Zoned::now());
+        let period = period.map_err(|error| Misuse(format!("{:#}", anyhow::Error::from(error))))?;
+        let span = (since.is_some() || until.is_some()).then_some(period.span);
         let user = match user {
             Some(user) => Some(id_of(ledger, user).await?),
             None => None,
@@ -142,8 +138,8 @@ pub(super) fn run(
 /// Brings the index of sessions up to date; `None`: it cannot be written.
 async fn index(ledger: &Reader, config: &Config) -> anyhow::Result<Option<Indexed>> {
     let texts = match config.search {
-        SearchIndex::On => Texts::Indexed,
-        SearchIndex::Off => Texts::NotKept,
+        SearchIndex::On => WordIndex::Kept,
+        SearchIndex::Off => WordIndex::NotKept,
     };
     let mut progress = None;
     let mut watch = |done: u64, total: u64| {

@@ -8,7 +8,6 @@ pub(super) mod why;
 use csv::{Terminator, WriterBuilder};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-pub(super) use self::details::json;
 pub use self::{
     details::{Bodies, CallDetails},
     prompt_cache::{CacheMiss, PromptCache},
@@ -151,6 +150,11 @@ fn record(cells: impl Iterator<Item = String>) -> Result<Vec<u8>, csv::Error> {
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
     writer.write_record(cells)?;
     writer.into_inner().map_err(|error| error.into_error().into())
+}
+
+/// JSON of the ledger; what is none stays a text.
+pub(super) fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::String(text.to_owned()))
 }
 
 /// Milliseconds, for other programs.

@@ -265,9 +265,9 @@ pub(super) async fn load_newest(
         } else {
             let pieces: Vec<(i64, Body)> =
                 sqlx::query_as(PIECES).bind(hash).fetch_all(&mut *conn).await?;
-            let pieces = pieces.iter().map(|(at, Body(piece))| {
-                (usize::try_from(*at).unwrap_or(0), piece.as_slice())
-            });
+            let pieces = pieces
+                .iter()
+                .map(|(at, Body(piece))| (usize::try_from(*at).unwrap_or(0), piece.as_slice()));
             messages.push(chain::join(&body, pieces));
         }
         next = parent;

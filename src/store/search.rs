@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use futures_util::TryStreamExt;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
-use self::said::Said;
+use self::said::CallText;
 use super::{
     Error, Reader,
     columns::{Body, compress},
@@ -54,7 +54,7 @@ pub(super) async fn next(conn: &mut SqliteConnection, state: &IndexState) -> Res
     let mut bytes = 0;
     let mut entries = Vec::new();
     for call in &calls {
-        let said = Said::of(conn, call).await?;
+        let said = CallText::of(conn, call).await?;
         upto = call.seq;
         if !said.text.is_empty() {
             bytes += said.text.len();
@@ -71,7 +71,7 @@ async fn write(
     conn: &mut SqliteConnection,
     state: &IndexState,
     upto: i64,
-    entries: &[(i64, Said)],
+    entries: &[(i64, CallText)],
 ) -> Result<(), sqlx::Error> {
     const WORDS: &str = "insert into said_index (rowid, body) values ($1, $2)";
     const MOVE: &str = "update session_state set texts_upto = $1";
@@ -80,9 +80,8 @@ async fn write(
         return Ok(());
     }
     if !entries.is_empty() {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "insert into said (seq, client, upstream, answer, body) ",
-        );
+        let mut query =
+            QueryBuilder::<Sqlite>::new("insert into said (seq, client, upstream, answer, body) ");
         query.push_values(entries, |mut row, (seq, said)| {
             row.push_bind(*seq).push_bind(said.client).push_bind(said.upstream);
             row.push_bind(said.answer).push_bind(compress(said.text.as_bytes()));
@@ -118,13 +117,11 @@ pub(super) async fn delete_all(conn: &mut SqliteConnection) -> Result<(), sqlx::
 
 /// Deletes the entries of calls, given as a JSON list of their `seq`, inside a transaction.
 pub(super) async fn delete(conn: &mut SqliteConnection, calls: &str) -> Result<u64, sqlx::Error> {
-    const TEXTS: &str =
-        "select seq, body from said where seq in (select value from json_each($1))";
+    const TEXTS: &str = "select seq, body from said where seq in (select value from json_each($1))";
     const WORDS: &str =
         "insert into said_index (said_index, rowid, body) values ('delete', $1, $2)";
     const SAID: &str = "delete from said where seq in (select value from json_each($1))";
-    let texts: Vec<(i64, Body)> =
-        sqlx::query_as(TEXTS).bind(calls).fetch_all(&mut *conn).await?;
+    let texts: Vec<(i64, Body)> = sqlx::query_as(TEXTS).bind(calls).fetch_all(&mut *conn).await?;
     for (seq, Body(text)) in texts {
         let text = String::from_utf8(text).map_err(|error| sqlx::Error::Decode(error.into()))?;
         sqlx::query(WORDS).bind(seq).bind(text).execute(&mut *conn).await?;

@@ -103,7 +103,9 @@ impl SessionFilter {
         span.as_ref().is_none_or(is_in)
             && user.as_ref().is_none_or(|user| of_session == Some(user))
             && model.as_ref().is_none_or(|model| calls.iter().any(|call| call.model == *model))
-            && task.as_ref().is_none_or(|task| calls.iter().any(|call| call.task.as_ref() == Some(task)))
+            && task
+                .as_ref()
+                .is_none_or(|task| calls.iter().any(|call| call.task.as_ref() == Some(task)))
     }
 }
 
@@ -162,7 +164,9 @@ impl Reader {
         }
         match &*found {
             [(number, _)] => self.sessions_numbered(&[*number]).await,
-            _ => Ok(found.into_iter().map(|(_, id)| SessionRow { id, calls: Vec::new() }).collect()),
+            _ => {
+                Ok(found.into_iter().map(|(_, id)| SessionRow { id, calls: Vec::new() }).collect())
+            }
         }
     }
 

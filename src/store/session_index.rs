@@ -13,9 +13,8 @@ use serde_json::json;
 use sqlx::{Connection, FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{
-    Error, Reader,
-    search,
-    session_state::{self, IndexState, Indexed, Texts},
+    Error, Reader, search,
+    session_state::{self, IndexState, Indexed, WordIndex},
     sessions::{Sender, continued, parents_of},
     sqlite::{self, DatabaseFile},
 };
@@ -119,7 +118,7 @@ struct Rows {
 pub async fn index_sessions(
     url: &str,
     reader: &Reader,
-    texts: Texts,
+    texts: WordIndex,
     watch: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Indexed, Error> {
     let indexed = Indexed(texts);
@@ -136,32 +135,32 @@ pub async fn index_sessions(
     done.map(|()| indexed)
 }
 
-fn is_behind(state: &IndexState, texts: Texts) -> bool {
+fn is_behind(state: &IndexState, texts: WordIndex) -> bool {
     let texts_behind = match texts {
-        Texts::Indexed => state.texts_upto < state.newest,
-        Texts::NotKept => state.texts_upto > 0,
+        WordIndex::Kept => state.texts_upto < state.newest,
+        WordIndex::NotKept => state.texts_upto > 0,
     };
     state.is_void || state.upto < state.newest || texts_behind
 }
 
 async fn catch_up(
     conn: &mut SqliteConnection,
-    texts: Texts,
+    texts: WordIndex,
     watch: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<(), Error> {
     let goal = IndexState::read(conn).await?.newest;
     loop {
         let state = IndexState::read(conn).await?;
         let total = u64::try_from(goal).unwrap_or(0);
-        let done = if texts == Texts::Indexed { state.texts_upto } else { state.upto };
+        let done = if texts == WordIndex::Kept { state.texts_upto } else { state.upto };
         watch(u64::try_from(done).unwrap_or(0).min(total), total);
         if state.is_void {
             void(conn, &state).await.map_err(Error::Write)?;
         } else if state.upto < goal {
             next(conn, &state).await?;
-        } else if texts == Texts::NotKept && state.texts_upto > 0 {
+        } else if texts == WordIndex::NotKept && state.texts_upto > 0 {
             search::clear(conn, &state).await.map_err(Error::Write)?;
-        } else if texts == Texts::Indexed && state.texts_upto < goal {
+        } else if texts == WordIndex::Kept && state.texts_upto < goal {
             search::next(conn, &state).await?;
         } else {
             return Ok(());
@@ -315,7 +314,8 @@ pub(super) async fn forget_calls(
     conn: &mut SqliteConnection,
     calls: &[i64],
 ) -> Result<(), sqlx::Error> {
-    const LEFT: &str = "select distinct session from session_call where seq in (select value from json_each($1))";
+    const LEFT: &str =
+        "select distinct session from session_call where seq in (select value from json_each($1))";
     const CALLS: &str = "delete from session_call where seq in (select value from json_each($1))";
     const EMPTY: &str = "delete from session where number in (select value from json_each($1)) \
          and not exists (select 1 from session_call where session = number)";

@@ -9,21 +9,21 @@ use super::Error;
 
 /// The operator's word on the index of words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Texts {
+pub enum WordIndex {
     /// It is kept.
-    Indexed,
+    Kept,
     /// None is kept, and one that is there is deleted.
     NotKept,
 }
 
 /// Proof that the index was brought up to date: what was committed before is in it.
 #[derive(Debug, Clone, Copy)]
-pub struct Indexed(pub(super) Texts);
+pub struct Indexed(pub(super) WordIndex);
 
 impl Indexed {
     /// True if there is an index of words.
     pub fn has_texts(self) -> bool {
-        self.0 == Texts::Indexed
+        self.0 == WordIndex::Kept
     }
 }
 

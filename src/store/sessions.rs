@@ -11,9 +11,7 @@ use super::{Error, Reader, chain, read::answer_parts};
 use crate::domain::{
     anthropic::ApiHeaders,
     chain::Hash,
-    exchange::{
-        AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, Outcome, Tokens, UnixMillis,
-    },
+    exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, Outcome, Tokens, UnixMillis},
     recording::Recording,
 };
 

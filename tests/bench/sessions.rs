@@ -11,7 +11,7 @@ use reprise::{
         user_name::UserNames,
     },
     report::{Session, SessionQuery, Sessions},
-    store::{self, Indexed, Ledger, Options, Reader, SessionFilter, Texts},
+    store::{self, Indexed, Ledger, Options, Reader, SessionFilter, WordIndex},
 };
 use serde_json::json;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -41,7 +41,7 @@ pub(super) async fn run() {
     let reader = Reader::open(&url).await.unwrap();
     let index = async || {
         let begun = Instant::now();
-        let index = store::index_sessions(&url, &reader, Texts::Indexed, &mut |_, _| {}).await;
+        let index = store::index_sessions(&url, &reader, WordIndex::Kept, &mut |_, _| {}).await;
         println!("indexed in {:.1?}", begun.elapsed());
         index.unwrap()
     };
@@ -52,7 +52,7 @@ pub(super) async fn run() {
     let filter = SessionFilter::default();
     let first = page(&reader, index, "the newest sessions", filter.clone(), None, None).await;
     page(&reader, index, "the next page", filter.clone(), None, first.next.clone()).await;
-    let middle = format!("{}-", FIRST.0 + i64::try_from(SESSIONS * TURNS / 2).unwrap() * 1_000);
+    let middle = format!("{}-", FIRST.0 + i64::try_from(SESSIONS * 3 / 2).unwrap() * 1_000);
     page(&reader, index, "a page in the middle", filter.clone(), None, Some(middle)).await;
     let user = SessionFilter { user: Some("user 7".to_owned()), ..SessionFilter::default() };
     page(&reader, index, "of one of 200 users", user, None, None).await;

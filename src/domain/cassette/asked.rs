@@ -32,15 +32,15 @@ pub struct ToolResult {
 impl Asked {
     /// The new messages of a request, given as JSON; `None` if it has no messages.
     pub fn of(body: &str) -> Option<Self> {
-        Self::of_items(Tree::parse(body).ok()?.get("messages")?.items()?)
+        Some(Self::of_items(Tree::parse(body).ok()?.get("messages")?.items()?))
     }
 
     /// The new ones of the last messages of a request, each given as JSON; `None` if they are no JSON.
     pub fn of_messages(messages: &[Vec<u8>]) -> Option<Self> {
-        Self::of_items(Tree::parse(&list(messages)?).ok()?.items()?)
+        Some(Self::of_items(Tree::parse(&list(messages)?).ok()?.items()?))
     }
 
-    fn of_items(messages: &[Tree<'_>]) -> Option<Self> {
+    fn of_items(messages: &[Tree<'_>]) -> Self {
         let Range { start, end } = new(messages);
         let mut tools = HashMap::new();
         messages[..start].iter().for_each(|message| calls(message, &mut tools));
@@ -60,7 +60,7 @@ impl Asked {
                 _ => {}
             }
         }
-        Some(asked)
+        asked
     }
 
     fn add(&mut self, content: &Tree<'_>, tools: &HashMap<String, String>) {

@@ -152,7 +152,8 @@ mod tests {
     use super::*;
 
     fn attachments(content: &Value) -> Vec<Attachment> {
-        let messages = [json!({"role": "assistant", "content": [{"type": "image"}]}), content.clone()];
+        let messages =
+            [json!({"role": "assistant", "content": [{"type": "image"}]}), content.clone()];
         Attachment::of_messages(&messages.map(|message| message.to_string().into_bytes()))
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     CallLine,
     bill::{BillReport, counts},
-    millis,
+    json, millis,
     prompt_cache::PromptCache,
     rfc3339, why,
 };
@@ -215,11 +215,6 @@ async fn body(
     }
 }
 
-/// JSON of the ledger; what is none stays a text.
-pub(in crate::report) fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
-}
-
 impl ExchangeReport {
     fn of(details: ExchangeDetails, catalog: &Catalog) -> Self {
         let bill = BillReport::of(&details, catalog);
@@ -336,7 +331,11 @@ impl CallDetails {
         let streamed = if call.stream { ", streamed" } else { "" };
         field(f, "request", &format!("{} API{streamed}, model {}", call.api, call.model))?;
         field(f, "answered", &source(call))?;
-        field(f, "asked", &self.asked_before.map(|id| format!("before by {id}")).unwrap_or_default())?;
+        field(
+            f,
+            "asked",
+            &self.asked_before.map(|id| format!("before by {id}")).unwrap_or_default(),
+        )?;
         let status = call.status.map(|status| format!("HTTP {status}"));
         let outcome = [Some(call.outcome.to_string()), status, call.error_kind.clone()];
         field(f, "outcome", &listed(outcome))?;

@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::details::json;
+use super::json;
 use crate::{
     domain::{
         chain::{Chain, Hash},
@@ -94,9 +94,10 @@ impl PromptCache {
         let read = exchange.tokens.cache_read;
         let between = exchange.opened_at.since(before.opened_at);
         let lifetime = if is_for_an_hour(before) { ONE_HOUR } else { FIVE_MINUTES };
-        let miss = match read < cached {
-            true => Some(miss(ledger, before, exchange, between > lifetime).await?),
-            false => None,
+        let miss = if read < cached {
+            Some(miss(ledger, before, exchange, between > lifetime).await?)
+        } else {
+            None
         };
         Ok(Some(Self {
             previous,
@@ -119,9 +120,10 @@ fn is_for_an_hour(exchange: &ExchangeDetails) -> bool {
 /// The last message up to which a request asked for caching; `None`: it asked for none in messages.
 fn last_marked(exchange: &ExchangeDetails) -> Option<usize> {
     let marks = exchange.breakpoints.as_deref().map_or(Value::Null, json);
-    let messages = marks.as_array()?.iter().filter_map(|mark| {
-        usize::try_from(mark["at"]["message"]["message"].as_u64()?).ok()
-    });
+    let messages = marks
+        .as_array()?
+        .iter()
+        .filter_map(|mark| usize::try_from(mark["at"]["message"]["message"].as_u64()?).ok());
     messages.max()
 }
 
@@ -209,11 +211,59 @@ impl fmt::Display for CacheMiss {
 impl fmt::Display for PromptCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { previous, cached, read, seconds_between, lifetime, miss } = self;
-        write!(f, "read {} of the {} tokens that {previous} had cached", tokens(*read), tokens(*cached))?;
+        write!(
+            f,
+            "read {} of the {} tokens that {previous} had cached",
+            tokens(*read),
+            tokens(*cached)
+        )?;
         if let Some(miss) = miss {
             let between = counted(*seconds_between, "second");
             write!(f, ", {between} before: {miss}; it is kept for {} minutes", lifetime / 60)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(frame: &str, messages: &[&str]) -> Chain {
+        let message = |text: &&str| format!(r#"{{"role":"user","content":"{text}"}}"#).into_bytes();
+        Chain::new(frame.as_bytes().to_vec(), messages.iter().map(message))
+    }
+
+    #[test]
+    fn the_first_part_of_the_prompt_that_differs_is_told() {
+        let old = chain(
+            r#"{"model":"m","tools":[{"name":"a"},{"name":"b"}],"system":"s","max_tokens":5}"#,
+            &[],
+        );
+        let differs = |frame: &str| part(&old, &chain(frame, &[])).map(|miss| miss.to_string());
+        let tools =
+            r#"{"model":"m","tools":[{"name":"a"},{"name":"c"}],"system":"t","max_tokens":5}"#;
+        assert_eq!(differs(tools).as_deref(), Some("tools differs at [1].name"));
+        let system =
+            r#"{"model":"m","tools":[{"name":"a"},{"name":"b"}],"system":"t","max_tokens":5}"#;
+        assert_eq!(differs(system).as_deref(), Some("system differs"));
+        let length =
+            r#"{"model":"m","tools":[{"name":"a"},{"name":"b"}],"system":"s","max_tokens":6}"#;
+        assert_eq!(differs(length), None, "it is no part of the prompt");
+    }
+
+    #[test]
+    fn messages_count_as_far_as_they_were_cached() {
+        let old = chain("{}", &["one", "two", "three"]);
+        let differs = |messages: &[&str], marked| {
+            message(&old, &chain("{}", messages), marked).map(|miss| miss.to_string())
+        };
+        assert_eq!(differs(&["one", "two", "three", "four"], Some(2)), None);
+        let edited = differs(&["one", "2", "three"], Some(2));
+        assert_eq!(edited.as_deref(), Some("message 2 of 3 differs at content"));
+        let shorter = differs(&["one"], Some(2));
+        assert_eq!(shorter.as_deref(), Some("message 2 of 3 is not there any more"));
+        assert_eq!(differs(&["one", "2", "three"], Some(0)), None, "it was not cached");
+        assert_eq!(differs(&["1"], None), None);
     }
 }

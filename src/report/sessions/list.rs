@@ -166,8 +166,8 @@ impl fmt::Display for Sessions {
             Some(Column::name("session")),
             has_users.then(|| Column::name("user").expendable(2)),
             Some(Column::name("last used (UTC)").expendable(1)),
-            Some(Column::number("turns").expendable(4)),
-            Some(Column::number("cost").expendable(3)),
+            (!is_search).then(|| Column::number("turns").expendable(4)),
+            (!is_search).then(|| Column::number("cost").expendable(3)),
             Some(Column::text("title")),
             is_search.then(|| Column::text("said")),
         ];
@@ -178,8 +178,9 @@ impl fmt::Display for Sessions {
             let who = has_users.then_some(who.as_deref().unwrap_or("–"));
             let (last, cost) = (to_the_minute(*last_at), cost.in_words());
             let excerpt = is_search.then_some(excerpt.as_deref().unwrap_or_default());
-            let row =
-                [Some(id.as_str()), who, Some(&last), Some(&turns), Some(&cost), Some(title), excerpt];
+            let [turns, cost] = [turns, cost].map(|cell| (!is_search).then_some(cell));
+            let (turns, cost) = (turns.as_deref(), cost.as_deref());
+            let row = [Some(id.as_str()), who, Some(&last), turns, cost, Some(title), excerpt];
             table.row(row.into_iter().flatten());
         }
         table.fmt(f)?;

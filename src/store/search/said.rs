@@ -37,14 +37,14 @@ struct Part {
 
 /// An entry of the index, and the bodies that it was made from.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct CallText {
     pub(super) text: String,
     pub(super) client: bool,
     pub(super) upstream: bool,
     pub(super) answer: bool,
 }
 
-impl Said {
+impl CallText {
     pub(super) async fn of(conn: &mut SqliteConnection, call: &Call) -> Result<Self, Error> {
         const PARTS: &str = answer_parts!("select exchange.frame, exchange.head, recording");
         let mut said = Self::default();
@@ -52,9 +52,7 @@ impl Said {
             return Ok(said);
         }
         let mut parts: Vec<Part> = match call.exchange {
-            Some(exchange) => {
-                sqlx::query_as(PARTS).bind(exchange).fetch_all(&mut *conn).await?
-            }
+            Some(exchange) => sqlx::query_as(PARTS).bind(exchange).fetch_all(&mut *conn).await?,
             None => Vec::new(),
         };
         parts.reverse();
