@@ -123,6 +123,9 @@ pub struct Config {
     /// Durability of a committed answer: `full` survives a power failure, `normal` a crash and is faster on slow disks
     #[arg(long, value_name = "LEVEL", default_value = "full", value_parser = word::<Durability>())]
     pub durability: Durability,
+    /// Index of what is said, by which sessions are searched, in the ledger: `on`, or `off` to keep none
+    #[arg(long, value_name = "INDEX", default_value = "on", value_parser = word::<SearchIndex>())]
+    pub search: SearchIndex,
     /// Format of the log
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = word::<LogFormat>())]
     pub log_format: LogFormat,
@@ -201,6 +204,16 @@ pub enum Durability {
     Full,
     /// Survives a crash of the process.
     Normal,
+}
+
+/// Index of what is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum SearchIndex {
+    /// Kept in the ledger.
+    On,
+    /// Not kept.
+    Off,
 }
 
 /// Format of the log.

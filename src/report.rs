@@ -13,6 +13,7 @@ pub mod lines;
 mod moment;
 mod money;
 mod numbers;
+mod playback;
 pub mod prices;
 mod prune;
 mod reload;
@@ -23,15 +24,19 @@ mod verify;
 
 pub use age::{AgeReport, FixtureAge};
 pub use budgets::{BudgetList, spending};
-pub use calls::{Bodies, CallDetails, CallLine, CallPage};
+pub use calls::{Bodies, CacheMiss, CallDetails, CallLine, CallPage, PromptCache};
 pub use explain::{Estimate, Explanation};
 pub use fixtures::FixtureList;
 pub use key::{KeyReport, KeyReportError};
 pub use money::Money;
 pub use numbers::counted;
+pub use playback::{Playback, PlayedBlock, PlayedKind, Step};
 pub use prices::PriceList;
 pub use prune::{ChatCounts, PruneReport, would_delete};
 pub use reload::ReloadReport;
-pub use sessions::{Branch, Session, SessionSummary, Sessions, ToolResult, Turn, title};
+pub use sessions::{
+    AnswerBlock, AttachmentReport, Branch, Session, SessionQuery, SessionSummary, Sessions,
+    SessionsError, ToolResult, Turn, attachment, title,
+};
 pub use stats::Stats;
 pub use verify::{Verification, VerifyOutcome, VerifyReport};

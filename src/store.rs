@@ -40,6 +40,10 @@ mod reopen;
 mod reprice;
 mod rollup;
 mod running;
+mod search;
+mod session_filter;
+mod session_index;
+mod session_state;
 mod sessions;
 mod sqlite;
 mod state;
@@ -91,6 +95,10 @@ pub use self::{
     record::{CallRecord, Opening, PriorAskQuery, Readings, Sealing, Stored, StoredRecording},
     reprice::{Occasion, PriceState, PricedAs, Repricing, RepricingRun},
     rollup::{WORTH_SUMMING_UP, roll_up},
+    search::Found,
+    session_filter::{NoCursor, SessionCursor, SessionFilter},
+    session_index::index_sessions,
+    session_state::{Indexed, WordIndex},
     sessions::{CallSummary, ExchangeRow, SessionRow},
     sqlite::{Announced, RetentionNote},
     state::State,

@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod recorded;
+mod session_index;
+mod session_turns;
 mod sessions;
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use assert_cmd::Command;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use recorded::{Call, asks, record};
+use recorded::{Call, asks, record, record_from};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

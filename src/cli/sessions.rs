@@ -7,40 +7,33 @@ use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use jiff::Zoned;
 
 use super::{
-    Console,
+    Console, Misuse,
     console::{self, Progress},
     count::count_or_all,
     fixtures,
     run::block_on,
+    user::id_of,
 };
 use crate::{
-    config::{Config, Env, Flags},
+    config::{Config, Env, Flags, SearchIndex},
     domain::{exchange::UnixMillis, user_name::UserNames},
     report::{
-        Session, Sessions,
+        Session, SessionQuery, Sessions,
         stats::{Period, TimeSpec},
     },
-    store::{Reader, SessionRow},
+    store::{self, Indexed, Reader, SessionFilter, SessionRow, WordIndex},
 };
 
 /// Default number of sessions in a list.
 const LISTED: &str = "20";
+/// Fewer calls are indexed before anybody could read how many.
+const MANY_CALLS: usize = 5_000;
 
 /// The commands of `reprise sessions`.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the newest sessions
-    List {
-        /// Number of sessions; 0 for all
-        #[arg(long, value_name = "N", default_value = LISTED, value_parser = count_or_all, allow_negative_numbers = true)]
-        last: usize,
-        /// Sessions with calls since then, as 2h, 7d (the beginning of that day) or 2026-11-20
-        #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-        since: Option<TimeSpec>,
-        /// Print JSON instead of a table
-        #[arg(long)]
-        json: bool,
-    },
+    /// List the sessions that were used last
+    List(Box<List>),
     /// Show all messages of a session
     Show {
         /// Id of the session, or its beginning
@@ -53,17 +46,60 @@ pub(super) enum Command {
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
     },
-    /// List the sessions that contain a text
+    /// List the sessions in which something was said
     Search {
-        /// Text to search for, ignoring case
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
-        text: String,
-        /// Print JSON instead of a table
-        #[arg(long)]
-        json: bool,
+        /// Words that one turn says, all of them; "several words" in quotes follow each other, beg* is any word that begins so
+        #[arg(value_parser = NonEmptyStringValueParser::new(), required = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        list: Box<List>,
     },
     /// Write a session as fixtures, as `reprise fixtures export --session` does
     Export(Export),
+}
+
+/// The arguments of lists.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Number of sessions; 0 for all
+    #[arg(long, value_name = "N", default_value = LISTED, value_parser = count_or_all, allow_negative_numbers = true)]
+    last: usize,
+    /// Only sessions that were used since then, as 2h, 7d (the beginning of that day) or 2026-11-20
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    since: Option<TimeSpec>,
+    /// Only sessions that began before the end of then
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    until: Option<TimeSpec>,
+    /// Only sessions of this user: the id, mail or name
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Only sessions with a call that this model answered
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Only sessions with a call of this background task
+    #[arg(long, value_name = "TASK")]
+    task: Option<String>,
+    /// Go on after this place: `next` of the JSON before
+    #[arg(long, value_name = "PLACE")]
+    after: Option<String>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    async fn query(&self, ledger: &Reader) -> anyhow::Result<SessionQuery> {
+        let Self { last, since, until, user, model, task, after, json: _ } = self;
+        let period = Period::new(since.as_ref(), until.as_ref(), &Zoned::now());
+        let period = period.map_err(|error| Misuse(format!("{:#}", anyhow::Error::from(error))))?;
+        let span = (since.is_some() || until.is_some()).then_some(period.span);
+        let user = match user {
+            Some(user) => Some(id_of(ledger, user).await?),
+            None => None,
+        };
+        let filter = SessionFilter { span, user, model: model.clone(), task: task.clone() };
+        Ok(SessionQuery { filter, words: None, after: after.clone(), most: *last })
+    }
 }
 
 /// The arguments of `reprise sessions export`.
@@ -93,40 +129,71 @@ pub(super) fn run(
     let config = Config::load(flags, env)?;
     block_on(async {
         let ledger = Reader::open(config.ledger()?).await?;
-        print(command, &ledger, console).await
+        let index = index(&ledger, &config).await?;
+        print(command, &ledger, index, console).await
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the index of sessions up to date; `None`: it cannot be written.
+async fn index(ledger: &Reader, config: &Config) -> anyhow::Result<Option<Indexed>> {
+    let texts = match config.search {
+        SearchIndex::On => WordIndex::Kept,
+        SearchIndex::Off => WordIndex::NotKept,
+    };
+    let mut progress = None;
+    let mut watch = |done: u64, total: u64| {
+        let [done, total] = [done, total].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        let progress =
+            progress.get_or_insert_with(|| Progress::of("indexed", "calls", total, MANY_CALLS));
+        progress.at(done);
+    };
+    let indexed = store::index_sessions(config.ledger()?, ledger, texts, &mut watch).await;
+    // Without one, the list is right, only slower.
+    Ok(indexed.inspect_err(|error| tracing::debug!(%error, "cannot index the sessions")).ok())
 }
 
 async fn print(
     command: &Command,
     ledger: &Reader,
+    index: Option<Indexed>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<()> {
     let names = ledger.user_names().await?;
-    let (sessions, json) = match command {
-        Command::List { last, since, json } => {
-            let since = since.as_ref().map(start).transpose()?;
-            let rows = ledger.sessions(since.unwrap_or_default()).await?;
-            (Sessions::of(ledger, &names, &rows, *last).await?, *json)
+    match command {
+        Command::List(list) => {
+            let query = list.query(ledger).await?;
+            let sessions = Sessions::of(ledger, &names, index, &query).await?;
+            console::report(&sessions, list.json, console)
         }
-        Command::Search { text, json } => {
-            let rows = ledger.sessions(UnixMillis(0)).await?;
-            let rows = search(ledger, rows, text).await?;
-            (Sessions::of(ledger, &names, &rows, usize::MAX).await?, *json)
+        Command::Search { words, list } => {
+            let words = words.join(" ");
+            let query = list.query(ledger).await?;
+            let sessions = if index.is_some_and(Indexed::has_texts) {
+                let query = SessionQuery { words: Some(words), ..query };
+                Sessions::of(ledger, &names, index, &query).await?
+            } else {
+                let mut rows = ledger.sessions(UnixMillis(0)).await?;
+                rows.retain(|row| query.filter.selects(row));
+                let rows = search(ledger, rows, &words).await?;
+                Sessions::of_rows(ledger, &names, rows, &query).await?
+            };
+            console::report(&sessions, list.json, console)
         }
         Command::Show { id, json, markdown } => {
-            let rows = ledger.sessions(UnixMillis(0)).await?;
+            let rows = match index {
+                Some(index) => ledger.sessions_like(index, id).await?,
+                None => ledger.sessions(UnixMillis(0)).await?,
+            };
             let session = Session::of(ledger, &names, find(&rows, id)?).await?;
-            return if *markdown {
+            if *markdown {
                 Ok(write!(console.out, "{}", session.markdown())?)
             } else {
                 console::report(&session, *json, console)
-            };
+            }
         }
-        Command::Export(_) => return Ok(()),
-    };
-    console::report(&sessions, json, console)
+        Command::Export(_) => Ok(()),
+    }
 }
 
 /// The beginning of the period since `when`, in the time zone of this machine.

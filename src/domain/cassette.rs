@@ -6,6 +6,7 @@
 //! reports why no fixture answers one. Files that a hand wrote are checked more strictly (`hand_written`), and may have wildcards in their request (`wildcard`).
 
 mod asked;
+mod attachment;
 mod compare;
 mod event;
 mod hand_written;
@@ -25,7 +26,8 @@ use jiff::civil::Date;
 
 use self::tree::Tree;
 pub use self::{
-    asked::{Asked, ToolResult},
+    asked::{Asked, ToolResult, is_answer},
+    attachment::{Attachment, AttachmentContent},
     compare::IgnoredPart,
     event::Event,
     layout::{Blob, Rendered, blob_name},

@@ -3,6 +3,8 @@
 mod bill;
 mod details;
 mod page;
+mod prompt_cache;
+pub(super) mod why;
 
 use csv::{Terminator, WriterBuilder};
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -10,6 +12,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 pub use self::{
     details::{Bodies, CallDetails},
     page::CallPage,
+    prompt_cache::{CacheMiss, PromptCache},
 };
 use super::{moment::rfc3339, money::Money, numbers::in_full, stats::layout::disarmed};
 use crate::{
@@ -151,7 +154,13 @@ fn record(cells: impl Iterator<Item = String>) -> Result<Vec<u8>, csv::Error> {
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
+/// JSON of the ledger; what is none stays a text.
+pub(super) fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::String(text.to_owned()))
+}
+
+/// Milliseconds, for other programs.
 #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
-fn millis(time: Micros) -> f64 {
+pub(super) fn millis(time: Micros) -> f64 {
     time.0 as f64 / 1e3
 }

@@ -1,5 +1,7 @@
 //! The reports of `reprise sessions`: the calls of a chat, their answers, branches and cost.
 
+mod attachment;
+mod list;
 mod markdown;
 mod text;
 mod turn;
@@ -8,17 +10,20 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use self::turn::{Branch, ToolResult, Turn};
+pub use self::{
+    attachment::AttachmentReport,
+    list::{SessionQuery, Sessions, SessionsError},
+    turn::{AnswerBlock, Branch, ToolResult, Turn, attachment},
+};
 use super::{
     lines::paragraph,
     moment::{rfc3339, to_the_minute},
     money::Money,
-    numbers::{counted, thousands},
-    table::{Column, Table},
+    numbers::counted,
 };
 use crate::{
     domain::{
-        exchange::{AnsweredBy, UnixMillis},
+        exchange::{AnsweredBy, Tokens, UnixMillis},
         user_name::{UserName, UserNames},
     },
     store::{self, CallSummary, Reader, SessionRow},
@@ -26,17 +31,10 @@ use crate::{
 
 /// Maximum length of a title, in characters.
 const LONGEST_TITLE: usize = 60;
+/// Maximum number of calls in which a title is looked for.
+const MOST_READ: usize = 20;
 /// Open WebUI's name of the task that generates titles.
 const TITLE: &str = "title_generation";
-
-/// The report of `reprise sessions list`, the newest first.
-#[derive(Debug, Serialize)]
-pub struct Sessions {
-    /// The sessions, up to the requested number.
-    pub sessions: Vec<SessionSummary>,
-    /// Number of sessions that are not listed.
-    pub more: usize,
-}
 
 /// The summary of a session.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,14 +51,27 @@ pub struct SessionSummary {
     pub user_email: Option<String>,
     /// The time of the first call, in RFC 3339.
     pub began: String,
+    /// The time of the newest call, in RFC 3339.
+    pub last: String,
     /// Number of calls, background tasks included.
     pub calls: usize,
+    /// Number of calls without background tasks.
+    pub turns: usize,
     /// Number of calls that went upstream.
     pub paid: usize,
     /// The cost of the calls.
     pub cost: Money,
+    /// The tokens of the answers, also of those that cost nothing.
+    pub tokens: Tokens,
+    /// The models that answered, in the order of their first answers.
+    pub models: Vec<String>,
+    /// In a search, the text around the words that were found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<String>,
     #[serde(skip)]
     began_at: UnixMillis,
+    #[serde(skip)]
+    last_at: UnixMillis,
     /// That user for people.
     #[serde(skip)]
     who: Option<String>,
@@ -76,23 +87,6 @@ pub struct Session {
     pub turns: Vec<Turn>,
 }
 
-impl Sessions {
-    /// Summarises the newest `most` of these sessions. `names` has the names of users, here and below.
-    pub async fn of(
-        ledger: &Reader,
-        names: &UserNames,
-        rows: &[SessionRow],
-        most: usize,
-    ) -> Result<Self, store::Error> {
-        let mut sessions = Vec::new();
-        for row in rows.iter().rev().take(most) {
-            sessions.push(SessionSummary::of(ledger, names, row).await?);
-        }
-        let more = rows.len() - sessions.len();
-        Ok(Self { sessions, more })
-    }
-}
-
 impl SessionSummary {
     /// Summarises a session.
     pub async fn of(
@@ -106,6 +100,15 @@ impl SessionSummary {
         };
         let paid = row.calls.iter().filter(is_paid).count();
         let began_at = row.calls.first().map_or_else(UnixMillis::default, |call| call.at);
+        let last_at = row.calls.iter().map(|call| call.at).max().unwrap_or(began_at);
+        let mut tokens = Tokens::default();
+        let mut models: Vec<String> = Vec::new();
+        for call in &row.calls {
+            tokens += call.tokens;
+            if !models.contains(&call.model) {
+                models.push(call.model.clone());
+            }
+        }
         let user = row.calls.iter().find_map(CallSummary::user);
         let UserName { name: user_name, email: user_email } = names.get(user);
         Ok(Self {
@@ -115,10 +118,16 @@ impl SessionSummary {
             user_name,
             user_email,
             began: rfc3339(began_at),
+            last: rfc3339(last_at),
             calls: row.calls.len(),
+            turns: row.calls.iter().filter(|call| call.task.is_none()).count(),
             paid,
             cost: Money::sum(row.calls.iter().map(|call| call.cost)),
+            tokens,
+            models,
+            excerpt: None,
             began_at,
+            last_at,
             who: user.map(|user| names.label(user)),
         })
     }
@@ -134,13 +143,13 @@ impl SessionSummary {
 pub async fn title(ledger: &Reader, row: &SessionRow) -> Result<String, store::Error> {
     let task = |call: &&CallSummary| call.task.as_deref() == Some(TITLE);
     // The newest title counts, as it does in the client.
-    for call in row.calls.iter().rev().filter(task) {
+    for call in row.calls.iter().rev().filter(task).take(MOST_READ) {
         if let Some(title) = named(&turn::answer(ledger, call).await?.text) {
             return Ok(title);
         }
     }
     let mut second = None;
-    for call in row.calls.iter().filter(|call| call.task.is_none()) {
+    for call in row.calls.iter().filter(|call| call.task.is_none()).take(MOST_READ) {
         let asked = turn::asked(ledger, call).await?.unwrap_or_default();
         if let Some(text) = asked.texts.into_iter().find(|text| !text.trim().is_empty()) {
             return Ok(text);
@@ -152,7 +161,7 @@ pub async fn title(ledger: &Reader, row: &SessionRow) -> Result<String, store::E
     if let Some(second) = second {
         return Ok(second);
     }
-    for call in &row.calls {
+    for call in row.calls.iter().take(MOST_READ) {
         let text = turn::answer(ledger, call).await?.text;
         if let Some(task) = &call.task {
             return Ok(format!("{}: {text}", if task.is_empty() { "task" } else { task }));
@@ -197,39 +206,6 @@ impl Session {
     /// The session as Markdown.
     pub fn markdown(&self) -> String {
         markdown::of(self)
-    }
-}
-
-impl fmt::Display for Sessions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.sessions.is_empty() {
-            return writeln!(f, "There are no such sessions in the ledger.");
-        }
-        let has_users = self.sessions.iter().any(|session| session.who.is_some());
-        let columns = [
-            Some(Column::name("session")),
-            has_users.then(|| Column::name("user").expendable(2)),
-            Some(Column::name("began (UTC)").expendable(1)),
-            Some(Column::number("calls").expendable(4)),
-            Some(Column::number("cost").expendable(3)),
-            Some(Column::text("title")),
-        ];
-        let mut table = Table::new(columns.into_iter().flatten());
-        for summary in &self.sessions {
-            let calls = thousands(u64::try_from(summary.calls).unwrap_or(u64::MAX));
-            let SessionSummary { id, title, cost, began_at, who, .. } = summary;
-            let who = has_users.then_some(who.as_deref().unwrap_or("–"));
-            let (began, cost) = (to_the_minute(*began_at), cost.in_words());
-            let row =
-                [Some(id.as_str()), who, Some(&began), Some(&calls), Some(&cost), Some(title)];
-            table.row(row.into_iter().flatten());
-        }
-        table.fmt(f)?;
-        match self.more {
-            0 => Ok(()),
-            1 => paragraph(f, "", "and one older session; --last 0 shows all"),
-            more => paragraph(f, "", &format!("and {more} older sessions; --last 0 shows all")),
-        }
     }
 }
 

@@ -348,6 +348,26 @@ impl Reader {
         Ok(query.build_query_as().fetch_all(&self.pool()).await?)
     }
 
+    /// The newest call of the same chat that asked for `key` before.
+    pub async fn asked_before(
+        &self,
+        call: &CallRow,
+        key: &CacheKey,
+    ) -> Result<Option<CallId>, Error> {
+        const SQL: &str = "select id from call where chat_id = $1 and key = $2 and seq < $3 order by seq desc limit 1";
+        let before = sqlx::query_scalar(SQL).bind(call.chat.as_deref()).bind(key).bind(call.seq);
+        Ok(before.fetch_optional(&self.pool()).await?)
+    }
+
+    /// The newest call before number `seq` in the same chat that went upstream and is no background task, and its last
+    /// exchange.
+    pub async fn turn_before(&self, seq: i64) -> Result<Option<(CallId, ExchangeId)>, Error> {
+        const SQL: &str = "select id, exchange from call where chat_id = (select chat_id from call where seq = $1) \
+             and seq < $1 and task is null and exchange is not null \
+             and answered_by in ('miss', 'refresh', 'bypass') order by seq desc limit 1";
+        Ok(sqlx::query_as(SQL).bind(seq).fetch_optional(&self.pool()).await?)
+    }
+
     /// The last of the exchanges that continue `exchange`; itself if none does.
     pub async fn last_part(&self, exchange: ExchangeId) -> Result<ExchangeId, Error> {
         // Ids are in the order of time, so that a few days of them are enough.

@@ -15,7 +15,10 @@ use super::{
     Error,
     columns::{Body, compress},
 };
-use crate::domain::chain::{self, Chain, Hash, Node};
+use crate::domain::{
+    cassette::is_answer,
+    chain::{self, Chain, Hash, Node},
+};
 
 /// Hashes whose rows are committed. The length from which on strings are cut out of a body ([`chain::LONG_STRING`]) is
 /// a part of the ledger's format: with another length, a persisted body would get pieces that are not its own.
@@ -230,6 +233,47 @@ pub(super) async fn load(
     } else {
         Err(Error::NoBodies { frame })
     }
+}
+
+/// Maximum number of messages that [`load_newest`] reads.
+const MOST_NEWEST: usize = 1_000;
+
+/// Loads the messages at the end of a chain, back to the answer before them, which is among them without its long strings.
+/// So the time does not depend on the length of a chat. `None`: they are not all there.
+pub(super) async fn load_newest(
+    conn: &mut SqliteConnection,
+    head: Hash,
+) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    const NODE: &str = "select parent, body from node where hash = $1";
+    const PIECES: &str = "select piece.at, blob.body from piece join blob on blob.hash = piece.blob \
+         where piece.owner = $1 order by piece.at";
+    let mut messages: Vec<Vec<u8>> = Vec::new();
+    let (mut next, mut has_new, mut has_answer) = (Some(head), false, false);
+    while let Some(hash) = next.filter(|_| messages.len() < MOST_NEWEST) {
+        let node: Option<(Option<Hash>, Body)> =
+            sqlx::query_as(NODE).bind(hash).fetch_optional(&mut *conn).await?;
+        let Some((parent, Body(body))) = node else { return Ok(None) };
+        let is_answer = is_answer(&body);
+        if !is_answer && has_answer {
+            break;
+        }
+        // The beginning of an answer may stand at the end.
+        has_new |= !is_answer;
+        has_answer |= is_answer && has_new;
+        if is_answer {
+            messages.push(body);
+        } else {
+            let pieces: Vec<(i64, Body)> =
+                sqlx::query_as(PIECES).bind(hash).fetch_all(&mut *conn).await?;
+            let pieces = pieces
+                .iter()
+                .map(|(at, Body(piece))| (usize::try_from(*at).unwrap_or(0), piece.as_slice()));
+            messages.push(chain::join(&body, pieces));
+        }
+        next = parent;
+    }
+    messages.reverse();
+    Ok(Some(messages))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use self::{steps::Sums, unused_space::Maps};
 use super::{
     Error, Reader,
     older::Older,
-    recovery,
+    recovery, search,
     sqlite::{self, DatabaseFile, Taken, WriteConnection},
     users,
     wal::{self, Wal},
@@ -145,7 +145,7 @@ pub enum Step {
     Totals,
     /// Recordings and references to requests.
     Bodies,
-    /// Messages, frames and blobs.
+    /// Messages, frames and blobs, and entries of the index of words.
     Unused,
     /// Empty pages, given back to the disk, and unused space in pages, overwritten.
     Pages,
@@ -346,8 +346,12 @@ impl Pruning<'_> {
         Ok(())
     }
 
-    /// Deletes the messages, frames and blobs that nothing refers to.
+    /// Deletes the messages, frames and blobs that nothing refers to, and the words of bodies that are not there any more.
     async fn sweep(&mut self) -> Result<(), Stop> {
+        for batch in search::withdraw(self.conn).await? {
+            search::remove(self.conn, &batch).await?;
+            self.report(Step::Unused)?;
+        }
         plan::none(self.conn).await?;
         let unused = mark::unused(self.conn).await?;
         for nodes in unused.nodes.chunks(steps::BATCH) {

@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Error, Reader, read::answer_parts};
+use super::{Error, Reader, chain, read::answer_parts};
 use crate::domain::{
     anthropic::ApiHeaders,
     chain::Hash,
-    exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, UnixMillis},
+    exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Micros, Outcome, Tokens, UnixMillis},
     recording::Recording,
 };
 
@@ -45,8 +45,19 @@ pub struct CallSummary {
     /// The cost of this call.
     #[sqlx(flatten)]
     pub cost: Cost,
+    /// Tokens of the answer.
+    #[sqlx(flatten)]
+    pub tokens: Tokens,
     /// Ours or Anthropic's kind of error, if it failed.
     pub error_kind: Option<String>,
+    /// The reason why it went upstream.
+    pub reason: Option<String>,
+    /// Parts of the request that the translation dropped or changed, as JSON.
+    pub notes: Option<String>,
+    /// Time until the first byte of the answer.
+    pub ttft_us: Option<Micros>,
+    /// Time until its end.
+    pub total_us: Option<Micros>,
     chat_id: Option<String>,
     user_id: Option<String>,
     client_key: Option<String>,
@@ -67,8 +78,12 @@ pub struct ExchangeRow {
     pub error: Option<String>,
     /// Anthropic's `request-id`.
     pub upstream_request: Option<String>,
+    /// The moment when it began.
+    pub opened_at: UnixMillis,
     /// The moment when it ended.
     pub ended_at: UnixMillis,
+    /// Anthropic's `stop_reason`.
+    pub stop_reason: Option<String>,
     version: Option<String>,
     betas: Option<String>,
     status: Option<i64>,
@@ -79,7 +94,14 @@ pub struct ExchangeRow {
 }
 
 /// The sender of a call without a chat: user, client and key, as far as they are known.
-type Sender = [Option<String>; 3];
+pub(super) type Sender = [Option<String>; 3];
+
+/// A query for calls, before its `from`.
+pub(super) const CALLS: &str = "select call.id, call.exchange, call.at, call.answered_by, call.api, call.chat_id, \
+     call.task, call.client, call.outcome, call.model, call.input, call.cache_write_5m, call.cache_write_1h, \
+     call.cache_read, call.output, call.thinking, call.searches, call.cost, call.cost_is, call.error_kind, \
+     call.reason, call.notes, call.ttft_us, call.total_us, call.user_id, call.client_key, call.client_frame, \
+     call.client_head";
 
 impl CallSummary {
     fn sender(&self) -> Sender {
@@ -118,10 +140,10 @@ impl ExchangeRow {
 impl Reader {
     /// All sessions with a call that came in at `since` or later, those that began first first. Refused calls said nothing.
     pub async fn sessions(&self, since: UnixMillis) -> Result<Vec<SessionRow>, Error> {
-        const SQL: &str = "select id, exchange, at, answered_by, api, chat_id, task, client, outcome, model, \
-             cost, cost_is, error_kind, user_id, client_key, client_frame, client_head from call where at >= $1 and answered_by <> 'refused' order by at, id";
-        let calls: Vec<CallSummary> =
-            sqlx::query_as(SQL).bind(since).fetch_all(&self.pool()).await?;
+        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        query.push(" from call where call.at >= ").push_bind(since);
+        query.push(" and call.answered_by <> 'refused' order by call.at, call.id");
+        let calls: Vec<CallSummary> = query.build_query_as().fetch_all(&self.pool()).await?;
         let parents = self.parents(since).await?;
         let mut sessions: Vec<SessionRow> = Vec::new();
         let mut chats: HashMap<String, usize> = HashMap::new();
@@ -151,31 +173,29 @@ impl Reader {
     /// The messages of the calls since then that belong to no chat, each with the one before it. One query for all:
     /// one for each call would take a second for ten thousand.
     async fn parents(&self, since: UnixMillis) -> Result<HashMap<Hash, Hash>, Error> {
-        const SQL: &str = "with recursive ancestor (hash, parent) as ( \
-             select hash, parent from node where hash in (select client_head from call where at >= $1 \
-             and answered_by <> 'refused' and chat_id is null and client_frame is not null) \
-             union \
-             select node.hash, node.parent from node join ancestor on node.hash = ancestor.parent \
-             ) select hash, parent from ancestor where parent is not null";
-        let parents = sqlx::query_as(SQL).bind(since).fetch_all(&self.pool()).await?;
-        Ok(parents.into_iter().collect())
+        const HEADS: &str = "select distinct client_head from call where at >= $1 and answered_by <> 'refused' \
+             and chat_id is null and client_frame is not null and client_head is not null";
+        let heads: Vec<Hash> =
+            sqlx::query_scalar(HEADS).bind(since).fetch_all(&self.pool()).await?;
+        self.parents_of(&heads).await
     }
 
-    /// The hashes of the messages up to `head`, oldest first.
-    pub async fn ancestry(&self, head: Hash) -> Result<Vec<Hash>, Error> {
-        const SQL: &str = "with recursive ancestor (hash, parent, depth) as ( \
-             select hash, parent, 0 from node where hash = $1 \
-             union all \
-             select node.hash, node.parent, ancestor.depth + 1 from node join ancestor on node.hash = ancestor.parent \
-             ) select hash from ancestor order by depth desc";
-        Ok(sqlx::query_scalar(SQL).bind(head).fetch_all(&self.pool()).await?)
+    /// The messages up to any of `heads`, each with the one before it.
+    pub async fn parents_of(&self, heads: &[Hash]) -> Result<HashMap<Hash, Hash>, Error> {
+        parents_of(&mut *self.pool().acquire().await?, heads).await
+    }
+
+    /// The newest messages up to `head`, each as JSON: those after the last answer, and that answer without its long strings.
+    /// `None`: they are not all kept any more.
+    pub async fn newest_messages(&self, head: Hash) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        chain::load_newest(&mut *self.pool().acquire().await?, head).await
     }
 
     /// The exchange `id` after those that it continues, as far as they are still there.
     pub async fn answer_parts(&self, id: ExchangeId) -> Result<Vec<ExchangeRow>, Error> {
         const SQL: &str = answer_parts!(
             "select exchange.id, exchange.continues, outcome, status, error_kind, error, upstream_request, \
-             ended_at, version, betas, frame, head, recording"
+             opened_at, ended_at, stop_reason, version, betas, frame, head, recording"
         );
         let mut parts: Vec<ExchangeRow> =
             sqlx::query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
@@ -184,13 +204,31 @@ impl Reader {
     }
 }
 
+/// The messages up to any of `heads`, each with the one before it.
+pub(super) async fn parents_of(
+    conn: &mut SqliteConnection,
+    heads: &[Hash],
+) -> Result<HashMap<Hash, Hash>, Error> {
+    const SQL: &str = "with recursive ancestor (hash, parent) as ( \
+         select hash, parent from node where hash in (select unhex(value) from json_each($1)) \
+         union \
+         select node.hash, node.parent from node join ancestor on node.hash = ancestor.parent \
+         ) select hash, parent from ancestor where parent is not null";
+    if heads.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let heads = serde_json::json!(heads).to_string();
+    let rows = sqlx::query_as(SQL).bind(heads).fetch_all(conn).await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// The value of the nearest of the messages before `head` at which a call of the same sender ended.
-fn continued(
+pub(super) fn continued<T: Copy>(
     head: Hash,
     sender: Sender,
-    heads: &HashMap<(Sender, Hash), usize>,
+    heads: &HashMap<(Sender, Hash), T>,
     parents: &HashMap<Hash, Hash>,
-) -> Option<usize> {
+) -> Option<T> {
     let mut key = (sender, head);
     while let Some(parent) = parents.get(&key.1) {
         key.1 = *parent;

@@ -1,4 +1,4 @@
-//! Times of reports over a ledger with a million calls: `cargo bench --bench reports`.
+//! Times of reports over a ledger with a million calls, and of lists of sessions: `cargo bench --bench reports`.
 //! The benchmark takes minutes, prints its figures and asserts nothing of time.
 
 #![expect(
@@ -7,6 +7,7 @@
     reason = "a program for whoever works on reports"
 )]
 
+mod sessions;
 #[path = "../stats/traffic.rs"]
 mod traffic;
 
@@ -37,6 +38,7 @@ const CALLS: usize = 1_000_000;
 
 #[tokio::main]
 async fn main() {
+    sessions::run().await;
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let url = format!("sqlite://{}", path.display());

@@ -21,7 +21,7 @@ const MISUSES: &[(&[&str], &[&str])] = &[
     (&["sessions", "list", "--since", "soon"], &["--since <WHEN>", "7d, 12h, today"]),
     (&["sessions", "list", "--since", "-7d"], &["'-7d'", "7d, 12h, today"]),
     (&["sessions", "show", ""], &["a value is required", "<ID>"]),
-    (&["sessions", "search", ""], &["a value is required", "<TEXT>"]),
+    (&["sessions", "search", ""], &["a value is required", "<WORDS>"]),
     (&["sessions", "export", ""], &["a value is required", "<ID>"]),
     (&["stats", "--top", "0"], &["--top <COUNT>", "a whole number, 1 or more"]),
     (&["stats", "--top", "-1"], &["--top <COUNT>", "a whole number, 1 or more"]),

@@ -1,7 +1,9 @@
 //! The part of a request that is new: the messages after the last answer in it, in either dialect. Clients send the whole
 //! conversation with every request.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap, ops::Range};
+
+use serde::Deserialize;
 
 use super::tree::Tree;
 
@@ -14,6 +16,8 @@ pub struct Asked {
     pub media: Vec<String>,
     /// The results of the tools that the answer before called.
     pub results: Vec<ToolResult>,
+    /// The text of that answer; `None`: there is none, or it is not known.
+    pub after: Option<String>,
 }
 
 /// The result of a tool.
@@ -28,15 +32,21 @@ pub struct ToolResult {
 impl Asked {
     /// The new messages of a request, given as JSON; `None` if it has no messages.
     pub fn of(body: &str) -> Option<Self> {
-        let request = Tree::parse(body).ok()?;
-        let messages = request.get("messages")?.items()?;
-        let is_answer = |message: &Tree<'_>| has(message, "role", "assistant");
-        // The beginning of the next answer is none.
-        let end = messages.iter().rposition(|message| !is_answer(message)).map_or(0, |at| at + 1);
-        let start = messages[..end].iter().rposition(is_answer).map_or(0, |at| at + 1);
+        Some(Self::of_items(Tree::parse(body).ok()?.get("messages")?.items()?))
+    }
+
+    /// The new ones of the last messages of a request, each given as JSON; `None` if they are no JSON.
+    pub fn of_messages(messages: &[Vec<u8>]) -> Option<Self> {
+        Some(Self::of_items(Tree::parse(&list(messages)?).ok()?.items()?))
+    }
+
+    fn of_items(messages: &[Tree<'_>]) -> Self {
+        let Range { start, end } = new(messages);
         let mut tools = HashMap::new();
         messages[..start].iter().for_each(|message| calls(message, &mut tools));
-        let mut asked = Self::default();
+        let before = start.checked_sub(1).and_then(|at| messages[at].get("content"));
+        let after = before.map(text).filter(|text| !text.is_empty());
+        let mut asked = Self { after, ..Self::default() };
         for message in &messages[start..end] {
             let Some(content) = message.get("content") else { continue };
             match message.get("role").and_then(Tree::text).as_deref() {
@@ -50,7 +60,7 @@ impl Asked {
                 _ => {}
             }
         }
-        Some(asked)
+        asked
     }
 
     fn add(&mut self, content: &Tree<'_>, tools: &HashMap<String, String>) {
@@ -74,6 +84,42 @@ impl Asked {
             }
         }
     }
+}
+
+/// The places of the new messages: those after the last answer that has some after it. The beginning of the next answer
+/// is none.
+fn new(messages: &[Tree<'_>]) -> Range<usize> {
+    let is_answer = |message: &Tree<'_>| has(message, "role", "assistant");
+    let end = messages.iter().rposition(|message| !is_answer(message)).map_or(0, |at| at + 1);
+    let start = messages[..end].iter().rposition(is_answer).map_or(0, |at| at + 1);
+    start..end
+}
+
+/// A JSON list of messages; `None` if one is no text.
+fn list(messages: &[Vec<u8>]) -> Option<String> {
+    let texts = messages.iter().map(|message| std::str::from_utf8(message).ok());
+    Some(format!("[{}]", texts.collect::<Option<Vec<_>>>()?.join(",")))
+}
+
+/// Visits the new ones of messages that are given as JSON; none if they cannot be read.
+pub(super) fn each_new(messages: &[Vec<u8>], visit: impl FnMut(&Tree<'_>)) {
+    let list = list(messages).unwrap_or_default();
+    if let Ok(tree) = Tree::parse(&list)
+        && let Some(items) = tree.items()
+    {
+        items[new(items)].iter().for_each(visit);
+    }
+}
+
+/// Returns whether a message, given as JSON, is an answer.
+pub fn is_answer(message: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        role: Option<Cow<'a, str>>,
+    }
+    let message = serde_json::from_slice::<Message<'_>>(message);
+    message.is_ok_and(|message| message.role.as_deref() == Some("assistant"))
 }
 
 fn has(value: &Tree<'_>, name: &str, text: &str) -> bool {
@@ -108,7 +154,8 @@ fn text(content: &Tree<'_>) -> String {
     parts.collect::<Vec<_>>().join("\n")
 }
 
-fn medium(kind: &str) -> &str {
+/// The kind of a part of a message, in one word for both dialects.
+pub(super) fn medium(kind: &str) -> &str {
     match kind {
         "image_url" | "input_image" => "image",
         "input_audio" => "audio",
@@ -157,6 +204,7 @@ mod tests {
         let expected = Asked {
             texts: vec!["And now?".to_owned()],
             results: vec![result(Some("weather"), "[image]")],
+            after: Some("[tool_use]".to_owned()),
             ..Asked::default()
         };
         assert_eq!(asked(&anthropic), expected);
@@ -178,6 +226,7 @@ mod tests {
         let expected = Asked {
             texts: ["Two?", "Three?"].map(str::to_owned).into(),
             media: vec!["image".to_owned()],
+            after: Some("1".to_owned()),
             ..Asked::default()
         };
         assert_eq!(asked(&messages), expected);

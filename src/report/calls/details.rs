@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::{
     CallLine,
     bill::{BillReport, counts},
-    millis, rfc3339,
+    json, millis,
+    prompt_cache::PromptCache,
+    rfc3339, why,
 };
 use crate::{
     domain::{
@@ -33,6 +35,12 @@ const LISTED: usize = 10;
 pub struct CallDetails {
     /// The call; `None`: there is only the exchange.
     call: Option<CallLine>,
+    /// The reason why it went upstream, in words; `None`: it did not, or nobody wrote it down.
+    why: Option<&'static str>,
+    /// The call of the same chat that asked for the same before it.
+    asked_before: Option<CallId>,
+    /// The comparison with what the turn before had left in the prompt cache; `None`: there is nothing to compare.
+    prompt_cache: Option<PromptCache>,
     /// Parts of the request that the translation dropped or changed.
     notes: Value,
     /// True if the client's request is kept.
@@ -136,9 +144,18 @@ impl CallDetails {
             Some(last) => ledger.exchange_details(last).await?,
             None => Vec::new(),
         };
+        let (mut asked_before, mut prompt_cache) = (None, None);
+        if let (Some(call), Some(first)) = (&call, exchanges.first()) {
+            asked_before = ledger.asked_before(call, &first.key).await?;
+            prompt_cache = PromptCache::of(ledger, call, first).await?;
+        }
+        let reason = call.as_ref().and_then(|call| call.reason.as_deref());
         let own = call.as_ref().map(|call| call.id);
         let notes = call.as_ref().and_then(|call| call.notes.as_deref());
         Ok(Self {
+            why: reason.and_then(why::in_words),
+            asked_before,
+            prompt_cache,
             notes: notes.map_or(Value::Array(Vec::new()), json),
             request_is_kept: call.as_ref().is_some_and(|call| call.request().is_some()),
             exchanges: exchanges.into_iter().map(|it| ExchangeReport::of(it, catalog)).collect(),
@@ -196,11 +213,6 @@ async fn body(
         Err(store::Error::NoBodies { .. }) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// JSON of the ledger; what is none stays a text.
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 impl ExchangeReport {
@@ -263,25 +275,6 @@ fn times([first, last]: [Option<Micros>; 2]) -> String {
     listed([of("first byte", first), of("last byte", last)])
 }
 
-/// The reason why a call went upstream, in words.
-fn in_words(reason: &str) -> &str {
-    match reason {
-        "no-store" => "Cache-Control: no-store",
-        "temporary" => "a temporary chat",
-        "user-no-store" => "nothing is kept of this user",
-        "no-cache" => "Cache-Control: no-cache",
-        "cache-off" => "--cache lets the ledger answer no such calls",
-        "asked-before" => "the chat had asked for it before",
-        "no-chat-id" => "Open WebUI did not send the id of the chat",
-        "no-ttl" => "there is no time to live for such answers",
-        "no-answer" => "the ledger had no answer",
-        "stale" => "the answer in the ledger was too old",
-        "max-age" => "the answer in the ledger was too old for Cache-Control: max-age",
-        "min-fresh" => "the answer in the ledger was too old soon for Cache-Control: min-fresh",
-        other => other,
-    }
-}
-
 fn source(call: &CallRow) -> String {
     let by = match call.answered_by {
         AnsweredBy::Hit => "from the ledger",
@@ -290,7 +283,7 @@ fn source(call: &CallRow) -> String {
         AnsweredBy::Replay => "from a fixture",
         AnsweredBy::Refused => "by nobody: it was refused",
     };
-    let reason = call.reason.as_deref().map(in_words);
+    let reason = call.reason.as_deref().map(|reason| why::in_words(reason).unwrap_or(reason));
     let reason = reason.map(|reason| format!(", because {reason}")).unwrap_or_default();
     format!("{}: {by}{reason}", call.answered_by)
 }
@@ -338,10 +331,17 @@ impl CallDetails {
         let streamed = if call.stream { ", streamed" } else { "" };
         field(f, "request", &format!("{} API{streamed}, model {}", call.api, call.model))?;
         field(f, "answered", &source(call))?;
+        field(
+            f,
+            "asked",
+            &self.asked_before.map(|id| format!("before by {id}")).unwrap_or_default(),
+        )?;
         let status = call.status.map(|status| format!("HTTP {status}"));
         let outcome = [Some(call.outcome.to_string()), status, call.error_kind.clone()];
         field(f, "outcome", &listed(outcome))?;
         field(f, "tokens", &counts(&call.tokens))?;
+        let prompt_cache = self.prompt_cache.as_ref().map(ToString::to_string);
+        field(f, "cache", &prompt_cache.unwrap_or_default())?;
         field(f, "cost", &call.cost.to_string())?;
         if call.answered_by.is_reuse() {
             let saved = call.saved().map_or_else(|| "unpriced".to_owned(), |it| it.to_string());

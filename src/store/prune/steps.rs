@@ -5,7 +5,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::mark::Seen;
 use crate::{
     domain::{chain::Hash, exchange::UnixMillis},
-    store::{Error, recovery, rollup, sqlite},
+    store::{Error, recovery, rollup, session_index, sqlite},
 };
 
 /// Number of rows in one transaction.
@@ -50,6 +50,7 @@ pub(super) async fn delete_calls(
         }
         let mut query = QueryBuilder::<Sqlite>::new("delete from call where seq in (");
         let done = push_all(&mut query, calls).push(")").build().execute(&mut *tx).await?;
+        session_index::forget_calls(&mut tx, calls).await?;
         tx.commit().await?;
         Ok(done.rows_affected())
     };
@@ -61,7 +62,9 @@ pub(super) async fn delete_exchanges(
     conn: &mut SqliteConnection,
     exchanges: &[i64],
 ) -> Result<u64, Error> {
-    on_rows(conn, "delete from exchange where rowid in (", exchanges).await
+    let mut query = QueryBuilder::<Sqlite>::new("delete from exchange where rowid in (");
+    let done = push_all(&mut query, exchanges).push(")").build().execute(conn).await;
+    Ok(done.map_err(Error::Write)?.rows_affected())
 }
 
 /// Drops the clients' requests of calls.
@@ -70,7 +73,15 @@ pub(super) async fn drop_requests(
     calls: &[i64],
 ) -> Result<u64, Error> {
     let sql = "update call set client_frame = null, client_head = null where seq in (";
-    on_rows(conn, sql, calls).await
+    let work = async {
+        let mut tx = sqlite::begin_write(conn).await?;
+        session_index::forget_requests(&mut tx, calls).await?;
+        let mut query = QueryBuilder::<Sqlite>::new(sql);
+        let done = push_all(&mut query, calls).push(")").build().execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    };
+    work.await.map_err(Error::Write)
 }
 
 /// Drops the requests and answers of exchanges. The same transaction makes them unservable, so that no hit finds an
@@ -174,16 +185,6 @@ async fn unless_revived(
         Ok(done.rows_affected())
     };
     work.await.map_err(Error::Write)
-}
-
-async fn on_rows(
-    conn: &mut SqliteConnection,
-    sql: &'static str,
-    rows: &[i64],
-) -> Result<u64, Error> {
-    let mut query = QueryBuilder::<Sqlite>::new(sql);
-    let done = push_all(&mut query, rows).push(")").build().execute(conn).await;
-    Ok(done.map_err(Error::Write)?.rows_affected())
 }
 
 fn push_all<'a>(query: &'a mut QueryBuilder<Sqlite>, rows: &[i64]) -> &'a mut QueryBuilder<Sqlite> {
