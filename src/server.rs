@@ -47,8 +47,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::{
-    auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection, front::Front,
-    metrics::Metrics, page::{Page, SessionIndex}, reload::ReloadRequest, traces::TraceExporter, webhook::Webhook,
+    auth::Auth,
+    body_budget::BodyBudget,
+    caller::CallerReader,
+    error::Rejection,
+    front::Front,
+    metrics::Metrics,
+    page::{Page, SessionIndex},
+    reload::ReloadRequest,
+    traces::TraceExporter,
+    webhook::Webhook,
 };
 pub use self::{
     reload::{LoadedSettings, Reloaded, Reloader},

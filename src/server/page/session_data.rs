@@ -21,9 +21,7 @@ use crate::{
         exchange::{CallId, ExchangeId, UnixMillis},
         media_type,
     },
-    report::{
-        self, Bodies, CallDetails, Playback, Session, SessionQuery, Sessions, SessionsError,
-    },
+    report::{self, Bodies, CallDetails, Playback, Session, SessionQuery, Sessions, SessionsError},
     server::{App, error::Rejection},
     store::SessionFilter,
 };

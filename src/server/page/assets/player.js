@@ -17,6 +17,10 @@ const CALM_MS = 1000;
 export function player({ playback, block, fill, onClose }) {
   const { duration_us: duration } = playback;
   const blocks = playback.blocks.map((played) => ({ ...played, element: block(played), shown: null }));
+  for (const { element } of blocks) {
+    // What is folded would come unseen.
+    if (element.localName === 'details') element.open = true;
+  }
   const place = el('div', { class: 'played' }, blocks.map(({ element }) => element));
   let at = 0;
   let speed = 1;
