@@ -119,7 +119,7 @@ async fn answers_are_played_back_and_requests_are_read() {
     assert_eq!(played["blocks"][0]["steps"][0][1], "A picture.");
     assert!(played["duration_us"].as_i64().expect("a time") > PACE);
     let bodies = get(&app, &format!("/page/calls/{}/requests", id("call"))).await;
-    let shown = told(&setup, &["calls", "show", id("call"), "--bodies", "--json"]).await;
+    let shown = told(&setup, &["calls", "show", id("call"), "--body", "--json"]).await;
     assert_eq!(bodies, shown["bodies"]);
     assert_eq!(bodies["client"]["messages"][0]["content"][0]["text"], "What is this?");
 }
@@ -226,6 +226,23 @@ async fn a_person_finds_a_chat_and_watches_it_again() {
     assert_eq!(browser.eval(both).await, json!(true));
     browser.picture("session-requests-light-1280").await;
     assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_played_in_few_steps_for_people_who_want_less_motion() {
+    let Some(mut browser) = Browser::start().await else { return };
+    let (_, app) = recorded(&chats()).await;
+    let features = json!([{ "name": "prefers-reduced-motion", "value": "reduce" }]);
+    browser.send("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    browser.open(&format!("{}/#/sessions/chat%2F1?turn=1", app.url())).await;
+    browser.click("[data-turn='1'] .actions button").await;
+    browser.until("!!document.querySelector('.player')").await;
+    browser.eval("{ const speed = document.querySelector('.player select'); speed.value = '10'; speed.dispatchEvent(new Event('change')); }").await;
+    browser.eval("window.changes = 0; new MutationObserver(() => { window.changes += 1; }).observe(document.querySelector('.clock'), { childList: true }); true").await;
+    browser.until("document.querySelector('.player button').textContent === 'Play again'").await;
+    let changes = browser.eval("window.changes").await.as_u64().expect("a number");
+    // 24 seconds at ten times the speed, in steps of a second.
+    assert!((1..=5).contains(&changes), "{changes}");
 }
 
 /// Plays the answer of the first turn, pauses and seeks.

@@ -22,7 +22,7 @@ pub(in crate::server) struct SessionIndex {
 }
 
 impl SessionIndex {
-    /// `texts`: whether there is an index of words. `stop` ends a task between two transactions.
+    /// `texts`: whether there is an index of words. `stop` ends the task, which rolls back the transaction that is open.
     pub(in crate::server) fn new(
         ledger_url: String,
         texts: WordIndex,

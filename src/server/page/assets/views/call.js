@@ -50,6 +50,7 @@ function asked(call, setup) {
       ['Time', el('time', { datetime: call.at }, format.moment(call.at, setup.timezone))],
       ['User', call.user && link({ user: call.user }, format.userName(call))],
       ['Chat', call.chat && link({ chat: call.chat }, call.chat)],
+      ['Session', call.chat && call.answered_by !== 'refused' && el('a', { href: href(`sessions/${encodeURIComponent(call.chat)}`) }, 'What was said')],
       ['Task', call.task && format.taskName(call.task)],
       ['Program', call.client],
       ['Client key', call.key && link({ key: call.key }, call.key)],

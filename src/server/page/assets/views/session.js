@@ -38,7 +38,7 @@ function summary(session, setup) {
   const parts = [
     session.user !== null && el('a', { href: href('sessions', { since: '', user: session.user }) }, format.userName(session)),
     el('time', { datetime: session.began }, format.moment(session.began, setup.timezone)),
-    format.counted(session.turns, 'turn'),
+    format.counted(session.turns.filter(({ task }) => task === null).length, 'turn'),
     amount(session.cost),
     `${format.shortCount(prompt)} tokens in, ${format.shortCount(tokens.output)} out`,
     session.models.join(', '),
@@ -82,12 +82,12 @@ function branchSwitch(turn, siblings, choose) {
       type: 'button', class: 'quiet', 'aria-label': name, disabled: !siblings[at + by],
       on: { click: () => choose(siblings[at + by], by) },
     }, sign);
-  let how = 'The first of them';
+  let how = 'Asked first';
   if (turn.branch?.again !== undefined) how = 'Asked again';
   if (turn.branch?.edited !== undefined) how = 'Edited';
   return el(
     'div',
-    { class: 'branch', role: 'group', 'aria-label': 'Branches' },
+    { class: 'branch', role: 'group', 'aria-label': `Branches at turn ${siblings[0].number}` },
     step(-1, 'The branch before', '‹'),
     el('span', { role: 'status' }, `${at + 1} of ${siblings.length}`),
     step(1, 'The next branch', '›'),
