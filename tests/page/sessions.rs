@@ -107,6 +107,25 @@ async fn sessions_are_those_of_the_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_come_by_pages() {
+    let calls: Vec<Call> =
+        (0..35).map(|n| asks(json!([user(&format!("Question {n}"))]), says("Yes."))).collect();
+    let (_, app) = recorded(&calls).await;
+    let first = get(&app, "/page/sessions").await;
+    assert_eq!((&first["more"], first["sessions"].as_array().map(Vec::len)), (&json!(5), Some(30)));
+    let next = first["next"].as_str().expect("a next page");
+    let second = get(&app, &format!("/page/sessions?after={next}")).await;
+    assert_eq!(second["next"], json!(null));
+    let titles: Vec<_> = [&first, &second]
+        .into_iter()
+        .flat_map(|page| page["sessions"].as_array().expect("sessions"))
+        .map(|session| session["title"].as_str().expect("a title").to_owned())
+        .collect();
+    let expected: Vec<_> = (0..35).rev().map(|n| format!("Question {n}")).collect();
+    assert_eq!(titles, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_played_back_and_requests_are_read() {
     let (setup, app) = recorded(&chats()).await;
     let session = get(&app, "/page/sessions/chat%2F1").await;
@@ -225,6 +244,16 @@ async fn a_person_finds_a_chat_and_watches_it_again() {
     let both = "[...document.querySelectorAll('.beside pre')].every((one) => one.textContent.includes('What is this?'))";
     assert_eq!(browser.eval(both).await, json!(true));
     browser.picture("session-requests-light-1280").await;
+    // From a turn to its call, and from there to the one that asked for the same.
+    browser.click("[data-turn='1'] .branch button:not([disabled])").await;
+    browser.click("[data-turn='3'] .actions a").await;
+    browser.until("document.title === 'Call · Reprise'").await;
+    browser.settled().await;
+    let session = get(&app, "/page/sessions/chat%2F1").await;
+    let first = session["turns"][0]["call"].as_str().expect("an id");
+    let leads = format!("!!document.querySelector('dd a[href=\"#/calls/{first}\"]')");
+    assert_eq!(browser.eval(&leads).await, json!(true));
+    browser.picture("call-of-session-light-1280").await;
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
