@@ -36,7 +36,7 @@ const DOCUMENTS: [&str; 1] = ["application/pdf"];
 /// The media type of all other files.
 const BYTES: &str = "application/octet-stream";
 
-/// The arguments of `GET /page/sessions`. Empty ones select nothing.
+/// The arguments of `GET /page/sessions`. An empty one is as one that is not given.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SessionsQuery {

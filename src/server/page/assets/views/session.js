@@ -15,7 +15,7 @@ export const title = 'Session';
 const LONGEST = 4000;
 const SHOWN = 400;
 
-/** What nobody could see is told in words. */
+/** Shown in place of redacted thinking. */
 const HIDDEN = 'Thinking that Anthropic shows to nobody.';
 
 export async function show({ params, rest, signal, setup }) {
