@@ -3,7 +3,9 @@
 import { el, newId, svg } from './dom.js';
 
 const HEIGHT = 240;
-const MARGIN = { top: 12, right: 4, bottom: 24, left: 56 };
+const MARGIN = { top: 12, right: 4, bottom: 24 };
+/** The width of a character beside the axis, about. */
+const CHARACTER = 7.2;
 const TICKS = 4;
 const MIN_LABEL_WIDTH = 52;
 
@@ -46,6 +48,8 @@ export function columns({ title, description, labels, stacks, format, tickFormat
   const bounds = rectangles.flat(2).flat();
   const ticks = ticksOf(Math.min(0, ...bounds), Math.max(0, ...bounds));
   const [low, high] = [ticks[0], ticks[ticks.length - 1]];
+  const longest = Math.max(...ticks.map((tick) => tickFormat(tick).length));
+  const left = Math.max(40, longest * CHARACTER + 12);
 
   const show = (at, x, width) => {
     tip.replaceChildren(
@@ -55,13 +59,13 @@ export function columns({ title, description, labels, stacks, format, tickFormat
       ),
     );
     tip.hidden = false;
-    const left = Math.min(Math.max(0, x - tip.offsetWidth / 2), width - tip.offsetWidth);
-    tip.style.setProperty('left', `${left}px`);
+    const start = Math.min(Math.max(0, x - tip.offsetWidth / 2), width - tip.offsetWidth);
+    tip.style.setProperty('left', `${start}px`);
   };
 
   const draw = (width) => {
     const [titleId, descriptionId] = [newId('title'), newId('description')];
-    const inner = Math.max(1, width - MARGIN.left - MARGIN.right);
+    const inner = Math.max(1, width - left - MARGIN.right);
     const y = (value) =>
       MARGIN.top + ((high - value) / (high - low)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
     const slot = inner / labels.length;
@@ -69,11 +73,11 @@ export function columns({ title, description, labels, stacks, format, tickFormat
     const column = Math.min(36, (slot - gap) / stacks.length);
     const every = Math.ceil(MIN_LABEL_WIDTH / slot);
     const lines = ticks.map((tick) => [
-      svg('line', { class: tick === 0 ? 'axis' : 'grid', x1: MARGIN.left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick) }),
-      svg('text', { x: MARGIN.left - 8, y: y(tick) + 4, 'text-anchor': 'end' }, tickFormat(tick)),
+      svg('line', { class: tick === 0 ? 'axis' : 'grid', x1: left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick) }),
+      svg('text', { x: left - 8, y: y(tick) + 4, 'text-anchor': 'end' }, tickFormat(tick)),
     ]);
     const points = labels.map((label, at) => {
-      const middle = MARGIN.left + slot * (at + 0.5);
+      const middle = left + slot * (at + 0.5);
       const first = middle - (column * stacks.length) / 2;
       const shapes = stacks.flatMap((stack, side) =>
         stack.map((one, part) => {
@@ -85,7 +89,7 @@ export function columns({ title, description, labels, stacks, format, tickFormat
         }),
       );
       const whole = svg('rect', {
-        class: 'point', x: MARGIN.left + slot * at, y: MARGIN.top, width: slot, height: HEIGHT - MARGIN.top - MARGIN.bottom,
+        class: 'point', x: left + slot * at, y: MARGIN.top, width: slot, height: HEIGHT - MARGIN.top - MARGIN.bottom,
         on: {
           pointerenter: () => show(at, middle, width),
           pointerleave: () => { tip.hidden = true; },
