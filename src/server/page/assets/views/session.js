@@ -96,12 +96,10 @@ function branchSwitch(turn, siblings, choose) {
 }
 
 function asked(turn) {
-  const others = turn.media.length - turn.attachments.length;
   const content = [
     turn.question !== null && prose(turn.question),
     turn.attachments.map((file) => attachment(turn.call, file)),
-    // Without the bytes only the kinds are known.
-    others > 0 && turn.attachments.length === 0 && turn.media.map((kind) => el('p', { class: 'hint' }, `[${kind}]`)),
+    turn.attachments.length === 0 && turn.media.map((kind) => el('p', { class: 'hint' }, `[${kind}]`)),
   ].flat(Infinity).filter(Boolean);
   const isEmpty = content.length === 0;
   const nothing = turn.request_is_kept ? 'No text.' : 'The request is not kept.';
