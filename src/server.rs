@@ -47,8 +47,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::{
-    auth::Auth, body_budget::BodyBudget, caller::CallerReader, error::Rejection, front::Front,
-    metrics::Metrics, page::Page, reload::ReloadRequest, traces::TraceExporter, webhook::Webhook,
+    auth::Auth,
+    body_budget::BodyBudget,
+    caller::CallerReader,
+    error::Rejection,
+    front::Front,
+    metrics::Metrics,
+    page::{Page, SessionIndex},
+    reload::ReloadRequest,
+    traces::TraceExporter,
+    webhook::Webhook,
 };
 pub use self::{
     reload::{LoadedSettings, Reloaded, Reloader},
@@ -56,7 +64,7 @@ pub use self::{
 };
 use crate::{
     answer::{self, Answers, Models},
-    config::{self, Config, Durability, OnMiss, RetentionSettings, Setting},
+    config::{self, Config, Durability, OnMiss, RetentionSettings, SearchIndex, Setting},
     domain::{
         budget::Budgets,
         cache::Reuse,
@@ -67,7 +75,7 @@ use crate::{
     },
     fixture::{self, RecordFolder},
     report,
-    store::{self, Ledger, prune::Limits},
+    store::{self, Ledger, WordIndex, prune::Limits},
     upstream::{FixtureStore, Http, MissRecorder, Pace, Replay, Upstream},
 };
 
@@ -274,6 +282,12 @@ impl Server {
         tasks.spawn(Arc::clone(&webhook).run(crossings, stop.clone()));
         let (reload, reloads) = mpsc::channel(1);
         let body_limit = usize::try_from(config.max_body).unwrap_or(usize::MAX);
+        let texts = match config.search {
+            SearchIndex::On => WordIndex::Kept,
+            SearchIndex::Off => WordIndex::NotKept,
+        };
+        let session_index =
+            SessionIndex::new(ledger_url.clone(), texts, tasks.clone(), stop.clone());
         let app = Arc::new(App {
             models: Models::new(answers.clone()),
             metrics: Metrics::of(&answers),
@@ -289,7 +303,7 @@ impl Server {
             ),
             body_limit,
             body_budget: BodyBudget::new(body_limit),
-            page: Page::new(bound_port, ledger_url),
+            page: Page::new(bound_port, ledger_url, session_index),
         });
         let limits = limits(config.keep);
         Ok(Self {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-mod recorded;
+pub(crate) mod recorded;
 mod session_index;
 mod session_turns;
 mod sessions;

@@ -3,6 +3,7 @@
 mod browser;
 mod data;
 mod guard;
+mod sessions;
 
 use reprise::{answer, domain::exchange::UnixMillis};
 use tempfile::TempDir;

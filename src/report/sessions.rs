@@ -8,7 +8,7 @@ mod turn;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::Error as _};
 
 pub use self::{
     attachment::AttachmentReport,
@@ -80,11 +80,22 @@ pub struct SessionSummary {
 /// The report of `reprise sessions show`.
 #[derive(Debug, Serialize)]
 pub struct Session {
-    /// The summary.
-    #[serde(flatten)]
+    /// The summary; in JSON without the number of turns, whose name the turns have.
+    #[serde(flatten, serialize_with = "without_turn_count")]
     pub summary: SessionSummary,
     /// The calls, in their order.
     pub turns: Vec<Turn>,
+}
+
+fn without_turn_count<S: Serializer>(
+    summary: &SessionSummary,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut fields = serde_json::to_value(summary).map_err(S::Error::custom)?;
+    if let Some(fields) = fields.as_object_mut() {
+        fields.shift_remove("turns");
+    }
+    fields.serialize(serializer)
 }
 
 impl SessionSummary {

@@ -91,6 +91,16 @@ pub(super) enum Rejection {
     InvalidQuery(String),
     #[error("there is no call {0}")]
     NoSuchCall(String),
+    #[error("there is no session {0}")]
+    NoSuchSession(String),
+    #[error("there is no exchange {0}")]
+    NoSuchExchange(String),
+    #[error("there is no attachment {0}, or it is not kept any more")]
+    NoSuchAttachment(String),
+    #[error(
+        "sessions cannot be searched: the index of words is not ready yet, or none is kept (--search off)"
+    )]
+    NotSearchable,
     #[error("the ledger cannot be read now: {0}")]
     Unreadable(#[source] store::Error),
     #[error("the request must have one Host header, with the name or address of this server")]
@@ -169,6 +179,10 @@ impl Rejection {
             Self::ForeignPage => invalid(403, Some("foreign_page")),
             Self::InvalidQuery(_) => invalid(400, Some("invalid_query")),
             Self::NoSuchCall(_) => invalid(404, Some("unknown_call")),
+            Self::NoSuchSession(_) => invalid(404, Some("unknown_session")),
+            Self::NoSuchExchange(_) => invalid(404, Some("unknown_exchange")),
+            Self::NoSuchAttachment(_) => invalid(404, Some("unknown_attachment")),
+            Self::NotSearchable => server_error(503, Some("not_searchable")),
             Self::Unreadable(_) => server_error(503, Some("ledger_unreadable")),
             Self::UserNotSigned | Self::UserWithoutSignature => {
                 invalid(401, Some("invalid_user_signature")).with_param("X-OpenWebUI-User-Jwt")

@@ -1,8 +1,8 @@
 //! The page at `/`: what was spent and saved, for people in a browser.
 //!
 //! It is a document, a style sheet and ES modules, which the binary has in itself (`assets`), and endpoints under `/page/`
-//! that give them reports as JSON (`data`). The page may be seen by operators (`guard`); who has signed in is remembered
-//! in memory (`sessions`). The endpoints are for the page only, and change with it:
+//! that give them reports as JSON (`data`, `session_data`). The page may be seen by operators (`guard`); who has signed in is
+//! remembered in memory (`sessions`). The endpoints are for the page only, and change with it:
 //!
 //! | endpoint | answer |
 //! | --- | --- |
@@ -14,6 +14,11 @@
 //! | `GET /page/budgets` | `reprise budgets --json` |
 //! | `GET /page/calls?since&until&…&before` | calls as `reprise calls export` has them, the newest first, by pages |
 //! | `GET /page/calls/{id}` | `reprise calls show --json` |
+//! | `GET /page/calls/{id}/requests` | the requests and answers of a call |
+//! | `GET /page/calls/{id}/attachments/{hash}` | a file in a request: pictures are shown, all others saved |
+//! | `GET /page/sessions?since&until&user&model&task&words&after` | `reprise sessions list --json`, or `search` with words |
+//! | `GET /page/sessions/{id}` | `reprise sessions show --json` |
+//! | `GET /page/playback/{exchange}` | an answer with the times at which it came |
 //!
 //! Periods and dimensions have the words of `reprise stats`. Errors are those of the other endpoints, in OpenAI's form.
 //!
@@ -24,6 +29,8 @@
 mod assets;
 mod data;
 mod guard;
+mod session_data;
+mod session_index;
 mod sessions;
 
 use std::{
@@ -40,6 +47,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use tokio::{sync::Semaphore, time::Instant};
 
+pub(super) use self::session_index::SessionIndex;
 use self::{assets::Assets, sessions::Sessions};
 use super::{App, error::Rejection};
 
@@ -70,16 +78,18 @@ pub(super) struct Page {
     reports: Semaphore,
     /// The URL of the ledger, whose sums are brought up to date before reports.
     ledger_url: String,
+    session_index: SessionIndex,
 }
 
 impl Page {
     /// `port` is the one that the server listens on.
-    pub(super) fn new(port: u16, ledger_url: String) -> Self {
+    pub(super) fn new(port: u16, ledger_url: String, session_index: SessionIndex) -> Self {
         Self {
             assets: OnceLock::new(),
             sessions: Sessions::new(port),
             reports: Semaphore::new(REPORTS_AT_ONCE),
             ledger_url,
+            session_index,
         }
     }
 
@@ -101,6 +111,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/page/budgets", get(data::budgets))
         .route("/page/calls", get(data::calls))
         .route("/page/calls/{id}", get(data::call))
+        .route("/page/calls/{id}/requests", get(session_data::requests))
+        .route("/page/calls/{id}/attachments/{hash}", get(session_data::attachment))
+        .route("/page/sessions", get(session_data::sessions))
+        .route("/page/sessions/{id}", get(session_data::session))
+        .route("/page/playback/{exchange}", get(session_data::playback))
 }
 
 /// True for the paths of the page, which no other origin may use.

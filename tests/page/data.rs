@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// What a command prints, as JSON.
-async fn told(setup: &Setup, arguments: &[&str]) -> Value {
+pub(super) async fn told(setup: &Setup, arguments: &[&str]) -> Value {
     let mut command = command(setup);
     command.args(arguments);
     let run = move || command.output().expect("the program");
@@ -20,7 +20,7 @@ async fn told(setup: &Setup, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-async fn get(app: &App, path: &str) -> Value {
+pub(super) async fn get(app: &App, path: &str) -> Value {
     let reply = app.client().get(path).await;
     assert_eq!(reply.status, 200, "{path}");
     reply.json().await

@@ -11,8 +11,23 @@ use crate::support::{
     client::{Client, Reply},
 };
 
-const DATA: [&str; 5] =
-    ["/page/setup", "/page/stats", "/page/budgets", "/page/calls", "/page/calls/x"];
+const DATA: [&str; 10] = [
+    "/page/setup",
+    "/page/stats",
+    "/page/budgets",
+    "/page/calls",
+    "/page/sessions",
+    "/page/calls/x",
+    "/page/calls/x/requests",
+    "/page/calls/x/attachments/x",
+    "/page/sessions/x",
+    "/page/playback/x",
+];
+
+/// True for the paths of `DATA` that name something that is not there.
+fn is_nowhere(path: &str) -> bool {
+    path.contains("/x")
+}
 
 /// A browser that shows the page of this server.
 fn page(app: &App) -> Client {
@@ -51,6 +66,12 @@ async fn all_responses_of_the_page_are_locked_down() {
         ("/page/stats?unknown=1", 400, "no-store"),
         ("/page/calls?outcome=odd", 400, "no-store"),
         ("/page/calls/x", 404, "no-store"),
+        ("/page/sessions?since=soon", 400, "no-store"),
+        ("/page/sessions?after=odd", 400, "no-store"),
+        ("/page/sessions/x", 404, "no-store"),
+        ("/page/playback/x", 404, "no-store"),
+        ("/page/calls/x/requests", 404, "no-store"),
+        ("/page/calls/x/attachments/x", 404, "no-store"),
         ("/page/login", 405, "no-store"),
         ("/page/nothing", 404, "no-store"),
     ] {
@@ -101,7 +122,7 @@ async fn without_a_key_only_this_machine_sees_the_page() {
     let app = started(&[]).await;
     let here = app.client();
     for path in DATA {
-        let expected = if path == "/page/calls/x" { 404 } else { 200 };
+        let expected = if is_nowhere(path) { 404 } else { 200 };
         assert_eq!(page(&app).get(path).await.status, expected, "{path}");
         assert_eq!(here.get(path).await.status, expected, "{path}");
     }
@@ -172,9 +193,7 @@ async fn with_an_admin_key_people_sign_in_from_anywhere() {
         for client in [away.clone(), away.clone().bearer("k"), away.clone().bearer("adm2")] {
             let client = client.header("cookie", "reprise_session_1=; reprise_session_2=0");
             let reply = client.get(path).await;
-            if path != "/page/calls/x" || reply.status != 404 {
-                assert_eq!(reply.status, 401, "{path}");
-            }
+            assert_eq!(reply.status, 401, "{path}");
         }
     }
     for wrong in ["", "k", "admin", "ad"] {

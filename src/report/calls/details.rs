@@ -174,6 +174,11 @@ impl CallDetails {
         self.exchanges.iter().any(|own| own.id == exchange)
     }
 
+    /// The requests and answers; `None`: they were not read.
+    pub fn into_bodies(self) -> Option<Bodies> {
+        self.bodies
+    }
+
     /// Adds the requests and answers.
     pub async fn with_bodies(self, ledger: &Reader) -> Result<Self, store::Error> {
         let client = match self.call.as_ref().and_then(|call| call.0.request()) {

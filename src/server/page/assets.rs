@@ -29,12 +29,15 @@ macro_rules! embedded {
 const FILES: &[(&str, &str)] = embedded![
     "api.js",
     "app.js",
+    "branches.js",
     "chart.js",
     "components.js",
     "dom.js",
     "format.js",
     "icon.svg",
     "period.js",
+    "player.js",
+    "prose.js",
     "router.js",
     "style.css",
     "theme.js",
@@ -42,6 +45,8 @@ const FILES: &[(&str, &str)] = embedded![
     "views/calls.js",
     "views/login.js",
     "views/overview.js",
+    "views/session.js",
+    "views/sessions.js",
     "views/setup.js",
 ];
 

@@ -45,9 +45,9 @@ pub(super) struct Setup {
 /// A period, in the words of `reprise stats`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Span {
-    since: Option<String>,
-    until: Option<String>,
+pub(super) struct Span {
+    pub(super) since: Option<String>,
+    pub(super) until: Option<String>,
 }
 
 /// The arguments of `GET /page/stats`, as those of `reprise stats`.
@@ -165,14 +165,14 @@ pub(super) async fn call(
 }
 
 /// The arguments in the query of an address.
-fn arguments<T: DeserializeOwned>(uri: &Uri) -> Result<T, Rejection> {
+pub(super) fn arguments<T: DeserializeOwned>(uri: &Uri) -> Result<T, Rejection> {
     let parsed = Query::try_from_uri(uri);
     parsed.map(|Query(query)| query).map_err(|error| Rejection::InvalidQuery(error.to_string()))
 }
 
 impl Span {
     /// The period, whose days begin in the time zone of the settings.
-    fn period(&self, app: &App) -> Result<Period, Rejection> {
+    pub(super) fn period(&self, app: &App) -> Result<Period, Rejection> {
         let invalid = |error: &dyn std::fmt::Display| Rejection::InvalidQuery(error.to_string());
         let now = Timestamp::from_millisecond(answer::now().0).map_err(|error| invalid(&error))?;
         let now = Zoned::new(now, app.answers.budgets().zone);

@@ -9,6 +9,8 @@ import * as call from './views/call.js';
 import * as calls from './views/calls.js';
 import * as login from './views/login.js';
 import * as overview from './views/overview.js';
+import * as sessionView from './views/session.js';
+import * as sessions from './views/sessions.js';
 
 /**
  * The views by the first part of their path. A view has a `title` and `show({ params, rest, signal, setup })`, which
@@ -17,6 +19,7 @@ import * as overview from './views/overview.js';
  */
 const VIEWS = new Map([
   ['', { view: overview, name: 'Overview' }],
+  ['sessions', { view: sessions, name: 'Sessions', one: sessionView }],
   ['calls', { view: calls, name: 'Calls', one: call }],
 ]);
 const THEMES = ['system', 'light', 'dark'];

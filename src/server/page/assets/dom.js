@@ -3,9 +3,12 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const ATTRIBUTES = new Set([
-  'alt', 'autocomplete', 'autofocus', 'class', 'colspan', 'datetime', 'disabled', 'for', 'hidden', 'id', 'lang', 'max',
-  'min', 'name', 'open', 'required', 'role', 'scope', 'selected', 'tabindex', 'title', 'type', 'value',
+  'alt', 'autocomplete', 'autofocus', 'class', 'colspan', 'datetime', 'dir', 'disabled', 'download', 'for', 'hidden', 'id', 'lang',
+  'loading', 'max', 'min', 'name', 'open', 'required', 'role', 'scope', 'selected', 'step', 'tabindex', 'title', 'type',
+  'value',
 ]);
+/** Addresses of files in recorded requests, whose names the ledger makes. */
+const FILE = /^\/page\/calls\/[0-9a-f-]+\/attachments\/[0-9a-f]+$/;
 const DRAWING = new Set([
   'class', 'd', 'focusable', 'height', 'id', 'role', 'rx', 'text-anchor', 'transform', 'viewBox', 'width', 'x', 'x1',
   'x2', 'y', 'y1', 'y2',
@@ -19,9 +22,12 @@ function setAttributes(element, props, allowed) {
     } else if (name === 'style') {
       for (const [property, text] of Object.entries(value)) element.style.setProperty(property, text);
     } else if (name === 'href') {
-      // Only places of this page: nothing that is recorded is an address.
-      if (!/^#/.test(value)) throw new Error(`not a place of this page: ${value}`);
+      // Only places of this page and files of requests: nothing that is recorded is an address.
+      if (!/^#/.test(value) && !FILE.test(value)) throw new Error(`not a place of this page: ${value}`);
       element.setAttribute('href', value);
+    } else if (name === 'src') {
+      if (element.localName !== 'img' || !FILE.test(value)) throw new Error(`not a file of a request: ${value}`);
+      element.setAttribute('src', value);
     } else if (allowed.has(name) || /^(aria|data)-[a-z-]+$/.test(name)) {
       element.setAttribute(name, value === true ? '' : String(value));
     } else {

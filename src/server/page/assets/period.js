@@ -12,6 +12,8 @@ const PRESETS = [
 ];
 /** The period of an address that names none. */
 export const DEFAULT = '30d';
+/** Another period begins with its first page. */
+const FIRST_PAGE = { before: undefined, after: undefined };
 const DAY_MS = 86_400_000;
 
 /** The period in the parameters of an address; 30 days where there is none. */
@@ -59,7 +61,7 @@ export function periodPicker(path, params, timeZone) {
       'a',
       {
         class: 'segment',
-        href: href(path, changed(params, { since: value, until: undefined, before: undefined })),
+        href: href(path, changed(params, { since: value, until: undefined, ...FIRST_PAGE })),
         'aria-current': !until && value === since ? 'true' : undefined,
       },
       name,
@@ -77,7 +79,7 @@ export function periodPicker(path, params, timeZone) {
       to.focus();
       return;
     }
-    location.hash = href(path, changed(params, { since: from.value, until: to.value, before: undefined }));
+    location.hash = href(path, changed(params, { since: from.value, until: to.value, ...FIRST_PAGE }));
   };
   const form = el(
     'form',

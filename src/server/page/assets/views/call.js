@@ -50,6 +50,7 @@ function asked(call, setup) {
       ['Time', el('time', { datetime: call.at }, format.moment(call.at, setup.timezone))],
       ['User', call.user && link({ user: call.user }, format.userName(call))],
       ['Chat', call.chat && link({ chat: call.chat }, call.chat)],
+      ['Session', call.chat && call.answered_by !== 'refused' && el('a', { href: href(`sessions/${encodeURIComponent(call.chat)}`) }, 'What was said')],
       ['Task', call.task && format.taskName(call.task)],
       ['Program', call.client],
       ['Client key', call.key && link({ key: call.key }, call.key)],
@@ -58,13 +59,41 @@ function asked(call, setup) {
   );
 }
 
-function answered(call) {
+/** Why less was read from the prompt cache than it had. */
+function missed(miss) {
+  const at = miss.place ? `, at ${miss.place}` : '';
+  const words = {
+    part: () => `the request differs from the one before in ${miss.part}${at}`,
+    message: () => `message ${miss.position + 1} of ${miss.of} ${miss.place === null ? 'is not there any more' : `differs${at}`}`,
+    expired: () => 'the cache did not keep it so long',
+    not_marked: () => 'no part of this request asks for caching',
+    not_kept: () => 'a request is not kept any more, so nobody can tell',
+    unknown: () => 'nothing differs; Anthropic did not keep it as long as promised',
+  };
+  return words[miss.reason]?.() ?? miss.reason;
+}
+
+function promptCache(cache) {
+  if (cache === null) return null;
+  const { read, cached, seconds_between: seconds, previous, miss } = cache;
+  return [
+    `${format.count(read)} of ${format.counted(cached, 'token')} of `,
+    el('a', { href: href(`calls/${previous}`) }, 'the turn before'),
+    ` were read, ${format.duration(seconds * 1000)} later`,
+    miss && `: ${missed(miss)}`,
+  ];
+}
+
+function answered({ call, why, asked_before: before, prompt_cache: cache }) {
   const outcome = `${format.outcomeName(call.outcome)}${call.error ? `: ${call.error}` : ''}`;
   return card(
     'Answered',
     fields([
       ['Model', call.model],
       ['By', format.sourceName(call.answered_by)],
+      ['Asked because', why],
+      ['Asked before', before && el('a', { href: href(`calls/${before}`) }, 'The call that asked for the same')],
+      ['Prompt cache', promptCache(cache)],
       ['Outcome', outcome],
       ['First byte after', call.ttft_ms !== null && format.duration(call.ttft_ms)],
       ['End after', call.total_ms !== null && format.duration(call.total_ms)],
@@ -93,7 +122,8 @@ function upstream(exchange, heading, setup) {
 }
 
 export async function show({ rest, signal, setup }) {
-  const { call, notes, exchanges } = await get(`calls/${encodeURIComponent(rest[0])}`, {}, signal);
+  const details = await get(`calls/${encodeURIComponent(rest[0])}`, {}, signal);
+  const { call, notes, exchanges } = details;
   const heading = (at) => (exchanges.length > 1 ? `Part ${at + 1} of Claude's answer` : "Claude's answer");
   return el(
     'div',
@@ -102,7 +132,7 @@ export async function show({ rest, signal, setup }) {
     el(
       'div',
       { class: 'columns' },
-      call ? [asked(call, setup), answered(call)] : notice('The call is not in the ledger any more.'),
+      call ? [asked(call, setup), answered(details)] : notice('The call is not in the ledger any more.'),
       Array.isArray(notes) && notes.length > 0 && card('Changed in translation', el('ul', {}, notes.map((note) => el('li', {}, text(note))))),
       exchanges.map((exchange, at) => upstream(exchange, heading(at), setup)),
     ),
