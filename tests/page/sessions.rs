@@ -326,7 +326,8 @@ async fn what_was_said_stays_text() {
     let calls = HOSTILE.map(|text| {
         let message = json!({"usage": {}, "content": [
             {"type": "thinking", "thinking": text, "signature": "EqQB"},
-            {"type": "text", "text": format!("{text}\n```{text}\n{text}\n```\n{text}")},
+            {"type": "text", "text": format!("{text}\n```{text}\n{text}\n```\n{text}\n\n- [{text}](javascript:window.owned=1) \
+                 ![{text}](https://example.com/x.png) <https://example.com>\n\n| {text} |\n| - |\n| {text} |")},
             {"type": "tool_use", "id": text, "name": text, "input": {text: text}},
         ]});
         let data = format!("data:text/html;base64,{}", STANDARD.encode(text));

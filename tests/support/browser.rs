@@ -135,8 +135,10 @@ impl Browser {
 
     /// Awaits that nothing is loading.
     pub(crate) async fn settled(&mut self) {
+        // The view of an address comes some time after the address.
         const SETTLED: &str = "document.readyState === 'complete' && !!document.querySelector('h1') && \
-             !document.querySelector('[aria-busy]')";
+             !document.querySelector('[aria-busy]') && \
+             (document.getElementById('main')?.dataset.address ?? location.hash) === location.hash";
         self.until(SETTLED).await;
     }
 

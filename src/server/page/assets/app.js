@@ -138,6 +138,7 @@ async function render({ isFirst = false } = {}) {
     content = el('div', {}, el('h1', {}, 'This cannot be shown'), notice(error.message, 'error'), again);
   }
   if (signal.aborted) return;
+  main.dataset.address = location.hash;
   main.removeAttribute('aria-busy');
   main.replaceChildren(content);
   if (!isFirst) {

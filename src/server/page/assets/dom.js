@@ -4,7 +4,7 @@
 const SVG = 'http://www.w3.org/2000/svg';
 const ATTRIBUTES = new Set([
   'alt', 'autocomplete', 'autofocus', 'class', 'colspan', 'datetime', 'dir', 'disabled', 'download', 'for', 'hidden', 'id', 'lang',
-  'loading', 'max', 'min', 'name', 'open', 'required', 'role', 'scope', 'selected', 'step', 'tabindex', 'title', 'type',
+  'loading', 'max', 'min', 'name', 'open', 'required', 'role', 'scope', 'selected', 'start', 'step', 'tabindex', 'title', 'type',
   'value',
 ]);
 /** Addresses of files in recorded requests, whose names the ledger makes. */

@@ -5,6 +5,7 @@ import { branches } from '../branches.js';
 import { amount, notice, table } from '../components.js';
 import { el } from '../dom.js';
 import * as format from '../format.js';
+import { markdown } from '../markdown.js';
 import { player } from '../player.js';
 import { prose } from '../prose.js';
 import { changed, href } from '../router.js';
@@ -150,7 +151,8 @@ function block({ kind, name }) {
 /** Writes a text into the element of a block. */
 function fill(element, { kind }, text) {
   const body = element.querySelector('.body');
-  if (kind === 'text' || kind === 'thinking') body.replaceChildren(...prose(text));
+  if (kind === 'text') body.replaceChildren(...markdown(text));
+  else if (kind === 'thinking') body.replaceChildren(...prose(text));
   else if (kind === 'redacted_thinking') body.textContent = HIDDEN;
   else body.replaceChildren(el('pre', { class: 'code', tabindex: '0' }, text));
 }
