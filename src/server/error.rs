@@ -91,6 +91,12 @@ pub(super) enum Rejection {
     InvalidQuery(String),
     #[error("there is no call {0}")]
     NoSuchCall(String),
+    #[error("the answer {0} is not running")]
+    NotRunning(String),
+    #[error("this answer must not be kept, and is not shown to operators either")]
+    NotReadable,
+    #[error("too many windows are open that show what is running; close one")]
+    TooManyStreams,
     #[error("the ledger cannot be read now: {0}")]
     Unreadable(#[source] store::Error),
     #[error("the request must have one Host header, with the name or address of this server")]
@@ -169,6 +175,9 @@ impl Rejection {
             Self::ForeignPage => invalid(403, Some("foreign_page")),
             Self::InvalidQuery(_) => invalid(400, Some("invalid_query")),
             Self::NoSuchCall(_) => invalid(404, Some("unknown_call")),
+            Self::NotRunning(_) => invalid(404, Some("not_running")),
+            Self::NotReadable => invalid(403, Some("not_readable")),
+            Self::TooManyStreams => invalid(429, Some("too_many_streams")),
             Self::Unreadable(_) => server_error(503, Some("ledger_unreadable")),
             Self::UserNotSigned | Self::UserWithoutSignature => {
                 invalid(401, Some("invalid_user_signature")).with_param("X-OpenWebUI-User-Jwt")

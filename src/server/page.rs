@@ -14,6 +14,9 @@
 //! | `GET /page/budgets` | `reprise budgets --json` |
 //! | `GET /page/calls?since&until&…&before` | calls as `reprise calls export` has them, the newest first, by pages |
 //! | `GET /page/calls/{id}` | `reprise calls show --json` |
+//! | `GET /page/live` | server-sent events: what runs, and calls as they begin and end |
+//! | `GET /page/live/{exchange}` | server-sent events: a running answer as it is written |
+//! | `POST /page/live/{exchange}/stop` | stops a running answer |
 //!
 //! Periods and dimensions have the words of `reprise stats`. Errors are those of the other endpoints, in OpenAI's form.
 //!
@@ -24,6 +27,7 @@
 mod assets;
 mod data;
 mod guard;
+mod live;
 mod sessions;
 
 use std::{
@@ -39,6 +43,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use self::{assets::Assets, sessions::Sessions};
 use super::{App, error::Rejection};
@@ -61,6 +66,9 @@ const HEADERS: [(HeaderName, &str); 6] = [
 /// answers to clients come first.
 const REPORTS_AT_ONCE: usize = 1;
 
+/// Most streams of events of programs, which have no session, at the same time.
+const STREAMS_OF_PROGRAMS: usize = 8;
+
 /// What the page needs besides the ledger.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -68,6 +76,10 @@ pub(super) struct Page {
     assets: OnceLock<Assets>,
     sessions: Sessions,
     reports: Semaphore,
+    /// Permits for streams of events of programs.
+    streams: Arc<Semaphore>,
+    /// Cancelled when the server begins to stop, which ends the streams of events.
+    closing: CancellationToken,
     /// The URL of the ledger, whose sums are brought up to date before reports.
     ledger_url: String,
 }
@@ -79,8 +91,15 @@ impl Page {
             assets: OnceLock::new(),
             sessions: Sessions::new(port),
             reports: Semaphore::new(REPORTS_AT_ONCE),
+            streams: Arc::new(Semaphore::new(STREAMS_OF_PROGRAMS)),
+            closing: CancellationToken::new(),
             ledger_url,
         }
+    }
+
+    /// Ends the streams of events, so that the server can stop.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
     }
 
     fn assets(&self) -> &Assets {
@@ -101,6 +120,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/page/budgets", get(data::budgets))
         .route("/page/calls", get(data::calls))
         .route("/page/calls/{id}", get(data::call))
+        .route("/page/live", get(live::changes))
+        .route("/page/live/{exchange}", get(live::answer))
+        .route("/page/live/{exchange}/stop", post(live::stop))
 }
 
 /// True for the paths of the page, which no other origin may use.

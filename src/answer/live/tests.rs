@@ -64,7 +64,7 @@ fn segment(number: usize) -> Segment {
 /// Runs a recording as the pump does, which looks for readers before each step.
 fn pump(writer: RecordingWriter, last_step: LastStep) {
     for number in 0..APPENDED {
-        if writer.abandoned().now_or_never().is_some() {
+        if writer.cancelled().now_or_never().is_some() {
             return cancel(writer);
         }
         writer.append([segment(number)]);
@@ -76,7 +76,7 @@ fn pump(writer: RecordingWriter, last_step: LastStep) {
         }
         LastStep::Drop => drop(writer),
         LastStep::AwaitLeaving => {
-            block_on(writer.abandoned());
+            block_on(writer.cancelled());
             cancel(writer);
         }
     }

@@ -40,6 +40,7 @@ const FILES: &[(&str, &str)] = embedded![
     "theme.js",
     "views/call.js",
     "views/calls.js",
+    "views/live.js",
     "views/login.js",
     "views/overview.js",
     "views/setup.js",

@@ -7,6 +7,7 @@ import { DEFAULT } from './period.js';
 import { href, parse } from './router.js';
 import * as call from './views/call.js';
 import * as calls from './views/calls.js';
+import * as live from './views/live.js';
 import * as login from './views/login.js';
 import * as overview from './views/overview.js';
 
@@ -17,6 +18,7 @@ import * as overview from './views/overview.js';
  */
 const VIEWS = new Map([
   ['', { view: overview, name: 'Overview' }],
+  ['live', { view: live, name: 'Live' }],
   ['calls', { view: calls, name: 'Calls', one: call }],
 ]);
 const THEMES = ['system', 'light', 'dark'];
