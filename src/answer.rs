@@ -61,8 +61,8 @@ pub use self::{
     failure::{ErrorForm, Failure, UpstreamFailure},
     live::{End, RecordingReader},
     models::{Listed, Models},
-    prepare::Access,
     observe::Change,
+    prepare::Access,
     span::{Attribute, Span, SpanKind},
     watch::{Follow, FollowError, RunningCall, Written, WrittenKind},
 };

@@ -3,6 +3,7 @@
 mod browser;
 mod data;
 mod guard;
+mod live;
 
 use reprise::{answer, domain::exchange::UnixMillis};
 use tempfile::TempDir;

@@ -11,8 +11,18 @@ use crate::support::{
     client::{Client, Reply},
 };
 
-const DATA: [&str; 5] =
-    ["/page/setup", "/page/stats", "/page/budgets", "/page/calls", "/page/calls/x"];
+const DATA: [&str; 7] = [
+    "/page/setup",
+    "/page/stats",
+    "/page/budgets",
+    "/page/calls",
+    "/page/calls/x",
+    "/page/live",
+    "/page/live/x",
+];
+
+/// What changes something.
+const STOP: &str = "/page/live/x/stop";
 
 /// A browser that shows the page of this server.
 fn page(app: &App) -> Client {
@@ -101,7 +111,7 @@ async fn without_a_key_only_this_machine_sees_the_page() {
     let app = started(&[]).await;
     let here = app.client();
     for path in DATA {
-        let expected = if path == "/page/calls/x" { 404 } else { 200 };
+        let expected = if path.ends_with("/x") { 404 } else { 200 };
         assert_eq!(page(&app).get(path).await.status, expected, "{path}");
         assert_eq!(here.get(path).await.status, expected, "{path}");
     }
@@ -113,6 +123,9 @@ async fn without_a_key_only_this_machine_sees_the_page() {
     for path in DATA.iter().chain(&["/page/session"]) {
         assert_eq!(proxied.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
+    let from_page = |client: &Client| client.clone().header("sec-fetch-site", "same-origin");
+    assert_eq!(from_page(&here).post(STOP, &json!({})).await.status, 404);
+    assert_eq!(from_page(&proxied).post(STOP, &json!({})).await.status, StatusCode::FORBIDDEN);
     // A page of another site whose name leads here.
     let request = "GET /page/stats HTTP/1.1\r\nhost: evil.example\r\n\r\n";
     assert_eq!(here.send_raw(request.as_bytes()).await.status, StatusCode::FORBIDDEN);
@@ -143,7 +156,7 @@ async fn no_other_origin_reads_or_triggers_anything() {
                 assert_eq!(reply.header("access-control-allow-origin"), None);
                 assert_eq!(reply.json().await["error"]["code"], "foreign_page");
             }
-            for path in ["/page/login", "/page/logout"] {
+            for path in ["/page/login", "/page/logout", STOP] {
                 let reply = foreign.post(path, &json!({ "key": "a" })).await;
                 assert_eq!(reply.status, StatusCode::FORBIDDEN, "{path} {value}");
                 assert_eq!(reply.header("set-cookie"), None);
@@ -154,7 +167,10 @@ async fn no_other_origin_reads_or_triggers_anything() {
         }
         // A request that does not say where it comes from changes nothing.
         let silent = app.client().header("cookie", &session);
-        assert_eq!(silent.post("/page/logout", &json!({})).await.status, StatusCode::FORBIDDEN);
+        for path in ["/page/logout", STOP] {
+            let reply = silent.post(path, &json!({})).await;
+            assert_eq!(reply.status, StatusCode::FORBIDDEN, "{path}");
+        }
     }
 }
 
@@ -171,10 +187,8 @@ async fn with_an_admin_key_people_sign_in_from_anywhere() {
     for path in DATA {
         for client in [away.clone(), away.clone().bearer("k"), away.clone().bearer("adm2")] {
             let client = client.header("cookie", "reprise_session_1=; reprise_session_2=0");
-            let reply = client.get(path).await;
-            if path != "/page/calls/x" || reply.status != 404 {
-                assert_eq!(reply.status, 401, "{path}");
-            }
+            assert_eq!(client.get(path).await.status, 401, "{path}");
+            assert_eq!(client.post(STOP, &json!({})).await.status, 401);
         }
     }
     for wrong in ["", "k", "admin", "ad"] {

@@ -22,7 +22,10 @@ use tokio_stream::Stream;
 use super::guard::{self, SameOrigin, Viewer};
 use crate::{
     answer::{self, Change, Follow, FollowError, RunningCall, WrittenKind},
-    domain::{exchange::{ExchangeId, UnixMillis}, user_name::UserNames},
+    domain::{
+        exchange::{ExchangeId, UnixMillis},
+        user_name::UserNames,
+    },
     report::LiveCall,
     server::{App, error::Rejection},
     store::{CallFilter, Condition},
