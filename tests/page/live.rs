@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{App, CHAT, MODEL, Setup, ask, ask_whole},
+    app::{App, CHAT, MODEL, Setup, ask, ask_whole, with},
     client::{Client, Read, Reply},
     script::{Gate, Script},
     sse::{self, Answer},
@@ -75,10 +75,15 @@ fn path_of(running: &Value) -> String {
     format!("/page/live/{}", running["exchange"].as_str().expect("an exchange"))
 }
 
+/// The question of a user.
+fn ann_asks() -> Value {
+    with(ask("hi"), "user", json!("ann"))
+}
+
 /// An answer that has begun and waits, its client, and what the page tells of it.
 async fn begun(upstream: &Upstream, app: &App, gate: &Gate) -> (Reply, Value) {
     upstream.push(Script::sse(beginning()).wait(gate).pieces(end()));
-    let mut reply = app.client().header("x-openwebui-user-id", "ann").post(CHAT, &ask("hi")).await;
+    let mut reply = app.client().post(CHAT, &ann_asks()).await;
     reply.read_until("Hel").await;
     let told = Events::open(&page(app), "/page/live").await.next("snapshot").await;
     (reply, one(&told))
@@ -108,7 +113,7 @@ async fn a_call_begins_writes_and_ends_before_the_eyes_of_an_operator() {
     assert!(ended["cost"]["nano_dollars"].as_u64() > Some(0));
 
     // A repeat asks nobody and ends at once.
-    app.client().post(CHAT, &ask("hi")).await.text().await;
+    app.client().post(CHAT, &ann_asks()).await.text().await;
     assert_eq!(live.next("ended").await["answered_by"], "hit");
     until("both in the ledger", async || app.ledger().calls().await.len() == 2).await;
     let told = Events::open(&page(&app), "/page/live").await.next("snapshot").await;
@@ -126,7 +131,7 @@ async fn changes_of_running_calls_are_told_and_lookers_are_no_readers() {
     written.next("written").await;
     let mut live = Events::open(&page(&app), "/page/live").await;
     assert_eq!(one(&live.next("snapshot").await)["readers"], 1);
-    let mut joined = app.client().post(CHAT, &ask("hi")).await;
+    let mut joined = app.client().post(CHAT, &ann_asks()).await;
     joined.read_until("Hel").await;
     assert_eq!(one(&live.next("running").await)["readers"], 2);
     drop(joined);
@@ -153,7 +158,7 @@ async fn a_stopped_answer_ends_with_an_error_that_says_so() {
     let (upstream, gate) = (Upstream::start().await, Gate::new());
     let app = App::start(&upstream).await;
     let (mut reply, running) = begun(&upstream, &app, &gate).await;
-    let mut joined = app.client().post(CHAT, &ask("hi")).await;
+    let mut joined = app.client().post(CHAT, &ann_asks()).await;
     joined.read_until("Hel").await;
     let stop = format!("{}/stop", path_of(&running));
     assert_eq!(page(&app).post(&stop, &json!({})).await.status, StatusCode::NO_CONTENT);
