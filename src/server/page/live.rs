@@ -319,7 +319,10 @@ impl Written {
             }
             let pieces = tokio::select! {
                 goes_on = self.watcher.look() => {
-                    if goes_on { continue } else { return None }
+                    if !goes_on {
+                        return None;
+                    }
+                    continue;
                 }
                 pieces = self.follow.next() => pieces,
             };

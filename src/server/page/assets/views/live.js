@@ -12,6 +12,8 @@ export const title = 'Live';
 const MOST_ENDED = 50;
 /** Most characters of an answer that are shown; the newest stay. */
 const MOST_SHOWN = 200_000;
+/** Least time between two drawings of the ended calls. */
+const DRAW_MS = 250;
 /** Time until the next try, where the browser makes none by itself. */
 const RETRY_MS = 3000;
 
@@ -34,20 +36,31 @@ export function show({ signal, setup }) {
   let more = 0;
   let close = () => {};
   let retry;
+  let drawing;
+  let isStale = false;
 
   const say = (text) => {
     if (state.textContent !== text) state.textContent = text;
   };
 
   const drawEnded = () => {
+    isStale = false;
     ended.replaceChildren(
       newest.length === 0 ? notice('No call has ended yet.') : endedList(newest, setup),
     );
   };
 
+  /** Draws the ended calls in a moment, but not under the focus of somebody, who would lose it. */
+  const drawEndedSoon = () => {
+    isStale = true;
+    drawing ??= setTimeout(() => {
+      drawing = undefined;
+      if (!ended.contains(document.activeElement)) drawEnded();
+    }, DRAW_MS);
+  };
+
   const drawRunning = () => {
-    const none = running.querySelector('.notice');
-    none?.remove();
+    running.querySelector(':scope > .notice')?.remove();
     const rest = more > 0 && notice(`${format.counted(more, 'older call')} also running.`);
     if (rest) running.append(rest);
     else if (calls.size === 0) running.append(notice('Nothing is running.'));
@@ -82,7 +95,7 @@ export function show({ signal, setup }) {
     for (const [exchange, row] of calls) if (row.call === call.id) drop(exchange);
     newest = [call, ...newest.filter(({ id }) => id !== call.id)].slice(0, MOST_ENDED);
     drawRunning();
-    drawEnded();
+    drawEndedSoon();
   };
 
   const lost = async (source) => {
@@ -136,11 +149,13 @@ export function show({ signal, setup }) {
 
   const clock = setInterval(() => {
     for (const row of calls.values()) row.tick();
+    if (isStale) drawEndedSoon();
   }, 1000);
   document.addEventListener('visibilitychange', pause);
   signal.addEventListener('abort', () => {
     clearInterval(clock);
     clearTimeout(retry);
+    clearTimeout(drawing);
     document.removeEventListener('visibilitychange', pause);
     close();
     for (const row of calls.values()) row.pause();
@@ -189,7 +204,7 @@ function runningCall(first) {
   let shown = 0;
 
   const update = (now) => {
-    told = now;
+    told = { ...now, begun: now.begun || told.begun };
     began = performance.now() - told.age_ms;
     phase.textContent = told.begun ? 'Writing' : 'Waiting for Claude';
     others.textContent = told.readers > 1 ? `· ${format.counted(told.readers, 'client')}` : '';
@@ -238,7 +253,9 @@ function runningCall(first) {
     isOpen = !isOpen;
     written.hidden = !isOpen;
     read.setAttribute('aria-expanded', String(isOpen));
-    read.textContent = isOpen ? 'Close' : 'Read along';
+    const does = isOpen ? 'Close' : 'Read along';
+    read.textContent = does;
+    read.setAttribute('aria-label', `${does}: ${name}`);
     close();
     if (isOpen) follow();
   };
@@ -277,9 +294,20 @@ function runningCall(first) {
     resume: () => {
       if (isOpen) follow();
     },
+    /** The call has ended. What somebody reads stays until it is closed. */
     leave: () => {
-      close();
-      element.remove();
+      if (!isOpen) {
+        close();
+        element.remove();
+        return;
+      }
+      phase.textContent = 'Ended';
+      const dismiss = () => {
+        close();
+        element.remove();
+      };
+      const link = el('a', { href: href(`calls/${call.id}`) }, 'The call');
+      actions.replaceChildren(link, el('button', { type: 'button', class: 'quiet', on: { click: dismiss } }, 'Close'));
     },
   };
 }
