@@ -48,7 +48,8 @@ impl Events {
                 let field = |field: &str| event.lines().find_map(|line| line.strip_prefix(field));
                 let (is_it, data) = (field("event: ") == Some(name), field("data: "));
                 let data = data.map(|data| serde_json::from_str(data).expect("JSON"));
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 if is_it {
                     return data.expect("data");
                 }
