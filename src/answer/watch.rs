@@ -36,13 +36,14 @@ pub struct RunningCall {
 
 impl RunningCall {
     /// The call of an exchange that has just begun.
-    pub fn begun_by(opening: &Opening) -> Self {
-        Self::of(opening.exchange, opening, false, 1)
+    pub fn begun_by(opening: Arc<Opening>) -> Self {
+        Self::of(opening.exchange, Status { opening, begun: false, readers: 1 })
     }
 
-    fn of(exchange: ExchangeId, opening: &Opening, begun: bool, readers: usize) -> Self {
+    fn of(exchange: ExchangeId, status: Status) -> Self {
+        let Status { opening, begun, readers } = status;
         let call = CallRecord { client_chain: None, ..opening.call.clone() };
-        Self { exchange, call, begun, readers, is_readable: is_readable(opening) }
+        Self { exchange, call, begun, readers, is_readable: is_readable(&opening) }
     }
 }
 
@@ -104,8 +105,7 @@ impl Answers {
     pub fn running(&self) -> Vec<RunningCall> {
         let running = self.inflight.running();
         let calls = running.iter().filter_map(|(exchange, subscription)| {
-            let Status { opening, begun, readers } = subscription.status()?;
-            Some(RunningCall::of(*exchange, &opening, begun, readers))
+            Some(RunningCall::of(*exchange, subscription.status()?))
         });
         let mut calls: Vec<RunningCall> = calls.collect();
         calls.sort_unstable_by_key(|running| (running.call.at, running.exchange));

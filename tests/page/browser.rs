@@ -315,7 +315,7 @@ async fn a_running_answer_is_read_along_as_text_and_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_live_view_says_when_the_connection_is_lost_and_when_it_is_back() {
+async fn the_live_view_says_when_it_is_paused_when_the_connection_is_lost_and_when_it_is_back() {
     let Some(mut browser) = Browser::start().await else { return };
     let setup = setup(tempdir().expect("a folder"));
     let app = setup.start().await;
@@ -325,6 +325,15 @@ async fn the_live_view_says_when_the_connection_is_lost_and_when_it_is_back() {
     };
     browser.open(&format!("{url}/#/live")).await;
     browser.until(&state("Connected.")).await;
+    for (hidden, expected) in [(true, "Paused while the window is hidden."), (false, "Connected.")]
+    {
+        let hide = format!(
+            "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }}); \
+             document.dispatchEvent(new Event('visibilitychange')); true"
+        );
+        browser.eval(&hide).await;
+        browser.until(&state(expected)).await;
+    }
     app.stop().await;
     browser.until(&state("The connection is lost. Trying again…")).await;
     let port = url.rsplit(':').next().expect("a port");

@@ -210,16 +210,22 @@ async fn an_answer_that_is_stopped_before_its_beginning_is_not_asked_for_again()
 async fn what_must_not_be_kept_is_not_shown() {
     let upstream = Upstream::start().await;
     let app = App::start(&upstream).await;
-    upstream.push(Script::sse(beginning()).stall());
-    let client = app.client().header("cache-control", "no-store");
-    let mut reply = client.post(CHAT, &ask("secret")).await;
-    reply.read_until("Hel").await;
-    let told = Events::open(&page(&app), "/page/live").await.next("snapshot").await;
-    let running = one(&told);
-    assert_eq!(running["readable"], false);
-    let refused = page(&app).get(&path_of(&running)).await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    assert_eq!(refused.json().await["error"]["code"], "not_readable");
+    let temporary = ["user", "chat", "message"].into_iter().fold(app.client(), |client, name| {
+        client.header(&format!("x-owui-{name}"), &format!("temporary:{name}"))
+    });
+    for client in [app.client().header("cache-control", "no-store"), temporary] {
+        upstream.push(Script::sse(beginning()).stall());
+        let mut reply = client.post(CHAT, &ask("secret")).await;
+        reply.read_until("Hel").await;
+        let told = Events::open(&page(&app), "/page/live").await.next("snapshot").await;
+        let running = one(&told);
+        assert_eq!(running["readable"], false);
+        let refused = page(&app).get(&path_of(&running)).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
+        assert_eq!(refused.json().await["error"]["code"], "not_readable");
+        drop(reply);
+        until("the end of it", async || app.ledger().count("running").await == 0).await;
+    }
 }
 
 #[tokio::test]

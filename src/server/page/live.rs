@@ -93,7 +93,7 @@ struct Watcher {
 }
 
 /// The stream of calls.
-struct Calls {
+struct CallStream {
     watcher: Watcher,
     changes: broadcast::Receiver<Change>,
     names: UserNames,
@@ -104,7 +104,7 @@ struct Calls {
 }
 
 /// The stream of an answer.
-struct Written {
+struct AnswerStream {
     watcher: Watcher,
     follow: Follow,
     /// Bytes that may still be told.
@@ -125,7 +125,7 @@ pub(super) async fn changes(
     let watcher = Watcher::new(app, headers, peer)?;
     // Before the snapshot, so that nothing is missed between them.
     let changes = watcher.app.answers.changes();
-    let mut calls = Calls {
+    let mut calls = CallStream {
         watcher,
         changes,
         names: UserNames::default(),
@@ -152,7 +152,7 @@ pub(super) async fn answer(
     })?;
     let watcher = Watcher::new(app, headers, peer)?;
     let events = VecDeque::new();
-    let written = Written { watcher, follow, left: MOST_WRITTEN, events, has_ended: false };
+    let written = AnswerStream { watcher, follow, left: MOST_WRITTEN, events, has_ended: false };
     Ok(streamed(stream::unfold(written, async |mut written| {
         Some((written.next().await?, written))
     })))
@@ -211,7 +211,7 @@ impl Watcher {
     }
 }
 
-impl Calls {
+impl CallStream {
     /// Adds the snapshot to the events.
     async fn begin(&mut self) -> Result<(), Rejection> {
         let reader = self.watcher.app.answers.ledger().reader();
@@ -253,9 +253,9 @@ impl Calls {
             };
             match change {
                 Ok(Change::Began(opening)) => {
-                    let running = RunningCall::begun_by(&opening);
+                    let running = RunningCall::begun_by(opening);
                     self.learn_name(running.call.user.as_deref()).await;
-                    self.events.push_back(event("began", &self.told(running)));
+                    self.events.push_back(event("began", &self.line(running)));
                 }
                 Ok(Change::Ended(call)) => {
                     self.learn_name(call.user.as_deref()).await;
@@ -284,10 +284,10 @@ impl Calls {
         running.drain(..more);
         let state = |call: &RunningCall| (call.exchange, call.begun, call.readers);
         self.told = running.iter().map(state).collect();
-        RunningList { running: running.into_iter().map(|call| self.told(call)).collect(), more }
+        RunningList { running: running.into_iter().map(|call| self.line(call)).collect(), more }
     }
 
-    fn told(&self, running: RunningCall) -> Running {
+    fn line(&self, running: RunningCall) -> Running {
         let RunningCall { exchange, call, begun, readers, is_readable } = running;
         let age_ms = (answer::now().0 - call.at.0).max(0);
         let call = LiveCall::of(call, &self.names);
@@ -307,7 +307,7 @@ impl Calls {
     }
 }
 
-impl Written {
+impl AnswerStream {
     /// Waits for the next event. `None` at the end of the stream.
     async fn next(&mut self) -> Option<Event> {
         loop {
