@@ -5,7 +5,8 @@
 //! `select` (with the exchanges in `inflight`); an answer that is there is reused in `reuse`. A new answer has a `pump`:
 //! it sends an `exchange` in an `attempt`, which fills a `live` recording with what is no longer `held`, and seals it in
 //! `seal`. The record of each call
-//! is begun and finished in `call`; `chats` adds up what they cost, and `observe` hands them on to `metrics`.
+//! is begun and finished in `call`; `chats` adds up what they cost, and `observe` hands them on to `metrics`. Operators
+//! look at running answers, and stop them, in `watch`.
 
 mod attempt;
 mod budget;
@@ -35,6 +36,7 @@ mod select;
 mod span;
 mod steps;
 mod warnings;
+mod watch;
 
 use std::{
     sync::Arc,
@@ -59,8 +61,10 @@ pub use self::{
     failure::{ErrorForm, Failure, UpstreamFailure},
     live::{End, RecordingReader},
     models::{Listed, Models},
+    observe::Change,
     prepare::Access,
     span::{Attribute, Span, SpanKind},
+    watch::{Follow, FollowError, RunningCall, Written, WrittenKind},
 };
 use crate::{
     domain::{

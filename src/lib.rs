@@ -85,7 +85,8 @@
 //!    and one log line (`answer/call.rs`), as for hits and joined calls. `answer/observe.rs` counts it for `/metrics`
 //!    (`server/metrics.rs`) and hands its spans to the exporter of traces (`server/traces.rs`).
 //! 7. A client that disconnects drops its reader. When the last reader is gone, the pump closes the connection to
-//!    upstream and seals the exchange as stopped, with a lower bound of its cost.
+//!    upstream and seals the exchange as stopped, with a lower bound of its cost. So it does when an operator, who may
+//!    look at running answers, stops one (`answer/watch.rs`).
 //!
 //! The Messages API (`server/messages.rs`, `POST /v1/messages`) needs no translation. The request is parsed as far as
 //! the ledger and the key require ([`domain::anthropic::Native`]) and sent as it was written. The response is the

@@ -24,7 +24,7 @@ mod verify;
 
 pub use age::{AgeReport, FixtureAge};
 pub use budgets::{BudgetList, spending};
-pub use calls::{Bodies, CacheMiss, CallDetails, CallLine, CallPage, PromptCache};
+pub use calls::{Bodies, CacheMiss, CallDetails, CallLine, CallPage, LiveCall, PromptCache};
 pub use explain::{Estimate, Explanation};
 pub use fixtures::FixtureList;
 pub use key::{KeyReport, KeyReportError};

@@ -353,6 +353,7 @@ impl Server {
         tasks.spawn(stop.clone().run_until_cancelled_owned(retention));
         let follow = prices::follow(app.answers.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(follow));
+        let viewed = Arc::clone(&app);
         let front = Arc::new(Front::new(Arc::clone(&app), routes(app)));
         let answer = move |request| {
             let front = Arc::clone(&front);
@@ -360,6 +361,7 @@ impl Server {
         };
         let shutdown = async {
             shutdown.await;
+            viewed.page.close();
             tracing::info!(
                 open_answers = answers.load().calls,
                 seconds = shutdown_grace.as_secs_f64(),

@@ -3,6 +3,7 @@
 mod browser;
 mod data;
 mod guard;
+mod live;
 mod sessions;
 
 use reprise::{answer, domain::exchange::UnixMillis};

@@ -32,6 +32,9 @@ pub enum Failure {
     /// Reprise is shutting down.
     #[error("Reprise is shutting down; ask again when it is back")]
     ShuttingDown,
+    /// An operator stopped the answer.
+    #[error("an operator of Reprise stopped this answer")]
+    StoppedByOperator,
     /// The client sent `only-if-cached`, and the ledger has no answer that may be served.
     #[error(
         "the ledger has no answer to this request that it may serve ({}), and Cache-Control is only-if-cached",
@@ -86,6 +89,7 @@ const SERVER_ERROR: &str = "server_error";
 const QUOTA: &str = "insufficient_quota";
 const NOT_CACHED: &str = "not_cached";
 const REPLAY_MISS: &str = "replay_miss";
+const STOPPED: &str = "stopped_by_operator";
 const UNAVAILABLE: &str = "upstream_unavailable";
 
 /// Anthropic's status for "overloaded", which HTTP does not have.
@@ -134,6 +138,7 @@ impl Failure {
             Self::Stream(error) => describe_stream(self, error),
             Self::TooLarge => ("too_large", form(502, SERVER_ERROR, UNAVAILABLE)),
             Self::ShuttingDown => ("shutdown", form(503, SERVER_ERROR, "shutting_down")),
+            Self::StoppedByOperator => (STOPPED, form(503, SERVER_ERROR, STOPPED)),
             Self::NotCached(_) => (NOT_CACHED, form(504, SERVER_ERROR, NOT_CACHED)),
             Self::Budget(BudgetRefusal::Spent { .. } | BudgetRefusal::TooDear { .. }) => {
                 (QUOTA, form(429, QUOTA, QUOTA))
@@ -285,10 +290,10 @@ impl<'a> ErrorForm<'a> {
         }
     }
 
-    /// True if a retry cannot succeed: a spent limit stays spent, and neither the ledger nor a replay gets more answers
-    /// by itself.
+    /// True if a request must not be sent again by itself: a spent limit stays spent, neither the ledger nor a replay gets
+    /// more answers by itself, and an operator meant what was stopped.
     pub fn is_permanent(&self) -> bool {
-        matches!(self.openai.code.as_deref(), Some(QUOTA | NOT_CACHED | REPLAY_MISS))
+        matches!(self.openai.code.as_deref(), Some(QUOTA | NOT_CACHED | REPLAY_MISS | STOPPED))
     }
 
     /// The JSON body of the response.

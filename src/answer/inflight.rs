@@ -119,6 +119,16 @@ impl Inflight {
         let calls = state.running.values().map(Subscription::readers).sum();
         Load { exchanges: state.running.len(), calls }
     }
+
+    /// All exchanges in flight.
+    pub(super) fn running(&self) -> Vec<(ExchangeId, Subscription)> {
+        self.lock().running.iter().map(|(id, running)| (*id, running.clone())).collect()
+    }
+
+    /// An exchange in flight.
+    pub(super) fn get(&self, exchange: ExchangeId) -> Option<Subscription> {
+        self.lock().running.get(&exchange).cloned()
+    }
 }
 
 impl State {

@@ -16,7 +16,7 @@ use crate::{
         exchange::{Cost, ExchangeId, NanoDollars, Outcome, Tokens},
         recording::{Position, Recording, Segment},
     },
-    store::StoredRecording,
+    store::{Opening, StoredRecording},
     upstream::ResponseHead,
 };
 
@@ -64,9 +64,13 @@ struct State {
     end: Option<End>,
     /// True once anything was appended before the end.
     begun: bool,
+    /// The exchange that fills the recording, until the end; `None` before it is known.
+    opening: Option<Arc<Opening>>,
+    /// True if an operator has stopped the answer.
+    is_stopped: bool,
     readers: usize,
     waiting_readers: Vec<Waker>,
-    /// The writer, if it waits for the last reader to leave.
+    /// The writer, if it waits for a reason to end early.
     waiting_writer: Option<Waker>,
 }
 
@@ -105,7 +109,7 @@ impl Subscription {
     /// being cancelled.
     pub(super) fn join(&self) -> Option<RecordingReader> {
         let mut state = self.live.lock();
-        if state.readers == 0 || state.end.is_some() {
+        if state.readers == 0 || state.is_stopped || state.end.is_some() {
             return None;
         }
         state.readers += 1;
@@ -116,6 +120,76 @@ impl Subscription {
     /// Number of readers.
     pub(super) fn readers(&self) -> usize {
         self.live.lock().readers
+    }
+
+    /// The state of the recording; `None` if it has ended, or its exchange is not known yet.
+    pub(super) fn status(&self) -> Option<Status> {
+        let state = self.live.lock();
+        let opening = state.opening.clone()?;
+        Some(Status { opening, begun: state.begun, readers: state.readers })
+    }
+
+    /// Stops the answer. Returns false if it has ended, or is being cancelled.
+    pub(super) fn stop(&self) -> bool {
+        let mut state = self.live.lock();
+        if state.readers == 0 || state.end.is_some() {
+            return false;
+        }
+        state.is_stopped = true;
+        let writer = state.waiting_writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        true
+    }
+
+    /// Returns a follower that starts at the beginning.
+    pub(super) fn follow(&self) -> Follower {
+        Follower { live: Arc::clone(&self.live), position: Position::START }
+    }
+}
+
+/// State of a recording that has not ended.
+#[derive(Debug)]
+pub(super) struct Status {
+    /// The exchange that fills it.
+    pub opening: Arc<Opening>,
+    /// True if readers have something to read.
+    pub begun: bool,
+    pub readers: usize,
+}
+
+/// The reason why a writer ends a recording early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cancel {
+    /// The last reader has left.
+    Abandoned,
+    /// An operator has stopped the answer.
+    Stopped,
+}
+
+/// Reads a recording from the beginning without being one of its readers: it keeps no exchange running.
+#[derive(Debug)]
+pub(super) struct Follower {
+    live: Live,
+    position: Position,
+}
+
+impl Follower {
+    /// Waits for segments and returns them, of a long recording one piece of it. `None` at the end.
+    pub(super) async fn next(&mut self) -> Option<Vec<Arc<Segment>>> {
+        std::future::poll_fn(|context| {
+            let mut unread = Vec::new();
+            let mut state = self.live.lock();
+            state.recording.read(&mut self.position, LARGEST_READ, &mut unread);
+            match &state.end {
+                _ if !unread.is_empty() => Poll::Ready(Some(unread)),
+                Some(_) => Poll::Ready(None),
+                None => state.wait(context),
+            }
+        })
+        .await
     }
 }
 
@@ -143,17 +217,25 @@ impl RecordingWriter {
         self.finish(unseen, end);
     }
 
-    /// Waits until the last reader has left.
-    pub(super) async fn abandoned(&self) {
+    /// Waits until the last reader has left, or an operator stops the answer.
+    pub(super) async fn cancelled(&self) -> Cancel {
         std::future::poll_fn(|context| {
             let mut state = self.live.lock();
             if state.readers == 0 {
-                return Poll::Ready(());
+                return Poll::Ready(Cancel::Abandoned);
+            }
+            if state.is_stopped {
+                return Poll::Ready(Cancel::Stopped);
             }
             state.waiting_writer = Some(context.waker().clone());
             Poll::Pending
         })
-        .await;
+        .await
+    }
+
+    /// Names the exchange that fills the recording.
+    pub(super) fn open(&self, opening: Arc<Opening>) {
+        self.live.lock().opening = Some(opening);
     }
 
     /// Sets the head of upstream's response. The first one that has content stays.
@@ -199,8 +281,10 @@ impl RecordingWriter {
             state.recording.append(Arc::new(segment));
         }
         state.end = Some(end);
+        let opening = state.opening.take();
         let readers = std::mem::take(&mut state.waiting_readers);
         drop(state);
+        drop(opening);
         readers.into_iter().for_each(Waker::wake);
     }
 }

@@ -1,11 +1,11 @@
-//! The observer of calls: told of each call and exchange that has ended, beside its row and its log line. It counts them
-//! and, where traces are wanted, hands their spans on.
+//! The observer of calls: told of each call and exchange that has ended, beside its row and its log line. It counts them,
+//! hands their spans on where traces are wanted, and tells those who watch.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use url::Url;
 
 use super::{metrics::CallMetrics, span::Span};
@@ -13,6 +13,18 @@ use crate::{
     domain::catalog::Catalog,
     store::{CallRecord, Opening, Sealing},
 };
+
+/// Number of changes that are kept for a watcher who is late. One who is later has to look at everything again.
+const KEPT_CHANGES: usize = 256;
+
+/// A change that those who watch are told of.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// An exchange has begun.
+    Began(Arc<Opening>),
+    /// A call has ended. The record has no request.
+    Ended(Arc<CallRecord>),
+}
 
 /// The observer of calls, shared by all of them.
 #[derive(Debug)]
@@ -24,6 +36,8 @@ pub(super) struct CallObserver {
     tracer: Option<Tracer>,
     /// Spans that the tracer had no room for.
     dropped_spans: Counter,
+    /// Made when somebody watches for the first time.
+    changes: OnceLock<broadcast::Sender<Change>>,
 }
 
 /// Hands spans on.
@@ -41,6 +55,7 @@ impl CallObserver {
             catalog,
             tracer: None,
             dropped_spans: Counter::default(),
+            changes: OnceLock::new(),
         }
     }
 
@@ -53,8 +68,32 @@ impl CallObserver {
         Self { tracer: Some(Tracer { spans, upstream }), ..self }
     }
 
+    /// Changes from now on.
+    pub(super) fn watch(&self) -> broadcast::Receiver<Change> {
+        self.changes.get_or_init(|| broadcast::channel(KEPT_CHANGES).0).subscribe()
+    }
+
+    /// Tells those who watch of a change, if there are any.
+    fn tell(&self, change: impl FnOnce() -> Change) {
+        if let Some(changes) = self.changes.get()
+            && changes.receiver_count() > 0
+        {
+            let _ = changes.send(change());
+        }
+    }
+
+    fn tell_ended(&self, call: &CallRecord) {
+        self.tell(|| Change::Ended(Arc::new(CallRecord { client_chain: None, ..call.clone() })));
+    }
+
+    /// Notes an exchange that begins for a call.
+    pub(super) fn began(&self, opening: &Arc<Opening>) {
+        self.tell(|| Change::Began(Arc::clone(opening)));
+    }
+
     /// Notes a call that has ended.
     pub(super) fn ended(&self, call: &CallRecord) {
+        self.tell_ended(call);
         let catalog = Arc::clone(&self.catalog.read());
         self.metrics.count(call, &catalog);
         if let Some(tracer) = &self.tracer {
@@ -68,6 +107,11 @@ impl CallObserver {
             let span = Span::of_exchange(opening, sealing, tracer.upstream.as_ref());
             self.send(tracer, span);
         }
+    }
+
+    /// Notes a call that was refused and has a row.
+    pub(super) fn recorded_refusal(&self, call: &CallRecord) {
+        self.tell_ended(call);
     }
 
     /// Notes a request that Reprise refused for `reason`.

@@ -12,7 +12,7 @@ use super::{
     budget::{Admitted, Reservation},
     exchange::OutgoingExchange,
     inflight::{InflightGuard, Ticket},
-    live::RecordingWriter,
+    live::{Cancel, RecordingWriter},
     prepare::Access,
     seal::{self, PriorParts},
 };
@@ -65,6 +65,8 @@ impl Answers {
         let call = &exchange.opening.call;
         tracing::debug!(call = %call.id, key = %request.key, why = reason.as_str(), "asking upstream");
         let answer = Answer::new(reader, request, call, id, Verdict::Ask { reason, keep });
+        writer.open(Arc::clone(&exchange.opening));
+        self.observer.began(&exchange.opening);
         self.tasks.spawn(run(self.clone(), exchange, writer, guard, reservation));
         Answer { budget: notice, is_watched, status_line, ..answer }
     }
@@ -85,7 +87,14 @@ async fn run(
         let opening = Arc::clone(&exchange.opening);
         let finish = tokio::select! {
             biased;
-            () = writer.abandoned() => Finish { outcome: Outcome::Stopped, failure: None, last: None },
+            cancel = writer.cancelled() => Finish {
+                outcome: Outcome::Stopped,
+                failure: match cancel {
+                    Cancel::Abandoned => None,
+                    Cancel::Stopped => Some(Failure::StoppedByOperator),
+                },
+                last: None,
+            },
             () = answers.stop.cancelled() => Finish::failed(Outcome::Stopped, Failure::ShuttingDown),
             finish = attempt.run(&answers, &mut exchange, &writer) => finish,
             never = show(&answers, opening) => match never {},

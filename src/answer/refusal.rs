@@ -115,7 +115,7 @@ impl Answers {
         if !self.refusals.take(call.at, who, reason) {
             return self.ledger.count_refusal(call.at, reason);
         }
-        self.ledger.record(CallRecord {
+        let call = CallRecord {
             chat: caller.chat.clone(),
             message: caller.message.clone(),
             user_message: caller.user_message.clone(),
@@ -124,7 +124,9 @@ impl Answers {
             error_kind: Some(reason.to_owned()),
             total: Some(arrived.elapsed().into()),
             ..call
-        });
+        };
+        self.observer.recorded_refusal(&call);
+        self.ledger.record(call);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bill;
 mod details;
+mod live;
 mod page;
 mod prompt_cache;
 pub(super) mod why;
@@ -11,6 +12,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 pub use self::{
     details::{Bodies, CallDetails},
+    live::LiveCall,
     page::CallPage,
     prompt_cache::{CacheMiss, PromptCache},
 };

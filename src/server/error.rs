@@ -101,6 +101,12 @@ pub(super) enum Rejection {
         "sessions cannot be searched: the index of words is not ready yet, or none is kept (--search off)"
     )]
     NotSearchable,
+    #[error("the answer {0} is not running")]
+    NotRunning(String),
+    #[error("this answer must not be kept, and is not shown to operators either")]
+    NotReadable,
+    #[error("too many windows are open that show what is running; close one")]
+    TooManyStreams,
     #[error("the ledger cannot be read now: {0}")]
     Unreadable(#[source] store::Error),
     #[error("the request must have one Host header, with the name or address of this server")]
@@ -183,6 +189,9 @@ impl Rejection {
             Self::NoSuchExchange(_) => invalid(404, Some("unknown_exchange")),
             Self::NoSuchAttachment(_) => invalid(404, Some("unknown_attachment")),
             Self::NotSearchable => server_error(503, Some("not_searchable")),
+            Self::NotRunning(_) => invalid(404, Some("not_running")),
+            Self::NotReadable => invalid(403, Some("not_readable")),
+            Self::TooManyStreams => invalid(429, Some("too_many_streams")),
             Self::Unreadable(_) => server_error(503, Some("ledger_unreadable")),
             Self::UserNotSigned | Self::UserWithoutSignature => {
                 invalid(401, Some("invalid_user_signature")).with_param("X-OpenWebUI-User-Jwt")

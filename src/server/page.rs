@@ -19,6 +19,9 @@
 //! | `GET /page/sessions?since&until&user&model&task&words&after` | `reprise sessions list --json`, or `search` with words |
 //! | `GET /page/sessions/{id}` | `reprise sessions show --json` |
 //! | `GET /page/playback/{exchange}` | an answer with the times at which it came |
+//! | `GET /page/live` | server-sent events: what runs, and calls as they begin and end |
+//! | `GET /page/live/{exchange}` | server-sent events: a running answer as it is written |
+//! | `POST /page/live/{exchange}/stop` | stops a running answer |
 //!
 //! Periods and dimensions have the words of `reprise stats`. Errors are those of the other endpoints, in OpenAI's form.
 //!
@@ -29,6 +32,7 @@
 mod assets;
 mod data;
 mod guard;
+mod live;
 mod session_data;
 mod session_index;
 mod sessions;
@@ -46,6 +50,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 pub(super) use self::session_index::SessionIndex;
 use self::{assets::Assets, sessions::Sessions};
@@ -69,6 +74,9 @@ const HEADERS: [(HeaderName, &str); 6] = [
 /// answers to clients come first.
 const REPORTS_AT_ONCE: usize = 1;
 
+/// Most streams of events of programs, which have no session, at the same time.
+const STREAMS_OF_PROGRAMS: usize = 8;
+
 /// What the page needs besides the ledger.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -76,6 +84,10 @@ pub(super) struct Page {
     assets: OnceLock<Assets>,
     sessions: Sessions,
     reports: Semaphore,
+    /// Permits for streams of events of programs.
+    streams: Arc<Semaphore>,
+    /// Cancelled when the server begins to stop, which ends the streams of events.
+    closing: CancellationToken,
     /// The URL of the ledger, whose sums are brought up to date before reports.
     ledger_url: String,
     session_index: SessionIndex,
@@ -88,9 +100,16 @@ impl Page {
             assets: OnceLock::new(),
             sessions: Sessions::new(port),
             reports: Semaphore::new(REPORTS_AT_ONCE),
+            streams: Arc::new(Semaphore::new(STREAMS_OF_PROGRAMS)),
+            closing: CancellationToken::new(),
             ledger_url,
             session_index,
         }
+    }
+
+    /// Ends the streams of events, so that the server can stop.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
     }
 
     fn assets(&self) -> &Assets {
@@ -116,6 +135,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/page/sessions", get(session_data::sessions))
         .route("/page/sessions/{id}", get(session_data::session))
         .route("/page/playback/{exchange}", get(session_data::playback))
+        .route("/page/live", get(live::changes))
+        .route("/page/live/{exchange}", get(live::answer))
+        .route("/page/live/{exchange}/stop", post(live::stop))
 }
 
 /// True for the paths of the page, which no other origin may use.

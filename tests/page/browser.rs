@@ -17,7 +17,15 @@ use tempfile::{TempDir, tempdir};
 use super::{month, setup};
 use crate::{
     stats::books::Books,
-    support::{app::Setup, browser::Browser, rows, until},
+    support::{
+        app::{CHAT, MODEL, Setup, ask, with},
+        browser::Browser,
+        rows,
+        script::{Gate, Script},
+        sse::{self, Answer},
+        until,
+        upstream::{Outcome as Sent, Upstream},
+    },
 };
 
 /// Texts that would run, load or break out of something where they are not escaped.
@@ -44,8 +52,9 @@ const AXE: &str = "axe.run().then(({ violations }) => violations \
      .filter(({ impact }) => impact === 'serious' || impact === 'critical') \
      .map(({ id, nodes }) => [id, ...nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)]))";
 
-const VIEWS: [(&str, &str); 3] = [
+const VIEWS: [(&str, &str); 4] = [
     ("overview", "#/"),
+    ("live", "#/live"),
     ("calls", "#/calls"),
     ("narrowed", "#/calls?user=user-001&answered_by=hit"),
 ];
@@ -230,8 +239,12 @@ async fn what_was_recorded_stays_text() {
             format!("#/calls?{query}")
         });
     let odd = HOSTILE.map(|text| format!("#/{text}"));
-    for hash in
-        ["#/", "#/calls"].into_iter().map(str::to_owned).chain(details).chain(filters).chain(odd)
+    for hash in ["#/", "#/live", "#/calls"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(details)
+        .chain(filters)
+        .chain(odd)
     {
         browser.open(&format!("{}/{hash}", app.url())).await;
         let made = browser.eval(MADE).await;
@@ -246,4 +259,84 @@ async fn what_was_recorded_stays_text() {
         let shown = format!("document.querySelector('main').textContent.includes({})", json!(text));
         assert_eq!(browser.eval(&shown).await, json!(true), "{text} is shown as it is");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_answer_is_read_along_as_text_and_stopped() {
+    let Some(mut browser) = Browser::start().await else { return };
+    let (upstream, gate) = (Upstream::start().await, Gate::new());
+    let app = Setup::of(&upstream).start().await;
+    let hostile = HOSTILE.join(" ");
+    let block = sse::content_block_start(0, r#"{"type":"text","text":""}"#);
+    let first = Answer::of(MODEL).event(block).event(sse::text_delta(0, &hostile)).unfinished();
+    let more = sse::text_delta(0, " and more");
+    upstream.push(Script::sse(first).wait(&gate).pieces([more]).stall());
+    browser.look(1280, "light").await;
+    browser.open(&format!("{}/#/live", app.url())).await;
+    let main = |text: &str| {
+        format!("document.querySelector('main').textContent.includes({})", json!(text))
+    };
+    browser.until(&main("Connected.")).await;
+    browser.until(&main("Nothing is running.")).await;
+    let question = with(ask("hi"), "user", json!(HOSTILE[0]));
+    let mut reply = app.client().post(CHAT, &question).await;
+    browser.until(&main(HOSTILE[0])).await;
+    browser.until(&main("Writing")).await;
+    browser.click("[aria-expanded]").await;
+    browser.until(&main(&hostile)).await;
+    gate.open();
+    browser.until(&main(" and more")).await;
+    assert_eq!(browser.eval(MADE).await, json!([null, 0, 0, 0]));
+    for (scheme, width) in [("light", 1280), ("dark", 390)] {
+        browser.look(width, scheme).await;
+        browser.picture(&format!("running-{scheme}-{width}")).await;
+        let faults = faults(&mut browser).await;
+        assert!(faults.is_empty(), "{scheme} {width}: {faults:#?}");
+        let wide = browser.eval("document.documentElement.scrollWidth > innerWidth").await;
+        assert_eq!(wide, json!(false), "wider than {width}");
+    }
+    browser.click(".stop").await;
+    browser.picture("stopping-dark-390").await;
+    assert_eq!(
+        browser.eval("document.activeElement.textContent").await,
+        json!("Stop it"),
+        "a person confirms it"
+    );
+    assert_eq!(upstream.outcome(0), Sent::Running);
+    browser.click(".danger").await;
+    let (body, _) = reply.rest().await;
+    assert!(String::from_utf8_lossy(&body).contains("stopped_by_operator"));
+    upstream.await_outcome(0, Sent::Disconnected).await;
+    browser.until(&main("Nothing is running.")).await;
+    browser.until(&main("Stopped: stopped_by_operator")).await;
+    browser.click("tbody a").await;
+    browser.until("document.title === 'Call · Reprise'").await;
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_live_view_says_when_it_is_paused_when_the_connection_is_lost_and_when_it_is_back() {
+    let Some(mut browser) = Browser::start().await else { return };
+    let setup = setup(tempdir().expect("a folder"));
+    let app = setup.start().await;
+    let url = app.url().to_owned();
+    let state = |text: &str| {
+        format!("document.querySelector('.live-state').textContent === {}", json!(text))
+    };
+    browser.open(&format!("{url}/#/live")).await;
+    browser.until(&state("Connected.")).await;
+    for (hidden, expected) in [(true, "Paused while the window is hidden."), (false, "Connected.")]
+    {
+        let hide = format!(
+            "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }}); \
+             document.dispatchEvent(new Event('visibilitychange')); true"
+        );
+        browser.eval(&hide).await;
+        browser.until(&state(expected)).await;
+    }
+    app.stop().await;
+    browser.until(&state("The connection is lost. Trying again…")).await;
+    let port = url.rsplit(':').next().expect("a port");
+    let _again = setup.set("REPRISE_PORT", port).start().await;
+    browser.until(&state("Connected.")).await;
 }

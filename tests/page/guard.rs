@@ -11,11 +11,13 @@ use crate::support::{
     client::{Client, Reply},
 };
 
-const DATA: [&str; 10] = [
+const DATA: [&str; 12] = [
     "/page/setup",
     "/page/stats",
     "/page/budgets",
     "/page/calls",
+    "/page/live",
+    "/page/live/x",
     "/page/sessions",
     "/page/calls/x",
     "/page/calls/x/requests",
@@ -28,6 +30,9 @@ const DATA: [&str; 10] = [
 fn is_nowhere(path: &str) -> bool {
     path.contains("/x")
 }
+
+/// What changes something.
+const STOP: &str = "/page/live/x/stop";
 
 /// A browser that shows the page of this server.
 fn page(app: &App) -> Client {
@@ -134,6 +139,9 @@ async fn without_a_key_only_this_machine_sees_the_page() {
     for path in DATA.iter().chain(&["/page/session"]) {
         assert_eq!(proxied.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
+    let from_page = |client: &Client| client.clone().header("sec-fetch-site", "same-origin");
+    assert_eq!(from_page(&here).post(STOP, &json!({})).await.status, 404);
+    assert_eq!(from_page(&proxied).post(STOP, &json!({})).await.status, StatusCode::FORBIDDEN);
     // A page of another site whose name leads here.
     let request = "GET /page/stats HTTP/1.1\r\nhost: evil.example\r\n\r\n";
     assert_eq!(here.send_raw(request.as_bytes()).await.status, StatusCode::FORBIDDEN);
@@ -164,7 +172,7 @@ async fn no_other_origin_reads_or_triggers_anything() {
                 assert_eq!(reply.header("access-control-allow-origin"), None);
                 assert_eq!(reply.json().await["error"]["code"], "foreign_page");
             }
-            for path in ["/page/login", "/page/logout"] {
+            for path in ["/page/login", "/page/logout", STOP] {
                 let reply = foreign.post(path, &json!({ "key": "a" })).await;
                 assert_eq!(reply.status, StatusCode::FORBIDDEN, "{path} {value}");
                 assert_eq!(reply.header("set-cookie"), None);
@@ -175,7 +183,10 @@ async fn no_other_origin_reads_or_triggers_anything() {
         }
         // A request that does not say where it comes from changes nothing.
         let silent = app.client().header("cookie", &session);
-        assert_eq!(silent.post("/page/logout", &json!({})).await.status, StatusCode::FORBIDDEN);
+        for path in ["/page/logout", STOP] {
+            let reply = silent.post(path, &json!({})).await;
+            assert_eq!(reply.status, StatusCode::FORBIDDEN, "{path}");
+        }
     }
 }
 
@@ -194,6 +205,7 @@ async fn with_an_admin_key_people_sign_in_from_anywhere() {
             let client = client.header("cookie", "reprise_session_1=; reprise_session_2=0");
             let reply = client.get(path).await;
             assert_eq!(reply.status, 401, "{path}");
+            assert_eq!(client.post(STOP, &json!({})).await.status, 401);
         }
     }
     for wrong in ["", "k", "admin", "ad"] {

@@ -79,7 +79,7 @@ fn ask(process: &Process, ticket: Ticket, exchange: Exchange) {
         Exchange::IsLeft => drop(reader),
         Exchange::Completes => {}
     }
-    if writer.abandoned().now_or_never().is_some() {
+    if writer.cancelled().now_or_never().is_some() {
         process.cancelled.fetch_add(1, Relaxed);
         let totals = AnswerTotals::unknown(Outcome::Stopped);
         writer.end(Vec::new(), End::Failed(Arc::new(crate::answer::Failure::ShuttingDown), totals));

@@ -64,7 +64,7 @@ fn segment(number: usize) -> Segment {
 /// Runs a recording as the pump does, which looks for readers before each step.
 fn pump(writer: RecordingWriter, last_step: LastStep) {
     for number in 0..APPENDED {
-        if writer.abandoned().now_or_never().is_some() {
+        if writer.cancelled().now_or_never().is_some() {
             return cancel(writer);
         }
         writer.append([segment(number)]);
@@ -76,7 +76,7 @@ fn pump(writer: RecordingWriter, last_step: LastStep) {
         }
         LastStep::Drop => drop(writer),
         LastStep::AwaitLeaving => {
-            block_on(writer.abandoned());
+            block_on(writer.cancelled());
             cancel(writer);
         }
     }
@@ -210,4 +210,43 @@ fn of_two_that_join_neither_reads_what_is_cancelled() {
     ] {
         explore(1, move || model(last_step, Client::LeavesAtOnce, &[second, third]));
     }
+}
+
+#[test]
+fn a_stop_reaches_the_writer_whenever_it_comes_and_nobody_joins_after_it() {
+    explore(1, || {
+        let (writer, reader) = start();
+        let subscription = writer.subscription();
+        let stopping = thread::spawn(move || {
+            assert!(subscription.stop());
+            assert!(subscription.join().is_none());
+        });
+        assert_eq!(block_on(writer.cancelled()), Cancel::Stopped);
+        stopping.join().unwrap();
+        drop(reader);
+        assert_eq!(block_on(writer.cancelled()), Cancel::Abandoned);
+    });
+}
+
+#[test]
+fn a_follower_gets_all_of_a_recording_and_is_no_reader() {
+    explore(1, || {
+        let (writer, reader) = start();
+        let subscription = writer.subscription();
+        let mut follower = subscription.follow();
+        let following = thread::spawn(move || {
+            let mut read = Vec::new();
+            while let Some(mut new) = block_on(follower.next()) {
+                assert!(!new.is_empty());
+                read.append(&mut new);
+            }
+            numbers(&read)
+        });
+        let pump = thread::spawn(move || pump(writer, LastStep::End));
+        assert_eq!(subscription.readers(), 1);
+        pump.join().unwrap();
+        assert!(following.join().unwrap().into_iter().eq(0..=APPENDED));
+        drop(reader);
+        assert!(!subscription.stop(), "ended");
+    });
 }

@@ -45,6 +45,7 @@ const FILES: &[(&str, &str)] = embedded![
     "vendor/marked.js",
     "views/call.js",
     "views/calls.js",
+    "views/live.js",
     "views/login.js",
     "views/overview.js",
     "views/session.js",

@@ -51,15 +51,7 @@ impl FromRequestParts<Arc<App>> for Viewer {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
         check_site(&parts.headers)?;
         let ConnectInfo(peer) = *parts.extensions.get().ok_or(Rejection::NotLocal)?;
-        if is_signed_in(app, &parts.headers, peer) {
-            return Ok(Self);
-        }
-        let auth = app.auth();
-        // A program may send its key with each request.
-        auth.check_operator(&parts.headers, peer).map(|()| Self).map_err(|rejection| {
-            let may_sign_in = auth.may_reach_page(&parts.headers, peer);
-            if may_sign_in { Rejection::NotSignedIn } else { rejection }
-        })
+        check_viewer(app, &parts.headers, peer).map(|()| Self)
     }
 }
 
@@ -74,6 +66,22 @@ impl FromRequestParts<Arc<App>> for SameOrigin {
             .any(|name| parts.headers.contains_key(*name));
         if is_told { Ok(Self) } else { Err(Rejection::ForeignPage) }
     }
+}
+
+/// Rejects a request of somebody who may not see the page, or not any more.
+pub(super) fn check_viewer(
+    app: &App,
+    headers: &HeaderMap,
+    peer: SocketAddr,
+) -> Result<(), Rejection> {
+    if is_signed_in(app, headers, peer) {
+        return Ok(());
+    }
+    let auth = app.auth();
+    // A program may send its key with each request.
+    auth.check_operator(headers, peer).map_err(|rejection| {
+        if auth.may_reach_page(headers, peer) { Rejection::NotSignedIn } else { rejection }
+    })
 }
 
 /// Rejects a request that a page of another origin has made. A person may type the address.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use http::{HeaderMap, HeaderValue, header};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::server::auth::KeyDigest;
 
@@ -18,6 +19,8 @@ use crate::server::auth::KeyDigest;
 const LIFETIME: Duration = Duration::from_hours(12);
 /// Most sessions at the same time; one more ends the oldest.
 const MOST_SESSIONS: usize = 256;
+/// Most streams of events that a session has open at the same time: those of a few windows.
+const MOST_STREAMS: usize = 8;
 /// Wrong keys from one address within [`ATTEMPT_WINDOW`], after which no more are looked at.
 const MOST_ATTEMPTS: u32 = 10;
 const ATTEMPT_WINDOW: Duration = Duration::from_mins(1);
@@ -46,6 +49,8 @@ pub(super) struct Session {
     token: [u8; 32],
     /// The key that the person signed in with; `None`: none was needed.
     pub key: Option<KeyDigest>,
+    /// Permits for streams of events.
+    pub streams: Arc<Semaphore>,
     ends: Instant,
 }
 
@@ -79,7 +84,8 @@ impl Sessions {
         if state.open.len() >= MOST_SESSIONS {
             state.open.remove(0);
         }
-        state.open.push(Session { token: digest(&token), key, ends: now + LIFETIME });
+        let streams = Arc::new(Semaphore::new(MOST_STREAMS));
+        state.open.push(Session { token: digest(&token), key, streams, ends: now + LIFETIME });
         Opened { cookie: &self.cookie, token }
     }
 

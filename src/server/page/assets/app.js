@@ -7,6 +7,7 @@ import { DEFAULT } from './period.js';
 import { href, parse } from './router.js';
 import * as call from './views/call.js';
 import * as calls from './views/calls.js';
+import * as live from './views/live.js';
 import * as login from './views/login.js';
 import * as overview from './views/overview.js';
 import * as sessionView from './views/session.js';
@@ -19,6 +20,7 @@ import * as sessions from './views/sessions.js';
  */
 const VIEWS = new Map([
   ['', { view: overview, name: 'Overview' }],
+  ['live', { view: live, name: 'Live' }],
   ['sessions', { view: sessions, name: 'Sessions', one: sessionView }],
   ['calls', { view: calls, name: 'Calls', one: call }],
 ]);

@@ -1,0 +1,168 @@
+//! Running answers as operators see them: which run, what is written so far, and stopping one. Nothing here makes an answer
+//! run longer, and answers pay for it only while somebody looks.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use super::{
+    Answers, Change,
+    live::{Follower, Status},
+};
+use crate::{
+    domain::{
+        anthropic::{self, BlockStart, Delta, Event},
+        exchange::{AnsweredBy, ExchangeId},
+        json::{JsonString, inside},
+        recording::Segment,
+    },
+    store::{CallRecord, Opening},
+};
+
+/// A running call, which other calls may have joined.
+#[derive(Debug, Clone)]
+pub struct RunningCall {
+    /// The first exchange of the answer.
+    pub exchange: ExchangeId,
+    /// The call that the answer was begun for, without its request.
+    pub call: CallRecord,
+    /// True once something of the answer was there for its clients.
+    pub begun: bool,
+    /// Number of calls that wait for the answer or read it.
+    pub readers: usize,
+    /// True if operators may read the answer along.
+    pub is_readable: bool,
+}
+
+impl RunningCall {
+    /// The call of an exchange that has just begun.
+    pub fn begun_by(opening: Arc<Opening>) -> Self {
+        Self::of(opening.exchange, Status { opening, begun: false, readers: 1 })
+    }
+
+    fn of(exchange: ExchangeId, status: Status) -> Self {
+        let Status { opening, begun, readers } = status;
+        let call = CallRecord { client_chain: None, ..opening.call.clone() };
+        Self { exchange, call, begun, readers, is_readable: is_readable(&opening) }
+    }
+}
+
+/// Returns whether operators may read an answer along: what must not be kept is not shown either. A fixture is not kept,
+/// because it is on disk already.
+fn is_readable(opening: &Opening) -> bool {
+    opening.chain.is_some() || opening.call.answered_by == AnsweredBy::Replay
+}
+
+/// What an answer has written of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The kind.
+    pub kind: WrittenKind,
+    /// The text; of a tool call, the name of the tool.
+    pub text: String,
+}
+
+/// A kind of content of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WrittenKind {
+    /// Text for the reader.
+    Text,
+    /// Thinking, or a summary of it.
+    Thinking,
+    /// A call of one of the client's tools.
+    Tool,
+}
+
+/// Reads a running answer along from its beginning. It is not counted among the readers, and an answer that is abandoned
+/// ends all the same.
+#[derive(Debug)]
+pub struct Follow(Follower);
+
+impl Follow {
+    /// Waits for more of the answer; what is there is returned in pieces. `None` at the end.
+    pub async fn next(&mut self) -> Option<Vec<Written>> {
+        loop {
+            let written = written(&self.0.next().await?);
+            // Some events write nothing.
+            if !written.is_empty() {
+                return Some(written);
+            }
+        }
+    }
+}
+
+/// The reason why a running answer cannot be read along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowError {
+    /// No such answer is running.
+    NotRunning,
+    /// The answer must not be kept.
+    NotReadable,
+}
+
+impl Answers {
+    /// The running calls, the oldest first.
+    pub fn running(&self) -> Vec<RunningCall> {
+        let running = self.inflight.running();
+        let calls = running.iter().filter_map(|(exchange, subscription)| {
+            Some(RunningCall::of(*exchange, subscription.status()?))
+        });
+        let mut calls: Vec<RunningCall> = calls.collect();
+        calls.sort_unstable_by_key(|running| (running.call.at, running.exchange));
+        calls
+    }
+
+    /// Calls that begin or end from now on. A receiver that is late misses some, and should look at
+    /// [`Self::running`] again.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.observer.watch()
+    }
+
+    /// Reads a running answer along.
+    pub fn follow(&self, exchange: ExchangeId) -> Result<Follow, FollowError> {
+        let subscription = self.inflight.get(exchange).ok_or(FollowError::NotRunning)?;
+        let Status { opening, .. } = subscription.status().ok_or(FollowError::NotRunning)?;
+        if !is_readable(&opening) {
+            return Err(FollowError::NotReadable);
+        }
+        Ok(Follow(subscription.follow()))
+    }
+
+    /// Stops a running answer: its clients get an error that says so, and it is sealed as stopped. Returns false if it is
+    /// not running.
+    pub fn stop(&self, exchange: ExchangeId) -> bool {
+        self.inflight.get(exchange).is_some_and(|subscription| subscription.stop())
+    }
+}
+
+/// What segments write, with neighbours of a kind in one piece. What cannot be read is left out: the clients are told.
+fn written(segments: &[Arc<Segment>]) -> Vec<Written> {
+    let mut pieces: Vec<(WrittenKind, JsonString)> = Vec::new();
+    for event in segments.iter().flat_map(|segment| segment.events()) {
+        let event = anthropic::read(event);
+        let Ok(event) = anthropic::parse(&event) else { continue };
+        let (kind, text) = match event {
+            Event::BlockDelta { delta: Delta::Text(text), .. } => {
+                (WrittenKind::Text, JsonString::of_inside(inside(text).to_owned()))
+            }
+            Event::BlockDelta { delta: Delta::Thinking(text), .. } => {
+                (WrittenKind::Thinking, JsonString::of_inside(inside(text).to_owned()))
+            }
+            Event::BlockStart { block: BlockStart::Text { text, .. }, .. } => {
+                (WrittenKind::Text, JsonString::new(&text))
+            }
+            Event::BlockStart { block: BlockStart::ToolUse { name, .. }, .. } => {
+                (WrittenKind::Tool, JsonString::new(&name))
+            }
+            _ => continue,
+        };
+        match pieces.last_mut() {
+            Some((last, before)) if *last == kind && kind != WrittenKind::Tool => {
+                before.push_string(&text);
+            }
+            _ if text.is_empty() => {}
+            _ => pieces.push((kind, text)),
+        }
+    }
+    pieces.into_iter().map(|(kind, text)| Written { kind, text: text.decode() }).collect()
+}
