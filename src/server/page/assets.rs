@@ -208,7 +208,8 @@ mod tests {
             }
         }
         // The documents have paths of their own, and nobody loads a licence.
-        found.retain(|name| !name.ends_with(".html") && !name.ends_with(".md"));
+        let elsewhere = ["index.html", "refused.html", "vendor/marked.LICENSE.md"];
+        found.retain(|name| !elsewhere.contains(&&**name));
         found.sort_unstable();
         let embedded: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
         assert_eq!(found, embedded);
