@@ -3,7 +3,8 @@
 import { el, newId, svg } from './dom.js';
 
 const HEIGHT = 240;
-const MARGIN = { top: 12, right: 4, bottom: 24 };
+/** On the right is room for half of a label. */
+const MARGIN = { top: 12, right: 26, bottom: 24 };
 /** The width of a character beside the axis, about. */
 const CHARACTER = 7.2;
 const TICKS = 4;
@@ -97,9 +98,7 @@ export function columns({ title, description, labels, stacks, format, tickFormat
         },
       });
       const isNamed = at % every === 0;
-      const isLast = middle + MIN_LABEL_WIDTH / 2 > width;
-      const [x, anchor] = isLast ? [width, 'end'] : [middle, 'middle'];
-      return [whole, shapes, isNamed && svg('text', { x, y: HEIGHT - 6, 'text-anchor': anchor }, label)];
+      return [whole, shapes, isNamed && svg('text', { x: middle, y: HEIGHT - 6, 'text-anchor': 'middle' }, label)];
     });
     return svg(
       'svg',
