@@ -159,29 +159,27 @@ impl fmt::Display for Miss {
 /// The candidates most similar to a request, nearest first. `document_of` gives the document of a fixture's request.
 fn nearest(
     document: &Value,
-    mut candidates: Vec<Candidate<'_>>,
+    candidates: Vec<Candidate<'_>>,
     document_of: impl Fn(&RecordedRequest) -> Value,
 ) -> Vec<NearMiss> {
     let profile = Profile::of(document);
-    // A fixture that was given has met its request already: it is worth naming only if no unused one is left.
-    if candidates.iter().any(|candidate| candidate.is_unused) {
-        candidates.retain(|candidate| candidate.is_unused);
+    let near = candidates.into_iter().map(|candidate| {
+        let likeness = match candidate.pattern {
+            Some(pattern) => {
+                let mut filled = filled(pattern, document);
+                wildcard::flatten(&mut filled);
+                profile.likeness(&Profile::of(&filled))
+            }
+            None => profile.likeness(candidate.profile),
+        };
+        (likeness, candidate)
+    });
+    let mut near: Vec<(f64, Candidate<'_>)> =
+        near.filter(|(likeness, _)| *likeness >= MIN_LIKENESS).collect();
+    // A fixture that was given has met its request already: it is worth naming only if no similar one is unused.
+    if near.iter().any(|(_, candidate)| candidate.is_unused) {
+        near.retain(|(_, candidate)| candidate.is_unused);
     }
-    let mut near: Vec<(f64, Candidate<'_>)> = candidates
-        .into_iter()
-        .map(|candidate| {
-            let likeness = match candidate.pattern {
-                Some(pattern) => {
-                    let mut filled = filled(pattern, document);
-                    wildcard::flatten(&mut filled);
-                    profile.likeness(&Profile::of(&filled))
-                }
-                None => profile.likeness(candidate.profile),
-            };
-            (likeness, candidate)
-        })
-        .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
-        .collect();
     near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let best = near.first().map_or(0.0, |(best, _)| *best);
     near.into_iter()

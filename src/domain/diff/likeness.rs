@@ -54,9 +54,13 @@ fn take(value: &Value, path: &mut String, parts: &mut Vec<u64>) {
             }
         }
         Value::String(text) => {
-            // A long text without spaces (a picture) is one word.
-            let words = text.split_whitespace();
-            parts.extend(words.map(|word| part(path, word)));
+            // A long text without spaces (a picture) is one word. Each counts twice, as it is and without its punctuation
+            // and its case: `Hello?` is half like `Hello!`.
+            for word in text.split_whitespace() {
+                let bare = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+                parts.push(part(path, word));
+                parts.push(part(path, if bare.is_empty() { word } else { &bare }));
+            }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {
             parts.push(part(path, &value.to_string()));
@@ -90,6 +94,8 @@ mod tests {
         assert!(likeness(&asked, &near) > 0.8);
         assert!(likeness(&asked, &longer) > 0.9);
         assert!(likeness(&asked, &far) < 0.3);
+        let half = likeness(&json!("Hello?"), &json!("hello!"));
+        assert!((half - 0.5).abs() < 1e-9, "{half}");
     }
 
     proptest! {

@@ -95,6 +95,17 @@ fn a_miss_tells_what_is_nearest_and_where_it_differs() {
 }
 
 #[test]
+fn a_fixture_that_was_given_is_named_where_no_similar_one_is_left() {
+    let mut player = player(WhenExhausted::Last);
+    files(&mut player, "What is the weather in Paris today?", None, 1);
+    let miss = player.answer(&request("What is the weather in London today?"), None).unwrap_err();
+    assert!(miss.to_string().contains("b/02.json (89 % alike)"), "{miss}");
+    files(&mut player, "Hi", None, 1);
+    let miss = player.answer(&request("Hi!"), None).unwrap_err().to_string();
+    assert!(miss.contains("a/02.json") && !miss.contains("a/01.json"), "{miss}");
+}
+
+#[test]
 fn a_changed_translation_answers_and_is_told() {
     let mut one = fixture("a/01.json", "Hi", "one");
     one.translated =
