@@ -2,8 +2,6 @@
 //! long as the database may yet take it.
 
 use std::{
-    io,
-    panic::{self, AssertUnwindSafe},
     pin::pin,
     sync::{
         Arc,
@@ -320,30 +318,27 @@ impl Writer {
         let sealing = batch.iter().any(|queued| matches!(queued.op, Op::Seal(_)));
         let wanted = if sealing { self.durability } else { Durability::Normal };
         let sets = self.current.replace(wanted) != Some(wanted);
-        let (owner, taken) = (self.owner, std::mem::take(batch));
+        // Shared with the thread, so that they are here again even if it ends.
+        let (owner, rows) = (self.owner, Arc::new(std::mem::take(batch)));
+        let taken = Arc::clone(&rows);
         let run = connection.run(move |connection| {
-            // Rows survive a fault of the program, too.
-            let written = panic::catch_unwind(AssertUnwindSafe(|| {
-                if sets {
-                    sqlite::set_durability(connection, wanted)?;
-                }
-                let ops: Vec<&Op> = taken.iter().map(|queued| &queued.op).collect();
+            let ops: Vec<&Op> = taken.iter().map(|queued| &queued.op).collect();
+            let durable = if sets { sqlite::set_durability(connection, wanted) } else { Ok(()) };
+            let written = durable.and_then(|()| {
                 sqlite::transaction(connection, |connection| batch::write(connection, owner, &ops))
-            }));
-            let is_usable = written.is_ok() && connection.is_autocommit();
-            Ok::<_, WriteError>((taken, written, is_usable))
+            });
+            Ok::<_, WriteError>((written, connection.is_autocommit()))
         });
-        let (taken, written, is_usable) = run.await.inspect_err(|_| self.connection = None)?;
-        *batch = taken;
-        let panicked = |_| Err(io::Error::other("the transaction panicked").into());
-        let written = written.map_or_else(panicked, |written| written.map_err(WriteError::from));
+        let ran = run.await;
+        *batch = Arc::into_inner(rows).expect("the thread has dropped its share");
+        let (written, is_usable) = ran.inspect_err(|_| self.connection = None)?;
         if written.is_err() {
             self.current = None;
         }
         if !is_usable {
             self.connection = None;
         }
-        written
+        Ok(written?)
     }
 
     fn settle(&self, batch: Vec<Queued>) {

@@ -18,7 +18,7 @@ use crate::store::{Durability, error::WriteError};
 /// Prepared statements that the connection keeps: more than the writer has.
 const STATEMENTS: usize = 32;
 
-/// What every connection that writes is set to, beside its wait for a lock.
+/// Settings of every connection that writes, beside its wait for a lock.
 const PRAGMAS: &str = "\
     pragma journal_mode = wal; \
     pragma foreign_keys = on; \
@@ -91,8 +91,10 @@ impl WriteConnection {
     {
         let (done, result) = oneshot::channel();
         let run = Order::Run(Box::new(move |connection| {
+            // What the job holds is dropped before its result is there.
+            let result = job(connection);
             // The receiver may have stopped waiting.
-            let _ = done.send(job(connection));
+            let _ = done.send(result);
         }));
         self.orders.send(run).map_err(|_| gone())?;
         Ok(result.await.map_err(|_| gone())??)
@@ -160,4 +162,26 @@ pub(in crate::store) fn set_durability(
 
 fn gone() -> io::Error {
     io::Error::other("the thread that writes the ledger has ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_panics_ends_the_thread_and_gives_back_what_it_shared() {
+        let file = DatabaseFile::parse("sqlite::memory:").unwrap();
+        let connection = WriteConnection::open(&file).await.unwrap();
+        let rows = Arc::new(());
+        for _ in 0..2 {
+            let taken = Arc::clone(&rows);
+            let run = connection.run(move |_| -> rusqlite::Result<()> {
+                panic!("for a test, with {taken:?}");
+            });
+            assert!(matches!(run.await, Err(WriteError::Io(_))));
+            assert_eq!(Arc::strong_count(&rows), 1);
+        }
+    }
 }
