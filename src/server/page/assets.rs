@@ -30,6 +30,7 @@ const FILES: &[(&str, &str)] = embedded![
     "api.js",
     "app.js",
     "branches.js",
+    "call_columns.js",
     "chart.js",
     "components.js",
     "dom.js",

@@ -1,7 +1,8 @@
 // The calls behind a figure, the newest first.
 
 import { get } from '../api.js';
-import { amount, notice, table } from '../components.js';
+import { callColumns } from '../call_columns.js';
+import { notice, table } from '../components.js';
 import { el, newId } from '../dom.js';
 import * as format from '../format.js';
 import { periodOf, periodPicker } from '../period.js';
@@ -71,23 +72,14 @@ function chips(params, filters, calls) {
 
 function list(calls, setup) {
   const tokens = (call) => call.input + call.cache_write_5m + call.cache_write_1h + call.cache_read;
-  const failed = (call) => call.error ?? (call.outcome === 'complete' ? null : call.outcome);
+  const { time, user, model, task, answeredBy, outcome, cost, saved, end } = callColumns(setup);
   return table('Calls, the newest first', [
-    {
-      name: 'Time',
-      cell: (call) => el('a', { href: href(`calls/${call.id}`) }, el('time', { datetime: call.at }, format.moment(call.at, setup.timezone))),
-    },
-    { name: 'User', cell: (call) => format.userName(call) },
-    { name: 'Model', cell: (call) => call.model },
-    { name: 'Task', cell: (call) => (call.task === null ? '–' : format.taskName(call.task)) },
-    { name: 'Answered by', cell: (call) => el('span', { class: `source ${call.answered_by}` }, format.sourceName(call.answered_by)) },
-    { name: 'Outcome', cell: (call) => (failed(call) ? el('span', { class: 'problem' }, `${format.outcomeName(call.outcome)}${call.error ? `: ${call.error}` : ''}`) : format.outcomeName(call.outcome)) },
+    time, user, model, task, answeredBy, outcome,
     { name: 'Tokens in', isNumber: true, cell: (call) => format.count(tokens(call)) },
     { name: 'Out', isNumber: true, cell: (call) => format.count(call.output) },
-    { name: 'Cost', isNumber: true, cell: (call) => amount(call.cost) },
-    { name: 'Saved', isNumber: true, cell: (call) => amount(call.saved) },
+    cost, saved,
     { name: 'First byte', isNumber: true, cell: (call) => format.duration(call.ttft_ms) },
-    { name: 'End', isNumber: true, cell: (call) => format.duration(call.total_ms) },
+    end,
   ], calls);
 }
 

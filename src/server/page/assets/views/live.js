@@ -1,7 +1,8 @@
-// What happens now: running calls, what they write, and calls as they end.
+// Current activity: running calls, what they write, and calls as they end.
 
 import { get, post } from '../api.js';
-import { amount, card, notice, table } from '../components.js';
+import { callColumns } from '../call_columns.js';
+import { card, notice, table } from '../components.js';
 import { el, newId } from '../dom.js';
 import * as format from '../format.js';
 import { href } from '../router.js';
@@ -312,20 +313,4 @@ function runningCall(first) {
   };
 }
 
-function endedList(calls, setup) {
-  const problem = (call) => call.error ?? (call.outcome === 'complete' ? null : call.outcome);
-  return table('Ended calls, the newest first', [
-    {
-      name: 'Time',
-      cell: (call) => el('a', { href: href(`calls/${call.id}`) }, el('time', { datetime: call.at }, format.moment(call.at, setup.timezone))),
-    },
-    { name: 'User', cell: (call) => format.userName(call) },
-    { name: 'Model', cell: (call) => call.model },
-    { name: 'Task', cell: (call) => (call.task === null ? '–' : format.taskName(call.task)) },
-    { name: 'Answered by', cell: (call) => el('span', { class: `source ${call.answered_by}` }, format.sourceName(call.answered_by)) },
-    { name: 'Outcome', cell: (call) => el('span', { class: problem(call) ? 'problem' : undefined }, `${format.outcomeName(call.outcome)}${call.error ? `: ${call.error}` : ''}`) },
-    { name: 'Cost', isNumber: true, cell: (call) => amount(call.cost) },
-    { name: 'Saved', isNumber: true, cell: (call) => amount(call.saved) },
-    { name: 'End', isNumber: true, cell: (call) => format.duration(call.total_ms) },
-  ], calls);
-}
+const endedList = (calls, setup) => table('Ended calls, the newest first', Object.values(callColumns(setup)), calls);
