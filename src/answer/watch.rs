@@ -53,7 +53,7 @@ fn is_readable(opening: &Opening) -> bool {
     opening.chain.is_some() || opening.call.answered_by == AnsweredBy::Replay
 }
 
-/// What an answer has written of one kind.
+/// A piece of an answer, of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// The kind.
@@ -135,7 +135,7 @@ impl Answers {
     }
 }
 
-/// What segments write, with neighbours of a kind in one piece. What cannot be read is left out: the clients are told.
+/// The pieces that segments write, neighbours of a kind joined. Unreadable events are left out: the clients are told.
 fn written(segments: &[Arc<Segment>]) -> Vec<Written> {
     let mut pieces: Vec<(WrittenKind, JsonString)> = Vec::new();
     for event in segments.iter().flat_map(|segment| segment.events()) {

@@ -90,7 +90,7 @@ fn plain_text(open_metrics: &str) -> String {
     plain
 }
 
-/// What is read at the time of a scrape.
+/// Values that are read at the time of a scrape.
 #[derive(Debug)]
 struct Current(Answers);
 

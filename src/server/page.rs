@@ -56,7 +56,7 @@ pub(super) use self::session_index::SessionIndex;
 use self::{assets::Assets, sessions::Sessions};
 use super::{App, error::Rejection};
 
-/// What the browser may load and send: this server's files and endpoints, and nothing that stands in the document.
+/// The places that the browser may load from and send to: this server's files and endpoints, and nothing that stands in the document.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
@@ -77,7 +77,7 @@ const REPORTS_AT_ONCE: usize = 1;
 /// Most streams of events of programs, which have no session, at the same time.
 const STREAMS_OF_PROGRAMS: usize = 8;
 
-/// What the page needs besides the ledger.
+/// State of the page besides the ledger.
 #[derive(Debug)]
 pub(super) struct Page {
     /// Packed when they are first asked for.

@@ -40,7 +40,7 @@ pub(super) const HOSTILE: [&str; 8] = [
     "<style>*{display:none}</style>\u{202e}&lt;b&gt;",
 ];
 
-/// What a text has become that was no text: a value that it set, elements, addresses and attributes.
+/// Traces of a text that became more than text: a value that it set, elements, addresses and attributes.
 pub(super) const MADE: &str = "[window.owned ?? null, \
      document.querySelectorAll('img:not([src^=\"/page/calls/\"]), iframe, object, main script, main style').length, \
      [...document.querySelectorAll('a')].filter((a) => !/^(#|\\/page\\/calls\\/[0-9a-f-]+\\/attachments\\/)/.test(a.getAttribute('href'))).length, \

@@ -10,7 +10,7 @@ use crate::support::{
     binary::command,
 };
 
-/// What a command prints, as JSON.
+/// The output of a command, as JSON.
 pub(super) async fn told(setup: &Setup, arguments: &[&str]) -> Value {
     let mut command = command(setup);
     command.args(arguments);

@@ -1,4 +1,4 @@
-//! Who may see the page: with which key, from where, and from which origin.
+//! Access to the page: with which key, from where, and from which origin.
 
 use http::StatusCode;
 use serde_json::json;
@@ -31,7 +31,7 @@ fn is_nowhere(path: &str) -> bool {
     path.contains("/x")
 }
 
-/// What changes something.
+/// An endpoint that changes something.
 const STOP: &str = "/page/live/x/stop";
 
 /// A browser that shows the page of this server.

@@ -1,4 +1,4 @@
-//! What happens now: calls as they begin and end, answers as they are written, and the hand of an operator.
+//! Current activity: calls as they begin and end, answers as they are written, and the hand of an operator.
 
 use http::StatusCode;
 use serde_json::{Value, json};

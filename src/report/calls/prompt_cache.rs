@@ -1,5 +1,5 @@
-//! Why a turn did not read from Anthropic's prompt cache what the turn before it had written: the first part of the request
-//! that differs, and the time between the two.
+//! The reason why a turn did not read from Anthropic's prompt cache what the turn before it had written: the first part
+//! of the request that differs, and the time between the two.
 
 use std::{fmt, time::Duration};
 

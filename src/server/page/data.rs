@@ -27,7 +27,7 @@ use crate::{
 const CALLS: u32 = 50;
 const MOST_CALLS: u32 = 500;
 
-/// How to connect a client, and whether one has.
+/// Instructions for connecting a client, and whether one has.
 #[derive(Debug, Serialize)]
 pub(super) struct Setup {
     /// True if there is a call in the ledger.

@@ -1,4 +1,4 @@
-//! Who may see the page, and signing in.
+//! Access to the page, and signing in.
 //!
 //! With an admin key, whoever signs in with it. Without one, this machine only, and if there are client keys, whoever
 //! signs in with one of them. A request of another origin is refused, also of another port of this machine, to which
@@ -28,7 +28,7 @@ pub(super) struct Viewer;
 #[derive(Debug)]
 pub(super) struct SameOrigin;
 
-/// What the page needs to know before there is data.
+/// State of the viewer, which the page needs before there is data.
 #[derive(Debug, Serialize)]
 pub(super) struct SessionState {
     /// True if data may be read.

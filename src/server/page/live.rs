@@ -1,4 +1,4 @@
-//! What happens now, as server-sent events: calls as they begin and end, and answers as they are written. Streams end when
+//! Current activity, as server-sent events: calls as they begin and end, and answers as they are written. Streams end when
 //! the server stops, and when their viewer may not see the page any more; browsers connect again by themselves.
 
 use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
@@ -59,7 +59,7 @@ struct Running {
     readable: bool,
 }
 
-/// What runs now.
+/// Running calls.
 #[derive(Debug, Serialize)]
 struct RunningList {
     running: Vec<Running>,

@@ -10,7 +10,7 @@ use crate::store::{self, Indexed, Reader, WordIndex};
 /// Time that a request waits for the index. Only the first view of a large ledger takes longer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What brings the index up to date.
+/// The index, and the task that brings it up to date.
 #[derive(Debug)]
 pub(in crate::server) struct SessionIndex {
     ledger_url: String,
