@@ -18,6 +18,7 @@ mod ping;
 mod prices;
 mod printable;
 mod prune;
+mod reader;
 mod reload;
 mod replay;
 mod run;

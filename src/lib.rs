@@ -79,8 +79,9 @@
 //! 5. The body of the client's response reads the recording ([`answer::playback`]). Each time it is woken, it
 //!    translates all unread events ([`domain::translate::Chunks`]) into the client's form ([`domain::translate::Form`])
 //!    in one write.
-//! 6. The event that ends the answer is held back until `answer/seal.rs` has sealed the exchange in the ledger
-//!    ([`store::Ledger::seal`]). Then the reader gets it, writes the finish chunk, the usage and `[DONE]`, and ends the
+//! 6. The event that ends the answer is held back until `answer/seal.rs` has sealed the exchange
+//!    ([`store::Ledger::seal`]): it stands in the journal, and the writer commits it with others within 50 ms; a large
+//!    one is committed at once. Then the reader gets it, writes the finish chunk, the usage and `[DONE]`, and ends the
 //!    body. A client that got the end can therefore rely on the ledger. The call is finished with the exchange: one row
 //!    and one log line (`answer/call.rs`), as for hits and joined calls. `answer/observe.rs` counts it for `/metrics`
 //!    (`server/metrics.rs`) and hands its spans to the exporter of traces (`server/traces.rs`).
@@ -122,8 +123,8 @@
 //! - *exchange*: one request that went upstream, retries included, with its recording.
 //! - *fixture*: an exchange in a file, from which a replay answers ([`fixture`]).
 //! - *in flight*: running, so that other calls may join; said of an exchange.
-//! - *journal*: a file beside the ledger with openings, tries and calls that a crash must not lose, until they are
-//!   committed.
+//! - *journal*: a file beside the ledger with openings, tries, calls and ended exchanges that a crash must not lose, until
+//!   they are committed.
 //! - *key*: the hash of everything in a request that can change its answer ([`domain::cache::CacheKey`]).
 //! - *ledger*: the database of all exchanges and calls ([`store`]).
 //! - *note*: a record of something that translation dropped or changed ([`domain::translate::Note`]).

@@ -2,22 +2,24 @@
 //!
 //! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. Its
 //! transactions run on a thread of their own (`sqlite::connection`).
-//! Callers compress their rows (`chain`), queue them and wait for the commit for a limited time: trouble with the
-//! ledger never costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue
+//! Callers compress their rows (`chain`), queue them and wait for a limited time until they survive a crash: small rows in
+//! the `journal`, large ones by their commit. Trouble with the ledger never costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue
 //! grows too large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers
 //! are also in memory (`hot`), and so is which keys have one at all (`filter`). What a client may rely on before the
-//! writer has committed it, and what would cost it a commit, stands in a file of its own (`journal`). `recovery` brings
-//! in order what a dead process left, and `wal` bounds the write-ahead log.
+//! writer has committed it stands in a file of its own (`journal`). `recovery` brings in order what a dead process left,
+//! also for a report that comes before the next start (`catch_up`), and `wal` bounds the write-ahead log.
 
 pub mod backup;
 mod batch;
 mod call_condition;
 mod calls;
+mod catch_up;
 mod chain;
 mod chat_costs;
 pub mod checkup;
 mod columns;
 mod error;
+mod exchange;
 mod filter;
 mod hot;
 mod insert;
@@ -68,7 +70,7 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::{error, info, warn};
 
 use self::{
-    batch::{CallOp, Op, OpenOp, SealOp},
+    batch::{CallOp, Op},
     chain::Packed,
     filter::KeyFilter,
     hot::Hot,
@@ -83,6 +85,7 @@ use self::{
 pub use self::{
     call_condition::{Condition, Field},
     calls::{CallFilter, CallRow, ExchangeDetails},
+    catch_up::catch_up,
     chat_costs::ChatOf,
     checkup::file,
     columns::cost_word,
@@ -105,13 +108,15 @@ pub use self::{
 };
 use crate::domain::{
     cache::{CacheKey, SharedCall},
-    chain::Chain,
     exchange::{ExchangeId, OwnerId, UnixMillis},
     user_name::UserName,
 };
 
 /// Size from which on bodies are hashed and compressed apart from the threads that serve.
 const HEAVY: usize = 1 << 20;
+
+/// Time that a report waits for the commit of what has just ended.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Failures that a sealed exchange survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,12 +127,14 @@ pub enum Durability {
     Normal,
 }
 
-/// State of a row when its caller has waited for the commit.
+/// State of a row when its caller has waited for the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Durable {
     /// It is committed.
     Committed,
+    /// It stands in the journal, and will be committed soon.
+    Journaled,
     /// It is queued and will be committed when the ledger can be written.
     Late,
     /// It will never be committed: the ledger refused it or is closed. The log says so.
@@ -174,7 +181,7 @@ impl Ledger {
         let connection = WriteConnection::open(&file).await?;
         recovery::run(&mut conn, &connection, &file, owner, now).await?;
         conn.close().await.map_err(Error::Open)?;
-        let journal = Journal::start(file.journal(), options.wait, tasks)
+        let journal = Journal::start(file.journal(), options.durability, options.wait, tasks)
             .map_err(|source| file.not_created(source))?;
         let wal = Wal::of(file.real().as_deref(), options.wal_bytes);
         let reader = Reader::new(file.readers());
@@ -223,50 +230,6 @@ impl Ledger {
     /// Lets the opening of an exchange survive the end of the process. Await it before the first byte goes upstream.
     pub async fn journal_opening(&self, opening: &Opening) {
         self.journal.opening(opening).await;
-    }
-
-    /// Writes the opening of an exchange, with its request, for the case that the process dies and for other processes to
-    /// see.
-    pub async fn open_exchange(&self, opening: &Arc<Opening>) -> Durable {
-        let token = self.shared.packing_token();
-        let (request, client) = self.packed(opening).await.unwrap_or_default();
-        let call_json = recovery::call_json(&opening.call, &client);
-        let opening = Arc::new(opening.without_bodies());
-        let open = OpenOp { opening, request, client, call_json };
-        self.commit(Op::Open(Box::new(open)), token).await
-    }
-
-    /// Writes the sealing of an exchange, and its call. Await it before the client gets its last bytes. A servable
-    /// answer can be found afterwards, not before: until then it may still be lost.
-    pub async fn seal(&self, opening: &Arc<Opening>, mut sealing: Sealing) -> Durable {
-        let recording = sealing.recording.take();
-        let servable = recording.as_ref().filter(|_| sealing.servable);
-        let stored = servable.map(|recording| Stored::sealed(opening, &sealing, recording));
-        let key = opening.key;
-        if stored.is_some() && self.keys.insert(&key) {
-            self.tasks.spawn(self.keys.clone().read(self.reader.pool()));
-        }
-        let epoch = self.hot().epoch();
-        let token = self.shared.packing_token();
-        let (request, client) = self.packed(opening).await.unwrap_or_default();
-        let recording = match recording {
-            Some(recording) => {
-                let size = recording.len();
-                self.weighed(size, move || columns::compress(&recording.encode())).await
-            }
-            None => None,
-        };
-        let opening = Arc::new(opening.without_bodies());
-        let call = sealing
-            .call
-            .take()
-            .map(|record| CallOp { record: CallRecord { client_chain: None, ..record }, client });
-        let seal = SealOp { opening, sealing, request, recording, call };
-        let sealed = self.commit(Op::Seal(Box::new(seal)), token).await;
-        if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
-            self.hot().insert(epoch, key, stored);
-        }
-        sealed
     }
 
     /// Lets a call without an exchange of its own survive the end of the process, before the writer has it. Await it
@@ -393,8 +356,17 @@ impl Ledger {
         self.owner
     }
 
-    /// The committed ledger, for reports and replay.
+    /// The committed ledger, for reports and replay. What has just ended may not be in it yet: see [`Ledger::caught_up`].
     pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The ledger with all that has ended before, as far as it can be committed within [`PATIENCE`].
+    pub async fn caught_up(&self) -> &Reader {
+        if self.shared.queued.load(Relaxed) > 0 {
+            // A report over what can be read is better than none.
+            let _ = tokio::time::timeout(PATIENCE, self.flush()).await;
+        }
         &self.reader
     }
 
@@ -413,42 +385,6 @@ impl Ledger {
         }
         self.journal.end().await;
         info!(commits = self.state().commits, "the ledger is closed");
-    }
-
-    /// Packs the requests of an exchange: the upstream request, and the client's.
-    async fn packed(&self, opening: &Arc<Opening>) -> Option<(Packed, Packed)> {
-        let size = |chain: &Option<Arc<Chain>>| chain.as_ref().map_or(0, |chain| chain.bytes());
-        let bytes = size(&opening.chain) + size(&opening.call.client_chain);
-        let (opening, shared) = (Arc::clone(opening), Arc::clone(&self.shared));
-        self.weighed(bytes, move || {
-            let pack = |chain: &Option<Arc<Chain>>| {
-                chain
-                    .as_deref()
-                    .map(|chain| Packed::new(chain, &shared.persisted))
-                    .unwrap_or_default()
-            };
-            (pack(&opening.chain), pack(&opening.call.client_chain))
-        })
-        .await
-    }
-
-    /// Runs `work`, apart from the threads that serve if its `bytes` are many. `None` if the runtime shuts down.
-    async fn weighed<T: Send + 'static>(
-        &self,
-        bytes: usize,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        if bytes < HEAVY {
-            return Some(work());
-        }
-        match self.tasks.spawn_blocking(work).await {
-            Ok(result) => Some(result),
-            Err(error) => {
-                error!(%error, "bodies could not be packed; they are dropped");
-                self.shared.bodies_dropped.fetch_add(1, Relaxed);
-                None
-            }
-        }
     }
 
     /// Queues an operation and waits for its commit, as long as answers wait. `token` was taken before its rows were

@@ -91,7 +91,7 @@ fn sealing(text: &str, ended_at: i64) -> Sealing {
 async fn seal(ledger: &Ledger, opening: &Arc<Opening>, sealing: Sealing) -> Durable {
     let goes_on = sealing.call.is_none();
     let sealing = if goes_on { sealing } else { sealing.with_call_of(opening) };
-    ledger.seal(opening, sealing).await
+    ledger.commit_seal(opening, sealing).await
 }
 
 fn hit(n: u128, answered_by: AnsweredBy) -> CallRecord {

@@ -292,7 +292,7 @@ async fn an_exchange_that_still_answers_stays() {
     for (opening, sealing) in [(first, part), (second, rest)] {
         let opening = Arc::new(opening);
         assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
-        assert_eq!(ledger.seal(&opening, sealing).await, Durable::Committed);
+        assert_eq!(ledger.commit_seal(&opening, sealing).await, Durable::Committed);
     }
     ledger.record(repeat(5_001, NOW.0 - 60_000, "bob", 72));
     ledger.close(GRACE).await;
@@ -333,7 +333,10 @@ async fn a_chat_goes_on_after_its_bodies_went() {
     let ledger = bench.open().await;
     let opening = Arc::new(opening(61, NOW.0, "ann", 31));
     assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
-    assert_eq!(ledger.seal(&opening, sealing(61, &opening, NOW.0)).await, Durable::Committed);
+    assert_eq!(
+        ledger.commit_seal(&opening, sealing(61, &opening, NOW.0)).await,
+        Durable::Committed
+    );
     let chain = chat("ann", 31);
     let loaded = ledger.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
     assert_eq!(loaded, *chain);
@@ -370,7 +373,10 @@ async fn what_is_written_while_a_server_prunes_keeps_its_bodies() {
     let write = async |n: u128, at: i64, user: &str| {
         let opening = Arc::new(opening(n, at, user, 20));
         assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
-        assert_eq!(ledger.seal(&opening, sealing(n, &opening, at + 1)).await, Durable::Committed);
+        assert_eq!(
+            ledger.commit_seal(&opening, sealing(n, &opening, at + 1)).await,
+            Durable::Committed
+        );
     };
     let limits = Limits { keep_bodies: Some(Duration::ZERO), ..everyone() };
     for round in 1..=6_u128 {

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Console, console, run::block_on};
+use super::{Console, console, reader, run::block_on};
 use crate::{
     answer,
     config::{Config, Env, Flags},
     domain::{budget::Spending, catalog::day_of, user_name::UserNames},
     report::BudgetList,
-    store::{self, Reader},
+    store,
 };
 
 /// The arguments of `reprise budgets`.
@@ -31,7 +31,7 @@ pub(super) fn run(
     let (url, budgets) = (config.ledger()?, config.budgets.clone());
     let now = answer::now();
     let list = block_on(async {
-        let ledger = match Reader::open(url).await {
+        let ledger = match reader::open(url).await {
             // Nobody has spent anything yet.
             Err(store::Error::Missing { .. } | store::Error::NoTables) => {
                 return Ok(BudgetList::of(&Spending::new(budgets, now), &UserNames::default()));

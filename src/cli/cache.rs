@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{operator, run::block_on};
+use super::{operator, reader, run::block_on};
 use crate::{
     answer,
     config::{self, Config, Env, Flags},
     domain::{cache::KeyPrefix, exchange::OwnerId},
-    store::{self, Clearing, Ledger, Options, Reader},
+    store::{self, Clearing, Ledger, Options},
 };
 
 /// Longest wait for the ledger.
@@ -71,7 +71,7 @@ pub(super) fn run(
     let config = Config::load(flags, env)?;
     let cleared = block_on(async {
         // A missing ledger is an error, and is not created.
-        let reader = Reader::open(config.ledger()?).await;
+        let reader = reader::open(config.ledger()?).await;
         match reader {
             Ok(reader) if dry_run => Ok(reader.count(&filter).await?),
             Ok(_) | Err(store::Error::Older { .. }) => clear(filter, &config).await,

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
 
-use super::{Console, Misuse, console, run::block_on, user};
+use super::{Console, Misuse, console, reader, run::block_on, user};
 use crate::{
     config::{Config, Env, Flags},
     domain::{
@@ -129,7 +129,7 @@ fn why(
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, env)?;
     let why = block_on(async {
-        let ledger = Reader::open(config.ledger()?).await?;
+        let ledger = reader::open(config.ledger()?).await?;
         anyhow::Ok(KeyReport::of(&ledger, key, config.cache.sharing).await?)
     })?;
     console::report(&why, json, console)?;

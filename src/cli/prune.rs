@@ -5,14 +5,14 @@ use std::{ops::ControlFlow, process::ExitCode, time::Duration};
 use clap::{ArgGroup, Args};
 use uuid::Uuid;
 
-use super::{Console, console, operator, run::block_on, user};
+use super::{Console, console, operator, reader, run::block_on, user};
 use crate::{
     answer,
     config::{self, Config, Env, Flags},
     domain::exchange::OwnerId,
     report::{ChatCounts, PruneReport},
     store::{
-        self, Reader,
+        self,
         open_webui::Compared,
         prune::{self, Limits, Preview, Whose},
     },
@@ -66,7 +66,7 @@ pub(super) fn run(
         let mut chats = None;
         if let Some(file) = &arguments.chats_not_in {
             let Compared { deleted, all } =
-                Reader::open(url).await?.compare_chats(file, now).await?;
+                reader::open(url).await?.compare_chats(file, now).await?;
             chats = Some(ChatCounts { deleted: deleted.len() as u64, all });
             limits.whose = Whose::Chats(deleted);
         }
@@ -75,7 +75,7 @@ pub(super) fn run(
         }
         if dry_run {
             let Preview { pruned, bodies_before, totals_before } =
-                Reader::open(url).await?.would_prune(&limits, now).await?;
+                reader::open(url).await?.would_prune(&limits, now).await?;
             return Ok(PruneReport {
                 dry_run,
                 max_bytes,

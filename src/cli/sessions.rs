@@ -10,7 +10,7 @@ use super::{
     Console, Misuse,
     console::{self, Progress},
     count::count_or_all,
-    fixtures,
+    fixtures, reader,
     run::block_on,
     user::id_of,
 };
@@ -128,7 +128,7 @@ pub(super) fn run(
     }
     let config = Config::load(flags, env)?;
     block_on(async {
-        let ledger = Reader::open(config.ledger()?).await?;
+        let ledger = reader::open(config.ledger()?).await?;
         let index = index(&ledger, &config).await?;
         print(command, &ledger, index, console).await
     })?;

@@ -10,7 +10,7 @@ use clap::{
 };
 use jiff::{Timestamp, Zoned, civil::Date, tz::TimeZone};
 
-use super::{Console, Misuse, console, count::count, run::block_on};
+use super::{Console, Misuse, console, count::count, reader, run::block_on};
 use crate::{
     config::{self, Config, Env, Flags},
     domain::{
@@ -22,7 +22,7 @@ use crate::{
         Stats,
         stats::{GroupBy, NewPrices, Period, Repriced, TOP, TimeSpec},
     },
-    store::{self, Reader},
+    store,
 };
 
 /// The arguments of `reprise stats`.
@@ -120,7 +120,7 @@ pub(super) fn run(
     let period = Period::new(arguments.since.as_ref(), arguments.until.as_ref(), &now);
     let period = period.map_err(|error| Misuse(format!("{:#}", anyhow::Error::from(error))))?;
     block_on(async {
-        let ledger = Reader::open(url).await?;
+        let ledger = reader::open(url).await?;
         let today = day_of(UnixMillis(now.timestamp().as_millisecond()));
         let catalog = ledger.catalog(today).await?;
         let what_if = arguments.what_if.as_deref().map(|name| priced_model(&catalog, name, today));

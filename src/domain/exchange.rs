@@ -169,7 +169,8 @@ impl std::ops::AddAssign for Tokens {
 }
 
 /// A name by which a later turn refers to an answer, so that the answer is found again.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct AnswerRef(String);
 
 impl AnswerRef {

@@ -2,7 +2,7 @@
 //! that moment would have brought in order.
 //!
 //! The copy is that of `vacuum into`, which reads one state of the ledger while others write. Calls that are answered and
-//! not committed yet stand in the journal only. It is read before the copy is made: a line that leaves it meanwhile is
+//! not committed yet, and their exchanges, stand in the journal only. It is read before the copy is made: a line that leaves it meanwhile is
 //! committed, and so in the copy. The copy then goes through the recovery of a start, so it needs no journal and nothing
 //! in it is running. Rows that only the memory of a server has are not in it; a command has the server flush them before.
 
@@ -20,7 +20,7 @@ use sqlx::Connection;
 use super::{
     Error,
     journal::Left,
-    recovery,
+    recovery::{self, Recovered},
     sqlite::{self, DatabaseFile, WriteConnection},
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
@@ -119,16 +119,16 @@ pub async fn run(
     let copy = DatabaseFile::at(&partial.0);
     let mut conn = copy.beside(PATIENCE).await.map_err(Error::Open)?;
     let running = recovery::count(&mut conn).await?;
-    let (mut restored, mut interrupted) = (0, 0);
+    let mut recovered = Recovered::default();
     if running > 0 || !left.is_empty() {
         schema?;
         let writer = WriteConnection::open(&copy).await?;
-        (interrupted, restored) =
-            recovery::bring_in_order(&mut conn, &writer, left, owner, now).await?;
+        recovered = recovery::bring_in_order(&mut conn, &writer, left, owner, now).await?;
         writer.close().await?;
     }
     conn.close().await.map_err(Error::Write)?;
     let bytes = fs::metadata(&partial.0).map_err(failed)?.len();
     partial.publish(target).map_err(failed)?;
-    Ok(Backup { bytes, restored, interrupted })
+    let Recovered { lost, exchanges, calls } = recovered;
+    Ok(Backup { bytes, restored: exchanges + calls, interrupted: lost })
 }

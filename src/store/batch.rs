@@ -125,6 +125,13 @@ impl Op {
         OVERHEAD + self.body_bytes()
     }
 
+    /// Tells whether its commit must survive the end of the power, as what it seals must. What is journaled later relies on
+    /// bodies that are committed.
+    pub(super) fn must_survive(&self) -> bool {
+        matches!(self, Self::Seal(_))
+            || self.bodies().any(|bodies| bodies.hashes().next().is_some())
+    }
+
     /// Called when it is committed.
     pub(super) fn committed(&self) {
         if let Self::Clear(clear) = self {

@@ -1,15 +1,17 @@
-//! The journal: a file beside the ledger with what must survive the end of the process (not of the power) before the
-//! writer has committed it, and without waiting for the writer: exchanges that have begun, how often they were sent, and
-//! calls that reuse an answer.
+//! The journal: a file beside the ledger with what must survive the end of the process before the writer has committed
+//! it, and without waiting for the writer: exchanges that have begun, how often they were sent, calls that reuse an
+//! answer, and exchanges that have ended. These survive the end of the power, too, where the ledger is durable so.
 //!
 //! One thread appends lines of JSON, and a line leaves the journal when the writer has committed its row. The next start
-//! restores what is left. A kill between the two costs nothing: a row that is in the ledger is not restored.
+//! restores what is left, and so does a report over the ledger of a dead process. A kill between the two costs nothing: a
+//! row that is in the ledger is not restored.
 
+mod call;
 mod line;
 mod restore;
+mod sealing;
 
 use std::{
-    borrow::Borrow,
     collections::HashMap,
     fs::{self, File},
     io::{self, Seek, Write},
@@ -23,18 +25,22 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 pub use self::line::Progress;
-use self::line::{Line, Subject};
 pub(super) use self::{
-    line::{JournaledOpening, Left},
-    restore::restore,
+    call::JournaledOpening,
+    line::Left,
+    restore::{restore_calls, restore_sealings},
+};
+use self::{
+    line::{Line, Subject},
+    sealing::JournaledSealing,
 };
 use super::{
+    Durability,
     batch::Op,
     record::{CallRecord, Opening},
     sqlite,
@@ -42,13 +48,15 @@ use super::{
 use crate::domain::exchange::ExchangeId;
 
 /// Length above which the file is written anew with the lines that are left.
-const LONG: u64 = 1 << 20;
+const LONG: u64 = 4 << 20;
 /// Limit of lines that wait for the writer, in bytes. Beyond it the writer is in trouble, and the log says so.
 const MOST_PENDING: usize = 16 << 20;
-/// Size that most lines do not exceed.
-const USUAL: usize = 2 << 10;
+/// Length that the file does not exceed by more than one write: it is written anew when it is twice as long as what is left.
+const MOST_FILE: u64 = 2 * MOST_PENDING as u64 + LONG;
 /// Limit of lines in one write.
 const BATCH: usize = 256;
+/// Bodies of a sealing, in bytes, above which it is cheaper to wait for its commit than to write them twice.
+const LARGE: usize = 64 << 10;
 
 /// The journal of a ledger that this process owns. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -58,6 +66,8 @@ pub(super) struct Journal {
     pending: Arc<Pending>,
     /// Time that an answer waits for its line.
     wait: Duration,
+    /// Failures that the line of a sealing survives.
+    durability: Durability,
 }
 
 /// Lines whose rows are not committed yet.
@@ -99,27 +109,35 @@ enum Order {
     Append {
         subject: Subject,
         line: Bytes,
-        done: oneshot::Sender<()>,
+        /// Set if the line must survive the end of the power.
+        syncs: bool,
+        /// Gets true once the line is written.
+        done: oneshot::Sender<bool>,
     },
     /// Leave only the lines whose rows are not committed.
-    Tidy(oneshot::Sender<()>),
-    End(oneshot::Sender<()>),
+    Tidy(oneshot::Sender<bool>),
+    /// Empty the file if all rows are committed.
+    Empty,
+    End(oneshot::Sender<bool>),
 }
 
 impl Journal {
     /// Starts an empty journal. Its thread runs on `tasks` until [`Journal::end`].
     pub(super) fn start(
         path: Option<PathBuf>,
+        durability: Durability,
         wait: Duration,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
         let pending = Arc::<Pending>::default();
-        let Some(path) = path else { return Ok(Self { orders: None, pending, wait }) };
-        let file = JournalFile::create(path)?;
+        let Some(path) = path else {
+            return Ok(Self { orders: None, pending, wait, durability });
+        };
+        let file = JournalFile::create(path, durability)?;
         let (orders, queue) = mpsc::unbounded_channel();
         let shared = Arc::clone(&pending);
         tasks.spawn_blocking(move || keep(file, queue, &shared));
-        Ok(Self { orders: Some(orders), pending, wait })
+        Ok(Self { orders: Some(orders), pending, wait, durability })
     }
 
     /// Appends a call. Await it before the client gets the last bytes.
@@ -134,16 +152,27 @@ impl Journal {
 
     /// Appends that an exchange is sent again. Await it before it is.
     pub(super) async fn try_again(&self, exchange: ExchangeId, progress: Progress) {
-        self.append(&Line::<&CallRecord>::Progress { exchange, progress }).await;
+        self.append(&Line::Progress { exchange, progress }).await;
     }
 
     /// Appends what an exchange has used, without waiting for it.
     pub(super) fn progress(&self, exchange: ExchangeId, progress: Progress) {
-        drop(self.order_append(&Line::<&CallRecord>::Progress { exchange, progress }));
+        drop(self.order_append(&Line::Progress { exchange, progress }, false));
     }
 
-    async fn append<C: Borrow<CallRecord> + Serialize>(&self, line: &Line<C>) {
-        let Some(written) = self.order_append(line) else { return };
+    /// Has the end of an exchange appended. `None`: it must be committed before the client gets the last bytes.
+    pub(super) fn sealing(&self, op: &Op) -> Option<Writing> {
+        let Op::Seal(seal) = op else { return None };
+        if self.orders.is_none() || op.body_bytes() > LARGE || self.pending.stuck.load(Relaxed) {
+            return None;
+        }
+        let line = Line::Sealing(JournaledSealing::of(seal));
+        let line = self.order_append(&line, self.durability == Durability::Full)?;
+        Some(Writing { line, wait: self.wait })
+    }
+
+    async fn append(&self, line: &Line<'_>) {
+        let Some(written) = self.order_append(line, false) else { return };
         if self.pending.stuck.load(Relaxed) {
             return;
         }
@@ -157,30 +186,21 @@ impl Journal {
     }
 
     /// Has a line appended; returns what tells that it is written.
-    fn order_append<C: Borrow<CallRecord> + Serialize>(
-        &self,
-        line: &Line<C>,
-    ) -> Option<oneshot::Receiver<()>> {
+    fn order_append(&self, line: &Line<'_>, syncs: bool) -> Option<oneshot::Receiver<bool>> {
         let orders = self.orders.as_ref()?;
         let subject = line.subject();
-        let mut written = Vec::with_capacity(USUAL);
-        serde_json::to_writer(&mut written, line)
-            .expect("our own types have string keys and finite numbers");
-        written.push(b'\n');
-        let line = Bytes::from(written);
+        let line = Bytes::from(line.encode());
         if !self.pending.lines.lock().insert(subject, line.clone()) {
             return None;
         }
         let (done, written) = oneshot::channel();
         // After the end of the journal no row can be written either, and the log says so.
-        orders.send(Order::Append { subject, line, done }).is_ok().then_some(written)
+        orders.send(Order::Append { subject, line, syncs, done }).is_ok().then_some(written)
     }
 
     /// Takes out what a committed or refused operation has made unnecessary.
     pub(super) fn settled<'a>(&self, ops: impl Iterator<Item = &'a Op>) {
-        if self.orders.is_none() {
-            return;
-        }
+        let Some(orders) = &self.orders else { return };
         let mut lines = self.pending.lines.lock();
         for op in ops {
             match op {
@@ -189,10 +209,25 @@ impl Journal {
                 Op::Seal(seal) => {
                     lines.remove(Subject::Opening(seal.opening.exchange));
                     lines.remove(Subject::Progress(seal.opening.exchange));
+                    lines.remove(Subject::Sealing(seal.opening.exchange));
                 }
                 Op::Clear(_) | Op::Refusals(_) | Op::Name(_) | Op::Mark => {}
             }
         }
+        if lines.by_subject.is_empty() {
+            // A journal that has ended is removed.
+            let _ = orders.send(Order::Empty);
+        }
+    }
+
+    /// Tells whether an operation that was not committed stands in the journal, for the next start.
+    pub(super) fn holds(&self, op: &Op) -> bool {
+        let subject = match op {
+            Op::Call(call) => Subject::Call(call.record.id),
+            Op::Seal(seal) => Subject::Sealing(seal.opening.exchange),
+            _ => return false,
+        };
+        self.pending.lines.lock().by_subject.contains_key(&subject)
     }
 
     /// Takes committed lines out of the file, too: a call that is pruned must not be restored.
@@ -205,7 +240,7 @@ impl Journal {
         self.order(Order::End).await;
     }
 
-    async fn order(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) {
+    async fn order(&self, order: impl FnOnce(oneshot::Sender<bool>) -> Order) {
         let Some(orders) = &self.orders else { return };
         let (done, obeyed) = oneshot::channel();
         if orders.send(order(done)).is_ok() {
@@ -215,42 +250,76 @@ impl Journal {
     }
 }
 
+/// A sealing that is being written to the journal.
+pub(super) struct Writing {
+    line: oneshot::Receiver<bool>,
+    wait: Duration,
+}
+
+impl Writing {
+    /// Waits until the line is written. `false`: it could not be, or not in time.
+    pub(super) async fn written(self) -> bool {
+        matches!(tokio::time::timeout(self.wait, self.line).await, Ok(Ok(true)))
+    }
+}
+
 /// The file, and its length.
 struct JournalFile {
     file: File,
     path: PathBuf,
     length: u64,
+    durability: Durability,
 }
 
 impl JournalFile {
-    fn create(path: PathBuf) -> io::Result<Self> {
+    fn create(path: PathBuf, durability: Durability) -> io::Result<Self> {
         let file = sqlite::private_file(&path)?;
         file.set_len(0)?;
-        Ok(Self { file, path, length: 0 })
+        let journal = Self { file, path, length: 0, durability };
+        journal.sync_name()?;
+        Ok(journal)
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&mut self, bytes: &[u8], syncs: bool) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.length += bytes.len() as u64;
+        if syncs { self.file.sync_data() } else { Ok(()) }
+    }
+
+    /// Empties the file. After the end of the power the lines may be there again: their rows are committed.
+    fn empty(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.length = 0;
         Ok(())
+    }
+
+    /// Lets the name of the file survive the end of the power, if its lines do.
+    fn sync_name(&self) -> io::Result<()> {
+        match self.path.parent() {
+            Some(folder) if self.durability == Durability::Full => File::open(folder)?.sync_all(),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the file anew with `lines`. At any moment the path has the old lines or the new ones.
     fn replace(&mut self, lines: &[Bytes]) -> io::Result<()> {
         if lines.is_empty() {
-            self.file.set_len(0)?;
-            self.file.rewind()?;
-        } else {
-            let mut beside = self.path.clone().into_os_string();
-            beside.push(".new");
-            let mut file = sqlite::private_file(Path::new(&beside))?;
-            file.set_len(0)?;
-            file.write_all(&lines.concat())?;
-            fs::rename(&beside, &self.path)?;
-            self.file = file;
+            self.empty()?;
+            return if self.durability == Durability::Full { self.file.sync_all() } else { Ok(()) };
         }
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".new");
+        let mut file = sqlite::private_file(Path::new(&beside))?;
+        file.set_len(0)?;
+        file.write_all(&lines.concat())?;
+        if self.durability == Durability::Full {
+            file.sync_all()?;
+        }
+        fs::rename(&beside, &self.path)?;
+        self.file = file;
         self.length = lines.iter().map(|line| line.len() as u64).sum();
-        Ok(())
+        self.sync_name()
     }
 }
 
@@ -259,23 +328,28 @@ fn keep(mut file: JournalFile, mut queue: mpsc::UnboundedReceiver<Order>, pendin
     let mut orders = Vec::with_capacity(BATCH);
     let mut failed = false;
     while queue.blocking_recv_many(&mut orders, BATCH) > 0 {
-        let mut bytes = Vec::new();
-        {
+        let (mut bytes, mut must_sync) = (Vec::new(), false);
+        let is_settled = {
             // What was committed in the meantime needs no line.
             let lines = pending.lines.lock();
             for order in &orders {
-                if let Order::Append { subject, line, .. } = order
+                if let Order::Append { subject, line, syncs, .. } = order
                     && lines.by_subject.contains_key(subject)
                 {
                     bytes.extend_from_slice(line);
+                    must_sync |= syncs;
                 }
             }
-        }
+            lines.by_subject.is_empty()
+        };
         let ends = orders.iter().any(|order| matches!(order, Order::End(_)));
         let tidies = orders.iter().any(|order| matches!(order, Order::Tidy(_)));
-        let written = file.append(&bytes).and_then(|()| {
+        let written = file.append(&bytes, must_sync).and_then(|()| {
             // A write that failed may have left a part of a line, which would spoil the next, and lines that are not there.
             let rewrites = tidies || failed;
+            if is_settled && !rewrites && file.length > 0 {
+                return file.empty();
+            }
             if !rewrites && file.length <= LONG {
                 return Ok(());
             }
@@ -287,6 +361,7 @@ fn keep(mut file: JournalFile, mut queue: mpsc::UnboundedReceiver<Order>, pendin
             }
             file.replace(&left)
         });
+        let is_whole = written.is_ok();
         match written {
             Ok(()) if std::mem::take(&mut failed) => info!("the ledger's journal is written again"),
             Ok(()) => {}
@@ -301,9 +376,10 @@ fn keep(mut file: JournalFile, mut queue: mpsc::UnboundedReceiver<Order>, pendin
             remove_if_empty(&file, pending);
         }
         for order in orders.drain(..) {
-            let (Order::Append { done, .. } | Order::Tidy(done) | Order::End(done)) = order;
-            // The receiver may have stopped waiting.
-            let _ = done.send(());
+            if let Order::Append { done, .. } | Order::Tidy(done) | Order::End(done) = order {
+                // The receiver may have stopped waiting.
+                let _ = done.send(is_whole);
+            }
         }
         if ends {
             return;

@@ -89,6 +89,8 @@ impl Ledger {
         if !self.flush().await {
             return Ok(None);
         }
+        // What is deleted from now on must not come back from the journal.
+        self.journal.tidy().await;
         let mut conn = self.file.beside(PATIENCE).await.map_err(Error::Open)?;
         let thorough = !mem::replace(&mut *is_whole, false);
         let mut is_stopped = false;

@@ -198,7 +198,7 @@ impl CallRecord {
 }
 
 /// The end of an exchange. With its [`Opening`] it makes the exchange's row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sealing {
     /// The outcome.
     pub outcome: Outcome,
@@ -236,10 +236,12 @@ pub struct Sealing {
     /// Set if the answer may be served again. Without a recording it never is.
     pub servable: bool,
     /// The upstream response; `None` where no bodies may be kept.
+    #[serde(skip)]
     pub recording: Option<Arc<Recording>>,
     /// Tool-call ids and signatures in the answer.
     pub refs: Vec<AnswerRef>,
     /// The call, finished with this exchange; `None` where another exchange continues the answer.
+    #[serde(skip)]
     pub call: Option<CallRecord>,
 }
 

@@ -100,7 +100,7 @@ impl RawRow {
 
 impl RunningRow {
     /// The row that an exchange would have got.
-    fn of(opening: JournaledOpening<CallRecord>) -> Self {
+    fn of(opening: JournaledOpening<'_>) -> Self {
         let JournaledOpening { exchange, opened_at, key, scope, model, continues, call } = opening;
         Self {
             raw: Some(exchange.to_string().into_bytes()),
@@ -112,7 +112,7 @@ impl RunningRow {
             continues,
             frame: None,
             head: None,
-            call: Ok((call, Packed::default())),
+            call: Ok((call.into_owned(), Packed::default())),
         }
     }
 }
@@ -131,8 +131,19 @@ pub(super) fn call_json(call: &CallRecord, client: &Packed) -> String {
     serde_json::to_string(&call).expect("our own types have string keys and finite numbers")
 }
 
-/// Brings in order what a dead process left: its running exchanges become lost ones, and its calls are restored from the
-/// journal. The owner of the ledger runs this before it writes anything.
+/// Rows that a dead process left to others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Recovered {
+    /// Exchanges that were running: they are lost.
+    pub(super) lost: usize,
+    /// Exchanges that stood in the journal only, and the calls that they answered.
+    pub(super) exchanges: usize,
+    /// Other calls that stood in the journal only.
+    pub(super) calls: usize,
+}
+
+/// Brings in order what a dead process left: its running exchanges become lost ones, and what it had ended is restored
+/// from the journal. The owner of the ledger runs this before it writes anything.
 pub(super) async fn run(
     conn: &mut SqliteConnection,
     writer: &WriteConnection,
@@ -142,29 +153,33 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let journal = file.journal();
     let left = Left::read(journal.as_deref()).map_err(|source| file.not_created(source))?;
-    let (lost, restored) = bring_in_order(conn, writer, left, owner, now).await?;
+    let Recovered { lost, exchanges, calls } =
+        bring_in_order(conn, writer, left, owner, now).await?;
     if lost > 0 {
         warn!(exchanges = lost, "the last process died while these were running; they are lost");
     }
-    if restored > 0 {
+    if exchanges + calls > 0 {
         warn!(
-            calls = restored,
-            "the last process died before these calls were written; they are restored"
+            exchanges,
+            calls, "the last process died before these were written; they are restored"
         );
     }
     Ok(())
 }
 
-/// Brings in order what is left of a process; returns the numbers of lost exchanges and of restored calls.
+/// Brings in order what is left of a process.
 pub(super) async fn bring_in_order(
     conn: &mut SqliteConnection,
     writer: &WriteConnection,
     mut left: Left,
     owner: OwnerId,
     now: UnixMillis,
-) -> Result<(usize, usize), Error> {
+) -> Result<Recovered, Error> {
+    let sealings = std::mem::take(&mut left.sealings);
+    let exchanges = journal::restore_sealings(conn, writer, owner, sealings).await?;
     let lost = seal_all(conn, writer, owner, now, &mut left).await?;
-    Ok((lost, journal::restore(conn, writer, owner, left).await?))
+    let calls = journal::restore_calls(conn, writer, owner, left).await?;
+    Ok(Recovered { lost, exchanges, calls })
 }
 
 /// Number of running exchanges.
@@ -210,7 +225,11 @@ async fn seal_all(
     Ok(number)
 }
 
-async fn has_ended(conn: &mut SqliteConnection, exchange: ExchangeId) -> Result<bool, Error> {
+/// Tells whether an exchange has ended.
+pub(super) async fn has_ended(
+    conn: &mut SqliteConnection,
+    exchange: ExchangeId,
+) -> Result<bool, Error> {
     const SQL: &str = "select count(*) from exchange where id = $1";
     let found: i64 = sqlx::query_scalar(SQL).bind(exchange).fetch_one(conn).await?;
     Ok(found > 0)

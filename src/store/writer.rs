@@ -38,8 +38,8 @@ use crate::domain::exchange::OwnerId;
 /// Limit of operations in one commit.
 const BATCH: usize = 256;
 
-/// Time that rows wait for others if nobody waits for them.
-const LINGER: Duration = Duration::from_millis(50);
+/// Time between two commits if nobody waits for them: what comes meanwhile is committed together.
+pub(super) const LINGER: Duration = Duration::from_millis(50);
 
 /// First and longest pause between two tries to write.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -146,6 +146,7 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
     let shared = Arc::clone(&writer.shared);
     let _done = shared.done.clone().drop_guard();
     let mut batch = Vec::with_capacity(BATCH);
+    let mut next_commit = Instant::now();
     loop {
         let taken = tokio::select! {
             biased;
@@ -158,8 +159,9 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
         if taken == 0 {
             break;
         }
-        gather(&mut queue, &mut batch, &shared.closing).await;
+        gather(&mut queue, &mut batch, next_commit, &shared.closing).await;
         writer.write(std::mem::take(&mut batch)).await;
+        next_commit = Instant::now() + LINGER;
     }
     // The last connection to close must be one that can write, or the WAL stays behind.
     if tokio::time::timeout(LAST_READS, writer.reader.pool().close()).await.is_err() {
@@ -171,16 +173,17 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
     drop(writer);
 }
 
-/// Takes more operations as long as nobody waits for the commit of those that are here: a commit costs as much as a
-/// hundred rows.
+/// Takes more operations until `end` as long as nobody waits for the commit of those that are here: a commit costs as
+/// much as a hundred rows.
 async fn gather(
     queue: &mut mpsc::UnboundedReceiver<Queued>,
     batch: &mut Vec<Queued>,
+    end: Instant,
     closing: &CancellationToken,
 ) {
     let is_awaited = |queued: &[Queued]| queued.iter().any(|queued| queued.done.is_some());
     let mut looked_at = 0;
-    let mut end = pin!(tokio::time::sleep(LINGER));
+    let mut end = pin!(tokio::time::sleep_until(end.into()));
     while batch.len() < BATCH && !is_awaited(&batch[looked_at..]) {
         looked_at = batch.len();
         let more = tokio::select! {
@@ -291,6 +294,7 @@ impl Writer {
                 },
             };
             self.shared.metrics.write_errors.inc();
+            self.shared.behind.store(true, Relaxed);
             if self.shared.set_error(Some(error.clone())).is_none() {
                 error!(error, "the ledger cannot be written; answers go on, their rows wait");
             }
@@ -315,8 +319,9 @@ impl Writer {
         if let [Queued { op: Op::Clear(clear), .. }] = &batch[..] {
             return Ok(clear.run(&self.file).await?);
         }
-        let sealing = batch.iter().any(|queued| matches!(queued.op, Op::Seal(_)));
-        let wanted = if sealing { self.durability } else { Durability::Normal };
+        let is_durable = |queued: &Queued| queued.op.must_survive();
+        let wanted =
+            if batch.iter().any(is_durable) { self.durability } else { Durability::Normal };
         let sets = self.current.replace(wanted) != Some(wanted);
         // Shared with the thread, so that they are here again even if it ends.
         let (owner, rows) = (self.owner, Arc::new(std::mem::take(batch)));
@@ -368,8 +373,18 @@ impl Writer {
     }
 
     fn lose(&self, batch: Vec<Queued>) {
-        error!(rows = batch.len(), "the ledger could not be written in time; rows are lost");
-        self.shared.lost.fetch_add(batch.len() as u64, Relaxed);
+        let journaled = batch.iter().filter(|queued| self.journal.holds(&queued.op)).count();
+        let lost = batch.len() - journaled;
+        if lost > 0 {
+            error!(rows = lost, "the ledger could not be written in time; rows are lost");
+        }
+        if journaled > 0 {
+            warn!(
+                rows = journaled,
+                "the ledger could not be written in time; the next start writes these rows"
+            );
+        }
+        self.shared.lost.fetch_add(lost as u64, Relaxed);
         self.leave(batch);
     }
 

@@ -101,7 +101,7 @@ impl Books {
         };
         let sealing = sealing.with_call_of(&opening);
         assert_eq!(self.0.open_exchange(&opening).await, Durable::Committed);
-        assert_eq!(self.0.seal(&opening, sealing).await, Durable::Committed);
+        assert_eq!(self.0.commit_seal(&opening, sealing).await, Durable::Committed);
     }
 
     /// Writes what is queued and lets go of the lock.

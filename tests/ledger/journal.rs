@@ -1,8 +1,11 @@
-//! Calls that reuse an answer survive the process before the writer has committed them.
+//! Calls and ended exchanges survive the process before the writer has committed them.
 
 use std::fs;
 
-use reprise::store::prune::{Limits, Whose};
+use reprise::{
+    domain::anthropic::ApiHeaders,
+    store::prune::{Limits, Whose},
+};
 
 use super::*;
 
@@ -178,9 +181,145 @@ async fn the_journal_stays_short_however_many_calls_come() {
             longest = longest.max(fs::metadata(&journal).unwrap().len());
         }
     }
-    assert!((800_000..1_500_000).contains(&longest), "{longest}");
+    assert!((2_000_000..5_000_000).contains(&longest), "{longest}");
     drop(ledger);
     bench.ended().await;
     let _ledger = bench.open().await;
     assert_eq!(calls(&bench).await.len(), 3_999);
+}
+
+/// Ends an exchange that has a value in every column that it can have one in.
+async fn end_one(ledger: &Ledger) -> Arc<Opening> {
+    let opening = Arc::new(Opening {
+        breakpoints: Some("[1]".to_owned()),
+        headers: Some(ApiHeaders::new("2023-06-01", ["a,b"])),
+        ..opening(1, Some(chat(3)))
+    });
+    let sealing = sealing("kept", 1).with_call_of(&opening);
+    let call = CallRecord { client_chain: Some(chat(2)), ..sealing.call.unwrap() };
+    let sealing = Sealing {
+        call: Some(call),
+        recording: Some(recording("kept")),
+        ..self::sealing("kept", 1)
+    };
+    assert_eq!(ledger.seal(&opening, sealing).await, Durable::Journaled);
+    opening
+}
+
+/// All that the tables have of exchanges and calls.
+async fn rows_of(bench: &Bench) -> Vec<String> {
+    const SQL: &str = "select json_array(id, hex(key), scope, hex(frame), hex(head), continues, model_asked, model_served, \
+         outcome, stop_reason, error_kind, error, status, upstream_request, opened_at, ended_at, ttft_us, total_us, input, \
+         cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is, priced_on, servable, \
+         breakpoints, hex(recording), version, betas, tries, priced_as, estimate, bill) from exchange \
+         union all select json_array(id, exchange, at, answered_by, api, stream, user_id, chat_id, message_id, \
+         user_message_id, task, client, client_key, status, outcome, ttft_us, total_us, model, input, output, cost, cost_is, \
+         saved, notes, hex(client_frame), hex(client_head), hex(key), error_kind, saved_is, tries, priced_as, estimate, tags, \
+         reason) from call \
+         union all select json_array(hex(hash), hex(parent), hex(body)) from node \
+         union all select json_array(hex(hash), hex(body)) from frame \
+         union all select json_array(scope, ref, exchange) from answer_ref order by 1";
+    let mut outside = bench.outside().await;
+    let rows = sqlx::query_scalar(SQL).fetch_all(&mut outside).await.unwrap();
+    outside.close().await.unwrap();
+    rows
+}
+
+#[tokio::test]
+async fn an_exchange_that_has_ended_does_not_wait_for_the_writer_and_is_restored_as_it_would_be_written()
+ {
+    let written = Bench::new();
+    let ledger = written.open().await;
+    end_one(&ledger).await;
+    ledger.close(GRACE).await;
+    written.ended().await;
+    let expected = rows_of(&written).await;
+    assert!(expected.len() > 6, "{expected:?}");
+
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let holder = bench.hold().await;
+    let opening = end_one(&ledger).await;
+    assert!(ledger.find(&key(1), rows::LATE).await.unwrap().is_some(), "served before its commit");
+    ledger.journal_opening(&opening).await;
+    ledger.close(Duration::from_millis(10)).await;
+    assert_eq!(ledger.state().lost, 0);
+    drop(ledger);
+    bench.ended().await;
+    drop(holder);
+    assert_eq!(rows_of(&bench).await, Vec::<String>::new());
+
+    // A report restores it as a start does, and only once.
+    let url = bench.options().url;
+    for _ in 0..2 {
+        store::catch_up(&url, rows::owner(9), rows::LATE).await;
+        assert_eq!(rows_of(&bench).await, expected);
+    }
+    let ledger = bench.open().await;
+    assert_eq!(rows_of(&bench).await, expected);
+    let chain = chat(3);
+    assert!(ledger.reader().load_chain(chain.frame.hash, chain.head()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_large_exchange_and_one_that_cannot_be_journaled_wait_for_their_commit() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let large: String = (0..40_000_u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_string().into_bytes())
+        .map(char::from)
+        .collect();
+    let opening_of = |n| Arc::new(opening(n, None));
+    let sealing = sealing(&large, 1).with_call_of(&opening_of(1));
+    assert_eq!(ledger.seal(&opening_of(1), sealing).await, Durable::Committed);
+    assert_eq!(bench.count("select count(*) from exchange").await, 1);
+    drop(ledger);
+    bench.ended().await;
+
+    let options = Options { url: "sqlite::memory:".to_owned(), ..bench.options() };
+    let ledger = bench.open_with(&options).await.unwrap();
+    let sealing = self::sealing("x", 1).with_call_of(&opening_of(1));
+    assert_eq!(ledger.seal(&opening_of(1), sealing).await, Durable::Committed);
+}
+
+#[tokio::test]
+async fn a_damaged_line_restores_nothing_and_a_request_whose_rows_are_elsewhere_is_left_out() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let journal = bench.path().with_extension("db.journal");
+    let first = Arc::new(opening(1, Some(chat(3))));
+    assert_eq!(seal(&ledger, &first, sealing("a", 1)).await, Durable::Committed);
+    let holder = bench.hold().await;
+    let second = Arc::new(opening(2, Some(chat(4))));
+    let sealing = sealing("b", 2).with_call_of(&second);
+    assert_eq!(ledger.seal(&second, sealing).await, Durable::Journaled);
+    ledger.close(Duration::from_millis(10)).await;
+    let line = fs::read(&journal).unwrap();
+    drop(ledger);
+    bench.ended().await;
+    drop(holder);
+
+    // In a ledger that lacks the first three messages.
+    let other = Bench::new();
+    drop(other.open().await);
+    other.ended().await;
+    fs::write(other.path().with_extension("db.journal"), &line).unwrap();
+    let ledger = other.open().await;
+    let kept = "select count(*) from exchange where recording is not null and head is null";
+    assert_eq!(other.count(kept).await, 1);
+    assert_eq!(other.count("select count(*) from node").await, 0);
+    drop(ledger);
+    other.ended().await;
+
+    let damaged = Bench::new();
+    drop(damaged.open().await);
+    damaged.ended().await;
+    for at in (0..line.len() - 1).step_by(7) {
+        let mut line = line.clone();
+        line[at] ^= 1;
+        fs::write(damaged.path().with_extension("db.journal"), &line).unwrap();
+        drop(damaged.open().await);
+        damaged.ended().await;
+        assert_eq!(damaged.count("select count(*) from exchange").await, 0, "byte {at}");
+    }
 }

@@ -212,7 +212,7 @@ async fn hostile() -> TempDir {
         };
         let sealing = sealing.with_call_of(&opening);
         let opened = books.ledger.open_exchange(&opening).await;
-        let sealed = books.ledger.seal(&opening, sealing).await;
+        let sealed = books.ledger.commit_seal(&opening, sealing).await;
         assert_eq!((opened, sealed), (Durable::Committed, Durable::Committed));
     }
     until("all calls in the ledger", async || books.ledger.state().queued == 0).await;

@@ -192,7 +192,7 @@ impl Books {
         } else {
             sealing
         };
-        assert_eq!(ledger.seal(&opening, sealing).await, Durable::Committed);
+        assert_eq!(ledger.commit_seal(&opening, sealing).await, Durable::Committed);
         if recorded.is_last {
             for (hit, &age) in (n * 10 + 1..).zip(&recorded.hits) {
                 let at = UnixMillis(at.0 + age);

@@ -102,7 +102,7 @@ async fn a_turn_is_restored_while_the_ledger_is_late() {
     let app = App::start(&upstream).await;
     let lock = app.ledger().lock().await;
     let sent = second_round(&upstream, ADAPTIVE, (app.client(), app.client()), plain).await;
-    assert_eq!(app.ledger().count("answer_ref").await, 0);
+    assert_eq!(app.ledger().committed("answer_ref").await, 0);
     assert_eq!(kinds(&sent), ["thinking", "text", "redacted_thinking", "thinking", "tool_use"]);
     lock.release().await;
 }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use crate::support::{
     app::{CHAT, MODEL, Setup, ask, ask_whole},
-    binary::Binary,
+    binary::{Binary, command},
     client::{Client, Read},
     script::{Gate, Script},
     sse::{self, Answer},
@@ -69,6 +69,9 @@ async fn kill_9_loses_nothing_that_a_client_has_seen_the_end_of() {
             }
         }
         let begun = ledger.begun().await;
+        // What is in the journal only is in any report, too.
+        let report = command(&setup).arg("stats").output().expect("the program");
+        assert!(report.status.success(), "{report:?}");
         let complete = ledger.column("select id from exchange where outcome = 'complete'").await;
         let calls = ledger.column("select exchange from call where outcome = 'complete'").await;
         for Finished { marker, exchange } in &finished {

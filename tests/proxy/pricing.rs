@@ -6,7 +6,7 @@ use http::StatusCode;
 use reprise::{
     domain::{catalog::Catalog, price},
     store::{
-        Occasion, Reader,
+        Occasion,
         prices::{self, PriceChange},
     },
 };
@@ -57,7 +57,7 @@ async fn import_from(since: &str, ledger: &Ledger, model: &str, input: f64) {
         input * 5.0
     );
     let news = price::own(&text).expect("a price").prices;
-    let reader = Reader::open(&ledger.url()).await.expect("a reader");
+    let reader = ledger.reader().await;
     let today =
         news[0].dated.since.max(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date());
     let before = Catalog::builtin().with_prices(&reader.prices().await.expect("prices"), today);

@@ -47,6 +47,11 @@ async fn answers(binary: &Binary, question: &str) {
     assert_eq!(sse::openai_text(&chunks), "Hello");
 }
 
+/// Waits until what was answered is in the file, or in the one that takes its place.
+async fn is_committed(binary: &Binary) {
+    until("the commit", async || ready(binary).await.1["ledger"]["queued"] == 0).await;
+}
+
 /// Another program's database.
 async fn foreign(path: &Path) -> Vec<u8> {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
@@ -64,6 +69,7 @@ async fn a_ledger_that_is_removed_is_told_at_ready_and_made_anew() {
     for all in [false, true] {
         let mut binary = Binary::start(&setup).await;
         answers(&binary, "one").await;
+        is_committed(&binary).await;
         let asked = upstream.requests().len();
         for end in ["", "-wal", "-shm", ".lock"].into_iter().take(if all { 4 } else { 1 }) {
             fs::remove_file(file(&setup, end)).expect("a file");
@@ -94,12 +100,14 @@ async fn an_answer_into_a_removed_ledger_is_in_the_next_one() {
     let mut binary = Binary::start(&setup).await;
     for round in 0..10 {
         answers(&binary, &format!("before {round}")).await;
+        is_committed(&binary).await;
         if round % 2 == 0 {
             fs::remove_file(file(&setup, "")).expect("a file");
         } else {
             fs::rename(file(&setup, ""), file(&setup, ".aside")).expect("a file");
         }
         answers(&binary, &format!("after {round}")).await;
+        is_committed(&binary).await;
         assert_eq!(setup.ledger().exchange().await.outcome, "complete");
     }
     assert_eq!(ready(&binary).await.1["ledger"]["lost"], 0);
@@ -114,14 +122,18 @@ async fn another_programs_file_in_its_place_stays_as_it_is_and_costs_no_answer()
     let setup = Setup::of(&upstream);
     let mut binary = Binary::start(&setup).await;
     answers(&binary, "one").await;
+    is_committed(&binary).await;
     let other = file(&setup, ".other");
     let bytes = foreign(&other).await;
     fs::rename(&other, file(&setup, "")).expect("a file");
     answers(&binary, "two").await;
     answers(&binary, "three").await;
-    let (status, told) = ready(&binary).await;
-    let error = told["ledger"]["error"].as_str().expect("an error");
-    assert!(status == 503 && error.contains("another program's file"), "{told}");
+    until("/ready to tell whose file it is", async || {
+        let (status, told) = ready(&binary).await;
+        let error = told["ledger"]["error"].as_str().unwrap_or_default();
+        status == 503 && error.contains("another program's file")
+    })
+    .await;
     assert_eq!(fs::read(file(&setup, "")).expect("a file"), bytes);
     assert!(!file(&setup, "-wal").exists() && !file(&setup, "-shm").exists());
 
@@ -213,6 +225,7 @@ async fn a_second_writer_comes_in_under_no_name() {
     }
     assert_eq!(ready(&binary).await.0, 200);
     answers(&binary, "two").await;
+    is_committed(&binary).await;
     assert_eq!(setup.ledger().count("exchange").await, 2);
 }
 
@@ -224,12 +237,14 @@ async fn a_write_ahead_log_that_is_removed_while_it_is_in_use_is_saved() {
     for (round, end) in (1..).zip(["-wal", "-shm", "-wal"]) {
         let mut binary = Binary::start(&setup).await;
         answers(&binary, &format!("before {round}")).await;
+        is_committed(&binary).await;
         fs::remove_file(file(&setup, end)).expect("a file");
         if round < 3 {
             assert_eq!(ready(&binary).await.0, 503);
             is_ready_again(&binary).await;
         }
         answers(&binary, &format!("after {round}")).await;
+        is_committed(&binary).await;
         assert!(file(&setup, end).exists());
         binary.kill();
         let complete = "select id from exchange where outcome = 'complete'";
@@ -250,6 +265,7 @@ async fn a_write_ahead_log_that_is_lost_is_told_at_the_next_start() {
     let wal = file(&setup, "-wal");
     for (round, harm) in ["removed", "cut", "of another"].into_iter().enumerate() {
         answers(&binary, &format!("round {round}")).await;
+        is_committed(&binary).await;
         binary.kill();
         match harm {
             "removed" => fs::remove_file(&wal).expect("a log"),

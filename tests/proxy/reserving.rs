@@ -1,7 +1,5 @@
 //! What is reserved while calls run, and what is owed for the part of an answer that came.
 
-use std::{collections::BTreeSet, fs, path::Path};
-
 use http::StatusCode;
 use reprise::domain::exchange::NanoDollars;
 use serde_json::{Value, json};
@@ -188,19 +186,11 @@ async fn of_a_killed_exchange_is_counted_what_was_known_of_it() {
     upstream.push(Script::sse(beginning(1_000)).stall());
     let mut reply = binary.client().post(CHAT, &ask("hi")).await;
     reply.read_until(&format!("word{DELTAS} ")).await;
-    let journal = fs::read_dir(setup.folder()).expect("a folder");
-    let journal = journal.map(|entry| entry.expect("an entry").path());
-    let journal = journal
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .find(|path| path.extension().is_some_and(|end| end == "journal"));
-    let journal = journal.expect("a journal");
-    let noted = |journal: &Path| {
-        let text = fs::read_to_string(journal).unwrap_or_default();
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter_map(|line| line["progress"]["tokens"]["output"].as_u64()).max()
+    let noted = || {
+        let lines = setup.ledger().journal("progress").into_iter();
+        lines.filter_map(|line| line["tokens"]["output"].as_u64()).max()
     };
-    until("the journal to be written", async || noted(&journal) >= Some(128)).await;
+    until("the journal to be written", async || noted() >= Some(128)).await;
     binary.kill();
     let binary = Binary::start(&setup).await;
     let lost = setup.ledger().exchange().await;

@@ -119,7 +119,7 @@ impl Bench {
                 let opening = Arc::new(opening(n, at, user, 1 + u64::from(day)));
                 assert_eq!(ledger.open_exchange(&opening).await, Durable::Committed);
                 assert_eq!(
-                    ledger.seal(&opening, sealing(n, &opening, at + 1_000)).await,
+                    ledger.commit_seal(&opening, sealing(n, &opening, at + 1_000)).await,
                     Durable::Committed
                 );
                 ledger.record(repeat(n + 1_000, at + 60_000, user, n));

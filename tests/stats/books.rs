@@ -103,6 +103,6 @@ async fn write(ledger: &Ledger, n: u128, event: &Event) {
     };
     let sealing = sealing.with_call_of(&opening);
     let (opened, sealed) =
-        tokio::join!(ledger.open_exchange(&opening), ledger.seal(&opening, sealing));
+        tokio::join!(ledger.open_exchange(&opening), ledger.commit_seal(&opening, sealing));
     assert_eq!((opened, sealed), (Durable::Committed, Durable::Committed));
 }

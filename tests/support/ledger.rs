@@ -9,8 +9,9 @@ use reprise::{
         Stats,
         stats::{GroupBy, Period},
     },
-    store,
+    store::Reader,
 };
+use serde_json::Value;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, FromRow, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteRow},
@@ -96,6 +97,12 @@ impl Ledger {
 
     /// How many rows a table has.
     pub(crate) async fn count(&self, table: &str) -> i64 {
+        drop(self.read().await);
+        self.committed(table).await
+    }
+
+    /// How many rows of a table are committed.
+    pub(crate) async fn committed(&self, table: &str) -> i64 {
         let sql = AssertSqlSafe(format!("select count(*) from {table}"));
         let mut conn = self.connect(true).await;
         let count = sqlx::query_scalar(sql).fetch_one(&mut conn).await.expect("a count");
@@ -111,14 +118,9 @@ impl Ledger {
     /// The exchanges that have begun and not ended: those with a row, and those that stand in the journal.
     pub(crate) async fn begun(&self) -> BTreeSet<String> {
         let mut begun = self.column("select exchange from running").await;
-        let mut journal = self.path().into_os_string();
-        journal.push(".journal");
-        let lines = std::fs::read_to_string(journal).unwrap_or_default();
-        begun.extend(lines.lines().filter_map(|line| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            line["opening"]["exchange"].as_str().map(str::to_owned)
-        }));
-        let ended = self.column("select id from exchange").await;
+        begun.extend(self.journaled("opening"));
+        let mut ended = self.column("select id from exchange").await;
+        ended.extend(self.journaled("sealing"));
         begun.retain(|exchange| !ended.contains(exchange));
         begun
     }
@@ -132,9 +134,15 @@ impl Ledger {
 
     /// What a report says of all calls.
     pub(crate) async fn stats(&self) -> Stats {
-        let reader = store::Reader::open(&self.url()).await.expect("a reader");
+        let reader = self.reader().await;
         let (catalog, period) = (Catalog::builtin(), Period::ever(TimeZone::UTC));
         Stats::of(&reader, &catalog, &period, &[GroupBy::Model]).await.expect("a report")
+    }
+
+    /// A reader that sees all that has ended.
+    pub(crate) async fn reader(&self) -> Reader {
+        drop(self.read().await);
+        Reader::open(&self.url()).await.expect("a reader")
     }
 
     /// Changes what no program would change: the past.
@@ -170,7 +178,7 @@ impl Ledger {
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let mut conn = self.connect(true).await;
+        let mut conn = self.read().await;
         let rows = sqlx::query_as(sql).fetch_all(&mut conn).await.expect("rows");
         conn.close().await.expect("a clean end");
         rows
@@ -178,6 +186,54 @@ impl Ledger {
 
     fn path(&self) -> PathBuf {
         self.folder.path().join("ledger.db")
+    }
+
+    /// A connection that sees all that has ended: what a server has answered is committed a moment later.
+    async fn read(&self) -> SqliteConnection {
+        let mut conn = self.connect(true).await;
+        let has_ended = "select count(*) from exchange where id = $1";
+        until("what has ended to be committed", async || {
+            for exchange in self.journaled("sealing") {
+                let known: i64 = sqlx::query_scalar(has_ended)
+                    .bind(exchange)
+                    .fetch_one(&mut conn)
+                    .await
+                    .expect("a count");
+                if known == 0 && self.is_served() {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+        conn
+    }
+
+    /// The lines of a kind in the journal.
+    pub(crate) fn journal(&self, kind: &str) -> Vec<Value> {
+        let mut journal = self.path().into_os_string();
+        journal.push(".journal");
+        let lines = std::fs::read_to_string(journal).unwrap_or_default();
+        let read = |line: &str| {
+            // The checksum stands after a tab.
+            let line: Value = serde_json::from_str(line.split('\t').next()?).ok()?;
+            line.get(kind).cloned()
+        };
+        lines.lines().filter_map(read).collect()
+    }
+
+    /// The exchanges of the lines of a kind in the journal.
+    pub(crate) fn journaled(&self, kind: &str) -> Vec<String> {
+        let lines = self.journal(kind).into_iter();
+        lines.filter_map(|line| line["exchange"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Whether a server uses it.
+    fn is_served(&self) -> bool {
+        let mut lock = self.path().into_os_string();
+        lock.push(".lock");
+        // Released at once.
+        std::fs::File::open(lock).is_ok_and(|lock| lock.try_lock_shared().is_err())
     }
 
     async fn connect(&self, read_only: bool) -> SqliteConnection {

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, fs, future::pending, path::Path};
 
+use reprise::{domain::exchange::UnixMillis, store};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
@@ -15,7 +16,7 @@ use super::{
     traffic::{self, Seen, Ticks},
     world::World,
 };
-use crate::support::{app::Setup, binary::Binary};
+use crate::support::{app::Setup, binary::Binary, rows};
 
 const SECTOR: usize = 512;
 
@@ -185,9 +186,14 @@ async fn check(path: &Path, seen: &[&Seen]) -> Vec<String> {
     let broken = "select \"table\" from pragma_foreign_key_check";
     assert_eq!(text(&mut conn, broken).await, [""; 0]);
     let tables = text(&mut conn, "select name from sqlite_schema where name = 'exchange'").await;
-    let rows = if tables.is_empty() { Vec::new() } else { text(&mut conn, COMPLETE).await };
+    if !tables.is_empty() {
+        // What stands in the journal is restored, as a start or a report does.
+        let url = format!("sqlite://{}", path.display());
+        store::catch_up(&url, rows::owner(7), UnixMillis(1)).await;
+    }
+    let found = if tables.is_empty() { Vec::new() } else { text(&mut conn, COMPLETE).await };
     conn.close().await.expect("a clean end");
-    let is_absent = |seen: &&&Seen| !rows.contains(&seen.exchange);
+    let is_absent = |seen: &&&Seen| !found.contains(&seen.exchange);
     seen.iter().filter(is_absent).map(|seen| seen.exchange.clone()).collect()
 }
 

@@ -18,7 +18,7 @@ use crate::{
     cli::{
         Misuse, Printable,
         count::count,
-        printable,
+        printable, reader,
         run::{StopSignals, block_on},
         user,
     },
@@ -137,7 +137,7 @@ pub(super) fn run(
     let url = config.ledger()?;
     let mut filter = arguments.filter()?;
     block_on(async {
-        let ledger = Reader::open(url).await?;
+        let ledger = reader::open(url).await?;
         if let Some(user) = &mut filter.user {
             *user = user::id_of(&ledger, user).await?;
         }

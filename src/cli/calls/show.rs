@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::{
     answer,
-    cli::{Console, console, run::block_on},
+    cli::{Console, console, reader, run::block_on},
     config::{Config, Env, Flags},
     domain::{
         catalog::{Catalog, day_of},
@@ -42,7 +42,7 @@ pub(super) fn run(
     let config = Config::load(flags, env)?;
     let url = config.ledger()?;
     block_on(async {
-        let ledger = Reader::open(url).await?;
+        let ledger = reader::open(url).await?;
         let catalog = ledger.catalog(day_of(answer::now())).await?;
         let details = find(&ledger, &catalog, &arguments.id).await?;
         let details = if arguments.body { details.with_bodies(&ledger).await? } else { details };

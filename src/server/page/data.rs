@@ -91,7 +91,8 @@ pub(super) async fn setup(
     _: Viewer,
 ) -> Result<Json<Setup>, Rejection> {
     let (auth, answers) = (app.auth(), &app.answers);
-    let newest = answers.ledger().reader().newest_call().await.map_err(Rejection::Unreadable)?;
+    let newest =
+        answers.ledger().caught_up().await.newest_call().await.map_err(Rejection::Unreadable)?;
     Ok(Json(Setup {
         has_calls: newest > 0,
         headers: HEADER_BOX,
@@ -122,7 +123,7 @@ pub(super) async fn stats(
     if let Err(error) = store::roll_up(url, &catalog, store::WORTH_SUMMING_UP).await {
         tracing::debug!(%error, "cannot write roll-ups");
     }
-    let stats = Stats::of(app.answers.ledger().reader(), &catalog, &period, &by).await;
+    let stats = Stats::of(app.answers.ledger().caught_up().await, &catalog, &period, &by).await;
     stats.map(Json).map_err(Rejection::Unreadable)
 }
 
@@ -132,7 +133,7 @@ pub(super) async fn budgets(
     _: Viewer,
 ) -> Result<Json<BudgetList>, Rejection> {
     let (answers, now) = (&app.answers, answer::now());
-    let (reader, catalog) = (answers.ledger().reader(), answers.catalog());
+    let (reader, catalog) = (answers.ledger().caught_up().await, answers.catalog());
     let Ok(_permit) = app.page.reports.acquire().await else { return Err(Rejection::Panicked) };
     let list = BudgetList::read(reader, answers.budgets(), &catalog, now).await;
     list.map(Json).map_err(Rejection::Unreadable)
@@ -147,7 +148,7 @@ pub(super) async fn calls(
     let query: CallsQuery = arguments(&uri)?;
     let (before, most) = (query.before, query.limit.unwrap_or(CALLS).clamp(1, MOST_CALLS));
     let filter = query.filter(&app)?;
-    let page = CallPage::of(app.answers.ledger().reader(), &filter, before, most).await;
+    let page = CallPage::of(app.answers.ledger().caught_up().await, &filter, before, most).await;
     page.map(Json).map_err(Rejection::Unreadable)
 }
 
@@ -159,7 +160,7 @@ pub(super) async fn call(
 ) -> Result<Json<CallDetails>, Rejection> {
     let none = || Rejection::NoSuchCall(id.clone());
     let known: CallId = id.parse().map_err(|_| none())?;
-    let reader = app.answers.ledger().reader();
+    let reader = app.answers.ledger().caught_up().await;
     let details = CallDetails::of_call(reader, &app.answers.catalog(), known).await;
     details.map_err(Rejection::Unreadable)?.map(Json).ok_or_else(none)
 }

@@ -66,7 +66,7 @@ pub(super) async fn sessions(
     let span = has_period.then_some(period.span);
     let filter = SessionFilter { span, user: some(user), model: some(model), task: some(task) };
     let query = SessionQuery { filter, words: some(words), after: some(after), most: SESSIONS };
-    let reader = app.answers.ledger().reader();
+    let reader = app.answers.ledger().caught_up().await;
     let index = app.page.session_index.catch_up(reader).await;
     let Ok(_permit) = app.page.reports.acquire().await else { return Err(Rejection::Panicked) };
     let names = reader.user_names().await.map_err(Rejection::Unreadable)?;
@@ -84,7 +84,7 @@ pub(super) async fn session(
     _: Viewer,
     Path(id): Path<String>,
 ) -> Result<Json<Session>, Rejection> {
-    let reader = app.answers.ledger().reader();
+    let reader = app.answers.ledger().caught_up().await;
     let index = app.page.session_index.catch_up(reader).await;
     let Ok(_permit) = app.page.reports.acquire().await else { return Err(Rejection::Panicked) };
     let rows = match index {
@@ -108,7 +108,7 @@ pub(super) async fn playback(
 ) -> Result<Json<Playback>, Rejection> {
     let none = || Rejection::NoSuchExchange(id.clone());
     let exchange: ExchangeId = id.parse().map_err(|_| none())?;
-    let played = Playback::of(app.answers.ledger().reader(), exchange).await;
+    let played = Playback::of(app.answers.ledger().caught_up().await, exchange).await;
     played.map_err(Rejection::Unreadable)?.map(Json).ok_or_else(none)
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn requests(
 ) -> Result<Json<Bodies>, Rejection> {
     let none = || Rejection::NoSuchCall(id.clone());
     let call: CallId = id.parse().map_err(|_| none())?;
-    let reader = app.answers.ledger().reader();
+    let reader = app.answers.ledger().caught_up().await;
     let details = CallDetails::of_call(reader, &app.answers.catalog(), call).await;
     let details = details.map_err(Rejection::Unreadable)?.ok_or_else(none)?;
     let details = details.with_bodies(reader).await.map_err(Rejection::Unreadable)?;
@@ -135,7 +135,7 @@ pub(super) async fn attachment(
 ) -> Result<Response, Rejection> {
     let none = || Rejection::NoSuchAttachment(hash.clone());
     let call: CallId = call.parse().map_err(|_| none())?;
-    let found = report::attachment(app.answers.ledger().reader(), call, &hash).await;
+    let found = report::attachment(app.answers.ledger().caught_up().await, call, &hash).await;
     let Attachment { name, content, .. } =
         found.map_err(Rejection::Unreadable)?.ok_or_else(none)?;
     let AttachmentContent::Bytes { bytes, .. } = content else { return Err(none()) };

@@ -1,4 +1,5 @@
-//! The lines of the journal, as they are written and as the next start reads them.
+//! The lines of the journal, as they are written and as the next start reads them: JSON, a tab, and a checksum. Versions
+//! before wrote no checksum.
 
 use std::{
     collections::HashMap,
@@ -10,31 +11,40 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::MOST_PENDING;
+use super::{
+    MOST_FILE,
+    call::{JournaledCall, JournaledOpening},
+    sealing::JournaledSealing,
+};
 use crate::{
     domain::{
-        cache::CacheKey,
         chain::{Chain, Hash},
-        exchange::{CallId, Cost, ExchangeId, Micros, NanoDollars, Outcome, Tokens, UnixMillis},
+        exchange::{CallId, Cost, ExchangeId, NanoDollars, Tokens},
         price::Pricing,
     },
     store::{
+        batch::SealOp,
         record::{CallRecord, Opening},
         sqlite,
     },
 };
 
-/// Limit of what is read at the start: what two files of the largest allowed length would have.
-const MOST_READ: u64 = 2 * MOST_PENDING as u64;
+/// Limit of what is read at the start.
+const MOST_READ: u64 = 2 * MOST_FILE;
+/// Size that most lines do not exceed.
+const USUAL: usize = 2 << 10;
+/// Length of a checksum, in hexadecimal digits.
+const CHECKSUM: usize = 8;
 
-/// A line of the journal; `C` is a call, borrowed to be written, owned when it is read.
+/// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Line<C> {
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
+pub(super) enum Line<'a> {
     /// A call. While it reads along with a running exchange, its end is that of the exchange.
-    Call(JournaledCall<C>),
+    Call(JournaledCall<'a>),
     /// The opening of an exchange, which has no row yet.
-    Opening(JournaledOpening<C>),
+    Opening(JournaledOpening<'a>),
     /// What a running exchange has used so far.
     #[serde(alias = "tries")]
     Progress {
@@ -42,6 +52,8 @@ pub(super) enum Line<C> {
         #[serde(flatten)]
         progress: Progress,
     },
+    /// The end of an exchange, with its call.
+    Sealing(JournaledSealing<'a>),
 }
 
 /// What is known of a running exchange, for the case that the process dies.
@@ -75,39 +87,54 @@ pub(super) enum Subject {
     Call(CallId),
     Opening(ExchangeId),
     Progress(ExchangeId),
+    Sealing(ExchangeId),
 }
 
-impl<'a> Line<&'a CallRecord> {
+impl<'a> Line<'a> {
     /// The line of a call.
     pub(super) fn call(call: &'a CallRecord) -> Self {
-        Self::Call(JournaledCall::of(call))
+        let client = call.client_chain.as_deref();
+        let hashes = (client.map(|chain| chain.frame.hash), client.and_then(Chain::head));
+        Self::Call(JournaledCall::of(call, hashes))
     }
 
     /// The line of an opening.
     pub(super) fn opening(opening: &'a Opening) -> Self {
-        let Opening { exchange, key, scope, model, opened_at, continues, call, .. } = opening;
-        Self::Opening(JournaledOpening {
-            exchange: *exchange,
-            opened_at: *opened_at,
-            key: Hash::from_bytes(*key.as_bytes()),
-            scope: scope.clone(),
-            model: model.clone(),
-            continues: *continues,
-            call,
-        })
+        Self::Opening(JournaledOpening::of(opening))
     }
-}
 
-impl<C> Line<C> {
-    pub(super) fn subject(&self) -> Subject
-    where
-        C: std::borrow::Borrow<CallRecord>,
-    {
+    pub(super) fn subject(&self) -> Subject {
         match self {
-            Self::Call(call) => Subject::Call(call.begun.borrow().id),
+            Self::Call(call) => Subject::Call(call.id()),
             Self::Opening(opening) => Subject::Opening(opening.exchange),
             Self::Progress { exchange, .. } => Subject::Progress(*exchange),
+            Self::Sealing(sealing) => Subject::Sealing(sealing.exchange()),
         }
+    }
+
+    /// The bytes of the line.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(USUAL);
+        serde_json::to_writer(&mut line, self)
+            .expect("our own types have string keys and finite numbers");
+        let checksum = crc32fast::hash(&line);
+        line.extend_from_slice(format!("\t{checksum:0CHECKSUM$x}\n").as_bytes());
+        line
+    }
+
+    /// Reads a line without its end. `None`: it is damaged.
+    fn decode(line: &[u8]) -> Option<Line<'static>> {
+        let json = match line.iter().rposition(|byte| *byte == b'\t') {
+            // JSON has no tab where there is no white space.
+            Some(tab) => {
+                let checksum = str::from_utf8(&line[tab + 1..]).ok()?;
+                let is_whole = checksum.len() == CHECKSUM
+                    && u32::from_str_radix(checksum, 16) == Ok(crc32fast::hash(&line[..tab]));
+                is_whole.then_some(&line[..tab])?
+            }
+            None => line,
+        };
+        serde_json::from_slice(json).ok()
     }
 }
 
@@ -124,123 +151,71 @@ const fn unknown_cost() -> Cost {
     Cost::AtLeast(NanoDollars(0))
 }
 
-/// A call with the fields that the column `running.call` does not have.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct JournaledCall<C> {
-    begun: C,
-    key: Hash,
-    exchange: Option<ExchangeId>,
-    model: String,
-    status: Option<u16>,
-    outcome: Outcome,
-    error_kind: Option<String>,
-    ttft: Option<Micros>,
-    total: Option<Micros>,
-    tokens: Tokens,
-    cost: Cost,
-    saved: Cost,
-    client_frame: Option<Hash>,
-    client_head: Option<Hash>,
-}
-
-/// An opening without the bodies: a request is kept once its exchange has a row.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in crate::store) struct JournaledOpening<C> {
-    pub(in crate::store) exchange: ExchangeId,
-    pub(in crate::store) opened_at: UnixMillis,
-    pub(in crate::store) key: Hash,
-    pub(in crate::store) scope: String,
-    pub(in crate::store) model: String,
-    pub(in crate::store) continues: Option<ExchangeId>,
-    pub(in crate::store) call: C,
-}
-
-impl<'a> JournaledCall<&'a CallRecord> {
-    fn of(call: &'a CallRecord) -> Self {
-        let client = call.client_chain.as_deref();
-        Self {
-            begun: call,
-            key: Hash::from_bytes(*call.key.as_bytes()),
-            exchange: call.exchange,
-            model: call.model.clone(),
-            status: call.status,
-            outcome: call.outcome,
-            error_kind: call.error_kind.clone(),
-            ttft: call.ttft,
-            total: call.total,
-            tokens: call.tokens,
-            cost: call.cost,
-            saved: call.saved,
-            client_frame: client.map(|chain| chain.frame.hash),
-            client_head: client.and_then(Chain::head),
-        }
-    }
-}
-
-impl JournaledCall<CallRecord> {
-    /// The call, and its client's frame and head.
-    fn call(self) -> (CallRecord, Option<Hash>, Option<Hash>) {
-        let call = CallRecord {
-            key: CacheKey::from_bytes(*self.key.as_bytes()),
-            exchange: self.exchange,
-            model: self.model,
-            status: self.status,
-            outcome: self.outcome,
-            error_kind: self.error_kind,
-            ttft: self.ttft,
-            total: self.total,
-            tokens: self.tokens,
-            cost: self.cost,
-            saved: self.saved,
-            ..self.begun
-        };
-        (call, self.client_frame, self.client_head)
-    }
-}
-
 /// What a dead process left in its journal.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Left {
     /// Calls, with the frame and head of the client's request.
     pub(super) calls: Vec<(CallRecord, Option<Hash>, Option<Hash>)>,
-    openings: Vec<JournaledOpening<CallRecord>>,
+    /// Ends of exchanges, with their calls.
+    pub(in crate::store) sealings: Vec<SealOp>,
+    openings: Vec<JournaledOpening<'static>>,
     progress: HashMap<ExchangeId, Progress>,
 }
 
 impl Left {
     /// Reads the journal at `path`. Lines that cannot be read, such as one that a kill cut, are left out.
     pub(in crate::store) fn read(path: Option<&Path>) -> io::Result<Self> {
-        let mut left = Self::default();
-        let Some(path) = path.filter(|path| fs::symlink_metadata(path).is_ok()) else {
-            return Ok(left);
-        };
-        let mut bytes = Vec::new();
-        sqlite::private_file(path)?.take(MOST_READ).read_to_end(&mut bytes)?;
-        let mut unread = 0;
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            match serde_json::from_slice(line) {
-                Ok(Line::Call(call)) => left.calls.push(JournaledCall::call(call)),
-                Ok(Line::Opening(opening)) => left.openings.push(opening),
-                // The later line knows more.
-                Ok(Line::Progress { exchange, progress }) => {
-                    left.progress.insert(exchange, progress);
-                }
-                Err(_) => unread += 1,
-            }
-        }
+        let Some(path) = path else { return Ok(Self::default()) };
+        let (left, unread) = Self::scan(path)?;
         if unread > 0 {
             warn!(lines = unread, path = %path.display(), "the ledger's journal has lines that cannot be read");
         }
         Ok(left)
     }
 
+    /// Reads the journal at `path` while its process may be writing to it.
+    pub(in crate::store) fn peek(path: &Path) -> io::Result<Self> {
+        Ok(Self::scan(path)?.0)
+    }
+
+    /// Reads the journal at `path`, and counts the lines that cannot be read.
+    fn scan(path: &Path) -> io::Result<(Self, usize)> {
+        let (mut left, mut unread) = (Self::default(), 0);
+        if fs::symlink_metadata(path).is_err() {
+            return Ok((left, unread));
+        }
+        let mut bytes = Vec::new();
+        sqlite::private_file(path)?.take(MOST_READ).read_to_end(&mut bytes)?;
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match Line::decode(line) {
+                Some(Line::Call(call)) => left.calls.push(call.call()),
+                Some(Line::Opening(opening)) => left.openings.push(opening),
+                // The later line knows more.
+                Some(Line::Progress { exchange, progress }) => {
+                    left.progress.insert(exchange, progress);
+                }
+                Some(Line::Sealing(sealing)) => left.sealings.push(sealing.seal()),
+                None => unread += 1,
+            }
+        }
+        Ok((left, unread))
+    }
+
     /// Tells whether there is nothing to bring in order.
     pub(in crate::store) fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.openings.is_empty() && self.progress.is_empty()
+        self.calls.is_empty()
+            && self.sealings.is_empty()
+            && self.openings.is_empty()
+            && self.progress.is_empty()
+    }
+
+    /// The exchanges that have ended.
+    pub(in crate::store) fn ended(&self) -> impl Iterator<Item = ExchangeId> {
+        self.sealings.iter().map(|seal| seal.opening.exchange)
     }
 
     /// Exchanges that had begun. Some may have ended since, or have a row that tells more.
-    pub(in crate::store) fn take_openings(&mut self) -> Vec<JournaledOpening<CallRecord>> {
+    pub(in crate::store) fn take_openings(&mut self) -> Vec<JournaledOpening<'static>> {
         std::mem::take(&mut self.openings)
     }
 

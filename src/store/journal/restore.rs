@@ -1,6 +1,6 @@
-//! Calls that a dead process had answered but not committed, written to the ledger at the next start.
+//! Exchanges and calls that a dead process had ended but not committed, written to the ledger at the next start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::Connection;
 use sqlx::{FromRow, SqliteConnection};
@@ -14,10 +14,11 @@ use crate::{
     },
     store::{
         Error,
-        batch::{self, CallOp, Op},
+        batch::{self, CallOp, Op, SealOp},
         chain::Packed,
         error::is_refusal,
         record::CallRecord,
+        recovery,
         sqlite::{self, WriteConnection},
     },
 };
@@ -39,8 +40,54 @@ struct AskersEnd {
     cost: Cost,
 }
 
-/// Writes the calls that are left and not in the ledger; returns their number. The lost exchanges are sealed already.
-pub(in crate::store) async fn restore(
+/// Writes the ended exchanges that are left and not in the ledger, with their calls; returns their number. After this
+/// they are not running any more.
+pub(in crate::store) async fn restore_sealings(
+    conn: &mut SqliteConnection,
+    writer: &WriteConnection,
+    owner: OwnerId,
+    sealings: Vec<SealOp>,
+) -> Result<usize, Error> {
+    // In the order in which they began: one may continue another.
+    let sealings: BTreeMap<ExchangeId, SealOp> =
+        sealings.into_iter().map(|seal| (seal.opening.exchange, seal)).collect();
+    let mut ops = Vec::new();
+    for (exchange, mut seal) in sealings {
+        if recovery::has_ended(conn, exchange).await? {
+            continue;
+        }
+        keep_if_whole(conn, &mut seal.request).await?;
+        if let Some(call) = &mut seal.call {
+            keep_if_whole(conn, &mut call.client).await?;
+        }
+        ops.push(Op::Seal(Box::new(seal)));
+    }
+    Ok(writer.run(move |connection| write_each(connection, owner, ops)).await?)
+}
+
+/// Drops a request of which rows are neither here nor in the ledger, which may be another one now.
+async fn keep_if_whole(conn: &mut SqliteConnection, request: &mut Packed) -> Result<(), Error> {
+    let Packed { frame, head, bodies, .. } = &*request;
+    let frame = frame.filter(|frame| bodies.frames.iter().all(|(hash, _)| hash != frame));
+    let stem = match bodies.nodes.first() {
+        Some((_, parent, _)) => *parent,
+        None => *head,
+    };
+    let here: HashSet<&Hash> = bodies.blobs.iter().map(|(hash, _)| hash).collect();
+    let mut is_whole = has_bodies(conn, frame, stem).await?;
+    for (_, _, blob) in bodies.pieces.iter().filter(|(.., blob)| !here.contains(blob)) {
+        const BLOB: &str = "select count(*) from blob where hash = $1";
+        let found: i64 = sqlx::query_scalar(BLOB).bind(*blob).fetch_one(&mut *conn).await?;
+        is_whole &= found > 0;
+    }
+    if !is_whole {
+        *request = Packed::default();
+    }
+    Ok(())
+}
+
+/// Writes the calls that are left and not in the ledger; returns their number. The exchanges are sealed already.
+pub(in crate::store) async fn restore_calls(
     conn: &mut SqliteConnection,
     writer: &WriteConnection,
     owner: OwnerId,
@@ -67,20 +114,35 @@ pub(in crate::store) async fn restore(
     }
     // In the order of their arrival.
     ops.sort_by_key(|op| if let Op::Call(call) = op { Some(call.record.id) } else { None });
-    Ok(writer.run(move |connection| write_each(connection, owner, &ops)).await?)
+    Ok(writer.run(move |connection| write_each(connection, owner, ops)).await?)
 }
 
-/// Writes each operation on its own; returns the number of those that the ledger did not refuse.
-fn write_each(connection: &mut Connection, owner: OwnerId, ops: &[Op]) -> rusqlite::Result<usize> {
+/// Writes each operation on its own, as much of it as the ledger does not refuse; returns the number of those that are
+/// written.
+fn write_each(
+    connection: &mut Connection,
+    owner: OwnerId,
+    ops: Vec<Op>,
+) -> rusqlite::Result<usize> {
     let mut written = 0;
-    for op in ops {
-        match sqlite::transaction(connection, |connection| batch::write(connection, owner, &[op])) {
-            Ok(()) => written += 1,
-            Err(error) if is_refusal(&error) => {
-                let (_, id) = op.name();
-                error!(%error, id, "the ledger refused a call of the journal; it is lost");
+    for mut op in ops {
+        loop {
+            let write = |connection: &Connection| batch::write(connection, owner, &[&op]);
+            match sqlite::transaction(connection, write) {
+                Ok(()) => {
+                    written += 1;
+                    break;
+                }
+                Err(error) if is_refusal(&error) => {
+                    if op.strip() {
+                        continue;
+                    }
+                    let (kind, id) = op.name();
+                    error!(%error, kind, id, "the ledger refused a row of the journal; it is lost");
+                    break;
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
         }
     }
     Ok(written)

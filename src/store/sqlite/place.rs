@@ -4,11 +4,11 @@ use std::{
     ffi::OsString,
     fs::{self, File, Metadata},
     io,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::store::Error;
@@ -189,9 +189,10 @@ pub(super) fn create_folder(path: &Path) -> io::Result<()> {
 
 /// Opens or creates a regular file, neither through a link nor waiting for the other end of a pipe.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags | OFlags::CREATE, Mode::from_raw_mode(PRIVATE))?;
-    let file = File::from(file);
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(PRIVATE).custom_flags(flags);
+    let file = options.open(path)?;
     match irregular(&file.metadata()?) {
         None => Ok(file),
         Some(kind) => Err(io::Error::other(format!("it is {kind}"))),

@@ -1,0 +1,71 @@
+//! What a report over a ledger file waits for: exchanges that have ended stand in the journal for a moment, until the
+//! server commits them, or until somebody restores what a dead server has left.
+
+use std::time::{Duration, Instant};
+
+use sqlx::Connection;
+use tracing::debug;
+
+use super::{
+    Error,
+    journal::Left,
+    recovery,
+    sqlite::{DatabaseFile, Taken, WriteConnection},
+};
+use crate::domain::exchange::{OwnerId, UnixMillis};
+
+/// Time that a report waits for the commits of a server.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Time between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Lets readers of the ledger at `url` see all that has ended: waits a moment for the server that uses it, or restores
+/// what a dead one has left, as its next start would, for the process `owner`. Where it cannot, a report has less.
+pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
+    let done = async {
+        let file = DatabaseFile::parse(url)?;
+        let until = Instant::now() + PATIENCE;
+        while is_behind(&file).await? && Instant::now() < until {
+            match file.must_be_free(owner) {
+                Ok(()) => return restore(&file, owner, now).await,
+                Err(Error::InUse { .. }) => tokio::time::sleep(PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = done.await {
+        let error = &error as &dyn std::error::Error;
+        debug!(error, "what stands in the journal is not in the report");
+    }
+}
+
+/// Tells whether the journal has ended exchanges that are not committed.
+async fn is_behind(file: &DatabaseFile) -> Result<bool, Error> {
+    let Some(journal) = file.journal() else { return Ok(false) };
+    let left = Left::peek(&journal).map_err(|source| file.not_created(source))?;
+    let ended: Vec<_> = left.ended().collect();
+    if ended.is_empty() {
+        return Ok(false);
+    }
+    file.must_be_ledger().await?;
+    let mut conn = file.beside(PATIENCE).await.map_err(Error::Open)?;
+    let mut is_behind = false;
+    for exchange in ended {
+        is_behind |= !recovery::has_ended(&mut conn, exchange).await?;
+    }
+    // Without a server, the last connection to close removes the WAL.
+    conn.close().await.map_err(Error::Write)?;
+    Ok(is_behind)
+}
+
+async fn restore(file: &DatabaseFile, owner: OwnerId, now: UnixMillis) -> Result<(), Error> {
+    let Taken { mut conn, lock, .. } = file.take(owner).await?;
+    let writer = WriteConnection::open(file).await?;
+    recovery::run(&mut conn, &writer, file, owner, now).await?;
+    file.remove_journal();
+    writer.close().await?;
+    conn.close().await.map_err(Error::Write)?;
+    drop(lock);
+    Ok(())
+}

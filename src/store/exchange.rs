@@ -1,0 +1,126 @@
+//! Exchanges as they are written: packed by the caller, in the journal or committed before the client gets the end.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use tracing::error;
+
+use super::{
+    Durable, HEAVY, Ledger,
+    batch::{CallOp, Op, OpenOp, SealOp},
+    chain::Packed,
+    columns,
+    record::{CallRecord, Opening, Sealing, Stored},
+    recovery,
+};
+use crate::domain::chain::Chain;
+
+impl Ledger {
+    /// Writes the opening of an exchange, with its request, for the case that the process dies and for other processes to
+    /// see.
+    pub async fn open_exchange(&self, opening: &Arc<Opening>) -> Durable {
+        let token = self.shared.packing_token();
+        let (request, client) = self.packed(opening).await.unwrap_or_default();
+        let call_json = recovery::call_json(&opening.call, &client);
+        let opening = Arc::new(opening.without_bodies());
+        let open = OpenOp { opening, request, client, call_json };
+        self.commit(Op::Open(Box::new(open)), token).await
+    }
+
+    /// Lets the sealing of an exchange, and its call, survive: in the journal if it is small, and then the commit follows
+    /// with others in at most [`super::writer::LINGER`]; else in the ledger. Await it before the client gets its last bytes. A
+    /// servable answer can be found afterwards, not before: until then it may still be lost.
+    pub async fn seal(&self, opening: &Arc<Opening>, sealing: Sealing) -> Durable {
+        self.seal_as(opening, sealing, true).await
+    }
+
+    /// Writes the sealing of an exchange, and its call: when this returns, readers see it.
+    pub async fn commit_seal(&self, opening: &Arc<Opening>, sealing: Sealing) -> Durable {
+        self.seal_as(opening, sealing, false).await
+    }
+
+    async fn seal_as(
+        &self,
+        opening: &Arc<Opening>,
+        mut sealing: Sealing,
+        may_follow: bool,
+    ) -> Durable {
+        let recording = sealing.recording.take();
+        let servable = recording.as_ref().filter(|_| sealing.servable);
+        let stored = servable.map(|recording| Stored::sealed(opening, &sealing, recording));
+        let key = opening.key;
+        if stored.is_some() && self.keys.insert(&key) {
+            self.tasks.spawn(self.keys.clone().read(self.reader.pool()));
+        }
+        let epoch = self.hot().epoch();
+        let token = self.shared.packing_token();
+        let (request, client) = self.packed(opening).await.unwrap_or_default();
+        let recording = match recording {
+            Some(recording) => {
+                let size = recording.len();
+                self.weighed(size, move || columns::compress(&recording.encode())).await
+            }
+            None => None,
+        };
+        let opening = Arc::new(opening.without_bodies());
+        let call = sealing
+            .call
+            .take()
+            .map(|record| CallOp { record: CallRecord { client_chain: None, ..record }, client });
+        let seal = SealOp { opening, sealing, request, recording, call };
+        let op = Op::Seal(Box::new(seal));
+        let writing = if may_follow { self.journal.sealing(&op) } else { None };
+        let sealed = match writing {
+            None => self.commit(op, token).await,
+            Some(writing) => {
+                self.enqueue(op, None);
+                drop(token);
+                if writing.written().await {
+                    Durable::Journaled
+                } else {
+                    // The writer commits what is queued together.
+                    self.commit(Op::Mark, self.shared.packing_token()).await
+                }
+            }
+        };
+        if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
+            self.hot().insert(epoch, key, stored);
+        }
+        sealed
+    }
+
+    /// Packs the requests of an exchange: the upstream request, and the client's.
+    async fn packed(&self, opening: &Arc<Opening>) -> Option<(Packed, Packed)> {
+        let size = |chain: &Option<Arc<Chain>>| chain.as_ref().map_or(0, |chain| chain.bytes());
+        let bytes = size(&opening.chain) + size(&opening.call.client_chain);
+        let (opening, shared) = (Arc::clone(opening), Arc::clone(&self.shared));
+        self.weighed(bytes, move || {
+            let pack = |chain: &Option<Arc<Chain>>| {
+                chain
+                    .as_deref()
+                    .map(|chain| Packed::new(chain, &shared.persisted))
+                    .unwrap_or_default()
+            };
+            (pack(&opening.chain), pack(&opening.call.client_chain))
+        })
+        .await
+    }
+
+    /// Runs `work`, apart from the threads that serve if its `bytes` are many. `None` if the runtime shuts down.
+    async fn weighed<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if bytes < HEAVY {
+            return Some(work());
+        }
+        match self.tasks.spawn_blocking(work).await {
+            Ok(result) => Some(result),
+            Err(error) => {
+                error!(%error, "bodies could not be packed; they are dropped");
+                self.shared.bodies_dropped.fetch_add(1, Relaxed);
+                None
+            }
+        }
+    }
+}
