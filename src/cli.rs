@@ -21,11 +21,9 @@ mod prune;
 mod reload;
 mod replay;
 mod run;
-mod secrets;
 mod serve;
 mod sessions;
 mod stats;
-mod user;
 
 use std::process::ExitCode;
 

@@ -43,7 +43,7 @@ pub(super) const HOSTILE: [&str; 8] = [
 /// Traces of a text that became more than text: a value that it set, elements, addresses and attributes.
 pub(super) const MADE: &str = "[window.owned ?? null, \
      document.querySelectorAll('img:not([src^=\"/page/calls/\"]), iframe, object, main script, main style').length, \
-     [...document.querySelectorAll('a')].filter((a) => !/^(#|\\/page\\/calls\\/[0-9a-f-]+\\/attachments\\/)/.test(a.getAttribute('href'))).length, \
+     [...document.querySelectorAll('a')].filter((a) => !/^(#|\\/page\\/calls\\/[0-9a-f-]+\\/attachments\\/|\\/page\\/sessions\\/[^/?#]+\\/fixtures$)/.test(a.getAttribute('href'))).length, \
      [...document.querySelectorAll('*')].flatMap((one) => [...one.attributes]) \
          .filter(({ name }) => name.startsWith('on')).length]";
 

@@ -22,7 +22,7 @@ const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP
 /// Microseconds between two events of an answer that is watched.
 const PACE: i64 = 30_000_000;
 
-fn user(text: &str) -> Value {
+pub(super) fn user(text: &str) -> Value {
     json!({"role": "user", "content": text})
 }
 
@@ -30,12 +30,12 @@ fn answered(text: &str) -> Value {
     json!({"role": "assistant", "content": text})
 }
 
-fn says(text: &str) -> Value {
+pub(super) fn says(text: &str) -> Value {
     json!({"content": [{"type": "text", "text": text}], "usage": {"input_tokens": 20, "output_tokens": 9}})
 }
 
 /// A server over a ledger with these calls.
-async fn recorded(calls: &[Call]) -> (Setup, App) {
+pub(super) async fn recorded(calls: &[Call]) -> (Setup, App) {
     let setup = setup(tempdir().expect("a folder"));
     // The server makes the folder of its ledger.
     let ledger = setup.start().await.stop().await;
@@ -45,7 +45,7 @@ async fn recorded(calls: &[Call]) -> (Setup, App) {
 }
 
 /// A chat with a picture, a document, thinking and a tool, which was asked again and edited; another one; a task.
-fn chats() -> Vec<Call> {
+pub(super) fn chats() -> Vec<Call> {
     let file = |name: &str, data: &str| {
         let data = format!("data:text/html;base64,{}", STANDARD.encode(data));
         json!({"type": "file", "file": {"filename": name, "file_data": data}})
