@@ -118,8 +118,9 @@ impl Subscription {
         state.readers += 1;
         state.joined.push(client_key.clone());
         drop(state);
-        let reader = RecordingReader::new(Arc::clone(&self.live));
-        Some(RecordingReader { joined: Some(client_key), ..reader })
+        let mut reader = RecordingReader::new(Arc::clone(&self.live));
+        reader.joined = Some(client_key);
+        Some(reader)
     }
 
     /// Number of readers.

@@ -209,7 +209,7 @@ impl Auth {
             }
             (Some(digest), None) => {
                 let held = self.clients.iter().filter(|held| held.is(digest));
-                held.map(HeldKey::role).fold(None, Option::or)
+                held.map(HeldKey::role).fold(None, |found, role| found.or(Some(role)))
             }
         }
     }
