@@ -85,6 +85,19 @@ pub(super) async fn faults(browser: &mut Browser) -> Vec<Value> {
     browser.eval(AXE).await.as_array().cloned().expect("a list")
 }
 
+/// Checks what is shown on a screen in light colours and on a phone in dark ones: no serious faults, nothing wider than the
+/// window. Takes a picture of both.
+pub(super) async fn sound(browser: &mut Browser, name: &str) {
+    for (scheme, width) in [("dark", 390), ("light", 1280)] {
+        browser.look(width, scheme).await;
+        browser.picture(&format!("{name}-{scheme}-{width}")).await;
+        let faults = faults(browser).await;
+        assert!(faults.is_empty(), "{name} {scheme} {width}: {faults:#?}");
+        let wide = browser.eval("document.documentElement.scrollWidth > innerWidth").await;
+        assert_eq!(wide, json!(false), "{name} is wider than {width}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_view_is_sound_in_both_colours_and_on_a_phone() {
     let Some(mut browser) = Browser::start().await else { return };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::{
-    browser::{HOSTILE, MADE, faults},
+    browser::{HOSTILE, MADE, faults, sound},
     data::{get, told},
     setup,
 };
@@ -243,7 +243,7 @@ async fn a_person_finds_a_chat_and_watches_it_again() {
     browser.until("document.querySelectorAll('.beside pre').length === 2").await;
     let both = "[...document.querySelectorAll('.beside pre')].every((one) => one.textContent.includes('What is this?'))";
     assert_eq!(browser.eval(both).await, json!(true));
-    browser.picture("session-requests-light-1280").await;
+    sound(&mut browser, "session-requests").await;
     // From a turn to its call, and from there to the one that asked for the same.
     browser.click("[data-turn='1'] .branch button:not([disabled])").await;
     browser.click("[data-turn='3'] .actions a").await;
@@ -304,7 +304,7 @@ async fn watch(browser: &mut Browser) {
     let half = half.as_array().expect("texts");
     assert!((1..3).contains(&half.len()), "{half:?}");
     assert_eq!(half[0], "A picture.");
-    browser.picture("session-playing-light-1280").await;
+    sound(browser, "session-playing").await;
     // To the end, ten times as fast.
     browser.eval("{ const speed = document.querySelector('.player select'); speed.value = '10'; speed.dispatchEvent(new Event('change')); }").await;
     browser.eval(&seek(990)).await;

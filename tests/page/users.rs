@@ -4,7 +4,7 @@ use reprise::domain::{exchange::UnixMillis, user_name::UserName};
 use serde_json::{Value, json};
 
 use super::{
-    browser::faults,
+    browser::sound,
     data::{get, told},
     guard::page,
     sessions::{says, user},
@@ -83,14 +83,7 @@ async fn a_person_types_a_name_and_chooses_among_namesakes() {
     browser.until("location.hash === '#/sessions?since=&user=Bob'").await;
     browser.settled().await;
     browser.until("document.querySelectorAll('.notice a').length === 2").await;
-    for (scheme, width) in [("light", 1280), ("dark", 390)] {
-        browser.look(width, scheme).await;
-        browser.picture(&format!("namesakes-{scheme}-{width}")).await;
-        let faults = faults(&mut browser).await;
-        assert!(faults.is_empty(), "{scheme} {width}: {faults:#?}");
-        let wide = browser.eval("document.documentElement.scrollWidth > innerWidth").await;
-        assert_eq!(wide, json!(false), "wider than {width}");
-    }
+    sound(&mut browser, "namesakes").await;
     let complaints = browser.complaints().into_iter().filter(|told| !told.contains("400"));
     assert_eq!(complaints.collect::<Vec<_>>(), Vec::<String>::new());
     browser.click(".notice a").await;

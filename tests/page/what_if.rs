@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    browser::faults,
+    browser::sound,
     data::{get, told},
     guard::page,
     sessions::{chats, recorded, says, user},
@@ -49,31 +49,23 @@ async fn a_person_chooses_a_model_and_the_address_has_it() {
         "document.querySelector('.what-if-cost')?.textContent.includes('instead of')";
     let Some(mut browser) = Browser::start().await else { return };
     let (_, app) = recorded(&chats()).await;
-    for (scheme, width) in [("light", 1280), ("dark", 390)] {
-        browser.look(width, scheme).await;
-        browser.open(&format!("{}/#/sessions/chat%2F1?turn=2", app.url())).await;
-        let choose = format!(
-            "{{ const menu = document.querySelector('.what-if select'); menu.value = '{OPUS}'; \
-             menu.dispatchEvent(new Event('change')); }}"
-        );
-        browser.eval(&choose).await;
-        browser.until(COST).await;
-        assert_eq!(
-            browser.eval("location.hash").await,
-            json!(format!("#/sessions/chat%2F1?turn=2&what_if={OPUS}"))
-        );
-        // A branch goes into the same address.
-        browser.click("[data-turn='1'] .branch button:not([disabled])").await;
-        let address = browser.eval("location.hash").await;
-        assert_eq!(address, json!(format!("#/sessions/chat%2F1?turn=3&what_if={OPUS}")));
-        browser.open(&format!("{}/{}", app.url(), address.as_str().expect("text"))).await;
-        browser.until(COST).await;
-        browser.picture(&format!("what-if-{scheme}-{width}")).await;
-        let faults = faults(&mut browser).await;
-        assert!(faults.is_empty(), "{scheme} {width}: {faults:#?}");
-        let wide = browser.eval("document.documentElement.scrollWidth > innerWidth").await;
-        assert_eq!(wide, json!(false), "wider than {width}");
-    }
+    browser.look(1280, "light").await;
+    browser.open(&format!("{}/#/sessions/chat%2F1?turn=2", app.url())).await;
+    let choose = format!(
+        "{{ const menu = document.querySelector('.what-if select'); menu.value = '{OPUS}'; \
+         menu.dispatchEvent(new Event('change')); }}"
+    );
+    browser.eval(&choose).await;
+    browser.until(COST).await;
+    let address = format!("#/sessions/chat%2F1?turn=2&what_if={OPUS}");
+    assert_eq!(browser.eval("location.hash").await, json!(address));
+    // A branch goes into the same address.
+    browser.click("[data-turn='1'] .branch button:not([disabled])").await;
+    let address = format!("#/sessions/chat%2F1?turn=3&what_if={OPUS}");
+    assert_eq!(browser.eval("location.hash").await, json!(address));
+    browser.open(&format!("{}/{address}", app.url())).await;
+    browser.until(COST).await;
+    sound(&mut browser, "what-if").await;
     browser.open(&format!("{}/#/sessions/chat%2F1?what_if=claude-none", app.url())).await;
     browser.until("document.querySelector('.what-if .problem')?.textContent.startsWith('no price is known')").await;
 }
