@@ -69,14 +69,18 @@ struct State {
     /// True if an operator has stopped the answer.
     is_stopped: bool,
     readers: usize,
-    /// The client keys of the readers that have joined, by their names; `None`: a key without a name, or no key.
-    joined: Vec<Option<String>>,
+    /// The client keys of the readers that have joined.
+    joined: Vec<KeyName>,
     waiting_readers: Vec<Waker>,
     /// The writer, if it waits for a reason to end early.
     waiting_writer: Option<Waker>,
 }
 
 type Live = Arc<Mutex<State>>;
+
+/// The name of the client key of a call; `None`: a key without a name, or no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyName(pub Option<String>);
 
 /// Creates a recording with its writer and its first reader.
 pub(super) fn start() -> (RecordingWriter, RecordingReader) {
@@ -114,7 +118,7 @@ impl Subscription {
         if state.readers == 0 || state.is_stopped || state.end.is_some() {
             return None;
         }
-        let client_key = client_key.map(str::to_owned);
+        let client_key = KeyName(client_key.map(str::to_owned));
         state.readers += 1;
         state.joined.push(client_key.clone());
         drop(state);
@@ -169,7 +173,7 @@ pub(super) struct Status {
     pub begun: bool,
     pub readers: usize,
     /// The client keys of the readers that have joined.
-    pub joined: Vec<Option<String>>,
+    pub joined: Vec<KeyName>,
 }
 
 impl State {
@@ -341,7 +345,7 @@ pub struct RecordingReader {
     live: Live,
     position: Position,
     /// The client key of a reader that has joined.
-    joined: Option<Option<String>>,
+    joined: Option<KeyName>,
     /// Keeps a stored recording for others that read it at the same time.
     stored: Option<Arc<StoredRecording>>,
     hook: Option<Box<dyn ReaderHook>>,

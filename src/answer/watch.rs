@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use super::{
     Answers, Change,
-    live::{Follower, Status, StopError},
+    live::{Follower, KeyName, Status, StopError},
 };
 use crate::{
     domain::{
@@ -32,8 +32,8 @@ pub struct RunningCall {
     pub readers: usize,
     /// True if operators may read the answer along.
     pub is_readable: bool,
-    /// The client keys of the calls that have joined, by their names.
-    joined: Vec<Option<String>>,
+    /// The client keys of the calls that have joined.
+    joined: Vec<KeyName>,
 }
 
 /// The running answers that somebody may stop.
@@ -46,11 +46,11 @@ pub enum Stoppable {
 }
 
 impl Stoppable {
-    fn has(&self, begun_with: Option<&str>, joined: &[Option<String>]) -> bool {
+    fn has(&self, begun_with: Option<&str>, joined: &[KeyName]) -> bool {
         match self {
             Self::All => true,
             Self::OfKey(own) => {
-                begun_with == own.as_deref() && joined.iter().all(|joined| joined == own)
+                begun_with == own.as_deref() && joined.iter().all(|KeyName(joined)| joined == own)
             }
         }
     }

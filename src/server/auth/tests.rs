@@ -144,3 +144,31 @@ fn both_keys_can_come_at_once() {
     assert_eq!(both.holder, KeyHolder::of("sk-ant-a"));
     assert!(check(&auth, &[("x-api-key", "sk-ant-a")]).is_none());
 }
+
+#[test]
+fn a_key_of_the_page_tells_the_role() {
+    let named = |name: &str, key: &str| ClientKey {
+        name: name.to_owned(),
+        key: key.into(),
+        user: None,
+        file: None,
+    };
+    let digest = |key: &str| -> KeyDigest { Sha256::digest(key).into() };
+    let auth = |client: Option<&str>, admin: Option<&str>, keys: Vec<ClientKey>| {
+        Auth::new(client.map(Into::into), None, admin.map(Into::into), Vec::new(), HERE)
+            .named_by(Holders::default(), keys)
+    };
+    let open = auth(None, None, Vec::new());
+    assert_eq!(open.page_role(None), Some(Role::Operator));
+    assert_eq!(open.page_role(Some(&digest(""))), None);
+    let keys = vec![named("a", "key-a"), named("b", "key-b")];
+    let client = auth(Some("k"), None, keys);
+    assert_eq!(client.page_role(None), None, "a session from before there were keys");
+    assert_eq!(client.page_role(Some(&digest("k"))), Some(Role::Client(None)));
+    assert_eq!(client.page_role(Some(&digest("key-b"))), Some(Role::Client(Some("b".to_owned()))));
+    assert_eq!(client.page_role(Some(&digest("key-c"))), None);
+    let admin = auth(Some("k"), Some("adm"), Vec::new());
+    assert_eq!(admin.page_role(Some(&digest("adm"))), Some(Role::Operator));
+    assert_eq!(admin.page_role(Some(&digest("k"))), None);
+    assert_eq!(admin.page_role(None), None);
+}

@@ -31,7 +31,11 @@ use crate::{
 const CALLS: u32 = 50;
 const MOST_CALLS: u32 = 500;
 
-/// Instructions for connecting a client, and whether one has.
+/// Instructions for connecting a client, whether one has, and what the viewer may do.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact, as the page reads it"
+)]
 #[derive(Debug, Serialize)]
 pub(super) struct Setup {
     /// True if there is a call in the ledger.

@@ -110,7 +110,7 @@ function lines(heading, { calls, exchanges, bodies, requests, user_names: names,
   ].filter(Boolean);
   const stays = [
     kept?.calls > 0 && `${format.counted(kept.calls, 'call')} with times, models, tokens, costs, tags and ids`,
-    kept?.answers > 0 && `${format.counted(kept.answers, 'answer')} that are newer, or that somebody else asked for first`,
+    kept?.answers > 0 && `${format.counted(kept.answers, 'answer')}, newer or asked for by somebody else first`,
   ].filter(Boolean);
   const list = (items) => el('ul', {}, items.map((text) => el('li', {}, text)));
   return [
