@@ -30,7 +30,7 @@ fn unpacked(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut entries = archive.entries();
     let mut files = BTreeMap::new();
     while let Some(entry) = entries.next_entry().expect("an entry") {
-        let path = entry.file_path().try_normalize().expect("a path").as_ref().to_owned();
+        let path = entry.file_path().try_normalize().expect("a path").as_str().to_owned();
         let packed = archive.get_entry(entry.wayfinder()).expect("its place");
         let mut bytes = Vec::new();
         let inflated = flate2::bufread::DeflateDecoder::new(packed.data());
