@@ -59,12 +59,12 @@ pub use self::{
     chats::ChatCost,
     events::{EventStream, message},
     failure::{ErrorForm, Failure, UpstreamFailure},
-    live::{End, RecordingReader},
+    live::{End, RecordingReader, StopError},
     models::{Listed, Models},
     observe::Change,
     prepare::Access,
     span::{Attribute, Span, SpanKind},
-    watch::{Follow, FollowError, RunningCall, Written, WrittenKind},
+    watch::{Follow, FollowError, RunningCall, Stoppable, Written, WrittenKind},
 };
 use crate::{
     domain::{

@@ -22,11 +22,9 @@ mod reader;
 mod reload;
 mod replay;
 mod run;
-mod secrets;
 mod serve;
 mod sessions;
 mod stats;
-mod user;
 
 use std::process::ExitCode;
 

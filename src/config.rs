@@ -13,6 +13,7 @@ mod origins;
 mod parsers;
 mod replay;
 mod retention;
+mod scrub;
 mod sources;
 
 use std::{
@@ -246,7 +247,7 @@ impl Environment for ProcessEnv {
 }
 
 /// Variables of the process whose names are those of secrets, sorted.
-pub fn process_secrets() -> Vec<(String, SecretString)> {
+fn process_secrets() -> Vec<(String, SecretString)> {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut secrets: Vec<(String, String)> =

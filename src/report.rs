@@ -20,6 +20,7 @@ mod reload;
 mod sessions;
 pub mod stats;
 pub mod table;
+mod user;
 mod verify;
 
 pub use age::{AgeReport, FixtureAge};
@@ -36,7 +37,8 @@ pub use prune::{ChatCounts, PruneReport, would_delete};
 pub use reload::ReloadReport;
 pub use sessions::{
     AnswerBlock, AttachmentReport, Branch, Session, SessionQuery, SessionSummary, Sessions,
-    SessionsError, ToolResult, Turn, attachment, title,
+    SessionsError, ToolResult, Turn, WhatIf, attachment, title,
 };
 pub use stats::Stats;
+pub use user::{UserError, user_id, user_id_in};
 pub use verify::{Verification, VerifyOutcome, VerifyReport};

@@ -235,6 +235,7 @@ impl Server {
         let listener = listener.map_err(|source| StartError::Listen { host, port, source })?;
         let bound_port = listener.local_addr().map_or(port, |address| address.port());
         let ledger_url = config.ledger()?.to_owned();
+        let scrubber = config.scrubber();
         let options = store::Options {
             durability: match config.durability {
                 Durability::Full => store::Durability::Full,
@@ -303,7 +304,7 @@ impl Server {
             ),
             body_limit,
             body_budget: BodyBudget::new(body_limit),
-            page: Page::new(bound_port, ledger_url, session_index),
+            page: Page::new(bound_port, ledger_url, session_index, tasks.clone(), scrubber),
         });
         let limits = limits(config.keep);
         Ok(Self {

@@ -12,6 +12,7 @@
 pub mod backup;
 mod batch;
 mod call_condition;
+mod call_status;
 mod calls;
 mod catch_up;
 mod chain;
@@ -84,6 +85,7 @@ use self::{
 };
 pub use self::{
     call_condition::{Condition, Field},
+    call_status::CallStatus,
     calls::{CallFilter, CallRow, ExchangeDetails},
     catch_up::catch_up,
     chat_costs::ChatOf,
@@ -97,7 +99,7 @@ pub use self::{
     read::{MOST_PARTS, Reader},
     record::{CallRecord, Opening, PriorAskQuery, Readings, Sealing, Stored, StoredRecording},
     reprice::{Occasion, PriceState, PricedAs, Repricing, RepricingRun},
-    rollup::{WORTH_SUMMING_UP, roll_up},
+    rollup::{BilledCalls, WORTH_SUMMING_UP, roll_up},
     search::Found,
     session_filter::{NoCursor, SessionCursor, SessionFilter},
     session_index::index_sessions,

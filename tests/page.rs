@@ -2,9 +2,14 @@
 
 mod browser;
 mod data;
+mod deletion;
+mod export;
 mod guard;
 mod live;
 mod sessions;
+mod stopping;
+mod users;
+mod what_if;
 
 use reprise::{answer, domain::exchange::UnixMillis};
 use tempfile::TempDir;

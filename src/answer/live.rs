@@ -69,12 +69,18 @@ struct State {
     /// True if an operator has stopped the answer.
     is_stopped: bool,
     readers: usize,
+    /// The client keys of the readers that have joined.
+    joined: Vec<KeyName>,
     waiting_readers: Vec<Waker>,
     /// The writer, if it waits for a reason to end early.
     waiting_writer: Option<Waker>,
 }
 
 type Live = Arc<Mutex<State>>;
+
+/// The name of the client key of a call; `None`: a key without a name, or no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyName(pub Option<String>);
 
 /// Creates a recording with its writer and its first reader.
 pub(super) fn start() -> (RecordingWriter, RecordingReader) {
@@ -105,16 +111,20 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// Adds a reader that starts at the beginning. `None` if the recording has ended, or has no readers left and is
-    /// being cancelled.
-    pub(super) fn join(&self) -> Option<RecordingReader> {
+    /// Adds a reader that starts at the beginning, for a call with this client key. `None` if the recording has ended, or
+    /// has no readers left and is being cancelled.
+    pub(super) fn join(&self, client_key: Option<&str>) -> Option<RecordingReader> {
         let mut state = self.live.lock();
         if state.readers == 0 || state.is_stopped || state.end.is_some() {
             return None;
         }
+        let client_key = KeyName(client_key.map(str::to_owned));
         state.readers += 1;
+        state.joined.push(client_key.clone());
         drop(state);
-        Some(RecordingReader::new(Arc::clone(&self.live)))
+        let mut reader = RecordingReader::new(Arc::clone(&self.live));
+        reader.joined = Some(client_key);
+        Some(reader)
     }
 
     /// Number of readers.
@@ -124,16 +134,20 @@ impl Subscription {
 
     /// The state of the recording; `None` if it has ended, or its exchange is not known yet.
     pub(super) fn status(&self) -> Option<Status> {
-        let state = self.live.lock();
-        let opening = state.opening.clone()?;
-        Some(Status { opening, begun: state.begun, readers: state.readers })
+        self.live.lock().status()
     }
 
-    /// Stops the answer. Returns false if it has ended, or is being cancelled.
-    pub(super) fn stop(&self) -> bool {
+    /// Stops the answer if `may_stop` permits it for its state, in one step. `None`: its exchange is not known yet.
+    pub(super) fn stop(
+        &self,
+        may_stop: impl FnOnce(Option<&Status>) -> bool,
+    ) -> Result<(), StopError> {
         let mut state = self.live.lock();
         if state.readers == 0 || state.end.is_some() {
-            return false;
+            return Err(StopError::NotRunning);
+        }
+        if !may_stop(state.status().as_ref()) {
+            return Err(StopError::NotPermitted);
         }
         state.is_stopped = true;
         let writer = state.waiting_writer.take();
@@ -141,7 +155,7 @@ impl Subscription {
         if let Some(writer) = writer {
             writer.wake();
         }
-        true
+        Ok(())
     }
 
     /// Returns a follower that starts at the beginning.
@@ -158,6 +172,26 @@ pub(super) struct Status {
     /// True if readers have something to read.
     pub begun: bool,
     pub readers: usize,
+    /// The client keys of the readers that have joined.
+    pub joined: Vec<KeyName>,
+}
+
+impl State {
+    /// `None` if it has ended, or its exchange is not known yet.
+    fn status(&self) -> Option<Status> {
+        let opening = self.opening.clone()?;
+        let (begun, readers) = (self.begun, self.readers);
+        Some(Status { opening, begun, readers, joined: self.joined.clone() })
+    }
+}
+
+/// The reason why a running answer is not stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopError {
+    /// No such answer is running.
+    NotRunning,
+    /// Calls of others wait for the answer.
+    NotPermitted,
 }
 
 /// The reason why a writer ends a recording early.
@@ -310,6 +344,8 @@ pub(super) trait ReaderHook: fmt::Debug + Send {
 pub struct RecordingReader {
     live: Live,
     position: Position,
+    /// The client key of a reader that has joined.
+    joined: Option<KeyName>,
     /// Keeps a stored recording for others that read it at the same time.
     stored: Option<Arc<StoredRecording>>,
     hook: Option<Box<dyn ReaderHook>>,
@@ -317,7 +353,7 @@ pub struct RecordingReader {
 
 impl RecordingReader {
     const fn new(live: Live) -> Self {
-        Self { live, position: Position::START, stored: None, hook: None }
+        Self { live, position: Position::START, joined: None, stored: None, hook: None }
     }
 
     /// Adds an observer.
@@ -398,6 +434,11 @@ impl Drop for RecordingReader {
     fn drop(&mut self) {
         let mut state = self.live.lock();
         state.readers -= 1;
+        if let Some(client_key) = &self.joined
+            && let Some(at) = state.joined.iter().position(|joined| joined == client_key)
+        {
+            state.joined.swap_remove(at);
+        }
         let writer = if state.readers == 0 { state.waiting_writer.take() } else { None };
         let end = if self.hook.is_some() { state.end.clone() } else { None };
         drop(state);

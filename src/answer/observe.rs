@@ -11,7 +11,7 @@ use url::Url;
 use super::{metrics::CallMetrics, span::Span};
 use crate::{
     domain::catalog::Catalog,
-    store::{CallRecord, Opening, Sealing},
+    store::{CallRecord, CallStatus, Opening, Sealing},
 };
 
 /// Number of changes that are kept for a watcher who is late. One who is later has to look at everything again.
@@ -22,8 +22,8 @@ const KEPT_CHANGES: usize = 256;
 pub enum Change {
     /// An exchange has begun.
     Began(Arc<Opening>),
-    /// A call has ended. The record has no request.
-    Ended(Arc<CallRecord>),
+    /// A call has ended.
+    Ended(Arc<CallStatus>),
 }
 
 /// The observer of calls, shared by all of them.
@@ -83,7 +83,7 @@ impl CallObserver {
     }
 
     fn tell_ended(&self, call: &CallRecord) {
-        self.tell(|| Change::Ended(Arc::new(CallRecord { client_chain: None, ..call.clone() })));
+        self.tell(|| Change::Ended(Arc::new(CallStatus::of(call))));
     }
 
     /// Notes an exchange that begins for a call.

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use super::{
     Answers, Change,
-    live::{Follower, Status},
+    live::{Follower, KeyName, Status, StopError},
 };
 use crate::{
     domain::{
@@ -16,7 +16,7 @@ use crate::{
         json::{JsonString, inside},
         recording::Segment,
     },
-    store::{CallRecord, Opening},
+    store::{CallStatus, Opening},
 };
 
 /// A running call, which other calls may have joined.
@@ -24,26 +24,54 @@ use crate::{
 pub struct RunningCall {
     /// The first exchange of the answer.
     pub exchange: ExchangeId,
-    /// The call that the answer was begun for, without its request.
-    pub call: CallRecord,
+    /// The call that the answer was begun for.
+    pub call: CallStatus,
     /// True once something of the answer was there for its clients.
     pub begun: bool,
     /// Number of calls that wait for the answer or read it.
     pub readers: usize,
     /// True if operators may read the answer along.
     pub is_readable: bool,
+    /// The client keys of the calls that have joined.
+    joined: Vec<KeyName>,
+}
+
+/// The running answers that somebody may stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stoppable {
+    /// All.
+    All,
+    /// Those for which only calls with this client key wait: its name, or `None` for the key without a name.
+    OfKey(Option<String>),
+}
+
+impl Stoppable {
+    fn has(&self, begun_with: Option<&str>, joined: &[KeyName]) -> bool {
+        match self {
+            Self::All => true,
+            Self::OfKey(own) => {
+                begun_with == own.as_deref() && joined.iter().all(|KeyName(joined)| joined == own)
+            }
+        }
+    }
 }
 
 impl RunningCall {
     /// The call of an exchange that has just begun.
     pub fn begun_by(opening: Arc<Opening>) -> Self {
-        Self::of(opening.exchange, Status { opening, begun: false, readers: 1 })
+        let exchange = opening.exchange;
+        Self::of(exchange, Status { opening, begun: false, readers: 1, joined: Vec::new() })
+    }
+
+    /// Tells whether this answer is one of `stoppable`.
+    pub fn is_stoppable(&self, stoppable: &Stoppable) -> bool {
+        stoppable.has(self.call.client_key.as_deref(), &self.joined)
     }
 
     fn of(exchange: ExchangeId, status: Status) -> Self {
-        let Status { opening, begun, readers } = status;
-        let call = CallRecord { client_chain: None, ..opening.call.clone() };
-        Self { exchange, call, begun, readers, is_readable: is_readable(&opening) }
+        let Status { opening, begun, readers, joined } = status;
+        let (call, is_readable) = (CallStatus::of(&opening.call), is_readable(&opening));
+        Self { exchange, call, begun, readers, is_readable, joined }
     }
 }
 
@@ -128,10 +156,16 @@ impl Answers {
         Ok(Follow(subscription.follow()))
     }
 
-    /// Stops a running answer: its clients get an error that says so, and it is sealed as stopped. Returns false if it is
-    /// not running.
-    pub fn stop(&self, exchange: ExchangeId) -> bool {
-        self.inflight.get(exchange).is_some_and(|subscription| subscription.stop())
+    /// Stops a running answer, if it is one of `stoppable`: its clients get an error that says so, and it is sealed as
+    /// stopped.
+    pub fn stop(&self, exchange: ExchangeId, stoppable: &Stoppable) -> Result<(), StopError> {
+        let subscription = self.inflight.get(exchange).ok_or(StopError::NotRunning)?;
+        subscription.stop(|status| match status {
+            Some(Status { opening, joined, .. }) => {
+                stoppable.has(opening.call.client_key.as_deref(), joined)
+            }
+            None => *stoppable == Stoppable::All,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
 
-use super::{Console, Misuse, console, reader, run::block_on, user};
+use super::{Console, Misuse, console, reader, run::block_on};
 use crate::{
     config::{Config, Env, Flags},
     domain::{
@@ -21,7 +21,7 @@ use crate::{
         prepare::{self, Caller},
         translate,
     },
-    report::{Explanation, KeyReport},
+    report::{Explanation, KeyReport, user_id},
     store::Reader,
     upstream,
 };
@@ -75,7 +75,7 @@ pub(super) fn run(
             return anyhow::Ok((Holders::default(), arguments.user.clone()));
         };
         let user = match &arguments.user {
-            Some(user) => Some(user::id_of(&ledger, user).await?),
+            Some(user) => Some(user_id(&ledger, user).await?),
             None => None,
         };
         Ok((ledger.holders().await.unwrap_or_default(), user))

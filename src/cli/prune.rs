@@ -5,12 +5,12 @@ use std::{ops::ControlFlow, process::ExitCode, time::Duration};
 use clap::{ArgGroup, Args};
 use uuid::Uuid;
 
-use super::{Console, console, operator, reader, run::block_on, user};
+use super::{Console, console, operator, reader, run::block_on};
 use crate::{
     answer,
     config::{self, Config, Env, Flags},
     domain::exchange::OwnerId,
-    report::{ChatCounts, PruneReport},
+    report::{ChatCounts, PruneReport, user_id_in},
     store::{
         self,
         open_webui::Compared,
@@ -71,7 +71,7 @@ pub(super) fn run(
             limits.whose = Whose::Chats(deleted);
         }
         if let Whose::User(user) = &mut limits.whose {
-            *user = user::id_in(url, user).await?;
+            *user = user_id_in(url, user).await?;
         }
         if dry_run {
             let Preview { pruned, bodies_before, totals_before } =

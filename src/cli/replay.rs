@@ -10,7 +10,6 @@ use super::{
     fixtures::is_ci,
     listening,
     run::{ShutdownSignals, block_on_server},
-    secrets::scrubber,
 };
 use crate::{
     config::{Config, Env, FlagArgs, Flags, OnMiss, Replaying, Serving},
@@ -61,7 +60,7 @@ pub(super) async fn serve(
         );
     }
     let (strict, requires_key) = (config.replay.strict, config.requires_key());
-    let scrubber = scrubber(config.client_keys(), &config.scrub);
+    let scrubber = config.scrubber();
     let local = config.local_address();
     let server = match Server::start_replay(config, scrubber).await {
         Ok(server) => server,

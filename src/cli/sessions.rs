@@ -12,14 +12,15 @@ use super::{
     count::count_or_all,
     fixtures, reader,
     run::block_on,
-    user::id_of,
 };
 use crate::{
+    answer,
     config::{Config, Env, Flags, SearchIndex},
-    domain::{exchange::UnixMillis, user_name::UserNames},
+    domain::{catalog::day_of, exchange::UnixMillis, user_name::UserNames},
     report::{
-        Session, SessionQuery, Sessions,
-        stats::{Period, TimeSpec},
+        Session, SessionQuery, Sessions, WhatIf,
+        stats::{Period, TimeSpec, priced_model},
+        user_id,
     },
     store::{self, Indexed, Reader, SessionFilter, SessionRow, WordIndex},
 };
@@ -45,6 +46,9 @@ pub(super) enum Command {
         /// Print Markdown instead of text
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
+        /// Also compute its cost as if this model had answered with the same tokens, at its prices of today: an estimate
+        #[arg(long, value_name = "MODEL", conflicts_with = "markdown", value_parser = NonEmptyStringValueParser::new())]
+        what_if: Option<String>,
     },
     /// List the sessions in which something was said
     Search {
@@ -94,7 +98,7 @@ impl List {
         let period = period.map_err(|error| Misuse(format!("{:#}", anyhow::Error::from(error))))?;
         let span = (since.is_some() || until.is_some()).then_some(period.span);
         let user = match user {
-            Some(user) => Some(id_of(ledger, user).await?),
+            Some(user) => Some(user_id(ledger, user).await?),
             None => None,
         };
         let filter = SessionFilter { span, user, model: model.clone(), task: task.clone() };
@@ -180,12 +184,20 @@ async fn print(
             };
             console::report(&sessions, list.json, console)
         }
-        Command::Show { id, json, markdown } => {
+        Command::Show { id, json, markdown, what_if } => {
             let rows = match index {
                 Some(index) => ledger.sessions_like(index, id).await?,
                 None => ledger.sessions(UnixMillis(0)).await?,
             };
-            let session = Session::of(ledger, &names, find(&rows, id)?).await?;
+            let row = find(&rows, id)?;
+            let mut session = Session::of(ledger, &names, row).await?;
+            if let Some(name) = what_if {
+                let today = day_of(answer::now());
+                let catalog = ledger.catalog(today).await?;
+                let model = priced_model(&catalog, name, today)?;
+                let what_if = WhatIf::of(ledger, &catalog, row, (&model, today)).await?;
+                session = session.with_what_if(what_if);
+            }
             if *markdown {
                 Ok(write!(console.out, "{}", session.markdown())?)
             } else {

@@ -8,19 +8,15 @@ use clap::{
     builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser},
     error::ErrorKind,
 };
-use jiff::{Timestamp, Zoned, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use super::{Console, Misuse, console, count::count, reader, run::block_on};
 use crate::{
     config::{self, Config, Env, Flags},
-    domain::{
-        catalog::{Catalog, day_of},
-        exchange::UnixMillis,
-        spelling,
-    },
+    domain::{catalog::day_of, exchange::UnixMillis},
     report::{
         Stats,
-        stats::{GroupBy, NewPrices, Period, Repriced, TOP, TimeSpec},
+        stats::{GroupBy, NewPrices, Period, Repriced, TOP, TimeSpec, priced_model},
     },
     store,
 };
@@ -151,17 +147,4 @@ pub(super) fn run(
         }
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The id of the model that a person means by `name`, which must have a price on `day`.
-fn priced_model(catalog: &Catalog, name: &str, day: Date) -> anyhow::Result<String> {
-    let id = catalog.canonical_id(name);
-    if let Some(found) = catalog.price_for(&id, &id, day) {
-        return Ok(found.priced_as.map_or_else(|| id.to_string(), str::to_owned));
-    }
-    let known = catalog.models().iter().map(|model| &*model.id);
-    match spelling::nearest(&id, known) {
-        Some(meant) => bail!("no price is known for {name}; did you mean {meant}?"),
-        None => bail!("no price is known for {name}; `reprise prices` lists those that are"),
-    }
 }

@@ -5,6 +5,7 @@ mod list;
 mod markdown;
 mod text;
 mod turn;
+mod what_if;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ pub use self::{
     attachment::AttachmentReport,
     list::{SessionQuery, Sessions, SessionsError},
     turn::{AnswerBlock, Branch, ToolResult, Turn, attachment},
+    what_if::WhatIf,
 };
 use super::{
     lines::paragraph,
@@ -83,6 +85,9 @@ pub struct Session {
     /// The summary; in JSON without the number of turns, whose name the turns have.
     #[serde(flatten, serialize_with = "without_turn_count")]
     pub summary: SessionSummary,
+    /// The cost with another model, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub what_if: Option<WhatIf>,
     /// The calls, in their order.
     pub turns: Vec<Turn>,
 }
@@ -200,7 +205,13 @@ impl Session {
     ) -> Result<Self, store::Error> {
         let summary = SessionSummary::of(ledger, names, row).await?;
         let turns = turn::turns(ledger, row).await?;
-        Ok(Self { summary, turns })
+        Ok(Self { summary, what_if: None, turns })
+    }
+
+    /// The session with its cost with another model.
+    #[must_use]
+    pub fn with_what_if(self, what_if: WhatIf) -> Self {
+        Self { what_if: Some(what_if), ..self }
     }
 
     /// Returns true if the title, a message or the result of a tool contains `text`, which is in lower case; case is
@@ -222,13 +233,16 @@ impl Session {
 
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { summary, turns } = self;
+        let Self { summary, what_if, turns } = self;
         paragraph(f, "", &summary.title)?;
         writeln!(f, "{}", summary.id)?;
         if let Some(who) = &summary.who {
             writeln!(f, "{who}")?;
         }
         writeln!(f, "{}", summary.in_words())?;
+        if let Some(what_if) = what_if {
+            write!(f, "\n{what_if}")?;
+        }
         turns.iter().try_for_each(|turn| {
             writeln!(f)?;
             text::write(f, turn)

@@ -3,7 +3,7 @@
 mod group;
 pub(super) mod layout;
 mod period;
-mod reprice;
+pub(super) mod reprice;
 mod sums;
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use serde::Serialize;
 pub use self::{
     group::GroupBy,
     period::{InvalidPeriod, InvalidTime, Period, TimeSpec},
-    reprice::{NewPrices, Repriced},
+    reprice::{Comparison, NewPrices, NoPrice, Repriced, priced_model},
     sums::{Numbers, Saved, Times},
 };
 use self::{group::Groups, sums::Sums};

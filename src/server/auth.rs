@@ -71,6 +71,15 @@ pub(super) struct Credentials {
     pub anthropic: Option<SecretString>,
 }
 
+/// The rights of somebody who sees the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Has the admin key; or is on this machine, and there is no key at all.
+    Operator,
+    /// Has a client key: its name, or `None` for the key without a name.
+    Client(Option<String>),
+}
+
 /// Proof that a request comes from an operator.
 #[derive(Debug)]
 pub(super) struct OperatorAuth;
@@ -101,7 +110,7 @@ impl FromRequestParts<Arc<App>> for OperatorAuth {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
         let ConnectInfo(peer) = parts.extensions.get().ok_or(Rejection::NotLocal)?;
-        app.auth().check_operator(&parts.headers, *peer).map(|()| Self)
+        app.auth().check_operator(&parts.headers, *peer).map(|_| Self)
     }
 }
 
@@ -147,12 +156,16 @@ impl Auth {
         &self,
         headers: &HeaderMap,
         peer: SocketAddr,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Role, Rejection> {
         if let Some(admin) = &self.admin {
-            return if has_key(headers, admin) { Ok(()) } else { Err(Rejection::WrongAdminKey) };
+            let has_key = has_key(headers, admin);
+            return if has_key { Ok(Role::Operator) } else { Err(Rejection::WrongAdminKey) };
         }
-        let has_key = self.clients.is_empty() || self.client(headers).is_some();
-        if is_here(headers, peer) && has_key { Ok(()) } else { Err(Rejection::NotLocal) }
+        let role = match self.client(headers) {
+            _ if self.clients.is_empty() => Some(Role::Operator),
+            client => client.map(HeldKey::role),
+        };
+        role.filter(|_| is_here(headers, peer)).ok_or(Rejection::NotLocal)
     }
 
     /// The key that opens the page; `None`: it is open to this machine.
@@ -182,14 +195,22 @@ impl Auth {
     /// Returns the digest of a key that opens the page; `None`: it does not.
     pub(super) fn page_key_digest(&self, sent: &str) -> Option<KeyDigest> {
         let digest = Sha256::digest(sent).into();
-        self.opens_page(&digest).then_some(digest)
+        self.page_role(Some(&digest)).map(|_| digest)
     }
 
-    /// True if the key with this digest opens the page. All keys are compared, in constant time.
-    pub(super) fn opens_page(&self, digest: &KeyDigest) -> bool {
-        match &self.admin {
-            Some(admin) => Sha256::digest(admin.expose_secret()).ct_eq(digest).into(),
-            None => self.clients.iter().fold(false, |found, held| found | held.is(digest)),
+    /// The rights of a session of the page that was begun with the key of this digest; `None`: it is no key of the page. All
+    /// keys are compared, in constant time.
+    pub(super) fn page_role(&self, key: Option<&KeyDigest>) -> Option<Role> {
+        match (key, &self.admin) {
+            (None, _) => self.page_key().is_none().then_some(Role::Operator),
+            (Some(digest), Some(admin)) => {
+                let is_it = Sha256::digest(admin.expose_secret()).ct_eq(digest).into();
+                Some(Role::Operator).filter(|_| is_it)
+            }
+            (Some(digest), None) => {
+                let held = self.clients.iter().filter(|held| held.is(digest));
+                held.map(HeldKey::role).fold(None, |found, role| found.or(Some(role)))
+            }
         }
     }
 
@@ -277,6 +298,10 @@ impl HeldKey {
         }
     }
 
+    fn role(&self) -> Role {
+        Role::Client(self.name.clone())
+    }
+
     /// Compares digests in constant time.
     fn is(&self, sent: &[u8]) -> bool {
         self.digest.ct_eq(sent).into()
@@ -317,153 +342,4 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{HeaderName, HeaderValue};
-
-    use super::*;
-
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    fn check(auth: &Auth, headers: &[(&'static str, &'static str)]) -> Option<Credentials> {
-        let headers = headers
-            .iter()
-            .map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
-            .collect::<HeaderMap>();
-        auth.check(&headers).ok()
-    }
-
-    #[test]
-    fn the_client_key_is_taken_from_either_header() {
-        let auth = Auth::new(Some("k".into()), Some("sk-ant-op".into()), None, Vec::new(), HERE);
-        assert!(check(&auth, &[("authorization", "Bearer k")]).is_some());
-        assert!(check(&auth, &[("x-api-key", "k")]).is_some());
-        assert!(check(&auth, &[("api-key", "k")]).is_some());
-        for wrong in ["Bearer kk", "Bearer", "Basic k", "k", ""] {
-            assert!(check(&auth, &[("authorization", wrong)]).is_none(), "{wrong:?}");
-        }
-        assert!(check(&auth, &[]).is_none());
-    }
-
-    #[test]
-    fn without_an_operators_key_clients_bring_their_own_and_share_with_nobody_else() {
-        let auth = Auth::new(None, None, None, Vec::new(), HERE);
-        let a = check(&auth, &[("authorization", "Bearer sk-ant-a")]).unwrap();
-        let b = check(&auth, &[("x-api-key", "sk-ant-b")]).unwrap();
-        assert_eq!(a.anthropic.unwrap().expose_secret(), "sk-ant-a");
-        assert_ne!(a.holder, b.holder);
-        assert!(check(&auth, &[("authorization", "Bearer other")]).unwrap().anthropic.is_none());
-    }
-
-    #[test]
-    fn without_a_client_key_only_pages_of_this_machine_and_listed_ones_may_ask() {
-        let open = Auth::new(None, Some("sk-ant-op".into()), None, Vec::new(), HERE);
-        for local in ["http://localhost:3000", "http://127.0.0.1:8080", "http://[::1]"] {
-            assert!(check(&open, &[("origin", local)]).is_some(), "{local}");
-        }
-        for foreign in ["https://evil.example", "http://localhost.evil.example", "null"] {
-            assert!(check(&open, &[("origin", foreign)]).is_none(), "{foreign}");
-        }
-        let listed = ["app://obsidian.md".parse().unwrap(), "https://a.example".parse().unwrap()];
-        let listed = Auth::new(None, Some("sk-ant-op".into()), None, listed.into(), HERE);
-        for origin in ["app://obsidian.md", "https://a.example", "http://localhost:3000"] {
-            assert!(check(&listed, &[("origin", origin)]).is_some(), "{origin}");
-        }
-        assert!(check(&listed, &[("origin", "https://b.example")]).is_none());
-        let keyed = Auth::new(Some("k".into()), None, None, Vec::new(), HERE);
-        let page = [("origin", "https://chat.example"), ("authorization", "Bearer k")];
-        assert!(check(&keyed, &page).is_some());
-    }
-
-    #[test]
-    fn operators_show_their_key_or_are_on_this_machine() {
-        let headers = |headers: &[(&'static str, &'static str)]| {
-            let named = |&(name, value): &(&'static str, &'static str)| {
-                (HeaderName::from_static(name), HeaderValue::from_static(value))
-            };
-            headers.iter().map(named).collect::<HeaderMap>()
-        };
-        let (here, away) = ("127.0.0.1:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap());
-        let open = Auth::new(None, None, None, Vec::new(), HERE);
-        let local = ("host", "localhost:8000");
-        assert!(open.check_operator(&headers(&[local]), here).is_ok());
-        let client = Auth::new(Some("k".into()), None, None, Vec::new(), HERE);
-        let shown = ("authorization", "Bearer k");
-        assert!(client.check_operator(&headers(&[local, shown]), here).is_ok());
-        assert!(client.check_operator(&headers(&[local]), here).is_err());
-        assert!(client.check_operator(&headers(&[local, shown]), away).is_err());
-        assert!(
-            open.check_operator(&headers(&[local]), "[::ffff:127.0.0.1]:9".parse().unwrap())
-                .is_ok()
-        );
-        assert!(
-            open.check_operator(&headers(&[local, ("authorization", "Bearer k")]), away).is_err()
-        );
-        for foreign in [
-            &[("host", "evil.example")][..],
-            &[local, ("origin", "https://evil.example")],
-            &[local, ("x-forwarded-for", "192.0.2.1")],
-            &[],
-        ] {
-            assert!(open.check_operator(&headers(foreign), here).is_err(), "{foreign:?}");
-        }
-        let keyed = Auth::new(Some("k".into()), None, Some("admin".into()), Vec::new(), HERE);
-        assert!(keyed.check_operator(&headers(&[("authorization", "Bearer admin")]), away).is_ok());
-        assert!(keyed.check_operator(&headers(&[local]), here).is_err());
-        assert!(keyed.check_operator(&headers(&[local, ("x-api-key", "k")]), here).is_err());
-    }
-
-    #[test]
-    fn who_may_delete_can_read_the_ledger_or_has_the_admin_key() {
-        let owner = OwnerId::new(uuid::Uuid::from_u128(7));
-        let id = owner.to_string();
-        let (here, away) = ("127.0.0.1:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap());
-        let allowed = |auth: &Auth, headers: &[(&'static str, &str)], peer| {
-            let named = |&(name, value): &(&'static str, &str)| {
-                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-            };
-            let headers = headers.iter().map(named).collect::<HeaderMap>();
-            auth.check_ledger_operator(&headers, peer, owner).map_err(|error| match error {
-                Rejection::AnotherLedger => "another",
-                _ => "no",
-            })
-        };
-        let auth = |client: Option<&str>, admin: Option<&str>| {
-            Auth::new(client.map(Into::into), None, admin.map(Into::into), Vec::new(), HERE)
-        };
-        let (open, client) = (auth(None, None), auth(Some("k"), None));
-        let admin = auth(Some("k"), Some("a"));
-        let local = ("host", "localhost:8000");
-        let (k, a) = (("authorization", "Bearer k"), ("authorization", "Bearer a"));
-        let (own, other) = (("x-reprise-owner", &*id), ("x-reprise-owner", "another"));
-        for (auth, headers, peer, expected) in [
-            (&open, &[local][..], here, Ok(())),
-            (&open, &[local, own], here, Ok(())),
-            (&open, &[local, other], here, Err("another")),
-            (&open, &[local, own], away, Err("no")),
-            (&client, &[local, k], here, Err("no")),
-            (&client, &[local, k, own], here, Ok(())),
-            (&client, &[local, own], here, Ok(())),
-            (&client, &[local, k, other], here, Err("another")),
-            (&client, &[local, k, own], away, Err("no")),
-            (&client, &[("host", "evil.example"), k, own], here, Err("no")),
-            (&client, &[local, own, ("via", "1.1 proxy")], here, Err("no")),
-            (&admin, &[local, k], here, Err("no")),
-            (&admin, &[local, own], here, Ok(())),
-            (&admin, &[local, own], away, Err("no")),
-            (&admin, &[a], away, Ok(())),
-            (&admin, &[a, other], away, Err("another")),
-        ] {
-            assert_eq!(allowed(auth, headers, peer), expected, "{headers:?} {peer}");
-        }
-    }
-
-    #[test]
-    fn both_keys_can_come_at_once() {
-        let auth = Auth::new(Some("k".into()), None, None, Vec::new(), HERE);
-        let both =
-            check(&auth, &[("authorization", "Bearer k"), ("x-api-key", "sk-ant-a")]).unwrap();
-        assert_eq!(both.anthropic.unwrap().expose_secret(), "sk-ant-a");
-        assert_eq!(both.holder, KeyHolder::of("sk-ant-a"));
-        assert!(check(&auth, &[("x-api-key", "sk-ant-a")]).is_none());
-    }
-}
+mod tests;

@@ -9,7 +9,9 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::{body_budget::LARGEST_BODIES, headers};
 use crate::{
     answer::{Error, ErrorForm, Failure, UpstreamFailure},
-    domain::{encoding, exchange::Api, prepare::InvalidId, tags::InvalidTags},
+    domain::{
+        encoding, exchange::Api, prepare::InvalidId, tags::InvalidTags, user_name::AmbiguousUser,
+    },
     store, upstream,
 };
 
@@ -89,10 +91,14 @@ pub(super) enum Rejection {
     ForeignPage,
     #[error("{0}")]
     InvalidQuery(String),
+    #[error(transparent)]
+    AmbiguousUser(AmbiguousUser),
     #[error("there is no call {0}")]
     NoSuchCall(String),
     #[error("there is no session {0}")]
     NoSuchSession(String),
+    #[error("none of the calls of this session can be a fixture")]
+    NoFixtures,
     #[error("there is no exchange {0}")]
     NoSuchExchange(String),
     #[error("there is no attachment {0}, or it is not kept any more")]
@@ -105,6 +111,11 @@ pub(super) enum Rejection {
     NotRunning(String),
     #[error("this answer must not be kept, and is not shown to operators either")]
     NotReadable,
+    #[error(
+        "calls with another client key wait for this answer, and only an operator may stop it: start Reprise with a key \
+         for operators (--admin-key or REPRISE_ADMIN_KEY)"
+    )]
+    NotStoppable,
     #[error("too many windows are open that show what is running; close one")]
     TooManyStreams,
     #[error("the ledger cannot be read now: {0}")]
@@ -184,6 +195,8 @@ impl Rejection {
             Self::TooManyLogins { .. } => invalid(429, Some("too_many_logins")),
             Self::ForeignPage => invalid(403, Some("foreign_page")),
             Self::InvalidQuery(_) => invalid(400, Some("invalid_query")),
+            Self::AmbiguousUser(_) => invalid(400, Some("ambiguous_user")),
+            Self::NoFixtures => invalid(404, Some("no_fixtures")),
             Self::NoSuchCall(_) => invalid(404, Some("unknown_call")),
             Self::NoSuchSession(_) => invalid(404, Some("unknown_session")),
             Self::NoSuchExchange(_) => invalid(404, Some("unknown_exchange")),
@@ -191,6 +204,7 @@ impl Rejection {
             Self::NotSearchable => server_error(503, Some("not_searchable")),
             Self::NotRunning(_) => invalid(404, Some("not_running")),
             Self::NotReadable => invalid(403, Some("not_readable")),
+            Self::NotStoppable => invalid(403, Some("not_stoppable")),
             Self::TooManyStreams => invalid(429, Some("too_many_streams")),
             Self::Unreadable(_) => server_error(503, Some("ledger_unreadable")),
             Self::UserNotSigned | Self::UserWithoutSignature => {

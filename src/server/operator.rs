@@ -61,8 +61,13 @@ pub(super) async fn prune(
 ) -> Result<Json<Pruned>, Rejection> {
     let Limits { whose, keep_bodies, keep_totals, max_bytes } = &limits;
     tracing::info!(%whose, ?keep_bodies, ?keep_totals, max_bytes, "pruning");
-    match app.answers.ledger().prune(&limits, answer::now()).await {
-        Ok(Some(pruned)) => Ok(Json(pruned)),
+    pruned(&app, &limits).await.map(Json)
+}
+
+/// Prunes the ledger of this server.
+pub(super) async fn pruned(app: &App, limits: &Limits) -> Result<Pruned, Rejection> {
+    match app.answers.ledger().prune(limits, answer::now()).await {
+        Ok(Some(pruned)) => Ok(pruned),
         Ok(None) => Err(Rejection::PruneNotStarted),
         Err(store::Error::PruneRunning) => Err(Rejection::PruneRunning),
         Err(error) => Err(Rejection::NotPruned(error)),

@@ -18,6 +18,11 @@
 //! | `GET /page/calls/{id}/attachments/{hash}` | a file in a request: pictures are shown, all others saved |
 //! | `GET /page/sessions?since&until&user&model&task&words&after` | `reprise sessions list --json`, or `search` with words |
 //! | `GET /page/sessions/{id}` | `reprise sessions show --json` |
+//! | `GET /page/sessions/{id}/what-if?model` | its cost with another model, as `--what-if` has it |
+//! | `GET /page/sessions/{id}/export` | the number of its fixtures, and what cannot be one |
+//! | `GET /page/sessions/{id}/fixtures` | the files of `reprise fixtures export` in a zip archive |
+//! | `GET /page/users?named` | the users that have this name |
+//! | `POST /page/deletion` | `reprise prune --json` for a session or a user, also as a dry run |
 //! | `GET /page/playback/{exchange}` | an answer with the times at which it came |
 //! | `GET /page/live` | server-sent events: what runs, and calls as they begin and end |
 //! | `GET /page/live/{exchange}` | server-sent events: a running answer as it is written |
@@ -31,6 +36,8 @@
 
 mod assets;
 mod data;
+mod deletion;
+mod export;
 mod guard;
 mod live;
 mod session_data;
@@ -49,12 +56,14 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use parking_lot::RwLock;
 use tokio::{sync::Semaphore, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use self::session_index::SessionIndex;
 use self::{assets::Assets, sessions::Sessions};
 use super::{App, error::Rejection};
+use crate::domain::cassette::Scrubber;
 
 /// The places that the browser may load from and send to: this server's files and endpoints, and nothing that stands in the document.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -91,11 +100,21 @@ pub(super) struct Page {
     /// The URL of the ledger, whose sums are brought up to date before reports.
     ledger_url: String,
     session_index: SessionIndex,
+    /// Tasks that go on when their request is given up.
+    tasks: TaskTracker,
+    /// Takes secrets out of fixtures.
+    scrubber: RwLock<Arc<Scrubber>>,
 }
 
 impl Page {
     /// `port` is the one that the server listens on.
-    pub(super) fn new(port: u16, ledger_url: String, session_index: SessionIndex) -> Self {
+    pub(super) fn new(
+        port: u16,
+        ledger_url: String,
+        session_index: SessionIndex,
+        tasks: TaskTracker,
+        scrubber: Scrubber,
+    ) -> Self {
         Self {
             assets: OnceLock::new(),
             sessions: Sessions::new(port),
@@ -104,7 +123,18 @@ impl Page {
             closing: CancellationToken::new(),
             ledger_url,
             session_index,
+            tasks,
+            scrubber: RwLock::new(Arc::new(scrubber)),
         }
+    }
+
+    /// Takes these secrets out of fixtures from now on.
+    pub(super) fn replace_scrubber(&self, scrubber: Scrubber) {
+        *self.scrubber.write() = Arc::new(scrubber);
+    }
+
+    fn scrubber(&self) -> Arc<Scrubber> {
+        Arc::clone(&self.scrubber.read())
     }
 
     /// Ends the streams of events, so that the server can stop.
@@ -134,6 +164,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/page/calls/{id}/attachments/{hash}", get(session_data::attachment))
         .route("/page/sessions", get(session_data::sessions))
         .route("/page/sessions/{id}", get(session_data::session))
+        .route("/page/sessions/{id}/what-if", get(session_data::what_if))
+        .route("/page/sessions/{id}/export", get(export::summary))
+        .route("/page/sessions/{id}/fixtures", get(export::archive))
+        .route("/page/users", get(session_data::users))
+        .route("/page/deletion", post(deletion::delete))
         .route("/page/playback/{exchange}", get(session_data::playback))
         .route("/page/live", get(live::changes))
         .route("/page/live/{exchange}", get(live::answer))

@@ -102,6 +102,7 @@ impl Reloader {
 
     async fn apply(&self, settings: LoadedSettings) -> Result<Reloaded, store::Error> {
         let LoadedSettings { config, shown } = settings;
+        let scrubber = config.scrubber();
         let needs_restart = self.needs_restart(&config, &shown);
         let answers = &self.app.answers;
         let ledger = answers.ledger();
@@ -122,6 +123,7 @@ impl Reloader {
         };
         *self.app.auth.write() = Arc::new(auth);
         self.app.webhook.replace(config.budget_webhook);
+        self.app.page.replace_scrubber(scrubber);
         answers.set_aliases(config.aliases);
         answers.set_prices(&catalog);
         answers.replace_budgets(spending, !are_prices_new);

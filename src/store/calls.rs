@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::{FromRow, QueryBuilder, Sqlite, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{Error, Reader, call_condition::Condition, read::answer_parts};
@@ -286,6 +286,20 @@ impl Reader {
         before: Option<i64>,
         most: u32,
     ) -> Result<Vec<CallRow>, Error> {
+        self.newest(CALLS, filter, before, most).await
+    }
+
+    /// The same as rows of a query for calls, before its conditions.
+    pub(super) async fn newest<T>(
+        &self,
+        calls: &'static str,
+        filter: &CallFilter,
+        before: Option<i64>,
+        most: u32,
+    ) -> Result<Vec<T>, Error>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
         // The `+ 0` as above.
         const BOUNDS: &str =
             "select min(seq + 0), max(seq + 0) from call where at >= $1 and at < $2";
@@ -294,7 +308,7 @@ impl Reader {
         let (Some(first), Some(last)) = bounds.fetch_one(&self.pool()).await? else {
             return Ok(Vec::new());
         };
-        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        let mut query = QueryBuilder::<Sqlite>::new(calls);
         query.push("call.seq >= ").push_bind(first).push(" and call.seq <= ").push_bind(last);
         query.push(" and call.seq < ").push_bind(before.unwrap_or(i64::MAX));
         filter.push(&mut query);

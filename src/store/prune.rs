@@ -39,7 +39,7 @@ use super::{
     users,
     wal::{self, Wal},
 };
-use crate::domain::exchange::{OwnerId, UnixMillis};
+use crate::domain::exchange::{CallId, OwnerId, UnixMillis};
 
 /// Limits of what a ledger keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -83,6 +83,8 @@ pub enum Whose {
     User(String),
     /// Calls of these chats.
     Chats(Vec<String>),
+    /// These calls.
+    Calls(Vec<CallId>),
 }
 
 impl fmt::Display for Whose {
@@ -93,6 +95,10 @@ impl fmt::Display for Whose {
             Self::Chats(chats) => match &**chats {
                 [chat] => write!(f, "chat {chat}"),
                 chats => write!(f, "{} chats", chats.len()),
+            },
+            Self::Calls(calls) => match &**calls {
+                [call] => write!(f, "call {call}"),
+                calls => write!(f, "{} calls", calls.len()),
             },
         }
     }
@@ -310,7 +316,7 @@ impl Pruning<'_> {
                 if older.goes_ahead() { Sums::Void } else { Sums::Deleted }
             }
             (Whose::Everyone, None) => Sums::Deleted,
-            (Whose::User(_) | Whose::Chats(_), _) => Sums::Void,
+            (Whose::User(_) | Whose::Chats(_) | Whose::Calls(_), _) => Sums::Void,
         };
         for bodies in plan.bodies.chunks(steps::BATCH) {
             self.pruned.bodies += steps::drop_bodies(self.conn, bodies).await?;

@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use sqlx::{Connection, FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
+pub use self::bills::BilledCalls;
 pub(super) use self::compare::compared;
 use self::{
     format::Hour,

@@ -108,6 +108,11 @@ impl CallSummary {
         [&self.user_id, &self.client, &self.client_key].map(Clone::clone)
     }
 
+    /// The chat, as the client states it.
+    pub fn chat(&self) -> Option<&str> {
+        self.chat_id.as_deref()
+    }
+
     /// The user, as the client states it.
     pub fn user(&self) -> Option<&str> {
         self.user_id.as_deref()

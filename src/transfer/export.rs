@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde::Serialize;
+
 use crate::{
     domain::{
         anthropic::{ApiHeaders, Version},
@@ -26,7 +28,7 @@ pub struct Exported {
 }
 
 /// A call that is not among the files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Its number in the session, counted from one.
     pub number: usize,

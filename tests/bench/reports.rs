@@ -1,4 +1,5 @@
-//! Times of reports over a ledger with a million calls, and of lists of sessions: `cargo bench --bench reports`.
+//! Times of reports over a ledger with a million calls, of lists of sessions, and of the page: `cargo bench --bench reports`,
+//! or `cargo bench --bench reports page` for the page alone.
 //! The benchmark takes minutes, prints its figures and asserts nothing of time.
 
 #![expect(
@@ -7,6 +8,7 @@
     reason = "a program for whoever works on reports"
 )]
 
+mod page;
 mod sessions;
 #[path = "../stats/traffic.rs"]
 mod traffic;
@@ -38,7 +40,13 @@ const CALLS: usize = 1_000_000;
 
 #[tokio::main]
 async fn main() {
-    sessions::run().await;
+    let sessions = sessions::ledger().await;
+    if std::env::args().any(|argument| argument == "page") {
+        page::run(&sessions).await;
+        return;
+    }
+    sessions::run(&sessions).await;
+    page::run(&sessions).await;
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let url = format!("sqlite://{}", path.display());

@@ -21,39 +21,19 @@ use uuid::Uuid;
 
 use super::{FIRST, megabytes};
 
-const SESSIONS: u64 = 100_000;
+pub(super) const SESSIONS: u64 = 100_000;
 const TURNS: u64 = 2;
 const PAGE: usize = 50;
 
 /// Writes the ledger, indexes it, and prints the times.
-pub(super) async fn run() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("ledger.db");
-    let url = format!("sqlite://{}", path.display());
-    let owner = OwnerId::new(Uuid::from_u128(1));
-    let tasks = TaskTracker::new();
-    let ledger = Ledger::open(&Options::new(&url), owner, FIRST, &tasks).await.unwrap();
-    ledger.close(std::time::Duration::from_secs(5)).await;
-    let begun = Instant::now();
-    fill(SqliteConnectOptions::new().filename(&path)).await;
-    println!("{SESSIONS} sessions of {TURNS} turns, written in {:.1?}", begun.elapsed());
-    println!("the file has {:.0} MB", megabytes(&path));
+pub(super) async fn run(folder: &TempDir) {
+    let url = url(folder);
     let reader = Reader::open(&url).await.unwrap();
-    let index = async || {
-        let begun = Instant::now();
-        let index = store::index_sessions(&url, &reader, WordIndex::Kept, &mut |_, _| {}).await;
-        println!("indexed in {:.1?}", begun.elapsed());
-        index.unwrap()
-    };
-    index().await;
-    println!("the file has {:.0} MB", megabytes(&path));
-    let index = index().await;
-
+    let index = index(&url, &reader).await;
     let filter = SessionFilter::default();
     let first = page(&reader, index, "the newest sessions", filter.clone(), None, None).await;
     page(&reader, index, "the next page", filter.clone(), None, first.next.clone()).await;
-    let middle = format!("{}-", FIRST.0 + i64::try_from(SESSIONS * 3 / 2).unwrap() * 1_000);
-    page(&reader, index, "a page in the middle", filter.clone(), None, Some(middle)).await;
+    page(&reader, index, "a page in the middle", filter.clone(), None, Some(middle())).await;
     let user = SessionFilter { user: Some("user 7".to_owned()), ..SessionFilter::default() };
     page(&reader, index, "of one of 200 users", user, None, None).await;
     let model = SessionFilter { model: Some("claude-rare".to_owned()), ..SessionFilter::default() };
@@ -77,6 +57,39 @@ pub(super) async fn run() {
     let names = UserNames::default();
     let session = Session::of(&reader, &names, &rows[0]).await.unwrap();
     println!("{:>8.1?}  one session of {} turns", begun.elapsed(), session.turns.len());
+}
+
+/// A folder with the ledger, indexed.
+pub(super) async fn ledger() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let (path, url) = (folder.path().join("ledger.db"), url(&folder));
+    let owner = OwnerId::new(Uuid::from_u128(1));
+    let tasks = TaskTracker::new();
+    let ledger = Ledger::open(&Options::new(&url), owner, FIRST, &tasks).await.unwrap();
+    ledger.close(std::time::Duration::from_secs(5)).await;
+    let begun = Instant::now();
+    fill(SqliteConnectOptions::new().filename(&path)).await;
+    println!("{SESSIONS} sessions of {TURNS} turns, written in {:.1?}", begun.elapsed());
+    println!("the file has {:.0} MB", megabytes(&path));
+    index(&url, &Reader::open(&url).await.unwrap()).await;
+    println!("the file has {:.0} MB", megabytes(&path));
+    folder
+}
+
+pub(super) fn url(folder: &TempDir) -> String {
+    format!("sqlite://{}", folder.path().join("ledger.db").display())
+}
+
+/// The place after which a page in the middle of the list begins.
+pub(super) fn middle() -> String {
+    format!("{}-", FIRST.0 + i64::try_from(SESSIONS * 3 / 2).unwrap() * 1_000)
+}
+
+async fn index(url: &str, reader: &Reader) -> Indexed {
+    let begun = Instant::now();
+    let index = store::index_sessions(url, reader, WordIndex::Kept, &mut |_, _| {}).await;
+    println!("indexed in {:.1?}", begun.elapsed());
+    index.unwrap()
 }
 
 async fn page(

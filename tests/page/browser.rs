@@ -43,7 +43,7 @@ pub(super) const HOSTILE: [&str; 8] = [
 /// Traces of a text that became more than text: a value that it set, elements, addresses and attributes.
 pub(super) const MADE: &str = "[window.owned ?? null, \
      document.querySelectorAll('img:not([src^=\"/page/calls/\"]), iframe, object, main script, main style').length, \
-     [...document.querySelectorAll('a')].filter((a) => !/^(#|\\/page\\/calls\\/[0-9a-f-]+\\/attachments\\/)/.test(a.getAttribute('href'))).length, \
+     [...document.querySelectorAll('a')].filter((a) => !/^(#|\\/page\\/calls\\/[0-9a-f-]+\\/attachments\\/|\\/page\\/sessions\\/[^/?#]+\\/fixtures$)/.test(a.getAttribute('href'))).length, \
      [...document.querySelectorAll('*')].flatMap((one) => [...one.attributes]) \
          .filter(({ name }) => name.startsWith('on')).length]";
 
@@ -83,6 +83,19 @@ pub(super) async fn faults(browser: &mut Browser) -> Vec<Value> {
     };
     browser.eval(&format!("{script}; true")).await;
     browser.eval(AXE).await.as_array().cloned().expect("a list")
+}
+
+/// Checks what is shown on a screen in light colours and on a phone in dark ones: no serious faults, nothing wider than the
+/// window. Takes a picture of both.
+pub(super) async fn sound(browser: &mut Browser, name: &str) {
+    for (scheme, width) in [("dark", 390), ("light", 1280)] {
+        browser.look(width, scheme).await;
+        browser.picture(&format!("{name}-{scheme}-{width}")).await;
+        let faults = faults(browser).await;
+        assert!(faults.is_empty(), "{name} {scheme} {width}: {faults:#?}");
+        let wide = browser.eval("document.documentElement.scrollWidth > innerWidth").await;
+        assert_eq!(wide, json!(false), "{name} is wider than {width}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

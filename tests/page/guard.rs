@@ -1,7 +1,7 @@
 //! Access to the page: with which key, from where, and from which origin.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::setup;
@@ -11,7 +11,7 @@ use crate::support::{
     client::{Client, Reply},
 };
 
-const DATA: [&str; 12] = [
+const DATA: [&str; 16] = [
     "/page/setup",
     "/page/stats",
     "/page/budgets",
@@ -23,6 +23,10 @@ const DATA: [&str; 12] = [
     "/page/calls/x/requests",
     "/page/calls/x/attachments/x",
     "/page/sessions/x",
+    "/page/sessions/x/what-if?model=claude-haiku-4-5",
+    "/page/sessions/x/export",
+    "/page/sessions/x/fixtures",
+    "/page/users?named=ann",
     "/page/playback/x",
 ];
 
@@ -31,20 +35,26 @@ fn is_nowhere(path: &str) -> bool {
     path.contains("/x")
 }
 
-/// An endpoint that changes something.
+/// Endpoints that change something.
 const STOP: &str = "/page/live/x/stop";
+const DELETION: &str = "/page/deletion";
+
+/// A deletion of what is not there.
+pub(super) fn nothing() -> Value {
+    json!({ "of": { "session": "x" }, "totals": true, "dry_run": false })
+}
 
 /// A browser that shows the page of this server.
-fn page(app: &App) -> Client {
+pub(super) fn page(app: &App) -> Client {
     app.client().header("sec-fetch-site", "same-origin")
 }
 
-async fn log_in(client: &Client, key: &str) -> Reply {
+pub(super) async fn log_in(client: &Client, key: &str) -> Reply {
     client.post("/page/login", &json!({ "key": key })).await
 }
 
 /// The cookie of a session, as the browser sends it back.
-fn cookie(reply: &Reply) -> String {
+pub(super) fn cookie(reply: &Reply) -> String {
     let cookie = reply.header("set-cookie").expect("a cookie");
     cookie.split(';').next().expect("a pair").to_owned()
 }
@@ -142,6 +152,8 @@ async fn without_a_key_only_this_machine_sees_the_page() {
     let from_page = |client: &Client| client.clone().header("sec-fetch-site", "same-origin");
     assert_eq!(from_page(&here).post(STOP, &json!({})).await.status, 404);
     assert_eq!(from_page(&proxied).post(STOP, &json!({})).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(from_page(&here).post(DELETION, &nothing()).await.status, 404);
+    assert_eq!(from_page(&proxied).post(DELETION, &nothing()).await.status, StatusCode::FORBIDDEN);
     // A page of another site whose name leads here.
     let request = "GET /page/stats HTTP/1.1\r\nhost: evil.example\r\n\r\n";
     assert_eq!(here.send_raw(request.as_bytes()).await.status, StatusCode::FORBIDDEN);
@@ -172,7 +184,7 @@ async fn no_other_origin_reads_or_triggers_anything() {
                 assert_eq!(reply.header("access-control-allow-origin"), None);
                 assert_eq!(reply.json().await["error"]["code"], "foreign_page");
             }
-            for path in ["/page/login", "/page/logout", STOP] {
+            for path in ["/page/login", "/page/logout", STOP, DELETION] {
                 let reply = foreign.post(path, &json!({ "key": "a" })).await;
                 assert_eq!(reply.status, StatusCode::FORBIDDEN, "{path} {value}");
                 assert_eq!(reply.header("set-cookie"), None);
@@ -183,8 +195,8 @@ async fn no_other_origin_reads_or_triggers_anything() {
         }
         // A request that does not say where it comes from changes nothing.
         let silent = app.client().header("cookie", &session);
-        for path in ["/page/logout", STOP] {
-            let reply = silent.post(path, &json!({})).await;
+        for path in ["/page/logout", STOP, DELETION] {
+            let reply = silent.post(path, &nothing()).await;
             assert_eq!(reply.status, StatusCode::FORBIDDEN, "{path}");
         }
     }
@@ -206,6 +218,7 @@ async fn with_an_admin_key_people_sign_in_from_anywhere() {
             let reply = client.get(path).await;
             assert_eq!(reply.status, 401, "{path}");
             assert_eq!(client.post(STOP, &json!({})).await.status, 401);
+            assert_eq!(client.post(DELETION, &nothing()).await.status, 401);
         }
     }
     for wrong in ["", "k", "admin", "ad"] {

@@ -12,7 +12,7 @@ use crate::support::{
     upstream::{Outcome, Upstream},
 };
 
-fn beginning() -> Vec<String> {
+pub(super) fn beginning() -> Vec<String> {
     let block = sse::content_block_start(0, r#"{"type":"text","text":""}"#);
     Answer::of(MODEL).event(block).event(sse::text_delta(0, "Hel")).unfinished()
 }
@@ -27,13 +27,13 @@ fn page(app: &App) -> Client {
 }
 
 /// A stream of events that is read one by one.
-struct Events {
+pub(super) struct Events {
     reply: Reply,
     text: String,
 }
 
 impl Events {
-    async fn open(client: &Client, path: &str) -> Self {
+    pub(super) async fn open(client: &Client, path: &str) -> Self {
         let reply = client.get(path).await;
         assert_eq!(reply.status, StatusCode::OK, "{path}");
         assert_eq!(reply.header("content-type"), Some("text/event-stream"));
@@ -42,7 +42,7 @@ impl Events {
     }
 
     /// The next event of a name; others are passed over.
-    async fn next(&mut self, name: &str) -> Value {
+    pub(super) async fn next(&mut self, name: &str) -> Value {
         loop {
             while let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |field: &str| event.lines().find_map(|line| line.strip_prefix(field));
@@ -66,13 +66,13 @@ impl Events {
 }
 
 /// The only running call.
-fn one(list: &Value) -> Value {
+pub(super) fn one(list: &Value) -> Value {
     let running = list["running"].as_array().expect("a list");
     assert_eq!(running.len(), 1, "{list}");
     running[0].clone()
 }
 
-fn path_of(running: &Value) -> String {
+pub(super) fn path_of(running: &Value) -> String {
     format!("/page/live/{}", running["exchange"].as_str().expect("an exchange"))
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::{
-    browser::{HOSTILE, MADE, faults},
+    browser::{HOSTILE, MADE, faults, sound},
     data::{get, told},
     setup,
 };
@@ -22,7 +22,7 @@ const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP
 /// Microseconds between two events of an answer that is watched.
 const PACE: i64 = 30_000_000;
 
-fn user(text: &str) -> Value {
+pub(super) fn user(text: &str) -> Value {
     json!({"role": "user", "content": text})
 }
 
@@ -30,12 +30,12 @@ fn answered(text: &str) -> Value {
     json!({"role": "assistant", "content": text})
 }
 
-fn says(text: &str) -> Value {
+pub(super) fn says(text: &str) -> Value {
     json!({"content": [{"type": "text", "text": text}], "usage": {"input_tokens": 20, "output_tokens": 9}})
 }
 
 /// A server over a ledger with these calls.
-async fn recorded(calls: &[Call]) -> (Setup, App) {
+pub(super) async fn recorded(calls: &[Call]) -> (Setup, App) {
     let setup = setup(tempdir().expect("a folder"));
     // The server makes the folder of its ledger.
     let ledger = setup.start().await.stop().await;
@@ -45,7 +45,7 @@ async fn recorded(calls: &[Call]) -> (Setup, App) {
 }
 
 /// A chat with a picture, a document, thinking and a tool, which was asked again and edited; another one; a task.
-fn chats() -> Vec<Call> {
+pub(super) fn chats() -> Vec<Call> {
     let file = |name: &str, data: &str| {
         let data = format!("data:text/html;base64,{}", STANDARD.encode(data));
         json!({"type": "file", "file": {"filename": name, "file_data": data}})
@@ -243,7 +243,7 @@ async fn a_person_finds_a_chat_and_watches_it_again() {
     browser.until("document.querySelectorAll('.beside pre').length === 2").await;
     let both = "[...document.querySelectorAll('.beside pre')].every((one) => one.textContent.includes('What is this?'))";
     assert_eq!(browser.eval(both).await, json!(true));
-    browser.picture("session-requests-light-1280").await;
+    sound(&mut browser, "session-requests").await;
     // From a turn to its call, and from there to the one that asked for the same.
     browser.click("[data-turn='1'] .branch button:not([disabled])").await;
     browser.click("[data-turn='3'] .actions a").await;
@@ -304,7 +304,7 @@ async fn watch(browser: &mut Browser) {
     let half = half.as_array().expect("texts");
     assert!((1..3).contains(&half.len()), "{half:?}");
     assert_eq!(half[0], "A picture.");
-    browser.picture("session-playing-light-1280").await;
+    sound(browser, "session-playing").await;
     // To the end, ten times as fast.
     browser.eval("{ const speed = document.querySelector('.player select'); speed.value = '10'; speed.dispatchEvent(new Event('change')); }").await;
     browser.eval(&seek(990)).await;

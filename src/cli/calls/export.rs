@@ -20,13 +20,13 @@ use crate::{
         count::count,
         printable, reader,
         run::{StopSignals, block_on},
-        user,
     },
     config::{self, Config, Env, Flags},
     domain::exchange::{AnsweredBy, Outcome},
     report::{
         CallLine,
         stats::{Period, TimeSpec},
+        user_id,
     },
     store::{CallFilter, Reader},
 };
@@ -139,7 +139,7 @@ pub(super) fn run(
     block_on(async {
         let ledger = reader::open(url).await?;
         if let Some(user) = &mut filter.user {
-            *user = user::id_of(&ledger, user).await?;
+            *user = user_id(&ledger, user).await?;
         }
         let Some(path) = &arguments.output else {
             return write(&ledger, arguments, &filter, out).await;

@@ -3,13 +3,13 @@
 
 use serde::Serialize;
 
-use super::{CallRow, Money, millis, rfc3339};
+use super::{Money, millis, rfc3339};
 use crate::{
     domain::{
         exchange::{AnsweredBy, CallId, Outcome},
         user_name::{UserName, UserNames},
     },
-    store::CallRecord,
+    store::CallStatus,
 };
 
 /// A call that runs or has ended.
@@ -33,8 +33,8 @@ pub struct LiveCall {
 }
 
 impl LiveCall {
-    /// A call whose row may not be written yet.
-    pub fn of(call: CallRecord, names: &UserNames) -> Self {
+    /// The call for people; `names` has the names of users.
+    pub fn of(call: CallStatus, names: &UserNames) -> Self {
         let UserName { name, email } = names.get(call.user.as_deref());
         Self {
             id: call.id,
@@ -51,29 +51,6 @@ impl LiveCall {
             error: call.error_kind,
             cost: call.cost.into(),
             saved: call.saved.into(),
-            total_ms: call.total.map(millis),
-        }
-    }
-}
-
-impl From<CallRow> for LiveCall {
-    fn from(call: CallRow) -> Self {
-        let saved = call.saved().into();
-        Self {
-            id: call.id,
-            at: rfc3339(call.at),
-            user: call.user,
-            user_name: call.user_name,
-            user_email: call.user_email,
-            chat: call.chat,
-            task: call.task,
-            client: call.client,
-            model: call.model,
-            answered_by: call.answered_by,
-            outcome: call.outcome,
-            error: call.error_kind,
-            cost: call.cost.into(),
-            saved,
             total_ms: call.total_us.map(millis),
         }
     }

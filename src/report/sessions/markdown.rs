@@ -3,7 +3,7 @@
 use super::{Branch, Session, Turn};
 
 pub(super) fn of(session: &Session) -> String {
-    let Session { summary, turns } = session;
+    let Session { summary, turns, .. } = session;
     let mut out = format!("# {}\n\n{}\n", summary.title, summary.in_words());
     for turn in turns.iter().filter(|turn| turn.task.is_none()) {
         out += &section(turn);

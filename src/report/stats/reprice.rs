@@ -9,14 +9,15 @@ use super::{GroupBy, Money, Period, group::Groups, labels, of, users};
 use crate::{
     domain::{
         catalog::{Catalog, PricedExchange},
-        exchange::{Cost, NanoDollars},
+        exchange::{CallId, Cost, NanoDollars},
+        spelling,
     },
     report::{
         lines::paragraph,
         numbers::{calls, thousands},
         table::{Column, Table},
     },
-    store::{self, Reader},
+    store::{self, BilledCalls, Reader},
 };
 
 /// The prices at which past calls are computed again.
@@ -105,7 +106,7 @@ impl Costs {
 }
 
 impl Sums {
-    fn add(&mut self, then: Cost, now: Cost, unexplained: bool) {
+    fn add(&mut self, CallCosts { then, now, unexplained }: CallCosts) {
         self.calls += u64::from(then.is_paid() || now.is_paid());
         self.then.add(then);
         self.now.add(now);
@@ -126,6 +127,114 @@ impl Sums {
     }
 }
 
+/// The costs of a call.
+#[derive(Debug, Clone, Copy)]
+struct CallCosts {
+    then: Cost,
+    now: Cost,
+    /// True if no price explains the recorded cost.
+    unexplained: bool,
+}
+
+/// The prices of a comparison, and the day on which they hold.
+#[derive(Debug, Clone, Copy)]
+struct Repricing<'a> {
+    catalog: &'a Catalog,
+    prices: NewPrices<'a>,
+    today: Date,
+}
+
+impl Repricing<'_> {
+    /// The costs of a call with these bills.
+    fn costs(&self, bills: &[PricedExchange]) -> CallCosts {
+        let together = |costs: &mut dyn Iterator<Item = Cost>| {
+            costs.reduce(Cost::plus).unwrap_or(Cost::Unpriced)
+        };
+        let anew = |bill: &PricedExchange| match self.prices {
+            NewPrices::Own => self.catalog.repriced(bill, self.today),
+            NewPrices::Of(model) => Some(self.catalog.cost_with(bill, model, self.today)),
+        };
+        let anew: Vec<Option<Cost>> = bills.iter().map(anew).collect();
+        let pairs = || bills.iter().zip(&anew);
+        CallCosts {
+            then: together(&mut bills.iter().map(|bill| bill.cost)),
+            now: together(&mut pairs().map(|(bill, now)| now.unwrap_or(bill.cost))),
+            unexplained: pairs().any(|(bill, now)| now.is_none() && bill.cost != Cost::Unpriced),
+        }
+    }
+}
+
+impl Comparison {
+    /// Compares the recorded cost of these calls with that of `model` at its prices of `today`: an estimate, because another
+    /// model counts and answers in other numbers of tokens.
+    pub async fn what_if(
+        ledger: &Reader,
+        catalog: &Catalog,
+        calls: &[CallId],
+        (model, today): (&str, Date),
+    ) -> Result<Self, store::Error> {
+        let repricing = Repricing { catalog, prices: NewPrices::Of(model), today };
+        let mut sums = Sums::default();
+        let calls = BilledCalls::These(calls);
+        ledger.bills(calls, |_, _, bills| sums.add(repricing.costs(bills))).await?;
+        Ok(sums.comparison())
+    }
+
+    /// Writes what the marks of the amounts mean, and what was left out.
+    pub(in crate::report) fn write_marks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.cost.unpriced > 0 {
+            let unpriced = calls(self.cost.unpriced);
+            let text = format!("{unpriced} had no known price; the difference leaves them out");
+            paragraph(f, "+?   ", &text)?;
+        }
+        if self.cost.at_least > 0 {
+            let early = calls(self.cost.at_least);
+            paragraph(f, "≥    ", &format!("at least this much, because {early} ended early"))?;
+        }
+        if self.unexplained > 0 {
+            let unexplained = calls(self.unexplained);
+            let text = format!("No price explains what {unexplained} cost; they stay as they are.");
+            paragraph(f, "", &text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes what the cost with `model` is, at its prices of the day `prices_as_of`.
+pub(in crate::report) fn write_estimate(
+    f: &mut fmt::Formatter<'_>,
+    model: &str,
+    prices_as_of: &str,
+) -> fmt::Result {
+    let text = format!(
+        "what if  an estimate: the same tokens, prompt cache included, at the prices of {model} of {prices_as_of}; \
+         another model counts and answers in other numbers of tokens"
+    );
+    paragraph(f, "", &text)
+}
+
+/// A model that has no known price.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no price is known for {name}; {}", match meant {
+    Some(meant) => format!("did you mean {meant}?"),
+    None => "`reprise prices` lists those that are".to_owned(),
+})]
+pub struct NoPrice {
+    name: String,
+    meant: Option<String>,
+}
+
+/// The id of the model that a person means by `name`, which must have a price on `day`.
+pub fn priced_model(catalog: &Catalog, name: &str, day: Date) -> Result<String, NoPrice> {
+    let id = catalog.canonical_id(name);
+    if let Some(found) = catalog.price_for(&id, &id, day) {
+        return Ok(found.priced_as.map_or_else(|| id.to_string(), str::to_owned));
+    }
+    let known = catalog.models().iter().map(|model| &*model.id);
+    let meant = spelling::nearest(&id, known).map(ToString::to_string);
+    Err(NoPrice { name: name.to_owned(), meant })
+}
+
 impl Repriced {
     /// Reads the exchanges of `period` and computes their cost at the prices of `today`.
     pub async fn of(
@@ -135,27 +244,14 @@ impl Repriced {
         by: &[GroupBy],
         (prices, today): (NewPrices<'_>, Date),
     ) -> Result<Self, store::Error> {
-        let anew = |bill: &PricedExchange| match prices {
-            NewPrices::Own => catalog.repriced(bill, today),
-            NewPrices::Of(model) => Some(catalog.cost_with(bill, model, today)),
-        };
+        let repricing = Repricing { catalog, prices, today };
         let mut groups = Groups::<Sums>::new(by, period.zone.clone());
         let mut total = Sums::default();
         ledger
-            .bills(period.span.clone(), |at, key, bills| {
-                let together = |costs: &mut dyn Iterator<Item = Cost>| {
-                    costs.reduce(Cost::plus).unwrap_or(Cost::Unpriced)
-                };
-                let then = together(&mut bills.iter().map(|bill| bill.cost));
-                let anew: Vec<Option<Cost>> = bills.iter().map(anew).collect();
-                let now = bills.iter().zip(&anew).map(|(bill, now)| now.unwrap_or(bill.cost));
-                let now = together(&mut { now });
-                let known = bills.iter().zip(&anew);
-                let unexplained = known
-                    .into_iter()
-                    .any(|(bill, now)| now.is_none() && bill.cost != Cost::Unpriced);
-                total.add(then, now, unexplained);
-                groups.of(at, key).add(then, now, unexplained);
+            .bills(BilledCalls::Within(&period.span), |at, key, bills| {
+                let costs = repricing.costs(bills);
+                total.add(costs);
+                groups.of(at, key).add(costs);
             })
             .await?;
         let users = users(ledger, by).await?;
@@ -220,34 +316,13 @@ impl fmt::Display for Repriced {
         writeln!(f)?;
         match &self.what_if {
             None => writeln!(f, "now  at the prices of {}", self.prices_as_of)?,
-            Some(model) => {
-                let text = format!(
-                    "what if  an estimate: the same tokens, prompt cache included, at the prices of {model} of {}; \
-                     another model counts and answers in other numbers of tokens",
-                    self.prices_as_of
-                );
-                paragraph(f, "", &text)?;
-            }
+            Some(model) => write_estimate(f, model, &self.prices_as_of)?,
         }
-        if self.total.cost.unpriced > 0 {
-            let unpriced = calls(self.total.cost.unpriced);
-            let text = format!("{unpriced} had no known price; the difference leaves them out");
-            paragraph(f, "+?   ", &text)?;
-        }
-        if self.total.cost.at_least > 0 {
-            let early = calls(self.total.cost.at_least);
-            paragraph(f, "≥    ", &format!("at least this much, because {early} ended early"))?;
-        }
-        if self.total.unexplained > 0 {
-            let unexplained = calls(self.total.unexplained);
-            let text = format!("No price explains what {unexplained} cost; they stay as they are.");
-            paragraph(f, "", &text)?;
-        }
-        Ok(())
+        self.total.write_marks(f)
     }
 }
 
-fn signed(amount: &Money) -> String {
+pub(in crate::report) fn signed(amount: &Money) -> String {
     let sign = if amount.nano_dollars > Some(0) { "+" } else { "" };
     format!("{sign}{}", amount.in_words())
 }

@@ -33,7 +33,9 @@ const FILES: &[(&str, &str)] = embedded![
     "call_columns.js",
     "chart.js",
     "components.js",
+    "deletion.js",
     "dom.js",
+    "export.js",
     "format.js",
     "icon.svg",
     "markdown.js",
@@ -52,6 +54,7 @@ const FILES: &[(&str, &str)] = embedded![
     "views/session.js",
     "views/sessions.js",
     "views/setup.js",
+    "what_if.js",
 ];
 
 /// Place of the path of the files in the document.

@@ -14,7 +14,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::guard::Viewer;
 use crate::{
     answer,
-    domain::{exchange::CallId, open_webui::HEADER_BOX},
+    domain::{
+        catalog::{Model, day_of},
+        exchange::CallId,
+        open_webui::HEADER_BOX,
+    },
     report::{
         BudgetList, CallDetails, CallPage, Stats,
         stats::{GroupBy, Period, TimeSpec},
@@ -27,7 +31,11 @@ use crate::{
 const CALLS: u32 = 50;
 const MOST_CALLS: u32 = 500;
 
-/// Instructions for connecting a client, and whether one has.
+/// Instructions for connecting a client, whether one has, and what the viewer may do.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact, as the page reads it"
+)]
 #[derive(Debug, Serialize)]
 pub(super) struct Setup {
     /// True if there is a call in the ledger.
@@ -40,6 +48,17 @@ pub(super) struct Setup {
     has_upstream_key: bool,
     /// The time zone in which days begin.
     timezone: Option<String>,
+    /// True if the viewer may delete what was said.
+    may_delete: bool,
+    /// The models with a price today, for costs with another model.
+    priced_models: Vec<PricedModel>,
+}
+
+/// A model with a price.
+#[derive(Debug, Serialize)]
+struct PricedModel {
+    id: String,
+    name: String,
 }
 
 /// A period, in the words of `reprise stats`.
@@ -88,17 +107,26 @@ struct CallsQuery {
 /// `GET /page/setup`: how to connect a client.
 pub(super) async fn setup(
     State(app): State<Arc<App>>,
-    _: Viewer,
+    Viewer(role): Viewer,
 ) -> Result<Json<Setup>, Rejection> {
     let (auth, answers) = (app.auth(), &app.answers);
     let newest =
         answers.ledger().caught_up().await.newest_call().await.map_err(Rejection::Unreadable)?;
+    let (catalog, today) = (answers.catalog(), day_of(answer::now()));
+    let priced = |model: &&Model| catalog.price_on(&model.id, today).is_some();
+    let models = catalog
+        .models()
+        .iter()
+        .filter(priced)
+        .map(|Model { id, name, .. }| PricedModel { id: id.clone(), name: name.clone() });
     Ok(Json(Setup {
         has_calls: newest > 0,
         headers: HEADER_BOX,
         requires_key: auth.requires_key(),
         has_upstream_key: auth.has_upstream_key(),
         timezone: answers.budgets().zone.iana_name().map(str::to_owned),
+        may_delete: role.may_delete(),
+        priced_models: models.collect(),
     }))
 }
 

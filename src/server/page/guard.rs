@@ -4,7 +4,7 @@
 //! signs in with one of them. A request of another origin is refused, also of another port of this machine, to which
 //! browsers send the same cookies.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use axum::{
     Json,
@@ -15,14 +15,27 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::server::{App, auth::PageKey, body::LimitedBody, error::Rejection};
+use crate::{
+    answer::Stoppable,
+    server::{
+        App,
+        auth::{PageKey, Role},
+        body::LimitedBody,
+        error::Rejection,
+    },
+};
 
 /// Says where a request comes from; scripts cannot set it (Fetch Metadata §2.2).
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// Proof that a request comes from somebody who may see the page, by the page itself or by a program.
+/// Proof that a request comes from somebody who may see the page, by the page itself or by a program, and the rights of that
+/// one.
 #[derive(Debug)]
-pub(super) struct Viewer;
+pub(super) struct Viewer(pub Role);
+
+/// Proof that a request comes from somebody who may delete from the ledger: an operator, or who may run `reprise prune`.
+#[derive(Debug)]
+pub(super) struct Deleter(pub Role);
 
 /// Proof that a request comes from a page of this server.
 #[derive(Debug)]
@@ -51,7 +64,47 @@ impl FromRequestParts<Arc<App>> for Viewer {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
         check_site(&parts.headers)?;
         let ConnectInfo(peer) = *parts.extensions.get().ok_or(Rejection::NotLocal)?;
-        check_viewer(app, &parts.headers, peer).map(|()| Self)
+        check_viewer(app, &parts.headers, peer).map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Deleter {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Rejection> {
+        let Viewer(role) = Viewer::from_request_parts(parts, app).await?;
+        if !role.may_delete() {
+            let ConnectInfo(peer) = *parts.extensions.get().ok_or(Rejection::NotLocal)?;
+            let owner = app.answers.ledger().owner();
+            app.auth().check_ledger_operator(&parts.headers, peer, owner)?;
+        }
+        Ok(Self(role))
+    }
+}
+
+impl Role {
+    /// True if the role alone suffices to delete from the ledger. The key of clients does not: every client has it.
+    pub(super) fn may_delete(&self) -> bool {
+        *self == Self::Operator
+    }
+
+    /// The running answers that the role may stop: operators all, others those that only they wait for.
+    pub(super) fn stoppable(&self) -> Stoppable {
+        match self {
+            Self::Operator => Stoppable::All,
+            Self::Client(name) => Stoppable::OfKey(name.clone()),
+        }
+    }
+}
+
+/// The role for the log, without the key.
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator => f.write_str("an operator"),
+            Self::Client(Some(name)) => write!(f, "the client key {name}"),
+            Self::Client(None) => f.write_str("the client key"),
+        }
     }
 }
 
@@ -68,14 +121,14 @@ impl FromRequestParts<Arc<App>> for SameOrigin {
     }
 }
 
-/// Rejects a request of somebody who may not see the page, or not any more.
+/// Rejects a request of somebody who may not see the page, or not any more; else returns the role.
 pub(super) fn check_viewer(
     app: &App,
     headers: &HeaderMap,
     peer: SocketAddr,
-) -> Result<(), Rejection> {
-    if is_signed_in(app, headers, peer) {
-        return Ok(());
+) -> Result<Role, Rejection> {
+    if let Some(role) = role_of_session(app, headers, peer) {
+        return Ok(role);
     }
     let auth = app.auth();
     // A program may send its key with each request.
@@ -105,15 +158,11 @@ pub(super) fn is_https(headers: &HeaderMap) -> bool {
     headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
-/// True if a request has a session that is still good: the key that began it may have changed since.
-fn is_signed_in(app: &App, headers: &HeaderMap, peer: SocketAddr) -> bool {
+/// The role of a request's session, if it is still good: the key that began it may have changed since.
+fn role_of_session(app: &App, headers: &HeaderMap, peer: SocketAddr) -> Option<Role> {
     let auth = app.auth();
-    let Some(session) = app.page.sessions.get(headers, Instant::now()) else { return false };
-    let has_key = match session.key {
-        Some(digest) => auth.opens_page(&digest),
-        None => auth.page_key().is_none(),
-    };
-    has_key && auth.may_reach_page(headers, peer)
+    let session = app.page.sessions.get(headers, Instant::now())?;
+    auth.page_role(session.key.as_ref()).filter(|_| auth.may_reach_page(headers, peer))
 }
 
 /// `GET /page/session`: whether data may be read, and with which key to sign in.
@@ -128,7 +177,7 @@ pub(super) async fn session(
         return Err(Rejection::NotLocal);
     }
     let key = auth.page_key();
-    let signed_in = key.is_none() || is_signed_in(&app, &headers, peer);
+    let signed_in = key.is_none() || role_of_session(&app, &headers, peer).is_some();
     Ok(Json(SessionState { signed_in, key, version: env!("CARGO_PKG_VERSION") }))
 }
 

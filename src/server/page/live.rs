@@ -21,13 +21,13 @@ use tokio_stream::Stream;
 
 use super::guard::{self, SameOrigin, Viewer};
 use crate::{
-    answer::{self, Change, Follow, FollowError, RunningCall, WrittenKind},
+    answer::{self, Change, Follow, FollowError, RunningCall, StopError, WrittenKind},
     domain::{
         exchange::{ExchangeId, UnixMillis},
         user_name::UserNames,
     },
     report::LiveCall,
-    server::{App, error::Rejection},
+    server::{App, auth::Role, error::Rejection},
     store::{CallFilter, Condition},
 };
 
@@ -57,6 +57,8 @@ struct Running {
     readers: usize,
     /// True if the answer may be read along.
     readable: bool,
+    /// True if the viewer may stop the answer.
+    stoppable: bool,
 }
 
 /// Running calls.
@@ -88,6 +90,7 @@ struct Watcher {
     app: Arc<App>,
     headers: HeaderMap,
     peer: SocketAddr,
+    role: Role,
     looks: Interval,
     _permit: OwnedSemaphorePermit,
 }
@@ -98,8 +101,8 @@ struct CallStream {
     changes: broadcast::Receiver<Change>,
     names: UserNames,
     names_at: Instant,
-    /// The exchange, whether it has begun, and the readers of each running call that was told.
-    told: Vec<(ExchangeId, bool, usize)>,
+    /// The exchange, whether it has begun, the readers, and whether it can be stopped, of each running call that was told.
+    told: Vec<(ExchangeId, bool, usize, bool)>,
     events: VecDeque<Event>,
 }
 
@@ -119,10 +122,10 @@ struct AnswerStream {
 pub(super) async fn changes(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    _: Viewer,
+    Viewer(role): Viewer,
     headers: HeaderMap,
 ) -> Result<Response, Rejection> {
-    let watcher = Watcher::new(app, headers, peer)?;
+    let watcher = Watcher::new(app, headers, peer, role)?;
     // Before the snapshot, so that nothing is missed between them.
     let changes = watcher.app.answers.changes();
     let mut calls = CallStream {
@@ -142,7 +145,7 @@ pub(super) async fn changes(
 pub(super) async fn answer(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    _: Viewer,
+    Viewer(role): Viewer,
     Path(exchange): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Rejection> {
@@ -150,7 +153,7 @@ pub(super) async fn answer(
         FollowError::NotRunning => Rejection::NotRunning(exchange),
         FollowError::NotReadable => Rejection::NotReadable,
     })?;
-    let watcher = Watcher::new(app, headers, peer)?;
+    let watcher = Watcher::new(app, headers, peer, role)?;
     let events = VecDeque::new();
     let written = AnswerStream { watcher, follow, left: MOST_WRITTEN, events, has_ended: false };
     Ok(streamed(stream::unfold(written, async |mut written| {
@@ -158,19 +161,22 @@ pub(super) async fn answer(
     })))
 }
 
-/// `POST /page/live/{exchange}/stop`: stops a running answer.
+/// `POST /page/live/{exchange}/stop`: stops a running answer. A client key stops only what no other waits for.
 pub(super) async fn stop(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     _: SameOrigin,
-    _: Viewer,
+    Viewer(role): Viewer,
     Path(exchange): Path<String>,
 ) -> Result<StatusCode, Rejection> {
-    if !app.answers.stop(running(&exchange)?) {
-        return Err(Rejection::NotRunning(exchange));
+    match app.answers.stop(running(&exchange)?, &role.stoppable()) {
+        Ok(()) => {
+            tracing::info!(exchange, %peer, by = %role, "an answer was stopped on the page");
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Err(StopError::NotRunning) => Err(Rejection::NotRunning(exchange)),
+        Err(StopError::NotPermitted) => Err(Rejection::NotStoppable),
     }
-    tracing::info!(exchange, %peer, "an operator stopped an answer");
-    Ok(StatusCode::NO_CONTENT)
 }
 
 fn running(exchange: &str) -> Result<ExchangeId, Rejection> {
@@ -192,13 +198,18 @@ fn event(name: &str, content: &impl Serialize) -> Event {
 }
 
 impl Watcher {
-    fn new(app: Arc<App>, headers: HeaderMap, peer: SocketAddr) -> Result<Self, Rejection> {
+    fn new(
+        app: Arc<App>,
+        headers: HeaderMap,
+        peer: SocketAddr,
+        role: Role,
+    ) -> Result<Self, Rejection> {
         let session = app.page.sessions.get(&headers, Instant::now());
         let streams = session.map_or_else(|| Arc::clone(&app.page.streams), |own| own.streams);
         let permit = streams.try_acquire_owned().map_err(|_| Rejection::TooManyStreams)?;
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { app, headers, peer, looks, _permit: permit })
+        Ok(Self { app, headers, peer, role, looks, _permit: permit })
     }
 
     /// Waits for the next look. Returns false if the stream has to end.
@@ -207,7 +218,13 @@ impl Watcher {
             () = self.app.page.closing.cancelled() => false,
             _ = self.looks.tick() => true,
         };
-        is_open && guard::check_viewer(&self.app, &self.headers, self.peer).is_ok()
+        match guard::check_viewer(&self.app, &self.headers, self.peer) {
+            Ok(role) => {
+                self.role = role;
+                is_open
+            }
+            Err(_) => false,
+        }
     }
 }
 
@@ -226,11 +243,12 @@ impl CallStream {
             tags: Vec::new(),
             conditions: vec![Condition::Counted],
         };
-        let newest = reader.newest_calls(&filter, None, ENDED).await;
-        let ended = newest.map_err(Rejection::Unreadable)?.into_iter().map(LiveCall::from);
         self.names = reader.user_names().await.map_err(Rejection::Unreadable)?;
         self.names_at = Instant::now();
-        let snapshot = Snapshot { ended: ended.collect(), running: self.running() };
+        let newest = reader.newest_statuses(&filter, ENDED).await.map_err(Rejection::Unreadable)?;
+        let ended = newest.into_iter().map(|call| LiveCall::of(call, &self.names));
+        let ended = ended.collect();
+        let snapshot = Snapshot { ended, running: self.running() };
         self.events.push_back(event("snapshot", &snapshot));
         Ok(())
     }
@@ -282,16 +300,20 @@ impl CallStream {
         let more = running.len().saturating_sub(MOST_RUNNING);
         // The newest of them.
         running.drain(..more);
-        let state = |call: &RunningCall| (call.exchange, call.begun, call.readers);
+        let stoppable = self.watcher.role.stoppable();
+        let state = |call: &RunningCall| {
+            (call.exchange, call.begun, call.readers, call.is_stoppable(&stoppable))
+        };
         self.told = running.iter().map(state).collect();
         RunningList { running: running.into_iter().map(|call| self.line(call)).collect(), more }
     }
 
     fn line(&self, running: RunningCall) -> Running {
-        let RunningCall { exchange, call, begun, readers, is_readable } = running;
+        let stoppable = running.is_stoppable(&self.watcher.role.stoppable());
+        let RunningCall { exchange, call, begun, readers, is_readable, .. } = running;
         let age_ms = (answer::now().0 - call.at.0).max(0);
         let call = LiveCall::of(call, &self.names);
-        Running { exchange, call, age_ms, begun, readers, readable: is_readable }
+        Running { exchange, call, age_ms, begun, readers, readable: is_readable, stoppable }
     }
 
     /// Reads the names of users again if this one has none yet.

@@ -10,20 +10,28 @@ use axum::{
 use http::{HeaderValue, Uri, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::SemaphorePermit;
 
 use super::{
     data::{Span, arguments},
     guard::Viewer,
 };
 use crate::{
+    answer,
     domain::{
         cassette::{Attachment, AttachmentContent},
+        catalog::day_of,
         exchange::{CallId, ExchangeId, UnixMillis},
         media_type,
+        user_name::{AmbiguousUser, UserName},
     },
-    report::{self, Bodies, CallDetails, Playback, Session, SessionQuery, Sessions, SessionsError},
+    report::{
+        self, Bodies, CallDetails, Playback, Session, SessionQuery, Sessions, SessionsError,
+        UserError, WhatIf, stats::priced_model,
+    },
     server::{App, error::Rejection},
-    store::SessionFilter,
+    store::{SessionFilter, SessionRow},
 };
 
 /// Number of sessions on a page.
@@ -42,7 +50,7 @@ const BYTES: &str = "application/octet-stream";
 struct SessionsQuery {
     since: Option<String>,
     until: Option<String>,
-    /// The id of a user.
+    /// The id, mail or name of a user.
     user: Option<String>,
     model: Option<String>,
     task: Option<String>,
@@ -50,6 +58,21 @@ struct SessionsQuery {
     words: Option<String>,
     /// `next` of the page before.
     after: Option<String>,
+}
+
+/// The arguments of `GET /page/sessions/{id}/what-if`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhatIfQuery {
+    model: String,
+}
+
+/// The arguments of `GET /page/users`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsersQuery {
+    /// An id, a mail or a name.
+    named: String,
 }
 
 /// `GET /page/sessions`: the report of `reprise sessions list --json`, with `words` that of `reprise sessions search`.
@@ -64,9 +87,13 @@ pub(super) async fn sessions(
     let has_period = since.is_some() || until.is_some();
     let period = Span { since, until }.period(&app)?;
     let span = has_period.then_some(period.span);
-    let filter = SessionFilter { span, user: some(user), model: some(model), task: some(task) };
-    let query = SessionQuery { filter, words: some(words), after: some(after), most: SESSIONS };
     let reader = app.answers.ledger().caught_up().await;
+    let user = match some(user) {
+        Some(user) => Some(report::user_id(reader, &user).await.map_err(unknown_user)?),
+        None => None,
+    };
+    let filter = SessionFilter { span, user, model: some(model), task: some(task) };
+    let query = SessionQuery { filter, words: some(words), after: some(after), most: SESSIONS };
     let index = app.page.session_index.catch_up(reader).await;
     let Ok(_permit) = app.page.reports.acquire().await else { return Err(Rejection::Panicked) };
     let names = reader.user_names().await.map_err(Rejection::Unreadable)?;
@@ -84,20 +111,72 @@ pub(super) async fn session(
     _: Viewer,
     Path(id): Path<String>,
 ) -> Result<Json<Session>, Rejection> {
+    let (_permit, row) = session_row(&app, id).await?;
+    let reader = app.answers.ledger().caught_up().await;
+    let names = reader.user_names().await.map_err(Rejection::Unreadable)?;
+    Session::of(reader, &names, &row).await.map(Json).map_err(Rejection::Unreadable)
+}
+
+/// The session with this id, and the permit under which a report on it is computed.
+pub(super) async fn session_row(
+    app: &App,
+    id: String,
+) -> Result<(SemaphorePermit<'_>, SessionRow), Rejection> {
     let reader = app.answers.ledger().caught_up().await;
     let index = app.page.session_index.catch_up(reader).await;
-    let Ok(_permit) = app.page.reports.acquire().await else { return Err(Rejection::Panicked) };
+    let Ok(permit) = app.page.reports.acquire().await else { return Err(Rejection::Panicked) };
     let rows = match index {
         Some(index) => reader.sessions_like(index, &id).await,
         None => reader.sessions(UnixMillis(0)).await,
     };
     let rows = rows.map_err(Rejection::Unreadable)?;
     // Only the whole id: an address shows the same session for ever.
-    let Some(row) = rows.iter().find(|row| row.id == id) else {
-        return Err(Rejection::NoSuchSession(id));
-    };
+    let row = rows.into_iter().find(|row| row.id == id);
+    Ok((permit, row.ok_or(Rejection::NoSuchSession(id))?))
+}
+
+/// `GET /page/sessions/{id}/what-if?model`: the cost of a session with another model, as `reprise sessions show --what-if` has it.
+pub(super) async fn what_if(
+    State(app): State<Arc<App>>,
+    _: Viewer,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Json<WhatIf>, Rejection> {
+    let WhatIfQuery { model } = arguments(&uri)?;
+    let (catalog, today) = (app.answers.catalog(), day_of(answer::now()));
+    let model = priced_model(&catalog, &model, today);
+    let model = model.map_err(|error| Rejection::InvalidQuery(error.to_string()))?;
+    let (_permit, row) = session_row(&app, id).await?;
+    let reader = app.answers.ledger().caught_up().await;
+    let what_if = WhatIf::of(reader, &catalog, &row, (&model, today)).await;
+    what_if.map(Json).map_err(Rejection::Unreadable)
+}
+
+/// `GET /page/users?named`: the users that a text names, where it names several.
+pub(super) async fn users(
+    State(app): State<Arc<App>>,
+    _: Viewer,
+    uri: Uri,
+) -> Result<Json<Value>, Rejection> {
+    let UsersQuery { named } = arguments(&uri)?;
+    let reader = app.answers.ledger().caught_up().await;
     let names = reader.user_names().await.map_err(Rejection::Unreadable)?;
-    Session::of(reader, &names, row).await.map(Json).map_err(Rejection::Unreadable)
+    let ids = match names.id_of(&named) {
+        Ok(id) => id.map(str::to_owned).into_iter().collect(),
+        Err(AmbiguousUser { ids }) => ids,
+    };
+    let user = |id: &String| {
+        let UserName { name, email } = names.get(Some(id));
+        json!({ "user": id, "user_name": name, "user_email": email })
+    };
+    Ok(Json(json!({ "users": ids.iter().map(user).collect::<Vec<_>>() })))
+}
+
+fn unknown_user(error: UserError) -> Rejection {
+    match error {
+        UserError::Ambiguous(error) => Rejection::AmbiguousUser(error),
+        UserError::Store(error) => Rejection::Unreadable(error),
+    }
 }
 
 /// `GET /page/playback/{exchange}`: an answer with its times.
@@ -153,7 +232,7 @@ pub(super) async fn attachment(
 }
 
 /// A `Content-Disposition` for a file to be saved (RFC 6266, RFC 8187).
-fn saved_as(name: &str) -> HeaderValue {
+pub(super) fn saved_as(name: &str) -> HeaderValue {
     let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
     let disposition = HeaderValue::try_from(format!("attachment; filename*=UTF-8''{name}"));
     disposition.unwrap_or(HeaderValue::from_static("attachment"))

@@ -87,7 +87,7 @@ impl Before {
             // Totals of everyone are deleted by whole hours, as they are summed up.
             let moment = match limits.whose {
                 Whose::Everyone => UnixMillis(now.before(keep).hour() * UnixMillis::HOUR),
-                Whose::User(_) | Whose::Chats(_) => now.before(keep),
+                Whose::User(_) | Whose::Chats(_) | Whose::Calls(_) => now.before(keep),
             };
             before.totals = Some(Older::than(conn, moment, now).await?);
         }
@@ -233,6 +233,10 @@ fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
             query.push(" and call.chat_id in (select value from json_each(");
             query.push_bind(serde_json::json!(chats).to_string()).push("))");
         }
+        Whose::Calls(calls) => {
+            query.push(" and call.id in (select value from json_each(");
+            query.push_bind(serde_json::json!(calls).to_string()).push("))");
+        }
     }
 }
 
@@ -259,7 +263,7 @@ fn push_exchanges(query: &mut QueryBuilder<Sqlite>, whose: &Whose, older: Older)
             query.push("select exchange.rowid from exchange where ");
             older.push_exchanges(query);
         }
-        Whose::User(_) | Whose::Chats(_) => {
+        Whose::User(_) | Whose::Chats(_) | Whose::Calls(_) => {
             push_mine(query, whose, older);
             query.push(
                 "select exchange.rowid from exchange where exchange.id in (select id from mine)",

@@ -10,18 +10,27 @@ use super::row::{COLUMNS, CallTotals};
 use crate::{
     domain::{
         catalog::PricedExchange,
-        exchange::{Cost, ExchangeId, Outcome, Tokens, UnixMillis},
+        exchange::{CallId, Cost, ExchangeId, Outcome, Tokens, UnixMillis},
         totals::Key,
     },
     store::{Error, Reader, read::answer_parts},
 };
 
+/// Selection of calls whose bills are read.
+#[derive(Debug, Clone, Copy)]
+pub enum BilledCalls<'a> {
+    /// Those that came in within the span and that reports count.
+    Within(&'a Range<UnixMillis>),
+    /// These.
+    These(&'a [CallId]),
+}
+
 impl Reader {
-    /// Shows each call within `span` that was answered upstream to `visit`, with the bills of its exchanges: prices of
+    /// Shows each of `calls` that was answered upstream to `visit`, with the bills of its exchanges: prices of
     /// long prompts go by the exchange. Reads the exchanges, so it takes longer than [`Reader::calls`].
     pub async fn bills(
         &self,
-        span: Range<UnixMillis>,
+        calls: BilledCalls<'_>,
         mut visit: impl FnMut(UnixMillis, &Key<'_>, &[PricedExchange]),
     ) -> Result<(), Error> {
         const PARTS: &str = answer_parts!(
@@ -32,11 +41,20 @@ impl Reader {
         query.push(
             ", exchange.model_asked, exchange.bill, exchange.priced_on, exchange.continues, exchange.id as last \
              from call left join exchange on exchange.id = call.exchange \
-             where call.answered_by in ('miss', 'refresh', 'bypass') and call.at >= ",
+             where call.answered_by in ('miss', 'refresh', 'bypass') and ",
         );
         let mut conn = self.pool().acquire().await?;
-        let counted_from = super::watermark(&mut conn).await?.totals_from;
-        query.push_bind(span.start.max(counted_from)).push(" and call.at < ").push_bind(span.end);
+        match calls {
+            BilledCalls::Within(span) => {
+                let counted_from = super::watermark(&mut conn).await?.totals_from;
+                query.push("call.at >= ").push_bind(span.start.max(counted_from));
+                query.push(" and call.at < ").push_bind(span.end);
+            }
+            BilledCalls::These(ids) => {
+                query.push("call.id in (select value from json_each(");
+                query.push_bind(serde_json::json!(ids).to_string()).push("))");
+            }
+        }
         let mut beside = self.pool().acquire().await?;
         let mut rows = query.build().fetch(&mut *conn);
         while let Some(row) = rows.try_next().await? {

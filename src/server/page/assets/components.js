@@ -67,6 +67,29 @@ export function bar(fraction, kind = '') {
   );
 }
 
+/** A part that is closed at first. `make` returns its content, or a promise of it, each time that it is opened. */
+export function disclosure(heading, make) {
+  const place = el('div', {});
+  const element = el('details', { class: 'disclosure' }, el('summary', {}, heading), place);
+  const open = async () => {
+    if (!element.open) {
+      place.replaceChildren();
+      return;
+    }
+    place.replaceChildren(el('p', { class: 'hint', role: 'status' }, 'Loading…'));
+    let content;
+    try {
+      content = await make();
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      content = el('p', { class: 'problem', role: 'alert' }, error.message);
+    }
+    if (element.open) place.replaceChildren(...[content].flat(Infinity).filter(Boolean));
+  };
+  element.addEventListener('toggle', open);
+  return element;
+}
+
 /** A short text with a button that copies it. */
 export function copyable(name, text) {
   const told = el('span', { class: 'told', role: 'status' });

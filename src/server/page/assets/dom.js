@@ -3,12 +3,14 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const ATTRIBUTES = new Set([
-  'alt', 'autocomplete', 'autofocus', 'class', 'colspan', 'datetime', 'dir', 'disabled', 'download', 'for', 'hidden', 'id', 'lang',
+  'alt', 'autocomplete', 'autofocus', 'checked', 'class', 'colspan', 'datetime', 'dir', 'disabled', 'download', 'for', 'hidden', 'id', 'lang',
   'loading', 'max', 'min', 'name', 'open', 'required', 'role', 'scope', 'selected', 'start', 'step', 'tabindex', 'title', 'type',
   'value',
 ]);
 /** Addresses of files in recorded requests, whose names the ledger makes. */
 const FILE = /^\/page\/calls\/[0-9a-f-]+\/attachments\/[0-9a-f]+$/;
+/** Addresses of the fixtures of sessions, whose ids are escaped. */
+const FIXTURES = /^\/page\/sessions\/[\w%.!~*'()-]+\/fixtures$/;
 const DRAWING = new Set([
   'class', 'd', 'focusable', 'height', 'id', 'role', 'rx', 'text-anchor', 'transform', 'viewBox', 'width', 'x', 'x1',
   'x2', 'y', 'y1', 'y2',
@@ -22,8 +24,8 @@ function setAttributes(element, props, allowed) {
     } else if (name === 'style') {
       for (const [property, text] of Object.entries(value)) element.style.setProperty(property, text);
     } else if (name === 'href') {
-      // Only places of this page and files of requests: nothing that is recorded is an address.
-      if (!/^#/.test(value) && !FILE.test(value)) throw new Error(`not a place of this page: ${value}`);
+      // Only places of this page and files: nothing that is recorded is an address.
+      if (!/^#/.test(value) && !FILE.test(value) && !FIXTURES.test(value)) throw new Error(`not a place of this page: ${value}`);
       element.setAttribute('href', value);
     } else if (name === 'src') {
       if (element.localName !== 'img' || !FILE.test(value)) throw new Error(`not a file of a request: ${value}`);

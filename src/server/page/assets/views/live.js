@@ -204,8 +204,12 @@ function runningCall(first) {
   let isOpen = false;
   let shown = 0;
 
+  let isAsking = false;
+
   const update = (now) => {
+    const isNew = now.stoppable !== told.stoppable;
     told = { ...now, begun: now.begun || told.begun };
+    if (isNew && !isAsking) offer();
     began = performance.now() - told.age_ms;
     phase.textContent = told.begun ? 'Writing' : 'Waiting for Claude';
     others.textContent = told.readers > 1 ? `· ${format.counted(told.readers, 'client')}` : '';
@@ -264,6 +268,7 @@ function runningCall(first) {
   const ask = () => {
     const keep = el('button', { type: 'button', class: 'quiet', on: { click: () => { offer(); actions.querySelector('.stop')?.focus(); } } }, 'Keep it running');
     const sure = el('button', { type: 'button', class: 'danger', on: { click: stop } }, 'Stop it');
+    isAsking = true;
     actions.replaceChildren(el('span', {}, 'Stop this answer? Its client gets an error.'), sure, keep);
     sure.focus();
   };
@@ -280,8 +285,9 @@ function runningCall(first) {
     }
   };
   const offer = () => {
+    isAsking = false;
     const button = el('button', { type: 'button', class: 'quiet stop', 'aria-label': `Stop: ${name}`, on: { click: ask } }, 'Stop');
-    actions.replaceChildren(...(told.readable ? [read] : []), button);
+    actions.replaceChildren(...(told.readable ? [read] : []), ...(told.stoppable ? [button] : []));
   };
   read.addEventListener('click', toggle);
   update(first);

@@ -3,12 +3,15 @@
 import { get } from '../api.js';
 import { branches } from '../branches.js';
 import { amount, notice, table } from '../components.js';
+import { deletion } from '../deletion.js';
 import { el } from '../dom.js';
+import { fixtureExport } from '../export.js';
 import * as format from '../format.js';
 import { markdown } from '../markdown.js';
 import { player } from '../player.js';
 import { prose } from '../prose.js';
 import { changed, href } from '../router.js';
+import { whatIf } from '../what_if.js';
 
 export const title = 'Session';
 
@@ -22,13 +25,20 @@ const HIDDEN = 'Thinking that Anthropic shows to nobody.';
 export async function show({ params, rest, signal, setup }) {
   const session = await get(`sessions/${encodeURIComponent(rest[0])}`, {}, signal);
   const tasks = session.turns.filter((turn) => turn.task !== null);
+  let shown = params;
+  // The address leads to what is shown.
+  const readdress = (changes) => {
+    shown = changed(shown, changes);
+    history.replaceState(null, '', href(`sessions/${encodeURIComponent(session.id)}`, shown));
+  };
   return el(
     'div',
     { class: 'session' },
     el('p', { class: 'hint' }, el('a', { href: href('sessions') }, 'All sessions')),
     el('h1', { dir: 'auto' }, session.title || 'No title'),
     summary(session, setup),
-    chat(session, params, setup, signal),
+    tools({ session, params, setup, signal, readdress }),
+    chat({ session, params, setup, signal, readdress }),
     tasks.length > 0 && background(tasks),
   );
 }
@@ -47,15 +57,34 @@ function summary(session, setup) {
   return el('p', { class: 'hint facts' }, parts.map((part) => el('span', {}, part)));
 }
 
-function chat(session, params, setup, signal) {
+/** What can be done with the whole session. */
+function tools({ session, params, setup, signal, readdress }) {
+  return el(
+    'div',
+    { class: 'card session-tools' },
+    whatIf({
+      session,
+      models: setup.priced_models,
+      chosen: params.get('what_if') ?? undefined,
+      onChoose: (model) => readdress({ what_if: model }),
+      signal,
+    }),
+    fixtureExport({ session, signal }),
+    setup.may_delete && deletion({
+      heading: 'Delete this session',
+      of: { session: session.id },
+      about: 'What was said in this session is deleted from the ledger. It cannot be brought back.',
+    }),
+  );
+}
+
+function chat({ session, params, setup, signal, readdress }) {
   const { path, choiceOf } = branches(session.turns);
   const chosen = choiceOf(Number(params.get('turn')));
   const place = el('div', { class: 'chat' });
-  const address = (turn) => href(`sessions/${encodeURIComponent(session.id)}`, changed(params, { turn }));
   const choose = (group, turn, by) => {
     chosen.set(group, turn.number);
-    // The address leads to what is shown.
-    history.replaceState(null, '', address(turn.number));
+    readdress({ turn: turn.number });
     draw();
     const buttons = place.querySelector(`[data-turn="${turn.number}"]`)?.querySelectorAll('.branch button') ?? [];
     const wanted = by < 0 ? buttons[0] : buttons[1];

@@ -2,6 +2,7 @@
 
 import { get } from '../api.js';
 import { amount, notice, table } from '../components.js';
+import { deletion } from '../deletion.js';
 import { el, newId } from '../dom.js';
 import * as format from '../format.js';
 import { periodOf, periodPicker } from '../period.js';
@@ -13,7 +14,8 @@ export const hasPeriod = true;
 
 /** The filters of an address, besides the words: their names, and their values as people read them. */
 const FILTERS = {
-  user: ['User', (value, sessions) => format.userName(sessions.find(({ user }) => user === value) ?? { user: value })],
+  // All sessions of the list are those of the user.
+  user: ['User', (value, sessions) => format.userName(sessions[0] ?? { user: value })],
   model: ['Model', (value) => value],
   task: ['Task', format.taskName],
 };
@@ -28,19 +30,45 @@ export async function show({ params, signal, setup }) {
   try {
     page = await get('sessions', { ...periodOf(params), ...query }, signal);
   } catch (error) {
-    if (error.code !== 'not_searchable') throw error;
-    [page, problem] = [{ sessions: [], next: null }, error.message];
+    page = { sessions: [], next: null };
+    if (error.code === 'not_searchable') problem = notice(error.message, 'error');
+    else if (error.code === 'ambiguous_user') problem = await namesakes(params, query.user, signal);
+    else throw error;
   }
   return el(
     'div',
     {},
     el('div', { class: 'view-head' }, el('h1', {}, 'Sessions'), periodPicker('sessions', params, setup.timezone)),
-    searchForm(params, query.words),
+    searchForm(params, query),
     chips(params, query, page.sessions),
-    problem && notice(problem, 'error'),
+    problem,
     page.sessions.length > 0 && list(page.sessions, params, setup),
     page.sessions.length === 0 && !problem && notice(empty(query)),
     pager(params, query.after, page),
+    query.user !== undefined && page.sessions.length > 0 && setup.may_delete && userDeletion(page.sessions[0]),
+  );
+}
+
+/** Deletes what a user said, in whatever period. */
+function userDeletion(session) {
+  const name = format.userName(session);
+  return el('div', { class: 'card' }, deletion({
+    heading: `Delete what ${name} said`,
+    of: { user: session.user },
+    about: `What ${name} (${session.user}) said in any session and period, and what Claude answered, is deleted from the ledger. It cannot be brought back.`,
+  }));
+}
+
+/** The users that have the same name, each with a link to the sessions of that one. */
+async function namesakes(params, named, signal) {
+  const { users } = await get('users', { named }, signal);
+  const link = (user) => el('a', { href: href('sessions', changed(params, { user: user.user, after: undefined })) }, user.user);
+  const item = (user) => el('li', {}, format.userName(user), user.user_email && user.user_name ? `, ${user.user_email}` : '', ': ', link(user));
+  return el(
+    'div',
+    { class: 'notice', role: 'alert' },
+    el('p', {}, `${format.counted(users.length, 'user')} have the name ${named}. Choose one by the id:`),
+    el('ul', {}, users.map(item)),
   );
 }
 
@@ -49,19 +77,26 @@ function empty({ words, after }) {
   return words === undefined ? 'No such sessions in this period.' : 'Nobody said this in this period.';
 }
 
-function searchForm(params, words) {
-  const input = el('input', { id: newId('words'), type: 'search', name: 'words', value: words ?? '', autocomplete: 'off' });
+function searchForm(params, query) {
+  const field = (name) => el('input', { id: newId(name), type: 'search', name, value: query[name] ?? '', autocomplete: 'off' });
+  const [input, user] = ['words', 'user'].map(field);
   const hintId = newId('hint');
   input.setAttribute('aria-describedby', hintId);
   const submit = (event) => {
     event.preventDefault();
-    location.hash = href('sessions', changed(params, { words: input.value.trim() || undefined, after: undefined }));
+    const [words, named] = [input, user].map(({ value }) => value.trim() || undefined);
+    location.hash = href('sessions', changed(params, { words, user: named, after: undefined }));
   };
   return el(
     'form',
     { class: 'search', role: 'search', on: { submit } },
-    el('label', { for: input.id }, 'Search what was said'),
-    el('div', { class: 'search-line' }, input, el('button', { type: 'submit', class: 'primary' }, 'Search')),
+    el(
+      'div',
+      { class: 'search-line' },
+      el('div', { class: 'field' }, el('label', { for: input.id }, 'Search what was said'), input),
+      el('div', { class: 'field user' }, el('label', { for: user.id }, 'User: name, mail or id'), user),
+      el('button', { type: 'submit', class: 'primary' }, 'Search'),
+    ),
     el('p', { id: hintId, class: 'hint' }, 'All words in one turn. "Several words" in quotes follow each other; beg* is any word that begins so.'),
   );
 }

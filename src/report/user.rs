@@ -1,10 +1,24 @@
 //! The user that an argument names.
 
-use crate::store::{self, Reader};
+use crate::{
+    domain::user_name::AmbiguousUser,
+    store::{self, Reader},
+};
+
+/// The reason why a text names no user.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// Several users have the name.
+    #[error(transparent)]
+    Ambiguous(#[from] AmbiguousUser),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
 
 /// The id of the user with this id, else of the one with this mail, else of the one with this name. A text that is none of
 /// them may be the id of a user whom the ledger does not know.
-pub(super) async fn id_of(ledger: &Reader, user: &str) -> anyhow::Result<String> {
+pub async fn user_id(ledger: &Reader, user: &str) -> Result<String, UserError> {
     let names = ledger.user_names().await?;
     if names.has(user) {
         return Ok(user.to_owned());
@@ -18,9 +32,9 @@ pub(super) async fn id_of(ledger: &Reader, user: &str) -> anyhow::Result<String>
 }
 
 /// The same for the ledger at `url`. A ledger of an older version has no names.
-pub(super) async fn id_in(url: &str, user: &str) -> anyhow::Result<String> {
+pub async fn user_id_in(url: &str, user: &str) -> Result<String, UserError> {
     match Reader::open(url).await {
-        Ok(ledger) => id_of(&ledger, user).await,
+        Ok(ledger) => user_id(&ledger, user).await,
         Err(store::Error::Older { .. }) => Ok(user.to_owned()),
         Err(error) => Err(error.into()),
     }
