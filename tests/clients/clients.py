@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -14,7 +15,7 @@ import install
 
 KEY = "the-key-of-the-clients"
 # Longest time for all capabilities of a client, in seconds.
-TIMEOUT = 60
+TIMEOUT = 180
 LOG = ["--log-format", "json"]
 
 
@@ -22,10 +23,12 @@ LOG = ["--log-format", "json"]
 class Client:
     name: str
     title: str
-    # The API that it speaks: `chat` or `messages`.
+    # The API that it speaks, of those in claude.py.
     api: str
     # What it is installed from: a lock file of Python, or a folder of npm.
     place: str
+    # The program that runs its capabilities.
+    program: str
     # The packages whose versions the page names.
     packages: tuple[str, ...]
     # How it is set up, for the page.
@@ -39,6 +42,7 @@ class Result:
     # By capability: `works`, `differs` or `fails`, and in what.
     capabilities: dict[str, tuple[str, str | None]]
     log: str
+    seconds: float
 
     def has_failed(self):
         return not self.capabilities or any(result == "fails" for result, _ in self.capabilities.values())
@@ -52,15 +56,22 @@ MAIN, NODE = "python/main.txt", "node"
 OPENAI = "`base_url` with `/v1`"
 ANTHROPIC = "`base_url` without `/v1`"
 ALL = [
-    Client("openai_sdk", "OpenAI SDK, Python", "chat", MAIN, ("openai",), OPENAI),
-    Client("anthropic_sdk", "Anthropic SDK, Python", "messages", MAIN, ("anthropic",), ANTHROPIC),
-    Client("langchain_openai_chat", "LangChain, `ChatOpenAI`", "chat", MAIN, ("langchain-openai", "langchain"), OPENAI),
-    Client("langchain_anthropic_chat", "LangChain, `ChatAnthropic`", "messages", MAIN, ("langchain-anthropic", "langchain"), ANTHROPIC),
-    Client("pydantic_ai_agent", "Pydantic AI", "chat", MAIN, ("pydantic-ai-slim",), "`OpenAIChatModel`, `OpenAIProvider(base_url=…)`"),
-    Client("instructor_sdk", "instructor", "chat", "python/instructor.txt", ("instructor",), "`instructor.from_openai(…)`"),
-    Client("litellm_sdk", "LiteLLM SDK", "chat", MAIN, ("litellm",), "`openai/MODEL`, `api_base` with `/v1`"),
-    Client("openai_agents", "OpenAI Agents SDK", "chat", MAIN, ("openai-agents",), "`OpenAIChatCompletionsModel`: its default is another API"),
-    Client("llm_command", "llm", "chat", MAIN, ("llm",), "`extra-openai-models.yaml`, `api_base` with `/v1`"),
+    Client("openai_sdk", "OpenAI SDK, Python", "chat", MAIN, "python/openai_sdk.py", ("openai",), OPENAI),
+    Client("anthropic_sdk", "Anthropic SDK, Python", "messages", MAIN, "python/anthropic_sdk.py", ("anthropic",), ANTHROPIC),
+    Client("langchain_openai_chat", "LangChain, `ChatOpenAI`", "chat", MAIN, "python/langchain_openai_chat.py", ("langchain-openai", "langchain"), OPENAI),
+    Client("langchain_anthropic_chat", "LangChain, `ChatAnthropic`", "messages", MAIN, "python/langchain_anthropic_chat.py", ("langchain-anthropic", "langchain"), ANTHROPIC),
+    Client("pydantic_ai_agent", "Pydantic AI", "chat", MAIN, "python/pydantic_ai_agent.py", ("pydantic-ai-slim",), "`OpenAIChatModel`, `OpenAIProvider(base_url=…)`"),
+    Client("instructor_sdk", "instructor", "chat", "python/instructor.txt", "python/instructor_sdk.py", ("instructor",), "`instructor.from_openai(…)`"),
+    Client("litellm_sdk", "LiteLLM SDK", "chat", MAIN, "python/litellm_sdk.py", ("litellm",), "`openai/MODEL`, `api_base` with `/v1`"),
+    Client("openai_agents", "OpenAI Agents SDK", "chat", MAIN, "python/openai_agents.py", ("openai-agents",), "`OpenAIChatCompletionsModel`: its default is another API"),
+    Client("llm_command", "llm", "chat", MAIN, "python/llm_command.py", ("llm",), "`extra-openai-models.yaml`, `api_base` with `/v1`"),
+    Client("claude_code", "Claude Code", "claude-code", "claude-code", "python/claude_code.py", ("@anthropic-ai/claude-code",), "`ANTHROPIC_BASE_URL` without `/v1`, `ANTHROPIC_API_KEY`"),
+    Client("openai_node", "OpenAI SDK, TypeScript", "chat", NODE, "node/openai.mjs", ("openai",), "`baseURL` with `/v1`"),
+    Client("anthropic_node", "Anthropic SDK, TypeScript", "messages", NODE, "node/anthropic.mjs", ("@anthropic-ai/sdk",), "`baseURL` without `/v1`"),
+    Client("ai_sdk_compatible", "AI SDK, OpenAI-compatible", "chat", NODE, "node/ai_sdk.mjs", ("@ai-sdk/openai-compatible", "ai"), "`createOpenAICompatible`, `supportsStructuredOutputs: true`"),
+    Client("ai_sdk_openai", "AI SDK, OpenAI", "chat", NODE, "node/ai_sdk.mjs", ("@ai-sdk/openai", "ai"), "`createOpenAI(…).chat(…)`: its default is another API"),
+    Client("ai_sdk_anthropic", "AI SDK, Anthropic", "messages", NODE, "node/ai_sdk.mjs", ("@ai-sdk/anthropic", "ai"), "`createAnthropic`, `baseURL` with `/v1`"),
+    Client("langchain_node", "LangChain.js, `ChatOpenAI`", "chat", NODE, "node/langchain.mjs", ("@langchain/openai",), "`configuration.baseURL` with `/v1`"),
 ]
 
 
@@ -78,9 +89,10 @@ def served(reprise, arguments, environment, log):
 
 def _address(process, log):
     with open(log) as lines:
-        while process.poll() is None:
+        deadline = time.monotonic() + 30
+        while process.poll() is None and time.monotonic() < deadline:
             line = lines.readline()
-            if line.endswith("\n") and (address := json.loads(line).get("fields", {}).get("address")):
+            if line.endswith("\n") and (address := json.loads(line).get("address")):
                 return address
             if not line:
                 time.sleep(0.01)
@@ -89,6 +101,7 @@ def _address(process, log):
 
 def run(client, reprise):
     """Runs a client, and returns what came of each capability."""
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="reprise-clients-") as folder, contextlib.ExitStack() as stack:
         folder = pathlib.Path(folder)
         environment = _environment(folder)
@@ -105,6 +118,7 @@ def run(client, reprise):
         for name in ["ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "REPRISE_API_KEY"]:
             del environment[name]
         environment |= {"CLIENT_URL": url, "CLIENT_KEY": KEY, "CLIENT_CLAUDE": upstream, "REPRISE": str(reprise)}
+        environment |= {"CLIENT_NAME": client.name, "CLIENT_SCRIPT": str(claude.SCRIPT_FILE), "CLIENT_INSTALLED": str(install.target(client.place))}
         command, versions = _command(client)
         try:
             done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
@@ -117,8 +131,17 @@ def run(client, reprise):
             if line.startswith('{"capability"'):
                 found = json.loads(line)
                 capabilities[found["capability"]] = (found["result"], found["what"])
-        log += (folder / "reprise.log").read_text() + (folder / "claude.log").read_text()
-        return Result(client, versions, capabilities, log)
+        log += "".join(f"\n{name}: {line}" for name in ["reprise", "claude"] for line in _told(folder / f"{name}.log"))
+        return Result(client, versions, capabilities, log, time.monotonic() - began)
+
+
+def _told(log):
+    """What a log says of calls and trouble, without the start."""
+    for line in log.read_text().splitlines():
+        entry = json.loads(line)
+        if entry["level"] != "INFO" or entry["message"] == "call answered":
+            kept = ["message", "answered_by", "outcome", "stop_reason", "error", "notes"]
+            yield ", ".join(f"{name}={entry[name]}" for name in kept if name in entry)
 
 
 def _environment(folder):
@@ -131,21 +154,19 @@ def _environment(folder):
         "NO_PROXY": loopback,
         "no_proxy": loopback,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
 def _command(client):
     """The command that runs a client, and the versions of its packages."""
+    program = install.HERE / client.program
     if client.place.endswith(".txt"):
-        installed = install.INSTALLED / client.place.removesuffix(".txt")
-        pins = dict(
-            line.split()[0].split("==") for line in (install.HERE / client.place).read_text().splitlines() if "==" in line and line[0] != " "
-        )
-        command = [installed / "bin" / "python", install.HERE / "python" / f"{client.name}.py"]
+        lines = (install.HERE / client.place).read_text().splitlines()
+        pins = dict(line.split()[0].split("==") for line in lines if "==" in line)
+        command = [install.target(client.place) / "bin" / "python", program]
     else:
-        installed = install.INSTALLED / client.place
         lock = json.loads((install.HERE / client.place / "package-lock.json").read_text())["packages"]
         pins = {name.removeprefix("node_modules/"): package.get("version") for name, package in lock.items()}
-        command = ["node", installed / f"{client.name}.mjs"]
+        # Node looks for packages beside the program.
+        command = ["node", install.target(client.place) / program.name] if program.suffix == ".mjs" else [sys.executable, program]
     return command, [f"{package} {pins[package]}" for package in client.packages]

@@ -32,25 +32,37 @@ def all_of(places, seconds):
         list(pool.map(lambda place: _one(place, deadline), sorted(places)))
 
 
+def target(place):
+    """The folder that a place is installed in."""
+    return INSTALLED / place.removesuffix(".txt")
+
+
 def _one(place, deadline):
     """Installs a place: `python/NAME.txt` is a lock file for a virtual environment, `node` and the like a folder of npm."""
-    source, target = HERE / place, INSTALLED / place.removesuffix(".txt")
+    source, installed = HERE / place, target(place)
     lock = source if source.is_file() else source / "package-lock.json"
-    stamp, wanted = target / "installed", hashlib.sha256(lock.read_bytes()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    if source.is_file():
-        python = target / "bin" / "python"
-        _command([sys.executable, "-m", "venv", target], deadline)
-        _command([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV], deadline)
-        _command([target / "bin" / "uv", "pip", "install", "--quiet", "--python", python, "--requirements", lock], deadline)
-    else:
-        for name in ["package.json", "package-lock.json"]:
-            shutil.copy(source / name, target)
-        _command(["npm", "ci", "--silent", "--no-audit", "--no-fund"], deadline, cwd=target)
-    stamp.write_text(wanted)
+    stamp, wanted = installed / "installed", hashlib.sha256(lock.read_bytes()).hexdigest()
+    if not (stamp.is_file() and stamp.read_text() == wanted):
+        shutil.rmtree(installed, ignore_errors=True)
+        installed.mkdir(parents=True)
+        if source.is_file():
+            _python(installed, lock, deadline)
+        else:
+            for name in ["package.json", lock.name]:
+                shutil.copy(source / name, installed)
+            _command(["npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"], deadline, cwd=installed)
+        stamp.write_text(wanted)
+    # Node looks for packages beside a program.
+    for program in source.glob("*.mjs"):
+        shutil.copy(program, installed)
+
+
+def _python(installed, lock, deadline):
+    """A virtual environment with what a lock file lists."""
+    python = installed / "bin" / "python"
+    _command([sys.executable, "-m", "venv", installed], deadline)
+    _command([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV], deadline)
+    _command([installed / "bin" / "uv", "pip", "install", "--quiet", "--python", python, "--requirements", lock], deadline)
 
 
 def _command(command, deadline, cwd=None):

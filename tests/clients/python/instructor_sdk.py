@@ -27,7 +27,7 @@ def structured():
 
 def stream():
     client = instructor.from_openai(sdk, mode=instructor.Mode.TOOLS)
-    messages = [{"role": "user", "content": by_tool("City")}]
+    messages = [{"role": "user", "content": by_tool("PartialCity")}]
     parts = list(client.chat.completions.create_partial(model=MODEL, messages=messages, response_model=City))
     assert len(parts) > 1, parts
     equal(parts[-1].model_dump(), DATA)

@@ -4,6 +4,7 @@ import openai
 import pydantic
 from capability import *
 from langchain.agents import create_agent
+from langchain_core.exceptions import ContextOverflowError
 from langchain_openai import ChatOpenAI
 
 model = ChatOpenAI(model=MODEL, base_url=f"{URL}/v1", api_key=KEY, max_retries=1)
@@ -50,12 +51,10 @@ def errors():
     wrong = ChatOpenAI(model=MODEL, base_url=f"{URL}/v1", api_key=WRONG_KEY)
     fails(openai.AuthenticationError, lambda: wrong.invoke(long["question"]), "wrong API key")
     fails(openai.APIError, lambda: list(model.stream(broken["question"])), broken["message"])
-    try:
-        model.invoke(long["question"])
-    except openai.BadRequestError as error:
-        equal(error.code, "context_length_exceeded")
-        # LangChain's own class, by which its agents know that a chat has to be shortened.
-        equal(type(error).__name__, "OpenAIContextOverflowError")
+    error = fails(openai.BadRequestError, lambda: model.invoke(long["question"]), long["message"])
+    equal(error.code, "context_length_exceeded")
+    # LangChain's own class, by which its agents know that a chat has to be shortened.
+    assert isinstance(error, ContextOverflowError), type(error)
 
 
 def retries():

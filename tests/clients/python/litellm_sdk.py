@@ -28,7 +28,7 @@ def chat():
 
 def stream():
     chunks = list(ask(SCRIPT["stream"]["question"], stream=True, stream_options={"include_usage": True}))
-    pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices[0].delta.content]
+    pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
     assert len(pieces) > 3, pieces
     equal("".join(pieces), SCRIPT["stream"]["answer"])
     whole = litellm.stream_chunk_builder(chunks)

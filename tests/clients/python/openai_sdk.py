@@ -67,8 +67,7 @@ def errors():
     error = fails(openai.BadRequestError, lambda: ask(long["question"]), long["message"])
     equal((error.code, error.type), ("context_length_exceeded", "invalid_request_error"))
     limited = SCRIPT["errors"]["limited"]
-    error = fails(openai.RateLimitError, lambda: ask(limited["question"]), limited["message"])
-    equal(error.response.headers["retry-after"], limited["headers"]["retry-after"])
+    fails(openai.RateLimitError, lambda: ask(limited["question"]), limited["message"])
     wrong = client.with_options(api_key=WRONG_KEY)
     fails(openai.AuthenticationError, lambda: wrong.models.list(), "wrong API key")
     fails(openai.NotFoundError, lambda: client.models.retrieve("claude-of-nobody"), "no such model")
