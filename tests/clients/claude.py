@@ -71,9 +71,22 @@ def dialogue():
     for name in ["long", "limited"]:
         yield name, errors[name]["question"], [], failed(errors[name]["type"], errors[name]["message"])
     yield "broken", errors["broken"]["question"], [], breaking(errors["broken"])
+    yield from shell_agent()
     for attempt in range(script["retries"]["failures"]):
         yield f"retries-{attempt + 1}", script["retries"]["question"], [], failed("overloaded_error", "Overloaded")
     yield "retries-last", script["retries"]["question"], [], said(script["retries"]["answer"])
+
+
+def shell_agent():
+    """What mini-SWE-agent asks: its own last command ends it."""
+    agent = SCRIPT["agent"]
+    steps = [agent["command"], "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"]
+    turns = []
+    for at, command in enumerate(steps):
+        call = {"type": "tool_use", "id": f"toolu_01Shell{at}", "name": "bash", "input": {"command": command}}
+        content = [text(agent["answer"]), call]
+        yield f"agent-{at}", agent["question"], turns, said(content, stop_reason="tool_use")
+        turns = [*turns, {"role": "assistant", "content": content}, {"role": "user", "content": ANY}]
 
 
 def requests(api, question, turns):

@@ -65,6 +65,7 @@ ALL = [
     Client("litellm_sdk", "LiteLLM SDK", "chat", MAIN, "python/litellm_sdk.py", ("litellm",), "`openai/MODEL`, `api_base` with `/v1`"),
     Client("openai_agents", "OpenAI Agents SDK", "chat", MAIN, "python/openai_agents.py", ("openai-agents",), "`OpenAIChatCompletionsModel`: its default is another API"),
     Client("llm_command", "llm", "chat", MAIN, "python/llm_command.py", ("llm",), "`extra-openai-models.yaml`, `api_base` with `/v1`"),
+    Client("mini_swe_agent", "mini-SWE-agent", "chat", MAIN, "python/mini_swe_agent.py", ("mini-swe-agent", "litellm"), "`openai/MODEL`, `model.model_kwargs.api_base` with `/v1`"),
     Client("claude_code", "Claude Code", "claude-code", "claude-code", "python/claude_code.py", ("@anthropic-ai/claude-code",), "`ANTHROPIC_BASE_URL` without `/v1`, `ANTHROPIC_API_KEY`"),
     Client("openai_node", "OpenAI SDK, TypeScript", "chat", NODE, "node/openai.mjs", ("openai",), "`baseURL` with `/v1`"),
     Client("anthropic_node", "Anthropic SDK, TypeScript", "messages", NODE, "node/anthropic.mjs", ("@anthropic-ai/sdk",), "`baseURL` without `/v1`"),

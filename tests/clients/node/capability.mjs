@@ -53,7 +53,7 @@ export const retried = async ask => {
 export const fails = async (kind, ask, text) => {
   const error = await ask().then(answer => assert.fail(`no ${kind.name}, but ${JSON.stringify(answer)}`), error => error);
   assert.equal(error.constructor.name, kind.name, String(error));
-  assert.ok(error.message.includes(text), `${text} is not in ${error.message}`);
+  assert.ok(error.message.toLowerCase().includes(text.toLowerCase()), `${text} is not in ${error.message}`);
   return error;
 };
 

@@ -89,7 +89,7 @@ def fails(error, ask, *texts):
         answer = ask()
     except error as raised:
         for text in texts:
-            assert text in str(raised), f"{text!r} is not in {raised!s}"
+            assert text.lower() in str(raised).lower(), f"{text!r} is not in {raised!s}"
         return raised
     raise AssertionError(f"no {error.__name__}, but {answer!r}")
 
