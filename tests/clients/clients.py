@@ -15,7 +15,7 @@ import install
 
 KEY = "the-key-of-the-clients"
 # Longest time for all capabilities of a client, in seconds.
-TIMEOUT = 180
+TIMEOUT = 300
 LOG = ["--log-format", "json"]
 
 
@@ -31,7 +31,7 @@ class Client:
     program: str
     # The packages whose versions the page names.
     packages: tuple[str, ...]
-    # How it is set up, for the page.
+    # Its setting for Reprise, for the page.
     setup: str
 
 
@@ -41,11 +41,13 @@ class Result:
     versions: list[str]
     # By capability: `works`, `differs` or `fails`, and in what.
     capabilities: dict[str, tuple[str, str | None]]
+    # Whether its program came to its end.
+    ended: bool
     log: str
     seconds: float
 
     def has_failed(self):
-        return not self.capabilities or any(result == "fails" for result, _ in self.capabilities.values())
+        return not self.ended or any(result == "fails" for result, _ in self.capabilities.values())
 
     def failures(self):
         if self.has_failed():
@@ -56,23 +58,91 @@ MAIN, NODE = "python/main.txt", "node"
 OPENAI = "`base_url` with `/v1`"
 ANTHROPIC = "`base_url` without `/v1`"
 ALL = [
-    Client("openai_sdk", "OpenAI SDK, Python", "chat", MAIN, "python/openai_sdk.py", ("openai",), OPENAI),
-    Client("anthropic_sdk", "Anthropic SDK, Python", "messages", MAIN, "python/anthropic_sdk.py", ("anthropic",), ANTHROPIC),
-    Client("langchain_openai_chat", "LangChain, `ChatOpenAI`", "chat", MAIN, "python/langchain_openai_chat.py", ("langchain-openai", "langchain"), OPENAI),
-    Client("langchain_anthropic_chat", "LangChain, `ChatAnthropic`", "messages", MAIN, "python/langchain_anthropic_chat.py", ("langchain-anthropic", "langchain"), ANTHROPIC),
-    Client("pydantic_ai_agent", "Pydantic AI", "chat", MAIN, "python/pydantic_ai_agent.py", ("pydantic-ai-slim",), "`OpenAIChatModel`, `OpenAIProvider(base_url=…)`"),
-    Client("instructor_sdk", "instructor", "chat", "python/instructor.txt", "python/instructor_sdk.py", ("instructor",), "`instructor.from_openai(…)`"),
-    Client("litellm_sdk", "LiteLLM SDK", "chat", MAIN, "python/litellm_sdk.py", ("litellm",), "`openai/MODEL`, `api_base` with `/v1`"),
-    Client("openai_agents", "OpenAI Agents SDK", "chat", MAIN, "python/openai_agents.py", ("openai-agents",), "`OpenAIChatCompletionsModel`: its default is another API"),
-    Client("llm_command", "llm", "chat", MAIN, "python/llm_command.py", ("llm",), "`extra-openai-models.yaml`, `api_base` with `/v1`"),
-    Client("mini_swe_agent", "mini-SWE-agent", "chat", MAIN, "python/mini_swe_agent.py", ("mini-swe-agent", "litellm"), "`openai/MODEL`, `model.model_kwargs.api_base` with `/v1`"),
-    Client("claude_code", "Claude Code", "claude-code", "claude-code", "python/claude_code.py", ("@anthropic-ai/claude-code",), "`ANTHROPIC_BASE_URL` without `/v1`, `ANTHROPIC_API_KEY`"),
-    Client("openai_node", "OpenAI SDK, TypeScript", "chat", NODE, "node/openai.mjs", ("openai",), "`baseURL` with `/v1`"),
-    Client("anthropic_node", "Anthropic SDK, TypeScript", "messages", NODE, "node/anthropic.mjs", ("@anthropic-ai/sdk",), "`baseURL` without `/v1`"),
-    Client("ai_sdk_compatible", "AI SDK, OpenAI-compatible", "chat", NODE, "node/ai_sdk.mjs", ("@ai-sdk/openai-compatible", "ai"), "`createOpenAICompatible`, `supportsStructuredOutputs: true`"),
-    Client("ai_sdk_openai", "AI SDK, OpenAI", "chat", NODE, "node/ai_sdk.mjs", ("@ai-sdk/openai", "ai"), "`createOpenAI(…).chat(…)`: its default is another API"),
-    Client("ai_sdk_anthropic", "AI SDK, Anthropic", "messages", NODE, "node/ai_sdk.mjs", ("@ai-sdk/anthropic", "ai"), "`createAnthropic`, `baseURL` with `/v1`"),
-    Client("langchain_node", "LangChain.js, `ChatOpenAI`", "chat", NODE, "node/langchain.mjs", ("@langchain/openai",), "`configuration.baseURL` with `/v1`"),
+    Client(
+        "openai_sdk", "OpenAI SDK, Python", "chat", MAIN, "python/openai_sdk.py",
+        ("openai",),
+        OPENAI,
+    ),
+    Client(
+        "anthropic_sdk", "Anthropic SDK, Python", "messages", MAIN, "python/anthropic_sdk.py",
+        ("anthropic",),
+        ANTHROPIC,
+    ),
+    Client(
+        "langchain_openai_chat", "LangChain, `ChatOpenAI`", "chat", MAIN, "python/langchain_openai_chat.py",
+        ("langchain-openai", "langchain"),
+        OPENAI,
+    ),
+    Client(
+        "langchain_anthropic_chat", "LangChain, `ChatAnthropic`", "messages", MAIN, "python/langchain_anthropic_chat.py",
+        ("langchain-anthropic", "langchain"),
+        ANTHROPIC,
+    ),
+    Client(
+        "pydantic_ai_agent", "Pydantic AI", "chat", MAIN, "python/pydantic_ai_agent.py",
+        ("pydantic-ai-slim",),
+        "`OpenAIChatModel`, `OpenAIProvider(base_url=…)`",
+    ),
+    Client(
+        "instructor_sdk", "instructor", "chat", "python/instructor.txt", "python/instructor_sdk.py",
+        ("instructor",),
+        "`instructor.from_openai(…)`",
+    ),
+    Client(
+        "litellm_sdk", "LiteLLM SDK", "chat", MAIN, "python/litellm_sdk.py",
+        ("litellm",),
+        "`openai/MODEL`, `api_base` with `/v1`",
+    ),
+    Client(
+        "openai_agents", "OpenAI Agents SDK", "chat", MAIN, "python/openai_agents.py",
+        ("openai-agents",),
+        "`OpenAIChatCompletionsModel`: its default is another API",
+    ),
+    Client(
+        "llm_command", "llm", "chat", MAIN, "python/llm_command.py",
+        ("llm",),
+        "`extra-openai-models.yaml`, `api_base` with `/v1`",
+    ),
+    Client(
+        "mini_swe_agent", "mini-SWE-agent", "chat", MAIN, "python/mini_swe_agent.py",
+        ("mini-swe-agent", "litellm"),
+        "`openai/MODEL`, `model.model_kwargs.api_base` with `/v1`",
+    ),
+    Client(
+        "claude_code", "Claude Code", "claude-code", "claude-code", "python/claude_code.py",
+        ("@anthropic-ai/claude-code",),
+        "`ANTHROPIC_BASE_URL` without `/v1`, `ANTHROPIC_API_KEY`",
+    ),
+    Client(
+        "openai_node", "OpenAI SDK, TypeScript", "chat", NODE, "node/openai.mjs",
+        ("openai",),
+        "`baseURL` with `/v1`",
+    ),
+    Client(
+        "anthropic_node", "Anthropic SDK, TypeScript", "messages", NODE, "node/anthropic.mjs",
+        ("@anthropic-ai/sdk",),
+        "`baseURL` without `/v1`",
+    ),
+    Client(
+        "ai_sdk_compatible", "AI SDK, OpenAI-compatible", "chat", NODE, "node/ai_sdk.mjs",
+        ("@ai-sdk/openai-compatible", "ai"),
+        "`createOpenAICompatible`, `supportsStructuredOutputs: true`",
+    ),
+    Client(
+        "ai_sdk_openai", "AI SDK, OpenAI", "chat", NODE, "node/ai_sdk.mjs",
+        ("@ai-sdk/openai", "ai"),
+        "`createOpenAI(…).chat(…)`: its default is another API",
+    ),
+    Client(
+        "ai_sdk_anthropic", "AI SDK, Anthropic", "messages", NODE, "node/ai_sdk.mjs",
+        ("@ai-sdk/anthropic", "ai"),
+        "`createAnthropic`, `baseURL` with `/v1`",
+    ),
+    Client(
+        "langchain_node", "LangChain.js, `ChatOpenAI`", "chat", NODE, "node/langchain.mjs",
+        ("@langchain/openai",),
+        "`configuration.baseURL` with `/v1`",
+    ),
 ]
 
 
@@ -118,22 +188,29 @@ def run(client, reprise):
         url = stack.enter_context(served(reprise, ["serve", *LOG], environment, folder / "reprise.log"))
         for name in ["ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "REPRISE_API_KEY"]:
             del environment[name]
-        environment |= {"CLIENT_URL": url, "CLIENT_KEY": KEY, "CLIENT_CLAUDE": upstream, "REPRISE": str(reprise)}
-        environment |= {"CLIENT_NAME": client.name, "CLIENT_SCRIPT": str(claude.SCRIPT_FILE), "CLIENT_INSTALLED": str(install.target(client.place))}
+        environment |= {
+            "REPRISE": str(reprise),
+            "CLIENT_NAME": client.name,
+            "CLIENT_URL": url,
+            "CLIENT_KEY": KEY,
+            "CLIENT_CLAUDE": upstream,
+            "CLIENT_SCRIPT": str(claude.SCRIPT_FILE),
+            "CLIENT_INSTALLED": str(install.target(client.place)),
+        }
         command, versions = _command(client)
         try:
             done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
-            output, log = done.stdout, done.stderr
+            output, log, ended = done.stdout, done.stderr, done.returncode == 0
         except subprocess.TimeoutExpired as late:
             output = (late.stdout or b"").decode()
-            log = f"{(late.stderr or b'').decode()}\nnot finished after {TIMEOUT} s"
+            log, ended = f"{(late.stderr or b'').decode()}\nnot finished after {TIMEOUT} s", False
         capabilities = {}
         for line in output.splitlines():
             if line.startswith('{"capability"'):
                 found = json.loads(line)
                 capabilities[found["capability"]] = (found["result"], found["what"])
         log += "".join(f"\n{name}: {line}" for name in ["reprise", "claude"] for line in _told(folder / f"{name}.log"))
-        return Result(client, versions, capabilities, log, time.monotonic() - began)
+        return Result(client, versions, capabilities, ended, log, time.monotonic() - began)
 
 
 def _told(log):
@@ -168,6 +245,8 @@ def _command(client):
     else:
         lock = json.loads((install.HERE / client.place / "package-lock.json").read_text())["packages"]
         pins = {name.removeprefix("node_modules/"): package.get("version") for name, package in lock.items()}
-        # Node looks for packages beside the program.
-        command = ["node", install.target(client.place) / program.name] if program.suffix == ".mjs" else [sys.executable, program]
+        command = [sys.executable, program]
+        if program.suffix == ".mjs":
+            # Node looks for packages beside the program.
+            command = ["node", install.target(client.place) / program.name]
     return command, [f"{package} {pins[package]}" for package in client.packages]

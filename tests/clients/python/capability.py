@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import traceback
 import urllib.request
 
@@ -127,4 +126,3 @@ def run(*capabilities):
             traceback.print_exc()
             result = {"capability": name, "result": "fails", "what": f"{type(error).__name__}: {error}"}
         print(json.dumps(result), flush=True)
-    sys.exit(0)
