@@ -15,7 +15,7 @@ import install
 
 KEY = "the-key-of-the-clients"
 # Longest time for all capabilities of a client, in seconds.
-TIMEOUT = 300
+TIMEOUT = 600
 LOG = ["--log-format", "json"]
 
 

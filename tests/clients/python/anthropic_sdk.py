@@ -1,16 +1,11 @@
 """Anthropic's SDK for Python."""
 
 import anthropic
-import pydantic
 from capability import *
+from shapes import City
 
 client = anthropic.Anthropic(base_url=URL, api_key=KEY, max_retries=1)
 TOOLS = [{"name": "weather", "description": "The weather in a city.", "input_schema": WEATHER_SCHEMA}]
-
-
-class City(pydantic.BaseModel):
-    city: str
-    inhabitants: int
 
 
 def body(question):

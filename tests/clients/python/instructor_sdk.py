@@ -2,16 +2,11 @@
 
 import instructor
 import openai
-import pydantic
 from capability import *
 from instructor.core import InstructorRetryException
+from shapes import City
 
 sdk = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=1)
-
-
-class City(pydantic.BaseModel):
-    city: str
-    inhabitants: int
 
 
 def ask(question, mode=instructor.Mode.TOOLS, sdk=sdk, **more):

@@ -1,18 +1,13 @@
 """LangChain's ChatAnthropic, with an agent of LangChain."""
 
 import anthropic
-import pydantic
 from capability import *
 from langchain.agents import create_agent
 from langchain_core.exceptions import ContextOverflowError
 from langchain_anthropic import ChatAnthropic
+from shapes import City
 
 model = ChatAnthropic(model=MODEL, base_url=URL, api_key=KEY, max_retries=1, max_tokens=1000)
-
-
-class City(pydantic.BaseModel):
-    city: str
-    inhabitants: int
 
 
 def chat():

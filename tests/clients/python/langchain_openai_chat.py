@@ -1,18 +1,13 @@
 """LangChain's ChatOpenAI, with an agent of LangChain."""
 
 import openai
-import pydantic
 from capability import *
 from langchain.agents import create_agent
 from langchain_core.exceptions import ContextOverflowError
 from langchain_openai import ChatOpenAI
+from shapes import City
 
 model = ChatOpenAI(model=MODEL, base_url=f"{URL}/v1", api_key=KEY, max_retries=1)
-
-
-class City(pydantic.BaseModel):
-    city: str
-    inhabitants: int
 
 
 def chat():

@@ -1,18 +1,12 @@
-"""LiteLLM's SDK, over both APIs: `openai/…` and `anthropic/…`."""
+"""LiteLLM's SDK, over the OpenAI API."""
 
 import json
 
 import litellm
-import pydantic
 from capability import *
+from shapes import City, WEATHER_TOOL
 
 litellm.suppress_debug_info = True
-TOOLS = [{"type": "function", "function": {"name": "weather", "description": "The weather in a city.", "parameters": WEATHER_SCHEMA}}]
-
-
-class City(pydantic.BaseModel):
-    city: str
-    inhabitants: int
 
 
 def ask(question, key=KEY, **more):
@@ -38,14 +32,14 @@ def stream():
 
 def tool_loop():
     question = [{"role": "user", "content": SCRIPT["tools"]["question"]}]
-    first = ask(question, tools=TOOLS).choices[0]
+    first = ask(question, tools=[WEATHER_TOOL]).choices[0]
     arguments = [json.loads(call.function.arguments) for call in first.message.tool_calls]
     equal((first.finish_reason, arguments), ("tool_calls", [{"city": call["city"]} for call in SCRIPT["tools"]["calls"]]))
     results = [
         {"role": "tool", "tool_call_id": call.id, "content": weather(**json.loads(call.function.arguments))}
         for call in first.message.tool_calls
     ]
-    second = ask([*question, first.message, *results], tools=TOOLS)
+    second = ask([*question, first.message, *results], tools=[WEATHER_TOOL])
     equal(second.choices[0].message.content, SCRIPT["tools"]["answer"])
 
 

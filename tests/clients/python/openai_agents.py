@@ -3,9 +3,9 @@
 import asyncio
 
 import openai
-import pydantic
 from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
 from capability import *
+from shapes import City
 
 set_tracing_disabled(True)
 
@@ -13,11 +13,6 @@ set_tracing_disabled(True)
 def model(key=KEY):
     sdk = openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key=key, max_retries=1)
     return OpenAIChatCompletionsModel(model=MODEL, openai_client=sdk)
-
-
-class City(pydantic.BaseModel):
-    city: str
-    inhabitants: int
 
 
 def ask(question, key=KEY, **more):

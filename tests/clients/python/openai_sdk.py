@@ -3,16 +3,10 @@
 import json
 
 import openai
-import pydantic
 from capability import *
+from shapes import City, WEATHER_TOOL
 
 client = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=1)
-TOOLS = [{"type": "function", "function": {"name": "weather", "description": "The weather in a city.", "parameters": WEATHER_SCHEMA}}]
-
-
-class City(pydantic.BaseModel):
-    city: str
-    inhabitants: int
 
 
 def ask(question, **more):
@@ -38,7 +32,7 @@ def stream():
 
 def tool_loop():
     question = [{"role": "user", "content": SCRIPT["tools"]["question"]}]
-    first = client.chat.completions.create(model=MODEL, messages=question, tools=TOOLS).choices[0]
+    first = client.chat.completions.create(model=MODEL, messages=question, tools=[WEATHER_TOOL]).choices[0]
     equal((first.finish_reason, first.message.content), ("tool_calls", SCRIPT["tools"]["text"]))
     tool_calls = first.message.tool_calls
     arguments = [json.loads(call.function.arguments) for call in tool_calls]
@@ -46,11 +40,11 @@ def tool_loop():
     results = [
         {"role": "tool", "tool_call_id": call.id, "content": weather(**json.loads(call.function.arguments))} for call in tool_calls
     ]
-    second = client.chat.completions.create(model=MODEL, messages=[*question, first.message, *results], tools=TOOLS)
+    second = client.chat.completions.create(model=MODEL, messages=[*question, first.message, *results], tools=[WEATHER_TOOL])
     equal(second.choices[0].message.content, SCRIPT["tools"]["answer"])
 
     # Streamed, as `stream` helpers put it together.
-    with client.chat.completions.stream(model=MODEL, messages=question, tools=TOOLS) as events:
+    with client.chat.completions.stream(model=MODEL, messages=question, tools=[WEATHER_TOOL]) as events:
         streamed = events.get_final_completion().choices[0]
     equal([json.loads(call.function.arguments) for call in streamed.message.tool_calls], arguments)
     equal([call.id for call in streamed.message.tool_calls], [call.id for call in tool_calls])

@@ -1,20 +1,15 @@
 """Pydantic AI over the OpenAI API."""
 
-import pydantic
 from capability import *
 from openai import AsyncOpenAI
 from pydantic_ai import Agent, ModelAPIError, ModelHTTPError, NativeOutput
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
+from shapes import City
 
 
 def model(key=KEY):
     return OpenAIChatModel(MODEL, provider=OpenAIProvider(openai_client=AsyncOpenAI(base_url=f"{URL}/v1", api_key=key, max_retries=1)))
-
-
-class City(pydantic.BaseModel):
-    city: str
-    inhabitants: int
 
 
 agent = Agent(model())
