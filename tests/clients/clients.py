@@ -16,6 +16,8 @@ import install
 KEY = "the-key-of-the-clients"
 # Longest time for all capabilities of a client, in seconds.
 TIMEOUT = 600
+# Longest time for the start of a Reprise, in seconds.
+START_TIMEOUT = 120
 LOG = ["--log-format", "json"]
 
 
@@ -160,7 +162,7 @@ def served(reprise, arguments, environment, log):
 
 def _address(process, log):
     with open(log) as lines:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + START_TIMEOUT
         while process.poll() is None and time.monotonic() < deadline:
             line = lines.readline()
             if line.endswith("\n") and (address := json.loads(line).get("address")):
