@@ -306,7 +306,9 @@ mod tests {
     fn all_sessions_of_claude_code_are_of_one_user() {
         let user = |id: &str| {
             let id = serde_json::to_string(id).unwrap();
-            parse(&format!(r#"{{"model":"m","metadata":{{"user_id":{id}}},"messages":[]}}"#)).user.unwrap()
+            parse(&format!(r#"{{"model":"m","metadata":{{"user_id":{id}}},"messages":[]}}"#))
+                .user
+                .unwrap()
         };
         for session in ["1", "2"] {
             let id = |device: &str, account: &str| {
@@ -319,7 +321,14 @@ mod tests {
             };
             assert_eq!((id("d", ""), id("d", "a")), ("d".to_owned(), "a".to_owned()));
         }
-        let others = ["user_1", "user_d_session_1", r#"{"device_id":"d"}"#, r#"{"session_id":"1"}"#, "{}", "7"];
+        let others = [
+            "user_1",
+            "user_d_session_1",
+            r#"{"device_id":"d"}"#,
+            r#"{"session_id":"1"}"#,
+            "{}",
+            "7",
+        ];
         for other in others {
             assert_eq!(user(other), other);
         }
