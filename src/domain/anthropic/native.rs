@@ -158,8 +158,8 @@ fn optional<'a, T: Deserialize<'a>>(
 fn user(metadata: &RawValue) -> Option<String> {
     let metadata = Object::parse(metadata.get()).ok()?;
     let user: String = serde_json::from_str(metadata.get("user_id")?.get()).ok()?;
-    let user = user_of_session(&user).map(Cow::into_owned).unwrap_or(user);
-    Some(user).filter(|user| !user.trim_matches([' ', '\t']).is_empty())
+    let of_session = user_of_session(&user).map(Cow::into_owned);
+    Some(of_session.unwrap_or(user)).filter(|user| !user.trim_matches([' ', '\t']).is_empty())
 }
 
 /// The user in an id that Claude Code makes for each session: the account, or the device of whoever has none. `None`: it is
