@@ -165,7 +165,7 @@ fn user(metadata: &RawValue) -> Option<String> {
 /// The user in an id that Claude Code makes for each session: the account, or the device of whoever has none. `None`: it is
 /// another id.
 ///
-/// It is `{"device_id":"…","account_uuid":"…","session_id":"…"}`, and in versions before 2.1
+/// It is `{"device_id":"…","account_uuid":"…","session_id":"…"}`, and in older versions
 /// `user_…_account_…_session_…`. With the session in it, each session would be a user of its own, with budgets and
 /// answers of its own.
 fn user_of_session(id: &str) -> Option<Cow<'_, str>> {
