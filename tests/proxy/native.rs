@@ -176,6 +176,12 @@ async fn one_key_for_what_means_the_same_and_another_for_what_does_not() {
         "her own scope"
     );
     assert!(hit(&[], with(plain.clone(), "metadata", json!({"user_id": "ann"}))).await);
+    // Claude Code, in each of its sessions.
+    for (session, repeats) in [("1", false), ("2", true)] {
+        let id = json!({"device_id": "d", "account_uuid": "", "session_id": session}).to_string();
+        let asked = with(plain.clone(), "metadata", json!({"user_id": id}));
+        assert_eq!(hit(&[], asked).await, repeats, "session {session}");
+    }
     let bash = with(plain.clone(), "tools", json!([{"type": "bash_20250124", "name": "bash"}]));
     assert!(!hit(&[], bash.clone()).await && hit(&[], bash).await, "run by the client");
     let search = json!([{"type": "web_search_20260318", "name": "web_search"}]);

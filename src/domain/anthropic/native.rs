@@ -3,7 +3,7 @@
 //! Only what the ledger and the cache need is read of it. What cannot stand as it is wanted upstream (an answer that
 //! is not streamed) is put in its place; every other byte of a value is the client's.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -34,7 +34,7 @@ pub struct Native {
     pub stream: bool,
     /// `max_tokens`; `None`: it is missing, or no such number.
     pub max_tokens: Option<u32>,
-    /// `metadata.user_id`.
+    /// The user that `metadata.user_id` names.
     pub user: Option<String>,
     /// The body for upstream: the client's own bytes, if they ask for a stream.
     pub body: Vec<u8>,
@@ -158,7 +158,36 @@ fn optional<'a, T: Deserialize<'a>>(
 fn user(metadata: &RawValue) -> Option<String> {
     let metadata = Object::parse(metadata.get()).ok()?;
     let user: String = serde_json::from_str(metadata.get("user_id")?.get()).ok()?;
-    Some(user).filter(|user| !user.trim_matches([' ', '\t']).is_empty())
+    let of_session = user_of_session(&user).map(Cow::into_owned);
+    Some(of_session.unwrap_or(user)).filter(|user| !user.trim_matches([' ', '\t']).is_empty())
+}
+
+/// The user in an id that Claude Code makes for each session: the account, or the device of whoever has none. `None`: it is
+/// another id.
+///
+/// It is `{"device_id":"…","account_uuid":"…","session_id":"…"}`, and in older versions
+/// `user_…_account_…_session_…`. With the session in it, each session would be a user of its own, with budgets and
+/// answers of its own.
+fn user_of_session(id: &str) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct SessionId<'a> {
+        #[serde(borrow)]
+        device_id: Cow<'a, str>,
+        #[serde(borrow, default)]
+        account_uuid: Cow<'a, str>,
+        #[serde(borrow)]
+        #[expect(dead_code, reason = "it is what tells such an id from others")]
+        session_id: Cow<'a, str>,
+    }
+    let (device, account) = match serde_json::from_str(id) {
+        Ok(SessionId { device_id, account_uuid, .. }) => (device_id, account_uuid),
+        Err(_) => {
+            let (rest, _session) = id.strip_prefix("user_")?.rsplit_once("_session_")?;
+            let (device, account) = rest.split_once("_account_")?;
+            (device.into(), account.into())
+        }
+    };
+    [account, device].into_iter().find(|id| !id.is_empty())
 }
 
 /// A list with each item changed; `None` for any other value.
@@ -271,6 +300,38 @@ mod tests {
         assert_eq!(dressed.user.as_deref(), Some("u"));
         let kept = String::from_utf8(dressed.chain.nodes[0].body.clone()).unwrap();
         assert!(!kept.contains("cache_control"), "{kept}");
+    }
+
+    #[test]
+    fn all_sessions_of_claude_code_are_of_one_user() {
+        let user = |id: &str| {
+            let id = serde_json::to_string(id).unwrap();
+            parse(&format!(r#"{{"model":"m","metadata":{{"user_id":{id}}},"messages":[]}}"#))
+                .user
+                .unwrap()
+        };
+        for session in ["1", "2"] {
+            let id = |device: &str, account: &str| {
+                let new = format!(
+                    r#"{{"device_id":"{device}","account_uuid":"{account}","session_id":"{session}"}}"#
+                );
+                let old = format!("user_{device}_account_{account}_session_{session}");
+                assert_eq!(user(&new), user(&old));
+                user(&new)
+            };
+            assert_eq!((id("d", ""), id("d", "a")), ("d".to_owned(), "a".to_owned()));
+        }
+        let others = [
+            "user_1",
+            "user_d_session_1",
+            r#"{"device_id":"d"}"#,
+            r#"{"session_id":"1"}"#,
+            "{}",
+            "7",
+        ];
+        for other in others {
+            assert_eq!(user(other), other);
+        }
     }
 
     #[test]
