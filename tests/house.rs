@@ -12,6 +12,7 @@ mod source;
 
 use std::{fmt, fs, path::Path};
 
+pub(crate) use links::documents;
 use source::{Source, sources};
 
 /// Paths that some files must not name.

@@ -6,8 +6,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use secrecy::ExposeSecret;
 
-use super::{VERSION, 
-    Console, console,
+use super::{
+    Console, VERSION, console,
     listening::{Health, health},
     run::block_on,
 };

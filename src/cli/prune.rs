@@ -20,8 +20,10 @@ use crate::{
 
 /// The arguments of `reprise prune`.
 #[derive(Debug, Args)]
-#[command(after_help = "Without an option that says what to delete, the limits of the settings apply: keep_bodies, \
-    keep_totals and max_size.")]
+#[command(
+    after_help = "Without an option that says what to delete, the limits of the settings apply: keep_bodies, \
+    keep_totals and max_size."
+)]
 pub(super) struct Arguments {
     /// Delete bodies of requests and answers older than this, as 90d or 12h; costs stay; 0 deletes all
     #[arg(long, value_name = "TIME", value_parser = config::age_or_zero)]
