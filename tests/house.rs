@@ -13,6 +13,7 @@ mod source;
 use std::{fmt, fs, path::Path};
 
 pub(crate) use links::documents;
+pub(crate) use source::texts;
 use source::{Source, sources};
 
 /// Paths that some files must not name.
