@@ -3,9 +3,6 @@
 # glibc resolves without shared libraries since 2.34.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates gcc libc6-dev \
-    && rm -rf /var/lib/apt/lists/*
 
 # With a target, the flag is not for the programs that run while building.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
@@ -28,15 +25,20 @@ ARG REPRISE_COMMIT=""
 # Cargo compares times, and the copied files may be older than the build of the empty program.
 RUN touch src/main.rs src/lib.rs \
     && cargo build --locked --profile dist --target "$(cat /target)" \
-    && mkdir -p /image/usr/local/bin /image/etc/ssl/certs /image/data \
-    && cp "target/$(cat /target)/dist/reprise" /image/usr/local/bin/ \
+    && cp "target/$(cat /target)/dist/reprise" /
+
+
+# The files of the image: the program, the certificates, a user and the folder of the ledger.
+FROM rust:1.95-slim-bookworm AS files
+COPY --from=build /reprise /image/usr/local/bin/reprise
+RUN mkdir -p /image/etc/ssl/certs \
     && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
     && echo 'reprise:x:10001:10001::/data:/usr/sbin/nologin' >/image/etc/passwd \
-    && chown 10001:10001 /image/data && chmod 700 /image/data
+    && install -d -o 10001 -g 10001 -m 700 /image/data
 
 
 FROM scratch
-COPY --from=build /image /
+COPY --from=files /image /
 
 USER 10001:10001
 WORKDIR /data

@@ -6,9 +6,12 @@ use std::process::Command;
 
 use reprise::domain::exchange::UnixMillis;
 
-use crate::stats::{
-    books::Books,
-    traffic::{self, Traffic},
+use crate::{
+    stats::{
+        books::Books,
+        traffic::{self, Traffic},
+    },
+    support::generated,
 };
 
 /// The first of October 2026.

@@ -117,7 +117,8 @@ impl Shell {
     /// The output of a command, and its exit code.
     pub(super) fn try_run(&mut self, command: &str) -> (String, String) {
         let command = self.with_ports(command);
-        write!(self.stdin, "{{ {command}\n}} </dev/null\nprintf '{MARK}%s{MARK}\\n' $?\n").unwrap();
+        let line = format!("printf '{MARK}%s{MARK}\\n' $?");
+        writeln!(self.stdin, "{{ {command}\n}} </dev/null\n{line}").unwrap();
         let text = self.read_until(&command, |text| text.matches(MARK).count() == 2);
         let (output, rest) = text.split_once(MARK).unwrap();
         (self.as_shown(output), rest.trim_end_matches(['\n', MARK]).to_owned())
@@ -131,7 +132,7 @@ impl Shell {
             port.captures(command).map_or_else(|| "8000".to_owned(), |found| found[1].into());
         self.run(&format!("[ -z \"$AT_{port}\" ] || {{ kill $AT_{port}; wait $AT_{port}; }}"));
         let command = self.with_ports(command);
-        write!(self.stdin, "{command} </dev/null 2>>~/log &\nAT_{port}=$!\n").unwrap();
+        writeln!(self.stdin, "{{ exec {command}\n}} </dev/null 2>>~/log &\nAT_{port}=$!").unwrap();
         let is_whole = |text: &str| {
             let last = text.contains("\n  Headers ") || text.contains("\n  Status ");
             last && text.ends_with("\n\n")
@@ -142,9 +143,11 @@ impl Shell {
 
     fn read_until(&self, command: &str, done: impl Fn(&str) -> bool) -> String {
         let since = Instant::now();
+        let bold = Regex::new("\u{1b}\\[[0-9;]*m").unwrap();
         let mut bytes = Vec::new();
         loop {
-            let text = String::from_utf8_lossy(&bytes).replace('\r', "");
+            // curl prints headers in bold.
+            let text = bold.replace_all(&String::from_utf8_lossy(&bytes), "").replace('\r', "");
             if done(&text) {
                 return text;
             }
@@ -188,7 +191,7 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         // The servers first, which would live on.
-        let _ = write!(self.stdin, "kill -9 $(jobs -p) && wait\nexit\n");
+        let _ = writeln!(self.stdin, "kill -9 $(jobs -p) && wait\nexit");
         let _ = self.child.wait();
     }
 }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     fmt::Write as _,
     fs,
     io::{ErrorKind, Write as _},
@@ -19,6 +18,7 @@ use crate::{
     support::{
         app::{App, CHAT, MODEL, Setup, ask, with},
         client::Client,
+        generated,
         script::{Gate, Script},
         sse::{Answer, Tokens},
         until,
