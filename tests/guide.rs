@@ -37,7 +37,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     (".github/docs/configuration.md", "reprise --help", "tests/cli.rs compares it"),
 ];
 
-/// What has happened before the examples of a page: page, commands. A command that serves goes to the background.
+/// Commands before the examples of a page: page, commands. A command that serves goes to the background.
 const BEFORE: &[(&str, &[&str])] = &[
     (
         ".github/docs/caching.md",
@@ -101,7 +101,7 @@ fn is_not_run(page: &str, command: &str) -> bool {
     NOT_RUN.iter().any(|(of, begin, _)| *of == page && command.starts_with(begin))
 }
 
-/// Whether a command is a server, which does not end by itself.
+/// Tells whether a command is a server, which does not end by itself.
 fn serves(command: &str) -> bool {
     let rest = command.strip_prefix("cargo run --release").or(command.strip_prefix("reprise"));
     let Some(rest) = rest else { return false };

@@ -44,7 +44,7 @@ pub(super) fn examples(page: &str) -> Vec<Example> {
     examples
 }
 
-/// Whether an output is what a page shows: a line `...` stands for any lines, `...` in a line for any text, and spaces at
+/// Tells whether an output is what a page shows: a line `...` stands for any lines, `...` in a line for any text, and spaces at
 /// the ends of lines do not count.
 pub(super) fn agrees(shown: &[String], output: &[&str]) -> bool {
     match shown.split_first() {

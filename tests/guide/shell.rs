@@ -36,7 +36,7 @@ const SHOWN_HOME: &str = "/home/you";
 /// The address of upstream that the pages show.
 const SHOWN_UPSTREAM: &str = "https://api.anthropic.com";
 
-/// What stands for cargo: the program was built for the test.
+/// Stand-in for cargo: the program was built for the test.
 const CARGO: &str = r#"#!/bin/sh
 case "$*" in
     "run --release") exec reprise ;;
