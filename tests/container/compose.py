@@ -8,6 +8,7 @@ usage: compose.py PROJECT up [--port 8000=18000]... [--mount SERVICE:SOURCE:TARG
        compose.py PROJECT down [--volumes]
 """
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -48,6 +49,9 @@ def run_words(project, name, service, arguments):
         words += ["--env", key if value is None else f"{key}={value}"]
     for volume in service.get("volumes", []):
         source, _, rest = volume.partition(":")
+        if source.startswith(("/", ".")):
+            # As Docker does.
+            os.makedirs(source, exist_ok=True)
         words += ["--volume", volume if source.startswith(("/", ".")) else f"{project}_{source}:{rest}"]
     for mount in arguments.mount:
         of, _, volume = mount.partition(":")
