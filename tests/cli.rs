@@ -297,6 +297,11 @@ async fn prune_says_what_it_deletes() {
     home.check("prune_missing", &home.told(&["prune", "--keep-bodies", "90d"]));
     let books = Books::open(&home.ledger()).await;
     books.write(&[paid("claude-opus-5-5").cost(Cost::Exact(NanoDollars(5)))]).await;
+    let limits = home.write("limits.toml", "keep_bodies = \"90d\"\n");
+    assert_eq!(
+        home.told(&["prune", "--dry-run", "--config", &limits]),
+        home.told(&["prune", "--dry-run", "--keep-bodies", "90d"]),
+    );
     let mut beside = home.reprise(&["prune", "--keep-totals", "1d"]);
     home.check("prune_in_use", &told(beside.env("REPRISE_PORT", "1")));
     let own = home.write(
