@@ -40,6 +40,9 @@ use crate::{
     store,
 };
 
+/// The version; in an optimized build with the commit and its date (`build.rs`).
+const VERSION: &str = env!("REPRISE_VERSION");
+
 const AFTER_HELP: &str = "\
 Without a command, `reprise` serves. A flag overrides the environment (names in brackets), which overrides the \
 settings file, which overrides the default. The key for Claude comes from ANTHROPIC_API_KEY; without it each \
@@ -50,7 +53,7 @@ or a whole day or month such as 7d, yesterday or 2026-10, which begins at midnig
 
 /// Lets Open WebUI and any OpenAI client use Claude, and keeps a ledger of every exchange.
 #[derive(Debug, Parser)]
-#[command(name = "reprise", version, after_help = AFTER_HELP)]
+#[command(name = "reprise", version = VERSION, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

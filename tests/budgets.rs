@@ -253,10 +253,10 @@ fn what_is_no_budget_is_refused() {
 }
 
 #[test]
-fn the_readme_shows_budgets_as_they_are_told() {
-    let readme = include_str!("../README.md");
+fn the_documentation_shows_budgets_as_they_are_told() {
+    let page = include_str!("../.github/docs/costs.md");
     // Its own settings file, too.
-    let block = readme.split("```toml\n").find(|block| block.starts_with("timezone")).unwrap();
+    let block = page.split("```toml\n").find(|block| block.starts_with("timezone")).unwrap();
     let file: toml::Table = block.split("```").next().unwrap().parse().unwrap();
     let list =
         file["budget"].as_array().unwrap().iter().map(|budget| budget.clone().try_into().unwrap());
@@ -266,5 +266,5 @@ fn the_readme_shows_budgets_as_they_are_told() {
     books.record(at("2026-11-20T12:00:00Z"), by(Some("bob")), paid(12_886_700_000));
     books.record(at(NOON), by(Some("ann")), paid(2_031_200_000));
     let told = BudgetList::of(&books, &UserNames::default()).to_string();
-    assert!(readme.contains(&format!("$ reprise budgets\n{told}```")), "{told}");
+    assert!(page.contains(&format!("$ reprise budgets\n{told}```")), "{told}");
 }

@@ -12,13 +12,15 @@ mod terminal;
 mod units;
 mod usage;
 
-use std::{env, fs, path::Path, process::Stdio, time::Duration};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use assert_cmd::Command;
 use books::{Books, hit, paid};
 use reprise::domain::exchange::{Cost, NanoDollars, Outcome};
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::support::generated;
 
 /// A home of its own, so that nothing of this machine is seen.
 struct Home(TempDir);
@@ -295,6 +297,11 @@ async fn prune_says_what_it_deletes() {
     home.check("prune_missing", &home.told(&["prune", "--keep-bodies", "90d"]));
     let books = Books::open(&home.ledger()).await;
     books.write(&[paid("claude-opus-5-5").cost(Cost::Exact(NanoDollars(5)))]).await;
+    let limits = home.write("limits.toml", "keep_bodies = \"90d\"\n");
+    assert_eq!(
+        home.told(&["prune", "--dry-run", "--config", &limits]),
+        home.told(&["prune", "--dry-run", "--keep-bodies", "90d"]),
+    );
     let mut beside = home.reprise(&["prune", "--keep-totals", "1d"]);
     home.check("prune_in_use", &told(beside.env("REPRISE_PORT", "1")));
     let own = home.write(
@@ -468,22 +475,9 @@ fn explain_tells_why_a_request_would_be_refused() {
 }
 
 #[test]
-fn the_readme_shows_the_help_as_it_is() {
-    const BEGIN: &str = "<!-- help -->\n";
-    const END: &str = "<!-- end of help -->";
+fn the_documentation_shows_the_help_as_it_is() {
     let output = Home::new().reprise(&["--help"]).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).expect("README.md has the marker <!-- help -->");
-    let (_, after) = rest.split_once(END).expect("README.md has the marker <!-- end of help -->");
-    let fresh = format!("{before}{BEGIN}```console\n$ reprise --help\n{help}```\n{END}{after}");
-    if env::var_os("UPDATE_README").is_some() {
-        fs::write(&path, fresh).unwrap();
-    } else {
-        assert!(
-            readme == fresh,
-            "the help in README.md is stale; refresh it with: UPDATE_README=1 cargo it readme"
-        );
-    }
+    let block = format!("```console\n$ reprise --help\n{help}```\n");
+    generated::part("configuration.md", "help", &block, "documentation_shows");
 }

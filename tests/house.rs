@@ -12,6 +12,8 @@ mod source;
 
 use std::{fmt, fs, path::Path};
 
+pub(crate) use links::documents;
+pub(crate) use source::texts;
 use source::{Source, sources};
 
 /// Paths that some files must not name.

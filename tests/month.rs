@@ -1,14 +1,17 @@
-//! A month of an office's traffic, and what the commands say of it, word for word: what README.md shows.
+//! A month of an office's traffic, and what the commands say of it, word for word: what the documentation shows.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, too")]
 
-use std::{env, fs, path::Path, process::Command};
+use std::process::Command;
 
 use reprise::domain::exchange::UnixMillis;
 
-use crate::stats::{
-    books::Books,
-    traffic::{self, Traffic},
+use crate::{
+    stats::{
+        books::Books,
+        traffic::{self, Traffic},
+    },
+    support::generated,
 };
 
 /// The first of October 2026.
@@ -43,9 +46,9 @@ async fn a_month_is_told_in_every_form() {
     let events = traffic::days(&mut Traffic::new(2026, 6), OCTOBER, 31, 24);
     books.write(&events).await;
 
-    let readme = "stats --by task --since 2026-10 --until 2026-10";
+    let shown = "stats --by task --since 2026-10 --until 2026-10";
     let commands = [
-        ("by_task", readme),
+        ("by_task", shown),
         ("by_model", "stats"),
         ("by_week_and_user", "stats --by week,user --since 2026-10-05 --until 2026-10-18"),
         ("by_day_in_kolkata", "stats --by day --timezone Asia/Kolkata --since 2026-10-19"),
@@ -68,7 +71,8 @@ async fn a_month_is_told_in_every_form() {
             assert!(widest <= 100, "{told}");
         }
         if name == "by_task" {
-            in_the_readme(readme, &told);
+            let block = format!("```console\n$ reprise {shown}\n{told}```\n");
+            generated::part("costs.md", "stats", &block, "month::");
         }
         if name == "by_model" {
             reprise::store::roll_up(&books.url(), &reprise::domain::catalog::Catalog::builtin(), 1)
@@ -76,23 +80,5 @@ async fn a_month_is_told_in_every_form() {
                 .unwrap();
             assert_eq!(told, self::told(&books, &["stats"]), "the sums say the same");
         }
-    }
-}
-
-fn in_the_readme(command: &str, told: &str) {
-    const BEGIN: &str = "<!-- stats -->\n";
-    const END: &str = "<!-- end of stats -->";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).expect("README.md has the marker <!-- stats -->");
-    let (_, after) = rest.split_once(END).expect("README.md has the marker <!-- end of stats -->");
-    let fresh = format!("{before}{BEGIN}```console\n$ reprise {command}\n{told}```\n{END}{after}");
-    if env::var_os("UPDATE_README").is_some() {
-        fs::write(&path, fresh).unwrap();
-    } else {
-        assert!(
-            readme == fresh,
-            "the report in README.md is stale; refresh it with: UPDATE_README=1 cargo it month::"
-        );
     }
 }

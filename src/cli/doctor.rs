@@ -7,7 +7,7 @@ use clap::Args;
 use secrecy::ExposeSecret;
 
 use super::{
-    Console, console,
+    Console, VERSION, console,
     listening::{Health, health},
     run::block_on,
 };
@@ -58,7 +58,7 @@ pub(super) fn run(
 
 async fn examine(arguments: &Arguments, flags: &Flags, env: Env<'_>) -> Diagnosis {
     let mut found = Diagnosis::default();
-    found.ok("version", env!("CARGO_PKG_VERSION"));
+    found.ok("version", VERSION);
     variables(env, &mut found);
     let config = match Config::load_server(flags, env) {
         Ok(config) => config,

@@ -2,13 +2,13 @@
 
 use std::{ops::ControlFlow, process::ExitCode, time::Duration};
 
-use clap::{ArgGroup, Args};
+use clap::Args;
 use uuid::Uuid;
 
-use super::{Console, console, operator, reader, run::block_on};
+use super::{Console, Misuse, console, operator, reader, run::block_on};
 use crate::{
     answer,
-    config::{self, Config, Env, Flags},
+    config::{self, Config, Env, Flags, RetentionSettings},
     domain::exchange::OwnerId,
     report::{ChatCounts, PruneReport, user_id_in},
     store::{
@@ -20,8 +20,10 @@ use crate::{
 
 /// The arguments of `reprise prune`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).multiple(true)
-    .args(["keep_bodies", "keep_totals", "max_size", "user", "chat", "chats_not_in"]))]
+#[command(
+    after_help = "Without an option that says what to delete, the limits of the settings apply: keep_bodies, \
+    keep_totals and max_size."
+)]
 pub(super) struct Arguments {
     /// Delete bodies of requests and answers older than this, as 90d or 12h; costs stay; 0 deletes all
     #[arg(long, value_name = "TIME", value_parser = config::age_or_zero)]
@@ -61,7 +63,7 @@ pub(super) fn run(
     let now = answer::now();
     let dry_run = arguments.dry_run;
     let report = block_on(async {
-        let mut limits = limits(arguments);
+        let mut limits = limits(arguments, config.keep)?;
         let max_bytes = limits.max_bytes;
         let mut chats = None;
         if let Some(file) = &arguments.chats_not_in {
@@ -100,15 +102,29 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn limits(arguments: &Arguments) -> Limits {
-    let Arguments { keep_bodies, keep_totals, max_size, user, chat, .. } = arguments;
+/// The limits of the arguments; without any, those of the settings.
+fn limits(arguments: &Arguments, settings: RetentionSettings) -> anyhow::Result<Limits> {
+    let Arguments { keep_bodies, keep_totals, max_size, user, chat, chats_not_in, .. } = arguments;
     let whose = match (user, chat) {
         (Some(user), _) => Whose::User(user.clone()),
         (None, Some(chat)) => Whose::Chats(vec![chat.clone()]),
         (None, None) => Whose::Everyone,
     };
+    if keep_bodies.is_some() || keep_totals.is_some() || max_size.is_some() {
+        let (keep_bodies, keep_totals) = (*keep_bodies, *keep_totals);
+        return Ok(Limits { whose, keep_bodies, keep_totals, max_bytes: *max_size });
+    }
     // Users or chats without a limit means all of their bodies.
-    let without_limit = keep_bodies.is_none() && keep_totals.is_none() && max_size.is_none();
-    let keep_bodies = if without_limit { Some(Duration::ZERO) } else { *keep_bodies };
-    Limits { whose, keep_bodies, keep_totals: *keep_totals, max_bytes: *max_size }
+    if whose != Whose::Everyone || chats_not_in.is_some() {
+        let keep_bodies = Some(Duration::ZERO);
+        return Ok(Limits { whose, keep_bodies, keep_totals: None, max_bytes: None });
+    }
+    let RetentionSettings { bodies, totals, bytes } = settings;
+    if settings == RetentionSettings::default() {
+        let message = "nothing says what to delete: the settings keep everything; give --keep-bodies 90d, \
+            --keep-totals 365d, --max-size 2GiB, --user, --chat or --chats-not-in, and --dry-run to see what it would \
+            delete";
+        return Err(Misuse(message.to_owned()).into());
+    }
+    Ok(Limits { whose, keep_bodies: bodies, keep_totals: totals, max_bytes: bytes })
 }

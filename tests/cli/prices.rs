@@ -1,4 +1,4 @@
-//! Prices at the command line: what an import changes, and what the README shows of it.
+//! Prices at the command line: what an import changes, and what the documentation shows of it.
 
 use reprise::domain::exchange::Cost;
 
@@ -9,10 +9,10 @@ use super::{
 };
 
 #[test]
-fn the_readme_shows_a_price_that_can_be_imported() {
+fn the_documentation_shows_a_price_that_can_be_imported() {
     let home = Home::new();
-    let readme = include_str!("../../README.md");
-    let blocks: Vec<&str> = readme
+    let page = include_str!("../../.github/docs/costs.md");
+    let blocks: Vec<&str> = page
         .split("```toml\n")
         .skip(1)
         .filter_map(|block| block.split("```").next())
@@ -26,7 +26,7 @@ fn the_readme_shows_a_price_that_can_be_imported() {
         assert!(told.contains(&news) && !told.contains("Left out"), "{told}");
     }
     for command in ["prices", "prices reset", "prices history", "stats --reprice"] {
-        assert!(readme.contains(&format!("`reprise {command}`")), "{command}");
+        assert!(page.contains(&format!("`reprise {command}`")), "{command}");
         let told = home.told(&command.split(' ').collect::<Vec<_>>());
         assert!(told.starts_with("exit code: 0"), "{command}: {told}");
     }

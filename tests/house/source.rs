@@ -297,3 +297,9 @@ pub(crate) fn sources() -> Vec<Source> {
     assert!(found.iter().any(|source| source.file == "src/lib.rs"), "the sources are not there");
     found
 }
+
+/// The texts of the program's files.
+pub(crate) fn texts() -> Vec<String> {
+    let ours = sources().into_iter().filter(|source| source.file.starts_with("src/"));
+    ours.map(|source| source.text).collect()
+}

@@ -81,7 +81,7 @@ async fn a_session_without_a_chat_is_deleted_alone() {
     assert_eq!(session["turns"].as_array().map(Vec::len), Some(2));
     let report = deleted(&app, &of_session(one, true, false)).await;
     assert_eq!((&report["calls"], &report["kept"]["calls"]), (&json!(2), &json!(0)));
-    assert_eq!(ids(&app).await, std::slice::from_ref(&two));
+    assert_eq!(ids(&app).await, std::slice::from_ref(two));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

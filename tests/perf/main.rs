@@ -94,7 +94,7 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
         let text = format!(
             "Revision {revision}, {date}, {machine}; medians of {rounds} rounds;\n{noise}.\n\n{table}"
         );
-        report::write(Path::new("README.md"), &text)?;
+        report::write(Path::new(".github/docs/speed.md"), &text)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The table of the measurement, and the place for it in the README.
+//! The table of the measurement, and the place for it in the documentation.
 
 use std::{fs, path::Path};
 
@@ -120,12 +120,12 @@ fn aligned(lines: &[Vec<String>]) -> String {
     heading.iter().chain([&rules]).chain(rest).map(line).collect()
 }
 
-/// Puts text between the markers of the README.
-pub(crate) fn write(readme: &Path, text: &str) -> anyhow::Result<()> {
+/// Puts text between the markers of a page.
+pub(crate) fn write(page: &Path, text: &str) -> anyhow::Result<()> {
     const BEGIN: &str = "<!-- speed -->\n";
     const END: &str = "<!-- end of speed -->";
-    let old = fs::read_to_string(readme)?;
+    let old = fs::read_to_string(page)?;
     let (before, rest) = old.split_once(BEGIN).context("no marker <!-- speed -->")?;
     let (_, after) = rest.split_once(END).context("no marker <!-- end of speed -->")?;
-    Ok(fs::write(readme, format!("{before}{BEGIN}{text}{END}{after}"))?)
+    Ok(fs::write(page, format!("{before}{BEGIN}{text}{END}{after}"))?)
 }

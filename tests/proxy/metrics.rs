@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     fmt::Write as _,
     fs,
     io::{ErrorKind, Write as _},
@@ -19,6 +18,7 @@ use crate::{
     support::{
         app::{App, CHAT, MODEL, Setup, ask, with},
         client::Client,
+        generated,
         script::{Gate, Script},
         sse::{Answer, Tokens},
         until,
@@ -279,15 +279,7 @@ async fn the_list_of_metrics_is_complete() {
         writeln!(list, "| `{name}` | {kind} | {} | {help} |", labels.join(", "))
             .expect("a string takes any text");
     }
-    let path = file("metrics.md");
-    if env::var_os("UPDATE_README").is_some() {
-        fs::write(&path, list).expect("the list");
-    } else {
-        let held = fs::read_to_string(&path).unwrap_or_default();
-        let stale =
-            "the list of metrics is stale; refresh it with: UPDATE_README=1 cargo it metrics";
-        assert!(held == list, "{stale}");
-    }
+    generated::page("metrics.md", &list, "metrics");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

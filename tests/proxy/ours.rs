@@ -102,11 +102,11 @@ async fn the_demo_answers_what_a_person_would_try() {
     replay.finish().await.expect("no misses");
 }
 
-/// The README's fixture that is written by hand, as it stands there.
+/// The documentation's fixture that is written by hand, as it stands there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_hand_written_form_of_the_readme_plays() {
-    let readme = include_str!("../../README.md");
-    let (_, rest) = readme.split_once("<!-- hand-written -->\n```json\n").expect("the marker");
+async fn the_hand_written_form_of_the_documentation_plays() {
+    let page = include_str!("../../.github/docs/fixtures.md");
+    let (_, rest) = page.split_once("<!-- hand-written -->\n```json\n").expect("the marker");
     let (fixture, _) = rest.split_once("```").expect("its end");
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("late.json"), fixture).expect("a file");

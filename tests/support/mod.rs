@@ -10,6 +10,7 @@ pub(crate) mod app;
 pub(crate) mod binary;
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod generated;
 pub(crate) mod ledger;
 pub(crate) mod rows;
 pub(crate) mod script;

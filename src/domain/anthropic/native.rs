@@ -170,22 +170,21 @@ fn user(metadata: &RawValue) -> Option<String> {
 /// answers of its own.
 fn user_of_session(id: &str) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
-    struct SessionId<'a> {
-        #[serde(borrow)]
-        device_id: Cow<'a, str>,
-        #[serde(borrow, default)]
-        account_uuid: Cow<'a, str>,
-        #[serde(borrow)]
+    struct OfClaudeCode<'a> {
+        #[serde(borrow, rename = "device_id")]
+        device: Cow<'a, str>,
+        #[serde(borrow, default, rename = "account_uuid")]
+        account: Cow<'a, str>,
+        #[serde(borrow, rename = "session_id")]
         #[expect(dead_code, reason = "it is what tells such an id from others")]
-        session_id: Cow<'a, str>,
+        session: Cow<'a, str>,
     }
-    let (device, account) = match serde_json::from_str(id) {
-        Ok(SessionId { device_id, account_uuid, .. }) => (device_id, account_uuid),
-        Err(_) => {
-            let (rest, _session) = id.strip_prefix("user_")?.rsplit_once("_session_")?;
-            let (device, account) = rest.split_once("_account_")?;
-            (device.into(), account.into())
-        }
+    let (device, account) = if let Ok(id) = serde_json::from_str::<OfClaudeCode<'_>>(id) {
+        (id.device, id.account)
+    } else {
+        let (rest, _session) = id.strip_prefix("user_")?.rsplit_once("_session_")?;
+        let (device, account) = rest.split_once("_account_")?;
+        (device.into(), account.into())
     };
     [account, device].into_iter().find(|id| !id.is_empty())
 }

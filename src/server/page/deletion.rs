@@ -62,7 +62,8 @@ pub(super) async fn delete(
     };
     if dry_run {
         let Ok(_permit) = app.page.reports.acquire().await else { return Err(Rejection::Panicked) };
-        let preview = app.answers.ledger().caught_up().await.would_prune(&limits, answer::now()).await;
+        let preview =
+            app.answers.ledger().caught_up().await.would_prune(&limits, answer::now()).await;
         let Preview { pruned, bodies_before, totals_before } =
             preview.map_err(Rejection::Unreadable)?;
         return Ok(report(pruned, bodies_before, totals_before));
