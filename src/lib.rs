@@ -19,7 +19,8 @@
 //!
 //! # Modules
 //!
-//! Dependencies point downward only. `main`, `cli`, `server` and `testing` also use `config`.
+//! Dependencies point downward only. `main`, `cli`, `server` and `testing` also use `config`; the page of the server uses
+//! `report` and `transfer`.
 //!
 //! ```text
 //! main ─▶ cli ─▶ server, report, transfer ─▶ answer ─▶ upstream, store, fixture ─▶ domain

@@ -113,7 +113,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("testing", &["config", "server", "answer", "upstream", "store", "fixture", "domain"]),
-    ("server", &["config", "report", "answer", "upstream", "store", "fixture", "domain"]),
+    (
+        "server",
+        &["config", "report", "transfer", "answer", "upstream", "store", "fixture", "domain"],
+    ),
     ("report", &["store", "fixture", "domain"]),
     ("transfer", &["store", "fixture", "domain"]),
     ("answer", &["upstream", "store", "fixture", "domain"]),

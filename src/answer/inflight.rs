@@ -174,14 +174,10 @@ impl State {
         }
     }
 
-    /// Joins the exchange in flight with this key, if there is one, for a call with this client key.
-    pub(super) fn join(
-        &self,
-        coalesce_key: &CoalesceKey,
-        client_key: Option<&str>,
-    ) -> Option<(RecordingReader, ExchangeId)> {
+    /// Joins the exchange in flight with this key, if there is one.
+    pub(super) fn join(&self, coalesce_key: &CoalesceKey) -> Option<(RecordingReader, ExchangeId)> {
         let exchange = self.joinable.get(coalesce_key)?;
-        Some((self.running.get(exchange)?.join(client_key)?, *exchange))
+        Some((self.running.get(exchange)?.join()?, *exchange))
     }
 
     /// Puts a new exchange in flight. Other calls can join it by its key, if it has one.

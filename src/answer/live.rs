@@ -69,18 +69,12 @@ struct State {
     /// True if an operator has stopped the answer.
     is_stopped: bool,
     readers: usize,
-    /// The client keys of the readers that have joined.
-    joined: Vec<KeyName>,
     waiting_readers: Vec<Waker>,
     /// The writer, if it waits for a reason to end early.
     waiting_writer: Option<Waker>,
 }
 
 type Live = Arc<Mutex<State>>;
-
-/// The name of the client key of a call; `None`: a key without a name, or no key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KeyName(pub Option<String>);
 
 /// Creates a recording with its writer and its first reader.
 pub(super) fn start() -> (RecordingWriter, RecordingReader) {
@@ -111,20 +105,16 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// Adds a reader that starts at the beginning, for a call with this client key. `None` if the recording has ended, or
-    /// has no readers left and is being cancelled.
-    pub(super) fn join(&self, client_key: Option<&str>) -> Option<RecordingReader> {
+    /// Adds a reader that starts at the beginning. `None` if the recording has ended, or has no readers left and is being
+    /// cancelled.
+    pub(super) fn join(&self) -> Option<RecordingReader> {
         let mut state = self.live.lock();
         if state.readers == 0 || state.is_stopped || state.end.is_some() {
             return None;
         }
-        let client_key = KeyName(client_key.map(str::to_owned));
         state.readers += 1;
-        state.joined.push(client_key.clone());
         drop(state);
-        let mut reader = RecordingReader::new(Arc::clone(&self.live));
-        reader.joined = Some(client_key);
-        Some(reader)
+        Some(RecordingReader::new(Arc::clone(&self.live)))
     }
 
     /// Number of readers.
@@ -172,8 +162,6 @@ pub(super) struct Status {
     /// True if readers have something to read.
     pub begun: bool,
     pub readers: usize,
-    /// The client keys of the readers that have joined.
-    pub joined: Vec<KeyName>,
 }
 
 impl State {
@@ -181,7 +169,7 @@ impl State {
     fn status(&self) -> Option<Status> {
         let opening = self.opening.clone()?;
         let (begun, readers) = (self.begun, self.readers);
-        Some(Status { opening, begun, readers, joined: self.joined.clone() })
+        Some(Status { opening, begun, readers })
     }
 }
 
@@ -190,7 +178,7 @@ impl State {
 pub enum StopError {
     /// No such answer is running.
     NotRunning,
-    /// Calls of others wait for the answer.
+    /// It is the answer of a call that others have made.
     NotPermitted,
 }
 
@@ -344,8 +332,6 @@ pub(super) trait ReaderHook: fmt::Debug + Send {
 pub struct RecordingReader {
     live: Live,
     position: Position,
-    /// The client key of a reader that has joined.
-    joined: Option<KeyName>,
     /// Keeps a stored recording for others that read it at the same time.
     stored: Option<Arc<StoredRecording>>,
     hook: Option<Box<dyn ReaderHook>>,
@@ -353,7 +339,7 @@ pub struct RecordingReader {
 
 impl RecordingReader {
     const fn new(live: Live) -> Self {
-        Self { live, position: Position::START, joined: None, stored: None, hook: None }
+        Self { live, position: Position::START, stored: None, hook: None }
     }
 
     /// Adds an observer.
@@ -434,11 +420,6 @@ impl Drop for RecordingReader {
     fn drop(&mut self) {
         let mut state = self.live.lock();
         state.readers -= 1;
-        if let Some(client_key) = &self.joined
-            && let Some(at) = state.joined.iter().position(|joined| joined == client_key)
-        {
-            state.joined.swap_remove(at);
-        }
         let writer = if state.readers == 0 { state.waiting_writer.take() } else { None };
         let end = if self.hook.is_some() { state.end.clone() } else { None };
         drop(state);

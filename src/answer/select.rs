@@ -48,15 +48,14 @@ impl Answers {
         at: UnixMillis,
     ) -> Result<AnswerSource, Failure> {
         let policy = &self.settings.cache;
-        let (coalesce_key, client_key) =
-            (coalesce_key(request, caller), caller.key_name.as_deref());
+        let coalesce_key = coalesce_key(request, caller);
         let prior = self.claim(request, caller);
         let facts = facts(request, caller, at, prior);
 
         // Joining needs no look into the ledger.
         if let Some(coalesce_key) = &coalesce_key
             && cache::decide(&Facts { running: true, ..facts }, policy) == Verdict::Join
-            && let Some((reader, exchange)) = self.inflight.lock().join(coalesce_key, client_key)
+            && let Some((reader, exchange)) = self.inflight.lock().join(coalesce_key)
         {
             return Ok(AnswerSource::Running(reader, exchange));
         }
@@ -78,7 +77,7 @@ impl Answers {
         // The verdict and its act are one step under the lock: of many calls that want the same, one asks and the others
         // join.
         let mut inflight = self.inflight.lock();
-        let running = coalesce_key.as_ref().and_then(|wanted| inflight.join(wanted, client_key));
+        let running = coalesce_key.as_ref().and_then(|coalesce_key| inflight.join(coalesce_key));
         // An exchange that was running a moment ago may be in the ledger now. Where nothing else will do, it is for all.
         if uses_ledger && running.is_none() {
             let found = stored.as_ref().map(|stored| stored.ended_at);

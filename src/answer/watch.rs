@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use super::{
     Answers, Change,
-    live::{Follower, KeyName, Status, StopError},
+    live::{Follower, Status, StopError},
 };
 use crate::{
     domain::{
@@ -32,8 +32,6 @@ pub struct RunningCall {
     pub readers: usize,
     /// True if operators may read the answer along.
     pub is_readable: bool,
-    /// The client keys of the calls that have joined.
-    joined: Vec<KeyName>,
 }
 
 /// The running answers that somebody may stop.
@@ -41,17 +39,16 @@ pub struct RunningCall {
 pub enum Stoppable {
     /// All.
     All,
-    /// Those for which only calls with this client key wait: its name, or `None` for the key without a name.
+    /// Those of calls with this client key: its name, or `None` for the key without a name. No call with another one joins
+    /// them, since the holder of a key is a part of the scope.
     OfKey(Option<String>),
 }
 
 impl Stoppable {
-    fn has(&self, begun_with: Option<&str>, joined: &[KeyName]) -> bool {
+    fn has(&self, client_key: Option<&str>) -> bool {
         match self {
             Self::All => true,
-            Self::OfKey(own) => {
-                begun_with == own.as_deref() && joined.iter().all(|KeyName(joined)| joined == own)
-            }
+            Self::OfKey(own) => client_key == own.as_deref(),
         }
     }
 }
@@ -60,18 +57,18 @@ impl RunningCall {
     /// The call of an exchange that has just begun.
     pub fn begun_by(opening: Arc<Opening>) -> Self {
         let exchange = opening.exchange;
-        Self::of(exchange, Status { opening, begun: false, readers: 1, joined: Vec::new() })
+        Self::of(exchange, Status { opening, begun: false, readers: 1 })
     }
 
     /// Tells whether this answer is one of `stoppable`.
     pub fn is_stoppable(&self, stoppable: &Stoppable) -> bool {
-        stoppable.has(self.call.client_key.as_deref(), &self.joined)
+        stoppable.has(self.call.client_key.as_deref())
     }
 
     fn of(exchange: ExchangeId, status: Status) -> Self {
-        let Status { opening, begun, readers, joined } = status;
+        let Status { opening, begun, readers } = status;
         let (call, is_readable) = (CallStatus::of(&opening.call), is_readable(&opening));
-        Self { exchange, call, begun, readers, is_readable, joined }
+        Self { exchange, call, begun, readers, is_readable }
     }
 }
 
@@ -161,9 +158,7 @@ impl Answers {
     pub fn stop(&self, exchange: ExchangeId, stoppable: &Stoppable) -> Result<(), StopError> {
         let subscription = self.inflight.get(exchange).ok_or(StopError::NotRunning)?;
         subscription.stop(|status| match status {
-            Some(Status { opening, joined, .. }) => {
-                stoppable.has(opening.call.client_key.as_deref(), joined)
-            }
+            Some(Status { opening, .. }) => stoppable.has(opening.call.client_key.as_deref()),
             None => *stoppable == Stoppable::All,
         })
     }

@@ -112,7 +112,7 @@ pub(super) enum Rejection {
     #[error("this answer must not be kept, and is not shown to operators either")]
     NotReadable,
     #[error(
-        "calls with another client key wait for this answer, and only an operator may stop it: start Reprise with a key \
+        "this answer is of a call with another client key, and only an operator may stop it: start Reprise with a key \
          for operators (--admin-key or REPRISE_ADMIN_KEY)"
     )]
     NotStoppable,

@@ -152,7 +152,7 @@ async fn the_log_says_who_deleted_what_by_its_id() {
     for part in ["chat 2", "an operator", "127.0.0.1"] {
         assert!(before.contains(part), "{before}");
     }
-    assert!(after.contains("bodies=1"), "{after}");
+    assert!(after.contains("\"bodies\":1"), "{after}");
     assert!(!log.contains("zebra") && !log.contains("Something else"), "{log}");
 }
 

@@ -46,7 +46,7 @@ fn key() -> CoalesceKey {
 /// One call as `Answers::select` decides it, with the pump that runs if it asks.
 fn call(process: &Process, exchange: Exchange) {
     let mut state = process.inflight.lock();
-    match state.join(&key(), None) {
+    match state.join(&key()) {
         Some((mut reader, _)) => {
             drop(state);
             let (_, end) = block_on(reader.ended());
@@ -72,7 +72,7 @@ fn call(process: &Process, exchange: Exchange) {
 fn ask(process: &Process, ticket: Ticket, exchange: Exchange) {
     let Ticket { exchange: id, writer, reader, guard, .. } = ticket;
     // While it has a reader, all join it, whatever becomes of those that had the key before.
-    let (_, joined) = process.inflight.lock().join(&key(), None).unwrap();
+    let (_, joined) = process.inflight.lock().join(&key()).unwrap();
     assert_eq!(joined, id);
     match exchange {
         Exchange::IsDropped => return,

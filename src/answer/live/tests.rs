@@ -85,10 +85,10 @@ fn pump(writer: RecordingWriter, last_step: LastStep) {
 /// Nobody reads, and nobody can begin to.
 fn cancel(writer: RecordingWriter) {
     let subscription = writer.subscription();
-    assert!(writer.readers() == 0 && subscription.join(None).is_none(), "abandoned, but read");
+    assert!(writer.readers() == 0 && subscription.join().is_none(), "abandoned, but read");
     let totals = AnswerTotals::unknown(Outcome::Stopped);
     writer.end(Vec::new(), End::Failed(Arc::new(Failure::ShuttingDown), totals));
-    assert!(subscription.join(None).is_none(), "ended, but joined");
+    assert!(subscription.join().is_none(), "ended, but joined");
 }
 
 /// Number of each segment.
@@ -167,11 +167,11 @@ fn model(last_step: LastStep, first: Client, joining: &[Client]) {
     for &client in joining {
         let (subscription, departures) = (subscription.clone(), departures.clone());
         joined.push(thread::spawn(move || {
-            if let Some(reader) = subscription.join(None) {
+            if let Some(reader) = subscription.join() {
                 use_reader(reader.with_hook(departures), client);
                 1
             } else {
-                assert!(subscription.join(None).is_none(), "joined after all had left");
+                assert!(subscription.join().is_none(), "joined after all had left");
                 0
             }
         }));
@@ -183,7 +183,7 @@ fn model(last_step: LastStep, first: Client, joining: &[Client]) {
     let joined: usize = joined.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert_eq!(departures.0.load(Relaxed), joined);
     assert_eq!(subscription.readers(), 0);
-    assert!(subscription.join(None).is_none());
+    assert!(subscription.join().is_none());
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a_stop_reaches_the_writer_whenever_it_comes_and_nobody_joins_after_it() {
         let stopping = thread::spawn(move || {
             assert_eq!(subscription.stop(|_| false), Err(StopError::NotPermitted));
             assert_eq!(subscription.stop(|_| true), Ok(()));
-            assert!(subscription.join(None).is_none());
+            assert!(subscription.join().is_none());
         });
         assert_eq!(block_on(writer.cancelled()), Cancel::Stopped);
         stopping.join().unwrap();

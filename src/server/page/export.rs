@@ -97,7 +97,7 @@ async fn with_files<T: Send + 'static>(
     let title = report::title(reader, &row).await.map_err(Rejection::Unreadable)?;
     let exported = transfer::export(reader, &row).await.map_err(Rejection::Unreadable)?;
     let scrubber = app.page.scrubber();
-    let making = tokio::task::spawn_blocking(move || {
+    let making = app.page.tasks.spawn_blocking(move || {
         let Exported { cassettes, left_out } = exported;
         let folder = transfer::folder_name(&title, &scrubber);
         let files = transfer::scrubbed_files(cassettes, &scrubber).collect();

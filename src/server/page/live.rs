@@ -161,7 +161,7 @@ pub(super) async fn answer(
     })))
 }
 
-/// `POST /page/live/{exchange}/stop`: stops a running answer. A client key stops only what no other waits for.
+/// `POST /page/live/{exchange}/stop`: stops a running answer. A client key stops only answers to calls with it.
 pub(super) async fn stop(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
