@@ -363,7 +363,7 @@ impl Ledger {
         &self.reader
     }
 
-    /// The ledger with all that has ended before, as far as it can be committed within [`PATIENCE`].
+    /// The ledger with all that has ended before, as far as it can be committed within a quarter of a second.
     pub async fn caught_up(&self) -> &Reader {
         if self.shared.queued.load(Relaxed) > 0 {
             // A report over what can be read is better than none.
