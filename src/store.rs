@@ -17,6 +17,8 @@ mod chain;
 mod chat_costs;
 pub mod checkup;
 mod columns;
+mod connection;
+mod database;
 mod error;
 mod filter;
 mod hot;
@@ -30,8 +32,10 @@ mod older;
 mod online_prune;
 pub mod open_webui;
 mod options;
+mod postgres;
 pub mod prices;
 pub mod prune;
+mod query;
 mod read;
 mod record;
 mod recovery;
@@ -49,7 +53,9 @@ mod sqlite;
 mod state;
 mod users;
 pub mod vacuum;
+mod value;
 mod wal;
+mod write;
 mod writer;
 
 use std::{
@@ -62,7 +68,6 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use sqlx::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::{error, info, warn};
@@ -70,14 +75,15 @@ use tracing::{error, info, warn};
 use self::{
     batch::{CallOp, Op, OpenOp, SealOp},
     chain::Packed,
+    database::{Database, Taken},
     filter::KeyFilter,
     hot::Hot,
     invalidate::Clear,
     journal::Journal,
     metrics::Lookup,
     read::UNKNOWN_AGE,
-    sqlite::{DatabaseFile, Taken, WriteConnection},
     wal::Wal,
+    write::WriteConnection,
     writer::{Queued, Shared, Writer},
 };
 pub use self::{
@@ -143,7 +149,7 @@ pub struct Ledger {
     hot: Arc<Mutex<Hot>>,
     keys: KeyFilter,
     reader: Reader,
-    file: DatabaseFile,
+    file: Database,
     journal: Journal,
     wal: Wal,
     /// Held by the prune that runs; true if the last one came to its end.
@@ -169,10 +175,10 @@ impl Ledger {
         now: UnixMillis,
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
-        let file = DatabaseFile::parse(&options.url)?;
+        let file = Database::parse(&options.url)?;
         let Taken { mut conn, lock, open } = file.take(owner).await?;
-        let connection = WriteConnection::open(&file).await?;
-        recovery::run(&mut conn, &connection, &file, owner, now).await?;
+        let mut connection = WriteConnection::open(&file).await?;
+        recovery::run(&mut conn, &mut connection, &file, owner, now).await?;
         conn.close().await.map_err(Error::Open)?;
         let journal = Journal::start(file.journal(), options.wait, tasks)
             .map_err(|source| file.not_created(source))?;
@@ -186,7 +192,6 @@ impl Ledger {
             owner,
             durability: options.durability,
             connection: Some(connection),
-            current: None,
             lock,
             left: None,
             reader: reader.clone(),
@@ -216,8 +221,8 @@ impl Ledger {
     }
 
     /// Fails while a process uses the ledger at `url`, with the owner if it is known.
-    pub fn must_be_free(url: &str, owner: OwnerId) -> Result<(), Error> {
-        DatabaseFile::parse(url)?.must_be_free(owner)
+    pub async fn must_be_free(url: &str, owner: OwnerId) -> Result<(), Error> {
+        Database::parse(url)?.must_be_free(owner).await
     }
 
     /// Lets the opening of an exchange survive the end of the process. Await it before the first byte goes upstream.

@@ -1,5 +1,7 @@
 //! Clearing of the cache: answers that are never served again. Their bodies and totals stay.
 
+use super::connection::Connection;
+use super::query::QueryBuilder;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -7,14 +9,8 @@ use std::sync::{
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{
-    Error, Reader,
-    hot::Hot,
-    older::Older,
-    sqlite::{self, DatabaseFile, WRITER_BUSY},
-};
+use super::{Error, Reader, database::Database, hot::Hot, older::Older, sqlite::WRITER_BUSY};
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
 /// Selection of answers to clear: all given conditions must hold; without any, all answers are selected.
@@ -50,8 +46,8 @@ pub(super) struct Clear {
 impl Clearing {
     async fn conditions(
         &self,
-        conn: &mut SqliteConnection,
-        query: &mut QueryBuilder<Sqlite>,
+        conn: &mut Connection,
+        query: &mut QueryBuilder<'_>,
     ) -> Result<(), sqlx::Error> {
         query.push(" where servable");
         let Self { session, model, ended_before, now, key } = self;
@@ -79,14 +75,14 @@ impl Clearing {
 
 impl Clear {
     /// Clears in a transaction of its own.
-    pub(super) async fn run(&self, file: &DatabaseFile) -> Result<(), sqlx::Error> {
+    pub(super) async fn run(&self, file: &Database) -> Result<(), sqlx::Error> {
         let mut conn = file.beside(WRITER_BUSY).await?;
-        let mut tx = sqlite::begin_write(&mut conn).await?;
+        let mut tx = conn.begin_write().await?;
         let mut query = QueryBuilder::new("update exchange set servable = false");
         self.clearing.conditions(&mut tx, &mut query).await?;
         let done = query.build().execute(&mut *tx).await?;
         tx.commit().await?;
-        self.cleared.store(done.rows_affected(), Relaxed);
+        self.cleared.store(done, Relaxed);
         conn.close().await
     }
 

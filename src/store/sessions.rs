@@ -3,9 +3,11 @@
 //! Calls without a chat form sessions, too: a call whose messages go on from those of another of the same caller belongs
 //! to its session. One that only repeats another begins a session of its own, unless it goes on from a third.
 
+use super::connection::Connection;
+use super::query::{QueryBuilder, query_as, query_scalar};
 use std::collections::HashMap;
 
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::FromRow;
 
 use super::{Error, Reader, chain, read::answer_parts};
 use crate::domain::{
@@ -140,7 +142,7 @@ impl ExchangeRow {
 impl Reader {
     /// All sessions with a call that came in at `since` or later, those that began first first. Refused calls said nothing.
     pub async fn sessions(&self, since: UnixMillis) -> Result<Vec<SessionRow>, Error> {
-        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        let mut query = QueryBuilder::new(CALLS);
         query.push(" from call where call.at >= ").push_bind(since);
         query.push(" and call.answered_by <> 'refused' order by call.at, call.id");
         let calls: Vec<CallSummary> = query.build_query_as().fetch_all(&self.pool()).await?;
@@ -175,8 +177,7 @@ impl Reader {
     async fn parents(&self, since: UnixMillis) -> Result<HashMap<Hash, Hash>, Error> {
         const HEADS: &str = "select distinct client_head from call where at >= $1 and answered_by <> 'refused' \
              and chat_id is null and client_frame is not null and client_head is not null";
-        let heads: Vec<Hash> =
-            sqlx::query_scalar(HEADS).bind(since).fetch_all(&self.pool()).await?;
+        let heads: Vec<Hash> = query_scalar(HEADS).bind(since).fetch_all(&self.pool()).await?;
         self.parents_of(&heads).await
     }
 
@@ -197,8 +198,7 @@ impl Reader {
             "select exchange.id, exchange.continues, outcome, status, error_kind, error, upstream_request, \
              opened_at, ended_at, stop_reason, version, betas, frame, head, recording"
         );
-        let mut parts: Vec<ExchangeRow> =
-            sqlx::query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
+        let mut parts: Vec<ExchangeRow> = query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
         parts.reverse();
         Ok(parts)
     }
@@ -206,7 +206,7 @@ impl Reader {
 
 /// The messages up to any of `heads`, each with the one before it.
 pub(super) async fn parents_of(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     heads: &[Hash],
 ) -> Result<HashMap<Hash, Hash>, Error> {
     const SQL: &str = "with recursive ancestor (hash, parent) as ( \
@@ -218,7 +218,7 @@ pub(super) async fn parents_of(
         return Ok(HashMap::new());
     }
     let heads = serde_json::json!(heads).to_string();
-    let rows = sqlx::query_as(SQL).bind(heads).fetch_all(conn).await?;
+    let rows = query_as(SQL).bind(heads).fetch_all(conn).await?;
     Ok(rows.into_iter().collect())
 }
 

@@ -1,9 +1,9 @@
 //! Calls that a dead process had answered but not committed, written to the ledger at the next start.
 
+use crate::store::query::{query_as, query_scalar};
 use std::collections::HashMap;
 
-use rusqlite::Connection;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 use tracing::error;
 
 use super::line::Left;
@@ -13,12 +13,14 @@ use crate::{
         exchange::{AnsweredBy, CallId, Cost, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens},
     },
     store::{
-        Error,
+        Durability, Error,
         batch::{self, CallOp, Op},
         chain::Packed,
-        error::is_refusal,
+        connection::Connection,
+        error::WriteError,
+        insert::Sink,
         record::CallRecord,
-        sqlite::{self, WriteConnection},
+        write::WriteConnection,
     },
 };
 
@@ -32,7 +34,7 @@ struct AskersEnd {
     outcome: Outcome,
     error_kind: Option<String>,
     model: String,
-    status: Option<u16>,
+    status: Option<i64>,
     #[sqlx(flatten)]
     tokens: Tokens,
     #[sqlx(flatten)]
@@ -41,8 +43,8 @@ struct AskersEnd {
 
 /// Writes the calls that are left and not in the ledger; returns their number. The lost exchanges are sealed already.
 pub(in crate::store) async fn restore(
-    conn: &mut SqliteConnection,
-    writer: &WriteConnection,
+    conn: &mut Connection,
+    writer: &mut WriteConnection,
     owner: OwnerId,
     left: Left,
 ) -> Result<usize, Error> {
@@ -67,17 +69,22 @@ pub(in crate::store) async fn restore(
     }
     // In the order of their arrival.
     ops.sort_by_key(|op| if let Op::Call(call) = op { Some(call.record.id) } else { None });
-    Ok(writer.run(move |connection| write_each(connection, owner, &ops)).await?)
+    Ok(write_each(writer, owner, ops).await?)
 }
 
-/// Writes each operation on its own; returns the number of those that the ledger did not refuse.
-fn write_each(connection: &mut Connection, owner: OwnerId, ops: &[Op]) -> rusqlite::Result<usize> {
+/// Writes calls one by one, so that only an offender is lost; returns the number of those that were written.
+async fn write_each(
+    writer: &mut WriteConnection,
+    owner: OwnerId,
+    ops: Vec<Op>,
+) -> Result<usize, WriteError> {
     let mut written = 0;
     for op in ops {
-        match sqlite::transaction(connection, |connection| batch::write(connection, owner, &[op])) {
+        let (_, id) = op.name();
+        let work = move |sink: &mut Sink<'_>| batch::write(sink, owner, &[&op]);
+        match writer.transaction(Durability::Full, work).await {
             Ok(()) => written += 1,
-            Err(error) if is_refusal(&error) => {
-                let (_, id) = op.name();
+            Err(error) if error.is_refusal() => {
                 error!(%error, id, "the ledger refused a call of the journal; it is lost");
             }
             Err(error) => return Err(error),
@@ -86,25 +93,25 @@ fn write_each(connection: &mut Connection, owner: OwnerId, ops: &[Op]) -> rusqli
     Ok(written)
 }
 
-async fn is_known(conn: &mut SqliteConnection, id: CallId) -> Result<bool, Error> {
+async fn is_known(conn: &mut Connection, id: CallId) -> Result<bool, Error> {
     const SQL: &str = "select count(*) from call where id = $1";
-    let found: i64 = sqlx::query_scalar(SQL).bind(id).fetch_one(conn).await?;
+    let found: i64 = query_scalar(SQL).bind(id).fetch_one(conn).await?;
     Ok(found > 0)
 }
 
 async fn has_bodies(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     frame: Option<Hash>,
     head: Option<Hash>,
 ) -> Result<bool, Error> {
     const SQL: &str = "select ($1 is null or exists (select 1 from frame where hash = $1)) \
          and ($2 is null or exists (select 1 from node where hash = $2))";
-    Ok(sqlx::query_scalar(SQL).bind(frame).bind(head).fetch_one(conn).await?)
+    Ok(query_scalar(SQL).bind(frame).bind(head).fetch_one(conn).await?)
 }
 
 /// Ends a call that had joined an exchange as the call ended that the exchange was begun for: the last of its parts may
 /// be another exchange.
-async fn joined(conn: &mut SqliteConnection, call: CallRecord) -> Result<CallRecord, Error> {
+async fn joined(conn: &mut Connection, call: CallRecord) -> Result<CallRecord, Error> {
     const SQL: &str = "select exchange, outcome, error_kind, model, status, \
          input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is \
          from call where at between $2 and $3 and answered_by in ('miss', 'refresh', 'bypass') and $1 in ( \
@@ -114,7 +121,7 @@ async fn joined(conn: &mut SqliteConnection, call: CallRecord) -> Result<CallRec
          select exchange.id, exchange.continues, part.position + 1 \
          from part join exchange on exchange.id = part.continues where part.position < 64 \
          ) select id from part)";
-    let asker: Option<AskersEnd> = sqlx::query_as(SQL)
+    let asker: Option<AskersEnd> = query_as(SQL)
         .bind(call.exchange)
         .bind(call.at.0.saturating_sub(A_DAY_MS))
         .bind(call.at.0.saturating_add(A_DAY_MS))

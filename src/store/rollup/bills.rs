@@ -1,10 +1,11 @@
 //! Bills: the cost of each exchange, so that it can be computed again at other prices.
 
+use crate::store::query::{QueryBuilder, query_as};
 use std::ops::Range;
 
 use futures_util::TryStreamExt;
 use jiff::civil::Date;
-use sqlx::{FromRow, QueryBuilder, Row, Sqlite, types::Text};
+use sqlx::{FromRow, types::Text};
 
 use super::row::{COLUMNS, CallTotals};
 use crate::{
@@ -28,7 +29,7 @@ impl Reader {
             "select coalesce(model_served, model_asked) as model, model_asked, exchange.outcome, bill, priced_on, \
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is"
         );
-        let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+        let mut query = QueryBuilder::new(COLUMNS);
         query.push(
             ", exchange.model_asked, exchange.bill, exchange.priced_on, exchange.continues, exchange.id as last \
              from call left join exchange on exchange.id = call.exchange \
@@ -38,16 +39,15 @@ impl Reader {
         let counted_from = super::watermark(&mut conn).await?.totals_from;
         query.push_bind(span.start.max(counted_from)).push(" and call.at < ").push_bind(span.end);
         let mut beside = self.pool().acquire().await?;
-        let mut rows = query.build().fetch(&mut *conn);
+        let mut rows = query.build().fetch(&mut conn);
         while let Some(row) = rows.try_next().await? {
             let call = CallTotals::read(&row)?;
-            let bills: Vec<BillRow> =
-                if row.try_get::<Option<ExchangeId>, _>("continues")?.is_none() {
-                    vec![BillRow::from_row(&row)?]
-                } else {
-                    let last: ExchangeId = row.try_get("last")?;
-                    sqlx::query_as(PARTS).bind(last).fetch_all(&mut *beside).await?
-                };
+            let bills: Vec<BillRow> = if row.get::<Option<ExchangeId>, _>("continues")?.is_none() {
+                vec![row.read::<BillRow>()?]
+            } else {
+                let last: ExchangeId = row.get("last")?;
+                query_as(PARTS).bind(last).fetch_all(&mut beside).await?
+            };
             let bills: Vec<PricedExchange> = bills.into_iter().map(PricedExchange::from).collect();
             visit(call.at, &call.key(), &bills);
         }
