@@ -14,8 +14,8 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 use secrecy::SecretString;
-use url::Url;
 use serde::Serialize;
+use url::Url;
 
 use super::{
     Config, Env, Error, Flags,
@@ -258,7 +258,8 @@ fn add_journal(address: &mut String, env: Env<'_>) {
     let Ok(mut url) = Url::parse(address) else { return };
     let state = env.get("XDG_STATE_HOME").map(PathBuf::from);
     let state = state.or_else(|| Some(Path::new(&env.get("HOME")?).join(".local/state")));
-    let Some(folder) = state.filter(|_| !url.query_pairs().any(|(name, _)| name == "journal")) else {
+    let Some(folder) = state.filter(|_| !url.query_pairs().any(|(name, _)| name == "journal"))
+    else {
         return;
     };
     url.query_pairs_mut().append_pair("journal", &folder.join("reprise").to_string_lossy());

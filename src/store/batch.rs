@@ -243,7 +243,7 @@ pub(super) fn write(sink: &mut Sink<'_>, owner: OwnerId, ops: &[&Op]) -> Result<
         .collect();
     insert!(sink, answer_ref, &refs, " on conflict do nothing", |(seal, name)| {
         scope: &*seal.opening.scope,
-        ref: name,
+        ref: *name,
         exchange: seal.opening.exchange,
     });
     insert_names(sink, &names)
@@ -258,7 +258,7 @@ fn insert_bodies(sink: &mut Sink<'_>, bodies: &[&Bodies]) -> Result<(), WriteErr
     let nodes: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.nodes).collect();
     insert!(sink, node, &nodes, " on conflict do nothing", |(hash, parent, body)| {
         hash: hash,
-        parent: parent,
+        parent: parent.as_ref(),
         body: &**body,
     });
     let blobs: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.blobs).collect();

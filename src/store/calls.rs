@@ -1,12 +1,12 @@
 //! Calls one by one: pages of calls for an export, and all that is known about a single one.
 
-use super::query::{QueryBuilder, query_as, query_scalar};
 use std::ops::Range;
 
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Error, Reader, call_condition::Condition, read::answer_parts};
+use super::{
+    query::{QueryBuilder, query_as, query_scalar},Error, Reader, call_condition::Condition, read::answer_parts};
 use crate::domain::{
     cache::CacheKey,
     chain::Hash,
@@ -263,7 +263,7 @@ impl Reader {
             QueryBuilder::new("select min(seq) from (select seq from call where seq <= ");
         query.push_bind(newest);
         filter.push(&mut query);
-        query.push(" order by seq desc limit ").push_bind(last).push(")");
+        query.push(" order by seq desc limit ").push_bind(last).push(") as newest");
         let first: Option<i64> = query.build_query_scalar().fetch_one(&self.pool()).await?;
         Ok((first.map_or(newest, |first| first - 1), newest))
     }

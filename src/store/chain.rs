@@ -3,8 +3,6 @@
 //! A node in the ledger implies its ancestors, so packing goes from the newest message back to the first one that is
 //! persisted: a turn of a chat packs about two messages.
 
-use super::connection::Connection;
-use super::query::{query_as, query_scalar};
 use std::{
     collections::{HashMap, HashSet},
     mem,
@@ -13,6 +11,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    connection::Connection,
+    query::{query_as, query_scalar},
     Error,
     columns::{Body, compress},
 };
@@ -195,7 +195,7 @@ impl Bodies {
 
 /// Loads a request, byte for byte, and checks it against its hashes.
 pub(super) async fn load(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     frame: Hash,
     head: Option<Hash>,
 ) -> Result<Chain, Error> {
@@ -242,7 +242,7 @@ const MOST_NEWEST: usize = 1_000;
 /// Loads the messages at the end of a chain, back to the answer before them, which is among them without its long strings.
 /// So the time does not depend on the length of a chat. `None`: they are not all there.
 pub(super) async fn load_newest(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     head: Hash,
 ) -> Result<Option<Vec<Vec<u8>>>, Error> {
     const NODE: &str = "select parent, body from node where hash = $1";

@@ -1,9 +1,9 @@
 //! Costs of the calls of a chat.
 
-use super::query::query_as;
 use sqlx::FromRow;
 
-use super::{Error, Reader};
+use super::{
+    query::query_as,Error, Reader};
 use crate::domain::exchange::{CallId, Cost};
 
 /// A chat, and who calls from it.
@@ -31,7 +31,7 @@ impl Reader {
         const SQL: &str = "select id, case when is_own then cost else 0 end as cost, \
              case when is_own then cost_is else 'at_least' end as cost_is \
              from (select id, cost, cost_is, user_id is not distinct from $2 and client_key is not distinct from $3 as is_own from call \
-             where chat_id = $1 and (cost is null or cost <> 0 or cost_is <> 'exact'))";
+             where chat_id = $1 and (cost is null or cost <> 0 or cost_is <> 'exact')) as answered";
         let ChatOf { chat, user, key } = of;
         let query = query_as(SQL).bind(chat).bind(user.as_deref()).bind(key.as_deref());
         let calls: Vec<CallCost> = query.fetch_all(&self.pool()).await?;

@@ -1,6 +1,5 @@
 //! Checks for the operator: the ledger's files, its tables, and the ids that clients give. Changes nothing.
 
-use super::query::query_as;
 use std::{
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
@@ -8,6 +7,7 @@ use std::{
 };
 
 use super::{
+    query::query_as,
     Error, Reader, RetentionNote,
     columns::count,
     connection::Connection,

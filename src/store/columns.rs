@@ -106,9 +106,6 @@ impl<'v> Bind<'v> for &'v AnswerRef {
 column!(Tags; str);
 decode!(<'r> Tags; &'r str: |json| Ok(serde_json::from_str(json)?));
 
-column!(Count; i64);
-decode!(<'r> Count; i64: |number| Ok(Self(u32::try_from(number).unwrap_or_default())));
-
 /// A body or other bytes that the ledger keeps compressed; uncompressed here.
 #[derive(Debug)]
 pub(super) struct Body(pub(super) Vec<u8>);

@@ -2,9 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use sqlx::{
     Connection as _, Database, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection,
-    SqlitePool, TransactionManager, pool::PoolConnection,
+    SqlitePool, pool::PoolConnection,
 };
 
 /// Connections that are opened on demand. Cheap to clone.
@@ -16,7 +17,7 @@ pub(super) enum Pool {
 
 impl Pool {
     /// Waits for a free connection.
-    pub(super) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
+    pub(super) async fn acquire(&self) -> Result<Connection<'static>, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(pool) => Connection::Sqlite(Held::Pooled(pool.acquire().await?)),
             Self::Postgres(pool) => Connection::Postgres(Held::Pooled(pool.acquire().await?)),
@@ -33,42 +34,66 @@ impl Pool {
 }
 
 /// A connection of one of the two drivers.
-#[derive(Debug)]
-pub(super) enum Held<DB: Database> {
+pub(super) enum Held<'c, DB: Database> {
     Own(DB::Connection),
     Pooled(PoolConnection<DB>),
+    InTransaction(sqlx::Transaction<'c, DB>),
 }
 
-impl<DB: Database> Held<DB> {
+impl<DB: Database> Held<'_, DB> {
+    /// The connection of the driver.
     pub(super) fn get(&mut self) -> &mut DB::Connection {
         match self {
             Self::Own(conn) => conn,
             Self::Pooled(conn) => conn,
+            Self::InTransaction(tx) => tx,
         }
     }
 
-    async fn close(self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Own(conn) => sqlx::Connection::close(conn).await,
-            Self::Pooled(conn) => conn.close().await,
-        }
+    fn begin(
+        &mut self,
+        statement: &'static str,
+    ) -> BoxFuture<'_, Result<Held<'_, DB>, sqlx::Error>> {
+        async move { Ok(Held::InTransaction(self.get().begin_with(statement).await?)) }.boxed()
     }
 }
 
-/// A connection.
-#[derive(Debug)]
-pub(super) enum Connection {
-    Sqlite(Held<Sqlite>),
-    Postgres(Held<Postgres>),
+impl<'c, DB: Database> Held<'c, DB> {
+    fn commit(self) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        async move {
+            match self {
+                Self::InTransaction(tx) => tx.commit().await,
+                Self::Own(_) | Self::Pooled(_) => Ok(()),
+            }
+        }
+        .boxed()
+    }
+
+    fn close(self) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        async move {
+            match self {
+                Self::Own(conn) => conn.close().await,
+                Self::Pooled(conn) => conn.close().await,
+                Self::InTransaction(tx) => tx.rollback().await,
+            }
+        }
+        .boxed()
+    }
 }
 
-impl From<SqliteConnection> for Connection {
+/// A connection, or the one that a transaction runs on.
+pub(super) enum Connection<'c> {
+    Sqlite(Held<'c, Sqlite>),
+    Postgres(Held<'c, Postgres>),
+}
+
+impl From<SqliteConnection> for Connection<'_> {
     fn from(conn: SqliteConnection) -> Self {
         Self::Sqlite(Held::Own(conn))
     }
 }
 
-impl From<PgConnection> for Connection {
+impl From<PgConnection> for Connection<'_> {
     fn from(conn: PgConnection) -> Self {
         Self::Postgres(Held::Own(conn))
     }
@@ -79,7 +104,7 @@ impl From<PgConnection> for Connection {
 pub(super) const BEGIN_WRITE: &str =
     "begin; select pg_advisory_xact_lock(1383101043, hashtext(current_schema()))";
 
-impl Connection {
+impl Connection<'_> {
     /// The statement for the database, of two that mean the same.
     pub(super) const fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {
@@ -103,11 +128,10 @@ impl Connection {
         sqlite: &'static str,
         postgres: &'static str,
     ) -> Result<Transaction<'_>, sqlx::Error> {
-        match self {
-            Self::Sqlite(conn) => begin::<Sqlite>(conn.get(), sqlite).await?,
-            Self::Postgres(conn) => begin::<Postgres>(conn.get(), postgres).await?,
-        }
-        Ok(Transaction { conn: self, is_open: true })
+        Ok(Transaction(match self {
+            Self::Sqlite(conn) => Connection::Sqlite(conn.begin(sqlite).await?),
+            Self::Postgres(conn) => Connection::Postgres(conn.begin(postgres).await?),
+        }))
     }
 
     /// Closes the connection.
@@ -119,77 +143,35 @@ impl Connection {
     }
 }
 
-async fn begin<DB: Database>(
-    conn: &mut DB::Connection,
-    statement: &'static str,
-) -> Result<(), sqlx::Error> {
-    use sqlx::SqlSafeStr;
-
-    DB::TransactionManager::begin(conn, Some(statement.into_sql_str())).await
-}
-
-/// A transaction. Dropped, it is rolled back.
-#[derive(Debug)]
-pub(super) struct Transaction<'c> {
-    conn: &'c mut Connection,
-    is_open: bool,
-}
+/// A transaction. Dropped, it is rolled back before its connection does anything else.
+pub(super) struct Transaction<'c>(Connection<'c>);
 
 impl Transaction<'_> {
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        match &mut *self.conn {
-            Connection::Sqlite(conn) => commit::<Sqlite>(conn.get()).await?,
-            Connection::Postgres(conn) => commit::<Postgres>(conn.get()).await?,
+    /// Commits the changes.
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self.0 {
+            Connection::Sqlite(conn) => conn.commit().await,
+            Connection::Postgres(conn) => conn.commit().await,
         }
-        self.is_open = false;
-        Ok(())
     }
 
-    pub(super) async fn rollback(mut self) -> Result<(), sqlx::Error> {
-        match &mut *self.conn {
-            Connection::Sqlite(conn) => rollback::<Sqlite>(conn.get()).await?,
-            Connection::Postgres(conn) => rollback::<Postgres>(conn.get()).await?,
-        }
-        self.is_open = false;
-        Ok(())
+    /// Undoes the changes.
+    pub(super) async fn rollback(self) -> Result<(), sqlx::Error> {
+        self.0.close().await
     }
 }
 
-async fn commit<DB: Database>(conn: &mut DB::Connection) -> Result<(), sqlx::Error> {
-    DB::TransactionManager::commit(conn).await
-}
+impl<'c> Deref for Transaction<'c> {
+    type Target = Connection<'c>;
 
-async fn rollback<DB: Database>(conn: &mut DB::Connection) -> Result<(), sqlx::Error> {
-    DB::TransactionManager::rollback(conn).await
-}
-
-impl Deref for Transaction<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.conn
+    fn deref(&self) -> &Connection<'c> {
+        &self.0
     }
 }
 
-impl DerefMut for Transaction<'_> {
-    fn deref_mut(&mut self) -> &mut Connection {
-        self.conn
-    }
-}
-
-impl Drop for Transaction<'_> {
-    fn drop(&mut self) {
-        if self.is_open {
-            // It is rolled back before the connection does anything else.
-            match &mut *self.conn {
-                Connection::Sqlite(conn) => {
-                    <Sqlite as Database>::TransactionManager::start_rollback(conn.get());
-                }
-                Connection::Postgres(conn) => {
-                    <Postgres as Database>::TransactionManager::start_rollback(conn.get());
-                }
-            }
-        }
+impl<'c> DerefMut for Transaction<'c> {
+    fn deref_mut(&mut self) -> &mut Connection<'c> {
+        &mut self.0
     }
 }
 

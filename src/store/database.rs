@@ -94,11 +94,12 @@ impl Database {
 
     /// The error that a file of the ledger could not be created.
     pub(super) fn not_created(&self, source: io::Error) -> Error {
-        let path = match self {
-            Self::Sqlite(file) => file.path().map(ToOwned::to_owned),
-            Self::Postgres(database) => database.journal(),
-        };
-        Error::Create { path: path.unwrap_or_default(), source }
+        match self {
+            Self::Sqlite(file) => file.not_created(source),
+            Self::Postgres(database) => {
+                Error::Create { path: database.journal().unwrap_or_default(), source }
+            }
+        }
     }
 
     /// Fails while another process owns the ledger.
@@ -125,7 +126,7 @@ impl Database {
 
     /// A connection for small writes beside the writer, such as sums for reports. It creates nothing, and waits for the
     /// writer as long as `patience`.
-    pub(super) async fn beside(&self, patience: Duration) -> Result<Connection, sqlx::Error> {
+    pub(super) async fn beside(&self, patience: Duration) -> Result<Connection<'static>, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(file) => file.beside(patience).await?.into(),
             Self::Postgres(database) => database.beside(patience).await?.into(),
@@ -198,7 +199,7 @@ impl OwnerLock {
 
 /// A ledger of which this process is the owner.
 pub(super) struct Taken {
-    pub(super) conn: Connection,
+    pub(super) conn: Connection<'static>,
     /// `None`: it is in memory.
     pub(super) lock: Option<OwnerLock>,
     /// `None`: it is in no file.
@@ -206,7 +207,7 @@ pub(super) struct Taken {
 }
 
 /// Fails unless the tables are those of this version.
-pub(super) async fn check(conn: &mut Connection) -> Result<(), Error> {
+pub(super) async fn check(conn: &mut Connection<'_>) -> Result<(), Error> {
     match conn {
         Connection::Sqlite(conn) => sqlite::check(conn.get()).await,
         Connection::Postgres(conn) => postgres::check(conn.get()).await,
@@ -214,7 +215,7 @@ pub(super) async fn check(conn: &mut Connection) -> Result<(), Error> {
 }
 
 /// Measures a ledger.
-pub(super) async fn size(conn: &mut Connection) -> Result<Size, sqlx::Error> {
+pub(super) async fn size(conn: &mut Connection<'_>) -> Result<Size, sqlx::Error> {
     match conn {
         Connection::Sqlite(conn) => {
             let size = sqlite::size(conn.get()).await?;
@@ -225,7 +226,7 @@ pub(super) async fn size(conn: &mut Connection) -> Result<Size, sqlx::Error> {
 }
 
 /// Bytes of a ledger that rows take: less than its size after rows were deleted.
-pub(super) async fn used_bytes(conn: &mut Connection) -> Result<u64, sqlx::Error> {
+pub(super) async fn used_bytes(conn: &mut Connection<'_>) -> Result<u64, sqlx::Error> {
     match conn {
         Connection::Sqlite(conn) => Ok(sqlite::size(conn.get()).await?.used),
         Connection::Postgres(conn) => postgres::used_bytes(conn.get()).await,
@@ -233,7 +234,7 @@ pub(super) async fn used_bytes(conn: &mut Connection) -> Result<u64, sqlx::Error
 }
 
 /// Makes the commits of a connection survive the end of the process, not that of the power.
-pub(super) async fn do_not_sync(conn: &mut Connection) -> Result<(), sqlx::Error> {
+pub(super) async fn do_not_sync(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
     match conn {
         Connection::Sqlite(conn) => sqlite::do_not_sync(conn.get()).await,
         Connection::Postgres(conn) => postgres::do_not_sync(conn.get()).await,
@@ -241,7 +242,7 @@ pub(super) async fn do_not_sync(conn: &mut Connection) -> Result<(), sqlx::Error
 }
 
 /// Moves the write-ahead log of a file into it, and empties it. Returns `false` if another connection prevents it.
-pub(super) async fn checkpoint(conn: &mut Connection) -> Result<bool, sqlx::Error> {
+pub(super) async fn checkpoint(conn: &mut Connection<'_>) -> Result<bool, sqlx::Error> {
     match conn {
         Connection::Sqlite(conn) => sqlite::checkpoint(conn.get()).await,
         Connection::Postgres(_) => Ok(true),

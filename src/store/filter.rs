@@ -5,10 +5,9 @@
 //! and again when it has grown full: a process that seals none reads nothing. It errs to one side only: a key that it does not hold has no answer in the file. Until it is read, it
 //! holds every key.
 
-use super::query::query_as;
+use super::{query::query_as, connection::Pool};
 use std::{mem, sync::Arc};
 
-use super::connection::Pool;
 use futures_util::TryStreamExt;
 use parking_lot::Mutex;
 use tracing::debug;

@@ -1,10 +1,10 @@
 //! The full check of a ledger: that of SQLite, and of what the tables must agree on. Changes nothing, and may run beside
 //! a server; meanwhile the server's write-ahead log grows by what it writes.
 
-use super::query::{query_as, query_scalar};
 use std::collections::BTreeMap;
 
-use super::{Error, Reader, columns::count, connection::Connection, rollup, sqlite};
+use super::{
+    query::{query_as, query_scalar},Error, Reader, columns::count, connection::Connection, rollup, sqlite};
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! Clearing of the cache: answers that are never served again. Their bodies and totals stay.
 
-use super::connection::Connection;
-use super::query::QueryBuilder;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,7 +8,9 @@ use std::sync::{
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Reader, database::Database, hot::Hot, older::Older, sqlite::WRITER_BUSY};
+use super::{
+    connection::Connection,
+    query::QueryBuilder,Error, Reader, database::Database, hot::Hot, older::Older, sqlite::WRITER_BUSY};
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
 /// Selection of answers to clear: all given conditions must hold; without any, all answers are selected.
@@ -46,7 +46,7 @@ pub(super) struct Clear {
 impl Clearing {
     async fn conditions(
         &self,
-        conn: &mut Connection,
+        conn: &mut Connection<'_>,
         query: &mut QueryBuilder<'_>,
     ) -> Result<(), sqlx::Error> {
         query.push(" where servable");
@@ -98,7 +98,7 @@ impl Reader {
         let mut query = QueryBuilder::new("select count(*) from exchange");
         let mut conn = self.pool().acquire().await?;
         what.conditions(&mut conn, &mut query).await?;
-        let count: i64 = query.build_query_scalar().fetch_one(&mut *conn).await?;
+        let count: i64 = query.build_query_scalar().fetch_one(&mut conn).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 }

@@ -1,10 +1,10 @@
 //! Past exchanges with their requests, which explain a miss.
 
-use super::query::{query_as, query_scalar};
 use serde_json::Value;
 use sqlx::FromRow;
 
-use super::{Error, Reader};
+use super::{
+    query::{query_as, query_scalar},Error, Reader};
 use crate::domain::{
     cache::{CacheKey, KeyPrefix},
     chain::{Chain, Hash},

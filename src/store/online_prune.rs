@@ -9,12 +9,12 @@
 //!
 //! Hot answers are forgotten after each step that takes bodies.
 
-use super::connection::Connection;
 use std::{mem, ops::ControlFlow, time::Duration};
 
 use tokio::sync::oneshot;
 
 use super::{
+    connection::Connection,
     Error, Ledger, RetentionNote,
     batch::Op,
     database,
@@ -43,7 +43,7 @@ impl Drop for SuspendGuard<'_> {
 
 impl Ledger {
     /// Empties the write-ahead log, which still has what was deleted.
-    async fn empty_wal(&self, conn: &mut Connection) {
+    async fn empty_wal(&self, conn: &mut Connection<'_>) {
         match database::checkpoint(conn).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!(

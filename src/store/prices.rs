@@ -1,14 +1,14 @@
 //! Imported prices. They live in the ledger, so that a copy of it explains its own costs, and replicas that share a
 //! ledger share its prices.
 
-use super::connection::Connection;
-use super::query::{query, query_as};
 use jiff::civil::Date;
 use sqlx::{FromRow, types::Text};
 
 use super::{
+    connection::Connection,
+    query::{query, query_as},
     Error, Ledger, Reader,
-    database::{self, Database, OwnerLock, Taken},
+    database::{self, Database, Taken},
     reprice::{self, Occasion, PriceState, RepricingRun},
 };
 use crate::domain::{
@@ -151,7 +151,7 @@ impl Ledger {
     }
 }
 
-async fn write(conn: &mut Connection, prices: Option<&[Price]>) -> Result<(), sqlx::Error> {
+async fn write(conn: &mut Connection<'_>, prices: Option<&[Price]>) -> Result<(), sqlx::Error> {
     const GONE: &str = "delete from price where model = $1 and since = $2";
     const NEW: &str = "insert into price \
          (model, since, above, input, output, cache_write_5m, cache_write_1h, cache_read) \

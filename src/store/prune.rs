@@ -25,13 +25,13 @@ mod plan;
 mod steps;
 mod unused_space;
 
-use super::connection::Connection;
 use std::{fmt, ops::ControlFlow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use self::{steps::Sums, unused_space::Maps};
 use super::{
+    connection::Connection,
     Error, Reader,
     database::{self, Database, Taken},
     older::Older,
@@ -166,8 +166,8 @@ impl<E: Into<Error>> From<E> for Stop {
 }
 
 /// A running pruning.
-struct Pruning<'a> {
-    conn: &'a mut Connection,
+struct Pruning<'a, 'c> {
+    conn: &'a mut Connection<'c>,
     wal: &'a Wal,
     /// Unused space is overwritten even if nothing is deleted: an earlier pruning may have been stopped before it.
     thorough: bool,
@@ -209,7 +209,7 @@ pub async fn run(
 
 /// Prunes through a connection of the ledger's owner.
 pub(super) async fn on(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     wal: &Wal,
     limits: &Limits,
     now: UnixMillis,
@@ -287,7 +287,7 @@ impl Reader {
     }
 }
 
-impl Pruning<'_> {
+impl Pruning<'_, '_> {
     async fn all(&mut self, limits: &Limits, now: UnixMillis) -> Result<(), Stop> {
         let most = match limits.max_bytes {
             // A log that a reader keeps from being emptied takes its part of the disk.

@@ -5,9 +5,12 @@
 
 use std::{borrow::Cow, fmt::Write as _, marker::PhantomData, mem};
 
-use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures_util::{
+    FutureExt, StreamExt, TryFutureExt, TryStreamExt, future::BoxFuture, stream::BoxStream,
+};
 use sqlx::{
-    Arguments, AssertSqlSafe, Database, Decode, FromRow, Postgres, Row, Sqlite, Type,
+    Arguments, AssertSqlSafe, Database, Decode, FromRow, PgConnection, Postgres, Row, Sqlite,
+    SqliteConnection, Type,
     postgres::{PgArguments, PgRow},
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -29,15 +32,18 @@ impl<T> Readable for T where
 }
 
 /// The connection that runs a query: a given one, or any of a pool.
-#[derive(Debug)]
 pub(super) enum Source<'c> {
-    Connection(&'c mut Connection),
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
     Pool(&'c Pool),
 }
 
-impl<'c> From<&'c mut Connection> for Source<'c> {
-    fn from(conn: &'c mut Connection) -> Self {
-        Self::Connection(conn)
+impl<'c> From<&'c mut Connection<'_>> for Source<'c> {
+    fn from(conn: &'c mut Connection<'_>) -> Self {
+        match conn {
+            Connection::Sqlite(conn) => Self::Sqlite(conn.get()),
+            Connection::Postgres(conn) => Self::Postgres(conn.get()),
+        }
     }
 }
 
@@ -51,24 +57,23 @@ impl<'c> From<&'c Pool> for Source<'c> {
 macro_rules! on {
     ($source:expr, |$conn:ident: $db:ident| $body:expr) => {{
         let mut pooled;
-        let conn = match $source {
-            Source::Connection(conn) => conn,
+        let source = match $source {
             Source::Pool(pool) => {
                 pooled = pool.acquire().await?;
-                &mut pooled
+                Source::from(&mut pooled)
             }
+            source => source,
         };
-        match conn {
-            Connection::Sqlite(conn) => {
+        match source {
+            Source::Sqlite($conn) => {
                 type $db = Sqlite;
-                let $conn = conn.get();
                 $body
             }
-            Connection::Postgres(conn) => {
+            Source::Postgres($conn) => {
                 type $db = Postgres;
-                let $conn = conn.get();
                 $body
             }
+            Source::Pool(_) => unreachable!("a connection of the pool was taken"),
         }
     }};
 }
@@ -111,7 +116,7 @@ pub(super) const fn query_scalar<'q, T>(sql: &'static str) -> QueryScalar<'q, T>
 }
 
 /// Runs statements that are separated by semicolons and return nothing.
-pub(super) async fn run_all(sql: &'static str, conn: &mut Connection) -> Result<(), sqlx::Error> {
+pub(super) async fn run_all(sql: &'static str, conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
     match conn {
         Connection::Sqlite(conn) => sqlx::raw_sql(sql).execute(conn.get()).await.map(drop),
         Connection::Postgres(conn) => sqlx::raw_sql(sql).execute(conn.get()).await.map(drop),
@@ -153,13 +158,22 @@ impl<'q> Query<'q> {
     }
 
     /// Runs the statement and returns the number of rows that it changed.
-    pub(super) async fn execute(self, source: impl Into<Source<'_>>) -> Result<u64, sqlx::Error> {
-        let Self { sql, values, is_persistent } = self;
-        on!(source.into(), |conn: DB| {
-            let arguments = <DB as Database>::Arguments::collect(values)?;
-            let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(is_persistent);
-            Ok(query.execute(conn).await?.rows_affected())
-        })
+    pub(super) fn execute<'e>(
+        self,
+        source: impl Into<Source<'e>>,
+    ) -> BoxFuture<'e, Result<u64, sqlx::Error>>
+    where
+        'q: 'e,
+    {
+        let (Self { sql, values, is_persistent }, source) = (self, source.into());
+        async move {
+            on!(source, |conn: DB| {
+                let arguments = <DB as Database>::Arguments::collect(values)?;
+                let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+                Ok(query.persistent(is_persistent).execute(conn).await?.rows_affected())
+            })
+        }
+        .boxed()
     }
 }
 
@@ -171,45 +185,67 @@ impl<'q, T> QueryAs<'q, T> {
     }
 }
 
-impl<T: Readable> QueryAs<'_, T> {
+impl<'q, T: Readable> QueryAs<'q, T> {
     /// Reads all rows.
-    pub(super) async fn fetch_all(
+    pub(super) fn fetch_all<'e>(
         self,
-        source: impl Into<Source<'_>>,
-    ) -> Result<Vec<T>, sqlx::Error> {
-        let Query { sql, values, is_persistent } = self.query;
-        on!(source.into(), |conn: DB| {
-            let arguments = <DB as Database>::Arguments::collect(values)?;
-            let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments);
-            query.persistent(is_persistent).fetch_all(conn).await
-        })
+        source: impl Into<Source<'e>>,
+    ) -> BoxFuture<'e, Result<Vec<T>, sqlx::Error>>
+    where
+        'q: 'e,
+        T: 'e,
+    {
+        let (Query { sql, values, is_persistent }, source) = (self.query, source.into());
+        async move {
+            on!(source, |conn: DB| {
+                let arguments = <DB as Database>::Arguments::collect(values)?;
+                let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments);
+                query.persistent(is_persistent).fetch_all(conn).await
+            })
+        }
+        .boxed()
     }
 
     /// Reads the first row, if there is one.
-    pub(super) async fn fetch_optional(
+    pub(super) fn fetch_optional<'e>(
         self,
-        source: impl Into<Source<'_>>,
-    ) -> Result<Option<T>, sqlx::Error> {
-        let Query { sql, values, is_persistent } = self.query;
-        on!(source.into(), |conn: DB| {
-            let arguments = <DB as Database>::Arguments::collect(values)?;
-            let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments);
-            query.persistent(is_persistent).fetch_optional(conn).await
-        })
+        source: impl Into<Source<'e>>,
+    ) -> BoxFuture<'e, Result<Option<T>, sqlx::Error>>
+    where
+        'q: 'e,
+        T: 'e,
+    {
+        let (Query { sql, values, is_persistent }, source) = (self.query, source.into());
+        async move {
+            on!(source, |conn: DB| {
+                let arguments = <DB as Database>::Arguments::collect(values)?;
+                let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments);
+                query.persistent(is_persistent).fetch_optional(conn).await
+            })
+        }
+        .boxed()
     }
 
     /// Reads the first row.
-    pub(super) async fn fetch_one(self, source: impl Into<Source<'_>>) -> Result<T, sqlx::Error> {
-        self.fetch_optional(source).await?.ok_or(sqlx::Error::RowNotFound)
+    pub(super) fn fetch_one<'e>(
+        self,
+        source: impl Into<Source<'e>>,
+    ) -> BoxFuture<'e, Result<T, sqlx::Error>>
+    where
+        'q: 'e,
+        T: 'e,
+    {
+        let row = self.fetch_optional(source);
+        row.map(|row| row?.ok_or(sqlx::Error::RowNotFound)).boxed()
     }
 
     /// Reads the rows one after another.
-    pub(super) fn fetch<'c>(self, conn: &'c mut Connection) -> BoxStream<'c, Result<T, sqlx::Error>>
+    pub(super) fn fetch<'c>(self, conn: &'c mut Connection<'_>) -> BoxStream<'c, Result<T, sqlx::Error>>
     where
         T: 'c,
     {
         let rows = self.query.fetch(conn);
-        rows.and_then(async |row| row.read()).boxed()
+        rows.map(|row| row?.read()).boxed()
     }
 }
 
@@ -220,29 +256,45 @@ impl<'q, T> QueryScalar<'q, T> {
     }
 }
 
-impl<T> QueryScalar<'_, T>
+impl<'q, T: Send> QueryScalar<'q, T>
 where
     (T,): Readable,
 {
     /// Reads the column of all rows.
-    pub(super) async fn fetch_all(
+    pub(super) fn fetch_all<'e>(
         self,
-        source: impl Into<Source<'_>>,
-    ) -> Result<Vec<T>, sqlx::Error> {
-        Ok(self.0.fetch_all(source).await?.into_iter().map(|(value,)| value).collect())
+        source: impl Into<Source<'e>>,
+    ) -> BoxFuture<'e, Result<Vec<T>, sqlx::Error>>
+    where
+        'q: 'e,
+        T: 'e,
+    {
+        let rows = self.0.fetch_all(source);
+        rows.map_ok(|rows| rows.into_iter().map(|(value,)| value).collect()).boxed()
     }
 
     /// Reads the column of the first row, if there is one.
-    pub(super) async fn fetch_optional(
+    pub(super) fn fetch_optional<'e>(
         self,
-        source: impl Into<Source<'_>>,
-    ) -> Result<Option<T>, sqlx::Error> {
-        Ok(self.0.fetch_optional(source).await?.map(|(value,)| value))
+        source: impl Into<Source<'e>>,
+    ) -> BoxFuture<'e, Result<Option<T>, sqlx::Error>>
+    where
+        'q: 'e,
+        T: 'e,
+    {
+        self.0.fetch_optional(source).map_ok(|row| row.map(|(value,)| value)).boxed()
     }
 
     /// Reads the column of the first row.
-    pub(super) async fn fetch_one(self, source: impl Into<Source<'_>>) -> Result<T, sqlx::Error> {
-        self.0.fetch_one(source).await.map(|(value,)| value)
+    pub(super) fn fetch_one<'e>(
+        self,
+        source: impl Into<Source<'e>>,
+    ) -> BoxFuture<'e, Result<T, sqlx::Error>>
+    where
+        'q: 'e,
+        T: 'e,
+    {
+        self.0.fetch_one(source).map_ok(|(value,)| value).boxed()
     }
 }
 
@@ -278,7 +330,7 @@ impl Query<'_> {
     /// Reads the rows one after another.
     pub(super) fn fetch<'c>(
         self,
-        conn: &'c mut Connection,
+        conn: &'c mut Connection<'_>,
     ) -> BoxStream<'c, Result<AnyRow, sqlx::Error>> {
         let Self { sql, values, is_persistent } = self;
         macro_rules! rows {
@@ -388,7 +440,7 @@ pub(super) struct ValuesRow<'b, 'q> {
 impl<'q> ValuesRow<'_, 'q> {
     /// Adds the value of the next column.
     pub(super) fn value(&mut self, value: impl Bind<'q>) -> &mut Self {
-        if !std::mem::replace(&mut self.is_first, false) {
+        if !mem::replace(&mut self.is_first, false) {
             self.builder.push(", ");
         }
         self.builder.push_bind(value);

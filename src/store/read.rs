@@ -1,6 +1,5 @@
 //! Reads of the ledger: the answer to a repeat, a request as it was sent.
 
-use super::query::{QueryBuilder, query_as, query_scalar};
 use std::{mem, sync::Arc};
 
 use parking_lot::RwLock;
@@ -8,6 +7,7 @@ use sqlx::FromRow;
 use tracing::warn;
 
 use super::{
+    query::{QueryBuilder, query_as, query_scalar},
     Error, chain,
     connection::Pool,
     database::{self, Database},
@@ -53,7 +53,7 @@ macro_rules! stored {
             "select id, model_asked, coalesce(model_served, model_asked) as model, stop_reason, \
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
              cost, cost_is, bill, ended_at, recording, (select count(*) from (select 1 from exchange as other \
-             where other.key = exchange.key and other.servable limit 2)) = 1 as is_only from exchange where ",
+             where other.key = exchange.key and other.servable limit 2) as few) = 1 as is_only from exchange where ",
             $condition,
         )
     };
@@ -186,7 +186,7 @@ impl Reader {
                  union all \
                  select message_id, outcome from call \
                  where user_message_id = $3 and ($4 is null or message_id is distinct from $4) and task is null \
-                 and exists (select 1 from exchange where id = call.exchange and model_asked = $5 and scope = $6)) \
+                 and exists (select 1 from exchange where id = call.exchange and model_asked = $5 and scope = $6)) as earlier \
              group by message_id limit 2";
         let PriorAskQuery { key, chat, message, user_message, scope, model } = *query;
         let rows: Vec<(Option<String>, bool)> = query_as(SQL)

@@ -1,7 +1,5 @@
 //! Recovery after a crash: exchanges that a dead process left in `running` become lost exchanges of unknown cost.
 
-use super::connection::Connection;
-use super::query::{query_as, query_scalar};
 use std::{
     cmp::Reverse,
     collections::{HashMap, HashSet},
@@ -14,10 +12,11 @@ use sqlx::FromRow;
 use tracing::{error, warn};
 
 use super::{
+    connection::Connection,
+    query::{query_as, query_scalar},
     Durability, Error,
     batch::{self, CallOp, Op, SealOp},
     chain::Packed,
-    connection::Connection,
     database::Database,
     error::WriteError,
     insert::Sink,
@@ -139,7 +138,7 @@ pub(super) fn call_json(call: &CallRecord, client: &Packed) -> String {
 /// Brings in order what a dead process left: its running exchanges become lost ones, and its calls are restored from the
 /// journal. The owner of the ledger runs this before it writes anything.
 pub(super) async fn run(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     writer: &mut WriteConnection,
     file: &Database,
     owner: OwnerId,
@@ -162,7 +161,7 @@ pub(super) async fn run(
 
 /// Brings in order what is left of a process; returns the numbers of lost exchanges and of restored calls.
 pub(super) async fn bring_in_order(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     writer: &mut WriteConnection,
     mut left: Left,
     owner: OwnerId,
@@ -173,7 +172,7 @@ pub(super) async fn bring_in_order(
 }
 
 /// Number of running exchanges.
-pub(super) async fn count(conn: &mut Connection) -> Result<i64, sqlx::Error> {
+pub(super) async fn count(conn: &mut Connection<'_>) -> Result<i64, sqlx::Error> {
     query_scalar("select count(*) from running").fetch_one(conn).await
 }
 
@@ -181,7 +180,7 @@ pub(super) async fn count(conn: &mut Connection) -> Result<i64, sqlx::Error> {
 /// exchanges. A row with any content is sealed as well as it can be; one that no table takes is deleted, and the log has
 /// its id.
 async fn seal_all(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     writer: &mut WriteConnection,
     owner: OwnerId,
     now: UnixMillis,
@@ -218,7 +217,7 @@ async fn seal_all(
     Ok(number)
 }
 
-async fn has_ended(conn: &mut Connection, exchange: ExchangeId) -> Result<bool, Error> {
+async fn has_ended(conn: &mut Connection<'_>, exchange: ExchangeId) -> Result<bool, Error> {
     const SQL: &str = "select count(*) from exchange where id = $1";
     let found: i64 = query_scalar(SQL).bind(exchange).fetch_one(conn).await?;
     Ok(found > 0)
@@ -339,7 +338,7 @@ pub(super) fn carry_over(
 }
 
 /// Hashes of the clients' requests of running exchanges, which no other row refers to yet.
-pub(super) async fn client_hashes(conn: &mut Connection) -> Result<Vec<Hash>, Error> {
+pub(super) async fn client_hashes(conn: &mut Connection<'_>) -> Result<Vec<Hash>, Error> {
     const SQLITE: &str = "select cast(call as blob) from running";
     const POSTGRES: &str = "select convert_to(call, 'UTF8') from running";
     let sql = conn.pick(SQLITE, POSTGRES);
@@ -352,7 +351,7 @@ pub(super) async fn client_hashes(conn: &mut Connection) -> Result<Vec<Hash>, Er
 /// Ends each call with the newest of its exchanges: between two parts of an answer both stand in `running`. The cost of
 /// the parts that ended was paid, and no other row of `call` has it.
 async fn end_calls(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     newest_first: &mut [(SealOp, Packed)],
 ) -> Result<(), Error> {
     const SQL: &str = answer_parts!(

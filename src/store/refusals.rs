@@ -1,7 +1,6 @@
 //! Counts of refused requests that get no row of their own: those of unknown clients, and repetitions. A count an hour
 //! and reason, so that the ledger does not grow with the number of requests.
 
-use super::query::query_as;
 use std::{
     collections::BTreeMap,
     mem,
@@ -14,7 +13,8 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Error, Reader, error::WriteError, insert::Sink};
+use super::{
+    query::query_as,Error, Reader, error::WriteError, insert::Sink};
 use crate::domain::exchange::UnixMillis;
 
 /// By hour since the Unix epoch, and reason.

@@ -7,8 +7,6 @@
 
 mod changes;
 
-use super::connection::Connection;
-use super::query::{QueryBuilder, query, query_as};
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
@@ -16,7 +14,9 @@ use serde::Serialize;
 use sqlx::{FromRow, types::Text};
 
 use self::changes::{CallChange, ExchangeChange, call_changes, exchange_changes};
-use super::{Error, Reader, columns::cost_word, rollup};
+use super::{
+    connection::Connection,
+    query::{QueryBuilder, query, query_as},Error, Reader, columns::cost_word, rollup};
 use crate::domain::{
     budget::Spender,
     catalog::Catalog,
@@ -86,7 +86,7 @@ pub struct PriceState {
 }
 
 impl PriceState {
-    pub(super) async fn read(conn: &mut Connection) -> Result<Self, sqlx::Error> {
+    pub(super) async fn read(conn: &mut Connection<'_>) -> Result<Self, sqlx::Error> {
         const SQL: &str = "select version, applied, builtin, after_seq from price_state";
         query_as(SQL).fetch_one(conn).await
     }
@@ -117,7 +117,7 @@ pub(super) struct Prices<'a> {
 
 /// Computes the recorded costs anew and writes those that change.
 pub(super) async fn apply(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     prices: &Prices<'_>,
     occasion: Occasion<'_>,
 ) -> Result<RepricingRun, Error> {
@@ -161,7 +161,7 @@ pub(super) async fn apply(
     Ok(run)
 }
 
-async fn write_calls(conn: &mut Connection, calls: &[CallChange]) -> Result<(), sqlx::Error> {
+async fn write_calls(conn: &mut Connection<'_>, calls: &[CallChange]) -> Result<(), sqlx::Error> {
     const SQL: &str = "update call set cost = $1, cost_is = $2, priced_as = $3, estimate = $4, saved = $5, saved_is = $6 \
          where seq = $7";
     let mut tx = conn.begin_write().await?;
@@ -182,7 +182,7 @@ async fn write_calls(conn: &mut Connection, calls: &[CallChange]) -> Result<(), 
 }
 
 async fn write_exchanges(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     changes: &[ExchangeChange],
     audit: &[Repricing],
 ) -> Result<(), sqlx::Error> {
@@ -218,7 +218,7 @@ async fn write_exchanges(
 
 /// Ends a run. Even where no cost changed, the savings of the prompt cache in the sums may have.
 async fn finish(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     state: &PriceState,
     owner_of: Option<&str>,
 ) -> Result<(), sqlx::Error> {
@@ -232,7 +232,7 @@ async fn finish(
 }
 
 /// Notes a change of the prices in the ledger, inside the transaction that `conn` is in.
-pub(super) async fn changed(conn: &mut Connection) -> Result<(), sqlx::Error> {
+pub(super) async fn changed(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
     const SQL: &str = "update price_state set version = version + 1, after_seq = case when applied = version \
          then (select coalesce(max(seq), 0) from call) else after_seq end";
     query(SQL).execute(conn).await?;

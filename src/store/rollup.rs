@@ -16,8 +16,6 @@ mod compare;
 mod format;
 mod row;
 
-use super::connection::Connection;
-use super::query::{QueryBuilder, query, query_as, query_scalar};
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use sqlx::FromRow;
@@ -28,9 +26,11 @@ use self::{
     row::{CallTotals, Selection, each_call},
 };
 use super::{
+    connection::Connection,
+    query::{QueryBuilder, query, query_as, query_scalar},
     Error, Reader,
     columns::{self, Body},
-    database::{self, Database},
+    database::Database,
 };
 use crate::domain::{
     catalog::Catalog,
@@ -132,7 +132,7 @@ impl Reader {
 }
 
 /// Voids all sums, inside the transaction that `conn` is in; the next report makes them again.
-pub(super) async fn void(conn: &mut Connection) -> Result<(), sqlx::Error> {
+pub(super) async fn void(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
     const VOID: &str = "update rollup_state set version = version + 1, upto = 0, upto_call = null";
     query(VOID).execute(&mut *conn).await?;
     query("delete from rollup").execute(conn).await?;
@@ -160,8 +160,8 @@ pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Er
 
 /// Sums up the next calls. Everything is read before the transaction that writes, so that it is short. If another
 /// report or a pruning has moved the watermark meanwhile, nothing is written.
-async fn next(conn: &mut Connection, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
-    const WAITING: &str = "select count(*) from (select 1 from call where seq > $1 limit $2)";
+async fn next(conn: &mut Connection<'_>, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
+    const WAITING: &str = "select count(*) from (select 1 from call where seq > $1 limit $2) as waiting";
     let mark = watermark(conn).await?;
     let waiting: i64 =
         query_scalar(WAITING).bind(mark.upto).bind(worth).fetch_one(&mut *conn).await?;
@@ -199,7 +199,7 @@ async fn next(conn: &mut Connection, catalog: &Catalog, worth: u32) -> Result<u6
 
 /// Writes sums in one transaction. `false`: the watermark has moved meanwhile.
 async fn write(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     mark: &Watermark,
     (upto, call): &(i64, String),
     hours: &[(i64, Vec<u8>)],
@@ -222,7 +222,7 @@ async fn write(
     Ok(true)
 }
 
-async fn watermark(conn: &mut Connection) -> Result<Watermark, Error> {
+async fn watermark(conn: &mut Connection<'_>) -> Result<Watermark, Error> {
     const SQL: &str = "select upto, upto_call, version, totals_from, \
          (select id from call where call.seq = rollup_state.upto) as there from rollup_state";
     let WatermarkRow { upto, upto_call, version, totals_from, there } =
@@ -233,7 +233,7 @@ async fn watermark(conn: &mut Connection) -> Result<Watermark, Error> {
 
 /// Shows the sums of the whole quarters in `span` to `visit`.
 async fn summed(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     span: Range<i64>,
     mut visit: impl FnMut(UnixMillis, &Key<'_>, &Totals),
 ) -> Result<(), Error> {

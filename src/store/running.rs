@@ -1,7 +1,7 @@
 //! The calls whose exchanges are running, as other processes see them.
 
-use super::query::query_as;
-use super::{Error, Reader, recovery::read_call};
+use super::{
+    query::query_as,Error, Reader, recovery::read_call};
 use crate::store::record::CallRecord;
 
 impl Reader {

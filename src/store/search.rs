@@ -9,8 +9,6 @@ mod said;
 mod terms;
 mod words;
 
-use super::connection::Connection;
-use super::query::{QueryBuilder, query, query_as, query_scalar, run_all};
 use std::collections::HashSet;
 
 use futures_util::TryStreamExt;
@@ -18,6 +16,8 @@ use sqlx::FromRow;
 
 use self::said::CallText;
 use super::{
+    connection::Connection,
+    query::{QueryBuilder, query, query_as, query_scalar, run_all},
     Error, Reader,
     columns::{Body, compress},
     session_filter::SessionFilter,
@@ -43,7 +43,7 @@ pub struct Found {
 }
 
 /// Indexes the texts of the next calls that have their sessions. Everything is read before the transaction that writes.
-pub(super) async fn next(conn: &mut Connection, state: &IndexState) -> Result<(), Error> {
+pub(super) async fn next(conn: &mut Connection<'_>, state: &IndexState) -> Result<(), Error> {
     const CALLS: &str = "select seq, exchange, answered_by, task, client_frame, client_head from call \
          where seq > $1 and seq <= $2 order by seq limit $3";
     let calls: Vec<said::Call> = query_as(CALLS)
@@ -70,7 +70,7 @@ pub(super) async fn next(conn: &mut Connection, state: &IndexState) -> Result<()
 }
 
 async fn write(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     state: &IndexState,
     upto: i64,
     entries: &[(i64, CallText)],
@@ -104,7 +104,7 @@ async fn write(
 }
 
 /// Deletes the whole index.
-pub(super) async fn clear(conn: &mut Connection, state: &IndexState) -> Result<(), sqlx::Error> {
+pub(super) async fn clear(conn: &mut Connection<'_>, state: &IndexState) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin_write().await?;
     if session_state::claim(&mut tx, state).await? {
         delete_all(&mut tx).await?;
@@ -114,7 +114,7 @@ pub(super) async fn clear(conn: &mut Connection, state: &IndexState) -> Result<(
 }
 
 /// Deletes the whole index inside a transaction.
-pub(super) async fn delete_all(conn: &mut Connection) -> Result<(), sqlx::Error> {
+pub(super) async fn delete_all(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
     const SQLITE: &str = "insert into said_index (said_index) values ('delete-all'); delete from said; \
          update session_state set texts_upto = 0";
     const POSTGRES: &str =
@@ -123,7 +123,7 @@ pub(super) async fn delete_all(conn: &mut Connection) -> Result<(), sqlx::Error>
 }
 
 /// Deletes the entries of calls, given as a JSON list of their `seq`, inside a transaction.
-pub(super) async fn delete(conn: &mut Connection, calls: &str) -> Result<u64, sqlx::Error> {
+pub(super) async fn delete(conn: &mut Connection<'_>, calls: &str) -> Result<u64, sqlx::Error> {
     const TEXTS: &str =
         "select seq, body from said where seq in (select cast(value as bigint) from json_each($1))";
     const WORDS: &str =
@@ -149,7 +149,7 @@ pub(super) async fn delete(conn: &mut Connection, calls: &str) -> Result<u64, sq
 
 /// Finds the entries of which a body is not in the ledger any more, in batches for [`remove`]. What is read from now on
 /// cannot be written by somebody who read such a body before.
-pub(super) async fn withdraw(conn: &mut Connection) -> Result<Vec<String>, Error> {
+pub(super) async fn withdraw(conn: &mut Connection<'_>) -> Result<Vec<String>, Error> {
     const GONE: &str = "select said.seq from said left join call on call.seq = said.seq \
          left join exchange on exchange.id = call.exchange \
          where call.seq is null or (said.client and call.client_frame is null) \
@@ -160,7 +160,7 @@ pub(super) async fn withdraw(conn: &mut Connection) -> Result<Vec<String>, Error
 }
 
 /// Deletes a batch of entries in a transaction; returns their number.
-pub(super) async fn remove(conn: &mut Connection, batch: &str) -> Result<u64, Error> {
+pub(super) async fn remove(conn: &mut Connection<'_>, batch: &str) -> Result<u64, Error> {
     let work = async {
         let mut tx = conn.begin_write().await?;
         let removed = delete(&mut tx, batch).await?;

@@ -1,11 +1,11 @@
 //! Pages of the list of sessions, from its index: those that were used last come first.
 
-use super::query::{QueryBuilder, query_as};
 use std::{collections::HashMap, ops::Range};
 
 use sqlx::FromRow;
 
 use super::{
+    query::{QueryBuilder, query_as},
     Error, Reader,
     session_state::Indexed,
     sessions::{CALLS, CallSummary, SessionRow},

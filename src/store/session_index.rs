@@ -4,8 +4,6 @@
 //! Reports bring it up to date before they read it ([`index_sessions`]), in short transactions beside the writer; requests
 //! never do. Where it cannot be written, reports read all calls instead ([`Reader::sessions`]), by the same rules.
 
-use super::connection::Connection;
-use super::query::{QueryBuilder, query, query_as, query_scalar, run_all};
 use std::{
     collections::{BTreeSet, HashMap},
     time::Duration,
@@ -15,6 +13,8 @@ use serde_json::json;
 use sqlx::FromRow;
 
 use super::{
+    connection::Connection,
+    query::{QueryBuilder, query, query_as, query_scalar, run_all},
     Error, Reader,
     database::{self, Database},
     search,
@@ -128,7 +128,7 @@ pub async fn index_sessions(
     watch: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Indexed, Error> {
     let indexed = Indexed(texts);
-    if !is_behind(&IndexState::read(&mut *reader.pool().acquire().await?).await?, texts) {
+    if !is_behind(&IndexState::read(&mut reader.pool().acquire().await?).await?, texts) {
         return Ok(indexed);
     }
     let file = Database::parse(url)?;
@@ -150,7 +150,7 @@ fn is_behind(state: &IndexState, texts: WordIndex) -> bool {
 }
 
 async fn catch_up(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     texts: WordIndex,
     watch: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<(), Error> {
@@ -175,7 +175,7 @@ async fn catch_up(
 }
 
 /// Empties the index.
-async fn void(conn: &mut Connection, state: &IndexState) -> Result<(), sqlx::Error> {
+async fn void(conn: &mut Connection<'_>, state: &IndexState) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin_write().await?;
     if session_state::claim(&mut tx, state).await? {
         search::delete_all(&mut tx).await?;
@@ -189,7 +189,7 @@ async fn void(conn: &mut Connection, state: &IndexState) -> Result<(), sqlx::Err
 
 /// Adds the next calls. Everything is read before the transaction that writes, so that it is short. If the index has
 /// changed meanwhile, nothing is written.
-async fn next(conn: &mut Connection, state: &IndexState) -> Result<(), Error> {
+async fn next(conn: &mut Connection<'_>, state: &IndexState) -> Result<(), Error> {
     const CALLS: &str = "select seq, id, at, answered_by, chat_id, user_id, client, client_key, client_frame, \
          client_head, model, task from call where seq > $1 order by seq limit $2";
     let calls: Vec<NewCall> =
@@ -203,7 +203,7 @@ async fn next(conn: &mut Connection, state: &IndexState) -> Result<(), Error> {
 }
 
 /// Finds the sessions of calls, which are in the order of their commits.
-async fn assign(conn: &mut Connection, calls: &[NewCall]) -> Result<Rows, Error> {
+async fn assign(conn: &mut Connection<'_>, calls: &[NewCall]) -> Result<Rows, Error> {
     const HIGHEST: &str = "select coalesce(max(number), 0) from session";
     let mut highest: i64 = query_scalar(HIGHEST).fetch_one(&mut *conn).await?;
     let ends: Vec<Hash> = calls.iter().filter_map(NewCall::head).collect();
@@ -244,7 +244,7 @@ async fn assign(conn: &mut Connection, calls: &[NewCall]) -> Result<Rows, Error>
 
 /// The sessions of the calls that end at one of these messages, the newest of each sender.
 async fn heads(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     parents: &HashMap<Hash, Hash>,
 ) -> Result<HashMap<(Sender, Hash), i64>, Error> {
     #[derive(FromRow)]
@@ -269,7 +269,7 @@ async fn heads(
 
 /// The sessions in the index that these calls may belong to.
 async fn known(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     calls: &[NewCall],
     numbers: impl Iterator<Item = i64>,
 ) -> Result<Vec<Session>, Error> {
@@ -283,7 +283,7 @@ async fn known(
 }
 
 async fn write(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     state: &IndexState,
     rows: &Rows,
     (upto, upto_call): (i64, CallId),
@@ -322,7 +322,7 @@ async fn write(
 }
 
 /// Removes calls that were deleted in the transaction that `conn` is in.
-pub(super) async fn forget_calls(conn: &mut Connection, calls: &[i64]) -> Result<(), sqlx::Error> {
+pub(super) async fn forget_calls(conn: &mut Connection<'_>, calls: &[i64]) -> Result<(), sqlx::Error> {
     const LEFT: &str = "select distinct session from session_call where seq in (select cast(value as bigint) from json_each($1))";
     const CALLS: &str =
         "delete from session_call where seq in (select cast(value as bigint) from json_each($1))";
@@ -354,7 +354,7 @@ pub(super) async fn forget_calls(conn: &mut Connection, calls: &[i64]) -> Result
 
 /// Removes the hashes of requests that were dropped in the transaction that `conn` is in.
 pub(super) async fn forget_requests(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     calls: &[i64],
 ) -> Result<(), sqlx::Error> {
     let mut query = QueryBuilder::new(

@@ -3,13 +3,13 @@
 //! Calls without a chat form sessions, too: a call whose messages go on from those of another of the same caller belongs
 //! to its session. One that only repeats another begins a session of its own, unless it goes on from a third.
 
-use super::connection::Connection;
-use super::query::{QueryBuilder, query_as, query_scalar};
 use std::collections::HashMap;
 
 use sqlx::FromRow;
 
-use super::{Error, Reader, chain, read::answer_parts};
+use super::{
+    connection::Connection,
+    query::{QueryBuilder, query_as, query_scalar},Error, Reader, chain, read::answer_parts};
 use crate::domain::{
     anthropic::ApiHeaders,
     chain::Hash,
@@ -183,13 +183,13 @@ impl Reader {
 
     /// The messages up to any of `heads`, each with the one before it.
     pub async fn parents_of(&self, heads: &[Hash]) -> Result<HashMap<Hash, Hash>, Error> {
-        parents_of(&mut *self.pool().acquire().await?, heads).await
+        parents_of(&mut self.pool().acquire().await?, heads).await
     }
 
     /// The newest messages up to `head`, each as JSON: those after the last answer, and that answer without its long strings.
     /// `None`: they are not all kept any more.
     pub async fn newest_messages(&self, head: Hash) -> Result<Option<Vec<Vec<u8>>>, Error> {
-        chain::load_newest(&mut *self.pool().acquire().await?, head).await
+        chain::load_newest(&mut self.pool().acquire().await?, head).await
     }
 
     /// The exchange `id` after those that it continues, as far as they are still there.
@@ -206,7 +206,7 @@ impl Reader {
 
 /// The messages up to any of `heads`, each with the one before it.
 pub(super) async fn parents_of(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     heads: &[Hash],
 ) -> Result<HashMap<Hash, Hash>, Error> {
     const SQL: &str = "with recursive ancestor (hash, parent) as ( \

@@ -95,6 +95,11 @@ impl DatabaseFile {
         self.real().map(|path| with_end(&path, ".journal"))
     }
 
+    /// The error that a file of the ledger could not be created.
+    pub(super) fn not_created(&self, source: io::Error) -> Error {
+        Error::Create { path: self.path.clone().unwrap_or_default(), source }
+    }
+
     /// Fails while another process owns the ledger.
     pub(super) fn must_be_free(&self, owner: OwnerId) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
@@ -110,7 +115,7 @@ impl DatabaseFile {
         };
         let failed = |source| Error::Create { path: path.clone(), source };
         let real = place::real(path)?;
-        place::create_folder(&real).map_err(failed)?;
+        create_folder(&real).map_err(failed)?;
         // Before anything is made beside it, too.
         let mut content = place::examine(&real).await?;
         place::check_beside(&real)?;

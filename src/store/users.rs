@@ -1,13 +1,13 @@
 //! Names of users: written when a call states one that this process has not written yet, read by reports.
 
-use super::connection::Connection;
-use super::query::{QueryBuilder, query_as, query_scalar};
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use sqlx::FromRow;
 
-use super::{Error, Reader};
+use super::{
+    connection::Connection,
+    query::{QueryBuilder, query_as, query_scalar},Error, Reader};
 use crate::domain::{
     exchange::UnixMillis,
     user_name::{UserName, UserNames},
@@ -74,14 +74,14 @@ impl Reader {
 }
 
 /// The users with a name of whom no call is left, where the calls in `gone_call` are deleted.
-pub(super) async fn without_calls(conn: &mut Connection) -> Result<Vec<String>, Error> {
+pub(super) async fn without_calls(conn: &mut Connection<'_>) -> Result<Vec<String>, Error> {
     const SQL: &str = "select id from user_name where id not in (select user_id from call \
          where user_id is not null and seq not in (select at from gone_call))";
     Ok(query_scalar(SQL).fetch_all(conn).await?)
 }
 
 /// Deletes the names of users; returns their number.
-pub(super) async fn delete_names(conn: &mut Connection, users: &[String]) -> Result<u64, Error> {
+pub(super) async fn delete_names(conn: &mut Connection<'_>, users: &[String]) -> Result<u64, Error> {
     let mut query = QueryBuilder::new("delete from user_name where id in (");
     let done =
         query.push_list(users).push(")").build().execute(conn).await.map_err(Error::Write)?;

@@ -170,6 +170,9 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
     writer.finish().await;
     *shared.open.lock() = None;
     // With the locks, before anyone hears that it is done.
+    if let Some(lock) = writer.lock.take() {
+        lock.release().await;
+    }
     drop(writer);
 }
 

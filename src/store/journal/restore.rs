@@ -1,6 +1,5 @@
 //! Calls that a dead process had answered but not committed, written to the ledger at the next start.
 
-use crate::store::query::{query_as, query_scalar};
 use std::collections::HashMap;
 
 use sqlx::FromRow;
@@ -12,7 +11,7 @@ use crate::{
         chain::Hash,
         exchange::{AnsweredBy, CallId, Cost, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens},
     },
-    store::{
+    store::{query::{query_as, query_scalar}, 
         Durability, Error,
         batch::{self, CallOp, Op},
         chain::Packed,
@@ -43,7 +42,7 @@ struct AskersEnd {
 
 /// Writes the calls that are left and not in the ledger; returns their number. The lost exchanges are sealed already.
 pub(in crate::store) async fn restore(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     writer: &mut WriteConnection,
     owner: OwnerId,
     left: Left,
@@ -93,14 +92,14 @@ async fn write_each(
     Ok(written)
 }
 
-async fn is_known(conn: &mut Connection, id: CallId) -> Result<bool, Error> {
+async fn is_known(conn: &mut Connection<'_>, id: CallId) -> Result<bool, Error> {
     const SQL: &str = "select count(*) from call where id = $1";
     let found: i64 = query_scalar(SQL).bind(id).fetch_one(conn).await?;
     Ok(found > 0)
 }
 
 async fn has_bodies(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     frame: Option<Hash>,
     head: Option<Hash>,
 ) -> Result<bool, Error> {
@@ -111,7 +110,7 @@ async fn has_bodies(
 
 /// Ends a call that had joined an exchange as the call ended that the exchange was begun for: the last of its parts may
 /// be another exchange.
-async fn joined(conn: &mut Connection, call: CallRecord) -> Result<CallRecord, Error> {
+async fn joined(conn: &mut Connection<'_>, call: CallRecord) -> Result<CallRecord, Error> {
     const SQL: &str = "select exchange, outcome, error_kind, model, status, \
          input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is \
          from call where at between $2 and $3 and answered_by in ('miss', 'refresh', 'bypass') and $1 in ( \
@@ -138,7 +137,7 @@ async fn joined(conn: &mut Connection, call: CallRecord) -> Result<CallRecord, E
         outcome,
         error_kind,
         model,
-        status,
+        status: status.and_then(|status| u16::try_from(status).ok()),
         tokens,
         cost: free,
         saved,

@@ -54,7 +54,7 @@ impl PgDatabase {
         let seconds = |name: &'static str, usual: Duration| match ours.get(name) {
             None => Ok(usual),
             Some(text) => {
-                let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0);
+                let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
                 let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 time.ok_or(Error::UrlParameter { name })
             }
@@ -64,7 +64,7 @@ impl PgDatabase {
         let max_connections = match ours.get("max_connections") {
             None => MAX_CONNECTIONS,
             Some(text) => text
-                .parse()
+                .parse::<u32>()
                 .ok()
                 .filter(|number| *number > 0)
                 .ok_or(Error::UrlParameter { name: "max_connections" })?,

@@ -1,6 +1,6 @@
 //! The connection that writes: it takes the rows of a transaction by table and column, and sends one statement a table.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use sqlx::{Arguments, AssertSqlSafe, Connection as _, PgConnection, postgres::PgArguments};
 
@@ -42,7 +42,7 @@ impl Column {
                 column.push(text.map(|text| without_zero(&text).into_owned()));
             }
             (Self::Bytes(column), Value::Bytes(bytes)) => column.push(bytes.map(Cow::into_owned)),
-            (column, value) => unreachable!("a value {value:?} in a column {column:?}"),
+            (column, _) => unreachable!("a value of another type in a column of {}", column.type_name()),
         }
     }
 
@@ -86,7 +86,7 @@ impl Statement {
         let mut arguments = PgArguments::default();
         for (at, column) in columns.into_iter().enumerate() {
             let comma = if at > 0 { ", " } else { "" };
-            sql += &format!("{comma}${}::{}[]", at + 1, column.type_name());
+            let _ = write!(sql, "{comma}${}::{}[]", at + 1, column.type_name());
             column.add_to(&mut arguments)?;
         }
         sql += ")";

@@ -1,13 +1,12 @@
 //! Marking: finds the messages, frames and blobs that no row refers to, beginning at the rows that stay.
 
-use crate::store::connection::Connection;
-use crate::store::query::{query, query_as, run_all};
 use std::collections::HashMap;
 
 use super::pages::Pages;
 use crate::{
     domain::chain::Hash,
-    store::{Error, recovery},
+    store::{connection::Connection,
+    query::{query, query_as, run_all}, Error, recovery},
 };
 
 /// Bytes of the hashes and headers of a row.
@@ -33,7 +32,7 @@ pub(super) struct Unused {
 }
 
 /// Finds what only rows of the plan, or none, refer to.
-pub(super) async fn unused(conn: &mut Connection) -> Result<Unused, Error> {
+pub(super) async fn unused(conn: &mut Connection<'_>) -> Result<Unused, Error> {
     const SEEN: &str = "select (select coalesce(max(rowid), 0) from exchange), \
          (select coalesce(max(seq), 0) from call)";
     const TABLE: [&str; 2] = [

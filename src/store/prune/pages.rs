@@ -1,8 +1,7 @@
 //! Space that rows take in the pages of a database, about, by the layout of <https://sqlite.org/fileformat2.html>: a long
 //! row has pages of its own, which its deletion empties, and the others share pages.
 
-use crate::store::connection::Connection;
-use crate::store::{Error, database};
+use crate::store::{connection::Connection, Error, database};
 
 /// Bytes of the header of a page, and of a row, about.
 const HEADER: u64 = 8;
@@ -14,7 +13,7 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) async fn of(conn: &mut Connection) -> Result<Self, Error> {
+    pub(super) async fn of(conn: &mut Connection<'_>) -> Result<Self, Error> {
         let size = database::size(conn).await?;
         Ok(Self { bytes: size.page.max(512) })
     }

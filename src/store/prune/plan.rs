@@ -2,11 +2,10 @@
 //! them for deleted.
 
 use super::{Kept, Limits, Whose, mark, pages::Pages};
-use crate::store::connection::Connection;
-use crate::store::query::{QueryBuilder, query, query_scalar, run_all};
 use crate::{
     domain::exchange::UnixMillis,
-    store::{
+    store::{connection::Connection,
+    query::{QueryBuilder, query, query_scalar, run_all}, 
         Error, database,
         older::{Older, ahead_of},
     },
@@ -28,7 +27,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The space that the recordings take, about.
-    pub(super) async fn bytes(&self, conn: &mut Connection) -> Result<u64, Error> {
+    pub(super) async fn bytes(&self, conn: &mut Connection<'_>) -> Result<u64, Error> {
         const SQL: &str = "select cast(length(recording) as bigint) from exchange where recording is not null \
              and (rowid in (select at from gone_body) or rowid in (select at from gone_exchange))";
         let pages = Pages::of(conn).await?;
@@ -48,7 +47,7 @@ const OTHER_COLUMNS: u64 = 500;
 const MARGIN: u64 = 16 << 10;
 
 /// Creates the temporary tables, empty.
-pub(super) async fn none(conn: &mut Connection) -> Result<(), Error> {
+pub(super) async fn none(conn: &mut Connection<'_>) -> Result<(), Error> {
     const TABLES: &str = "drop table if exists gone_body; drop table if exists gone_request; \
          drop table if exists gone_call; drop table if exists gone_exchange; drop table if exists kept; \
          create temp table gone_body (at bigint primary key); \
@@ -70,7 +69,7 @@ pub(super) struct Before {
 impl Before {
     /// Those of the limits on age.
     pub(super) async fn of(
-        conn: &mut Connection,
+        conn: &mut Connection<'_>,
         limits: &Limits,
         now: UnixMillis,
     ) -> Result<Self, Error> {
@@ -96,7 +95,7 @@ impl Before {
 /// Selects the rows within the limits on age, and the oldest bodies until about `most` bytes are left in use. The sizes
 /// of rows tell how much their deletion frees, so that a preview selects what a prune deletes.
 pub(super) async fn within(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     limits: &Limits,
     most: Option<u64>,
     now: UnixMillis,
@@ -138,7 +137,7 @@ pub(super) async fn within(
 
 /// Selects the rows.
 pub(super) async fn make(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     whose: &Whose,
     before: Before,
 ) -> Result<Plan, Error> {
@@ -159,7 +158,7 @@ pub(super) async fn make(
 }
 
 /// The rest of a user or of chats without the rows in the temporary tables; `None` for everyone.
-pub(super) async fn kept(conn: &mut Connection, whose: &Whose) -> Result<Option<Kept>, Error> {
+pub(super) async fn kept(conn: &mut Connection<'_>, whose: &Whose) -> Result<Option<Kept>, Error> {
     if *whose == Whose::Everyone {
         return Ok(None);
     }
@@ -182,7 +181,7 @@ pub(super) async fn kept(conn: &mut Connection, whose: &Whose) -> Result<Option<
 /// The moment before which the exchanges ended that have the oldest `part` of all `used` bytes, about; `None`: no bodies
 /// are left but those with times ahead of the clock.
 pub(super) async fn oldest(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     part: u64,
     used: u64,
     now: UnixMillis,
@@ -208,14 +207,14 @@ pub(super) async fn oldest(
 }
 
 /// True if there are bodies.
-pub(super) async fn has_bodies(conn: &mut Connection) -> Result<bool, Error> {
+pub(super) async fn has_bodies(conn: &mut Connection<'_>) -> Result<bool, Error> {
     const SQL: &str = "select exists (select 1 from exchange \
          where recording is not null or frame is not null or head is not null) \
          or exists (select 1 from call where client_frame is not null or client_head is not null)";
     Ok(query_scalar(SQL).fetch_one(conn).await?)
 }
 
-async fn noted(conn: &mut Connection, sql: &'static str) -> Result<Vec<i64>, Error> {
+async fn noted(conn: &mut Connection<'_>, sql: &'static str) -> Result<Vec<i64>, Error> {
     Ok(query_scalar(sql).fetch_all(conn).await?)
 }
 
@@ -263,7 +262,7 @@ fn push_exchanges(query: &mut QueryBuilder<'_>, whose: &Whose, older: Older) {
     }
 }
 
-async fn totals(conn: &mut Connection, whose: &Whose, older: Older) -> Result<(), sqlx::Error> {
+async fn totals(conn: &mut Connection<'_>, whose: &Whose, older: Older) -> Result<(), sqlx::Error> {
     const KEPT: &str = "insert into kept (id) with recursive line (id) as ( \
          select exchange from call where exchange is not null \
          and seq not in (select at from gone_call) \
@@ -284,7 +283,7 @@ async fn totals(conn: &mut Connection, whose: &Whose, older: Older) -> Result<()
     Ok(())
 }
 
-async fn bodies(conn: &mut Connection, whose: &Whose, older: Older) -> Result<(), sqlx::Error> {
+async fn bodies(conn: &mut Connection<'_>, whose: &Whose, older: Older) -> Result<(), sqlx::Error> {
     let mut requests = QueryBuilder::new(
         "insert into gone_request (at) select call.seq from call \
          where (call.client_frame is not null or call.client_head is not null) \

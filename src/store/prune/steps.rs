@@ -1,18 +1,17 @@
 //! The transactions of a pruning. Each is short, and the ledger is consistent after it.
 
 use super::mark::Seen;
-use crate::store::connection::Connection;
-use crate::store::query::{QueryBuilder, query, run_all};
 use crate::{
     domain::{chain::Hash, exchange::UnixMillis},
-    store::{Error, recovery, rollup, session_index, sqlite},
+    store::{connection::Connection,
+    query::{QueryBuilder, query, run_all}, Error, recovery, rollup, session_index},
 };
 
 /// Number of rows in one transaction.
 pub(super) const BATCH: usize = 256;
 
 /// Sets the moment from which on calls count.
-pub(super) async fn count_from(conn: &mut Connection, from: UnixMillis) -> Result<(), Error> {
+pub(super) async fn count_from(conn: &mut Connection<'_>, from: UnixMillis) -> Result<(), Error> {
     const FROM: &str = "update rollup_state set version = version + 1, \
          totals_from = case when totals_from < $1 then $1 else totals_from end";
     let work = async {
@@ -39,7 +38,7 @@ pub(super) enum Sums {
 /// Deletes calls. Where they are part of sums that stay, the same transaction makes these void: a report that sums up
 /// meanwhile must not keep them.
 pub(super) async fn delete_calls(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     sums: Sums,
     calls: &[i64],
 ) -> Result<u64, Error> {
@@ -59,16 +58,16 @@ pub(super) async fn delete_calls(
 
 /// Deletes exchanges, and by cascade their rows of `answer_ref`.
 pub(super) async fn delete_exchanges(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     exchanges: &[i64],
 ) -> Result<u64, Error> {
     let mut query = QueryBuilder::new("delete from exchange where rowid in (");
     let done = push_all(&mut query, exchanges).push(")").build().execute(conn).await;
-    Ok(done.map_err(Error::Write)?)
+    done.map_err(Error::Write)
 }
 
 /// Drops the clients' requests of calls.
-pub(super) async fn drop_requests(conn: &mut Connection, calls: &[i64]) -> Result<u64, Error> {
+pub(super) async fn drop_requests(conn: &mut Connection<'_>, calls: &[i64]) -> Result<u64, Error> {
     let sql = "update call set client_frame = null, client_head = null where seq in (";
     let work = async {
         let mut tx = conn.begin_write().await?;
@@ -86,7 +85,7 @@ pub(super) async fn drop_requests(conn: &mut Connection, calls: &[i64]) -> Resul
 ///
 /// In SQLite the rows are deleted and inserted again, because it does not merge the pages that an update leaves nearly
 /// empty: most of the space would stay in use. Their rows of `answer_ref` go by cascade and do not come back.
-pub(super) async fn drop_bodies(conn: &mut Connection, exchanges: &[i64]) -> Result<u64, Error> {
+pub(super) async fn drop_bodies(conn: &mut Connection<'_>, exchanges: &[i64]) -> Result<u64, Error> {
     let work = async {
         let mut tx = conn.begin_write().await?;
         let dropped = match &*tx {
@@ -99,7 +98,7 @@ pub(super) async fn drop_bodies(conn: &mut Connection, exchanges: &[i64]) -> Res
     work.await.map_err(Error::Write)
 }
 
-async fn write_anew(conn: &mut Connection, exchanges: &[i64]) -> Result<u64, sqlx::Error> {
+async fn write_anew(conn: &mut Connection<'_>, exchanges: &[i64]) -> Result<u64, sqlx::Error> {
     const BODILESS: &str = "update temp.moved set servable = 0, recording = null, frame = null, head = null, \
          breakpoints = null";
     query("drop table if exists temp.moved").execute(&mut *conn).await?;
@@ -112,7 +111,7 @@ async fn write_anew(conn: &mut Connection, exchanges: &[i64]) -> Result<u64, sql
     query("insert into exchange select * from temp.moved").execute(conn).await
 }
 
-async fn update(conn: &mut Connection, exchanges: &[i64]) -> Result<u64, sqlx::Error> {
+async fn update(conn: &mut Connection<'_>, exchanges: &[i64]) -> Result<u64, sqlx::Error> {
     let mut refs = QueryBuilder::new(
         "delete from answer_ref using exchange where exchange.id = answer_ref.exchange and exchange.rowid in (",
     );
@@ -126,7 +125,7 @@ async fn update(conn: &mut Connection, exchanges: &[i64]) -> Result<u64, sqlx::E
 
 /// Deletes messages, unless a row that was written after the marking refers to them, and their rows of `piece`.
 pub(super) async fn delete_nodes(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     nodes: &[Hash],
     seen: &Seen,
 ) -> Result<u64, Error> {
@@ -135,7 +134,7 @@ pub(super) async fn delete_nodes(
 
 /// Deletes frames, unless a row that was written after the marking refers to them.
 pub(super) async fn delete_frames(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     frames: &[Hash],
     seen: &Seen,
 ) -> Result<u64, Error> {
@@ -143,16 +142,15 @@ pub(super) async fn delete_frames(
 }
 
 /// Deletes blobs, unless a row of `piece` refers to them.
-pub(super) async fn delete_blobs(conn: &mut Connection, blobs: &[Hash]) -> Result<u64, Error> {
+pub(super) async fn delete_blobs(conn: &mut Connection<'_>, blobs: &[Hash]) -> Result<u64, Error> {
     let mut query = QueryBuilder::new("delete from blob where hash in (");
     push_hashes(&mut query, blobs);
     query.push(") and not exists (select 1 from piece where piece.blob = blob.hash)");
-    let done = query.build().execute(conn).await.map_err(Error::Write)?;
-    Ok(done)
+    query.build().execute(conn).await.map_err(Error::Write)
 }
 
 async fn unless_revived(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     delete: &'static str,
     hashes: &[Hash],
     seen: &Seen,

@@ -1,7 +1,5 @@
 //! The exchanges and calls whose recorded costs are not those at today's prices of their day.
 
-use crate::store::connection::Connection;
-use crate::store::query::query_as;
 use std::collections::{HashMap, HashSet};
 
 use jiff::civil::Date;
@@ -14,7 +12,8 @@ use crate::{
         exchange::{AnsweredBy, Cost, ExchangeId, NanoDollars, Outcome, Tokens, UnixMillis},
         price::{Bill, Charge, LONG_CACHE, Pricing},
     },
-    store::{Error, read::MOST_PARTS},
+    store::{connection::Connection,
+    query::query_as, Error, read::MOST_PARTS},
 };
 
 /// Limit of rows that one query reads.
@@ -98,7 +97,7 @@ struct EarlyHit {
 
 /// The exchanges that have another cost now, and the number of those that no price explains.
 pub(super) async fn exchange_changes(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     prices: &Prices<'_>,
 ) -> Result<(Vec<ExchangeChange>, u64), Error> {
     const SQL: &str = "select rowid as position, id, model_asked, model_served, outcome, ended_at, priced_on, bill, \
@@ -149,7 +148,7 @@ pub(super) async fn exchange_changes(
 
 /// The calls whose costs, or savings, change with the exchanges that answered them.
 pub(super) async fn call_changes(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     prices: &Prices<'_>,
     changes: &[ExchangeChange],
     suspect: i64,
@@ -212,7 +211,7 @@ pub(super) async fn call_changes(
 
 /// What repeats saved, by `seq`, where that is less than the cost of the answer ([`cost_again`](crate::domain::catalog::Catalog::cost_again)).
 async fn savings_of_early_hits(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     prices: &Prices<'_>,
     changes: &[ExchangeChange],
 ) -> Result<HashMap<i64, Cost>, Error> {
@@ -240,7 +239,7 @@ async fn savings_of_early_hits(
 
 /// The cost of an answer: that of its last exchange and of all that this one continues. `None`: it is not there any more.
 async fn cost_of_answer(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     last: ExchangeId,
     found: &HashMap<ExchangeId, &Charge>,
 ) -> Result<Option<(Cost, Pricing)>, Error> {

@@ -1,6 +1,5 @@
 //! Bills: the cost of each exchange, so that it can be computed again at other prices.
 
-use crate::store::query::{QueryBuilder, query_as};
 use std::ops::Range;
 
 use futures_util::TryStreamExt;
@@ -14,7 +13,7 @@ use crate::{
         exchange::{Cost, ExchangeId, Outcome, Tokens, UnixMillis},
         totals::Key,
     },
-    store::{Error, Reader, read::answer_parts},
+    store::{query::{QueryBuilder, query_as}, Error, Reader, read::answer_parts},
 };
 
 impl Reader {

@@ -1,7 +1,5 @@
 //! The sums of each hour beside those that its calls give now, for the check of a ledger.
 
-use crate::store::connection::Connection;
-use crate::store::query::query_as;
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
@@ -10,7 +8,8 @@ use sqlx::FromRow;
 use super::{HOUR, format, watermark};
 use crate::{
     domain::{exchange::Tokens, totals::Totals},
-    store::{Error, columns::Body},
+    store::{connection::Connection,
+    query::query_as, Error, columns::Body},
 };
 
 /// Sums of calls that do not depend on prices of today.
@@ -41,7 +40,7 @@ struct HourRow {
 
 /// By hour, the sums that are kept and those of the calls. Sums that cannot be read count as none. Empty if all are void.
 pub(in crate::store) async fn compared(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
 ) -> Result<BTreeMap<i64, [Sums; 2]>, Error> {
     const KEPT: &str = "select hour, totals from rollup order by hour";
     const CALLS: &str = "select at / $1 as hour, count(*) as calls, cast(sum(coalesce(cost, 0)) as bigint) as cost, cast(sum(saved) as bigint) as saved, \

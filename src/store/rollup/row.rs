@@ -1,7 +1,5 @@
 //! Rows of `call` as reports read them.
 
-use crate::store::connection::Connection;
-use crate::store::query::{AnyRow, QueryBuilder};
 use std::{borrow::Cow, ops::Range};
 
 use futures_util::TryStreamExt;
@@ -13,7 +11,8 @@ use crate::{
         tags::Tags,
         totals::{Key, Totals},
     },
-    store::{
+    store::{connection::Connection,
+    query::{AnyRow, QueryBuilder}, 
         Error,
         calls::push_tags,
         columns::{cost, count},
@@ -69,7 +68,7 @@ pub(super) const COLUMNS: &str = "select call.seq, call.id, call.at, call.model,
 
 /// Shows each call to `visit`, as totals of one call. `catalog` tells the savings of the prompt cache.
 pub(super) async fn each_call(
-    conn: &mut Connection,
+    conn: &mut Connection<'_>,
     selection: Selection<'_>,
     catalog: &Catalog,
     mut visit: impl FnMut(&CallTotals<'_>, &Key<'_>, &Totals, &Tags),

@@ -1,7 +1,5 @@
 //! The texts of a call: what is new in its request, and its answer.
 
-use crate::store::connection::Connection;
-use crate::store::query::query_as;
 use sqlx::FromRow;
 
 use super::terms;
@@ -13,7 +11,8 @@ use crate::{
         exchange::{AnsweredBy, ExchangeId},
         recording::Recording,
     },
-    store::{Error, chain, read::answer_parts},
+    store::{connection::Connection,
+    query::query_as, Error, chain, read::answer_parts},
 };
 
 /// Maximum length of an entry, in bytes. The rest is not found.
@@ -47,7 +46,7 @@ pub(super) struct CallText {
 }
 
 impl CallText {
-    pub(super) async fn of(conn: &mut Connection, call: &Call) -> Result<Self, Error> {
+    pub(super) async fn of(conn: &mut Connection<'_>, call: &Call) -> Result<Self, Error> {
         const PARTS: &str = answer_parts!("select exchange.frame, exchange.head, recording");
         let mut said = Self::default();
         if call.answered_by == AnsweredBy::Refused {
@@ -101,7 +100,7 @@ impl CallText {
     }
 }
 
-async fn asked(conn: &mut Connection, head: Option<Hash>) -> Result<Option<Asked>, Error> {
+async fn asked(conn: &mut Connection<'_>, head: Option<Hash>) -> Result<Option<Asked>, Error> {
     let Some(head) = head else { return Ok(None) };
     let messages = chain::load_newest(conn, head).await?;
     Ok(messages.and_then(|messages| Asked::of_messages(&messages)))
