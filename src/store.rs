@@ -1,7 +1,13 @@
-//! The ledger: every exchange and every call, in one file. All SQL is in this module.
+//! The ledger: every exchange and every call, in a file of SQLite or a schema of Postgres. All SQL is in this module.
 //!
-//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. Its
-//! transactions run on a thread of their own (`sqlite::connection`).
+//! SQL is written once for both databases: `query` has its text, `value` what is bound to it, and `connection` the
+//! connection that runs it, of either driver. Where the databases differ, `Connection::pick` selects the statement. Postgres
+//! has the few functions of SQLite that queries use (`migrations/postgres`). `database` opens a ledger; `sqlite` and
+//! `postgres` are what only one of them has.
+//!
+//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. A batch
+//! is written by table (`batch`) to a sink (`insert`): SQLite's takes the rows at once, on a thread of its own
+//! (`sqlite::connection`), Postgres' sends a statement a table (`postgres::write`).
 //! Callers compress their rows (`chain`), queue them and wait for the commit for a limited time: trouble with the
 //! ledger never costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue
 //! grows too large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers

@@ -8,6 +8,7 @@ mod files;
 mod journal;
 mod maintenance;
 mod path;
+mod postgres;
 mod queue;
 mod shared;
 mod wal;

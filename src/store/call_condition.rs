@@ -2,7 +2,6 @@
 
 use super::query::QueryBuilder;
 
-
 /// The kind of the error of a call as reports name it; null: the call did not fail.
 const ERROR: &str = "case when call.status >= 400 or call.outcome in ('failed', 'cut', 'lost', 'refused') \
      then coalesce(call.error_kind, case call.outcome when 'complete' then 'http ' || call.status else call.outcome end) end";

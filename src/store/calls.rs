@@ -6,7 +6,11 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{
-    query::{QueryBuilder, query_as, query_scalar},Error, Reader, call_condition::Condition, read::answer_parts};
+    Error, Reader,
+    call_condition::Condition,
+    query::{QueryBuilder, query_as, query_scalar},
+    read::answer_parts,
+};
 use crate::domain::{
     cache::CacheKey,
     chain::Hash,

@@ -11,10 +11,10 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    connection::Connection,
-    query::{query_as, query_scalar},
     Error,
     columns::{Body, compress},
+    connection::Connection,
+    query::{query_as, query_scalar},
 };
 use crate::domain::{
     cassette::is_answer,

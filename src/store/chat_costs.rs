@@ -2,8 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{
-    query::query_as,Error, Reader};
+use super::{Error, Reader, query::query_as};
 use crate::domain::exchange::{CallId, Cost};
 
 /// A chat, and who calls from it.

@@ -7,11 +7,11 @@ use std::{
 };
 
 use super::{
-    query::query_as,
     Error, Reader, RetentionNote,
     columns::count,
     connection::Connection,
     database::Database,
+    query::query_as,
     sqlite::{self, Newest},
 };
 use crate::domain::exchange::UnixMillis;

@@ -126,7 +126,10 @@ impl Database {
 
     /// A connection for small writes beside the writer, such as sums for reports. It creates nothing, and waits for the
     /// writer as long as `patience`.
-    pub(super) async fn beside(&self, patience: Duration) -> Result<Connection<'static>, sqlx::Error> {
+    pub(super) async fn beside(
+        &self,
+        patience: Duration,
+    ) -> Result<Connection<'static>, sqlx::Error> {
         Ok(match self {
             Self::Sqlite(file) => file.beside(patience).await?.into(),
             Self::Postgres(database) => database.beside(patience).await?.into(),

@@ -5,7 +5,7 @@
 //! and again when it has grown full: a process that seals none reads nothing. It errs to one side only: a key that it does not hold has no answer in the file. Until it is read, it
 //! holds every key.
 
-use super::{query::query_as, connection::Pool};
+use super::{connection::Pool, query::query_as};
 use std::{mem, sync::Arc};
 
 use futures_util::TryStreamExt;

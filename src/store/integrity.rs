@@ -4,7 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    query::{query_as, query_scalar},Error, Reader, columns::count, connection::Connection, rollup, sqlite};
+    Error, Reader,
+    columns::count,
+    connection::Connection,
+    query::{query_as, query_scalar},
+    rollup, sqlite,
+};
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    connection::Connection,
-    query::QueryBuilder,Error, Reader, database::Database, hot::Hot, older::Older, sqlite::WRITER_BUSY};
+    Error, Reader, connection::Connection, database::Database, hot::Hot, older::Older,
+    query::QueryBuilder, sqlite::WRITER_BUSY,
+};
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
 /// Selection of answers to clear: all given conditions must hold; without any, all answers are selected.

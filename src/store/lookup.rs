@@ -4,7 +4,9 @@ use serde_json::Value;
 use sqlx::FromRow;
 
 use super::{
-    query::{query_as, query_scalar},Error, Reader};
+    Error, Reader,
+    query::{query_as, query_scalar},
+};
 use crate::domain::{
     cache::{CacheKey, KeyPrefix},
     chain::{Chain, Hash},

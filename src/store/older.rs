@@ -3,7 +3,10 @@
 //! A row whose time is ahead of the clock, because the clock was, would never be older than anything. The order of commits
 //! tells more than its time: it is older than a moment if a call that was committed later came in before that moment.
 
-use super::{connection::Connection, query::{QueryBuilder, query_scalar}};
+use super::{
+    connection::Connection,
+    query::{QueryBuilder, query_scalar},
+};
 use crate::domain::exchange::UnixMillis;
 
 /// Milliseconds by which a time counts as ahead. Less is what was written while the selection was made.

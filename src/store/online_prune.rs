@@ -14,9 +14,9 @@ use std::{mem, ops::ControlFlow, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
-    connection::Connection,
     Error, Ledger, RetentionNote,
     batch::Op,
+    connection::Connection,
     database,
     prune::{self, Limits, Pruned, Step},
 };

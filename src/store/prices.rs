@@ -5,10 +5,10 @@ use jiff::civil::Date;
 use sqlx::{FromRow, types::Text};
 
 use super::{
-    connection::Connection,
-    query::{query, query_as},
     Error, Ledger, Reader,
+    connection::Connection,
     database::{self, Database, Taken},
+    query::{query, query_as},
     reprice::{self, Occasion, PriceState, RepricingRun},
 };
 use crate::domain::{

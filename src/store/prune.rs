@@ -31,8 +31,8 @@ use serde::{Deserialize, Serialize};
 
 use self::{steps::Sums, unused_space::Maps};
 use super::{
-    connection::Connection,
     Error, Reader,
+    connection::Connection,
     database::{self, Database, Taken},
     older::Older,
     recovery, search, sqlite, users,

@@ -116,7 +116,10 @@ pub(super) const fn query_scalar<'q, T>(sql: &'static str) -> QueryScalar<'q, T>
 }
 
 /// Runs statements that are separated by semicolons and return nothing.
-pub(super) async fn run_all(sql: &'static str, conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
+pub(super) async fn run_all(
+    sql: &'static str,
+    conn: &mut Connection<'_>,
+) -> Result<(), sqlx::Error> {
     match conn {
         Connection::Sqlite(conn) => sqlx::raw_sql(sql).execute(conn.get()).await.map(drop),
         Connection::Postgres(conn) => sqlx::raw_sql(sql).execute(conn.get()).await.map(drop),
@@ -240,7 +243,10 @@ impl<'q, T: Readable> QueryAs<'q, T> {
     }
 
     /// Reads the rows one after another.
-    pub(super) fn fetch<'c>(self, conn: &'c mut Connection<'_>) -> BoxStream<'c, Result<T, sqlx::Error>>
+    pub(super) fn fetch<'c>(
+        self,
+        conn: &'c mut Connection<'_>,
+    ) -> BoxStream<'c, Result<T, sqlx::Error>>
     where
         T: 'c,
     {

@@ -7,10 +7,10 @@ use sqlx::FromRow;
 use tracing::warn;
 
 use super::{
-    query::{QueryBuilder, query_as, query_scalar},
     Error, chain,
     connection::Pool,
     database::{self, Database},
+    query::{QueryBuilder, query_as, query_scalar},
     record::{PriorAskQuery, Stored, StoredRecording},
     sqlite,
 };

@@ -12,15 +12,15 @@ use sqlx::FromRow;
 use tracing::{error, warn};
 
 use super::{
-    connection::Connection,
-    query::{query_as, query_scalar},
     Durability, Error,
     batch::{self, CallOp, Op, SealOp},
     chain::Packed,
+    connection::Connection,
     database::Database,
     error::WriteError,
     insert::Sink,
     journal::{self, JournaledOpening, Left, Progress},
+    query::{query_as, query_scalar},
     read::{MOST_PARTS, answer_parts},
     record::{CallRecord, Opening, Sealing},
     sqlite,

@@ -13,8 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
-    query::query_as,Error, Reader, error::WriteError, insert::Sink};
+use super::{Error, Reader, error::WriteError, insert::Sink, query::query_as};
 use crate::domain::exchange::UnixMillis;
 
 /// By hour since the Unix epoch, and reason.

@@ -15,8 +15,12 @@ use sqlx::{FromRow, types::Text};
 
 use self::changes::{CallChange, ExchangeChange, call_changes, exchange_changes};
 use super::{
+    Error, Reader,
+    columns::cost_word,
     connection::Connection,
-    query::{QueryBuilder, query, query_as},Error, Reader, columns::cost_word, rollup};
+    query::{QueryBuilder, query, query_as},
+    rollup,
+};
 use crate::domain::{
     budget::Spender,
     catalog::Catalog,

@@ -26,11 +26,11 @@ use self::{
     row::{CallTotals, Selection, each_call},
 };
 use super::{
-    connection::Connection,
-    query::{QueryBuilder, query, query_as, query_scalar},
     Error, Reader,
     columns::{self, Body},
+    connection::Connection,
     database::Database,
+    query::{QueryBuilder, query, query_as, query_scalar},
 };
 use crate::domain::{
     catalog::Catalog,
@@ -161,7 +161,8 @@ pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Er
 /// Sums up the next calls. Everything is read before the transaction that writes, so that it is short. If another
 /// report or a pruning has moved the watermark meanwhile, nothing is written.
 async fn next(conn: &mut Connection<'_>, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
-    const WAITING: &str = "select count(*) from (select 1 from call where seq > $1 limit $2) as waiting";
+    const WAITING: &str =
+        "select count(*) from (select 1 from call where seq > $1 limit $2) as waiting";
     let mark = watermark(conn).await?;
     let waiting: i64 =
         query_scalar(WAITING).bind(mark.upto).bind(worth).fetch_one(&mut *conn).await?;

@@ -1,7 +1,6 @@
 //! The calls whose exchanges are running, as other processes see them.
 
-use super::{
-    query::query_as,Error, Reader, recovery::read_call};
+use super::{Error, Reader, query::query_as, recovery::read_call};
 use crate::store::record::CallRecord;
 
 impl Reader {

@@ -16,10 +16,10 @@ use sqlx::FromRow;
 
 use self::said::CallText;
 use super::{
-    connection::Connection,
-    query::{QueryBuilder, query, query_as, query_scalar, run_all},
     Error, Reader,
     columns::{Body, compress},
+    connection::Connection,
+    query::{QueryBuilder, query, query_as, query_scalar, run_all},
     session_filter::SessionFilter,
     session_state::{self, IndexState},
 };
@@ -104,7 +104,10 @@ async fn write(
 }
 
 /// Deletes the whole index.
-pub(super) async fn clear(conn: &mut Connection<'_>, state: &IndexState) -> Result<(), sqlx::Error> {
+pub(super) async fn clear(
+    conn: &mut Connection<'_>,
+    state: &IndexState,
+) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin_write().await?;
     if session_state::claim(&mut tx, state).await? {
         delete_all(&mut tx).await?;

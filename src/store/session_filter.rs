@@ -5,8 +5,8 @@ use std::{collections::HashMap, ops::Range};
 use sqlx::FromRow;
 
 use super::{
-    query::{QueryBuilder, query_as},
     Error, Reader,
+    query::{QueryBuilder, query_as},
     session_state::Indexed,
     sessions::{CALLS, CallSummary, SessionRow},
 };

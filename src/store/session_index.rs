@@ -13,10 +13,10 @@ use serde_json::json;
 use sqlx::FromRow;
 
 use super::{
-    connection::Connection,
-    query::{QueryBuilder, query, query_as, query_scalar, run_all},
     Error, Reader,
+    connection::Connection,
     database::{self, Database},
+    query::{QueryBuilder, query, query_as, query_scalar, run_all},
     search,
     session_state::{self, IndexState, Indexed, WordIndex},
     sessions::{Sender, continued, parents_of},
@@ -322,7 +322,10 @@ async fn write(
 }
 
 /// Removes calls that were deleted in the transaction that `conn` is in.
-pub(super) async fn forget_calls(conn: &mut Connection<'_>, calls: &[i64]) -> Result<(), sqlx::Error> {
+pub(super) async fn forget_calls(
+    conn: &mut Connection<'_>,
+    calls: &[i64],
+) -> Result<(), sqlx::Error> {
     const LEFT: &str = "select distinct session from session_call where seq in (select cast(value as bigint) from json_each($1))";
     const CALLS: &str =
         "delete from session_call where seq in (select cast(value as bigint) from json_each($1))";

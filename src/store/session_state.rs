@@ -5,7 +5,11 @@
 
 use sqlx::FromRow;
 
-use super::{Error, connection::Connection, query::{query, query_as}};
+use super::{
+    Error,
+    connection::Connection,
+    query::{query, query_as},
+};
 
 /// The operator's word on the index of words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +69,10 @@ impl IndexState {
 
 /// Counts a change of the index inside a transaction, if none was made since `state` was read. `false`: the rows that were
 /// made from that state must not be written.
-pub(super) async fn claim(conn: &mut Connection<'_>, state: &IndexState) -> Result<bool, sqlx::Error> {
+pub(super) async fn claim(
+    conn: &mut Connection<'_>,
+    state: &IndexState,
+) -> Result<bool, sqlx::Error> {
     const CLAIM: &str = "update session_state set version = version + 1 where version = $1";
     let claimed = query(CLAIM).bind(state.version).execute(conn).await?;
     Ok(claimed > 0)

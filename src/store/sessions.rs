@@ -8,8 +8,11 @@ use std::collections::HashMap;
 use sqlx::FromRow;
 
 use super::{
+    Error, Reader, chain,
     connection::Connection,
-    query::{QueryBuilder, query_as, query_scalar},Error, Reader, chain, read::answer_parts};
+    query::{QueryBuilder, query_as, query_scalar},
+    read::answer_parts,
+};
 use crate::domain::{
     anthropic::ApiHeaders,
     chain::Hash,

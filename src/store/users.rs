@@ -6,8 +6,10 @@ use parking_lot::Mutex;
 use sqlx::FromRow;
 
 use super::{
+    Error, Reader,
     connection::Connection,
-    query::{QueryBuilder, query_as, query_scalar},Error, Reader};
+    query::{QueryBuilder, query_as, query_scalar},
+};
 use crate::domain::{
     exchange::UnixMillis,
     user_name::{UserName, UserNames},
@@ -81,7 +83,10 @@ pub(super) async fn without_calls(conn: &mut Connection<'_>) -> Result<Vec<Strin
 }
 
 /// Deletes the names of users; returns their number.
-pub(super) async fn delete_names(conn: &mut Connection<'_>, users: &[String]) -> Result<u64, Error> {
+pub(super) async fn delete_names(
+    conn: &mut Connection<'_>,
+    users: &[String],
+) -> Result<u64, Error> {
     let mut query = QueryBuilder::new("delete from user_name where id in (");
     let done =
         query.push_list(users).push(")").build().execute(conn).await.map_err(Error::Write)?;

@@ -70,12 +70,10 @@ impl WriteConnection {
             Self::Postgres { connection, is_broken } => {
                 let mut statements = Statements::new();
                 work(&mut Sink::Postgres(&mut statements))?;
-                let written = connection.run(wanted, statements).await;
-                *is_broken = !matches!(
-                    written,
-                    Ok(()) | Err(sqlx::Error::Database(_) | sqlx::Error::Encode(_))
-                );
-                Ok(written?)
+                let written = connection.run(wanted, statements).await.map_err(WriteError::from);
+                // A transaction that could not begin for want of the lock is open and of no use.
+                *is_broken = written.as_ref().is_err_and(|error| !error.is_refusal());
+                written
             }
         }
     }

@@ -42,7 +42,9 @@ impl Column {
                 column.push(text.map(|text| without_zero(&text).into_owned()));
             }
             (Self::Bytes(column), Value::Bytes(bytes)) => column.push(bytes.map(Cow::into_owned)),
-            (column, _) => unreachable!("a value of another type in a column of {}", column.type_name()),
+            (column, _) => {
+                unreachable!("a value of another type in a column of {}", column.type_name())
+            }
         }
     }
 

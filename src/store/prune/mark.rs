@@ -5,8 +5,12 @@ use std::collections::HashMap;
 use super::pages::Pages;
 use crate::{
     domain::chain::Hash,
-    store::{connection::Connection,
-    query::{query, query_as, run_all}, Error, recovery},
+    store::{
+        Error,
+        connection::Connection,
+        query::{query, query_as, run_all},
+        recovery,
+    },
 };
 
 /// Bytes of the hashes and headers of a row.

@@ -1,7 +1,7 @@
 //! Space that rows take in the pages of a database, about, by the layout of <https://sqlite.org/fileformat2.html>: a long
 //! row has pages of its own, which its deletion empties, and the others share pages.
 
-use crate::store::{connection::Connection, Error, database};
+use crate::store::{Error, connection::Connection, database};
 
 /// Bytes of the header of a page, and of a row, about.
 const HEADER: u64 = 8;

@@ -4,10 +4,12 @@
 use super::{Kept, Limits, Whose, mark, pages::Pages};
 use crate::{
     domain::exchange::UnixMillis,
-    store::{connection::Connection,
-    query::{QueryBuilder, query, query_scalar, run_all}, 
-        Error, database,
+    store::{
+        Error,
+        connection::Connection,
+        database,
         older::{Older, ahead_of},
+        query::{QueryBuilder, query, query_scalar, run_all},
     },
 };
 

@@ -3,8 +3,12 @@
 use super::mark::Seen;
 use crate::{
     domain::{chain::Hash, exchange::UnixMillis},
-    store::{connection::Connection,
-    query::{QueryBuilder, query, run_all}, Error, recovery, rollup, session_index},
+    store::{
+        Error,
+        connection::Connection,
+        query::{QueryBuilder, query, run_all},
+        recovery, rollup, session_index,
+    },
 };
 
 /// Number of rows in one transaction.
@@ -85,7 +89,10 @@ pub(super) async fn drop_requests(conn: &mut Connection<'_>, calls: &[i64]) -> R
 ///
 /// In SQLite the rows are deleted and inserted again, because it does not merge the pages that an update leaves nearly
 /// empty: most of the space would stay in use. Their rows of `answer_ref` go by cascade and do not come back.
-pub(super) async fn drop_bodies(conn: &mut Connection<'_>, exchanges: &[i64]) -> Result<u64, Error> {
+pub(super) async fn drop_bodies(
+    conn: &mut Connection<'_>,
+    exchanges: &[i64],
+) -> Result<u64, Error> {
     let work = async {
         let mut tx = conn.begin_write().await?;
         let dropped = match &*tx {

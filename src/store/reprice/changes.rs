@@ -12,8 +12,7 @@ use crate::{
         exchange::{AnsweredBy, Cost, ExchangeId, NanoDollars, Outcome, Tokens, UnixMillis},
         price::{Bill, Charge, LONG_CACHE, Pricing},
     },
-    store::{connection::Connection,
-    query::query_as, Error, read::MOST_PARTS},
+    store::{Error, connection::Connection, query::query_as, read::MOST_PARTS},
 };
 
 /// Limit of rows that one query reads.

@@ -13,7 +13,11 @@ use crate::{
         exchange::{Cost, ExchangeId, Outcome, Tokens, UnixMillis},
         totals::Key,
     },
-    store::{query::{QueryBuilder, query_as}, Error, Reader, read::answer_parts},
+    store::{
+        Error, Reader,
+        query::{QueryBuilder, query_as},
+        read::answer_parts,
+    },
 };
 
 impl Reader {

@@ -8,8 +8,7 @@ use sqlx::FromRow;
 use super::{HOUR, format, watermark};
 use crate::{
     domain::{exchange::Tokens, totals::Totals},
-    store::{connection::Connection,
-    query::query_as, Error, columns::Body},
+    store::{Error, columns::Body, connection::Connection, query::query_as},
 };
 
 /// Sums of calls that do not depend on prices of today.

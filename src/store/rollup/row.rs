@@ -11,11 +11,12 @@ use crate::{
         tags::Tags,
         totals::{Key, Totals},
     },
-    store::{connection::Connection,
-    query::{AnyRow, QueryBuilder}, 
+    store::{
         Error,
         calls::push_tags,
         columns::{cost, count},
+        connection::Connection,
+        query::{AnyRow, QueryBuilder},
     },
 };
 

@@ -11,8 +11,7 @@ use crate::{
         exchange::{AnsweredBy, ExchangeId},
         recording::Recording,
     },
-    store::{connection::Connection,
-    query::query_as, Error, chain, read::answer_parts},
+    store::{Error, chain, connection::Connection, query::query_as, read::answer_parts},
 };
 
 /// Maximum length of an entry, in bytes. The rest is not found.
