@@ -27,8 +27,8 @@ impl Ledger {
     }
 
     /// Lets the sealing of an exchange, and its call, survive: in the journal if it is small, and then the commit follows
-    /// with others in at most [`super::writer::LINGER`]; else in the ledger. Await it before the client gets its last bytes. A
-    /// servable answer can be found afterwards, not before: until then it may still be lost.
+    /// with others within 50 ms; else in the ledger. Await it before the client gets its last bytes. A servable answer can be
+    /// found afterwards, not before: until then it may still be lost.
     pub async fn seal(&self, opening: &Arc<Opening>, sealing: Sealing) -> Durable {
         self.seal_as(opening, sealing, true).await
     }
