@@ -215,7 +215,7 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Tells whether an operation itself is at fault; see [`is_refusal`].
+    /// Tells whether an operation itself is at fault, and not the database: wrong data, a broken constraint, an exceeded limit.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
