@@ -92,7 +92,9 @@ pub struct Config {
     /// Address of the Messages API
     #[arg(long, value_name = "URL", default_value = "https://api.anthropic.com", value_parser = base_url)]
     pub anthropic_base_url: Url,
-    /// Address of the ledger, as sqlite:///path/to/file; by default ~/.local/share/reprise/reprise.db
+    /// Address of the ledger, as sqlite:///path/to/file or postgres://user:password@host/database?schema=NAME; by default
+    /// ~/.local/share/reprise/reprise.db. Parameters for Postgres: sslmode, sslrootcert, max_connections=8,
+    /// connect_timeout=5 and statement_timeout=60 in seconds, journal=FOLDER
     #[arg(long, value_name = "URL", global = true, help_heading = heading::GLOBAL)]
     pub database_url: Option<String>,
     /// TOML file with settings, named as the flags: max_body = "32MiB"; by default ~/.config/reprise/reprise.toml, else

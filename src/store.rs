@@ -1,7 +1,13 @@
-//! The ledger: every exchange and every call, in one file. All SQL is in this module.
+//! The ledger: every exchange and every call, in a file of SQLite or a schema of Postgres. All SQL is in this module.
 //!
-//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. Its
-//! transactions run on a thread of their own (`sqlite::connection`).
+//! SQL is written once for both databases: `query` has its text, `value` what is bound to it, and `connection` the
+//! connection that runs it, of either driver. Where the databases differ, `Connection::pick` selects the statement. Postgres
+//! has the few functions of SQLite that queries use (`migrations/postgres`). `database` opens a ledger; `sqlite` and
+//! `postgres` are what only one of them has.
+//!
+//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. A batch
+//! is written by table (`batch`) to a sink (`insert`): SQLite's takes the rows at once, on a thread of its own
+//! (`sqlite::connection`), Postgres' sends a statement a table (`postgres::write`).
 //! Callers compress their rows (`chain`), queue them and wait for a limited time until they survive a crash: small rows in
 //! the `journal`, large ones by their commit. Trouble with the ledger never costs the user an answer. Rows that cannot be written stay queued and are tried again; when the queue
 //! grows too large, bodies are dropped, but never totals. Reads run beside the writer ([`Reader`]); the newest answers
@@ -19,6 +25,8 @@ mod chain;
 mod chat_costs;
 pub mod checkup;
 mod columns;
+mod connection;
+mod database;
 mod error;
 mod exchange;
 mod filter;
@@ -33,8 +41,10 @@ mod older;
 mod online_prune;
 pub mod open_webui;
 mod options;
+mod postgres;
 pub mod prices;
 pub mod prune;
+mod query;
 mod read;
 mod record;
 mod recovery;
@@ -52,7 +62,9 @@ mod sqlite;
 mod state;
 mod users;
 pub mod vacuum;
+mod value;
 mod wal;
+mod write;
 mod writer;
 
 use std::{
@@ -65,7 +77,6 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use sqlx::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::{error, info, warn};
@@ -73,14 +84,15 @@ use tracing::{error, info, warn};
 use self::{
     batch::{CallOp, Op},
     chain::Packed,
+    database::{Database, Taken},
     filter::KeyFilter,
     hot::Hot,
     invalidate::Clear,
     journal::Journal,
     metrics::Lookup,
     read::UNKNOWN_AGE,
-    sqlite::{DatabaseFile, Taken, WriteConnection},
     wal::Wal,
+    write::WriteConnection,
     writer::{Queued, Shared, Writer},
 };
 pub use self::{
@@ -152,7 +164,7 @@ pub struct Ledger {
     hot: Arc<Mutex<Hot>>,
     keys: KeyFilter,
     reader: Reader,
-    file: DatabaseFile,
+    file: Database,
     journal: Journal,
     wal: Wal,
     /// Held by the prune that runs; true if the last one came to its end.
@@ -178,10 +190,10 @@ impl Ledger {
         now: UnixMillis,
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
-        let file = DatabaseFile::parse(&options.url)?;
+        let file = Database::parse(&options.url)?;
         let Taken { mut conn, lock, open } = file.take(owner).await?;
-        let connection = WriteConnection::open(&file).await?;
-        recovery::run(&mut conn, &connection, &file, owner, now).await?;
+        let mut connection = WriteConnection::open(&file).await?;
+        recovery::run(&mut conn, &mut connection, &file, owner, now).await?;
         conn.close().await.map_err(Error::Open)?;
         let journal = Journal::start(file.journal(), options.durability, options.wait, tasks)
             .map_err(|source| file.not_created(source))?;
@@ -195,7 +207,6 @@ impl Ledger {
             owner,
             durability: options.durability,
             connection: Some(connection),
-            current: None,
             lock,
             left: None,
             reader: reader.clone(),
@@ -225,8 +236,8 @@ impl Ledger {
     }
 
     /// Fails while a process uses the ledger at `url`, with the owner if it is known.
-    pub fn must_be_free(url: &str, owner: OwnerId) -> Result<(), Error> {
-        DatabaseFile::parse(url)?.must_be_free(owner)
+    pub async fn must_be_free(url: &str, owner: OwnerId) -> Result<(), Error> {
+        Database::parse(url)?.must_be_free(owner).await
     }
 
     /// Lets the opening of an exchange survive the end of the process. Await it before the first byte goes upstream.

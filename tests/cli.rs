@@ -156,7 +156,7 @@ async fn stats_without_anything_to_tell() {
     let home = Home::new();
     home.check("stats_missing", &home.told(&["stats"]));
     home.check("stats_homeless", &told(home.reprise(&["stats"]).env_remove("HOME")));
-    let postgres = ["stats", "--database-url", "postgres://ann:secret@localhost/reprise"];
+    let postgres = ["stats", "--database-url", "postgres://ann:secret@127.0.0.1:1/reprise"];
     home.check("stats_postgres", &home.told(&postgres));
     let other = home.write("notes.txt", "Not a database, just some notes.");
     home.check(
@@ -410,7 +410,7 @@ async fn serve_refuses_what_cannot_be_meant() {
     refused("serve_bad_durability", &["--durability", "high"]);
     refused("serve_bad_log", &["--log", "=,="]);
     refused("serve_bad_upstream", &["--anthropic-base-url", "api.anthropic.com"]);
-    refused("serve_postgres", &["--database-url", "postgres://ann:secret@localhost/reprise"]);
+    refused("serve_postgres", &["--database-url", "postgres://ann:secret@127.0.0.1:1/reprise"]);
     refused("serve_no_scheme", &["--database-url", "reprise.db"]);
 
     let first = Books::open(&home.ledger()).await;

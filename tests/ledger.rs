@@ -8,6 +8,7 @@ mod files;
 mod journal;
 mod maintenance;
 mod path;
+mod postgres;
 mod queue;
 mod shared;
 mod wal;
@@ -41,7 +42,10 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOp
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use crate::support::rows::{self, key, recording};
+use crate::support::{
+    backend::{self, Outside},
+    rows::{self, key, recording},
+};
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 const GRACE: Duration = Duration::from_secs(10);
@@ -130,8 +134,7 @@ impl Bench {
     }
 
     fn options(&self) -> Options {
-        let url = format!("sqlite://{}?mode=rwc", self.path().display());
-        Options { wait: GRACE, ..Options::new(url) }
+        Options { wait: GRACE, ..Options::new(backend::url(&self.path())) }
     }
 
     async fn open(&self) -> Ledger {
@@ -142,22 +145,27 @@ impl Bench {
         Ledger::open(options, rows::owner(99), NOW, &self.tasks).await
     }
 
-    /// Another program's connection.
+    /// Another program's connection, whatever the backend is.
+    async fn look(&self) -> Outside {
+        Outside::connect(&self.path()).await
+    }
+
+    /// Another program's connection to the file.
     async fn outside(&self) -> SqliteConnection {
         SqliteConnectOptions::new().filename(self.path()).connect().await.unwrap()
     }
 
     /// Another program's transaction, which keeps the ledger from being written.
-    async fn hold(&self) -> SqliteConnection {
-        let mut outside = self.outside().await;
-        sqlx::query("begin immediate").execute(&mut outside).await.unwrap();
-        outside
+    async fn hold(&self) -> Outside {
+        let mut look = self.look().await;
+        look.hold().await;
+        look
     }
 
     async fn count(&self, sql: &'static str) -> i64 {
-        let mut outside = self.outside().await;
-        let count = sqlx::query_scalar(sql).fetch_one(&mut outside).await.unwrap();
-        outside.close().await.unwrap();
+        let mut look = self.look().await;
+        let count = look.count(sql).await;
+        look.close().await;
         count
     }
 
@@ -519,13 +527,12 @@ fn continuation(before: &Opening, n: u128) -> Opening {
 
 /// What the books say once they are closed of a call whose parts may have been paid.
 async fn lost_call(bench: &Bench) -> (i64, i64, i64) {
-    let mut outside = bench.outside().await;
+    let mut look = bench.look().await;
     let sql = "select call.cost, call.output, (select count(*) from exchange where outcome = 'lost') \
         from call join exchange on exchange.id = call.exchange \
         where call.outcome = 'lost' and call.cost_is = 'at_least' and exchange.continues is not null";
-    let mut found: Vec<(i64, i64, i64)> =
-        sqlx::query_as(sql).fetch_all(&mut outside).await.unwrap();
-    outside.close().await.unwrap();
+    let mut found: Vec<(i64, i64, i64)> = look.rows(sql).await;
+    look.close().await;
     assert_eq!((found.len(), bench.count("select count(*) from call").await), (1, 1));
     found.remove(0)
 }
@@ -582,14 +589,14 @@ async fn an_answer_that_cannot_be_read_costs_only_itself() {
         let rest = Opening { call: facts(n), ..rest };
         exchange(&ledger, rest, sealing(text, 1)).await;
     }
-    let mut outside = bench.outside().await;
-    for sql in [
-        "update exchange set recording = x'28b52ffd00' where id like '%2'",
-        "update exchange set recording = null where id like '%1'",
-    ] {
-        sqlx::query(sql).execute(&mut outside).await.unwrap();
-    }
-    outside.close().await.unwrap();
+    let mut look = bench.look().await;
+    let torn = match &look {
+        Outside::Sqlite(_) => "x'28b52ffd00'",
+        Outside::Postgres(_) => "'\\x28b52ffd00'",
+    };
+    look.run(&format!("update exchange set recording = {torn} where id like '%2'")).await;
+    look.run("update exchange set recording = null where id like '%1'").await;
+    look.close().await;
 
     let names: Vec<AnswerRef> =
         ["torn", "fine", "gone before", "whole"].map(AnswerRef::call).into();

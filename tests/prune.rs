@@ -140,12 +140,12 @@ async fn a_pruning_that_is_stopped_anywhere_leaves_the_ledger_right() {
             ..everyone()
         },
     ] {
-        let whole = filled.copy();
+        let whole = filled.copy().await;
         let (_, steps) = whole.prune(&limits, usize::MAX).await;
         assert!(steps.len() > 3, "{steps:?}");
         let after = whole.totals().await;
         for stop in 1..=steps.len() {
-            let bench = filled.copy();
+            let bench = filled.copy().await;
             let (_, seen) = bench.prune(&limits, stop).await;
             bench.is_sound().await;
             let totals = bench.totals().await;
@@ -174,7 +174,7 @@ async fn a_pruning_that_is_stopped_anywhere_leaves_the_ledger_right() {
 async fn a_dry_run_says_what_would_go_and_changes_nothing() {
     let bench = Bench::filled().await;
     let limits = Limits { keep_bodies: Some(days(5)), keep_totals: Some(days(10)), ..everyone() };
-    let copy = bench.copy();
+    let copy = bench.copy().await;
     let _server = bench.open().await;
     let reader = Reader::open(&bench.url()).await.unwrap();
     let would = reader.would_prune(&limits, NOW).await.unwrap().pruned;
@@ -202,7 +202,7 @@ async fn a_dry_run_of_a_size_says_what_a_prune_deletes() {
         Limits { keep_bodies: Some(days(25)), ..limits(50) },
         Limits { keep_totals: Some(days(20)), ..limits(60) },
     ] {
-        let bench = filled.copy();
+        let bench = filled.copy().await;
         let would = {
             let reader = Reader::open(&bench.url()).await.unwrap();
             reader.would_prune(&limits, NOW).await.unwrap()
@@ -231,16 +231,13 @@ async fn what_a_clock_was_ahead_for_is_deleted_in_the_order_of_commits() {
             FIRST + 9 * DAY,
             FIRST + 10 * DAY - 1,
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(to_the_future))
-            .execute(&mut filled.outside().await)
-            .await
-            .unwrap();
+        filled.look().await.run(&to_the_future).await;
     }
     let ahead =
         "select count(*) from exchange where ended_at > 1796083200000 and recording is not null";
     assert_eq!(filled.count(ahead).await, 2);
     let pruned = async |limits: Limits| {
-        let bench = filled.copy();
+        let bench = filled.copy().await;
         let would = Reader::open(&bench.url()).await.unwrap().would_prune(&limits, NOW).await;
         let (pruned, _) = bench.prune(&limits, usize::MAX).await;
         bench.is_sound().await;
@@ -258,7 +255,7 @@ async fn what_a_clock_was_ahead_for_is_deleted_in_the_order_of_commits() {
     assert_eq!(pruned(totals.clone()).await, (0, 60, 0));
     assert_eq!(pruned(Limits { max_bytes: Some(1), ..everyone() }).await, (60, 0, 0));
     // Sums are those of the calls that are left.
-    let bench = filled.copy();
+    let bench = filled.copy().await;
     bench.prune(&totals, usize::MAX).await;
     let left: u64 = bench.totals().await.iter().map(|day| day.1).sum();
     assert_eq!(left, 60);

@@ -25,7 +25,7 @@ use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use tokio_util::task::TaskTracker;
 use traffic::{Event, Traffic};
 
-use crate::support::rows;
+use crate::support::{backend::Outside, rows};
 
 /// The twelfth of October 2026, a Monday.
 const MONDAY: UnixMillis = UnixMillis(1_791_763_200_000);
@@ -219,12 +219,12 @@ async fn sums_are_made_anew_when_calls_were_numbered_anew() {
     let events = traffic::days(&mut Traffic::new(7, 4), MONDAY, 2, 20);
     books.write(&events).await;
     roll_up(&books).await;
-    let mut outside = SqliteConnectOptions::new().filename(books.path()).connect().await.unwrap();
+    let mut outside = Outside::connect(&books.path()).await;
     // As a copy may have it that was made of the newer calls.
     for sql in ["delete from call where seq <= 20", "update call set seq = seq - 20"] {
-        sqlx::query(sql).execute(&mut outside).await.unwrap();
+        outside.run(sql).await;
     }
-    outside.close().await.unwrap();
+    outside.close().await;
     all_agree(&books, &events[20..]).await;
     roll_up(&books).await;
     all_agree(&books, &events[20..]).await;

@@ -232,6 +232,9 @@ async fn ledger(url: &str, found: &mut Diagnosis) {
     let files = match checkup::files(url).await {
         Ok(Some(files)) => files,
         Ok(None) => {
+            if let Some(server) = checkup::server(url) {
+                return tables(url, &server, found).await;
+            }
             return found.note(
                 "ledger",
                 "is in memory: nothing is stored",
@@ -240,7 +243,7 @@ async fn ledger(url: &str, found: &mut Diagnosis) {
         }
         Err(error) => {
             let advice = match error {
-                store::Error::Postgres | store::Error::Scheme | store::Error::Url(_) => {
+                store::Error::Scheme | store::Error::Url(_) => {
                     "give an address such as sqlite:///path/to/reprise.db"
                 }
                 store::Error::DanglingLink { .. } => "mount what it leads to, or remove the link",

@@ -151,7 +151,7 @@ async fn back_up(file: PathBuf, config: &Config) -> anyhow::Result<BackupReport>
         store::Error::Older { .. } | store::Error::Newer { .. } => Ok(()),
         error => Err(error),
     })?;
-    if let Err(store::Error::InUse { owner, .. }) = Ledger::must_be_free(url, owner) {
+    if let Err(store::Error::InUse { owner, .. }) = Ledger::must_be_free(url, owner).await {
         let flushed = operator::post::<Flushed>("/flush", &json!({}), owner, config).await;
         unflushed = flushed.err().map(|error| format!("{error:#}"));
     }

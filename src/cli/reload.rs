@@ -40,7 +40,7 @@ pub(super) fn run(
 async fn reload(config: &Config) -> anyhow::Result<Reloaded> {
     let url = config.ledger()?;
     let in_use = match Reader::open(url).await {
-        Ok(_) => Ledger::must_be_free(url, OwnerId::new(Uuid::now_v7())),
+        Ok(_) => Ledger::must_be_free(url, OwnerId::new(Uuid::now_v7())).await,
         Err(store::Error::Missing { .. } | store::Error::NoTables) => Ok(()),
         Err(error) => Err(error),
     };

@@ -10,6 +10,7 @@ use crate::{
     config::{self, Config, Env, Flags, Mode, Setting},
     domain::open_webui::HEADER_BOX,
     server::{LoadedSettings, Server},
+    store::checkup,
 };
 
 pub(super) fn run(
@@ -40,9 +41,11 @@ async fn serve(
     load: impl FnMut() -> Result<LoadedSettings, config::Error>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<ExitCode> {
+    let ledger = config.ledger()?;
     let mut banner = Banner {
         address: String::new(),
-        ledger: config.ledger()?.trim_start_matches("sqlite://").to_owned(),
+        ledger: checkup::server(ledger)
+            .unwrap_or_else(|| ledger.trim_start_matches("sqlite://").to_owned()),
         upstream: config.anthropic_base_url.as_str().trim_end_matches('/').to_owned(),
         requires_key: config.requires_key(),
         has_upstream_key: config.anthropic_key.is_some(),

@@ -15,6 +15,7 @@ use clap::{
 };
 use secrecy::SecretString;
 use serde::Serialize;
+use url::Url;
 
 use super::{
     Config, Env, Error, Flags,
@@ -98,6 +99,9 @@ impl Sources {
         }
         values.extend(of_env.into_iter().map(|(n, v)| (n, (v, SettingSource::Variable))));
         values.extend(flags.0.clone().into_iter().map(|(n, v)| (n, (v, SettingSource::Flag))));
+        if let Some((url, _)) = values.get_mut("database_url") {
+            add_journal(url, env);
+        }
         Ok(Self { values, file, lines, lists })
     }
 
@@ -243,6 +247,23 @@ fn default_ledger(env: Env<'_>) -> Option<String> {
     let data = env.get("XDG_DATA_HOME").map(PathBuf::from);
     let data = data.or_else(|| Some(Path::new(&env.get("HOME")?).join(".local/share")))?;
     Some(format!("sqlite://{}", data.join("reprise/reprise.db").display()))
+}
+
+/// Adds the folder of the journal to the address of a ledger in Postgres that names none: the user's folder for state, if
+/// there is a home.
+fn add_journal(address: &mut String, env: Env<'_>) {
+    if !address.starts_with("postgres") {
+        return;
+    }
+    let Ok(mut url) = Url::parse(address) else { return };
+    let state = env.get("XDG_STATE_HOME").map(PathBuf::from);
+    let state = state.or_else(|| Some(Path::new(&env.get("HOME")?).join(".local/state")));
+    let Some(folder) = state.filter(|_| !url.query_pairs().any(|(name, _)| name == "journal"))
+    else {
+        return;
+    };
+    url.query_pairs_mut().append_pair("journal", &folder.join("reprise").to_string_lossy());
+    *address = url.into();
 }
 
 /// The settings of a file, their lines, and its lists.

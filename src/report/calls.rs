@@ -61,7 +61,7 @@ const COLUMNS: &[Column] = &[
     ("answered_by", |call| Value::text(&call.answered_by)),
     ("reason", |call| Value::maybe(call.reason.as_ref())),
     ("outcome", |call| Value::text(&call.outcome)),
-    ("status", |call| call.status.map_or(Value::Unknown, |status| Value::Count(status.into()))),
+    ("status", |call| call.status().map_or(Value::Unknown, |status| Value::Count(status.into()))),
     ("error", |call| Value::maybe(call.error_kind.as_ref())),
     ("exchange", |call| Value::maybe(call.exchange.as_ref())),
     ("upstream_request", |call| Value::maybe(call.upstream_request.as_ref())),

@@ -15,13 +15,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::Connection;
-
 use super::{
     Error,
+    database::Database,
     journal::Left,
     recovery::{self, Recovered},
-    sqlite::{self, DatabaseFile, WriteConnection},
+    sqlite::{self, DatabaseFile},
+    write::WriteConnection,
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
@@ -88,7 +88,7 @@ pub async fn run(
         ErrorKind::AlreadyExists => exists(),
         _ => Error::Backup { path: target.to_owned(), source },
     };
-    let file = DatabaseFile::parse(url)?;
+    let file = Database::in_file(url, "copy it with pg_dump, which may run beside a server")?;
     file.must_be_ledger().await?;
     if fs::symlink_metadata(target).is_ok() {
         return Err(exists());
@@ -116,14 +116,14 @@ pub async fn run(
     }
     drop(conn);
     pool.close().await;
-    let copy = DatabaseFile::at(&partial.0);
+    let copy = Database::Sqlite(DatabaseFile::at(&partial.0));
     let mut conn = copy.beside(PATIENCE).await.map_err(Error::Open)?;
     let running = recovery::count(&mut conn).await?;
     let mut recovered = Recovered::default();
     if running > 0 || !left.is_empty() {
         schema?;
-        let writer = WriteConnection::open(&copy).await?;
-        recovered = recovery::bring_in_order(&mut conn, &writer, left, owner, now).await?;
+        let mut writer = WriteConnection::open(&copy).await?;
+        recovered = recovery::bring_in_order(&mut conn, &mut writer, left, owner, now).await?;
         writer.close().await?;
     }
     conn.close().await.map_err(Error::Write)?;

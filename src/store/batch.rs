@@ -2,12 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use rusqlite::Connection;
-
 use super::{
     chain::{Bodies, FileNumber, Packed},
     columns::cost_word,
-    insert,
+    error::WriteError,
+    insert::{Insert, Sink},
     invalidate::Clear,
     record::{CallRecord, Opening, Sealing},
     refusals::CountRefusals,
@@ -30,16 +29,20 @@ macro_rules! parameter {
 
 /// Inserts `$rows` into `$table`: each column stands beside the value that is bound to it.
 macro_rules! insert {
-    ($connection:expr, $table:ident, $rows:expr, $tail:literal, |$row:pat_param| {
+    ($sink:expr, $table:ident, $rows:expr, $tail:literal, |$row:pat_param| {
         $first:ident: $first_value:expr, $($column:ident: $value:expr,)*
     }) => {
-        insert::each(
-            $connection,
-            concat!(
-                "insert into ", stringify!($table),
-                " (", stringify!($first), $(", ", stringify!($column),)* ") values (?", $(parameter!($column),)* ")",
-                $tail,
-            ),
+        $sink.insert(
+            &Insert {
+                table: stringify!($table),
+                columns: &[stringify!($first), $(stringify!($column),)*],
+                tail: $tail,
+                sqlite: concat!(
+                    "insert into ", stringify!($table),
+                    " (", stringify!($first), $(", ", stringify!($column),)* ") values (?", $(parameter!($column),)* ")",
+                    $tail,
+                ),
+            },
             $rows,
             |values, row| {
                 let $row = row;
@@ -210,10 +213,10 @@ impl Op {
     }
 }
 
-/// Writes a batch inside the transaction that `connection` is in.
-pub(super) fn write(connection: &Connection, owner: OwnerId, ops: &[&Op]) -> rusqlite::Result<()> {
+/// Writes a batch inside the transaction of `sink`.
+pub(super) fn write(sink: &mut Sink<'_>, owner: OwnerId, ops: &[&Op]) -> Result<(), WriteError> {
     let bodies: Vec<&Bodies> = ops.iter().flat_map(|op| op.bodies()).collect();
-    insert_bodies(connection, &bodies)?;
+    insert_bodies(sink, &bodies)?;
 
     let (mut opens, mut seals, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     let mut names = Vec::new();
@@ -225,7 +228,7 @@ pub(super) fn write(connection: &Connection, owner: OwnerId, ops: &[&Op]) -> rus
                 calls.extend(&seal.call);
             }
             Op::Call(call) => calls.push(&**call),
-            Op::Refusals(counts) => counts.run(connection)?,
+            Op::Refusals(counts) => counts.run(sink)?,
             Op::Name(user) => names.push(&**user),
             // A clearing has a transaction of its own.
             Op::Clear(_) | Op::Mark => {}
@@ -237,43 +240,41 @@ pub(super) fn write(connection: &Connection, owner: OwnerId, ops: &[&Op]) -> rus
     let sealed: HashSet<ExchangeId> = seals.iter().map(|seal| seal.opening.exchange).collect();
     let ended: Vec<ExchangeId> = sealed.difference(&opened).copied().collect();
     opens.retain(|open| !sealed.contains(&open.opening.exchange));
-    insert::each(connection, "delete from running where exchange = ?", &ended, |values, id| {
-        values.add(id)
-    })?;
-    insert_running(connection, owner, &opens)?;
-    insert_exchanges(connection, &seals)?;
-    insert_calls(connection, &calls)?;
+    sink.each("delete from running where exchange = $1", &ended, |values, id| values.add(id))?;
+    insert_running(sink, owner, &opens)?;
+    insert_exchanges(sink, &seals)?;
+    insert_calls(sink, &calls)?;
     let refs: Vec<(&SealOp, &AnswerRef)> = seals
         .iter()
         .flat_map(|&seal| seal.sealing.refs.iter().map(move |name| (seal, name)))
         .collect();
-    insert!(connection, answer_ref, &refs, " on conflict do nothing", |(seal, name)| {
+    insert!(sink, answer_ref, &refs, " on conflict do nothing", |(seal, name)| {
         scope: &*seal.opening.scope,
-        ref: name,
+        ref: *name,
         exchange: seal.opening.exchange,
     });
-    insert_names(connection, &names)
+    insert_names(sink, &names)
 }
 
-fn insert_bodies(connection: &Connection, bodies: &[&Bodies]) -> rusqlite::Result<()> {
+fn insert_bodies(sink: &mut Sink<'_>, bodies: &[&Bodies]) -> Result<(), WriteError> {
     let frames: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.frames).collect();
-    insert!(connection, frame, &frames, " on conflict do nothing", |(hash, body)| {
+    insert!(sink, frame, &frames, " on conflict do nothing", |(hash, body)| {
         hash: hash,
         body: &**body,
     });
     let nodes: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.nodes).collect();
-    insert!(connection, node, &nodes, " on conflict do nothing", |(hash, parent, body)| {
+    insert!(sink, node, &nodes, " on conflict do nothing", |(hash, parent, body)| {
         hash: hash,
-        parent: parent,
+        parent: parent.as_ref(),
         body: &**body,
     });
     let blobs: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.blobs).collect();
-    insert!(connection, blob, &blobs, " on conflict do nothing", |(hash, body)| {
+    insert!(sink, blob, &blobs, " on conflict do nothing", |(hash, body)| {
         hash: hash,
         body: &**body,
     });
     let pieces: Vec<_> = bodies.iter().flat_map(|bodies| &bodies.pieces).collect();
-    insert!(connection, piece, &pieces, " on conflict do nothing", |(owner, at, blob)| {
+    insert!(sink, piece, &pieces, " on conflict do nothing", |(owner, at, blob)| {
         owner: owner,
         at: i64::try_from(*at).unwrap_or(i64::MAX),
         blob: blob,
@@ -282,11 +283,11 @@ fn insert_bodies(connection: &Connection, bodies: &[&Bodies]) -> rusqlite::Resul
 }
 
 fn insert_running(
-    connection: &Connection,
+    sink: &mut Sink<'_>,
     owner_id: OwnerId,
     opens: &[&OpenOp],
-) -> rusqlite::Result<()> {
-    insert!(connection, running, opens, "", |OpenOp { opening, request, call_json, .. }| {
+) -> Result<(), WriteError> {
+    insert!(sink, running, opens, "", |OpenOp { opening, request, call_json, .. }| {
         exchange: opening.exchange,
         owner: owner_id,
         opened_at: opening.opened_at,
@@ -301,8 +302,8 @@ fn insert_running(
     Ok(())
 }
 
-fn insert_exchanges(connection: &Connection, seals: &[&SealOp]) -> rusqlite::Result<()> {
-    insert!(connection, exchange, seals, "", |SealOp { opening, sealing, request, recording, .. }| {
+fn insert_exchanges(sink: &mut Sink<'_>, seals: &[&SealOp]) -> Result<(), WriteError> {
+    insert!(sink, exchange, seals, "", |SealOp { opening, sealing, request, recording, .. }| {
         id: opening.exchange,
         key: opening.key,
         scope: &*opening.scope,
@@ -344,8 +345,8 @@ fn insert_exchanges(connection: &Connection, seals: &[&SealOp]) -> rusqlite::Res
     Ok(())
 }
 
-fn insert_calls(connection: &Connection, calls: &[&CallOp]) -> rusqlite::Result<()> {
-    insert!(connection, call, calls, "", |CallOp { record: call, client }| {
+fn insert_calls(sink: &mut Sink<'_>, calls: &[&CallOp]) -> Result<(), WriteError> {
+    insert!(sink, call, calls, "", |CallOp { record: call, client }| {
         id: call.id,
         exchange: call.exchange,
         at: call.at,
@@ -389,22 +390,17 @@ fn insert_calls(connection: &Connection, calls: &[&CallOp]) -> rusqlite::Result<
     Ok(())
 }
 
-/// What a call does not state of a name stays.
-fn insert_names(connection: &Connection, names: &[&NamedUser]) -> rusqlite::Result<()> {
-    insert!(
-        connection,
-        user_name,
-        names,
-        " on conflict do update set name = coalesce(excluded.name, name), email = coalesce(excluded.email, email), \
-         seen_at = excluded.seen_at",
-        |NamedUser { user, name, at }| {
-            id: &**user,
-            name: name.name.as_deref(),
-            email: name.email.as_deref(),
-            seen_at: *at,
-        }
-    );
-    Ok(())
+/// What a call does not state of a name stays. One by one, since a batch may name a user twice.
+fn insert_names(sink: &mut Sink<'_>, names: &[&NamedUser]) -> Result<(), WriteError> {
+    const SQL: &str = "insert into user_name (id, name, email, seen_at) values ($1, $2, $3, $4) \
+         on conflict (id) do update set name = coalesce(excluded.name, user_name.name), \
+         email = coalesce(excluded.email, user_name.email), seen_at = excluded.seen_at";
+    sink.each(SQL, names, |values, NamedUser { user, name, at }| {
+        values.add(user)?;
+        values.add(name.name.as_deref())?;
+        values.add(name.email.as_deref())?;
+        values.add(*at)
+    })
 }
 
 fn count(tokens: u64) -> i64 {

@@ -1,6 +1,6 @@
 //! Conditions on calls that follow from what reports count: kinds of errors, fields that a client did not state.
 
-use sqlx::{QueryBuilder, Sqlite};
+use super::query::QueryBuilder;
 
 /// The kind of the error of a call as reports name it; null: the call did not fail.
 const ERROR: &str = "case when call.status >= 400 or call.outcome in ('failed', 'cut', 'lost', 'refused') \
@@ -44,7 +44,7 @@ pub enum Field {
 
 impl Condition {
     /// Adds the condition to the end of a query for calls that has one.
-    pub(super) fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+    pub(super) fn push(&self, query: &mut QueryBuilder<'_>) {
         const ASKED: &str = " and call.answered_by in ('miss', 'refresh', 'bypass')";
         const CACHED: &str = "call.cache_write_5m + call.cache_write_1h + call.cache_read > 0";
         match self {

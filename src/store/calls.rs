@@ -2,10 +2,15 @@
 
 use std::ops::Range;
 
-use sqlx::{FromRow, QueryBuilder, Sqlite, sqlite::SqliteRow};
+use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Error, Reader, call_condition::Condition, read::answer_parts};
+use super::{
+    Error, Reader,
+    call_condition::Condition,
+    query::{QueryBuilder, Readable, query_as, query_scalar},
+    read::answer_parts,
+};
 use crate::domain::{
     cache::CacheKey,
     chain::Hash,
@@ -82,13 +87,13 @@ pub struct CallRow {
     tags: Option<Tags>,
     /// The model that answered, else the requested one.
     pub model: String,
-    /// HTTP status of our response.
-    pub status: Option<u16>,
+    status: Option<i64>,
     pub outcome: Outcome,
     pub error_kind: Option<String>,
     pub ttft_us: Option<Micros>,
     pub total_us: Option<Micros>,
     /// Number of requests that upstream was sent for it.
+    #[sqlx(try_from = "i64")]
     pub tries: u32,
     #[sqlx(flatten)]
     pub tokens: Tokens,
@@ -116,6 +121,11 @@ const CALLS: &str = "select call.seq, call.id, call.at, call.exchange, call.answ
      left join user_name on user_name.id = call.user_id where ";
 
 impl CallRow {
+    /// HTTP status of our response.
+    pub fn status(&self) -> Option<u16> {
+        self.status.and_then(|status| u16::try_from(status).ok())
+    }
+
     /// The client's labels.
     pub fn tags(&self) -> Tags {
         self.tags.clone().unwrap_or_default()
@@ -150,8 +160,7 @@ pub struct ExchangeDetails {
     pub error_kind: Option<String>,
     /// The error, for people.
     pub error: Option<String>,
-    /// HTTP status of the upstream response.
-    pub status: Option<u16>,
+    status: Option<i64>,
     /// Anthropic's `request-id`.
     pub upstream_request: Option<String>,
     pub opened_at: UnixMillis,
@@ -159,6 +168,7 @@ pub struct ExchangeDetails {
     pub ttft_us: Option<Micros>,
     pub total_us: Option<Micros>,
     /// Number of requests that upstream was sent.
+    #[sqlx(try_from = "i64")]
     pub tries: u32,
     #[sqlx(flatten)]
     pub tokens: Tokens,
@@ -183,6 +193,11 @@ pub struct ExchangeDetails {
 }
 
 impl ExchangeDetails {
+    /// HTTP status of the upstream response.
+    pub fn status(&self) -> Option<u16> {
+        self.status.and_then(|status| u16::try_from(status).ok())
+    }
+
     /// The hashes of the upstream request; `None` where no bodies were kept.
     pub fn request(&self) -> Option<(Hash, Option<Hash>)> {
         self.frame.map(|frame| (frame, self.head))
@@ -190,7 +205,7 @@ impl ExchangeDetails {
 }
 
 /// Adds the condition that a call has all of these tags.
-pub(super) fn push_tags(query: &mut QueryBuilder<Sqlite>, tags: &[String]) {
+pub(super) fn push_tags(query: &mut QueryBuilder<'_>, tags: &[String]) {
     for tag in tags {
         query.push(" and call.tags is not null and exists (select 1 from json_each(call.tags) where value = ");
         query.push_bind(tag.clone());
@@ -202,7 +217,7 @@ pub(super) fn push_tags(query: &mut QueryBuilder<Sqlite>, tags: &[String]) {
 }
 
 impl CallFilter {
-    fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+    fn push(&self, query: &mut QueryBuilder<'_>) {
         let Self { span, user, chat, model, task, outcome, answered_by, tags, conditions } = self;
         // The `+ 0` keeps the database from going by time instead of by number.
         query.push(" and call.at + 0 >= ").push_bind(span.start);
@@ -244,15 +259,15 @@ impl Reader {
         let newest = self.newest_call().await?;
         let Some(last) = last else {
             let CallFilter { span, .. } = filter;
-            let first = sqlx::query_scalar::<_, Option<i64>>(FIRST).bind(span.start).bind(span.end);
+            let first = query_scalar::<Option<i64>>(FIRST).bind(span.start).bind(span.end);
             let first = first.fetch_one(&self.pool()).await?;
             return Ok((first.map_or(newest, |first| first - 1), newest));
         };
         let mut query =
-            QueryBuilder::<Sqlite>::new("select min(seq) from (select seq from call where seq <= ");
+            QueryBuilder::new("select min(seq) from (select seq from call where seq <= ");
         query.push_bind(newest);
         filter.push(&mut query);
-        query.push(" order by seq desc limit ").push_bind(last).push(")");
+        query.push(" order by seq desc limit ").push_bind(last).push(") as newest");
         let first: Option<i64> = query.build_query_scalar().fetch_one(&self.pool()).await?;
         Ok((first.map_or(newest, |first| first - 1), newest))
     }
@@ -260,7 +275,7 @@ impl Reader {
     /// The number of the newest call; 0: there is none.
     pub async fn newest_call(&self) -> Result<i64, Error> {
         const NEWEST: &str = "select coalesce(max(seq), 0) from call";
-        Ok(sqlx::query_scalar(NEWEST).fetch_one(&self.pool()).await?)
+        Ok(query_scalar(NEWEST).fetch_one(&self.pool()).await?)
     }
 
     /// The next calls of `filter` from after the number `after` to `newest`, in the order of their commits: none if
@@ -271,7 +286,7 @@ impl Reader {
         after: i64,
         newest: i64,
     ) -> Result<Vec<CallRow>, Error> {
-        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        let mut query = QueryBuilder::new(CALLS);
         query.push("call.seq > ").push_bind(after);
         query.push(" and call.seq <= ").push_bind(newest);
         filter.push(&mut query);
@@ -298,17 +313,17 @@ impl Reader {
         most: u32,
     ) -> Result<Vec<T>, Error>
     where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+        T: Readable,
     {
         // The `+ 0` as above.
         const BOUNDS: &str =
             "select min(seq + 0), max(seq + 0) from call where at >= $1 and at < $2";
         let Range { start, end } = filter.span;
-        let bounds = sqlx::query_as::<_, (Option<i64>, Option<i64>)>(BOUNDS).bind(start).bind(end);
+        let bounds = query_as::<(Option<i64>, Option<i64>)>(BOUNDS).bind(start).bind(end);
         let (Some(first), Some(last)) = bounds.fetch_one(&self.pool()).await? else {
             return Ok(Vec::new());
         };
-        let mut query = QueryBuilder::<Sqlite>::new(calls);
+        let mut query = QueryBuilder::new(calls);
         query.push("call.seq >= ").push_bind(first).push(" and call.seq <= ").push_bind(last);
         query.push(" and call.seq < ").push_bind(before.unwrap_or(i64::MAX));
         filter.push(&mut query);
@@ -327,8 +342,8 @@ impl Reader {
             "select id from exchange where id >= $1 and id < $2 order by id limit $3";
         // Behind all digits.
         let end = format!("{beginning}g");
-        let calls = sqlx::query_scalar(CALL).bind(beginning).bind(&*end).bind(most);
-        let exchanges = sqlx::query_scalar(EXCHANGE).bind(beginning).bind(&*end).bind(most);
+        let calls = query_scalar(CALL).bind(beginning).bind(&*end).bind(most);
+        let exchanges = query_scalar(EXCHANGE).bind(beginning).bind(&*end).bind(most);
         Ok((calls.fetch_all(&self.pool()).await?, exchanges.fetch_all(&self.pool()).await?))
     }
 
@@ -337,13 +352,13 @@ impl Reader {
         const SQL: &str =
             "select exists (select 1 from running where exchange >= $1 and exchange < $2)";
         let end = format!("{beginning}g");
-        let running = sqlx::query_scalar(SQL).bind(beginning).bind(end);
+        let running = query_scalar(SQL).bind(beginning).bind(end);
         Ok(running.fetch_one(&self.pool()).await?)
     }
 
     /// A call.
     pub async fn call(&self, id: CallId) -> Result<Option<CallRow>, Error> {
-        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        let mut query = QueryBuilder::new(CALLS);
         query.push("call.id = ").push_bind(id);
         Ok(query.build_query_as().fetch_optional(&self.pool()).await?)
     }
@@ -353,9 +368,9 @@ impl Reader {
         // The call came in before its exchange began, by milliseconds or by the time that it waited for its opening.
         const BEGAN: &str = "select opened_at from exchange where id = $1";
         let began: Option<UnixMillis> =
-            sqlx::query_scalar(BEGAN).bind(exchange).fetch_optional(&self.pool()).await?;
+            query_scalar(BEGAN).bind(exchange).fetch_optional(&self.pool()).await?;
         let since = began.map_or(0, |began| began.0.saturating_sub(A_DAY_MS));
-        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        let mut query = QueryBuilder::new(CALLS);
         query.push("call.at >= ").push_bind(since);
         query.push(" and call.exchange = ").push_bind(exchange);
         query.push(" order by call.at, call.seq limit ").push_bind(PAGE);
@@ -369,7 +384,7 @@ impl Reader {
         key: &CacheKey,
     ) -> Result<Option<CallId>, Error> {
         const SQL: &str = "select id from call where chat_id = $1 and key = $2 and seq < $3 order by seq desc limit 1";
-        let before = sqlx::query_scalar(SQL).bind(call.chat.as_deref()).bind(key).bind(call.seq);
+        let before = query_scalar(SQL).bind(call.chat.as_deref()).bind(key).bind(call.seq);
         Ok(before.fetch_optional(&self.pool()).await?)
     }
 
@@ -379,7 +394,7 @@ impl Reader {
         const SQL: &str = "select id, exchange from call where chat_id = (select chat_id from call where seq = $1) \
              and seq < $1 and task is null and exchange is not null \
              and answered_by in ('miss', 'refresh', 'bypass') order by seq desc limit 1";
-        Ok(sqlx::query_as(SQL).bind(seq).fetch_optional(&self.pool()).await?)
+        Ok(query_as(SQL).bind(seq).fetch_optional(&self.pool()).await?)
     }
 
     /// The last of the exchanges that continue `exchange`; itself if none does.
@@ -390,7 +405,7 @@ impl Reader {
         let mut last = exchange;
         for _ in 0..super::MOST_PARTS {
             let (Some(end), id) = (a_day_after(last), last) else { break };
-            let next = sqlx::query_scalar(NEXT).bind(id).bind(end);
+            let next = query_scalar(NEXT).bind(id).bind(end);
             let Some(next) = next.fetch_optional(&self.pool()).await? else { break };
             last = next;
         }
@@ -403,10 +418,10 @@ impl Reader {
             "select exchange.id, exchange.continues, key, scope, model_asked, model_served, outcome, stop_reason, \
              error_kind, error, status, upstream_request, opened_at, ended_at, ttft_us, total_us, tries, \
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is, priced_on, bill, \
-             servable, breakpoints, version, betas, frame, head, length(recording) as recording_bytes"
+             servable, breakpoints, version, betas, frame, head, cast(length(recording) as bigint) as recording_bytes"
         );
         let mut parts: Vec<ExchangeDetails> =
-            sqlx::query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
+            query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
         parts.reverse();
         Ok(parts)
     }

@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::Connection;
 use tracing::debug;
 
 use super::{
     Error,
+    database::{Database, Taken},
     journal::Left,
     recovery,
-    sqlite::{DatabaseFile, Taken, WriteConnection},
+    write::WriteConnection,
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
@@ -23,10 +23,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// what a dead one has left, as its next start would, for the process `owner`. Where it cannot, a report has less.
 pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
     let done = async {
-        let file = DatabaseFile::parse(url)?;
+        let file = Database::parse(url)?;
         let until = Instant::now() + PATIENCE;
         while is_behind(&file).await? && Instant::now() < until {
-            match file.must_be_free(owner) {
+            match file.must_be_free(owner).await {
                 Ok(()) => return restore(&file, owner, now).await,
                 Err(Error::InUse { .. }) => tokio::time::sleep(PAUSE).await,
                 Err(error) => return Err(error),
@@ -41,7 +41,7 @@ pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
 }
 
 /// Tells whether the journal has ended exchanges that are not committed.
-async fn is_behind(file: &DatabaseFile) -> Result<bool, Error> {
+async fn is_behind(file: &Database) -> Result<bool, Error> {
     let Some(journal) = file.journal() else { return Ok(false) };
     let left = Left::peek(&journal).map_err(|source| file.not_created(source))?;
     let ended: Vec<_> = left.ended().collect();
@@ -59,13 +59,15 @@ async fn is_behind(file: &DatabaseFile) -> Result<bool, Error> {
     Ok(is_behind)
 }
 
-async fn restore(file: &DatabaseFile, owner: OwnerId, now: UnixMillis) -> Result<(), Error> {
+async fn restore(file: &Database, owner: OwnerId, now: UnixMillis) -> Result<(), Error> {
     let Taken { mut conn, lock, .. } = file.take(owner).await?;
-    let writer = WriteConnection::open(file).await?;
-    recovery::run(&mut conn, &writer, file, owner, now).await?;
+    let mut writer = WriteConnection::open(file).await?;
+    recovery::run(&mut conn, &mut writer, file, owner, now).await?;
     file.remove_journal();
     writer.close().await?;
     conn.close().await.map_err(Error::Write)?;
-    drop(lock);
+    if let Some(lock) = lock {
+        lock.release().await;
+    }
     Ok(())
 }

@@ -9,11 +9,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sqlx::SqliteConnection;
 
 use super::{
     Error,
     columns::{Body, compress},
+    connection::Connection,
+    query::{query_as, query_scalar},
 };
 use crate::domain::{
     cassette::is_answer,
@@ -194,7 +195,7 @@ impl Bodies {
 
 /// Loads a request, byte for byte, and checks it against its hashes.
 pub(super) async fn load(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     frame: Hash,
     head: Option<Hash>,
 ) -> Result<Chain, Error> {
@@ -212,10 +213,10 @@ pub(super) async fn load(
          where piece.owner in (select hash from line) or piece.owner = $2 order by piece.owner, piece.at";
 
     let frame_body: Option<Body> =
-        sqlx::query_scalar(FRAME).bind(frame).fetch_optional(&mut *conn).await?;
-    let nodes: Vec<(Hash, Body)> = sqlx::query_as(NODES).bind(head).fetch_all(&mut *conn).await?;
+        query_scalar(FRAME).bind(frame).fetch_optional(&mut *conn).await?;
+    let nodes: Vec<(Hash, Body)> = query_as(NODES).bind(head).fetch_all(&mut *conn).await?;
     let rows: Vec<(Hash, i64, Body)> =
-        sqlx::query_as(PIECES).bind(head).bind(frame).fetch_all(&mut *conn).await?;
+        query_as(PIECES).bind(head).bind(frame).fetch_all(&mut *conn).await?;
 
     let mut pieces: HashMap<Hash, Vec<(usize, Body)>> = HashMap::new();
     for (owner, at, body) in rows {
@@ -241,7 +242,7 @@ const MOST_NEWEST: usize = 1_000;
 /// Loads the messages at the end of a chain, back to the answer before them, which is among them without its long strings.
 /// So the time does not depend on the length of a chat. `None`: they are not all there.
 pub(super) async fn load_newest(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     head: Hash,
 ) -> Result<Option<Vec<Vec<u8>>>, Error> {
     const NODE: &str = "select parent, body from node where hash = $1";
@@ -251,7 +252,7 @@ pub(super) async fn load_newest(
     let (mut next, mut has_new, mut has_answer) = (Some(head), false, false);
     while let Some(hash) = next.filter(|_| messages.len() < MOST_NEWEST) {
         let node: Option<(Option<Hash>, Body)> =
-            sqlx::query_as(NODE).bind(hash).fetch_optional(&mut *conn).await?;
+            query_as(NODE).bind(hash).fetch_optional(&mut *conn).await?;
         let Some((parent, Body(body))) = node else { return Ok(None) };
         let is_answer = is_answer(&body);
         if !is_answer && has_answer {
@@ -264,7 +265,7 @@ pub(super) async fn load_newest(
             messages.push(body);
         } else {
             let pieces: Vec<(i64, Body)> =
-                sqlx::query_as(PIECES).bind(hash).fetch_all(&mut *conn).await?;
+                query_as(PIECES).bind(hash).fetch_all(&mut *conn).await?;
             let pieces = pieces
                 .iter()
                 .map(|(at, Body(piece))| (usize::try_from(*at).unwrap_or(0), piece.as_slice()));

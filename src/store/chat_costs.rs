@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Error, Reader};
+use super::{Error, Reader, query::query_as};
 use crate::domain::exchange::{CallId, Cost};
 
 /// A chat, and who calls from it.
@@ -27,11 +27,12 @@ impl Reader {
     /// The committed calls of a chat that cost anything. Those of other users or keys, whose costs are not to be told, cost
     /// at least nothing.
     pub async fn chat_costs(&self, of: &ChatOf) -> Result<Vec<(CallId, Cost)>, Error> {
-        const SQL: &str = "select id, iif(is_own, cost, 0) as cost, iif(is_own, cost_is, 'at_least') as cost_is \
-             from (select id, cost, cost_is, user_id is $2 and client_key is $3 as is_own from call \
-             where chat_id = $1 and (cost is null or cost <> 0 or cost_is <> 'exact'))";
+        const SQL: &str = "select id, case when is_own then cost else 0 end as cost, \
+             case when is_own then cost_is else 'at_least' end as cost_is \
+             from (select id, cost, cost_is, user_id is not distinct from $2 and client_key is not distinct from $3 as is_own from call \
+             where chat_id = $1 and (cost is null or cost <> 0 or cost_is <> 'exact')) as answered";
         let ChatOf { chat, user, key } = of;
-        let query = sqlx::query_as(SQL).bind(chat).bind(user).bind(key);
+        let query = query_as(SQL).bind(chat).bind(user.as_deref()).bind(key.as_deref());
         let calls: Vec<CallCost> = query.fetch_all(&self.pool()).await?;
         Ok(calls.into_iter().map(|CallCost { id, cost }| (id, cost)).collect())
     }

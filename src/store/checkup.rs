@@ -9,7 +9,10 @@ use std::{
 use super::{
     Error, Reader, RetentionNote,
     columns::count,
-    sqlite::{self, DatabaseFile, Newest},
+    connection::Connection,
+    database::Database,
+    query::query_as,
+    sqlite::{self, Newest},
 };
 use crate::domain::exchange::UnixMillis;
 
@@ -47,12 +50,17 @@ pub struct Ids {
 
 /// The file of the ledger at `url`, as the operator names it; `None`: it is in memory, or the URL names none.
 pub fn file(url: &str) -> Option<PathBuf> {
-    DatabaseFile::parse(url).ok()?.path().map(ToOwned::to_owned)
+    Database::parse(url).ok()?.path().map(ToOwned::to_owned)
+}
+
+/// The database server and the schema of the ledger at `url`, without credentials; `None`: it is in no server.
+pub fn server(url: &str) -> Option<String> {
+    Database::parse(url).ok()?.server()
 }
 
 /// The files of the ledger at `url`; `None`: it is in memory. Fails where something else is at its path.
 pub async fn files(url: &str) -> Result<Option<Files>, Error> {
-    let database = DatabaseFile::parse(url)?;
+    let database = Database::parse(url)?;
     let (Some(path), Some((real, _))) = (database.path(), database.found().await?) else {
         return Ok(None);
     };
@@ -74,8 +82,9 @@ pub async fn files(url: &str) -> Result<Option<Files>, Error> {
 
 /// The retention that a server of the ledger at `url` applied last, as far as is noted.
 pub async fn retention_note(url: &str) -> Result<RetentionNote, Error> {
-    let found = DatabaseFile::parse(url)?.found().await?;
-    Ok(found.map(|(path, _)| RetentionNote::beside(&path)).unwrap_or_default())
+    let database = Database::parse(url)?;
+    database.found().await?;
+    Ok(database.note_place().map(|path| RetentionNote::beside(&path)).unwrap_or_default())
 }
 
 /// Tells whether other users may read or write a file.
@@ -94,16 +103,22 @@ pub fn is_exposed_folder(folder: &Path) -> bool {
 impl Reader {
     /// Errors that SQLite finds in the file, which is read whole; empty if there are none.
     pub async fn damage(&self) -> Result<Vec<String>, Error> {
-        Ok(sqlite::quick_check(&self.pool()).await?)
+        match &mut self.pool().acquire().await? {
+            Connection::Sqlite(conn) => Ok(sqlite::quick_check(conn.get()).await?),
+            Connection::Postgres(_) => Ok(Vec::new()),
+        }
     }
 
     /// Tells whether rows are missing that were committed to the ledger at `url`, as far as is noted beside it.
     pub async fn lacks_newest(&self, url: &str) -> Result<bool, Error> {
-        let Some((path, _)) = DatabaseFile::parse(url)?.found().await? else { return Ok(false) };
+        let Some((path, _)) = Database::parse(url)?.found().await? else { return Ok(false) };
         // Before the rows are looked for: a server may write meanwhile.
         let newest = Newest::beside(&path);
         let mut conn = self.pool().acquire().await?;
-        Ok(!newest.are_in(&mut conn).await?)
+        match &mut conn {
+            Connection::Sqlite(conn) => Ok(!newest.are_in(conn.get()).await?),
+            Connection::Postgres(_) => Ok(false),
+        }
     }
 
     /// Counts Open WebUI's calls since a moment by the ids that they gave.
@@ -111,7 +126,7 @@ impl Reader {
         const SQL: &str = "select count(*), count(chat_id), count(coalesce(message_id, task)), count(user_id), \
              count(task) from call where at >= $1 and client = 'open-webui'";
         let counts: (i64, i64, i64, i64, i64) =
-            sqlx::query_as(SQL).bind(since).fetch_one(&self.pool()).await?;
+            query_as(SQL).bind(since).fetch_one(&self.pool()).await?;
         let (calls, with_chat, with_message, with_user, tasks) = counts;
         Ok(Ids {
             calls: count(calls),

@@ -3,13 +3,12 @@
 //! Ids and words are text, hashes and keys are 32 bytes, times and money are integers. Tokens and a cost take several
 //! columns: rows include them with `#[sqlx(flatten)]`.
 
-use std::{cell::RefCell, io};
+use std::{borrow::Cow, cell::RefCell, io};
 
 use bytes::Bytes;
-use rusqlite::{ToSql, types::ToSqlOutput};
-use sqlx::{
-    ColumnIndex, Database, Decode, Encode, FromRow, Row, Type, encode::IsNull, error::BoxDynError,
-};
+use sqlx::{ColumnIndex, Database, Decode, FromRow, Row, Type, error::BoxDynError};
+
+use super::value::{Bind, Value, bind};
 
 use crate::domain::{
     cache::CacheKey,
@@ -41,30 +40,6 @@ macro_rules! column {
     )+};
 }
 
-/// Gives Rust types a column type and the form in which values are written to it.
-macro_rules! encode {
-    ($($type:ty),+; $column:ty: |$value:ident| $form:expr) => {$(
-        column!($type; $column);
-
-        impl<'q, DB: Database> Encode<'q, DB> for $type
-        where
-            for<'a> &'a $column: Encode<'q, DB>,
-        {
-            fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
-                let $value = self;
-                <&$column as Encode<'q, DB>>::encode(&$form, buffer)
-            }
-        }
-
-        impl ToSql for $type {
-            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                let $value = self;
-                Ok(ToSqlOutput::Owned((&$form).to_owned().into()))
-            }
-        }
-    )+};
-}
-
 /// Reads values back from the form of their column.
 macro_rules! decode {
     (<$r:lifetime> $($type:ty),+; $column:ty: |$value:ident| $decoded:expr) => {$(
@@ -80,22 +55,53 @@ macro_rules! decode {
     )+};
 }
 
-encode!(UnixMillis, Micros, NanoDollars; i64: |number| number.0);
+column!(UnixMillis, Micros, NanoDollars, PicoDollars; i64);
+bind!(UnixMillis, Micros, NanoDollars => Integer: |number| number.0);
 decode!(<'r> UnixMillis, Micros, NanoDollars; i64: |number| Ok(Self(number)));
-encode!(PicoDollars; i64: |price| price.picos());
+bind!(PicoDollars => Integer: |price| price.picos());
 decode!(<'r> PicoDollars; i64: |number| Ok(Self::new(number)));
 
-encode!(ExchangeId, CallId, OwnerId; str: |id| id.to_string());
+column!(ExchangeId, CallId, OwnerId; str);
+bind!(ExchangeId, CallId, OwnerId => Text: |id| Cow::Owned(id.to_string()));
 decode!(<'r> ExchangeId, CallId, OwnerId; &'r str: |text| Ok(text.parse()?));
 
-encode!(Hash, CacheKey; [u8]: |hash| hash.as_bytes()[..]);
+column!(Hash, CacheKey; [u8]);
 decode!(<'r> Hash, CacheKey; &'r [u8]: |bytes| Ok(Self::from_bytes(bytes.try_into()?)));
 
-encode!(Outcome, AnsweredBy, Api; str: |word| *word.into_str());
+/// Gives hashes their form for columns.
+macro_rules! bind_hash {
+    ($($type:ty),+) => {$(
+        impl<'v> Bind<'v> for $type {
+            const NULL: Value<'static> = Value::Bytes(None);
+
+            fn into_value(self) -> Value<'v> {
+                Value::Bytes(Some(Cow::Owned(self.as_bytes().to_vec())))
+            }
+        }
+
+        impl<'v> Bind<'v> for &'v $type {
+            const NULL: Value<'static> = Value::Bytes(None);
+
+            fn into_value(self) -> Value<'v> {
+                Value::Bytes(Some(Cow::Borrowed(self.as_bytes())))
+            }
+        }
+    )+};
+}
+bind_hash!(Hash, CacheKey);
+
+column!(Outcome, AnsweredBy, Api; str);
+bind!(Outcome, AnsweredBy, Api => Text: |word| Cow::Borrowed(word.into_str()));
 decode!(<'r> Outcome, AnsweredBy, Api; &'r str:
     |word| word.parse().map_err(|_| format!("the word {word:?} is unknown").into()));
 
-encode!(AnswerRef; str: |name| *name.as_str());
+impl<'v> Bind<'v> for &'v AnswerRef {
+    const NULL: Value<'static> = Value::Text(None);
+
+    fn into_value(self) -> Value<'v> {
+        Value::Text(Some(Cow::Borrowed(self.as_str())))
+    }
+}
 
 column!(Tags; str);
 decode!(<'r> Tags; &'r str: |json| Ok(serde_json::from_str(json)?));

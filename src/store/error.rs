@@ -2,16 +2,38 @@
 
 use std::{io, path::PathBuf};
 
-use sqlx::{error::BoxDynError, migrate::MigrateError};
+use sqlx::{error::BoxDynError, migrate::MigrateError, postgres::PgDatabaseError};
 
 use crate::domain::{chain::Hash, exchange::OwnerId};
 
 /// Errors of opening, reading and pruning. The writer handles its own.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A Postgres URL: not supported yet.
-    #[error("a postgres ledger is not supported yet; give a sqlite:// URL")]
-    Postgres,
+    /// A command that only a ledger in a file has.
+    #[error("a ledger in Postgres has no such command; {instead}")]
+    NotOnPostgres {
+        /// The advice: what takes the place of the command.
+        instead: &'static str,
+    },
+    /// The URL of a Postgres ledger is malformed. It is not shown: it may have a password.
+    #[error(
+        "the ledger's URL could not be read; give one like postgres://user:password@host/database?schema=reprise"
+    )]
+    PostgresUrl,
+    /// A parameter of the URL has a wrong value.
+    #[error("the parameter {name} of the ledger's URL is not a positive number")]
+    UrlParameter {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The name of a schema needs quotes.
+    #[error(
+        "{schema:?} is no name of a schema for a ledger; use lower-case letters, digits and underscores"
+    )]
+    Schema {
+        /// The name.
+        schema: String,
+    },
     /// A URL of an unknown database.
     #[error("the ledger's URL has no known scheme; give one like sqlite://reprise.db")]
     Scheme,
@@ -193,21 +215,21 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Tells whether an operation itself is at fault; see [`is_refusal`].
+    /// Tells whether an operation itself is at fault, and not the database: wrong data, a broken constraint, an exceeded limit.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Sqlite(error) if is_refusal(error))
-    }
-}
-
-/// Tells whether an operation itself is at fault, so that it would fail every time: too big (18), a constraint (19), a
-/// wrong type (20), a bad parameter (25). All other errors may pass: busy, locked, full, read-only.
-pub(super) fn is_refusal(error: &rusqlite::Error) -> bool {
-    match error {
-        rusqlite::Error::SqliteFailure(error, _) => {
-            matches!(error.extended_code & 0xff, 18 | 19 | 20 | 25)
+        match self {
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
+                matches!(error.extended_code & 0xff, 18 | 19 | 20 | 25)
+            }
+            Self::Sqlite(rusqlite::Error::ToSqlConversionFailure(_))
+            | Self::Beside(sqlx::Error::Encode(_)) => true,
+            // The classes of wrong data, broken constraints and exceeded limits.
+            Self::Beside(sqlx::Error::Database(error)) => {
+                let code = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code);
+                code.is_some_and(|code| ["22", "23", "54"].contains(&&code[..2]))
+            }
+            Self::Sqlite(_) | Self::Beside(_) | Self::Io(_) => false,
         }
-        rusqlite::Error::ToSqlConversionFailure(_) => true,
-        _ => false,
     }
 }
 
@@ -225,7 +247,10 @@ impl Error {
             | Self::Commit(_)
             | Self::Damaged { .. }
             | Self::NoBodies { .. } => true,
-            Self::Postgres
+            Self::NotOnPostgres { .. }
+            | Self::PostgresUrl
+            | Self::UrlParameter { .. }
+            | Self::Schema { .. }
             | Self::Scheme
             | Self::Url(_)
             | Self::Create { .. }
@@ -254,6 +279,9 @@ pub(super) fn in_words(error: &sqlx::Error) -> String {
         sqlx::Error::Io(error) => return error.to_string(),
         other => return other.to_string(),
     };
+    if let Some(error) = database.try_downcast_ref::<PgDatabaseError>() {
+        return format!("{} (Postgres {})", error.message(), error.code());
+    }
     let code = database.code().and_then(|code| code.parse().ok()).unwrap_or_default();
     code_in_words(code, database.message())
 }

@@ -5,11 +5,11 @@
 //! and again when it has grown full: a process that seals none reads nothing. It errs to one side only: a key that it does not hold has no answer in the file. Until it is read, it
 //! holds every key.
 
-use std::{future, mem, sync::Arc};
+use super::{connection::Pool, query::query_as};
+use std::{mem, sync::Arc};
 
 use futures_util::TryStreamExt;
 use parking_lot::Mutex;
-use sqlx::SqlitePool;
 use tracing::debug;
 
 use crate::domain::cache::CacheKey;
@@ -57,18 +57,21 @@ impl KeyFilter {
     }
 
     /// Reads the keys of the file, after [`KeyFilter::insert`] has asked for it. If it fails, the filter stays as it is.
-    pub(super) async fn read(self, pool: SqlitePool) {
+    pub(super) async fn read(self, pool: Pool) {
         const KEYS: &str = "select key from exchange where servable";
         let (file, before) = {
             let state = self.0.lock();
             (state.file, state.since.len())
         };
         let mut keys: Vec<u64> = Vec::new();
-        let rows = sqlx::query_scalar::<_, CacheKey>(KEYS).fetch(&pool);
-        let read = rows.try_for_each(|key| {
-            keys.push(fingerprint(&key));
-            future::ready(Ok(()))
-        });
+        let read = async {
+            let mut conn = pool.acquire().await?;
+            let mut rows = query_as::<(CacheKey,)>(KEYS).fetch(&mut conn);
+            while let Some((key,)) = rows.try_next().await? {
+                keys.push(fingerprint(&key));
+            }
+            Ok::<_, sqlx::Error>(())
+        };
         let read = read.await;
         let mut state = self.0.lock();
         if state.file != file {
@@ -154,9 +157,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_before_a_commit_keeps_the_key() {
-        let pool = SqlitePool::connect("sqlite::memory:").await.unwrap();
+        let pool = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
         let table = "create table exchange (key blob, servable bool)";
         sqlx::raw_sql(table).execute(&pool).await.unwrap();
+        let pool = Pool::Sqlite(pool);
         let filter = KeyFilter::default();
         assert!(filter.insert(&key(1)) && !filter.insert(&key(2)));
         filter.clone().read(pool).await;

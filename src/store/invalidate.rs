@@ -7,13 +7,10 @@ use std::sync::{
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{
-    Error, Reader,
-    hot::Hot,
-    older::Older,
-    sqlite::{self, DatabaseFile, WRITER_BUSY},
+    Error, Reader, connection::Connection, database::Database, hot::Hot, older::Older,
+    query::QueryBuilder, sqlite::WRITER_BUSY,
 };
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
@@ -50,8 +47,8 @@ pub(super) struct Clear {
 impl Clearing {
     async fn conditions(
         &self,
-        conn: &mut SqliteConnection,
-        query: &mut QueryBuilder<Sqlite>,
+        conn: &mut Connection<'_>,
+        query: &mut QueryBuilder<'_>,
     ) -> Result<(), sqlx::Error> {
         query.push(" where servable");
         let Self { session, model, ended_before, now, key } = self;
@@ -79,14 +76,14 @@ impl Clearing {
 
 impl Clear {
     /// Clears in a transaction of its own.
-    pub(super) async fn run(&self, file: &DatabaseFile) -> Result<(), sqlx::Error> {
+    pub(super) async fn run(&self, file: &Database) -> Result<(), sqlx::Error> {
         let mut conn = file.beside(WRITER_BUSY).await?;
-        let mut tx = sqlite::begin_write(&mut conn).await?;
+        let mut tx = conn.begin_write().await?;
         let mut query = QueryBuilder::new("update exchange set servable = false");
         self.clearing.conditions(&mut tx, &mut query).await?;
         let done = query.build().execute(&mut *tx).await?;
         tx.commit().await?;
-        self.cleared.store(done.rows_affected(), Relaxed);
+        self.cleared.store(done, Relaxed);
         conn.close().await
     }
 
@@ -102,7 +99,7 @@ impl Reader {
         let mut query = QueryBuilder::new("select count(*) from exchange");
         let mut conn = self.pool().acquire().await?;
         what.conditions(&mut conn, &mut query).await?;
-        let count: i64 = query.build_query_scalar().fetch_one(&mut *conn).await?;
+        let count: i64 = query.build_query_scalar().fetch_one(&mut conn).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 }

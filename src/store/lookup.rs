@@ -3,7 +3,10 @@
 use serde_json::Value;
 use sqlx::FromRow;
 
-use super::{Error, Reader};
+use super::{
+    Error, Reader,
+    query::{query_as, query_scalar},
+};
 use crate::domain::{
     cache::{CacheKey, KeyPrefix},
     chain::{Chain, Hash},
@@ -36,7 +39,7 @@ impl Reader {
     pub async fn keys(&self, prefix: &KeyPrefix, most: u32) -> Result<Vec<CacheKey>, Error> {
         const SQL: &str = "select distinct key from exchange where key between $1 and $2 limit $3";
         let (first, last) = prefix.range();
-        Ok(sqlx::query_scalar(SQL)
+        Ok(query_scalar(SQL)
             .bind(first.to_vec())
             .bind(last.to_vec())
             .bind(most)
@@ -49,7 +52,7 @@ impl Reader {
         const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
              from exchange where key = $1 and (id = (select min(id) from exchange where key = $1) \
              or id in (select id from exchange where key = $1 order by id desc limit $2)) order by id desc";
-        Ok(sqlx::query_as(SQL).bind(key).bind(most).fetch_all(&self.pool()).await?)
+        Ok(query_as(SQL).bind(key).bind(most).fetch_all(&self.pool()).await?)
     }
 
     /// The exchanges with other keys that began before `exchange`, the newest first, at most `most`.
@@ -60,7 +63,7 @@ impl Reader {
     ) -> Result<Vec<ExchangeSummary>, Error> {
         const SQL: &str = "select id, key, scope, opened_at, outcome, stop_reason, servable, frame, head \
              from exchange where id < $1 and key <> $2 and frame is not null order by id desc limit $3";
-        Ok(sqlx::query_as(SQL)
+        Ok(query_as(SQL)
             .bind(exchange.id)
             .bind(exchange.key)
             .bind(most)

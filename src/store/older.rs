@@ -3,8 +3,10 @@
 //! A row whose time is ahead of the clock, because the clock was, would never be older than anything. The order of commits
 //! tells more than its time: it is older than a moment if a call that was committed later came in before that moment.
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-
+use super::{
+    connection::Connection,
+    query::{QueryBuilder, query_scalar},
+};
 use crate::domain::exchange::UnixMillis;
 
 /// Milliseconds by which a time counts as ahead. Less is what was written while the selection was made.
@@ -27,7 +29,7 @@ impl Older {
 
     /// The rows that are older than a moment, by a clock that shows `now`.
     pub(super) async fn than(
-        conn: &mut SqliteConnection,
+        conn: &mut Connection<'_>,
         before: UnixMillis,
         now: UnixMillis,
     ) -> Result<Self, sqlx::Error> {
@@ -36,7 +38,7 @@ impl Older {
              (select coalesce(max(seq), 0) from call where at < $1 and seq < coalesce( \
              (select min(seq) from call where at between $1 and $2), 9223372036854775807)) else 0 end";
         let ahead = ahead_of(now);
-        let upto = sqlx::query_scalar(UPTO).bind(before).bind(now).bind(ahead);
+        let upto = query_scalar(UPTO).bind(before).bind(now).bind(ahead);
         Ok(Self { before, ahead, upto: upto.fetch_one(conn).await? })
     }
 
@@ -56,7 +58,7 @@ impl Older {
     }
 
     /// Appends the condition on `call`.
-    pub(super) fn push_calls(self, query: &mut QueryBuilder<Sqlite>) {
+    pub(super) fn push_calls(self, query: &mut QueryBuilder<'_>) {
         query.push("(call.at < ").push_bind(self.before);
         if self.goes_ahead() {
             query.push(" or call.at > ").push_bind(self.ahead);
@@ -66,7 +68,7 @@ impl Older {
     }
 
     /// Appends the condition on `exchange`.
-    pub(super) fn push_exchanges(self, query: &mut QueryBuilder<Sqlite>) {
+    pub(super) fn push_exchanges(self, query: &mut QueryBuilder<'_>) {
         query.push("(exchange.ended_at < ").push_bind(self.before);
         if self.goes_ahead() {
             query.push(" or exchange.ended_at > ").push_bind(self.ahead);

@@ -11,14 +11,14 @@
 
 use std::{mem, ops::ControlFlow, time::Duration};
 
-use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
     Error, Ledger, RetentionNote,
     batch::Op,
+    connection::Connection,
+    database,
     prune::{self, Limits, Pruned, Step},
-    sqlite,
 };
 use crate::domain::exchange::UnixMillis;
 
@@ -43,8 +43,8 @@ impl Drop for SuspendGuard<'_> {
 
 impl Ledger {
     /// Empties the write-ahead log, which still has what was deleted.
-    async fn empty_wal(&self, conn: &mut SqliteConnection) {
-        match sqlite::checkpoint(conn).await {
+    async fn empty_wal(&self, conn: &mut Connection<'_>) {
+        match database::checkpoint(conn).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!(
                 "the write-ahead log still has what was deleted, because somebody reads the ledger"
@@ -58,12 +58,12 @@ impl Ledger {
 
     /// The retention that was applied last, as far as is noted.
     pub fn retention_note(&self) -> RetentionNote {
-        self.file.real().map(|path| RetentionNote::beside(&path)).unwrap_or_default()
+        self.file.note_place().map(|path| RetentionNote::beside(&path)).unwrap_or_default()
     }
 
     /// Notes the retention.
     pub fn note_retention(&self, note: &RetentionNote) {
-        let written = self.file.real().map_or(Ok(()), |path| note.write(&path));
+        let written = self.file.note_place().map_or(Ok(()), |path| note.write(&path));
         if let Err(error) = written {
             // The next start takes the retention for a stricter one.
             tracing::debug!(%error, "the note of the retention cannot be written");

@@ -17,6 +17,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOp
 use super::{
     Reader,
     error::in_words,
+    query::query_as,
     sqlite::{beside, is_sealed_folder},
 };
 use crate::domain::exchange::UnixMillis;
@@ -116,7 +117,7 @@ impl Reader {
             return Err(Error::Empty { path: path.to_owned() });
         }
         let chats: Vec<(String, UnixMillis)> =
-            sqlx::query_as(CHATS).fetch_all(&self.pool()).await.map_err(super::Error::from)?;
+            query_as(CHATS).fetch_all(&self.pool()).await.map_err(super::Error::from)?;
         if !chats.is_empty() && !chats.iter().any(|(id, _)| ids.contains(id)) {
             return Err(Error::Unrelated { path: path.to_owned(), chats: chats.len() });
         }

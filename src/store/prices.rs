@@ -2,12 +2,14 @@
 //! ledger share its prices.
 
 use jiff::civil::Date;
-use sqlx::{Connection, FromRow, SqliteConnection, types::Text};
+use sqlx::{FromRow, types::Text};
 
 use super::{
     Error, Ledger, Reader,
+    connection::Connection,
+    database::{self, Database, Taken},
+    query::{query, query_as},
     reprice::{self, Occasion, PriceState, RepricingRun},
-    sqlite::{self, DatabaseFile, Taken},
 };
 use crate::domain::{
     catalog::Catalog,
@@ -23,7 +25,7 @@ impl Reader {
     pub async fn prices(&self) -> Result<Vec<Price>, Error> {
         const SQL: &str = "select model, since, above, input, output, cache_write_5m, cache_write_1h, cache_read \
              from price order by model, since, above";
-        let rows: Vec<PriceRow> = sqlx::query_as(SQL).fetch_all(&self.pool()).await?;
+        let rows: Vec<PriceRow> = query_as(SQL).fetch_all(&self.pool()).await?;
         let mut prices: Vec<Price> = Vec::new();
         for PriceRow { model, since: Text(since), above, prices: own } in rows {
             match (u64::try_from(above), prices.last_mut()) {
@@ -78,7 +80,7 @@ pub async fn change(
     occasion: Occasion<'_>,
 ) -> Result<RepricingRun, Error> {
     let PriceChange { prices, before, after, from } = change;
-    let database = DatabaseFile::parse(url)?;
+    let database = Database::parse(url)?;
     if prices.is_none() {
         // Nothing to delete in a ledger that is not there.
         database.must_be_ledger().await?;
@@ -87,7 +89,7 @@ pub async fn change(
         Ok(Taken { conn, lock, .. }) => (conn, lock),
         Err(Error::InUse { .. }) => {
             let mut conn = database.beside(PATIENCE).await.map_err(Error::Open)?;
-            sqlite::check(&mut conn).await?;
+            database::check(&mut conn).await?;
             (conn, None)
         }
         Err(error) => return Err(error),
@@ -102,7 +104,9 @@ pub async fn change(
     };
     let written = written.await;
     conn.close().await.map_err(Error::Write)?;
-    drop(lock);
+    if let Some(lock) = lock {
+        lock.release().await;
+    }
     written
 }
 
@@ -117,7 +121,7 @@ impl Ledger {
         builtin: &str,
         at: UnixMillis,
     ) -> Result<(), Error> {
-        if self.file.path().is_none() || state.is_settled(builtin) {
+        if self.file.is_in_memory() || state.is_settled(builtin) {
             return Ok(());
         }
         let cause = if state.is_applied() {
@@ -147,22 +151,22 @@ impl Ledger {
     }
 }
 
-async fn write(conn: &mut SqliteConnection, prices: Option<&[Price]>) -> Result<(), sqlx::Error> {
+async fn write(conn: &mut Connection<'_>, prices: Option<&[Price]>) -> Result<(), sqlx::Error> {
     const GONE: &str = "delete from price where model = $1 and since = $2";
     const NEW: &str = "insert into price \
          (model, since, above, input, output, cache_write_5m, cache_write_1h, cache_read) \
          values ($1, $2, $3, $4, $5, $6, $7, $8)";
-    let mut tx = sqlite::begin_write(conn).await?;
+    let mut tx = conn.begin_write().await?;
     reprice::changed(&mut tx).await?;
     if prices.is_none() {
-        sqlx::query("delete from price").execute(&mut *tx).await?;
+        query("delete from price").execute(&mut *tx).await?;
     }
     for Price { model, dated } in prices.into_iter().flatten() {
-        sqlx::query(GONE).bind(model).bind(Text(dated.since)).execute(&mut *tx).await?;
+        query(GONE).bind(model).bind(Text(dated.since)).execute(&mut *tx).await?;
         let band = dated.long_prompt.as_ref().map(|band| (band.above, &band.prices));
         for (above, prices) in [(0, &dated.prices)].into_iter().chain(band) {
             let Prices { input, output, cache_write_5m, cache_write_1h, cache_read } = *prices;
-            let mut query = sqlx::query(NEW).bind(model).bind(Text(dated.since));
+            let mut query = query(NEW).bind(model).bind(Text(dated.since));
             query = query.bind(i64::try_from(above).unwrap_or(i64::MAX));
             for price in [input, output, cache_write_5m, cache_write_1h, cache_read] {
                 query = query.bind(price);

@@ -28,16 +28,16 @@ mod unused_space;
 use std::{fmt, ops::ControlFlow, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection, SqliteConnection};
 
 use self::{steps::Sums, unused_space::Maps};
 use super::{
     Error, Reader,
+    connection::Connection,
+    database::{self, Database, Taken},
     older::Older,
-    recovery, search,
-    sqlite::{self, DatabaseFile, Taken, WriteConnection},
-    users,
+    recovery, search, sqlite, users,
     wal::{self, Wal},
+    write::WriteConnection,
 };
 use crate::domain::exchange::{CallId, OwnerId, UnixMillis};
 
@@ -172,8 +172,8 @@ impl<E: Into<Error>> From<E> for Stop {
 }
 
 /// A running pruning.
-struct Pruning<'a> {
-    conn: &'a mut SqliteConnection,
+struct Pruning<'a, 'c> {
+    conn: &'a mut Connection<'c>,
     wal: &'a Wal,
     /// Unused space is overwritten even if nothing is deleted: an earlier pruning may have been stopped before it.
     thorough: bool,
@@ -190,37 +190,39 @@ pub async fn run(
     now: UnixMillis,
     watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
-    let file = DatabaseFile::parse(url)?;
+    let file = Database::parse(url)?;
     file.must_be_ledger().await?;
     let Taken { mut conn, mut lock, .. } = file.take(owner).await?;
     if let Some(lock) = &mut lock {
         lock.forget();
     }
     // Exchanges that a dead process left running refer to bodies; sealed, the marking sees them.
-    let writer = WriteConnection::open(&file).await?;
-    recovery::run(&mut conn, &writer, &file, owner, now).await?;
+    let mut writer = WriteConnection::open(&file).await?;
+    recovery::run(&mut conn, &mut writer, &file, owner, now).await?;
     writer.close().await?;
     // A step that is lost with the power is repeated by the next pruning.
-    sqlite::do_not_sync(&mut conn).await.map_err(Error::Open)?;
+    database::do_not_sync(&mut conn).await.map_err(Error::Open)?;
     file.remove_journal();
     let wal = Wal::of(file.path(), wal::limit(limits.max_bytes));
     let pruned = on(&mut conn, &wal, limits, now, true, watch).await?;
-    sqlite::checkpoint(&mut conn).await.map_err(Error::Write)?;
+    database::checkpoint(&mut conn).await.map_err(Error::Write)?;
     conn.close().await.map_err(Error::Write)?;
-    drop(lock);
+    if let Some(lock) = lock {
+        lock.release().await;
+    }
     Ok(pruned)
 }
 
 /// Prunes through a connection of the ledger's owner.
 pub(super) async fn on(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     wal: &Wal,
     limits: &Limits,
     now: UnixMillis,
     thorough: bool,
     watch: &mut (dyn FnMut(Step) -> ControlFlow<()> + Send),
 ) -> Result<Pruned, Error> {
-    let bytes_before = sqlite::size(conn).await?.whole;
+    let bytes_before = database::size(conn).await?.whole;
     plan::none(conn).await?;
     let pruned = Pruned { bytes_before, ..Pruned::default() };
     let mut pruning = Pruning { conn: &mut *conn, wal, thorough, watch, pruned };
@@ -231,7 +233,7 @@ pub(super) async fn on(
     let pruned = pruning.pruned;
     plan::none(conn).await?;
     let kept = plan::kept(conn, &limits.whose).await?;
-    Ok(Pruned { bytes_after: sqlite::size(conn).await?.whole, kept, ..pruned })
+    Ok(Pruned { bytes_after: database::size(conn).await?.whole, kept, ..pruned })
 }
 
 impl Pruned {
@@ -259,11 +261,13 @@ impl Reader {
     /// Previews [`run`]. Changes nothing, and may run beside a server.
     pub async fn would_prune(&self, limits: &Limits, now: UnixMillis) -> Result<Preview, Error> {
         let mut conn = self.pool().acquire().await?;
-        sqlite::keep_temporary_tables_in_memory(&mut conn).await?;
-        let mut tx = conn.begin().await?;
+        if let Connection::Sqlite(conn) = &mut conn {
+            sqlite::keep_temporary_tables_in_memory(conn.get()).await?;
+        }
+        let mut tx = conn.begin_read().await?;
         let plan = plan::within(&mut tx, limits, limits.max_bytes, now).await?;
         let unused = mark::unused(&mut tx).await?;
-        let bytes_before = sqlite::size(&mut tx).await?.whole;
+        let bytes_before = database::size(&mut tx).await?.whole;
         let freed = plan.bytes(&mut tx).await? + unused.bytes;
         let kept = plan::kept(&mut tx, &limits.whose).await?;
         let user_names = users::without_calls(&mut tx).await?.len() as u64;
@@ -289,13 +293,11 @@ impl Reader {
     }
 }
 
-impl Pruning<'_> {
+impl Pruning<'_, '_> {
     async fn all(&mut self, limits: &Limits, now: UnixMillis) -> Result<(), Stop> {
         let most = match limits.max_bytes {
             // A log that a reader keeps from being emptied takes its part of the disk.
-            Some(most) if sqlite::is_wal_held(self.conn).await.map_err(Error::Write)? => {
-                Some(most.saturating_sub(self.wal.bytes()))
-            }
+            Some(most) if self.is_wal_held().await? => Some(most.saturating_sub(self.wal.bytes())),
             most => most,
         };
         let plan = plan::within(self.conn, limits, most, now).await?;
@@ -379,7 +381,7 @@ impl Pruning<'_> {
     /// than what it did.
     async fn shrink(&mut self, most: u64, now: UnixMillis) -> Result<(), Stop> {
         loop {
-            let used = sqlite::size(self.conn).await?.used;
+            let used = database::used_bytes(self.conn).await?;
             if used <= most {
                 return Ok(());
             }
@@ -398,10 +400,12 @@ impl Pruning<'_> {
 
     /// Gives empty pages back to the disk.
     async fn vacuum(&mut self) -> Result<(), Stop> {
-        let mut empty = sqlite::size(self.conn).await?.empty_pages;
+        let Connection::Sqlite(conn) = &mut *self.conn else { return Ok(()) };
+        let mut empty = sqlite::size(conn.get()).await?.empty_pages;
         while empty > 0 {
-            sqlite::vacuum_some(self.conn).await.map_err(Error::Write)?;
-            let left = sqlite::size(self.conn).await?.empty_pages;
+            let Connection::Sqlite(conn) = &mut *self.conn else { return Ok(()) };
+            sqlite::vacuum_some(conn.get()).await.map_err(Error::Write)?;
+            let left = sqlite::size(conn.get()).await?.empty_pages;
             if left >= empty {
                 // The file cannot shrink.
                 return Ok(());
@@ -417,20 +421,29 @@ impl Pruning<'_> {
         if !self.thorough && !self.pruned.has_deleted() {
             return Ok(());
         }
-        let Some(maps) = Maps::of(self.conn).await.map_err(Error::Write)? else {
+        let Connection::Sqlite(conn) = &mut *self.conn else { return Ok(()) };
+        let Some(maps) = Maps::of(conn.get()).await.map_err(Error::Write)? else {
             tracing::warn!(
                 "copies of what was deleted may stand in unused space of the ledger: this build of SQLite cannot \
                  overwrite it; build with LIBSQLITE3_FLAGS=-DSQLITE_ENABLE_DBPAGE_VTAB"
             );
             return Ok(());
         };
-        let pages = sqlite::size(self.conn).await?.pages;
+        let pages = sqlite::size(conn.get()).await?.pages;
         for map in maps.numbers(pages) {
-            if maps.clear(self.conn, map).await.map_err(Error::Write)? > 0 {
+            let Connection::Sqlite(conn) = &mut *self.conn else { return Ok(()) };
+            if maps.clear(conn.get(), map).await.map_err(Error::Write)? > 0 {
                 self.report(Step::Pages)?;
             }
         }
         Ok(())
+    }
+
+    async fn is_wal_held(&mut self) -> Result<bool, Error> {
+        match &mut *self.conn {
+            Connection::Sqlite(conn) => sqlite::is_wal_held(conn.get()).await.map_err(Error::Write),
+            Connection::Postgres(_) => Ok(false),
+        }
     }
 
     fn report(&mut self, step: Step) -> Result<(), Stop> {

@@ -3,13 +3,16 @@
 use std::{mem, sync::Arc};
 
 use parking_lot::RwLock;
-use sqlx::{FromRow, QueryBuilder, Row, Sqlite, SqlitePool};
+use sqlx::FromRow;
 use tracing::warn;
 
 use super::{
     Error, chain,
+    connection::Pool,
+    database::{self, Database},
+    query::{QueryBuilder, query_as, query_scalar},
     record::{PriorAskQuery, Stored, StoredRecording},
-    sqlite::{self, DatabaseFile},
+    sqlite,
 };
 use crate::domain::{
     cache::{CacheKey, Candidate, Holders, PriorAsk, Requester, SALT_LENGTH, SharedCall},
@@ -50,7 +53,7 @@ macro_rules! stored {
             "select id, model_asked, coalesce(model_served, model_asked) as model, stop_reason, \
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, \
              cost, cost_is, bill, ended_at, recording, (select count(*) from (select 1 from exchange as other \
-             where other.key = exchange.key and other.servable limit 2)) = 1 as is_only from exchange where ",
+             where other.key = exchange.key and other.servable limit 2) as few) = 1 as is_only from exchange where ",
             $condition,
         )
     };
@@ -60,18 +63,18 @@ macro_rules! stored {
 #[derive(Debug, Clone)]
 pub struct Reader {
     /// Replaced when the ledger is opened anew.
-    pool: Arc<RwLock<SqlitePool>>,
+    pool: Arc<RwLock<Pool>>,
 }
 
 impl Reader {
     /// Opens a ledger for reports only: takes no lock, changes nothing, and may be used while a server writes.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let file = DatabaseFile::parse(url)?;
+        let file = Database::parse(url)?;
         file.must_be_ledger().await?;
         let checked = async |pool| {
             let reader = Self::new(pool);
             let mut conn = reader.pool().acquire().await.map_err(Error::Open)?;
-            sqlite::check(&mut conn).await?;
+            database::check(&mut conn).await?;
             Ok(reader)
         };
         match checked(file.readers()).await {
@@ -82,16 +85,16 @@ impl Reader {
         }
     }
 
-    pub(super) fn new(pool: SqlitePool) -> Self {
+    pub(super) fn new(pool: Pool) -> Self {
         Self { pool: Arc::new(RwLock::new(pool)) }
     }
 
-    pub(super) fn pool(&self) -> SqlitePool {
+    pub(super) fn pool(&self) -> Pool {
         self.pool.read().clone()
     }
 
     /// Reads from another file from now on; returns the connections to the one before.
-    pub(super) fn replace(&self, pool: SqlitePool) -> SqlitePool {
+    pub(super) fn replace(&self, pool: Pool) -> Pool {
         mem::replace(&mut *self.pool.write(), pool)
     }
 
@@ -112,7 +115,7 @@ impl Reader {
         const NEWEST: &str = stored!("key = $1 and servable order by ended_at desc limit 1");
         const ONE: &str = stored!("id = $1 and servable");
         let newest: Option<StoredRow> =
-            sqlx::query_as(NEWEST).bind(key).fetch_optional(&self.pool()).await?;
+            query_as(NEWEST).bind(key).fetch_optional(&self.pool()).await?;
         let Some(newest) = newest.map(Stored::from) else { return Ok(None) };
         if newest.ended_at <= now && (newest.is_only || call.is_none()) {
             return Ok(Some(newest));
@@ -128,7 +131,7 @@ impl Reader {
             Some(newest)
         } else {
             let other: Option<StoredRow> =
-                sqlx::query_as(ONE).bind(exchange).fetch_optional(&self.pool()).await?;
+                query_as(ONE).bind(exchange).fetch_optional(&self.pool()).await?;
             other.map(Stored::from)
         };
         Ok(found.map(|found| Stored { ended_at, ..found }))
@@ -146,11 +149,11 @@ impl Reader {
         const PROOF: &str = "select at from call where seq > (select min(seq) from call \
              where at between $1 and $2 and exchange = $3) and at <= $4 order by seq limit 1";
         type Row = (ExchangeId, UnixMillis, UnixMillis, bool, Option<String>, Option<String>);
-        let rows: Vec<Row> = sqlx::query_as(ANSWERS).bind(key).fetch_all(&self.pool()).await?;
+        let rows: Vec<Row> = query_as(ANSWERS).bind(key).fetch_all(&self.pool()).await?;
         let mut answers = Vec::with_capacity(rows.len());
         for (exchange, opened_at, mut ended_at, is_known, user, chat) in rows {
             if ended_at > now {
-                let proof = sqlx::query_scalar(PROOF)
+                let proof = query_scalar(PROOF)
                     .bind(opened_at.0.saturating_sub(UnixMillis::HOUR))
                     .bind(ended_at)
                     .bind(exchange)
@@ -166,9 +169,9 @@ impl Reader {
     /// The names of the holders of keys in this ledger.
     pub async fn holders(&self) -> Result<Holders, Error> {
         let salt: Vec<u8> =
-            sqlx::query_scalar("select salt from holder_salt").fetch_one(&self.pool()).await?;
+            query_scalar("select salt from holder_salt").fetch_one(&self.pool()).await?;
         let old: Vec<String> =
-            sqlx::query_scalar("select name from old_holder").fetch_all(&self.pool()).await?;
+            query_scalar("select name from old_holder").fetch_all(&self.pool()).await?;
         let mut fixed = [0; SALT_LENGTH];
         fixed.iter_mut().zip(salt).for_each(|(fixed, byte)| *fixed = byte);
         Ok(Holders::new(fixed, old))
@@ -183,10 +186,10 @@ impl Reader {
                  union all \
                  select message_id, outcome from call \
                  where user_message_id = $3 and ($4 is null or message_id is distinct from $4) and task is null \
-                 and exists (select 1 from exchange where id = call.exchange and model_asked = $5 and scope = $6)) \
+                 and exists (select 1 from exchange where id = call.exchange and model_asked = $5 and scope = $6)) as earlier \
              group by message_id limit 2";
         let PriorAskQuery { key, chat, message, user_message, scope, model } = *query;
-        let rows: Vec<(Option<String>, bool)> = sqlx::query_as(SQL)
+        let rows: Vec<(Option<String>, bool)> = query_as(SQL)
             .bind(chat)
             .bind(key)
             .bind(user_message)
@@ -207,26 +210,23 @@ impl Reader {
     ) -> Result<Vec<(AnswerRef, Recording)>, Error> {
         let mut answers = Vec::new();
         for names in names.chunks(MOST_NAMES) {
-            let mut query = QueryBuilder::<Sqlite>::new(
+            let mut query = QueryBuilder::new(
                 "select answer_ref.ref, answer_ref.exchange, exchange.continues, exchange.recording \
                  from answer_ref join exchange on exchange.id = answer_ref.exchange \
                  where exchange.outcome = 'complete' and exchange.recording is not null \
                  and answer_ref.scope = ",
             );
             query.push_bind(scope).push(" and answer_ref.ref in (");
-            let mut list = query.separated(", ");
-            for name in names {
-                list.push_bind(name);
-            }
+            query.push_list(names);
             query.push(") order by exchange.id");
             for row in query.build().fetch_all(&self.pool()).await? {
-                let name: &str = row.try_get("ref")?;
+                let name: &str = row.get("ref")?;
                 let Some(name) = names.iter().find(|known| known.as_str() == name) else {
                     continue;
                 };
-                let answer = match row.try_get::<Option<ExchangeId>, _>("continues")? {
-                    None => row.try_get("recording").map(Some).map_err(Error::from),
-                    Some(_) => self.whole_answer(row.try_get("exchange")?).await,
+                let answer = match row.get::<Option<ExchangeId>, _>("continues")? {
+                    None => row.get("recording").map(Some).map_err(Error::from),
+                    Some(_) => self.whole_answer(row.get("exchange")?).await,
                 };
                 match answer {
                     Ok(Some(whole)) => answers.push((name.clone(), whole)),
@@ -245,7 +245,7 @@ impl Reader {
     async fn whole_answer(&self, exchange: ExchangeId) -> Result<Option<Recording>, Error> {
         const SQL: &str = answer_parts!("select exchange.continues, exchange.recording");
         let parts: Vec<(Option<ExchangeId>, Option<Recording>)> =
-            sqlx::query_as(SQL).bind(exchange).fetch_all(&self.pool()).await?;
+            query_as(SQL).bind(exchange).fetch_all(&self.pool()).await?;
         let first_is_there =
             parts.len() == MOST_PARTS || parts.last().is_some_and(|(before, _)| before.is_none());
         let mut whole = Recording::default();

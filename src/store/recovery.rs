@@ -6,21 +6,23 @@ use std::{
     sync::Arc,
 };
 
-use rusqlite::{Connection, types::Value};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 use tracing::{error, warn};
 
 use super::{
-    Error,
+    Durability, Error,
     batch::{self, CallOp, Op, SealOp},
     chain::Packed,
-    error::is_refusal,
-    insert,
+    connection::Connection,
+    database::Database,
+    error::WriteError,
+    insert::Sink,
     journal::{self, JournaledOpening, Left, Progress},
+    query::{query_as, query_scalar},
     read::{MOST_PARTS, answer_parts},
     record::{CallRecord, Opening, Sealing},
-    sqlite::{self, DatabaseFile, WriteConnection},
+    write::WriteConnection,
 };
 use crate::domain::{
     cache::CacheKey,
@@ -145,9 +147,9 @@ pub(super) struct Recovered {
 /// Brings in order what a dead process left: its running exchanges become lost ones, and what it had ended is restored
 /// from the journal. The owner of the ledger runs this before it writes anything.
 pub(super) async fn run(
-    conn: &mut SqliteConnection,
-    writer: &WriteConnection,
-    file: &DatabaseFile,
+    conn: &mut Connection<'_>,
+    writer: &mut WriteConnection,
+    file: &Database,
     owner: OwnerId,
     now: UnixMillis,
 ) -> Result<(), Error> {
@@ -169,8 +171,8 @@ pub(super) async fn run(
 
 /// Brings in order what is left of a process.
 pub(super) async fn bring_in_order(
-    conn: &mut SqliteConnection,
-    writer: &WriteConnection,
+    conn: &mut Connection<'_>,
+    writer: &mut WriteConnection,
     mut left: Left,
     owner: OwnerId,
     now: UnixMillis,
@@ -183,25 +185,28 @@ pub(super) async fn bring_in_order(
 }
 
 /// Number of running exchanges.
-pub(super) async fn count(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("select count(*) from running").fetch_one(conn).await
+pub(super) async fn count(conn: &mut Connection<'_>) -> Result<i64, sqlx::Error> {
+    query_scalar("select count(*) from running").fetch_one(conn).await
 }
 
 /// Seals everything that stands in `running` as lost, and the exchanges that got no row there; returns the number of
 /// exchanges. A row with any content is sealed as well as it can be; one that no table takes is deleted, and the log has
 /// its id.
 async fn seal_all(
-    conn: &mut SqliteConnection,
-    writer: &WriteConnection,
+    conn: &mut Connection<'_>,
+    writer: &mut WriteConnection,
     owner: OwnerId,
     now: UnixMillis,
     left: &mut Left,
 ) -> Result<usize, Error> {
-    const SQL: &str = "select cast(exchange as blob) as exchange, cast(opened_at as integer) as opened_at, \
+    const SQLITE: &str = "select cast(exchange as blob) as exchange, cast(opened_at as integer) as opened_at, \
          cast(key as blob) as key, cast(scope as blob) as scope, cast(model as blob) as model, \
          cast(continues as blob) as continues, cast(frame as blob) as frame, cast(head as blob) as head, \
          cast(call as blob) as call from running";
-    let rows: Vec<RawRow> = sqlx::query_as(SQL).fetch_all(&mut *conn).await?;
+    const POSTGRES: &str = "select convert_to(exchange, 'UTF8') as exchange, opened_at, key, \
+         convert_to(scope, 'UTF8') as scope, convert_to(model, 'UTF8') as model, \
+         convert_to(continues, 'UTF8') as continues, frame, head, convert_to(call, 'UTF8') as call from running";
+    let rows: Vec<RawRow> = query_as(conn.pick(SQLITE, POSTGRES)).fetch_all(&mut *conn).await?;
     let mut rows: Vec<RunningRow> = rows.into_iter().map(|row| row.read(now)).collect();
     for opening in left.take_openings() {
         let has_row = rows.iter().any(|row| row.exchange == opening.exchange);
@@ -221,124 +226,95 @@ async fn seal_all(
     end_calls(conn, &mut seals).await?;
     let number = seals.len();
     let seals = seals.into_iter().map(|(seal, _)| Op::Seal(Box::new(seal))).collect();
-    writer.run(move |connection| write_all(connection, owner, seals, &ids)).await?;
+    write_all(writer, owner, seals, &ids).await?;
     Ok(number)
 }
 
 /// Tells whether an exchange has ended.
 pub(super) async fn has_ended(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     exchange: ExchangeId,
 ) -> Result<bool, Error> {
     const SQL: &str = "select count(*) from exchange where id = $1";
-    let found: i64 = sqlx::query_scalar(SQL).bind(exchange).fetch_one(conn).await?;
+    let found: i64 = query_scalar(SQL).bind(exchange).fetch_one(conn).await?;
     Ok(found > 0)
 }
 
-/// Seals the exchanges of some rows, whose ids are as in the table.
-fn write_all(
-    connection: &mut Connection,
+/// The ids of some rows of `running`, as they are there.
+type RawIds = [Option<Vec<u8>>];
+
+/// Seals the exchanges of some rows.
+async fn write_all(
+    writer: &mut WriteConnection,
     owner: OwnerId,
-    mut seals: Vec<Op>,
-    ids: &[Option<Vec<u8>>],
-) -> rusqlite::Result<()> {
-    match write(connection, owner, &seals, ids) {
+    seals: Vec<Op>,
+    ids: &RawIds,
+) -> Result<(), WriteError> {
+    let seals = Arc::new(seals);
+    match write(writer, owner, &seals, ids).await {
         // One by one, so that only the offender loses something.
-        Err(error) if is_refusal(&error) => {}
+        Err(error) if error.is_refusal() => {}
         other => return other,
     }
-    for (seal, id) in seals.iter_mut().zip(ids.chunks(1)) {
-        write_one(connection, owner, seal, id)?;
+    let seals = Arc::into_inner(seals).expect("the writer has dropped its share");
+    for (seal, id) in seals.into_iter().zip(ids.chunks(1)) {
+        write_one(writer, owner, seal, id).await?;
     }
     Ok(())
 }
 
 /// Seals the exchanges of some rows. They leave `running`, by their ids as they are there.
-fn write(
-    connection: &mut Connection,
+async fn write(
+    writer: &mut WriteConnection,
     owner: OwnerId,
-    seals: &[Op],
-    ids: &[Option<Vec<u8>>],
-) -> rusqlite::Result<()> {
-    const LEAVE: &str = "delete from running where cast(exchange as blob) is ?";
-    sqlite::transaction(connection, |connection| {
-        batch::write(connection, owner, &seals.iter().collect::<Vec<_>>())?;
-        insert::each(connection, LEAVE, ids, |values, id| values.add(id))
-    })
+    seals: &Arc<Vec<Op>>,
+    ids: &RawIds,
+) -> Result<(), WriteError> {
+    let (seals, ids) = (Arc::clone(seals), ids.to_vec());
+    let work = move |sink: &mut Sink<'_>| {
+        batch::write(sink, owner, &seals.iter().collect::<Vec<_>>())?;
+        let leave = match sink {
+            Sink::Sqlite(_) => "delete from running where cast(exchange as blob) is $1",
+            Sink::Postgres(_) => "delete from running where exchange = convert_from($1, 'UTF8')",
+        };
+        sink.each(leave, &ids, |values, id| values.add(id.as_deref()))
+    };
+    writer.transaction(Durability::Full, work).await
 }
 
 /// Seals one exchange, of the one id, with what the tables take of it: all, without its call, nothing.
-fn write_one(
-    connection: &mut Connection,
+async fn write_one(
+    writer: &mut WriteConnection,
     owner: OwnerId,
-    seal: &mut Op,
-    ids: &[Option<Vec<u8>>],
-) -> rusqlite::Result<()> {
-    let mut written = write(connection, owner, std::slice::from_ref(seal), ids);
-    if let (Err(error), Op::Seal(op)) = (&written, &mut *seal)
-        && is_refusal(error)
-    {
-        op.call = None;
-        written = write(connection, owner, std::slice::from_ref(seal), ids);
+    seal: Op,
+    ids: &RawIds,
+) -> Result<(), WriteError> {
+    let seal = Arc::new(vec![seal]);
+    let mut written = write(writer, owner, &seal, ids).await;
+    if written.as_ref().is_err_and(WriteError::is_refusal) {
+        let mut seal = Arc::into_inner(seal).expect("the writer has dropped its share");
+        if let Some(Op::Seal(op)) = seal.first_mut() {
+            op.call = None;
+        }
+        written = write(writer, owner, &Arc::new(seal), ids).await;
     }
     match written {
-        Err(error) if is_refusal(&error) => {
+        Err(error) if error.is_refusal() => {
             let id = ids.iter().flatten().flatten().copied().collect::<Vec<u8>>();
             let exchange = String::from_utf8_lossy(&id);
             error!(%exchange, %error, "a running exchange cannot be sealed; its row is deleted");
-            write(connection, owner, &[], ids)
+            write(writer, owner, &Arc::default(), ids).await
         }
         other => other,
     }
 }
 
-/// A row of `running` that this process has written, without its request.
-pub(super) struct Carried {
-    exchange: String,
-    /// The columns of [`CARRIED`].
-    values: Vec<Value>,
-}
-
-/// The columns that are carried over, after that of the exchange.
-const CARRIED: &str = "owner, opened_at, key, scope, model, continues, call";
-
-/// The rows of `running`, for the next file: their process lives.
-pub(super) fn carried(connection: &mut Connection) -> rusqlite::Result<Vec<Carried>> {
-    let mut statement =
-        connection.prepare(&["select exchange, ", CARRIED, " from running"].concat())?;
-    let columns = statement.column_count();
-    let rows = statement.query_map([], |row| {
-        let values = (1..columns).map(|column| row.get(column));
-        Ok(Carried { exchange: row.get(0)?, values: values.collect::<rusqlite::Result<_>>()? })
-    })?;
-    rows.collect()
-}
-
-/// Writes the rows of the file before, except those of `written`, which are written next; returns their number.
-pub(super) fn carry_over(
-    mut rows: Vec<Carried>,
-    connection: &mut Connection,
-    written: &HashSet<ExchangeId>,
-) -> rusqlite::Result<usize> {
-    let into = [
-        "insert into running (exchange, ",
-        CARRIED,
-        ") values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-    ];
-    rows.retain(|row| !row.exchange.parse().is_ok_and(|exchange| written.contains(&exchange)));
-    sqlite::transaction(connection, |connection| {
-        insert::each(connection, &into.concat(), &rows, |values, row| {
-            values.add(&row.exchange)?;
-            row.values.iter().try_for_each(|value| values.add(value))
-        })
-    })?;
-    Ok(rows.len())
-}
-
 /// Hashes of the clients' requests of running exchanges, which no other row refers to yet.
-pub(super) async fn client_hashes(conn: &mut SqliteConnection) -> Result<Vec<Hash>, Error> {
-    const SQL: &str = "select cast(call as blob) from running";
-    let calls: Vec<Option<Vec<u8>>> = sqlx::query_scalar(SQL).fetch_all(conn).await?;
+pub(super) async fn client_hashes(conn: &mut Connection<'_>) -> Result<Vec<Hash>, Error> {
+    const SQLITE: &str = "select cast(call as blob) from running";
+    const POSTGRES: &str = "select convert_to(call, 'UTF8') from running";
+    let sql = conn.pick(SQLITE, POSTGRES);
+    let calls: Vec<Option<Vec<u8>>> = query_scalar(sql).fetch_all(conn).await?;
     // A call that cannot be read is sealed as unknown, without its request.
     let readable = calls.iter().flatten().filter_map(|call| read_call(call).ok());
     Ok(readable.flat_map(|(_, client)| [client.frame, client.head]).flatten().collect())
@@ -347,7 +323,7 @@ pub(super) async fn client_hashes(conn: &mut SqliteConnection) -> Result<Vec<Has
 /// Ends each call with the newest of its exchanges: between two parts of an answer both stand in `running`. The cost of
 /// the parts that ended was paid, and no other row of `call` has it.
 async fn end_calls(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     newest_first: &mut [(SealOp, Packed)],
 ) -> Result<(), Error> {
     const SQL: &str = answer_parts!(
@@ -371,7 +347,7 @@ async fn end_calls(
             let Some(continues) = before.and_then(|part| running.get(&part)) else { break };
             before = *continues;
         }
-        let parts = sqlx::query_as(SQL).bind(before).fetch_all(&mut *conn).await;
+        let parts = query_as(SQL).bind(before).fetch_all(&mut *conn).await;
         let parts: Vec<Part> = parts.unwrap_or_else(|error| {
             let exchange = opening.exchange;
             warn!(%exchange, %error, "the parts of a lost answer before its last cannot be read");
@@ -392,6 +368,7 @@ async fn end_calls(
 /// The totals of an exchange that is a part of an answer.
 #[derive(FromRow)]
 struct Part {
+    #[sqlx(try_from = "i64")]
     tries: u32,
     #[sqlx(flatten)]
     tokens: Tokens,

@@ -12,9 +12,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rusqlite::Connection;
 
-use super::{Error, Reader, insert};
+use super::{Error, Reader, error::WriteError, insert::Sink, query::query_as};
 use crate::domain::exchange::UnixMillis;
 
 /// By hour since the Unix epoch, and reason.
@@ -38,9 +37,9 @@ pub(super) struct CountRefusals {
 
 impl CountRefusals {
     /// Writes the counts inside the transaction that `connection` is in.
-    pub(super) fn run(&self, connection: &Connection) -> rusqlite::Result<()> {
-        const SQL: &str = "insert into refusal (hour, reason, count) values (?, ?, ?) \
-             on conflict do update set count = count + excluded.count";
+    pub(super) fn run(&self, sink: &mut Sink<'_>) -> Result<(), WriteError> {
+        const SQL: &str = "insert into refusal (hour, reason, count) values ($1, $2, $3) \
+             on conflict (hour, reason) do update set count = refusal.count + excluded.count";
         self.from.is_queued.store(false, Relaxed);
         let counts = {
             let mut taken = self.taken.lock();
@@ -50,7 +49,7 @@ impl CountRefusals {
             taken.clone()
         };
         let counts: Vec<_> = counts.into_iter().collect();
-        insert::each(connection, SQL, &counts, |values, ((hour, reason), count)| {
+        sink.each(SQL, &counts, |values, ((hour, reason), count)| {
             values.add(hour)?;
             values.add(reason)?;
             values.add(count)
@@ -72,14 +71,10 @@ impl Reader {
     /// The number of requests that were refused without a row in the hours that begin within `span`, or with it, by
     /// reason.
     pub async fn refusals(&self, span: Range<UnixMillis>) -> Result<Vec<(String, u64)>, Error> {
-        const SQL: &str =
-            "select reason, sum(count) from refusal where hour >= $1 and hour < $2 group by reason";
+        const SQL: &str = "select reason, cast(sum(count) as bigint) from refusal where hour >= $1 and hour < $2 group by reason";
         let last = UnixMillis(span.end.0.saturating_add(UnixMillis::HOUR - 1));
-        let counts: Vec<(String, i64)> = sqlx::query_as(SQL)
-            .bind(span.start.hour())
-            .bind(last.hour())
-            .fetch_all(&self.pool())
-            .await?;
+        let counts: Vec<(String, i64)> =
+            query_as(SQL).bind(span.start.hour()).bind(last.hour()).fetch_all(&self.pool()).await?;
         let count = |(reason, count): (String, i64)| (reason, u64::try_from(count).unwrap_or(0));
         Ok(counts.into_iter().map(count).collect())
     }

@@ -7,14 +7,14 @@
 use std::{collections::HashSet, io};
 
 use futures_util::future::BoxFuture;
-use sqlx::Connection;
 use tracing::{debug, error, warn};
 
 use super::{
     Error,
+    database::Taken,
     error::WriteError,
-    recovery::{self, Carried},
-    sqlite::{Fault, Newest, OpenFile, Taken, WriteConnection},
+    sqlite::{self, Carried, Fault, Newest, OpenFile},
+    write::WriteConnection,
     writer::{LAST_READS, Queued, Writer},
 };
 use crate::domain::exchange::ExchangeId;
@@ -51,8 +51,8 @@ impl Writer {
             let written: HashSet<ExchangeId> =
                 batch.iter().filter_map(|queued| queued.op.exchange()).collect();
             let carried =
-                connection.run(move |connection| recovery::carry_over(rows, connection, &written));
-            match carried.await {
+                connection.run(move |connection| sqlite::carry_over(rows, connection, &written));
+            match carried.await.unwrap_or(Ok(0)) {
                 Ok(0) => {}
                 Ok(exchanges) => warn!(exchanges, "running exchanges are in the new file"),
                 Err(error) => warn!(%error, "running exchanges cannot be carried over"),
@@ -80,7 +80,7 @@ impl Writer {
         }
         let mut running = Vec::new();
         if let Some(connection) = self.connection.take() {
-            match connection.run(recovery::carried).await {
+            match connection.run(sqlite::carried).await.unwrap_or_else(|| Ok(Vec::new())) {
                 Ok(rows) => running = rows,
                 Err(error) => warn!(%error, "running exchanges cannot be carried over"),
             }
@@ -91,7 +91,6 @@ impl Writer {
                 debug!(%error, "the file before did not close cleanly");
             }
         }
-        self.current = None;
         let removed = self.shared.open.lock().as_ref().map(OpenFile::remove_beside);
         if let Some(Err(error)) = removed {
             warn!(%error, "the write-ahead log of the file before cannot be removed");
@@ -124,7 +123,6 @@ impl Writer {
             }
             connection.close().await?;
         }
-        self.current = None;
         self.connection = Some(WriteConnection::open(&self.file).await?);
         self.reader.replace(self.file.readers());
         if let Some(open) = self.shared.open.lock().as_mut() {

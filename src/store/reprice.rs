@@ -11,10 +11,16 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use serde::Serialize;
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, types::Text};
+use sqlx::{FromRow, types::Text};
 
 use self::changes::{CallChange, ExchangeChange, call_changes, exchange_changes};
-use super::{Error, Reader, columns::cost_word, rollup, sqlite};
+use super::{
+    Error, Reader,
+    columns::cost_word,
+    connection::Connection,
+    query::{QueryBuilder, query, query_as},
+    rollup,
+};
 use crate::domain::{
     budget::Spender,
     catalog::Catalog,
@@ -49,10 +55,13 @@ pub struct Repricing {
     /// The model that answered.
     pub model: String,
     /// Number of exchanges whose cost changed.
+    #[sqlx(try_from = "i64")]
     pub exchanges: u64,
     /// Number of those that had no price.
+    #[sqlx(try_from = "i64")]
     pub newly_priced: u64,
     /// Number of those that have none any more.
+    #[sqlx(try_from = "i64")]
     pub no_longer_priced: u64,
     /// Sum of their known costs before.
     #[serde(skip)]
@@ -81,9 +90,9 @@ pub struct PriceState {
 }
 
 impl PriceState {
-    pub(super) async fn read(conn: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+    pub(super) async fn read(conn: &mut Connection<'_>) -> Result<Self, sqlx::Error> {
         const SQL: &str = "select version, applied, builtin, after_seq from price_state";
-        sqlx::query_as(SQL).fetch_one(conn).await
+        query_as(SQL).fetch_one(conn).await
     }
 
     /// True if the costs agree with all prices in the ledger and with the built-in ones.
@@ -112,7 +121,7 @@ pub(super) struct Prices<'a> {
 
 /// Computes the recorded costs anew and writes those that change.
 pub(super) async fn apply(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     prices: &Prices<'_>,
     occasion: Occasion<'_>,
 ) -> Result<RepricingRun, Error> {
@@ -156,12 +165,12 @@ pub(super) async fn apply(
     Ok(run)
 }
 
-async fn write_calls(conn: &mut SqliteConnection, calls: &[CallChange]) -> Result<(), sqlx::Error> {
+async fn write_calls(conn: &mut Connection<'_>, calls: &[CallChange]) -> Result<(), sqlx::Error> {
     const SQL: &str = "update call set cost = $1, cost_is = $2, priced_as = $3, estimate = $4, saved = $5, saved_is = $6 \
          where seq = $7";
-    let mut tx = sqlite::begin_write(conn).await?;
+    let mut tx = conn.begin_write().await?;
     for CallChange { seq, cost, pricing, saved } in calls {
-        sqlx::query(SQL)
+        query(SQL)
             .bind(cost.amount())
             .bind(cost_word(*cost))
             .bind(pricing.priced_as.as_deref())
@@ -177,7 +186,7 @@ async fn write_calls(conn: &mut SqliteConnection, calls: &[CallChange]) -> Resul
 }
 
 async fn write_exchanges(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     changes: &[ExchangeChange],
     audit: &[Repricing],
 ) -> Result<(), sqlx::Error> {
@@ -186,9 +195,9 @@ async fn write_exchanges(
     const AUDIT: &str = "insert into repricing \
          (at, cause, operator, model, exchanges, newly_priced, no_longer_priced, before, after) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let mut tx = sqlite::begin_write(conn).await?;
+    let mut tx = conn.begin_write().await?;
     for ExchangeChange { id, charge: Charge { cost, pricing }, priced_on, bill, .. } in changes {
-        sqlx::query(SQL)
+        query(SQL)
             .bind(cost.amount())
             .bind(cost_word(*cost))
             .bind(pricing.priced_as.as_deref())
@@ -200,7 +209,7 @@ async fn write_exchanges(
             .await?;
     }
     for line in audit {
-        let mut query = sqlx::query(AUDIT).bind(line.at).bind(&line.cause).bind(&line.operator);
+        let mut query = query(AUDIT).bind(line.at).bind(&line.cause).bind(&line.operator);
         query = query.bind(&line.model);
         for count in [line.exchanges, line.newly_priced, line.no_longer_priced] {
             query = query.bind(i64::try_from(count).unwrap_or(i64::MAX));
@@ -213,24 +222,24 @@ async fn write_exchanges(
 
 /// Ends a run. Even where no cost changed, the savings of the prompt cache in the sums may have.
 async fn finish(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     state: &PriceState,
     owner_of: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     const APPLIED: &str = "update price_state set applied = $1, builtin = $2";
-    let mut tx = sqlite::begin_write(conn).await?;
+    let mut tx = conn.begin_write().await?;
     if let Some(builtin) = owner_of {
-        sqlx::query(APPLIED).bind(state.version).bind(builtin).execute(&mut *tx).await?;
+        query(APPLIED).bind(state.version).bind(builtin).execute(&mut *tx).await?;
     }
     rollup::void(&mut tx).await?;
     tx.commit().await
 }
 
 /// Notes a change of the prices in the ledger, inside the transaction that `conn` is in.
-pub(super) async fn changed(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn changed(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
     const SQL: &str = "update price_state set version = version + 1, after_seq = case when applied = version \
          then (select coalesce(max(seq), 0) from call) else after_seq end";
-    sqlx::query(SQL).execute(conn).await?;
+    query(SQL).execute(conn).await?;
     Ok(())
 }
 
@@ -290,6 +299,7 @@ pub struct PricedAs {
     /// The model whose price was taken.
     pub priced_as: String,
     /// Number of calls.
+    #[sqlx(try_from = "i64")]
     pub calls: u64,
 }
 
@@ -301,7 +311,7 @@ impl Reader {
     pub async fn repricings(&self) -> Result<Vec<Repricing>, Error> {
         const SQL: &str = "select at, cause, operator, model, exchanges, newly_priced, no_longer_priced, before, after \
              from repricing order by id";
-        Ok(together(sqlx::query_as(SQL).fetch_all(&self.pool()).await?))
+        Ok(together(query_as(SQL).fetch_all(&self.pool()).await?))
     }
 
     /// The calls that came in within `span` and were priced as another model.
@@ -309,11 +319,11 @@ impl Reader {
         &self,
         span: std::ops::Range<UnixMillis>,
     ) -> Result<Vec<PricedAs>, Error> {
-        let mut query = QueryBuilder::<Sqlite>::new(
+        let mut query = QueryBuilder::new(
             "select model, priced_as, count(*) as calls from call where priced_as is not null and at >= ",
         );
-        query.push("max((select totals_from from rollup_state), ").push_bind(span.start);
-        query.push(") and at < ").push_bind(span.end);
+        query.push_bind(span.start).push(" and at < ").push_bind(span.end);
+        query.push(" and at >= (select totals_from from rollup_state)");
         query.push(" group by model, priced_as order by calls desc, model, priced_as");
         Ok(query.build_query_as().fetch_all(&self.pool()).await?)
     }
@@ -325,11 +335,11 @@ impl Reader {
         span: std::ops::Range<UnixMillis>,
         mut visit: impl FnMut(UnixMillis, Spender<'_>, NanoDollars),
     ) -> Result<(), Error> {
-        let mut query = QueryBuilder::<Sqlite>::new(
+        let mut query = QueryBuilder::new(
             "select at, user_id, client_key, model, estimate from call where estimate is not null and at >= ",
         );
-        query.push("max((select totals_from from rollup_state), ").push_bind(span.start);
-        query.push(") and at < ").push_bind(span.end);
+        query.push_bind(span.start).push(" and at < ").push_bind(span.end);
+        query.push(" and at >= (select totals_from from rollup_state)");
         let rows: Vec<Estimated> = query.build_query_as().fetch_all(&self.pool()).await?;
         for (at, user, key, model, estimate) in rows {
             let (user, key) = (user.as_deref(), key.as_deref());

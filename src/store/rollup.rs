@@ -18,7 +18,7 @@ mod row;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use sqlx::{Connection, FromRow, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::FromRow;
 
 pub use self::bills::BilledCalls;
 pub(super) use self::compare::compared;
@@ -29,7 +29,9 @@ use self::{
 use super::{
     Error, Reader,
     columns::{self, Body},
-    sqlite::{self, DatabaseFile},
+    connection::Connection,
+    database::Database,
+    query::{QueryBuilder, query, query_as, query_scalar},
 };
 use crate::domain::{
     catalog::Catalog,
@@ -82,7 +84,8 @@ impl Reader {
         catalog: &Catalog,
         mut visit: impl FnMut(UnixMillis, &Key<'_>, &Totals),
     ) -> Result<UnixMillis, Error> {
-        let mut tx = self.pool().begin().await?;
+        let mut conn = self.pool().acquire().await?;
+        let mut tx = conn.begin_read().await?;
         let mark = watermark(&mut tx).await?;
         let start = span.start.max(mark.totals_from).0;
         let end = span.end.0.max(start);
@@ -117,7 +120,8 @@ impl Reader {
         catalog: &Catalog,
         mut visit: impl FnMut(UnixMillis, &Key<'_>, &Totals, &Tags),
     ) -> Result<UnixMillis, Error> {
-        let mut tx = self.pool().begin().await?;
+        let mut conn = self.pool().acquire().await?;
+        let mut tx = conn.begin_read().await?;
         let from = watermark(&mut tx).await?.totals_from;
         let span = span.start.max(from).0..span.end.0;
         let one = |call: &CallTotals<'_>, key: &Key<'_>, totals: &Totals, tags: &Tags| {
@@ -129,17 +133,17 @@ impl Reader {
 }
 
 /// Voids all sums, inside the transaction that `conn` is in; the next report makes them again.
-pub(super) async fn void(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn void(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
     const VOID: &str = "update rollup_state set version = version + 1, upto = 0, upto_call = null";
-    sqlx::query(VOID).execute(&mut *conn).await?;
-    sqlx::query("delete from rollup").execute(conn).await?;
+    query(VOID).execute(&mut *conn).await?;
+    query("delete from rollup").execute(conn).await?;
     Ok(())
 }
 
 /// Sums up the calls after the watermark if there are at least `worth`; returns their number. If it fails, reports stay
 /// right, only slower. May run beside the process that owns the ledger: its transactions are short.
 pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
-    let file = DatabaseFile::parse(url)?;
+    let file = Database::parse(url)?;
     file.must_be_ledger().await?;
     let mut conn = file.beside(PATIENCE).await.map_err(Error::Open)?;
     let mut calls = 0;
@@ -157,11 +161,12 @@ pub async fn roll_up(url: &str, catalog: &Catalog, worth: u32) -> Result<u64, Er
 
 /// Sums up the next calls. Everything is read before the transaction that writes, so that it is short. If another
 /// report or a pruning has moved the watermark meanwhile, nothing is written.
-async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
-    const WAITING: &str = "select count(*) from (select 1 from call where seq > $1 limit $2)";
+async fn next(conn: &mut Connection<'_>, catalog: &Catalog, worth: u32) -> Result<u64, Error> {
+    const WAITING: &str =
+        "select count(*) from (select 1 from call where seq > $1 limit $2) as waiting";
     let mark = watermark(conn).await?;
     let waiting: i64 =
-        sqlx::query_scalar(WAITING).bind(mark.upto).bind(worth).fetch_one(&mut *conn).await?;
+        query_scalar(WAITING).bind(mark.upto).bind(worth).fetch_one(&mut *conn).await?;
     if waiting < i64::from(worth) {
         return Ok(0);
     }
@@ -183,8 +188,7 @@ async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Res
     let mut hours = Vec::with_capacity(news.len());
     for (hour, news) in news {
         const OLD: &str = "select totals from rollup where hour = $1";
-        let old: Option<Body> =
-            sqlx::query_scalar(OLD).bind(hour).fetch_optional(&mut *conn).await?;
+        let old: Option<Body> = query_scalar(OLD).bind(hour).fetch_optional(&mut *conn).await?;
         let mut sums = news;
         if let Some(Body(old)) = old.filter(|_| !mark.void) {
             sums.merge(&old).ok_or_else(damaged)?;
@@ -197,7 +201,7 @@ async fn next(conn: &mut SqliteConnection, catalog: &Catalog, worth: u32) -> Res
 
 /// Writes sums in one transaction. `false`: the watermark has moved meanwhile.
 async fn write(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     mark: &Watermark,
     (upto, call): &(i64, String),
     hours: &[(i64, Vec<u8>)],
@@ -205,40 +209,39 @@ async fn write(
     const MOVE: &str = "update rollup_state set upto = $1, upto_call = $2, version = version + 1 where version = $3";
     const KEEP: &str = "insert into rollup (hour, totals) values ($1, $2) \
          on conflict (hour) do update set totals = excluded.totals";
-    let mut tx = sqlite::begin_write(conn).await?;
-    let moved =
-        sqlx::query(MOVE).bind(upto).bind(call).bind(mark.version).execute(&mut *tx).await?;
-    if moved.rows_affected() == 0 {
+    let mut tx = conn.begin_write().await?;
+    let moved = query(MOVE).bind(upto).bind(call).bind(mark.version).execute(&mut *tx).await?;
+    if moved == 0 {
         return Ok(false);
     }
     if mark.void {
-        sqlx::query("delete from rollup").execute(&mut *tx).await?;
+        query("delete from rollup").execute(&mut *tx).await?;
     }
     for (hour, totals) in hours {
-        sqlx::query(KEEP).bind(hour).bind(totals).execute(&mut *tx).await?;
+        query(KEEP).bind(hour).bind(totals).execute(&mut *tx).await?;
     }
     tx.commit().await?;
     Ok(true)
 }
 
-async fn watermark(conn: &mut SqliteConnection) -> Result<Watermark, Error> {
+async fn watermark(conn: &mut Connection<'_>) -> Result<Watermark, Error> {
     const SQL: &str = "select upto, upto_call, version, totals_from, \
          (select id from call where call.seq = rollup_state.upto) as there from rollup_state";
     let WatermarkRow { upto, upto_call, version, totals_from, there } =
-        sqlx::query_as(SQL).fetch_one(conn).await?;
+        query_as(SQL).fetch_one(conn).await?;
     let void = upto > 0 && upto_call != there;
     Ok(Watermark { upto: if void { 0 } else { upto }, version, totals_from, void })
 }
 
 /// Shows the sums of the whole quarters in `span` to `visit`.
 async fn summed(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     span: Range<i64>,
     mut visit: impl FnMut(UnixMillis, &Key<'_>, &Totals),
 ) -> Result<(), Error> {
     use futures_util::TryStreamExt;
 
-    let mut query = QueryBuilder::<Sqlite>::new("select hour, totals from rollup where hour >= ");
+    let mut query = QueryBuilder::new("select hour, totals from rollup where hour >= ");
     query.push_bind(span.start.div_euclid(HOUR)).push(" and hour <= ");
     query.push_bind(span.end.div_euclid(HOUR)).push(" order by hour");
     let mut rows = query.build_query_as::<(i64, Body)>().fetch(conn);

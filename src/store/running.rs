@@ -1,6 +1,6 @@
 //! The calls whose exchanges are running, as other processes see them.
 
-use super::{Error, Reader, recovery::read_call};
+use super::{Error, Reader, query::query_as, recovery::read_call};
 use crate::store::record::CallRecord;
 
 impl Reader {
@@ -8,7 +8,7 @@ impl Reader {
     /// are left out.
     pub async fn running(&self) -> Result<Vec<CallRecord>, Error> {
         const SQL: &str = "select model, call from running where continues is null";
-        let rows: Vec<(String, String)> = sqlx::query_as(SQL).fetch_all(&self.pool()).await?;
+        let rows: Vec<(String, String)> = query_as(SQL).fetch_all(&self.pool()).await?;
         let calls = rows.into_iter().filter_map(|(model, call)| {
             let (call, _) = read_call(call.as_bytes()).ok()?;
             Some(CallRecord { model, ..call })

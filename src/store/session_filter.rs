@@ -2,10 +2,11 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::FromRow;
 
 use super::{
     Error, Reader,
+    query::{QueryBuilder, query_as},
     session_state::Indexed,
     sessions::{CALLS, CallSummary, SessionRow},
 };
@@ -64,7 +65,7 @@ impl SessionCursor {
     }
 
     /// Adds the condition that a row of `session` comes after this place.
-    fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+    fn push(&self, query: &mut QueryBuilder<'_>) {
         query.push(" and (session.last_at, session.id) < (").push_bind(self.last_at);
         query.push(", ").push_bind(self.id.clone()).push(")");
     }
@@ -72,7 +73,7 @@ impl SessionCursor {
 
 impl SessionFilter {
     /// Adds the conditions on rows of `session`.
-    pub(super) fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+    pub(super) fn push(&self, query: &mut QueryBuilder<'_>) {
         let Self { span, user, model, task } = self;
         if let Some(span) = span {
             query.push(" and session.last_at >= ").push_bind(span.start);
@@ -125,8 +126,7 @@ impl Reader {
         after: Option<&SessionCursor>,
         most: usize,
     ) -> Result<Vec<SessionRow>, Error> {
-        let mut query =
-            QueryBuilder::<Sqlite>::new("select session.number from session where true");
+        let mut query = QueryBuilder::new("select session.number from session where true");
         filter.push(&mut query);
         if let Some(after) = after {
             after.push(&mut query);
@@ -144,7 +144,7 @@ impl Reader {
         filter: &SessionFilter,
         after: &SessionCursor,
     ) -> Result<u64, Error> {
-        let mut query = QueryBuilder::<Sqlite>::new("select count(*) from session where true");
+        let mut query = QueryBuilder::new("select count(*) from session where true");
         filter.push(&mut query);
         after.push(&mut query);
         let count: i64 = query.build_query_scalar().fetch_one(&self.pool()).await?;
@@ -156,10 +156,10 @@ impl Reader {
         const EXACT: &str = "select number, id from session where id = $1";
         const ALIKE_SQL: &str = "select number, id from session where id >= $1 \
              and substr(id, 1, length($1)) = $1 order by id limit $2";
-        let exact = sqlx::query_as(EXACT).bind(id);
+        let exact = query_as(EXACT).bind(id);
         let mut found: Vec<(i64, String)> = exact.fetch_all(&self.pool()).await?;
         if found.is_empty() && !id.is_empty() {
-            let alike = sqlx::query_as(ALIKE_SQL).bind(id).bind(i64::try_from(ALIKE).unwrap_or(0));
+            let alike = query_as(ALIKE_SQL).bind(id).bind(i64::try_from(ALIKE).unwrap_or(0));
             found = alike.fetch_all(&self.pool()).await?;
         }
         match &*found {
@@ -172,16 +172,14 @@ impl Reader {
 
     /// The sessions with these numbers, in this order, with their calls.
     pub async fn sessions_numbered(&self, numbers: &[i64]) -> Result<Vec<SessionRow>, Error> {
-        const IDS: &str =
-            "select number, id from session where number in (select value from json_each($1))";
+        const IDS: &str = "select number, id from session where number in (select cast(value as bigint) from json_each($1))";
         let list = serde_json::json!(numbers).to_string();
-        let ids: Vec<(i64, String)> =
-            sqlx::query_as(IDS).bind(&list).fetch_all(&self.pool()).await?;
+        let ids: Vec<(i64, String)> = query_as(IDS).bind(&list).fetch_all(&self.pool()).await?;
         let mut ids: HashMap<i64, String> = ids.into_iter().collect();
-        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        let mut query = QueryBuilder::new(CALLS);
         query.push(
             ", session_call.session from session_call join call on call.seq = session_call.seq \
-             where session_call.session in (select value from json_each(",
+             where session_call.session in (select cast(value as bigint) from json_each(",
         );
         query.push_bind(list).push(")) order by call.at, call.id");
         let mut calls: HashMap<i64, Vec<CallSummary>> = HashMap::new();

@@ -10,13 +10,16 @@ use std::{
 };
 
 use serde_json::json;
-use sqlx::{Connection, FromRow, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::FromRow;
 
 use super::{
-    Error, Reader, search,
+    Error, Reader,
+    connection::Connection,
+    database::{self, Database},
+    query::{QueryBuilder, query, query_as, query_scalar, run_all},
+    search,
     session_state::{self, IndexState, Indexed, WordIndex},
     sessions::{Sender, continued, parents_of},
-    sqlite::{self, DatabaseFile},
 };
 use crate::domain::{
     chain::Hash,
@@ -25,6 +28,9 @@ use crate::domain::{
 
 /// Maximum number of calls that one transaction adds.
 const CHUNK: i64 = 2_000;
+
+/// Rows that one statement inserts.
+const ROWS: usize = 500;
 
 /// Time that new rows wait for the writer; a report then goes without the index.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -122,13 +128,13 @@ pub async fn index_sessions(
     watch: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Indexed, Error> {
     let indexed = Indexed(texts);
-    if !is_behind(&IndexState::read(&mut *reader.pool().acquire().await?).await?, texts) {
+    if !is_behind(&IndexState::read(&mut reader.pool().acquire().await?).await?, texts) {
         return Ok(indexed);
     }
-    let file = DatabaseFile::parse(url)?;
+    let file = Database::parse(url)?;
     file.must_be_ledger().await?;
     let mut conn = file.beside(PATIENCE).await.map_err(Error::Open)?;
-    sqlite::check(&mut conn).await?;
+    database::check(&mut conn).await?;
     let done = catch_up(&mut conn, texts, watch).await;
     // Without a server, the last connection to close removes the write-ahead log.
     conn.close().await.map_err(Error::Write)?;
@@ -144,7 +150,7 @@ fn is_behind(state: &IndexState, texts: WordIndex) -> bool {
 }
 
 async fn catch_up(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     texts: WordIndex,
     watch: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<(), Error> {
@@ -169,16 +175,13 @@ async fn catch_up(
 }
 
 /// Empties the index.
-async fn void(conn: &mut SqliteConnection, state: &IndexState) -> Result<(), sqlx::Error> {
-    let mut tx = sqlite::begin_write(conn).await?;
+async fn void(conn: &mut Connection<'_>, state: &IndexState) -> Result<(), sqlx::Error> {
+    let mut tx = conn.begin_write().await?;
     if session_state::claim(&mut tx, state).await? {
         search::delete_all(&mut tx).await?;
-        sqlx::raw_sql(
-            "delete from session; delete from session_call; \
-             update session_state set upto = 0, upto_call = null",
-        )
-        .execute(&mut *tx)
-        .await?;
+        let void = "delete from session; delete from session_call; \
+             update session_state set upto = 0, upto_call = null";
+        run_all(void, &mut tx).await?;
         tx.commit().await?;
     }
     Ok(())
@@ -186,11 +189,11 @@ async fn void(conn: &mut SqliteConnection, state: &IndexState) -> Result<(), sql
 
 /// Adds the next calls. Everything is read before the transaction that writes, so that it is short. If the index has
 /// changed meanwhile, nothing is written.
-async fn next(conn: &mut SqliteConnection, state: &IndexState) -> Result<(), Error> {
+async fn next(conn: &mut Connection<'_>, state: &IndexState) -> Result<(), Error> {
     const CALLS: &str = "select seq, id, at, answered_by, chat_id, user_id, client, client_key, client_frame, \
          client_head, model, task from call where seq > $1 order by seq limit $2";
     let calls: Vec<NewCall> =
-        sqlx::query_as(CALLS).bind(state.upto).bind(CHUNK).fetch_all(&mut *conn).await?;
+        query_as(CALLS).bind(state.upto).bind(CHUNK).fetch_all(&mut *conn).await?;
     let Some(last) = calls.last().map(|call| (call.seq, call.id)) else { return Ok(()) };
     // Refused calls said nothing.
     let calls: Vec<NewCall> =
@@ -200,9 +203,9 @@ async fn next(conn: &mut SqliteConnection, state: &IndexState) -> Result<(), Err
 }
 
 /// Finds the sessions of calls, which are in the order of their commits.
-async fn assign(conn: &mut SqliteConnection, calls: &[NewCall]) -> Result<Rows, Error> {
+async fn assign(conn: &mut Connection<'_>, calls: &[NewCall]) -> Result<Rows, Error> {
     const HIGHEST: &str = "select coalesce(max(number), 0) from session";
-    let mut highest: i64 = sqlx::query_scalar(HIGHEST).fetch_one(&mut *conn).await?;
+    let mut highest: i64 = query_scalar(HIGHEST).fetch_one(&mut *conn).await?;
     let ends: Vec<Hash> = calls.iter().filter_map(NewCall::head).collect();
     let parents = parents_of(conn, &ends).await?;
     let mut heads = heads(conn, &parents).await?;
@@ -241,7 +244,7 @@ async fn assign(conn: &mut SqliteConnection, calls: &[NewCall]) -> Result<Rows, 
 
 /// The sessions of the calls that end at one of these messages, the newest of each sender.
 async fn heads(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     parents: &HashMap<Hash, Hash>,
 ) -> Result<HashMap<(Sender, Hash), i64>, Error> {
     #[derive(FromRow)]
@@ -259,65 +262,74 @@ async fn heads(
         return Ok(HashMap::new());
     }
     let before: Vec<&Hash> = parents.values().collect();
-    let rows: Vec<Row> =
-        sqlx::query_as(SQL).bind(json!(before).to_string()).fetch_all(conn).await?;
+    let rows: Vec<Row> = query_as(SQL).bind(json!(before).to_string()).fetch_all(conn).await?;
     let by_head = |row: Row| (([row.user_id, row.client, row.client_key], row.head), row.session);
     Ok(rows.into_iter().map(by_head).collect())
 }
 
 /// The sessions in the index that these calls may belong to.
 async fn known(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     calls: &[NewCall],
     numbers: impl Iterator<Item = i64>,
 ) -> Result<Vec<Session>, Error> {
     const SQL: &str = "select number, id, user_id, began_at, last_at, models, tasks from session \
-         where id in (select value from json_each($1)) or number in (select value from json_each($2))";
+         where id in (select value from json_each($1)) or number in (select cast(value as bigint) from json_each($2))";
     let chats: BTreeSet<&str> = calls.iter().filter_map(|call| call.chat_id.as_deref()).collect();
     let numbers: BTreeSet<i64> = numbers.collect();
-    let rows = sqlx::query_as::<_, SessionRow>(SQL);
+    let rows = query_as::<SessionRow>(SQL);
     let rows = rows.bind(json!(chats).to_string()).bind(json!(numbers).to_string());
     Ok(rows.fetch_all(conn).await?.into_iter().map(Session::from).collect())
 }
 
 async fn write(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     state: &IndexState,
     rows: &Rows,
     (upto, upto_call): (i64, CallId),
 ) -> Result<(), sqlx::Error> {
-    const SESSIONS: &str = "insert into session (number, id, user_id, began_at, last_at, models, tasks) \
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-         from json_each($1) where true on conflict (number) do update set user_id = excluded.user_id, \
-         began_at = excluded.began_at, last_at = excluded.last_at, models = excluded.models, tasks = excluded.tasks";
-    const CALLS: &str = "insert into session_call (seq, session, head) \
-         select value ->> 0, value ->> 1, unhex(value ->> 2) from json_each($1)";
     const MOVE: &str = "update session_state set upto = $1, upto_call = $2";
     let list = |list: &BTreeSet<String>| json!(list).to_string();
-    let sessions = rows.sessions.values().map(|session| {
-        let Session { number, id, user, began_at, last_at, models, tasks } = session;
-        json!([number, id, user, began_at.0, last_at.0, list(models), list(tasks)])
-    });
-    let sessions = serde_json::Value::Array(sessions.collect()).to_string();
-    let mut tx = sqlite::begin_write(conn).await?;
+    let mut tx = conn.begin_write().await?;
     if !session_state::claim(&mut tx, state).await? {
         return Ok(());
     }
-    sqlx::query(SESSIONS).bind(sessions).execute(&mut *tx).await?;
-    sqlx::query(CALLS).bind(json!(rows.calls).to_string()).execute(&mut *tx).await?;
-    sqlx::query(MOVE).bind(upto).bind(upto_call).execute(&mut *tx).await?;
+    let sessions: Vec<&Session> = rows.sessions.values().collect();
+    for sessions in sessions.chunks(ROWS) {
+        let mut query = QueryBuilder::new(
+            "insert into session (number, id, user_id, began_at, last_at, models, tasks) ",
+        );
+        query.push_rows(sessions, |row, session| {
+            row.value(session.number).value(&session.id).value(session.user.as_deref());
+            row.value(session.began_at).value(session.last_at);
+            row.value(list(&session.models)).value(list(&session.tasks));
+        });
+        query.push(
+            " on conflict (number) do update set user_id = excluded.user_id, began_at = excluded.began_at, \
+             last_at = excluded.last_at, models = excluded.models, tasks = excluded.tasks",
+        );
+        query.build().persistent(sessions.len() == ROWS).execute(&mut *tx).await?;
+    }
+    for calls in rows.calls.chunks(ROWS) {
+        let mut query = QueryBuilder::new("insert into session_call (seq, session, head) ");
+        query.push_rows(calls, |row, (seq, session, head)| {
+            row.value(*seq).value(*session).value(*head);
+        });
+        query.build().persistent(calls.len() == ROWS).execute(&mut *tx).await?;
+    }
+    query(MOVE).bind(upto).bind(upto_call).execute(&mut *tx).await?;
     tx.commit().await
 }
 
 /// Removes calls that were deleted in the transaction that `conn` is in.
 pub(super) async fn forget_calls(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     calls: &[i64],
 ) -> Result<(), sqlx::Error> {
-    const LEFT: &str =
-        "select distinct session from session_call where seq in (select value from json_each($1))";
-    const CALLS: &str = "delete from session_call where seq in (select value from json_each($1))";
-    const EMPTY: &str = "delete from session where number in (select value from json_each($1)) \
+    const LEFT: &str = "select distinct session from session_call where seq in (select cast(value as bigint) from json_each($1))";
+    const CALLS: &str =
+        "delete from session_call where seq in (select cast(value as bigint) from json_each($1))";
+    const EMPTY: &str = "delete from session where number in (select cast(value as bigint) from json_each($1)) \
          and not exists (select 1 from session_call where session = number)";
     // Several columns of one row of a query, for each session.
     const REST: &str = "update session set \
@@ -327,29 +339,29 @@ pub(super) async fn forget_calls(
          from session_call join call on call.seq = session_call.seq where session = number), \
          tasks = (select json_group_array(distinct task) \
          from session_call join call on call.seq = session_call.seq where session = number and task is not null) \
-         where number in (select value from json_each($1))";
+         where number in (select cast(value as bigint) from json_each($1))";
     const BACK: &str = "update session_state set version = version + 1, \
          upto = (select coalesce(max(seq), 0) from call where seq <= upto)";
     const CALL: &str = "update session_state set upto_call = (select id from call where seq = upto), \
-         texts_upto = min(texts_upto, upto)";
+         texts_upto = case when texts_upto < upto then texts_upto else upto end";
     let calls = json!(calls).to_string();
     search::delete(conn, &calls).await?;
-    let left: Vec<i64> = sqlx::query_scalar(LEFT).bind(&calls).fetch_all(&mut *conn).await?;
+    let left: Vec<i64> = query_scalar(LEFT).bind(&calls).fetch_all(&mut *conn).await?;
     let left = json!(left).to_string();
-    sqlx::query(CALLS).bind(&calls).execute(&mut *conn).await?;
-    sqlx::query(EMPTY).bind(&left).execute(&mut *conn).await?;
-    sqlx::query(REST).bind(&left).execute(&mut *conn).await?;
-    sqlx::query(BACK).execute(&mut *conn).await?;
-    sqlx::query(CALL).execute(conn).await.map(drop)
+    query(CALLS).bind(&calls).execute(&mut *conn).await?;
+    query(EMPTY).bind(&left).execute(&mut *conn).await?;
+    query(REST).bind(&left).execute(&mut *conn).await?;
+    query(BACK).execute(&mut *conn).await?;
+    query(CALL).execute(conn).await.map(drop)
 }
 
 /// Removes the hashes of requests that were dropped in the transaction that `conn` is in.
 pub(super) async fn forget_requests(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     calls: &[i64],
 ) -> Result<(), sqlx::Error> {
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "update session_call set head = null where head is not null and seq in (select value from json_each(",
+    let mut query = QueryBuilder::new(
+        "update session_call set head = null where head is not null and seq in (select cast(value as bigint) from json_each(",
     );
     query.push_bind(json!(calls).to_string()).push("))").build().execute(&mut *conn).await?;
     session_state::change(conn).await

@@ -3,9 +3,13 @@
 //! Both go by `seq`, the order of commits, as the sums of `rollup` do: the watermark remembers the call it stands at,
 //! and if another call has its number, as in a copy of a ledger that lacks calls, the index is void and made anew.
 
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
-use super::Error;
+use super::{
+    Error,
+    connection::Connection,
+    query::{query, query_as},
+};
 
 /// The operator's word on the index of words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +56,11 @@ struct StateRow {
 }
 
 impl IndexState {
-    pub(super) async fn read(conn: &mut SqliteConnection) -> Result<Self, Error> {
+    pub(super) async fn read(conn: &mut Connection<'_>) -> Result<Self, Error> {
         const SQL: &str = "select upto, upto_call, texts_upto, version, \
              (select id from call where call.seq = session_state.upto) as there, \
              (select coalesce(max(seq), 0) from call) as newest from session_state";
-        let row: StateRow = sqlx::query_as(SQL).fetch_one(conn).await?;
+        let row: StateRow = query_as(SQL).fetch_one(conn).await?;
         let StateRow { upto, upto_call, texts_upto, version, there, newest } = row;
         let is_void = upto > 0 && upto_call != there;
         Ok(Self { upto, texts_upto, version, is_void, newest })
@@ -66,16 +70,16 @@ impl IndexState {
 /// Counts a change of the index inside a transaction, if none was made since `state` was read. `false`: the rows that were
 /// made from that state must not be written.
 pub(super) async fn claim(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     state: &IndexState,
 ) -> Result<bool, sqlx::Error> {
     const CLAIM: &str = "update session_state set version = version + 1 where version = $1";
-    let claimed = sqlx::query(CLAIM).bind(state.version).execute(conn).await?;
-    Ok(claimed.rows_affected() > 0)
+    let claimed = query(CLAIM).bind(state.version).execute(conn).await?;
+    Ok(claimed > 0)
 }
 
 /// Counts a change: what is read from the ledger before it is not written to the index any more.
-pub(super) async fn change(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn change(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
     const CHANGE: &str = "update session_state set version = version + 1";
-    sqlx::query(CHANGE).execute(conn).await.map(drop)
+    query(CHANGE).execute(conn).await.map(drop)
 }

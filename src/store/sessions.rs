@@ -5,9 +5,14 @@
 
 use std::collections::HashMap;
 
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::FromRow;
 
-use super::{Error, Reader, chain, read::answer_parts};
+use super::{
+    Error, Reader, chain,
+    connection::Connection,
+    query::{QueryBuilder, query_as, query_scalar},
+    read::answer_parts,
+};
 use crate::domain::{
     anthropic::ApiHeaders,
     chain::Hash,
@@ -145,7 +150,7 @@ impl ExchangeRow {
 impl Reader {
     /// All sessions with a call that came in at `since` or later, those that began first first. Refused calls said nothing.
     pub async fn sessions(&self, since: UnixMillis) -> Result<Vec<SessionRow>, Error> {
-        let mut query = QueryBuilder::<Sqlite>::new(CALLS);
+        let mut query = QueryBuilder::new(CALLS);
         query.push(" from call where call.at >= ").push_bind(since);
         query.push(" and call.answered_by <> 'refused' order by call.at, call.id");
         let calls: Vec<CallSummary> = query.build_query_as().fetch_all(&self.pool()).await?;
@@ -180,20 +185,19 @@ impl Reader {
     async fn parents(&self, since: UnixMillis) -> Result<HashMap<Hash, Hash>, Error> {
         const HEADS: &str = "select distinct client_head from call where at >= $1 and answered_by <> 'refused' \
              and chat_id is null and client_frame is not null and client_head is not null";
-        let heads: Vec<Hash> =
-            sqlx::query_scalar(HEADS).bind(since).fetch_all(&self.pool()).await?;
+        let heads: Vec<Hash> = query_scalar(HEADS).bind(since).fetch_all(&self.pool()).await?;
         self.parents_of(&heads).await
     }
 
     /// The messages up to any of `heads`, each with the one before it.
     pub async fn parents_of(&self, heads: &[Hash]) -> Result<HashMap<Hash, Hash>, Error> {
-        parents_of(&mut *self.pool().acquire().await?, heads).await
+        parents_of(&mut self.pool().acquire().await?, heads).await
     }
 
     /// The newest messages up to `head`, each as JSON: those after the last answer, and that answer without its long strings.
     /// `None`: they are not all kept any more.
     pub async fn newest_messages(&self, head: Hash) -> Result<Option<Vec<Vec<u8>>>, Error> {
-        chain::load_newest(&mut *self.pool().acquire().await?, head).await
+        chain::load_newest(&mut self.pool().acquire().await?, head).await
     }
 
     /// The exchange `id` after those that it continues, as far as they are still there.
@@ -202,8 +206,7 @@ impl Reader {
             "select exchange.id, exchange.continues, outcome, status, error_kind, error, upstream_request, \
              opened_at, ended_at, stop_reason, version, betas, frame, head, recording"
         );
-        let mut parts: Vec<ExchangeRow> =
-            sqlx::query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
+        let mut parts: Vec<ExchangeRow> = query_as(SQL).bind(id).fetch_all(&self.pool()).await?;
         parts.reverse();
         Ok(parts)
     }
@@ -211,7 +214,7 @@ impl Reader {
 
 /// The messages up to any of `heads`, each with the one before it.
 pub(super) async fn parents_of(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     heads: &[Hash],
 ) -> Result<HashMap<Hash, Hash>, Error> {
     const SQL: &str = "with recursive ancestor (hash, parent) as ( \
@@ -223,7 +226,7 @@ pub(super) async fn parents_of(
         return Ok(HashMap::new());
     }
     let heads = serde_json::json!(heads).to_string();
-    let rows = sqlx::query_as(SQL).bind(heads).fetch_all(conn).await?;
+    let rows = query_as(SQL).bind(heads).fetch_all(conn).await?;
     Ok(rows.into_iter().collect())
 }
 

@@ -5,7 +5,9 @@
 //! - `lock`: the locks of the process that writes.
 //! - `retention_note`: the retention that was applied last.
 //! - `identity`: the file that is open, compared with that at its path.
+//! - `carry_over`: what goes from a file that was replaced into the next one.
 
+mod carry_over;
 mod connection;
 mod identity;
 mod lock;
@@ -32,13 +34,13 @@ use sqlx::{
 };
 use tracing::warn;
 
-use self::place::Content;
 pub use self::retention_note::{Announced, RetentionNote};
 pub(super) use self::{
+    carry_over::{Carried, carried, carry_over},
     connection::{WriteConnection, set_durability, transaction},
     identity::{Fault, OpenFile},
     lock::{Lock, Newest},
-    place::{beside, with_end},
+    place::{Content, beside, create_folder, with_end},
 };
 use super::Error;
 use crate::domain::exchange::OwnerId;
@@ -68,11 +70,6 @@ pub(super) struct DatabaseFile {
 impl DatabaseFile {
     /// Parses a URL: `sqlite://path`, `sqlite:path`, with `?mode=…` or without, or `sqlite::memory:`.
     pub(super) fn parse(url: &str) -> Result<Self, Error> {
-        match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("sqlite") => {}
-            Some("postgres" | "postgresql") => return Err(Error::Postgres),
-            _ => return Err(Error::Scheme),
-        }
         let options = usual(SqliteConnectOptions::from_str(url).map_err(Error::Url)?);
         // sqlx gives a database in memory a name of its own; so does SQLite's `mode=memory`.
         let memory = url.contains(":memory:") || url.contains("mode=memory");
@@ -101,14 +98,6 @@ impl DatabaseFile {
         self.real().map(|path| with_end(&path, ".journal"))
     }
 
-    /// Removes the journal of a dead process. Everything in it must be committed.
-    pub(super) fn remove_journal(&self) {
-        if let Some(journal) = self.journal() {
-            // There may be none.
-            let _ = fs::remove_file(journal);
-        }
-    }
-
     /// The error that a file of the ledger could not be created.
     pub(super) fn not_created(&self, source: io::Error) -> Error {
         Error::Create { path: self.path.clone().unwrap_or_default(), source }
@@ -129,7 +118,7 @@ impl DatabaseFile {
         };
         let failed = |source| Error::Create { path: path.clone(), source };
         let real = place::real(path)?;
-        place::create_folder(&real).map_err(failed)?;
+        create_folder(&real).map_err(failed)?;
         // Before anything is made beside it, too.
         let mut content = place::examine(&real).await?;
         place::check_beside(&real)?;
@@ -307,7 +296,7 @@ fn newest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// Begins a transaction that writes: it takes the write lock at once, so that it cannot fail for it later.
+/// Begins a transaction that writes, as [`super::connection`] does.
 pub(super) async fn begin_write(
     conn: &mut SqliteConnection,
 ) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
@@ -349,9 +338,9 @@ pub(super) async fn vacuum_some(conn: &mut SqliteConnection) -> Result<(), sqlx:
 }
 
 /// The first errors in the file; empty if there are none.
-pub(super) async fn quick_check(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+pub(super) async fn quick_check(conn: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
     let mut found: Vec<String> =
-        sqlx::query_scalar("pragma quick_check(5)").fetch_all(pool).await?;
+        sqlx::query_scalar("pragma quick_check(5)").fetch_all(conn).await?;
     found.retain(|line| line != "ok");
     Ok(found)
 }
@@ -432,7 +421,5 @@ mod tests {
         assert_eq!(path("sqlite://a/b.db?mode=rwc").unwrap(), Path::new("a/b.db"));
         assert_eq!(path("sqlite:/a/b.db").unwrap(), Path::new("/a/b.db"));
         assert_eq!(path("sqlite::memory:"), None);
-        assert!(matches!(DatabaseFile::parse("postgres://u:secret@h/d"), Err(Error::Postgres)));
-        assert!(matches!(DatabaseFile::parse("ledger.db"), Err(Error::Scheme)));
     }
 }

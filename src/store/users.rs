@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::FromRow;
 
-use super::{Error, Reader};
+use super::{
+    Error, Reader,
+    connection::Connection,
+    query::{QueryBuilder, query_as, query_scalar},
+};
 use crate::domain::{
     exchange::UnixMillis,
     user_name::{UserName, UserNames},
@@ -57,7 +61,7 @@ impl Reader {
     /// The names of all users that have one.
     pub async fn user_names(&self) -> Result<UserNames, Error> {
         let rows: Vec<NameRow> =
-            sqlx::query_as("select id, name, email from user_name").fetch_all(&self.pool()).await?;
+            query_as("select id, name, email from user_name").fetch_all(&self.pool()).await?;
         Ok(rows
             .into_iter()
             .map(|NameRow { id, name, email }| (id, UserName { name, email }))
@@ -67,27 +71,24 @@ impl Reader {
     /// Tells whether a call of the user with this id is in the ledger.
     pub async fn has_calls_of(&self, user: &str) -> Result<bool, Error> {
         const SQL: &str = "select exists (select 1 from call where user_id = $1)";
-        Ok(sqlx::query_scalar(SQL).bind(user).fetch_one(&self.pool()).await?)
+        Ok(query_scalar(SQL).bind(user).fetch_one(&self.pool()).await?)
     }
 }
 
 /// The users with a name of whom no call is left, where the calls in `gone_call` are deleted.
-pub(super) async fn without_calls(conn: &mut SqliteConnection) -> Result<Vec<String>, Error> {
+pub(super) async fn without_calls(conn: &mut Connection<'_>) -> Result<Vec<String>, Error> {
     const SQL: &str = "select id from user_name where id not in (select user_id from call \
          where user_id is not null and seq not in (select at from gone_call))";
-    Ok(sqlx::query_scalar(SQL).fetch_all(conn).await?)
+    Ok(query_scalar(SQL).fetch_all(conn).await?)
 }
 
 /// Deletes the names of users; returns their number.
 pub(super) async fn delete_names(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     users: &[String],
 ) -> Result<u64, Error> {
-    let mut query = QueryBuilder::<Sqlite>::new("delete from user_name where id in (");
-    let mut list = query.separated(", ");
-    for user in users {
-        list.push_bind(user.clone());
-    }
-    let done = query.push(")").build().execute(conn).await.map_err(Error::Write)?;
-    Ok(done.rows_affected())
+    let mut query = QueryBuilder::new("delete from user_name where id in (");
+    let done =
+        query.push_list(users).push(")").build().execute(conn).await.map_err(Error::Write)?;
+    Ok(done)
 }

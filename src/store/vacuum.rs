@@ -3,13 +3,13 @@
 
 use std::{fs, ops::ControlFlow, time::Duration};
 
-use sqlx::Connection;
-
 use super::{
     Error,
+    connection::Connection,
+    database::{self, Database},
     prune::{self, Limits, Pruned},
     rollup,
-    sqlite::{self, DatabaseFile, Taken},
+    sqlite::{self, Taken},
 };
 use crate::domain::exchange::{OwnerId, UnixMillis};
 
@@ -24,17 +24,19 @@ pub async fn run(
     now: UnixMillis,
     watch: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Pruned, Error> {
+    let file = Database::in_file(url, "autovacuum gives its space back")?;
     let onward = &mut |_| ControlFlow::Continue(());
     let pruned = prune::run(url, owner, &Limits::none(), now, onward).await?;
-    let file = DatabaseFile::parse(url)?;
-    let Taken { mut conn, lock, .. } = file.take(owner).await?;
-    let mut tx = sqlite::begin_write(&mut conn).await.map_err(Error::Write)?;
+    let Taken { conn, lock, .. } = file.take(owner).await?;
+    let mut conn = Connection::from(conn);
+    let mut tx = conn.begin_write().await.map_err(Error::Write)?;
     rollup::void(&mut tx).await.map_err(Error::Write)?;
     tx.commit().await.map_err(Error::Write)?;
-    let used = sqlite::size(&mut conn).await?.used;
+    let used = database::used_bytes(&mut conn).await?;
     let log = file.real().map(|path| sqlite::beside(&path)[0].clone());
     {
-        let mut vacuum = std::pin::pin!(sqlite::vacuum(&mut conn));
+        let Connection::Sqlite(conn) = &mut conn else { unreachable!("the ledger is in a file") };
+        let mut vacuum = std::pin::pin!(sqlite::vacuum(conn.get()));
         loop {
             tokio::select! {
                 done = &mut vacuum => break done.map_err(Error::Write)?,
@@ -45,8 +47,8 @@ pub async fn run(
             }
         }
     }
-    let bytes_after = sqlite::size(&mut conn).await?.whole;
-    sqlite::checkpoint(&mut conn).await.map_err(Error::Write)?;
+    let bytes_after = database::size(&mut conn).await?.whole;
+    database::checkpoint(&mut conn).await.map_err(Error::Write)?;
     conn.close().await.map_err(Error::Write)?;
     drop(lock);
     Ok(Pruned { bytes_after, ..pruned })

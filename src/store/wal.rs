@@ -13,10 +13,7 @@ use std::{
 
 use bytesize::ByteSize;
 
-use super::{
-    error::WriteError,
-    sqlite::{self, WriteConnection},
-};
+use super::{error::WriteError, sqlite, write::WriteConnection};
 
 /// Growth after which the log is emptied, which waits for readers. SQLite itself empties a log of 4 MiB, if nobody reads.
 const STEP: u64 = 16 << 20;

@@ -22,16 +22,18 @@ use super::{
     Durability, Reader,
     batch::{self, Op},
     chain::PersistedHashes,
+    database::{Database, OwnerLock},
     error::WriteError,
     filter::KeyFilter,
     hot::Hot,
+    insert::Sink,
     journal::Journal,
     metrics::LedgerMetrics,
-    recovery::Carried,
     refusals::RefusalCounts,
-    sqlite::{self, DatabaseFile, Fault, Lock, OpenFile, WriteConnection},
+    sqlite::{Carried, Fault, OpenFile},
     users::KnownNames,
     wal::Wal,
+    write::WriteConnection,
 };
 use crate::domain::exchange::OwnerId;
 
@@ -123,14 +125,13 @@ enum Fate {
 
 /// The state of the writer task.
 pub(super) struct Writer {
-    pub(super) file: DatabaseFile,
+    pub(super) file: Database,
     pub(super) owner: OwnerId,
     pub(super) durability: Durability,
     /// `None` after a connection broke.
     pub(super) connection: Option<WriteConnection>,
-    pub(super) current: Option<Durability>,
     /// `None`: the ledger is in memory, or being opened anew.
-    pub(super) lock: Option<Lock>,
+    pub(super) lock: Option<OwnerLock>,
     /// The running exchanges of the file before, while no file is open.
     pub(super) left: Option<Vec<Carried>>,
     pub(super) reader: Reader,
@@ -170,6 +171,9 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
     writer.finish().await;
     *shared.open.lock() = None;
     // With the locks, before anyone hears that it is done.
+    if let Some(lock) = writer.lock.take() {
+        lock.release().await;
+    }
     drop(writer);
 }
 
@@ -314,7 +318,7 @@ impl Writer {
             Some(connection) => connection,
             None => WriteConnection::open(&self.file).await?,
         };
-        let connection = &*self.connection.insert(connection);
+        let connection = self.connection.insert(connection);
         self.wal.make_room(connection).await?;
         if let [Queued { op: Op::Clear(clear), .. }] = &batch[..] {
             return Ok(clear.run(&self.file).await?);
@@ -322,28 +326,19 @@ impl Writer {
         let is_durable = |queued: &Queued| queued.op.must_survive();
         let wanted =
             if batch.iter().any(is_durable) { self.durability } else { Durability::Normal };
-        let sets = self.current.replace(wanted) != Some(wanted);
-        // Shared with the thread, so that they are here again even if it ends.
+        // Shared with the connection, so that they are here again even if it ends.
         let (owner, rows) = (self.owner, Arc::new(std::mem::take(batch)));
         let taken = Arc::clone(&rows);
-        let run = connection.run(move |connection| {
+        let work = move |sink: &mut Sink<'_>| {
             let ops: Vec<&Op> = taken.iter().map(|queued| &queued.op).collect();
-            let durable = if sets { sqlite::set_durability(connection, wanted) } else { Ok(()) };
-            let written = durable.and_then(|()| {
-                sqlite::transaction(connection, |connection| batch::write(connection, owner, &ops))
-            });
-            Ok::<_, WriteError>((written, connection.is_autocommit()))
-        });
-        let ran = run.await;
-        *batch = Arc::into_inner(rows).expect("the thread has dropped its share");
-        let (written, is_usable) = ran.inspect_err(|_| self.connection = None)?;
-        if written.is_err() {
-            self.current = None;
-        }
-        if !is_usable {
+            batch::write(sink, owner, &ops)
+        };
+        let written = connection.transaction(wanted, work).await;
+        *batch = Arc::into_inner(rows).expect("the connection has dropped its share");
+        if connection.is_broken() {
             self.connection = None;
         }
-        Ok(written?)
+        written
     }
 
     fn settle(&self, batch: Vec<Queued>) {

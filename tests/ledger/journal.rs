@@ -12,9 +12,9 @@ use super::*;
 /// What another program sees of the calls: id, source, outcome, saved money.
 async fn calls(bench: &Bench) -> Vec<(String, String, String, i64)> {
     const SQL: &str = "select id, answered_by, outcome, saved from call order by id";
-    let mut outside = bench.outside().await;
-    let calls = sqlx::query_as(SQL).fetch_all(&mut outside).await.unwrap();
-    outside.close().await.unwrap();
+    let mut look = bench.look().await;
+    let calls = look.rows(SQL).await;
+    look.close().await;
     calls
 }
 

@@ -63,7 +63,7 @@ async fn a_backup_of_a_ledger_in_use_has_every_finished_answer_and_serves() {
     let target = bench.folder.path().join("a backup%.db");
     let made = back_up(&bench, &target).await.unwrap();
     assert_eq!((made.restored, made.interrupted), (2, 1));
-    held.close().await.unwrap();
+    held.close().await;
     settled(&ledger).await;
     assert_eq!(std::fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::metadata(&target).unwrap().len(), made.bytes);

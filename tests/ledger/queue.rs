@@ -19,7 +19,7 @@ async fn what_cannot_be_written_yet_is_late_and_then_written() {
     assert_eq!((state.queued, state.late), (2, 2));
     assert!(state.error.unwrap().contains("locked"));
 
-    sqlx::query("rollback").execute(&mut holder).await.unwrap();
+    holder.run("rollback").await;
     settled(&ledger).await;
     assert!(ledger.state().writable);
     assert_eq!(ledger.state().queued_bytes, 0);
@@ -45,7 +45,7 @@ async fn a_full_queue_drops_bodies_and_keeps_rows() {
         assert_eq!(seal(&ledger, &opening, sealing("x", 1)).await, Durable::Late);
     }
     assert!(ledger.state().bodies_dropped >= 12);
-    sqlx::query("rollback").execute(&mut holder).await.unwrap();
+    holder.run("rollback").await;
     settled(&ledger).await;
     let count = async |sql| bench.count(sql).await;
     assert_eq!(count("select count(*) from exchange").await, 8);

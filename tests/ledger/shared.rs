@@ -148,7 +148,7 @@ async fn an_answer_that_waits_for_its_commit_is_for_all() {
     for name in ["ann", "bob", "chat 1"] {
         assert_eq!(found(&ledger, name, 1).await, Some(1), "{name}");
     }
-    outside.close().await.unwrap();
+    outside.close().await;
     settled(&ledger).await;
     assert_eq!(found(&ledger, "bob", 1).await, Some(1));
     ledger.close(GRACE).await;

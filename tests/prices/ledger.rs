@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 use super::{TODAY, price, tokens};
+use crate::support::backend;
 use crate::support::rows;
 
 const NOW: UnixMillis = UnixMillis(1_795_608_000_000);
@@ -88,7 +89,7 @@ struct Books {
 
 impl Books {
     fn url(&self) -> String {
-        format!("sqlite://{}", self.folder.path().join("ledger.db").display())
+        backend::url(&self.folder.path().join("ledger.db"))
     }
 
     async fn open(&self) -> Ledger {

@@ -24,11 +24,13 @@ use reprise::{
         prune::{self, Limits, Pruned, Step, Whose},
     },
 };
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use crate::support::rows::{self, exchange_id, key};
+use crate::support::{
+    backend::{self, Outside},
+    rows::{self, exchange_id, key},
+};
 
 pub(crate) const DAY: i64 = 86_400_000;
 /// The first of November 2026.
@@ -135,7 +137,7 @@ impl Bench {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("sqlite://{}", self.path().display())
+        backend::url(&self.path())
     }
 
     pub(crate) async fn open(&self) -> Ledger {
@@ -144,12 +146,12 @@ impl Bench {
         Ledger::open(&options, owner, NOW, &TaskTracker::new()).await.unwrap()
     }
 
-    pub(crate) async fn outside(&self) -> SqliteConnection {
-        SqliteConnectOptions::new().filename(self.path()).connect().await.unwrap()
+    pub(crate) async fn look(&self) -> Outside {
+        Outside::connect(&self.path()).await
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(&mut self.outside().await).await.unwrap()
+        self.look().await.count(sql).await
     }
 
     /// Prunes, and stops after so many transactions.
@@ -214,13 +216,9 @@ impl Bench {
             assert_eq!(self.count(sql).await, 0, "{broken}");
         }
         let reader = Reader::open(&self.url()).await.unwrap();
-        let requests: Vec<(Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
-            "select frame, head from exchange where frame is not null \
-             union select client_frame, client_head from call where client_frame is not null",
-        )
-        .fetch_all(&mut self.outside().await)
-        .await
-        .unwrap();
+        let requests = "select frame, head from exchange where frame is not null \
+             union select client_frame, client_head from call where client_frame is not null";
+        let requests: Vec<(Vec<u8>, Option<Vec<u8>>)> = self.look().await.rows(requests).await;
         let hash = |bytes: &[u8]| Hash::from_bytes(bytes.try_into().unwrap());
         for (frame, head) in requests {
             reader.load_chain(hash(&frame), head.as_deref().map(hash)).await.unwrap();
@@ -234,8 +232,13 @@ impl Bench {
     }
 
     /// The same ledger once more.
-    pub(crate) fn copy(&self) -> Self {
+    pub(crate) async fn copy(&self) -> Self {
         let copy = Self { folder: TempDir::new().unwrap() };
+        if backend::is_postgres() {
+            copy.open().await.close(GRACE).await;
+            copy.look().await.copy_from(&self.path()).await;
+            return copy;
+        }
         for end in ["", "-wal"] {
             let [from, to] = [self, &copy].map(|bench| format!("{}{end}", bench.path().display()));
             if Path::new(&from).exists() {

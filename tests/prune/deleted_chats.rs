@@ -22,7 +22,7 @@ const TABLES: &str = "create table chat (id text primary key, archived boolean, 
 /// A ledger of two chats of Open WebUI, the last calls of which were made half a day ago.
 async fn ledger() -> Bench {
     let bench = Bench::filled().await;
-    write(&mut bench.outside().await, "update call set client = 'open-webui'").await;
+    bench.look().await.run("update call set client = 'open-webui'").await;
     bench
 }
 
@@ -96,8 +96,8 @@ async fn only_a_chat_that_the_file_would_have_is_taken_for_deleted() {
             0,
         ),
     ] {
-        let bench = filled.copy();
-        write(&mut bench.outside().await, change).await;
+        let bench = filled.copy().await;
+        bench.look().await.run(change).await;
         let (file, _open) = webui(&bench, &format!("{BOB} {rows}")).await;
         let deleted = compare(&bench, &file).await.unwrap().deleted;
         assert_eq!(deleted.len(), expected, "{change}; {rows}: {deleted:?}");

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 use super::traffic::Event;
-use crate::support::rows;
+use crate::support::{backend, rows};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -30,7 +30,7 @@ impl Books {
         let folder = TempDir::new().unwrap();
         let options = Options {
             wait: PATIENCE,
-            ..Options::new(format!("sqlite://{}", folder.path().join("ledger.db").display()))
+            ..Options::new(backend::url(&folder.path().join("ledger.db")))
         };
         let owner = rows::owner(1);
         let ledger = Ledger::open(&options, owner, UnixMillis(0), &TaskTracker::new()).await;
@@ -42,7 +42,7 @@ impl Books {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("sqlite://{}", self.path().display())
+        backend::url(&self.path())
     }
 
     /// Closes the ledger, whose file stays in the folder.

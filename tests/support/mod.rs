@@ -7,6 +7,7 @@
 //! comes is a failure with a name and not a test run that hangs.
 
 pub(crate) mod app;
+pub(crate) mod backend;
 pub(crate) mod binary;
 pub(crate) mod browser;
 pub(crate) mod client;

@@ -224,6 +224,7 @@ impl ExchangeReport {
     fn of(details: ExchangeDetails, catalog: &Catalog) -> Self {
         let bill = BillReport::of(&details, catalog);
         let request_is_kept = details.request().is_some();
+        let status = details.status();
         let ExchangeDetails { id, continues, key, scope, tokens, cost, ttft_us, total_us, .. } =
             details;
         Self {
@@ -235,7 +236,7 @@ impl ExchangeReport {
             model_served: details.model_served,
             outcome: details.outcome,
             stop_reason: details.stop_reason,
-            status: details.status,
+            status,
             error_kind: details.error_kind,
             error: details.error,
             upstream_request: details.upstream_request,
@@ -341,7 +342,7 @@ impl CallDetails {
             "asked",
             &self.asked_before.map(|id| format!("before by {id}")).unwrap_or_default(),
         )?;
-        let status = call.status.map(|status| format!("HTTP {status}"));
+        let status = call.status().map(|status| format!("HTTP {status}"));
         let outcome = [Some(call.outcome.to_string()), status, call.error_kind.clone()];
         field(f, "outcome", &listed(outcome))?;
         field(f, "tokens", &counts(&call.tokens))?;

@@ -1,9 +1,11 @@
 //! Exchanges and calls that a dead process had ended but not committed, written to the ledger at the next start.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
-use rusqlite::Connection;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 use tracing::error;
 
 use super::line::Left;
@@ -13,13 +15,16 @@ use crate::{
         exchange::{AnsweredBy, CallId, Cost, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens},
     },
     store::{
-        Error,
+        Durability, Error,
         batch::{self, CallOp, Op, SealOp},
         chain::Packed,
-        error::is_refusal,
+        connection::Connection,
+        error::WriteError,
+        insert::Sink,
+        query::{query_as, query_scalar},
         record::CallRecord,
         recovery,
-        sqlite::{self, WriteConnection},
+        write::WriteConnection,
     },
 };
 
@@ -33,7 +38,7 @@ struct AskersEnd {
     outcome: Outcome,
     error_kind: Option<String>,
     model: String,
-    status: Option<u16>,
+    status: Option<i64>,
     #[sqlx(flatten)]
     tokens: Tokens,
     #[sqlx(flatten)]
@@ -43,8 +48,8 @@ struct AskersEnd {
 /// Writes the ended exchanges that are left and not in the ledger, with their calls; returns their number. After this
 /// they are not running any more.
 pub(in crate::store) async fn restore_sealings(
-    conn: &mut SqliteConnection,
-    writer: &WriteConnection,
+    conn: &mut Connection<'_>,
+    writer: &mut WriteConnection,
     owner: OwnerId,
     sealings: Vec<SealOp>,
 ) -> Result<usize, Error> {
@@ -62,11 +67,11 @@ pub(in crate::store) async fn restore_sealings(
         }
         ops.push(Op::Seal(Box::new(seal)));
     }
-    Ok(writer.run(move |connection| write_each(connection, owner, ops)).await?)
+    Ok(write_each(writer, owner, ops).await?)
 }
 
 /// Drops a request of which rows are neither here nor in the ledger, which may be another one now.
-async fn keep_if_whole(conn: &mut SqliteConnection, request: &mut Packed) -> Result<(), Error> {
+async fn keep_if_whole(conn: &mut Connection<'_>, request: &mut Packed) -> Result<(), Error> {
     let Packed { frame, head, bodies, .. } = &*request;
     let frame = frame.filter(|frame| bodies.frames.iter().all(|(hash, _)| hash != frame));
     let stem = match bodies.nodes.first() {
@@ -77,7 +82,7 @@ async fn keep_if_whole(conn: &mut SqliteConnection, request: &mut Packed) -> Res
     let mut is_whole = has_bodies(conn, frame, stem).await?;
     for (_, _, blob) in bodies.pieces.iter().filter(|(.., blob)| !here.contains(blob)) {
         const BLOB: &str = "select count(*) from blob where hash = $1";
-        let found: i64 = sqlx::query_scalar(BLOB).bind(*blob).fetch_one(&mut *conn).await?;
+        let found: i64 = query_scalar(BLOB).bind(*blob).fetch_one(&mut *conn).await?;
         is_whole &= found > 0;
     }
     if !is_whole {
@@ -88,8 +93,8 @@ async fn keep_if_whole(conn: &mut SqliteConnection, request: &mut Packed) -> Res
 
 /// Writes the calls that are left and not in the ledger; returns their number. The exchanges are sealed already.
 pub(in crate::store) async fn restore_calls(
-    conn: &mut SqliteConnection,
-    writer: &WriteConnection,
+    conn: &mut Connection<'_>,
+    writer: &mut WriteConnection,
     owner: OwnerId,
     left: Left,
 ) -> Result<usize, Error> {
@@ -114,26 +119,30 @@ pub(in crate::store) async fn restore_calls(
     }
     // In the order of their arrival.
     ops.sort_by_key(|op| if let Op::Call(call) = op { Some(call.record.id) } else { None });
-    Ok(writer.run(move |connection| write_each(connection, owner, ops)).await?)
+    Ok(write_each(writer, owner, ops).await?)
 }
 
 /// Writes each operation on its own, as much of it as the ledger does not refuse; returns the number of those that are
 /// written.
-fn write_each(
-    connection: &mut Connection,
+async fn write_each(
+    writer: &mut WriteConnection,
     owner: OwnerId,
     ops: Vec<Op>,
-) -> rusqlite::Result<usize> {
+) -> Result<usize, WriteError> {
     let mut written = 0;
     for mut op in ops {
         loop {
-            let write = |connection: &Connection| batch::write(connection, owner, &[&op]);
-            match sqlite::transaction(connection, write) {
+            let shared = Arc::new(op);
+            let taken = Arc::clone(&shared);
+            let work = move |sink: &mut Sink<'_>| batch::write(sink, owner, &[&taken]);
+            let ended = writer.transaction(Durability::Full, work).await;
+            op = Arc::into_inner(shared).expect("the writer has dropped its share");
+            match ended {
                 Ok(()) => {
                     written += 1;
                     break;
                 }
-                Err(error) if is_refusal(&error) => {
+                Err(error) if error.is_refusal() => {
                     if op.strip() {
                         continue;
                     }
@@ -148,25 +157,25 @@ fn write_each(
     Ok(written)
 }
 
-async fn is_known(conn: &mut SqliteConnection, id: CallId) -> Result<bool, Error> {
+async fn is_known(conn: &mut Connection<'_>, id: CallId) -> Result<bool, Error> {
     const SQL: &str = "select count(*) from call where id = $1";
-    let found: i64 = sqlx::query_scalar(SQL).bind(id).fetch_one(conn).await?;
+    let found: i64 = query_scalar(SQL).bind(id).fetch_one(conn).await?;
     Ok(found > 0)
 }
 
 async fn has_bodies(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     frame: Option<Hash>,
     head: Option<Hash>,
 ) -> Result<bool, Error> {
     const SQL: &str = "select ($1 is null or exists (select 1 from frame where hash = $1)) \
          and ($2 is null or exists (select 1 from node where hash = $2))";
-    Ok(sqlx::query_scalar(SQL).bind(frame).bind(head).fetch_one(conn).await?)
+    Ok(query_scalar(SQL).bind(frame).bind(head).fetch_one(conn).await?)
 }
 
 /// Ends a call that had joined an exchange as the call ended that the exchange was begun for: the last of its parts may
 /// be another exchange.
-async fn joined(conn: &mut SqliteConnection, call: CallRecord) -> Result<CallRecord, Error> {
+async fn joined(conn: &mut Connection<'_>, call: CallRecord) -> Result<CallRecord, Error> {
     const SQL: &str = "select exchange, outcome, error_kind, model, status, \
          input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is \
          from call where at between $2 and $3 and answered_by in ('miss', 'refresh', 'bypass') and $1 in ( \
@@ -176,7 +185,7 @@ async fn joined(conn: &mut SqliteConnection, call: CallRecord) -> Result<CallRec
          select exchange.id, exchange.continues, part.position + 1 \
          from part join exchange on exchange.id = part.continues where part.position < 64 \
          ) select id from part)";
-    let asker: Option<AskersEnd> = sqlx::query_as(SQL)
+    let asker: Option<AskersEnd> = query_as(SQL)
         .bind(call.exchange)
         .bind(call.at.0.saturating_sub(A_DAY_MS))
         .bind(call.at.0.saturating_add(A_DAY_MS))
@@ -193,7 +202,7 @@ async fn joined(conn: &mut SqliteConnection, call: CallRecord) -> Result<CallRec
         outcome,
         error_kind,
         model,
-        status,
+        status: status.and_then(|status| u16::try_from(status).ok()),
         tokens,
         cost: free,
         saved,

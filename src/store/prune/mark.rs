@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
-
 use super::pages::Pages;
 use crate::{
     domain::chain::Hash,
-    store::{Error, recovery},
+    store::{
+        Error,
+        connection::Connection,
+        query::{query, query_as, run_all},
+        recovery,
+    },
 };
 
 /// Bytes of the hashes and headers of a row.
@@ -33,56 +36,59 @@ pub(super) struct Unused {
 }
 
 /// Finds what only rows of the plan, or none, refer to.
-pub(super) async fn unused(conn: &mut SqliteConnection) -> Result<Unused, Error> {
+pub(super) async fn unused(conn: &mut Connection<'_>) -> Result<Unused, Error> {
     const SEEN: &str = "select (select coalesce(max(rowid), 0) from exchange), \
          (select coalesce(max(seq), 0) from call)";
-    const LIVE: &str = "drop table if exists temp.live; \
-         create temp table live (hash blob primary key) without rowid; \
-         insert or ignore into live (hash) select frame from exchange where frame is not null \
-             and rowid not in (select at from gone_body) and rowid not in (select at from gone_exchange); \
-         insert or ignore into live (hash) select client_frame from call where client_frame is not null \
-             and seq not in (select at from gone_request) and seq not in (select at from gone_call); \
-         insert or ignore into live (hash) select frame from running where frame is not null; \
-         insert or ignore into live (hash) select head from exchange where head is not null \
-             and rowid not in (select at from gone_body) and rowid not in (select at from gone_exchange); \
-         insert or ignore into live (hash) select client_head from call where client_head is not null \
-             and seq not in (select at from gone_request) and seq not in (select at from gone_call); \
-         insert or ignore into live (hash) select head from running where head is not null;";
+    const TABLE: [&str; 2] = [
+        "drop table if exists live; create temp table live (hash blob primary key) without rowid",
+        "drop table if exists live; create temp table live (hash bytea primary key)",
+    ];
+    const LIVE: &str = "insert into live (hash) select frame from exchange where frame is not null \
+             and rowid not in (select at from gone_body) and rowid not in (select at from gone_exchange) \
+         union select client_frame from call where client_frame is not null \
+             and seq not in (select at from gone_request) and seq not in (select at from gone_call) \
+         union select frame from running where frame is not null \
+         union select head from exchange where head is not null \
+             and rowid not in (select at from gone_body) and rowid not in (select at from gone_exchange) \
+         union select client_head from call where client_head is not null \
+             and seq not in (select at from gone_request) and seq not in (select at from gone_call) \
+         union select head from running where head is not null";
     // The ancestors of a live message are live.
-    const STEMS: &str = "insert or ignore into live (hash) with recursive line (hash) as ( \
+    const STEMS: &str = "insert into live (hash) with recursive line (hash) as ( \
          select hash from live \
          union select node.parent from line join node on node.hash = line.hash \
-         where node.parent is not null) select hash from line";
-    const NODES: &str = "select hash, parent, length(body) as bytes from node \
+         where node.parent is not null) select hash from line where hash not in (select hash from live)";
+    const NODES: &str = "select hash, parent, cast(length(body) as bigint) as bytes from node \
          where hash not in (select hash from live)";
-    const FRAMES: &str =
-        "select hash, length(body) as bytes from frame where hash not in (select hash from live)";
-    const BLOBS: &str = "select hash, length(body) as bytes from blob where not exists ( \
+    const FRAMES: &str = "select hash, cast(length(body) as bigint) as bytes from frame where hash not in (select hash from live)";
+    const BLOBS: &str = "select hash, cast(length(body) as bigint) as bytes from blob where not exists ( \
          select 1 from piece where piece.blob = blob.hash and piece.owner in (select hash from live))";
 
     let pages = Pages::of(conn).await?;
-    let (exchanges, calls) = sqlx::query_as(SEEN).fetch_one(&mut *conn).await?;
-    sqlx::raw_sql(LIVE).execute(&mut *conn).await?;
+    let (exchanges, calls) = query_as(SEEN).fetch_one(&mut *conn).await?;
+    let [sqlite, postgres] = TABLE;
+    run_all(conn.pick(sqlite, postgres), conn).await?;
+    query(LIVE).execute(&mut *conn).await?;
     for hash in recovery::client_hashes(conn).await? {
-        let keep = sqlx::query("insert or ignore into live (hash) values ($1)");
+        let keep = query("insert into live (hash) values ($1) on conflict do nothing");
         keep.bind(hash).execute(&mut *conn).await?;
     }
-    sqlx::query(STEMS).execute(&mut *conn).await?;
+    query(STEMS).execute(&mut *conn).await?;
 
     let mut unused = Unused { seen: Seen { exchanges, calls }, ..Unused::default() };
     let mut parents = HashMap::new();
-    let nodes: Vec<(Hash, Option<Hash>, i64)> = sqlx::query_as(NODES).fetch_all(&mut *conn).await?;
+    let nodes: Vec<(Hash, Option<Hash>, i64)> = query_as(NODES).fetch_all(&mut *conn).await?;
     for (hash, parent, bytes) in nodes {
         parents.insert(hash, parent);
         unused.bytes += pages.of_keyed_row(HASHES + u64::try_from(bytes).unwrap_or(0));
     }
     unused.nodes = children_first(&parents);
-    let frames: Vec<(Hash, i64)> = sqlx::query_as(FRAMES).fetch_all(&mut *conn).await?;
+    let frames: Vec<(Hash, i64)> = query_as(FRAMES).fetch_all(&mut *conn).await?;
     for (hash, bytes) in frames {
         unused.frames.push(hash);
         unused.bytes += pages.of_keyed_row(HASHES + u64::try_from(bytes).unwrap_or(0));
     }
-    let blobs: Vec<(Hash, i64)> = sqlx::query_as(BLOBS).fetch_all(&mut *conn).await?;
+    let blobs: Vec<(Hash, i64)> = query_as(BLOBS).fetch_all(&mut *conn).await?;
     for (hash, bytes) in blobs {
         unused.blobs.push(hash);
         unused.bytes += pages.of_row(HASHES + u64::try_from(bytes).unwrap_or(0));

@@ -1,9 +1,7 @@
 //! Space that rows take in the pages of a database, about, by the layout of <https://sqlite.org/fileformat2.html>: a long
 //! row has pages of its own, which its deletion empties, and the others share pages.
 
-use sqlx::SqliteConnection;
-
-use crate::store::{Error, sqlite};
+use crate::store::{Error, connection::Connection, database};
 
 /// Bytes of the header of a page, and of a row, about.
 const HEADER: u64 = 8;
@@ -15,9 +13,9 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) async fn of(conn: &mut SqliteConnection) -> Result<Self, Error> {
-        let size = sqlite::size(conn).await?;
-        Ok(Self { bytes: (size.whole / size.pages.max(1)).max(512) })
+    pub(super) async fn of(conn: &mut Connection<'_>) -> Result<Self, Error> {
+        let size = database::size(conn).await?;
+        Ok(Self { bytes: size.page.max(512) })
     }
 
     /// Space of a row of so many bytes in a table with row ids: rows of one time lie together.

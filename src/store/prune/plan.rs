@@ -1,15 +1,15 @@
 //! Selection of the rows to delete. They are noted in temporary tables of the connection, so that the marking takes
 //! them for deleted.
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-
 use super::{Kept, Limits, Whose, mark, pages::Pages};
 use crate::{
     domain::exchange::UnixMillis,
     store::{
         Error,
+        connection::Connection,
+        database,
         older::{Older, ahead_of},
-        sqlite,
+        query::{QueryBuilder, query, query_scalar, run_all},
     },
 };
 
@@ -29,11 +29,11 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The space that the recordings take, about.
-    pub(super) async fn bytes(&self, conn: &mut SqliteConnection) -> Result<u64, Error> {
-        const SQL: &str = "select length(recording) from exchange where recording is not null \
+    pub(super) async fn bytes(&self, conn: &mut Connection<'_>) -> Result<u64, Error> {
+        const SQL: &str = "select cast(length(recording) as bigint) from exchange where recording is not null \
              and (rowid in (select at from gone_body) or rowid in (select at from gone_exchange))";
         let pages = Pages::of(conn).await?;
-        let recordings: Vec<i64> = sqlx::query_scalar(SQL).fetch_all(conn).await?;
+        let recordings: Vec<i64> = query_scalar(SQL).fetch_all(conn).await?;
         let freed = |bytes: i64| {
             let whole = pages.of_row(OTHER_COLUMNS + u64::try_from(bytes).unwrap_or(0));
             whole.saturating_sub(pages.of_row(OTHER_COLUMNS))
@@ -49,16 +49,15 @@ const OTHER_COLUMNS: u64 = 500;
 const MARGIN: u64 = 16 << 10;
 
 /// Creates the temporary tables, empty.
-pub(super) async fn none(conn: &mut SqliteConnection) -> Result<(), Error> {
-    const TABLES: &str = "drop table if exists temp.gone_body; drop table if exists temp.gone_request; \
-         drop table if exists temp.gone_call; drop table if exists temp.gone_exchange; \
-         drop table if exists temp.kept; \
-         create temp table gone_body (at integer primary key); \
-         create temp table gone_request (at integer primary key); \
-         create temp table gone_call (at integer primary key); \
-         create temp table gone_exchange (at integer primary key); \
-         create temp table kept (id text primary key) without rowid;";
-    sqlx::raw_sql(TABLES).execute(conn).await?;
+pub(super) async fn none(conn: &mut Connection<'_>) -> Result<(), Error> {
+    const TABLES: &str = "drop table if exists gone_body; drop table if exists gone_request; \
+         drop table if exists gone_call; drop table if exists gone_exchange; drop table if exists kept; \
+         create temp table gone_body (at bigint primary key); \
+         create temp table gone_request (at bigint primary key); \
+         create temp table gone_call (at bigint primary key); \
+         create temp table gone_exchange (at bigint primary key); \
+         create temp table kept (id text primary key)";
+    run_all(TABLES, conn).await?;
     Ok(())
 }
 
@@ -72,7 +71,7 @@ pub(super) struct Before {
 impl Before {
     /// Those of the limits on age.
     pub(super) async fn of(
-        conn: &mut SqliteConnection,
+        conn: &mut Connection<'_>,
         limits: &Limits,
         now: UnixMillis,
     ) -> Result<Self, Error> {
@@ -98,7 +97,7 @@ impl Before {
 /// Selects the rows within the limits on age, and the oldest bodies until about `most` bytes are left in use. The sizes
 /// of rows tell how much their deletion frees, so that a preview selects what a prune deletes.
 pub(super) async fn within(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     limits: &Limits,
     most: Option<u64>,
     now: UnixMillis,
@@ -106,7 +105,7 @@ pub(super) async fn within(
     let mut before = Before::of(conn, limits, now).await?;
     let mut plan = make(conn, &limits.whose, before).await?;
     let (Some(most), Whose::Everyone) = (most, &limits.whose) else { return Ok(plan) };
-    let used = sqlite::size(conn).await?.used;
+    let used = database::used_bytes(conn).await?;
     let excess = used.saturating_sub(most);
     if excess == 0 {
         return Ok(plan);
@@ -140,7 +139,7 @@ pub(super) async fn within(
 
 /// Selects the rows.
 pub(super) async fn make(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     whose: &Whose,
     before: Before,
 ) -> Result<Plan, Error> {
@@ -161,14 +160,11 @@ pub(super) async fn make(
 }
 
 /// The rest of a user or of chats without the rows in the temporary tables; `None` for everyone.
-pub(super) async fn kept(
-    conn: &mut SqliteConnection,
-    whose: &Whose,
-) -> Result<Option<Kept>, Error> {
+pub(super) async fn kept(conn: &mut Connection<'_>, whose: &Whose) -> Result<Option<Kept>, Error> {
     if *whose == Whose::Everyone {
         return Ok(None);
     }
-    let mut query = QueryBuilder::<Sqlite>::new(
+    let mut query = QueryBuilder::new(
         "with stays (exchange) as (select call.exchange from call \
          where call.seq not in (select at from gone_call)",
     );
@@ -187,7 +183,7 @@ pub(super) async fn kept(
 /// The moment before which the exchanges ended that have the oldest `part` of all `used` bytes, about; `None`: no bodies
 /// are left but those with times ahead of the clock.
 pub(super) async fn oldest(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     part: u64,
     used: u64,
     now: UnixMillis,
@@ -200,32 +196,32 @@ pub(super) async fn oldest(
     const CALLS: &str = "select max(at) from call where at <= $1 \
          and (client_frame is not null or client_head is not null)";
     let ahead = ahead_of(now);
-    let count: i64 = sqlx::query_scalar(COUNT).bind(ahead).fetch_one(&mut *conn).await?;
+    let count: i64 = query_scalar(COUNT).bind(ahead).fetch_one(&mut *conn).await?;
     let part = u128::from(part) * u128::try_from(count).unwrap_or(0) / u128::from(used.max(1));
     // At least a fiftieth, so that the number of rounds is limited.
     let nth = i64::try_from(part).unwrap_or(i64::MAX).max(count / 50).min(count - 1);
     let last: Option<i64> = match nth {
-        0.. => sqlx::query_scalar(NTH).bind(ahead).bind(nth).fetch_optional(conn).await?,
+        0.. => query_scalar(NTH).bind(ahead).bind(nth).fetch_optional(conn).await?,
         // Only the clients' requests are left.
-        _ => sqlx::query_scalar(CALLS).bind(ahead).fetch_one(conn).await?,
+        _ => query_scalar(CALLS).bind(ahead).fetch_one(conn).await?,
     };
     Ok(last.map(|last| UnixMillis(last + 1)))
 }
 
 /// True if there are bodies.
-pub(super) async fn has_bodies(conn: &mut SqliteConnection) -> Result<bool, Error> {
+pub(super) async fn has_bodies(conn: &mut Connection<'_>) -> Result<bool, Error> {
     const SQL: &str = "select exists (select 1 from exchange \
          where recording is not null or frame is not null or head is not null) \
          or exists (select 1 from call where client_frame is not null or client_head is not null)";
-    Ok(sqlx::query_scalar(SQL).fetch_one(conn).await?)
+    Ok(query_scalar(SQL).fetch_one(conn).await?)
 }
 
-async fn noted(conn: &mut SqliteConnection, sql: &'static str) -> Result<Vec<i64>, Error> {
-    Ok(sqlx::query_scalar(sql).fetch_all(conn).await?)
+async fn noted(conn: &mut Connection<'_>, sql: &'static str) -> Result<Vec<i64>, Error> {
+    Ok(query_scalar(sql).fetch_all(conn).await?)
 }
 
 /// Appends a condition on `call` for `whose`.
-fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
+fn push_whose(query: &mut QueryBuilder<'_>, whose: &Whose) {
     match whose {
         Whose::Everyone => {}
         Whose::User(user) => _ = query.push(" and call.user_id = ").push_bind(user.clone()),
@@ -242,7 +238,7 @@ fn push_whose(query: &mut QueryBuilder<Sqlite>, whose: &Whose) {
 
 /// Appends a table `mine`: the exchanges that calls of `whose` before a moment sent upstream, and those that they
 /// continue.
-fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, older: Older) {
+fn push_mine(query: &mut QueryBuilder<'_>, whose: &Whose, older: Older) {
     query.push(
         "with recursive mine (id) as ( \
          select call.exchange from call where call.exchange is not null \
@@ -257,7 +253,7 @@ fn push_mine(query: &mut QueryBuilder<Sqlite>, whose: &Whose, older: Older) {
 }
 
 /// Appends a query for the exchanges of `whose` before a moment, open for further conditions.
-fn push_exchanges(query: &mut QueryBuilder<Sqlite>, whose: &Whose, older: Older) {
+fn push_exchanges(query: &mut QueryBuilder<'_>, whose: &Whose, older: Older) {
     match whose {
         Whose::Everyone => {
             query.push("select exchange.rowid from exchange where ");
@@ -272,11 +268,7 @@ fn push_exchanges(query: &mut QueryBuilder<Sqlite>, whose: &Whose, older: Older)
     }
 }
 
-async fn totals(
-    conn: &mut SqliteConnection,
-    whose: &Whose,
-    older: Older,
-) -> Result<(), sqlx::Error> {
+async fn totals(conn: &mut Connection<'_>, whose: &Whose, older: Older) -> Result<(), sqlx::Error> {
     const KEPT: &str = "insert into kept (id) with recursive line (id) as ( \
          select exchange from call where exchange is not null \
          and seq not in (select at from gone_call) \
@@ -284,25 +276,21 @@ async fn totals(
          union select exchange.continues from line join exchange on exchange.id = line.id \
          where exchange.continues is not null) select id from line";
     let mut calls =
-        QueryBuilder::<Sqlite>::new("insert into gone_call (at) select call.seq from call where ");
+        QueryBuilder::new("insert into gone_call (at) select call.seq from call where ");
     older.push_calls(&mut calls);
     push_whose(&mut calls, whose);
     calls.build().execute(&mut *conn).await?;
     // A later call may have been answered from an old exchange, and reports show that one.
-    sqlx::query(KEPT).execute(&mut *conn).await?;
-    let mut exchanges = QueryBuilder::<Sqlite>::new("insert into gone_exchange (at) ");
+    query(KEPT).execute(&mut *conn).await?;
+    let mut exchanges = QueryBuilder::new("insert into gone_exchange (at) ");
     push_exchanges(&mut exchanges, whose, older);
     exchanges.push(" and exchange.id not in (select id from kept)");
     exchanges.build().execute(conn).await?;
     Ok(())
 }
 
-async fn bodies(
-    conn: &mut SqliteConnection,
-    whose: &Whose,
-    older: Older,
-) -> Result<(), sqlx::Error> {
-    let mut requests = QueryBuilder::<Sqlite>::new(
+async fn bodies(conn: &mut Connection<'_>, whose: &Whose, older: Older) -> Result<(), sqlx::Error> {
+    let mut requests = QueryBuilder::new(
         "insert into gone_request (at) select call.seq from call \
          where (call.client_frame is not null or call.client_head is not null) \
          and call.seq not in (select at from gone_call) and ",
@@ -310,7 +298,7 @@ async fn bodies(
     older.push_calls(&mut requests);
     push_whose(&mut requests, whose);
     requests.build().execute(&mut *conn).await?;
-    let mut exchanges = QueryBuilder::<Sqlite>::new("insert into gone_body (at) ");
+    let mut exchanges = QueryBuilder::new("insert into gone_body (at) ");
     push_exchanges(&mut exchanges, whose, older);
     exchanges.push(
         " and (exchange.recording is not null or exchange.frame is not null or exchange.head is not null) \

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::civil::Date;
-use sqlx::{FromRow, SqliteConnection, types::Text};
+use sqlx::{FromRow, types::Text};
 
 use super::Prices;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         exchange::{AnsweredBy, Cost, ExchangeId, NanoDollars, Outcome, Tokens, UnixMillis},
         price::{Bill, Charge, LONG_CACHE, Pricing},
     },
-    store::{Error, read::MOST_PARTS},
+    store::{Error, connection::Connection, query::query_as, read::MOST_PARTS},
 };
 
 /// Limit of rows that one query reads.
@@ -96,7 +96,7 @@ struct EarlyHit {
 
 /// The exchanges that have another cost now, and the number of those that no price explains.
 pub(super) async fn exchange_changes(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     prices: &Prices<'_>,
 ) -> Result<(Vec<ExchangeChange>, u64), Error> {
     const SQL: &str = "select rowid as position, id, model_asked, model_served, outcome, ended_at, priced_on, bill, \
@@ -109,7 +109,7 @@ pub(super) async fn exchange_changes(
     let (mut changes, mut unexplained, mut position) = (Vec::new(), 0, i64::MIN);
     loop {
         let rows: Vec<ExchangeRow> =
-            sqlx::query_as(SQL).bind(position).bind(from).bind(ROWS).fetch_all(&mut *conn).await?;
+            query_as(SQL).bind(position).bind(from).bind(ROWS).fetch_all(&mut *conn).await?;
         let Some(last) = rows.last() else { return Ok((changes, unexplained)) };
         position = last.position;
         for row in rows {
@@ -147,7 +147,7 @@ pub(super) async fn exchange_changes(
 
 /// The calls whose costs, or savings, change with the exchanges that answered them.
 pub(super) async fn call_changes(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     prices: &Prices<'_>,
     changes: &[ExchangeChange],
     suspect: i64,
@@ -163,7 +163,7 @@ pub(super) async fn call_changes(
         changes.iter().map(|change| (change.id, &change.charge)).collect();
     // A call points at the last part of its answer.
     let continued: Vec<(ExchangeId, ExchangeId)> =
-        sqlx::query_as(CONTINUED).fetch_all(&mut *conn).await?;
+        query_as(CONTINUED).fetch_all(&mut *conn).await?;
     let continued: HashMap<ExchangeId, ExchangeId> = continued.into_iter().collect();
     let mut ends: HashSet<ExchangeId> = HashSet::with_capacity(found.len());
     for &id in found.keys() {
@@ -177,8 +177,7 @@ pub(super) async fn call_changes(
     }
     let (mut news, mut seq) = (Vec::new(), 0);
     loop {
-        let rows: Vec<CallRow> =
-            sqlx::query_as(CALLS).bind(seq).bind(ROWS).fetch_all(&mut *conn).await?;
+        let rows: Vec<CallRow> = query_as(CALLS).bind(seq).bind(ROWS).fetch_all(&mut *conn).await?;
         let Some(last) = rows.last() else { return Ok(news) };
         seq = last.seq;
         let affected = |row: &CallRow| {
@@ -211,7 +210,7 @@ pub(super) async fn call_changes(
 
 /// What repeats saved, by `seq`, where that is less than the cost of the answer ([`cost_again`](crate::domain::catalog::Catalog::cost_again)).
 async fn savings_of_early_hits(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     prices: &Prices<'_>,
     changes: &[ExchangeChange],
 ) -> Result<HashMap<i64, Cost>, Error> {
@@ -222,7 +221,7 @@ async fn savings_of_early_hits(
          where answered_by = 'hit' and call.at < ended_at + $1 and continues is null \
          and exchange.cache_write_5m + exchange.cache_write_1h > 0";
     let longest = i64::try_from(LONG_CACHE.as_millis()).unwrap_or(i64::MAX);
-    let hits: Vec<EarlyHit> = sqlx::query_as(SQL).bind(longest).fetch_all(&mut *conn).await?;
+    let hits: Vec<EarlyHit> = query_as(SQL).bind(longest).fetch_all(&mut *conn).await?;
     let changes: HashMap<ExchangeId, &ExchangeChange> =
         changes.iter().map(|change| (change.id, change)).collect();
     let saving = |hit: EarlyHit| {
@@ -239,7 +238,7 @@ async fn savings_of_early_hits(
 
 /// The cost of an answer: that of its last exchange and of all that this one continues. `None`: it is not there any more.
 async fn cost_of_answer(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     last: ExchangeId,
     found: &HashMap<ExchangeId, &Charge>,
 ) -> Result<Option<(Cost, Pricing)>, Error> {
@@ -248,7 +247,7 @@ async fn cost_of_answer(
     let (mut sum, mut next) = (None, Some(last));
     for _ in 0..MOST_PARTS {
         let Some(id) = next else { break };
-        let part: Option<PartRow> = sqlx::query_as(SQL).bind(id).fetch_optional(&mut *conn).await?;
+        let part: Option<PartRow> = query_as(SQL).bind(id).fetch_optional(&mut *conn).await?;
         let Some(PartRow { continues, cost, pricing }) = part else { break };
         let (cost, pricing) = match found.get(&id) {
             Some(Charge { cost, pricing }) => (*cost, pricing.clone()),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use futures_util::TryStreamExt;
 use jiff::civil::Date;
-use sqlx::{FromRow, QueryBuilder, Row, Sqlite, types::Text};
+use sqlx::{FromRow, types::Text};
 
 use super::row::{COLUMNS, CallTotals};
 use crate::{
@@ -13,7 +13,11 @@ use crate::{
         exchange::{CallId, Cost, ExchangeId, Outcome, Tokens, UnixMillis},
         totals::Key,
     },
-    store::{Error, Reader, read::answer_parts},
+    store::{
+        Error, Reader,
+        query::{QueryBuilder, query_as},
+        read::answer_parts,
+    },
 };
 
 /// Selection of calls whose bills are read.
@@ -37,7 +41,7 @@ impl Reader {
             "select coalesce(model_served, model_asked) as model, model_asked, exchange.outcome, bill, priced_on, \
              input, cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is"
         );
-        let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+        let mut query = QueryBuilder::new(COLUMNS);
         query.push(
             ", exchange.model_asked, exchange.bill, exchange.priced_on, exchange.continues, exchange.id as last \
              from call left join exchange on exchange.id = call.exchange \
@@ -56,16 +60,15 @@ impl Reader {
             }
         }
         let mut beside = self.pool().acquire().await?;
-        let mut rows = query.build().fetch(&mut *conn);
+        let mut rows = query.build().fetch(&mut conn);
         while let Some(row) = rows.try_next().await? {
             let call = CallTotals::read(&row)?;
-            let bills: Vec<BillRow> =
-                if row.try_get::<Option<ExchangeId>, _>("continues")?.is_none() {
-                    vec![BillRow::from_row(&row)?]
-                } else {
-                    let last: ExchangeId = row.try_get("last")?;
-                    sqlx::query_as(PARTS).bind(last).fetch_all(&mut *beside).await?
-                };
+            let bills: Vec<BillRow> = if row.get::<Option<ExchangeId>, _>("continues")?.is_none() {
+                vec![row.read::<BillRow>()?]
+            } else {
+                let last: ExchangeId = row.get("last")?;
+                query_as(PARTS).bind(last).fetch_all(&mut beside).await?
+            };
             let bills: Vec<PricedExchange> = bills.into_iter().map(PricedExchange::from).collect();
             visit(call.at, &call.key(), &bills);
         }

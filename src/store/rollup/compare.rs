@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
 use super::{HOUR, format, watermark};
 use crate::{
     domain::{exchange::Tokens, totals::Totals},
-    store::{Error, columns::Body},
+    store::{Error, columns::Body, connection::Connection, query::query_as},
 };
 
 /// Sums of calls that do not depend on prices of today.
@@ -39,12 +39,12 @@ struct HourRow {
 
 /// By hour, the sums that are kept and those of the calls. Sums that cannot be read count as none. Empty if all are void.
 pub(in crate::store) async fn compared(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
 ) -> Result<BTreeMap<i64, [Sums; 2]>, Error> {
     const KEPT: &str = "select hour, totals from rollup order by hour";
-    const CALLS: &str = "select at / $1 as hour, count(*) as calls, sum(coalesce(cost, 0)) as cost, sum(saved) as saved, \
-         sum(input) as input, sum(cache_write_5m) as cache_write_5m, sum(cache_write_1h) as cache_write_1h, \
-         sum(cache_read) as cache_read, sum(output) as output, sum(thinking) as thinking, sum(searches) as searches \
+    const CALLS: &str = "select at / $1 as hour, count(*) as calls, cast(sum(coalesce(cost, 0)) as bigint) as cost, cast(sum(saved) as bigint) as saved, \
+         cast(sum(input) as bigint) as input, cast(sum(cache_write_5m) as bigint) as cache_write_5m, cast(sum(cache_write_1h) as bigint) as cache_write_1h, \
+         cast(sum(cache_read) as bigint) as cache_read, cast(sum(output) as bigint) as output, cast(sum(thinking) as bigint) as thinking, cast(sum(searches) as bigint) as searches \
          from call where seq <= $2 and at >= $3 and not (answered_by = 'replay' and exchange is not null) \
          group by at / $1";
     let mark = watermark(conn).await?;
@@ -52,7 +52,7 @@ pub(in crate::store) async fn compared(
     if mark.upto == 0 {
         return Ok(hours);
     }
-    let mut kept = sqlx::query_as::<_, (i64, Body)>(KEPT).fetch(&mut *conn);
+    let mut kept = query_as::<(i64, Body)>(KEPT).fetch(&mut *conn);
     while let Some((hour, Body(totals))) = kept.try_next().await? {
         let mut sums = Sums::default();
         if format::read(&totals, |_, _, totals| sums.add(totals)).is_none() {
@@ -61,7 +61,7 @@ pub(in crate::store) async fn compared(
         hours.entry(hour).or_default()[0] = sums;
     }
     drop(kept);
-    let calls = sqlx::query_as(CALLS).bind(HOUR).bind(mark.upto).bind(mark.totals_from);
+    let calls = query_as(CALLS).bind(HOUR).bind(mark.upto).bind(mark.totals_from);
     let mut calls = calls.fetch(conn);
     while let Some(HourRow { hour, sums }) = calls.try_next().await? {
         hours.entry(hour).or_default()[1] = sums;

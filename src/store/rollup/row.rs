@@ -3,7 +3,6 @@
 use std::{borrow::Cow, ops::Range};
 
 use futures_util::TryStreamExt;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     domain::{
@@ -16,6 +15,8 @@ use crate::{
         Error,
         calls::push_tags,
         columns::{cost, count},
+        connection::Connection,
+        query::{AnyRow, QueryBuilder},
     },
 };
 
@@ -68,12 +69,12 @@ pub(super) const COLUMNS: &str = "select call.seq, call.id, call.at, call.model,
 
 /// Shows each call to `visit`, as totals of one call. `catalog` tells the savings of the prompt cache.
 pub(super) async fn each_call(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection<'_>,
     selection: Selection<'_>,
     catalog: &Catalog,
     mut visit: impl FnMut(&CallTotals<'_>, &Key<'_>, &Totals, &Tags),
 ) -> Result<(), Error> {
-    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+    let mut query = QueryBuilder::new(COLUMNS);
     let is_tagged = matches!(selection, Selection::Tagged(..));
     query.push(if is_tagged { ", call.tags from call where " } else { "from call where " });
     match selection {
@@ -106,7 +107,7 @@ pub(super) async fn each_call(
         let key = call.key();
         call.add_up(&key, catalog, &mut totals);
         if is_tagged {
-            tags = row.try_get("tags")?;
+            tags = row.get("tags")?;
         }
         visit(&call, &key, &totals, &tags);
     }
@@ -116,12 +117,12 @@ pub(super) async fn each_call(
 impl<'r> CallTotals<'r> {
     /// Reads a row that begins with [`COLUMNS`]. They go by their positions: a report reads a million rows, and looking
     /// up each column by its name takes a tenth of its time.
-    pub(super) fn read(row: &'r SqliteRow) -> sqlx::Result<Self> {
+    pub(super) fn read(row: &'r AnyRow) -> sqlx::Result<Self> {
         let mut at = 0_usize;
         macro_rules! next {
             () => {{
                 at += 1;
-                row.try_get(at - 1)?
+                row.get(at - 1)?
             }};
         }
         Ok(Self {
@@ -141,7 +142,7 @@ impl<'r> CallTotals<'r> {
             error_kind: next!(),
             ttft_us: next!(),
             total_us: next!(),
-            tries: next!(),
+            tries: u32::try_from(count(next!())).unwrap_or(u32::MAX),
             tokens: Tokens {
                 input: count(next!()),
                 cache_write_5m: count(next!()),

@@ -1,6 +1,6 @@
 //! The texts of a call: what is new in its request, and its answer.
 
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
 use super::terms;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         exchange::{AnsweredBy, ExchangeId},
         recording::Recording,
     },
-    store::{Error, chain, read::answer_parts},
+    store::{Error, chain, connection::Connection, query::query_as, read::answer_parts},
 };
 
 /// Maximum length of an entry, in bytes. The rest is not found.
@@ -45,14 +45,14 @@ pub(super) struct CallText {
 }
 
 impl CallText {
-    pub(super) async fn of(conn: &mut SqliteConnection, call: &Call) -> Result<Self, Error> {
+    pub(super) async fn of(conn: &mut Connection<'_>, call: &Call) -> Result<Self, Error> {
         const PARTS: &str = answer_parts!("select exchange.frame, exchange.head, recording");
         let mut said = Self::default();
         if call.answered_by == AnsweredBy::Refused {
             return Ok(said);
         }
         let mut parts: Vec<Part> = match call.exchange {
-            Some(exchange) => sqlx::query_as(PARTS).bind(exchange).fetch_all(&mut *conn).await?,
+            Some(exchange) => query_as(PARTS).bind(exchange).fetch_all(&mut *conn).await?,
             None => Vec::new(),
         };
         parts.reverse();
@@ -99,7 +99,7 @@ impl CallText {
     }
 }
 
-async fn asked(conn: &mut SqliteConnection, head: Option<Hash>) -> Result<Option<Asked>, Error> {
+async fn asked(conn: &mut Connection<'_>, head: Option<Hash>) -> Result<Option<Asked>, Error> {
     let Some(head) = head else { return Ok(None) };
     let messages = chain::load_newest(conn, head).await?;
     Ok(messages.and_then(|messages| Asked::of_messages(&messages)))

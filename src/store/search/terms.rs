@@ -53,14 +53,14 @@ fn said(text: &str) -> String {
 
 /// A word or a phrase of a question.
 #[derive(Debug, PartialEq, Eq)]
-struct Term<'a> {
-    text: &'a str,
+pub(super) struct Term<'a> {
+    pub(super) text: &'a str,
     /// It stands for all words that begin with it.
-    is_prefix: bool,
+    pub(super) is_prefix: bool,
 }
 
 /// The words and quoted phrases of a question. Signs alone are none.
-fn terms(words: &str) -> Vec<Term<'_>> {
+pub(super) fn terms(words: &str) -> Vec<Term<'_>> {
     let mut terms = Vec::new();
     for (at, part) in words.split('"').enumerate() {
         if at % 2 == 1 {

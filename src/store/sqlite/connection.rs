@@ -139,10 +139,10 @@ fn obey(mut connection: Connection, queue: &Receiver<Order>) {
 }
 
 /// Runs `work` in one transaction, which takes the write lock at once, so that it cannot fail for it later.
-pub(in crate::store) fn transaction<T>(
+pub(in crate::store) fn transaction<T, E: From<rusqlite::Error>>(
     connection: &mut Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = work(&transaction)?;
     transaction.commit()?;

@@ -58,6 +58,7 @@ impl Newest {
              or exists (select 1 from running where exchange = $1)) \
              and ($2 is null or exists (select 1 from call where id = $2))";
         let Self { exchange, call } = self;
+        let [exchange, call] = [exchange.map(|id| id.to_string()), call.map(|id| id.to_string())];
         sqlx::query_scalar(SQL).bind(exchange).bind(call).fetch_one(conn).await
     }
 }

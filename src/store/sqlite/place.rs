@@ -177,7 +177,7 @@ fn is_no_database(error: &sqlx::Error) -> bool {
 }
 
 /// Creates the folder of a file, readable by its owner only.
-pub(super) fn create_folder(path: &Path) -> io::Result<()> {
+pub(in crate::store) fn create_folder(path: &Path) -> io::Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
         return Ok(());
     };

@@ -1,0 +1,253 @@
+//! The database of a ledger: a file of SQLite, or a schema of Postgres.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Error,
+    connection::{Connection, Pool, Size},
+    postgres::{self, PgDatabase},
+    sqlite::{self, Content, DatabaseFile, Newest, OpenFile},
+};
+use crate::domain::exchange::OwnerId;
+
+/// The database of a ledger.
+#[derive(Debug, Clone)]
+pub(super) enum Database {
+    Sqlite(DatabaseFile),
+    Postgres(PgDatabase),
+}
+
+impl Database {
+    /// Parses a URL: `sqlite://path`, `sqlite:path`, with `?mode=…` or without, `sqlite::memory:`, or `postgres://…`.
+    pub(super) fn parse(url: &str) -> Result<Self, Error> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => DatabaseFile::parse(url).map(Self::Sqlite),
+            Some("postgres" | "postgresql") => PgDatabase::parse(url).map(Self::Postgres),
+            _ => Err(Error::Scheme),
+        }
+    }
+
+    /// The file, for what only a ledger in one has. Else an error that says what to use `instead`.
+    pub(super) fn in_file(url: &str, instead: &'static str) -> Result<DatabaseFile, Error> {
+        match Self::parse(url)? {
+            Self::Sqlite(file) => Ok(file),
+            Self::Postgres(_) => Err(Error::NotOnPostgres { instead }),
+        }
+    }
+
+    /// The file, as the operator names it; `None`: the ledger has none.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(file) => file.path(),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// Tells whether the ledger ends with its process.
+    pub(super) fn is_in_memory(&self) -> bool {
+        matches!(self, Self::Sqlite(file) if file.path().is_none())
+    }
+
+    /// The file itself, where its path is a link; `None`: the ledger has none, or it cannot be told.
+    pub(super) fn real(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite(file) => file.real(),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// The path beside which the note of the retention is; `None`: there is none.
+    pub(super) fn note_place(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite(file) => file.real(),
+            Self::Postgres(database) => database.journal(),
+        }
+    }
+
+    /// The database server and the schema, for people; `None`: the ledger is in no server.
+    pub(super) fn server(&self) -> Option<String> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(database) => Some(database.name()),
+        }
+    }
+
+    /// The journal; `None`: the ledger is in memory, or has no place for one.
+    pub(super) fn journal(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite(file) => file.journal(),
+            Self::Postgres(database) => database.journal(),
+        }
+    }
+
+    /// Removes the journal of a dead process. Everything in it must be committed.
+    pub(super) fn remove_journal(&self) {
+        if let Some(journal) = self.journal() {
+            // There may be none.
+            let _ = fs::remove_file(journal);
+        }
+    }
+
+    /// The error that a file of the ledger could not be created.
+    pub(super) fn not_created(&self, source: io::Error) -> Error {
+        match self {
+            Self::Sqlite(file) => file.not_created(source),
+            Self::Postgres(database) => {
+                Error::Create { path: database.journal().unwrap_or_default(), source }
+            }
+        }
+    }
+
+    /// Fails while another process owns the ledger.
+    pub(super) async fn must_be_free(&self, owner: OwnerId) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(file) => file.must_be_free(owner),
+            Self::Postgres(database) => database.must_be_free().await,
+        }
+    }
+
+    /// Makes this process the owner of the ledger, which is created where it is missing, and migrates the tables.
+    pub(super) async fn take(&self, owner: OwnerId) -> Result<Taken, Error> {
+        Ok(match self {
+            Self::Sqlite(file) => {
+                let sqlite::Taken { conn, lock, open } = file.take(owner).await?;
+                Taken { conn: conn.into(), lock: lock.map(OwnerLock::File), open }
+            }
+            Self::Postgres(database) => {
+                let (conn, lock) = database.take(owner).await?;
+                Taken { conn: conn.into(), lock: Some(OwnerLock::Session(lock)), open: None }
+            }
+        })
+    }
+
+    /// A connection for small writes beside the writer, such as sums for reports. It creates nothing, and waits for the
+    /// writer as long as `patience`.
+    pub(super) async fn beside(
+        &self,
+        patience: Duration,
+    ) -> Result<Connection<'static>, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite(file) => file.beside(patience).await?.into(),
+            Self::Postgres(database) => database.beside(patience).await?.into(),
+        })
+    }
+
+    /// Connections for reading, opened on demand.
+    pub(super) fn readers(&self) -> Pool {
+        match self {
+            Self::Sqlite(file) => Pool::Sqlite(file.readers()),
+            Self::Postgres(database) => Pool::Postgres(database.readers()),
+        }
+    }
+
+    /// Connections to a ledger in a folder where nothing can be written; `None` where there is no such file.
+    pub(super) fn readers_in_sealed_folder(&self) -> Option<Pool> {
+        match self {
+            Self::Sqlite(file) => file.readers_in_sealed_folder().map(Pool::Sqlite),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// The file as it is at its path; `None`: the ledger has none. Fails where something else is there.
+    pub(super) async fn found(&self) -> Result<Option<(PathBuf, Content)>, Error> {
+        match self {
+            Self::Sqlite(file) => file.found().await,
+            Self::Postgres(_) => Ok(None),
+        }
+    }
+
+    /// Fails unless there is a ledger. Changes nothing.
+    pub(super) async fn must_be_ledger(&self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(file) => file.must_be_ledger().await,
+            Self::Postgres(database) => database.must_be_ledger().await,
+        }
+    }
+}
+
+/// The lock of the process that owns a ledger, held until this is dropped, or the process dies.
+#[derive(Debug)]
+pub(super) enum OwnerLock {
+    File(sqlite::Lock),
+    Session(postgres::Lock),
+}
+
+impl OwnerLock {
+    /// Notes the newest rows, of which `None` are as before. Only a file can lose some.
+    pub(super) fn note(&mut self, newest: Newest) {
+        if let Self::File(lock) = self {
+            lock.note(newest);
+        }
+    }
+
+    /// Notes that any row may be gone by right.
+    pub(super) fn forget(&mut self) {
+        if let Self::File(lock) = self {
+            lock.forget();
+        }
+    }
+
+    /// Gives the ledger up, if that takes more than to drop this.
+    pub(super) async fn release(self) {
+        match self {
+            Self::File(lock) => drop(lock),
+            Self::Session(lock) => lock.release().await,
+        }
+    }
+}
+
+/// A ledger of which this process is the owner.
+pub(super) struct Taken {
+    pub(super) conn: Connection<'static>,
+    /// `None`: it is in memory.
+    pub(super) lock: Option<OwnerLock>,
+    /// `None`: it is in no file.
+    pub(super) open: Option<OpenFile>,
+}
+
+/// Fails unless the tables are those of this version.
+pub(super) async fn check(conn: &mut Connection<'_>) -> Result<(), Error> {
+    match conn {
+        Connection::Sqlite(conn) => sqlite::check(conn.get()).await,
+        Connection::Postgres(conn) => postgres::check(conn.get()).await,
+    }
+}
+
+/// Measures a ledger.
+pub(super) async fn size(conn: &mut Connection<'_>) -> Result<Size, sqlx::Error> {
+    match conn {
+        Connection::Sqlite(conn) => {
+            let size = sqlite::size(conn.get()).await?;
+            Ok(Size { whole: size.whole, page: size.whole / size.pages.max(1) })
+        }
+        Connection::Postgres(conn) => postgres::size(conn.get()).await,
+    }
+}
+
+/// Bytes of a ledger that rows take: less than its size after rows were deleted.
+pub(super) async fn used_bytes(conn: &mut Connection<'_>) -> Result<u64, sqlx::Error> {
+    match conn {
+        Connection::Sqlite(conn) => Ok(sqlite::size(conn.get()).await?.used),
+        Connection::Postgres(conn) => postgres::used_bytes(conn.get()).await,
+    }
+}
+
+/// Makes the commits of a connection survive the end of the process, not that of the power.
+pub(super) async fn do_not_sync(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
+    match conn {
+        Connection::Sqlite(conn) => sqlite::do_not_sync(conn.get()).await,
+        Connection::Postgres(conn) => postgres::do_not_sync(conn.get()).await,
+    }
+}
+
+/// Moves the write-ahead log of a file into it, and empties it. Returns `false` if another connection prevents it.
+pub(super) async fn checkpoint(conn: &mut Connection<'_>) -> Result<bool, sqlx::Error> {
+    match conn {
+        Connection::Sqlite(conn) => sqlite::checkpoint(conn.get()).await,
+        Connection::Postgres(_) => Ok(true),
+    }
+}

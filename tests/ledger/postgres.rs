@@ -1,0 +1,57 @@
+//! What only a ledger in Postgres has: a schema, migrations of processes that start together, the lock of a session. Without
+//! a Postgres these are skipped.
+
+use super::*;
+
+#[tokio::test]
+async fn of_processes_that_start_together_one_owns_the_ledger() {
+    if !backend::is_postgres() {
+        return;
+    }
+    let bench = Bench::new();
+    let options = bench.options();
+    let opens = (0..6).map(|n| Ledger::open(&options, rows::owner(n), NOW, &bench.tasks));
+    let opened = futures_util::future::join_all(opens).await;
+    let mut owners: Vec<&Ledger> =
+        opened.iter().filter_map(|opened| opened.as_ref().ok()).collect();
+    let refused = opened.iter().filter(|opened| matches!(opened, Err(Error::InUse { .. })));
+    assert_eq!((owners.len(), refused.count()), (1, 5));
+    let owner = owners.remove(0);
+    match Ledger::must_be_free(&options.url, rows::owner(9)).await {
+        Err(Error::InUse { owner: Some(held), .. }) => assert_eq!(held, owner.owner()),
+        other => panic!("{other:?}"),
+    }
+    owner.close(GRACE).await;
+    Ledger::must_be_free(&options.url, rows::owner(9)).await.unwrap();
+    bench.open().await.close(GRACE).await;
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    if !backend::is_postgres() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.open().await.close(GRACE).await;
+    let later = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+        values (99, 'later', true, '', 0)";
+    bench.look().await.run(later).await;
+    let opened = bench.open_with(&bench.options()).await.map(drop);
+    assert!(matches!(opened, Err(Error::Newer { found: 99, .. })), "{opened:?}");
+    let read = Reader::open(&bench.options().url).await.map(drop);
+    assert!(matches!(read, Err(Error::Newer { found: 99, .. })), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_zero_character_costs_no_row() {
+    if !backend::is_postgres() {
+        return;
+    }
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    let call = CallRecord { user: Some("an\0n".to_owned()), ..facts(1) };
+    exchange(&ledger, Opening { call, ..opening(1, Some(chat(2))) }, sealing("x", 1)).await;
+    let users = "select count(*) from call where user_id = 'an' || chr(65533) || 'n'";
+    assert_eq!(bench.count(users).await, 1);
+    ledger.close(GRACE).await;
+}
