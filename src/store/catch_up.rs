@@ -12,7 +12,7 @@ use super::{
     recovery,
     write::WriteConnection,
 };
-use crate::domain::exchange::{OwnerId, UnixMillis};
+use crate::domain::exchange::{ExchangeId, OwnerId, UnixMillis};
 
 /// Time that a report waits for the commits of a server.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -22,41 +22,52 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Lets readers of the ledger at `url` see all that has ended: waits a moment for the server that uses it, or restores
 /// what a dead one has left, as its next start would, for the process `owner`. Where it cannot, a report has less.
 pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
-    let done = async {
+    let done: Result<(), Error> = async {
         let file = Database::parse(url)?;
         let until = Instant::now() + PATIENCE;
-        while is_behind(&file).await? && Instant::now() < until {
+        let mut ended = journaled(&file)?;
+        loop {
+            ended = uncommitted(&file, ended).await?;
+            if ended.is_empty() || Instant::now() >= until {
+                return Ok(());
+            }
             match file.must_be_free(owner).await {
                 Ok(()) => return restore(&file, owner, now).await,
                 Err(Error::InUse { .. }) => tokio::time::sleep(PAUSE).await,
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
-    };
-    if let Err(error) = done.await {
+    }
+    .await;
+    if let Err(error) = done {
         let error = &error as &dyn std::error::Error;
         debug!(error, "what stands in the journal is not in the report");
     }
 }
 
-/// Tells whether the journal has ended exchanges that are not committed.
-async fn is_behind(file: &Database) -> Result<bool, Error> {
-    let Some(journal) = file.journal() else { return Ok(false) };
+/// The exchanges in the journal that have ended.
+fn journaled(file: &Database) -> Result<Vec<ExchangeId>, Error> {
+    let Some(journal) = file.journal() else { return Ok(Vec::new()) };
     let left = Left::peek(&journal).map_err(|source| file.not_created(source))?;
-    let ended: Vec<_> = left.ended().collect();
+    Ok(left.ended().collect())
+}
+
+/// Those of some exchanges that are not committed.
+async fn uncommitted(file: &Database, ended: Vec<ExchangeId>) -> Result<Vec<ExchangeId>, Error> {
     if ended.is_empty() {
-        return Ok(false);
+        return Ok(ended);
     }
     file.must_be_ledger().await?;
     let mut conn = file.beside(PATIENCE).await.map_err(Error::Open)?;
-    let mut is_behind = false;
+    let mut left = Vec::new();
     for exchange in ended {
-        is_behind |= !recovery::has_ended(&mut conn, exchange).await?;
+        if !recovery::has_ended(&mut conn, exchange).await? {
+            left.push(exchange);
+        }
     }
     // Without a server, the last connection to close removes the WAL.
     conn.close().await.map_err(Error::Write)?;
-    Ok(is_behind)
+    Ok(left)
 }
 
 async fn restore(file: &Database, owner: OwnerId, now: UnixMillis) -> Result<(), Error> {

@@ -78,6 +78,24 @@ macro_rules! on {
     }};
 }
 
+/// The future that binds the values of `$query` to its text, as a statement of sqlx's function `$with`, and runs `$body`
+/// with it and the connection of `$source`.
+macro_rules! run {
+    ($query:expr, $source:expr, $with:ident, |$statement:ident, $conn:ident| $body:expr) => {{
+        let (Query { sql, values, is_persistent }, source) = ($query, $source.into());
+        async move {
+            on!(source, |conn: DB| {
+                let arguments = <DB as Database>::Arguments::collect(values)?;
+                let $statement =
+                    sqlx::$with(AssertSqlSafe(sql), arguments).persistent(is_persistent);
+                let $conn = conn;
+                $body
+            })
+        }
+        .boxed()
+    }};
+}
+
 /// A statement with its values.
 #[derive(Debug)]
 #[must_use]
@@ -168,15 +186,9 @@ impl<'q> Query<'q> {
     where
         'q: 'e,
     {
-        let (Self { sql, values, is_persistent }, source) = (self, source.into());
-        async move {
-            on!(source, |conn: DB| {
-                let arguments = <DB as Database>::Arguments::collect(values)?;
-                let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-                Ok(query.persistent(is_persistent).execute(conn).await?.rows_affected())
-            })
-        }
-        .boxed()
+        run!(self, source, query_with, |statement, conn| {
+            Ok(statement.execute(conn).await?.rows_affected())
+        })
     }
 }
 
@@ -198,15 +210,7 @@ impl<'q, T: Readable> QueryAs<'q, T> {
         'q: 'e,
         T: 'e,
     {
-        let (Query { sql, values, is_persistent }, source) = (self.query, source.into());
-        async move {
-            on!(source, |conn: DB| {
-                let arguments = <DB as Database>::Arguments::collect(values)?;
-                let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments);
-                query.persistent(is_persistent).fetch_all(conn).await
-            })
-        }
-        .boxed()
+        run!(self.query, source, query_as_with, |statement, conn| statement.fetch_all(conn).await)
     }
 
     /// Reads the first row, if there is one.
@@ -218,15 +222,9 @@ impl<'q, T: Readable> QueryAs<'q, T> {
         'q: 'e,
         T: 'e,
     {
-        let (Query { sql, values, is_persistent }, source) = (self.query, source.into());
-        async move {
-            on!(source, |conn: DB| {
-                let arguments = <DB as Database>::Arguments::collect(values)?;
-                let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments);
-                query.persistent(is_persistent).fetch_optional(conn).await
-            })
-        }
-        .boxed()
+        run!(self.query, source, query_as_with, |statement, conn| statement
+            .fetch_optional(conn)
+            .await)
     }
 
     /// Reads the first row.
