@@ -132,8 +132,6 @@ const EXCEPT: &[(&str, &str, &str)] = &[
     ("src/cli/ping.rs", "HTTP/1.1 200", "a client of our own door, which reads one line of HTTP"),
     ("src/store/rollup/row.rs", "status >= 400", "errors are counted where the rows are"),
     ("src/store/call_condition.rs", "status >= 400", "errors are filtered as reports count them"),
-    ("src/store/sqlite.rs", "static MIGRATIONS", "the embedded migrations, which are a constant"),
-    ("src/store/postgres.rs", "static MIGRATIONS", "the embedded migrations, which are a constant"),
     (
         "src/domain/cassette/patterns.rs",
         "static PATTERNS",

@@ -1,23 +1,19 @@
 //! Calls as those who watch see them: what is known of a call while it runs and when it has ended, before and after its row is
 //! written.
 
-use sqlx::FromRow;
-
-use super::{CallFilter, CallRecord, Error, Reader};
+use super::{CallFilter, CallRecord, Error, Reader, row::from_row};
 use crate::domain::exchange::{AnsweredBy, CallId, Cost, Micros, NanoDollars, Outcome, UnixMillis};
 
 /// A call that runs or has ended.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallStatus {
     /// The id.
     pub id: CallId,
     /// Time of arrival.
     pub at: UnixMillis,
     /// The user, as the client states it.
-    #[sqlx(rename = "user_id")]
     pub user: Option<String>,
     /// The chat, as the client states it.
-    #[sqlx(rename = "chat_id")]
     pub chat: Option<String>,
     /// The client's word for a background call.
     pub task: Option<String>,
@@ -34,13 +30,17 @@ pub struct CallStatus {
     /// Anthropic's kind of error, or ours.
     pub error_kind: Option<String>,
     /// Cost of the call.
-    #[sqlx(flatten)]
     pub cost: Cost,
     /// Cost of the answer, where the call did not pay it; `None`: unpriced.
     pub saved: Option<NanoDollars>,
     /// Time until the last bytes of the answer.
     pub total_us: Option<Micros>,
 }
+
+from_row!(CallStatus {
+    id, at, user = "user_id", chat = "chat_id", task, client, client_key, model, answered_by,
+    outcome, error_kind, cost: columns, saved, total_us,
+});
 
 impl CallStatus {
     /// The call of a record, which may not be written yet.

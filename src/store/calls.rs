@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{
     Error, Reader,
     call_condition::Condition,
-    query::{QueryBuilder, Readable, query_as, query_scalar},
+    query::{QueryBuilder, query_as, query_scalar},
     read::answer_parts,
+    row::{FromRow, from_row},
 };
 use crate::domain::{
     cache::CacheKey,
@@ -51,7 +51,7 @@ pub struct CallFilter {
 }
 
 /// A call without its bodies, and what its last exchange knows besides.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct CallRow {
     /// The number of its commit.
     pub seq: i64,
@@ -66,23 +66,18 @@ pub struct CallRow {
     /// The API that the client used.
     pub api: Api,
     pub stream: bool,
-    #[sqlx(rename = "user_id")]
     pub user: Option<String>,
     /// The name of the user.
     pub user_name: Option<String>,
     /// The mail of the user.
     pub user_email: Option<String>,
-    #[sqlx(rename = "chat_id")]
     pub chat: Option<String>,
-    #[sqlx(rename = "message_id")]
     pub message: Option<String>,
-    #[sqlx(rename = "user_message_id")]
     pub user_message: Option<String>,
     pub task: Option<String>,
     /// The client program.
     pub client: Option<String>,
     /// The name of the client key.
-    #[sqlx(rename = "client_key")]
     pub key: Option<String>,
     tags: Option<Tags>,
     /// The model that answered, else the requested one.
@@ -93,11 +88,8 @@ pub struct CallRow {
     pub ttft_us: Option<Micros>,
     pub total_us: Option<Micros>,
     /// Number of requests that upstream was sent for it.
-    #[sqlx(try_from = "i64")]
     pub tries: u32,
-    #[sqlx(flatten)]
     pub tokens: Tokens,
-    #[sqlx(flatten)]
     pub cost: Cost,
     saved: NanoDollars,
     saved_is: String,
@@ -108,6 +100,14 @@ pub struct CallRow {
     client_frame: Option<Hash>,
     client_head: Option<Hash>,
 }
+
+from_row!(CallRow {
+    seq, id, at, exchange, answered_by, reason, api, stream, user = "user_id", user_name,
+    user_email, chat = "chat_id", message = "message_id", user_message = "user_message_id", task,
+    client, key = "client_key", tags, model, status, outcome, error_kind, ttft_us, total_us,
+    tries: number, tokens: columns, cost: columns, saved, saved_is, upstream_request, notes,
+    client_frame, client_head,
+});
 
 /// A query for calls, before its conditions.
 const CALLS: &str = "select call.seq, call.id, call.at, call.exchange, call.answered_by, call.reason, call.api, \
@@ -143,7 +143,7 @@ impl CallRow {
 }
 
 /// An exchange without its recording.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct ExchangeDetails {
     pub id: ExchangeId,
     /// The exchange before in the same answer.
@@ -168,11 +168,8 @@ pub struct ExchangeDetails {
     pub ttft_us: Option<Micros>,
     pub total_us: Option<Micros>,
     /// Number of requests that upstream was sent.
-    #[sqlx(try_from = "i64")]
     pub tries: u32,
-    #[sqlx(flatten)]
     pub tokens: Tokens,
-    #[sqlx(flatten)]
     pub cost: Cost,
     /// The day of the prices, `YYYY-MM-DD`.
     pub priced_on: Option<String>,
@@ -191,6 +188,37 @@ pub struct ExchangeDetails {
     /// Size of the upstream response in the ledger; `None`: it is not kept.
     pub recording_bytes: Option<i64>,
 }
+
+from_row!(ExchangeDetails {
+    id,
+    continues,
+    key,
+    scope,
+    model_asked,
+    model_served,
+    outcome,
+    stop_reason,
+    error_kind,
+    error,
+    status,
+    upstream_request,
+    opened_at,
+    ended_at,
+    ttft_us,
+    total_us,
+    tries: number,
+    tokens: columns,
+    cost: columns,
+    priced_on,
+    bill,
+    servable,
+    breakpoints,
+    version,
+    betas,
+    frame,
+    head,
+    recording_bytes,
+});
 
 impl ExchangeDetails {
     /// HTTP status of the upstream response.
@@ -313,7 +341,7 @@ impl Reader {
         most: u32,
     ) -> Result<Vec<T>, Error>
     where
-        T: Readable,
+        T: FromRow + Send,
     {
         // The `+ 0` as above.
         const BOUNDS: &str =

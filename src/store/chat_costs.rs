@@ -1,8 +1,6 @@
 //! Costs of the calls of a chat.
 
-use sqlx::FromRow;
-
-use super::{Error, Reader, query::query_as};
+use super::{Error, Reader, query::query_as, row::from_row};
 use crate::domain::exchange::{CallId, Cost};
 
 /// A chat, and who calls from it.
@@ -16,12 +14,12 @@ pub struct ChatOf {
     pub key: Option<String>,
 }
 
-#[derive(FromRow)]
 struct CallCost {
     id: CallId,
-    #[sqlx(flatten)]
     cost: Cost,
 }
+
+from_row!(CallCost { id, cost: columns });
 
 impl Reader {
     /// The committed calls of a chat that cost anything. Those of other users or keys, whose costs are not to be told, cost

@@ -1,14 +1,17 @@
 //! Column forms of the domain's values, the same for every database driver.
 //!
 //! Ids and words are text, hashes and keys are 32 bytes, times and money are integers. Tokens and a cost take several
-//! columns: rows include them with `#[sqlx(flatten)]`.
+//! columns: rows include them with `columns` ([`from_row`](super::row)).
 
 use std::{borrow::Cow, cell::RefCell, io};
 
 use bytes::Bytes;
-use sqlx::{ColumnIndex, Database, Decode, FromRow, Row, Type, error::BoxDynError};
+use sqlx::{Database, Decode, Type, error::BoxDynError};
 
-use super::value::{Bind, Value, bind};
+use super::{
+    row::{AnyRow, FromRow, from_row},
+    value::{Bind, Value, bind},
+};
 
 use crate::domain::{
     cache::CacheKey,
@@ -141,13 +144,9 @@ fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     if bytes.starts_with(&ZSTD_MAGIC) { zstd::decode_all(bytes) } else { Ok(bytes.to_vec()) }
 }
 
-impl<'r, R: Row> FromRow<'r, R> for Tokens
-where
-    &'static str: ColumnIndex<R>,
-    i64: Decode<'r, R::Database> + Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        let count = |column| row.try_get(column).map(count);
+impl FromRow for Tokens {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        let count = |column| row.get(column).map(count);
         Ok(Self {
             input: count("input")?,
             cache_write_5m: count("cache_write_5m")?,
@@ -169,14 +168,9 @@ pub const fn cost_word(cost: Cost) -> &'static str {
     }
 }
 
-impl<'r, R: Row> FromRow<'r, R> for Cost
-where
-    &'static str: ColumnIndex<R>,
-    Option<NanoDollars>: Decode<'r, R::Database> + Type<R::Database>,
-    &'r str: Decode<'r, R::Database> + Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        cost(row.try_get("cost")?, row.try_get("cost_is")?)
+impl FromRow for Cost {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        cost(row.get("cost")?, row.get("cost_is")?)
     }
 }
 
@@ -198,29 +192,5 @@ pub(super) fn cost(amount: Option<NanoDollars>, word: &str) -> sqlx::Result<Cost
     }
 }
 
-impl<'r, R: Row> FromRow<'r, R> for Prices
-where
-    &'static str: ColumnIndex<R>,
-    PicoDollars: Decode<'r, R::Database> + Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        Ok(Self {
-            input: row.try_get("input")?,
-            output: row.try_get("output")?,
-            cache_write_5m: row.try_get("cache_write_5m")?,
-            cache_write_1h: row.try_get("cache_write_1h")?,
-            cache_read: row.try_get("cache_read")?,
-        })
-    }
-}
-
-impl<'r, R: Row> FromRow<'r, R> for Pricing
-where
-    &'static str: ColumnIndex<R>,
-    Option<NanoDollars>: Decode<'r, R::Database> + Type<R::Database>,
-    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        Ok(Self { priced_as: row.try_get("priced_as")?, estimate: row.try_get("estimate")? })
-    }
-}
+from_row!(Prices { input, output, cache_write_5m, cache_write_1h, cache_read });
+from_row!(Pricing { priced_as, estimate });

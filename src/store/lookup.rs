@@ -1,11 +1,11 @@
 //! Past exchanges with their requests, which explain a miss.
 
 use serde_json::Value;
-use sqlx::FromRow;
 
 use super::{
     Error, Reader,
     query::{query_as, query_scalar},
+    row::from_row,
 };
 use crate::domain::{
     cache::{CacheKey, KeyPrefix},
@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 /// An exchange in the ledger, without its recording.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct ExchangeSummary {
     /// Its id.
     pub id: ExchangeId,
@@ -33,6 +33,18 @@ pub struct ExchangeSummary {
     frame: Option<Hash>,
     head: Option<Hash>,
 }
+
+from_row!(ExchangeSummary {
+    id,
+    key,
+    scope,
+    opened_at,
+    outcome,
+    stop_reason,
+    servable,
+    frame,
+    head,
+});
 
 impl Reader {
     /// The keys of exchanges with this prefix, at most `most`.

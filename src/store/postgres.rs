@@ -11,8 +11,7 @@ mod write;
 use std::time::Duration;
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, PgConnection, PgPool,
-    migrate::{MigrateError, Migrator},
+    AssertSqlSafe, ConnectOptions, PgConnection, PgPool, migrate::MigrateError,
     postgres::PgPoolOptions,
 };
 
@@ -24,11 +23,10 @@ pub(super) use self::{
 use super::{
     Error,
     connection::Size,
+    migrations,
     sqlite::{WRITER_BUSY, create_folder},
 };
 use crate::domain::exchange::OwnerId;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Class of the advisory locks under which a ledger is created and migrated; see also `connection` and `lock`.
 const MIGRATION_LOCK: i32 = 1_383_101_045;
@@ -129,7 +127,7 @@ impl PgDatabase {
             sqlx::raw_sql(create).execute(&mut *conn).await.map_err(Error::Open)?;
         }
         // `run` takes anything that gives a connection, which a spawned task cannot prove to be `Send`.
-        MIGRATIONS.run_direct(None, conn, false).await.map_err(|error| match error {
+        migrations::postgres().run_direct(None, conn, false).await.map_err(|error| match error {
             MigrateError::VersionMissing(found) => Error::Newer { found, known: newest() },
             other => Error::Migrate(other),
         })
@@ -147,7 +145,7 @@ impl PgDatabase {
 
 /// The number of the newest migration that this version knows.
 fn newest() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+    migrations::postgres().iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Fails unless the tables are those of this version.

@@ -2,7 +2,7 @@
 //! ledger share its prices.
 
 use jiff::civil::Date;
-use sqlx::{FromRow, types::Text};
+use sqlx::types::Text;
 
 use super::{
     Error, Ledger, Reader,
@@ -10,6 +10,7 @@ use super::{
     database::{self, Database, Taken},
     query::{query, query_as},
     reprice::{self, Occasion, PriceState, RepricingRun},
+    row::from_row,
 };
 use crate::domain::{
     catalog::Catalog,
@@ -49,14 +50,14 @@ impl Reader {
     }
 }
 
-#[derive(FromRow)]
 struct PriceRow {
     model: String,
     since: Text<Date>,
     above: i64,
-    #[sqlx(flatten)]
     prices: Prices,
 }
+
+from_row!(PriceRow { model, since, above, prices: columns });
 
 /// A change of the imported prices.
 #[derive(Debug, Clone, Copy)]

@@ -9,27 +9,15 @@ use futures_util::{
     FutureExt, StreamExt, TryFutureExt, TryStreamExt, future::BoxFuture, stream::BoxStream,
 };
 use sqlx::{
-    Arguments, AssertSqlSafe, Database, Decode, FromRow, PgConnection, Postgres, Row, Sqlite,
-    SqliteConnection, Type,
-    postgres::{PgArguments, PgRow},
-    sqlite::{SqliteArguments, SqliteRow},
+    Arguments, AssertSqlSafe, PgConnection, SqliteConnection, postgres::PgArguments,
+    sqlite::SqliteArguments,
 };
 
 use super::{
     connection::{Connection, Pool},
+    row::{AnyRow, FromRow},
     value::{Bind, Value},
 };
-
-/// A type that a row of either database is read as.
-pub(super) trait Readable:
-    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
-{
-}
-
-impl<T> Readable for T where
-    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
-{
-}
 
 /// The connection that runs a query: a given one, or any of a pool.
 pub(super) enum Source<'c> {
@@ -53,44 +41,34 @@ impl<'c> From<&'c Pool> for Source<'c> {
     }
 }
 
-/// Runs `$body` for the connection of a source, of which there are two types.
-macro_rules! on {
-    ($source:expr, |$conn:ident: $db:ident| $body:expr) => {{
-        let mut pooled;
-        let source = match $source {
-            Source::Pool(pool) => {
-                pooled = pool.acquire().await?;
-                Source::from(&mut pooled)
-            }
-            source => source,
-        };
-        match source {
-            Source::Sqlite($conn) => {
-                type $db = Sqlite;
-                $body
-            }
-            Source::Postgres($conn) => {
-                type $db = Postgres;
-                $body
-            }
-            Source::Pool(_) => unreachable!("a connection of the pool was taken"),
-        }
-    }};
-}
-
-/// The future that binds the values of `$query` to its text, as a statement of sqlx's function `$with`, and runs `$body`
-/// with it and the connection of `$source`.
+/// The future that binds the values of `$query` to its text, as a statement of sqlx, and runs `$body` with it, the connection
+/// of `$source`, and the form of its rows.
 macro_rules! run {
-    ($query:expr, $source:expr, $with:ident, |$statement:ident, $conn:ident| $body:expr) => {{
-        let (Query { sql, values, is_persistent }, source) = ($query, $source.into());
+    ($query:expr, $source:expr, |$statement:ident, $conn:ident, $row:pat_param| $body:expr) => {{
+        let (Query { sql, values, is_persistent }, source) = ($query, $source);
         async move {
-            on!(source, |conn: DB| {
-                let arguments = <DB as Database>::Arguments::collect(values)?;
-                let $statement =
-                    sqlx::$with(AssertSqlSafe(sql), arguments).persistent(is_persistent);
-                let $conn = conn;
-                $body
-            })
+            let mut pooled;
+            let source = match source {
+                Source::Pool(pool) => {
+                    pooled = pool.acquire().await?;
+                    Source::from(&mut pooled)
+                }
+                source => source,
+            };
+            macro_rules! with {
+                ($arguments:ty, $conn_of:expr, $form:path) => {{
+                    let arguments = <$arguments>::collect(values)?;
+                    let $statement = sqlx::query_with(AssertSqlSafe(sql), arguments);
+                    let ($statement, $conn, $row) =
+                        ($statement.persistent(is_persistent), $conn_of, $form);
+                    $body
+                }};
+            }
+            match source {
+                Source::Sqlite(conn) => with!(SqliteArguments, conn, AnyRow::Sqlite),
+                Source::Postgres(conn) => with!(PgArguments, conn, AnyRow::Postgres),
+                Source::Pool(_) => unreachable!("a connection of the pool was taken"),
+            }
         }
         .boxed()
     }};
@@ -186,7 +164,7 @@ impl<'q> Query<'q> {
     where
         'q: 'e,
     {
-        run!(self, source, query_with, |statement, conn| {
+        run!(self, source.into(), |statement, conn, _| {
             Ok(statement.execute(conn).await?.rows_affected())
         })
     }
@@ -200,7 +178,7 @@ impl<'q, T> QueryAs<'q, T> {
     }
 }
 
-impl<'q, T: Readable> QueryAs<'q, T> {
+impl<'q, T: FromRow + Send> QueryAs<'q, T> {
     /// Reads all rows.
     pub(super) fn fetch_all<'e>(
         self,
@@ -210,7 +188,8 @@ impl<'q, T: Readable> QueryAs<'q, T> {
         'q: 'e,
         T: 'e,
     {
-        run!(self.query, source, query_as_with, |statement, conn| statement.fetch_all(conn).await)
+        let rows = self.query.all_rows(source.into());
+        rows.map(|rows| rows?.iter().map(T::from_row).collect()).boxed()
     }
 
     /// Reads the first row, if there is one.
@@ -222,9 +201,8 @@ impl<'q, T: Readable> QueryAs<'q, T> {
         'q: 'e,
         T: 'e,
     {
-        run!(self.query, source, query_as_with, |statement, conn| statement
-            .fetch_optional(conn)
-            .await)
+        let row = self.query.first_row(source.into());
+        row.map(|row| row?.as_ref().map(T::from_row).transpose()).boxed()
     }
 
     /// Reads the first row.
@@ -236,8 +214,8 @@ impl<'q, T: Readable> QueryAs<'q, T> {
         'q: 'e,
         T: 'e,
     {
-        let row = self.fetch_optional(source);
-        row.map(|row| row?.ok_or(sqlx::Error::RowNotFound)).boxed()
+        let row = self.query.first_row(source.into());
+        row.map(|row| T::from_row(&row?.ok_or(sqlx::Error::RowNotFound)?)).boxed()
     }
 
     /// Reads the rows one after another.
@@ -249,7 +227,7 @@ impl<'q, T: Readable> QueryAs<'q, T> {
         T: 'c,
     {
         let rows = self.query.fetch(conn);
-        rows.map(|row| row?.read()).boxed()
+        rows.map(|row| T::from_row(&row?)).boxed()
     }
 }
 
@@ -262,7 +240,7 @@ impl<'q, T> QueryScalar<'q, T> {
 
 impl<'q, T: Send> QueryScalar<'q, T>
 where
-    (T,): Readable,
+    (T,): FromRow,
 {
     /// Reads the column of all rows.
     pub(super) fn fetch_all<'e>(
@@ -302,31 +280,25 @@ where
     }
 }
 
-/// A row of either database.
-pub(super) enum AnyRow {
-    Sqlite(SqliteRow),
-    Postgres(PgRow),
-}
-
-impl AnyRow {
-    /// Reads the row.
-    pub(super) fn read<T: Readable>(&self) -> Result<T, sqlx::Error> {
-        match self {
-            Self::Sqlite(row) => T::from_row(row),
-            Self::Postgres(row) => T::from_row(row),
-        }
+impl<'q> Query<'q> {
+    /// Reads all rows.
+    fn all_rows<'e>(self, source: Source<'e>) -> BoxFuture<'e, Result<Vec<AnyRow>, sqlx::Error>>
+    where
+        'q: 'e,
+    {
+        run!(self, source, |statement, conn, row| {
+            Ok(statement.fetch_all(conn).await?.into_iter().map(row).collect())
+        })
     }
 
-    /// Reads a column, which may borrow from the row.
-    pub(super) fn get<'r, T, I>(&'r self, index: I) -> Result<T, sqlx::Error>
+    /// Reads the first row, if there is one.
+    fn first_row<'e>(self, source: Source<'e>) -> BoxFuture<'e, Result<Option<AnyRow>, sqlx::Error>>
     where
-        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
-        I: sqlx::ColumnIndex<SqliteRow> + sqlx::ColumnIndex<PgRow>,
+        'q: 'e,
     {
-        match self {
-            Self::Sqlite(row) => row.try_get(index),
-            Self::Postgres(row) => row.try_get(index),
-        }
+        run!(self, source, |statement, conn, row| {
+            Ok(statement.fetch_optional(conn).await?.map(row))
+        })
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{mem, sync::Arc};
 
 use parking_lot::RwLock;
-use sqlx::FromRow;
 use tracing::warn;
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
     database::{self, Database},
     query::{QueryBuilder, query_as, query_scalar},
     record::{PriorAskQuery, Stored, StoredRecording},
+    row::from_row,
     sqlite,
 };
 use crate::domain::{
@@ -263,21 +263,31 @@ impl Reader {
     }
 }
 
-#[derive(FromRow)]
 struct StoredRow {
     id: ExchangeId,
     model_asked: String,
     model: String,
     stop_reason: Option<String>,
-    #[sqlx(flatten)]
     tokens: Tokens,
-    #[sqlx(flatten)]
     cost: Cost,
     bill: Option<String>,
     ended_at: UnixMillis,
     recording: Recording,
     is_only: bool,
 }
+
+from_row!(StoredRow {
+    id,
+    model_asked,
+    model,
+    stop_reason,
+    tokens: columns,
+    cost: columns,
+    bill,
+    ended_at,
+    recording,
+    is_only,
+});
 
 impl From<StoredRow> for Stored {
     fn from(row: StoredRow) -> Self {

@@ -7,7 +7,6 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
 use tracing::{error, warn};
 
 use super::{
@@ -22,6 +21,7 @@ use super::{
     query::{query_as, query_scalar},
     read::{MOST_PARTS, answer_parts},
     record::{CallRecord, Opening, Sealing},
+    row::from_row,
     write::WriteConnection,
 };
 use crate::domain::{
@@ -42,7 +42,6 @@ struct RunningCall<C> {
 
 /// A row of `running`, as it is: another program may have written anything into it. Texts are bytes here, since they
 /// need not be UTF-8.
-#[derive(FromRow)]
 struct RawRow {
     exchange: Option<Vec<u8>>,
     opened_at: Option<i64>,
@@ -54,6 +53,8 @@ struct RawRow {
     head: Option<Vec<u8>>,
     call: Option<Vec<u8>>,
 }
+
+from_row!(RawRow { exchange, opened_at, key, scope, model, continues, frame, head, call });
 
 /// A row of `running`, with the value nearest to what is readable in each column.
 struct RunningRow {
@@ -366,17 +367,14 @@ async fn end_calls(
 }
 
 /// The totals of an exchange that is a part of an answer.
-#[derive(FromRow)]
 struct Part {
-    #[sqlx(try_from = "i64")]
     tries: u32,
-    #[sqlx(flatten)]
     tokens: Tokens,
-    #[sqlx(flatten)]
     cost: Cost,
-    #[sqlx(flatten)]
     pricing: Pricing,
 }
+
+from_row!(Part { tries: number, tokens: columns, cost: columns, pricing: columns });
 
 /// The sealing of a lost exchange, and its client's request.
 fn seal(row: RunningRow, now: UnixMillis, left: &Left) -> (SealOp, Packed) {

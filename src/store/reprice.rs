@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use serde::Serialize;
-use sqlx::{FromRow, types::Text};
+use sqlx::types::Text;
 
 use self::changes::{CallChange, ExchangeChange, call_changes, exchange_changes};
 use super::{
@@ -20,6 +20,7 @@ use super::{
     connection::Connection,
     query::{QueryBuilder, query, query_as},
     rollup,
+    row::from_row,
 };
 use crate::domain::{
     budget::Spender,
@@ -43,7 +44,7 @@ pub struct Occasion<'a> {
 }
 
 /// The changes of one run, of exchanges that one model answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Repricing {
     /// The time.
     #[serde(skip)]
@@ -55,13 +56,10 @@ pub struct Repricing {
     /// The model that answered.
     pub model: String,
     /// Number of exchanges whose cost changed.
-    #[sqlx(try_from = "i64")]
     pub exchanges: u64,
     /// Number of those that had no price.
-    #[sqlx(try_from = "i64")]
     pub newly_priced: u64,
     /// Number of those that have none any more.
-    #[sqlx(try_from = "i64")]
     pub no_longer_priced: u64,
     /// Sum of their known costs before.
     #[serde(skip)]
@@ -70,6 +68,18 @@ pub struct Repricing {
     #[serde(skip)]
     pub after: NanoDollars,
 }
+
+from_row!(Repricing {
+    at,
+    cause,
+    operator,
+    model,
+    exchanges: number,
+    newly_priced: number,
+    no_longer_priced: number,
+    before,
+    after,
+});
 
 /// The result of a run.
 #[derive(Debug, Default)]
@@ -81,13 +91,15 @@ pub struct RepricingRun {
 }
 
 /// The prices in a ledger, and those that its costs agree with.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriceState {
     version: i64,
     applied: i64,
     builtin: Option<String>,
     after_seq: i64,
 }
+
+from_row!(PriceState { version, applied, builtin, after_seq });
 
 impl PriceState {
     pub(super) async fn read(conn: &mut Connection<'_>) -> Result<Self, sqlx::Error> {
@@ -292,16 +304,17 @@ fn together(lines: Vec<Repricing>) -> Vec<Repricing> {
 }
 
 /// Calls at the price of another model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PricedAs {
     /// The model that answered.
     pub model: String,
     /// The model whose price was taken.
     pub priced_as: String,
     /// Number of calls.
-    #[sqlx(try_from = "i64")]
     pub calls: u64,
 }
+
+from_row!(PricedAs { model, priced_as, calls: number });
 
 /// Time, user, client key, model and estimate of a call.
 type Estimated = (UnixMillis, Option<String>, Option<String>, String, NanoDollars);

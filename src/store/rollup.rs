@@ -18,8 +18,6 @@ mod row;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use sqlx::FromRow;
-
 pub use self::bills::BilledCalls;
 pub(super) use self::compare::compared;
 use self::{
@@ -32,6 +30,7 @@ use super::{
     connection::Connection,
     database::Database,
     query::{QueryBuilder, query, query_as, query_scalar},
+    row::from_row,
 };
 use crate::domain::{
     catalog::Catalog,
@@ -64,7 +63,6 @@ struct Watermark {
     void: bool,
 }
 
-#[derive(FromRow)]
 struct WatermarkRow {
     upto: i64,
     upto_call: Option<String>,
@@ -72,6 +70,8 @@ struct WatermarkRow {
     totals_from: UnixMillis,
     there: Option<String>,
 }
+
+from_row!(WatermarkRow { upto, upto_call, version, totals_from, there });
 
 impl Reader {
     /// Shows the calls that came in within `span` to `visit`, added up by quarters of an hour at most, each with a

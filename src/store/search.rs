@@ -12,7 +12,6 @@ mod words;
 use std::collections::HashSet;
 
 use futures_util::TryStreamExt;
-use sqlx::FromRow;
 
 use self::said::CallText;
 use super::{
@@ -20,6 +19,7 @@ use super::{
     columns::{Body, compress},
     connection::Connection,
     query::{QueryBuilder, query, query_as, query_scalar, run_all},
+    row::from_row,
     session_filter::SessionFilter,
     session_state::{self, IndexState},
 };
@@ -173,11 +173,12 @@ pub(super) async fn remove(conn: &mut Connection<'_>, batch: &str) -> Result<u64
     work.await.map_err(Error::Write)
 }
 
-#[derive(FromRow)]
 struct Hit {
     seq: i64,
     session: i64,
 }
+
+from_row!(Hit { seq, session });
 
 impl Reader {
     /// The sessions of `filter` with a call that says all the `words`, those whose newest such call is newest first: at

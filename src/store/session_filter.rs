@@ -2,11 +2,10 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use sqlx::FromRow;
-
 use super::{
     Error, Reader,
     query::{QueryBuilder, query_as},
+    row::from_row,
     session_state::Indexed,
     sessions::{CALLS, CallSummary, SessionRow},
 };
@@ -110,12 +109,12 @@ impl SessionFilter {
     }
 }
 
-#[derive(FromRow)]
 struct NumberedCall {
     session: i64,
-    #[sqlx(flatten)]
     call: CallSummary,
 }
+
+from_row!(NumberedCall { session, call: columns });
 
 impl Reader {
     /// The sessions of `filter` after a place, at most `most`, each with all of its calls.

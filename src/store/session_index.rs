@@ -10,13 +10,13 @@ use std::{
 };
 
 use serde_json::json;
-use sqlx::FromRow;
 
 use super::{
     Error, Reader,
     connection::Connection,
     database::{self, Database},
     query::{QueryBuilder, query, query_as, query_scalar, run_all},
+    row::from_row,
     search,
     session_state::{self, IndexState, Indexed, WordIndex},
     sessions::{Sender, continued, parents_of},
@@ -36,7 +36,7 @@ const ROWS: usize = 500;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A call that is not in the index yet.
-#[derive(Debug, FromRow)]
+#[derive(Debug)]
 struct NewCall {
     seq: i64,
     id: CallId,
@@ -51,6 +51,21 @@ struct NewCall {
     model: String,
     task: Option<String>,
 }
+
+from_row!(NewCall {
+    seq,
+    id,
+    at,
+    answered_by,
+    chat_id,
+    user_id,
+    client,
+    client_key,
+    client_frame,
+    client_head,
+    model,
+    task,
+});
 
 impl NewCall {
     /// The newest message of a call without a chat, if it is kept.
@@ -75,7 +90,6 @@ struct Session {
     tasks: BTreeSet<String>,
 }
 
-#[derive(FromRow)]
 struct SessionRow {
     number: i64,
     id: String,
@@ -85,6 +99,8 @@ struct SessionRow {
     models: String,
     tasks: String,
 }
+
+from_row!(SessionRow { number, id, user_id, began_at, last_at, models, tasks });
 
 impl From<SessionRow> for Session {
     fn from(row: SessionRow) -> Self {
@@ -247,7 +263,6 @@ async fn heads(
     conn: &mut Connection<'_>,
     parents: &HashMap<Hash, Hash>,
 ) -> Result<HashMap<(Sender, Hash), i64>, Error> {
-    #[derive(FromRow)]
     struct Row {
         head: Hash,
         session: i64,
@@ -255,6 +270,8 @@ async fn heads(
         client: Option<String>,
         client_key: Option<String>,
     }
+
+    from_row!(Row { head, session, user_id, client, client_key });
     const SQL: &str = "select head, session, user_id, client, client_key \
          from session_call join call on call.seq = session_call.seq \
          where head in (select unhex(value) from json_each($1)) order by session_call.seq";

@@ -3,12 +3,11 @@
 //! Both go by `seq`, the order of commits, as the sums of `rollup` do: the watermark remembers the call it stands at,
 //! and if another call has its number, as in a copy of a ledger that lacks calls, the index is void and made anew.
 
-use sqlx::FromRow;
-
 use super::{
     Error,
     connection::Connection,
     query::{query, query_as},
+    row::from_row,
 };
 
 /// The operator's word on the index of words.
@@ -45,7 +44,6 @@ pub(super) struct IndexState {
     pub(super) newest: i64,
 }
 
-#[derive(FromRow)]
 struct StateRow {
     upto: i64,
     upto_call: Option<String>,
@@ -54,6 +52,8 @@ struct StateRow {
     there: Option<String>,
     newest: i64,
 }
+
+from_row!(StateRow { upto, upto_call, texts_upto, version, there, newest });
 
 impl IndexState {
     pub(super) async fn read(conn: &mut Connection<'_>) -> Result<Self, Error> {

@@ -5,13 +5,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::FromRow;
-
 use super::{
     Error, Reader, chain,
     connection::Connection,
     query::{QueryBuilder, query_as, query_scalar},
     read::answer_parts,
+    row::from_row,
 };
 use crate::domain::{
     anthropic::ApiHeaders,
@@ -30,7 +29,7 @@ pub struct SessionRow {
 }
 
 /// A call, without its bodies.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallSummary {
     pub id: CallId,
     /// The exchange that answered it.
@@ -48,10 +47,8 @@ pub struct CallSummary {
     /// The model that answered, else the requested one.
     pub model: String,
     /// The cost of this call.
-    #[sqlx(flatten)]
     pub cost: Cost,
     /// Tokens of the answer.
-    #[sqlx(flatten)]
     pub tokens: Tokens,
     /// Ours or Anthropic's kind of error, if it failed.
     pub error_kind: Option<String>,
@@ -70,8 +67,32 @@ pub struct CallSummary {
     client_head: Option<Hash>,
 }
 
+from_row!(CallSummary {
+    id,
+    exchange,
+    at,
+    answered_by,
+    api,
+    task,
+    client,
+    outcome,
+    model,
+    cost: columns,
+    tokens: columns,
+    error_kind,
+    reason,
+    notes,
+    ttft_us,
+    total_us,
+    chat_id,
+    user_id,
+    client_key,
+    client_frame,
+    client_head,
+});
+
 /// An exchange with its recording.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct ExchangeRow {
     pub id: ExchangeId,
     /// The exchange before in the same answer.
@@ -97,6 +118,24 @@ pub struct ExchangeRow {
     /// The upstream response; `None` where no bodies were kept, or nothing came.
     pub recording: Option<Recording>,
 }
+
+from_row!(ExchangeRow {
+    id,
+    continues,
+    outcome,
+    error_kind,
+    error,
+    upstream_request,
+    opened_at,
+    ended_at,
+    stop_reason,
+    version,
+    betas,
+    status,
+    frame,
+    head,
+    recording,
+});
 
 /// The sender of a call without a chat: user, client and key, as far as they are known.
 pub(super) type Sender = [Option<String>; 3];

@@ -26,7 +26,7 @@ use std::{
 
 use sqlx::{
     ConnectOptions, Connection, QueryBuilder, Sqlite, SqliteConnection, SqlitePool, Transaction,
-    migrate::{MigrateError, Migrator},
+    migrate::MigrateError,
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
         SqliteSynchronous,
@@ -42,10 +42,8 @@ pub(super) use self::{
     lock::{Lock, Newest},
     place::{Content, beside, create_folder, with_end},
 };
-use super::Error;
+use super::{Error, migrations};
 use crate::domain::exchange::OwnerId;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Busy timeout of the writer: short, since it retries itself and reports meanwhile what is wrong.
 pub(super) const WRITER_BUSY: Duration = Duration::from_millis(500);
@@ -249,7 +247,7 @@ pub(super) struct Taken {
 /// Runs the migrations that the ledger does not have yet.
 async fn migrate(conn: &mut SqliteConnection) -> Result<(), Error> {
     // `run` takes anything that gives a connection, which a spawned task cannot prove to be `Send`.
-    MIGRATIONS.run_direct(None, conn, false).await.map_err(|error| match error {
+    migrations::sqlite().run_direct(None, conn, false).await.map_err(|error| match error {
         MigrateError::VersionMissing(found) => Error::Newer { found, known: newest() },
         other => Error::Migrate(other),
     })?;
@@ -293,7 +291,7 @@ pub(super) async fn check(conn: &mut SqliteConnection) -> Result<(), Error> {
 
 /// The number of the newest migration that this version knows.
 fn newest() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+    migrations::sqlite().iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Begins a transaction that writes, as [`super::connection`] does.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use sqlx::FromRow;
 
 use super::{
     Error, Reader,
     connection::Connection,
     query::{QueryBuilder, query_as, query_scalar},
+    row::from_row,
 };
 use crate::domain::{
     exchange::UnixMillis,
@@ -50,12 +50,13 @@ pub(super) struct NamedUser {
     pub(super) at: UnixMillis,
 }
 
-#[derive(FromRow)]
 struct NameRow {
     id: String,
     name: Option<String>,
     email: Option<String>,
 }
+
+from_row!(NameRow { id, name, email });
 
 impl Reader {
     /// The names of all users that have one.

@@ -13,13 +13,24 @@ use reprise::{
 };
 use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, FromRow, SqliteConnection,
+    AssertSqlSafe, ConnectOptions, Connection, FromRow, Row, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteRow},
 };
 
 use tempfile::TempDir;
 
 use super::until;
+
+/// Reads a struct from the columns of the names of its fields.
+macro_rules! from_row {
+    ($type:ty { $($field:ident),+ $(,)? }) => {
+        impl FromRow<'_, SqliteRow> for $type {
+            fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+                Ok(Self { $($field: row.try_get(stringify!($field))?,)+ })
+            }
+        }
+    };
+}
 
 /// A ledger's file; every look is a connection of its own.
 #[derive(Debug, Clone)]
@@ -28,7 +39,7 @@ pub(crate) struct Ledger {
 }
 
 /// What the tests ask of a row in `exchange`.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exchange {
     pub(crate) id: String,
     pub(crate) outcome: String,
@@ -46,8 +57,25 @@ pub(crate) struct Exchange {
     pub(crate) recording: Option<Vec<u8>>,
 }
 
+from_row!(Exchange {
+    id,
+    outcome,
+    stop_reason,
+    error_kind,
+    status,
+    upstream_request,
+    tries,
+    input,
+    output,
+    cost,
+    cost_is,
+    servable,
+    frame,
+    recording,
+});
+
 /// What the tests ask of a row in `call`.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) exchange: Option<String>,
     pub(crate) answered_by: String,
@@ -58,6 +86,8 @@ pub(crate) struct Call {
     pub(crate) saved: i64,
     pub(crate) client_frame: Option<Vec<u8>>,
 }
+
+from_row!(Call { exchange, answered_by, status, outcome, cost, cost_is, saved, client_frame });
 
 impl Ledger {
     /// The ledger in this folder, which is there as long as somebody holds it.

@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::FromRow;
 use tracing::error;
 
 use super::line::Left;
@@ -24,6 +23,7 @@ use crate::{
         query::{query_as, query_scalar},
         record::CallRecord,
         recovery,
+        row::from_row,
         write::WriteConnection,
     },
 };
@@ -32,18 +32,25 @@ use crate::{
 const A_DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The end of the call that an exchange was begun for.
-#[derive(FromRow)]
 struct AskersEnd {
     exchange: Option<ExchangeId>,
     outcome: Outcome,
     error_kind: Option<String>,
     model: String,
     status: Option<i64>,
-    #[sqlx(flatten)]
     tokens: Tokens,
-    #[sqlx(flatten)]
     cost: Cost,
 }
+
+from_row!(AskersEnd {
+    exchange,
+    outcome,
+    error_kind,
+    model,
+    status,
+    tokens: columns,
+    cost: columns,
+});
 
 /// Writes the ended exchanges that are left and not in the ledger, with their calls; returns their number. After this
 /// they are not running any more.

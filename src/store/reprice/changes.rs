@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::civil::Date;
-use sqlx::{FromRow, types::Text};
+use sqlx::types::Text;
 
 use super::Prices;
 use crate::{
@@ -12,13 +12,12 @@ use crate::{
         exchange::{AnsweredBy, Cost, ExchangeId, NanoDollars, Outcome, Tokens, UnixMillis},
         price::{Bill, Charge, LONG_CACHE, Pricing},
     },
-    store::{Error, connection::Connection, query::query_as, read::MOST_PARTS},
+    store::{Error, connection::Connection, query::query_as, read::MOST_PARTS, row::from_row},
 };
 
 /// Limit of rows that one query reads.
 const ROWS: i64 = 5_000;
 
-#[derive(FromRow)]
 struct ExchangeRow {
     position: i64,
     id: ExchangeId,
@@ -28,13 +27,24 @@ struct ExchangeRow {
     ended_at: UnixMillis,
     priced_on: Option<Text<Date>>,
     bill: Option<String>,
-    #[sqlx(flatten)]
     tokens: Tokens,
-    #[sqlx(flatten)]
     cost: Cost,
-    #[sqlx(flatten)]
     pricing: Pricing,
 }
+
+from_row!(ExchangeRow {
+    position,
+    id,
+    model_asked,
+    model_served,
+    outcome,
+    ended_at,
+    priced_on,
+    bill,
+    tokens: columns,
+    cost: columns,
+    pricing: columns,
+});
 
 /// The new cost of an exchange.
 pub(super) struct ExchangeChange {
@@ -47,19 +57,27 @@ pub(super) struct ExchangeChange {
     pub(super) bill: String,
 }
 
-#[derive(FromRow)]
 struct CallRow {
     seq: i64,
     exchange: ExchangeId,
     answered_by: AnsweredBy,
     outcome: Outcome,
-    #[sqlx(flatten)]
     cost: Cost,
-    #[sqlx(flatten)]
     pricing: Pricing,
     saved: NanoDollars,
     saved_is: String,
 }
+
+from_row!(CallRow {
+    seq,
+    exchange,
+    answered_by,
+    outcome,
+    cost: columns,
+    pricing: columns,
+    saved,
+    saved_is,
+});
 
 /// The new costs of a call.
 pub(super) struct CallChange {
@@ -69,17 +87,15 @@ pub(super) struct CallChange {
     pub(super) saved: Cost,
 }
 
-#[derive(FromRow)]
 struct PartRow {
     continues: Option<ExchangeId>,
-    #[sqlx(flatten)]
     cost: Cost,
-    #[sqlx(flatten)]
     pricing: Pricing,
 }
 
+from_row!(PartRow { continues, cost: columns, pricing: columns });
+
 /// A repeat of an answer whose prompt may still have been in the prompt cache.
-#[derive(FromRow)]
 struct EarlyHit {
     seq: i64,
     at: UnixMillis,
@@ -88,11 +104,21 @@ struct EarlyHit {
     model: String,
     ended_at: UnixMillis,
     bill: Option<String>,
-    #[sqlx(flatten)]
     tokens: Tokens,
-    #[sqlx(flatten)]
     cost: Cost,
 }
+
+from_row!(EarlyHit {
+    seq,
+    at,
+    exchange,
+    model_asked,
+    model,
+    ended_at,
+    bill,
+    tokens: columns,
+    cost: columns,
+});
 
 /// The exchanges that have another cost now, and the number of those that no price explains.
 pub(super) async fn exchange_changes(

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use futures_util::TryStreamExt;
 use jiff::civil::Date;
-use sqlx::{FromRow, types::Text};
+use sqlx::types::Text;
 
 use super::row::{COLUMNS, CallTotals};
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         Error, Reader,
         query::{QueryBuilder, query_as},
         read::answer_parts,
+        row::{FromRow as _, from_row},
     },
 };
 
@@ -64,7 +65,7 @@ impl Reader {
         while let Some(row) = rows.try_next().await? {
             let call = CallTotals::read(&row)?;
             let bills: Vec<BillRow> = if row.get::<Option<ExchangeId>, _>("continues")?.is_none() {
-                vec![row.read::<BillRow>()?]
+                vec![BillRow::from_row(&row)?]
             } else {
                 let last: ExchangeId = row.get("last")?;
                 query_as(PARTS).bind(last).fetch_all(&mut beside).await?
@@ -76,7 +77,6 @@ impl Reader {
     }
 }
 
-#[derive(FromRow)]
 struct BillRow {
     model: String,
     /// `None`: the exchange is not there any more.
@@ -84,11 +84,11 @@ struct BillRow {
     outcome: Outcome,
     bill: Option<String>,
     priced_on: Option<Text<Date>>,
-    #[sqlx(flatten)]
     tokens: Tokens,
-    #[sqlx(flatten)]
     cost: Cost,
 }
+
+from_row!(BillRow { model, model_asked, outcome, bill, priced_on, tokens: columns, cost: columns });
 
 impl From<BillRow> for PricedExchange {
     fn from(row: BillRow) -> Self {

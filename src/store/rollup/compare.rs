@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
-use sqlx::FromRow;
 
 use super::{HOUR, format, watermark};
 use crate::{
     domain::{exchange::Tokens, totals::Totals},
-    store::{Error, columns::Body, connection::Connection, query::query_as},
+    store::{Error, columns::Body, connection::Connection, query::query_as, row::from_row},
 };
 
 /// Sums of calls that do not depend on prices of today.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::store) struct Sums {
     calls: i64,
     cost: i64,
     saved: i64,
-    #[sqlx(flatten)]
     tokens: Tokens,
 }
+
+from_row!(Sums { calls, cost, saved, tokens: columns });
 
 impl Sums {
     fn add(&mut self, totals: &Totals) {
@@ -30,12 +30,12 @@ impl Sums {
     }
 }
 
-#[derive(FromRow)]
 struct HourRow {
     hour: i64,
-    #[sqlx(flatten)]
     sums: Sums,
 }
+
+from_row!(HourRow { hour, sums: columns });
 
 /// By hour, the sums that are kept and those of the calls. Sums that cannot be read count as none. Empty if all are void.
 pub(in crate::store) async fn compared(

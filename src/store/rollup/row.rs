@@ -16,7 +16,8 @@ use crate::{
         calls::push_tags,
         columns::{cost, count},
         connection::Connection,
-        query::{AnyRow, QueryBuilder},
+        query::QueryBuilder,
+        row::AnyRow,
     },
 };
 

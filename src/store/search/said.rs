@@ -1,7 +1,5 @@
 //! The texts of a call: what is new in its request, and its answer.
 
-use sqlx::FromRow;
-
 use super::terms;
 use crate::{
     domain::{
@@ -11,14 +9,16 @@ use crate::{
         exchange::{AnsweredBy, ExchangeId},
         recording::Recording,
     },
-    store::{Error, chain, connection::Connection, query::query_as, read::answer_parts},
+    store::{
+        Error, chain, connection::Connection, query::query_as, read::answer_parts, row::from_row,
+    },
 };
 
 /// Maximum length of an entry, in bytes. The rest is not found.
 const LONGEST: usize = 64 << 10;
 
 /// A call whose texts are to be indexed.
-#[derive(Debug, FromRow)]
+#[derive(Debug)]
 pub(super) struct Call {
     pub(super) seq: i64,
     exchange: Option<ExchangeId>,
@@ -28,12 +28,15 @@ pub(super) struct Call {
     client_head: Option<Hash>,
 }
 
-#[derive(FromRow)]
+from_row!(Call { seq, exchange, answered_by, task, client_frame, client_head });
+
 struct Part {
     frame: Option<Hash>,
     head: Option<Hash>,
     recording: Option<Recording>,
 }
+
+from_row!(Part { frame, head, recording });
 
 /// An entry of the index, and the bodies that it was made from.
 #[derive(Debug, Default)]
