@@ -27,10 +27,12 @@ pub mod checkup;
 mod columns;
 mod connection;
 mod database;
+mod doubt;
 mod error;
 mod exchange;
 mod filter;
 mod hot;
+mod in_time;
 mod insert;
 pub mod integrity;
 mod invalidate;
@@ -61,6 +63,7 @@ mod session_index;
 mod session_state;
 mod sessions;
 mod sqlite;
+mod sqlstate;
 mod state;
 mod users;
 pub mod vacuum;
@@ -75,7 +78,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -131,6 +134,9 @@ use crate::domain::{
 /// Size from which on bodies are hashed and compressed apart from the threads that serve.
 const HEAVY: usize = 1 << 20;
 
+/// Pause between two tries to reach a database server that is not there yet.
+const START_PAUSE: Duration = Duration::from_millis(250);
+
 /// Time that a report waits for the commit of what has just ended.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -183,6 +189,24 @@ impl fmt::Debug for Ledger {
     }
 }
 
+/// Makes this process the owner of the ledger. A database server that starts at the same time may not be there yet.
+async fn take(file: &Database, owner: OwnerId, wait: Duration) -> Result<Taken, Error> {
+    let end = Instant::now() + wait;
+    let mut is_told = false;
+    loop {
+        match file.take(owner).await {
+            Err(error) if error.is_away() && Instant::now() < end => {
+                if !std::mem::replace(&mut is_told, true) {
+                    let seconds = wait.as_secs();
+                    warn!(%error, seconds, "the database server is not there yet; waiting for it");
+                }
+                tokio::time::sleep(START_PAUSE).await;
+            }
+            taken => return taken,
+        }
+    }
+}
+
 impl Ledger {
     /// Opens or creates the ledger for `owner`, runs its migrations, and seals the exchanges that a dead owner left
     /// running. The writer runs on `tasks` until [`Ledger::close`], or until the last clone is dropped.
@@ -193,7 +217,7 @@ impl Ledger {
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
         let file = Database::parse(&options.url)?;
-        let Taken { mut conn, lock, open } = file.take(owner).await?;
+        let Taken { mut conn, lock, open } = take(&file, owner, options.start_wait).await?;
         let mut connection = WriteConnection::open(&file).await?;
         recovery::run(&mut conn, &mut connection, &file, owner, now).await?;
         conn.close().await.map_err(Error::Open)?;
@@ -217,6 +241,8 @@ impl Ledger {
             shared: Arc::clone(&shared),
             journal: journal.clone(),
             wal: wal.clone(),
+            is_in_doubt: false,
+            unanswered: 0,
         };
         let keys = writer.keys.clone();
         tasks.spawn(writer::run(writer, queued));
@@ -330,7 +356,7 @@ impl Ledger {
         }
         metrics.count(Lookup::Database);
         let epoch = self.hot().epoch();
-        let found = self.reader.find_among(key, now, call).await?;
+        let found = self.find_in_time(key, now, call).await?;
         let is_newest = |found: &&Stored| call.is_none() || found.is_only;
         if let Some(stored) =
             found.as_ref().filter(is_newest).filter(|stored| stored.ended_at != UNKNOWN_AGE)
@@ -405,10 +431,15 @@ impl Ledger {
     /// Queues an operation and waits for its commit, as long as answers wait. `token` was taken before its rows were
     /// packed.
     async fn commit(&self, op: Op, token: TaskTrackerToken) -> Durable {
-        let (done, committed) = oneshot::channel();
+        let (done, mut committed) = oneshot::channel();
         self.enqueue(op, Some(done));
         drop(token);
-        match tokio::time::timeout(self.wait, committed).await {
+        self.committed(&mut committed).await
+    }
+
+    /// Waits for a commit, as long as answers wait.
+    async fn committed(&self, commit: &mut oneshot::Receiver<()>) -> Durable {
+        match tokio::time::timeout(self.wait, commit).await {
             Ok(Ok(())) => Durable::Committed,
             Ok(Err(_)) => Durable::Lost,
             Err(_) => {

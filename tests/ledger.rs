@@ -169,6 +169,20 @@ impl Bench {
         count
     }
 
+    /// The journal of the open ledger.
+    fn journal(&self) -> PathBuf {
+        backend::journal(&self.path()).expect("a journal")
+    }
+
+    /// Leaves these lines in the journal, as a process that died.
+    async fn leave_journal(&self, lines: &[u8]) {
+        let ledger = self.open().await;
+        let journal = self.journal();
+        drop(ledger);
+        self.ended().await;
+        std::fs::write(journal, lines).unwrap();
+    }
+
     /// Waits until the writers have ended: their ledgers were dropped.
     async fn ended(&self) {
         self.tasks.close();
@@ -607,6 +621,9 @@ async fn an_answer_that_cannot_be_read_costs_only_itself() {
 
 #[tokio::test]
 async fn a_repeat_is_found_by_its_index() {
+    if backend::skips("a plan that names its index") {
+        return;
+    }
     let bench = Bench::new();
     let _ledger = bench.open().await;
     let sql = "explain query plan select recording from exchange \

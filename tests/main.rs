@@ -14,6 +14,8 @@ mod house;
 mod ledger;
 mod money;
 mod month;
+#[cfg(target_os = "linux")]
+mod outage;
 mod page;
 mod playback;
 mod prices;

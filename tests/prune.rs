@@ -347,12 +347,8 @@ async fn what_a_dead_process_left_running_keeps_its_words() {
     let ledger = bench.open().await;
     let left = Arc::new(opening(61, NOW.0, "eve", 3));
     assert_eq!(ledger.open_exchange(&left).await, Durable::Committed);
-    let copy = bench.folder.path().join("copy.db");
-    for end in ["", "-wal"] {
-        let from = format!("{}{end}", bench.path().display());
-        std::fs::copy(from, format!("{}{end}", copy.display())).unwrap();
-    }
-    let url = format!("sqlite://{}", copy.display());
+    let copy = bench.copy().await;
+    let url = copy.url();
     let limits = Limits { keep_bodies: Some(days(1)), ..everyone() };
     let owner = rows::owner(2);
     prune::run(&url, owner, &limits, NOW, &mut |_| ControlFlow::Continue(())).await.unwrap();

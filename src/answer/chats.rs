@@ -148,9 +148,9 @@ impl Answers {
         }
         let (receiver, unread) = self.chats.follow(&chat);
         if let Some(sum) = unread {
-            let (reader, chats) = (self.ledger.reader().clone(), Arc::clone(&self.chats));
+            let (ledger, chats) = (self.ledger.clone(), Arc::clone(&self.chats));
             self.tasks.spawn(async move {
-                match reader.chat_costs(&chat).await {
+                match ledger.chat_costs(&chat).await {
                     Ok(calls) => sum.send_modify(|sum| sum.complete(calls)),
                     Err(error) => {
                         chats.forget(&chat);

@@ -8,11 +8,14 @@ use std::{
 use parking_lot::Mutex;
 
 use super::Answers;
-use crate::domain::{
-    anthropic,
-    exchange::AnswerRef,
-    recording::Recording,
-    translate::{Original, Originals},
+use crate::{
+    domain::{
+        anthropic,
+        exchange::AnswerRef,
+        recording::Recording,
+        translate::{Original, Originals},
+    },
+    store,
 };
 
 /// The most bytes of recordings whose parsed form is remembered. A long tool loop names all its answers in every round.
@@ -86,8 +89,10 @@ impl Answers {
         if unknown.is_empty() {
             return originals;
         }
-        let found = match self.ledger.reader().answers(scope, &unknown).await {
+        let found = match self.ledger.answers(scope, &unknown).await {
             Ok(found) => found,
+            // It says so itself.
+            Err(store::Error::NoAnswer) => return originals,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "cannot read earlier answers from the ledger");

@@ -22,7 +22,7 @@ use crate::{
         open_webui::{self, DearQuestion},
         prepare::{Caller, Chats, FileIds, PreparedRequest},
     },
-    store::{PriorAskQuery, Stored},
+    store::{self, PriorAskQuery, Stored},
 };
 
 /// Interval between warnings that Open WebUI sends no ids.
@@ -198,9 +198,8 @@ impl Answers {
     ) -> PriorAsk {
         let scope = request.scope.to_string();
         let Some(query) = prior_ask_query(request, caller, &scope) else { return prior };
-        let in_ledger = self.ledger.reader().prior_ask(&query).await.unwrap_or_else(|error| {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "cannot read the ledger; asking upstream");
+        let in_ledger = self.ledger.prior_ask(&query).await.unwrap_or_else(|error| {
+            tell_unreadable(&error);
             PriorAsk::OtherMessage
         });
         if in_ledger == PriorAsk::OtherMessage {
@@ -213,8 +212,7 @@ impl Answers {
     /// Finds the answer that the call gets. If the ledger cannot be read, upstream is asked.
     async fn find(&self, key: &CacheKey, shared: Option<&SharedCall<'_>>) -> Option<Stored> {
         self.ledger.find_among(key, super::now(), shared).await.unwrap_or_else(|error| {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "cannot read the ledger; asking upstream");
+            tell_unreadable(&error);
             None
         })
     }
@@ -228,6 +226,14 @@ impl Answers {
                  and every chat is asked anew; paste this line into the headers of its connection"
             );
         }
+    }
+}
+
+/// Logs that upstream is asked because the ledger cannot be read. One that does not answer says so itself.
+fn tell_unreadable(error: &store::Error) {
+    if !matches!(error, store::Error::NoAnswer) {
+        let error = error as &dyn std::error::Error;
+        tracing::error!(error, "cannot read the ledger; asking upstream");
     }
 }
 

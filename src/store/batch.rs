@@ -80,7 +80,7 @@ pub(super) struct OpenOp {
 }
 
 /// The sealing of an exchange.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct SealOp {
     pub(super) opening: Arc<Opening>,
     pub(super) sealing: Sealing,
@@ -93,10 +93,19 @@ pub(super) struct SealOp {
 }
 
 /// A call, with its client's request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct CallOp {
     pub(super) record: CallRecord,
     pub(super) client: Packed,
+}
+
+impl SealOp {
+    /// The bytes that could be dropped without losing a row of totals.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.recording.as_ref().map_or(0, Vec::len)
+            + self.request.bytes()
+            + self.call.as_ref().map_or(0, |call| call.client.bytes())
+    }
 }
 
 impl Op {
@@ -116,11 +125,10 @@ impl Op {
 
     /// The bytes that could be dropped without losing a row of totals.
     pub(super) fn body_bytes(&self) -> usize {
-        let recording = match self {
-            Self::Seal(seal) => seal.recording.as_ref().map_or(0, Vec::len),
-            _ => 0,
-        };
-        recording + self.packed().into_iter().flatten().map(Packed::bytes).sum::<usize>()
+        match self {
+            Self::Seal(seal) => seal.body_bytes(),
+            _ => self.packed().into_iter().flatten().map(Packed::bytes).sum(),
+        }
     }
 
     /// The memory it takes.

@@ -85,7 +85,7 @@ impl PersistedHashes {
 }
 
 /// The rows of a request that are not persisted yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Bodies {
     /// Hash, body.
     pub(super) frames: Vec<(Hash, Vec<u8>)>,
@@ -107,7 +107,7 @@ impl Bodies {
 }
 
 /// The hashes of a request, and the rows to insert before a row that refers to them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Packed {
     pub(super) frame: Option<Hash>,
     pub(super) head: Option<Hash>,

@@ -136,6 +136,19 @@ impl Database {
         })
     }
 
+    /// Tells whether the ledger is in a database server, which may not answer.
+    pub(super) const fn is_remote(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// Time that a transaction may take after so many that were not answered; `None`: no other machine has to answer.
+    pub(super) fn patience(&self, unanswered: u32) -> Option<Duration> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(database) => Some(database.patience(unanswered)),
+        }
+    }
+
     /// Connections for reading, opened on demand.
     pub(super) fn readers(&self) -> Pool {
         match self {

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use sqlx::{error::BoxDynError, migrate::MigrateError, postgres::PgDatabaseError};
 
+use super::sqlstate::{self, Remedy};
 use crate::domain::{chain::Hash, exchange::OwnerId};
 
 /// Errors of opening, reading and pruning. The writer handles its own.
@@ -158,6 +159,9 @@ pub enum Error {
     /// The file cannot be opened as a database.
     #[error("the ledger could not be opened: {}", in_words(.0))]
     Open(sqlx::Error),
+    /// The database server did not answer in time, or did not shortly before.
+    #[error("the ledger could not be read: the database server does not answer")]
+    NoAnswer,
     /// A query failed. Errors of the driver are taken for this one, unless they are mapped to another.
     #[error("the ledger could not be read: {}", in_words(.0))]
     Read(sqlx::Error),
@@ -212,28 +216,50 @@ pub enum WriteError {
     /// What is around the database failed.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The database server did not answer in time.
+    #[error("the database server does not answer")]
+    NoAnswer,
 }
 
 impl WriteError {
-    /// Tells whether an operation itself is at fault, and not the database: wrong data, a broken constraint, an exceeded limit.
-    pub(super) fn is_refusal(&self) -> bool {
+    /// What is to be done: an operation itself may be at fault, or the database.
+    pub(super) fn remedy(&self) -> Remedy {
         match self {
-            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
-                matches!(error.extended_code & 0xff, 18 | 19 | 20 | 25)
+            // Too large, a broken constraint, a value of a wrong type, too many parameters (sqlite.org/rescode.html).
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _))
+                if matches!(error.extended_code & 0xff, 18 | 19 | 20 | 25) =>
+            {
+                Remedy::Refuse
             }
             Self::Sqlite(rusqlite::Error::ToSqlConversionFailure(_))
-            | Self::Beside(sqlx::Error::Encode(_)) => true,
-            // The classes of wrong data, broken constraints and exceeded limits.
+            | Self::Beside(sqlx::Error::Encode(_)) => Remedy::Refuse,
             Self::Beside(sqlx::Error::Database(error)) => {
                 let code = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code);
-                code.is_some_and(|code| ["22", "23", "54"].contains(&&code[..2]))
+                code.map_or(Remedy::Retry, sqlstate::remedy)
             }
-            Self::Sqlite(_) | Self::Beside(_) | Self::Io(_) => false,
+            Self::Sqlite(_) | Self::Beside(_) | Self::Io(_) | Self::NoAnswer => Remedy::Retry,
         }
+    }
+
+    /// Tells whether an operation itself is at fault.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.remedy() == Remedy::Refuse
     }
 }
 
 impl Error {
+    /// True if a database server cannot be reached, or does not take connections yet.
+    pub(super) fn is_away(&self) -> bool {
+        match self {
+            Self::Open(sqlx::Error::Io(_)) => true,
+            Self::Open(sqlx::Error::Database(error)) => {
+                let code = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code);
+                code.is_some_and(sqlstate::is_away)
+            }
+            _ => false,
+        }
+    }
+
     /// True if the text does not name the file, as the place of the failure does not know it.
     pub const fn lacks_file(&self) -> bool {
         match self {
@@ -242,6 +268,7 @@ impl Error {
             | Self::Older { .. }
             | Self::Migrate(_)
             | Self::Open(_)
+            | Self::NoAnswer
             | Self::Read(_)
             | Self::Write(_)
             | Self::Commit(_)

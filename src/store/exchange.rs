@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
+use tokio::sync::oneshot;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::error;
 
 use super::{
@@ -66,26 +68,47 @@ impl Ledger {
             .call
             .take()
             .map(|record| CallOp { record: CallRecord { client_chain: None, ..record }, client });
-        let seal = SealOp { opening, sealing, request, recording, call };
-        let op = Op::Seal(Box::new(seal));
-        let writing = if may_follow { self.journal.sealing(&op) } else { None };
-        let sealed = match writing {
-            None => self.commit(op, token).await,
-            Some(writing) => {
-                self.enqueue(op, None);
-                drop(token);
-                if writing.written().await {
-                    Durable::Journaled
-                } else {
-                    // The writer commits what is queued together.
-                    self.commit(Op::Mark, self.shared.packing_token()).await
-                }
-            }
+        let seal = Box::new(SealOp { opening, sealing, request, recording, call });
+        let sealed = if may_follow {
+            self.journal_or_commit(seal, token).await
+        } else {
+            self.commit(Op::Seal(seal), token).await
         };
         if let Some(stored) = stored.filter(|_| sealed != Durable::Lost) {
             self.hot().insert(epoch, key, stored);
         }
         sealed
+    }
+
+    /// Waits until a sealing is in the journal, or committed.
+    async fn journal_or_commit(&self, seal: Box<SealOp>, token: TaskTrackerToken) -> Durable {
+        let is_late = self.shared.behind.load(Relaxed);
+        if let Some(writing) = self.journal.sealing(&seal, is_late) {
+            self.enqueue(Op::Seal(seal), None);
+            drop(token);
+            if writing.written().await {
+                return Durable::Journaled;
+            }
+            // The writer commits what is queued together.
+            return self.commit(Op::Mark, self.shared.packing_token()).await;
+        }
+        let spare = seal.clone();
+        let (done, mut committed) = oneshot::channel();
+        self.enqueue(Op::Seal(seal), Some(done));
+        drop(token);
+        let sealed = self.committed(&mut committed).await;
+        if sealed != Durable::Late {
+            return sealed;
+        }
+        let Some(writing) = self.journal.sealing(&spare, true) else { return sealed };
+        // The commit may come before the line.
+        let (journal, exchange) = (self.journal.clone(), spare.opening.exchange);
+        self.tasks.spawn(async move {
+            if committed.await.is_ok() {
+                journal.forget_sealing(exchange);
+            }
+        });
+        if writing.written().await { Durable::Journaled } else { Durable::Late }
     }
 
     /// Packs the requests of an exchange: the upstream request, and the client's.

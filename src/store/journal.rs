@@ -41,7 +41,7 @@ use self::{
 };
 use super::{
     Durability,
-    batch::Op,
+    batch::{Op, SealOp},
     record::{CallRecord, Opening},
     sqlite,
 };
@@ -50,12 +50,15 @@ use crate::domain::exchange::ExchangeId;
 /// Length above which the file is written anew with the lines that are left.
 const LONG: u64 = 4 << 20;
 /// Limit of lines that wait for the writer, in bytes. Beyond it the writer is in trouble, and the log says so.
-const MOST_PENDING: usize = 16 << 20;
+const MOST_PENDING: usize = 24 << 20;
+/// Limit up to which ends of exchanges have their bodies: the rest is for totals.
+const MOST_WITH_BODIES: usize = 16 << 20;
 /// Length that the file does not exceed by more than one write: it is written anew when it is twice as long as what is left.
 const MOST_FILE: u64 = 2 * MOST_PENDING as u64 + LONG;
 /// Limit of lines in one write.
 const BATCH: usize = 256;
-/// Bodies of a sealing, in bytes, above which it is cheaper to wait for its commit than to write them twice.
+/// Bodies of a sealing, in bytes, above which it is cheaper to wait for its commit than to write them twice, unless commits
+/// are late.
 const LARGE: usize = 64 << 10;
 
 /// The journal of a ledger that this process owns. Cheap to clone.
@@ -76,6 +79,8 @@ struct Pending {
     lines: Mutex<Lines>,
     /// Set when a line was not written in time, until one is: nobody waits meanwhile.
     stuck: AtomicBool,
+    /// Set when there was no room for bodies, until half of the room is free again.
+    full: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -85,9 +90,9 @@ struct Lines {
 }
 
 impl Lines {
-    /// Returns false if there are too many.
-    fn insert(&mut self, subject: Subject, line: Bytes) -> bool {
-        if self.bytes + line.len() > MOST_PENDING {
+    /// Returns false if this line would make them longer than `most`.
+    fn insert(&mut self, subject: Subject, line: Bytes, most: usize) -> bool {
+        if self.bytes + line.len() > most {
             return false;
         }
         self.remove(subject);
@@ -157,22 +162,26 @@ impl Journal {
 
     /// Appends what an exchange has used, without waiting for it.
     pub(super) fn progress(&self, exchange: ExchangeId, progress: Progress) {
-        drop(self.order_append(&Line::Progress { exchange, progress }, false));
+        drop(self.order_append(&Line::Progress { exchange, progress }, false, MOST_PENDING));
     }
 
-    /// Has the end of an exchange appended. `None`: it must be committed before the client gets the last bytes.
-    pub(super) fn sealing(&self, op: &Op) -> Option<Writing> {
-        let Op::Seal(seal) = op else { return None };
-        if self.orders.is_none() || op.body_bytes() > LARGE || self.pending.stuck.load(Relaxed) {
+    /// Has the end of an exchange appended, without its bodies if there is no room for them. `None`: it must be committed
+    /// before the client gets the last bytes, as a large one must, unless commits are late.
+    pub(super) fn sealing(&self, seal: &SealOp, is_late: bool) -> Option<Writing> {
+        if !is_late && seal.body_bytes() > LARGE || self.pending.stuck.load(Relaxed) {
             return None;
         }
+        let syncs = self.durability == Durability::Full;
         let line = Line::Sealing(JournaledSealing::of(seal));
-        let line = self.order_append(&line, self.durability == Durability::Full)?;
+        let line = self.order_append(&line, syncs, MOST_WITH_BODIES).or_else(|| {
+            let totals = Line::Sealing(JournaledSealing::of(seal).without_bodies());
+            self.order_append(&totals, syncs, MOST_PENDING)
+        })?;
         Some(Writing { line, wait: self.wait })
     }
 
     async fn append(&self, line: &Line<'_>) {
-        let Some(written) = self.order_append(line, false) else { return };
+        let Some(written) = self.order_append(line, false, MOST_PENDING) else { return };
         if self.pending.stuck.load(Relaxed) {
             return;
         }
@@ -185,12 +194,23 @@ impl Journal {
         }
     }
 
-    /// Has a line appended; returns what tells that it is written.
-    fn order_append(&self, line: &Line<'_>, syncs: bool) -> Option<oneshot::Receiver<bool>> {
+    /// Has a line appended, if all are no longer than `most` then; returns what tells that it is written.
+    fn order_append(
+        &self,
+        line: &Line<'_>,
+        syncs: bool,
+        most: usize,
+    ) -> Option<oneshot::Receiver<bool>> {
         let orders = self.orders.as_ref()?;
         let subject = line.subject();
         let line = Bytes::from(line.encode());
-        if !self.pending.lines.lock().insert(subject, line.clone()) {
+        if !self.pending.lines.lock().insert(subject, line.clone(), most) {
+            if !self.pending.full.swap(true, Relaxed) {
+                warn!(
+                    "the ledger's journal is full; what a crash of this process would lose are the bodies of answers that \
+                     are not in the ledger yet, and at last their rows"
+                );
+            }
             return None;
         }
         let (done, written) = oneshot::channel();
@@ -214,6 +234,20 @@ impl Journal {
                 Op::Clear(_) | Op::Refusals(_) | Op::Name(_) | Op::Mark => {}
             }
         }
+        if lines.bytes < MOST_WITH_BODIES / 2 {
+            self.pending.full.store(false, Relaxed);
+        }
+        if lines.by_subject.is_empty() {
+            // A journal that has ended is removed.
+            let _ = orders.send(Order::Empty);
+        }
+    }
+
+    /// Takes out the end of an exchange, which is committed.
+    pub(super) fn forget_sealing(&self, exchange: ExchangeId) {
+        let Some(orders) = &self.orders else { return };
+        let mut lines = self.pending.lines.lock();
+        lines.remove(Subject::Sealing(exchange));
         if lines.by_subject.is_empty() {
             // A journal that has ended is removed.
             let _ = orders.send(Order::Empty);

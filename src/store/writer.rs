@@ -23,14 +23,17 @@ use super::{
     batch::{self, Op},
     chain::PersistedHashes,
     database::{Database, OwnerLock},
+    doubt::Proof,
     error::WriteError,
     filter::KeyFilter,
     hot::Hot,
+    in_time::Silence,
     insert::Sink,
     journal::Journal,
     metrics::LedgerMetrics,
     refusals::RefusalCounts,
-    sqlite::{Carried, Fault, OpenFile},
+    sqlite::{Carried, Fault, OpenFile, WRITER_BUSY},
+    sqlstate::Remedy,
     users::KnownNames,
     wal::Wal,
     write::WriteConnection,
@@ -42,6 +45,9 @@ const BATCH: usize = 256;
 
 /// Time between two commits if nobody waits for them: what comes meanwhile is committed together.
 pub(super) const LINGER: Duration = Duration::from_millis(50);
+
+/// Time after which an idle writer looks whether a database server is still there.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// First and longest pause between two tries to write.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -65,6 +71,8 @@ pub(super) struct Shared {
     pub(super) lost: AtomicU64,
     pub(super) commits: AtomicU64,
     pub(super) metrics: LedgerMetrics,
+    /// Of a database server that does not answer look-ups.
+    pub(super) silence: Silence,
     /// Refused requests that are not written yet.
     pub(super) refusals: Arc<RefusalCounts>,
     /// Names of users in the file.
@@ -120,6 +128,8 @@ enum Fate {
     Written,
     /// One of its operations can never be written.
     Refused(WriteError),
+    /// It takes longer than a statement may.
+    TooLong,
     GaveUp,
 }
 
@@ -140,6 +150,10 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) journal: Journal,
     pub(super) wal: Wal,
+    /// True if it is unknown whether the last transaction was committed.
+    pub(super) is_in_doubt: bool,
+    /// Transactions that the database server did not answer in time, since the last one that it did.
+    pub(super) unanswered: u32,
 }
 
 /// Writes the operations of `queue` until it closes.
@@ -156,6 +170,11 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
                 continue;
             }
             taken = queue.recv_many(&mut batch, BATCH) => taken,
+            () = tokio::time::sleep(IDLE), if writer.file.is_remote() => {
+                shared.queued.fetch_add(1, Relaxed);
+                batch.push(Queued { op: Op::Mark, bytes: 0, done: None });
+                1
+            }
         };
         if taken == 0 {
             break;
@@ -229,8 +248,8 @@ impl Writer {
         match self.persist(&mut batch).await {
             Fate::Written => self.settle(batch),
             Fate::GaveUp => self.lose(batch),
-            // One by one, so that only the offender goes.
-            Fate::Refused(_) => {
+            // One by one, so that only the offender goes, and none takes longer than it must.
+            Fate::Refused(_) | Fate::TooLong => {
                 for one in batch {
                     self.write_one(vec![one]).await;
                 }
@@ -242,7 +261,7 @@ impl Writer {
         match self.persist(&mut one).await {
             Fate::Written => self.settle(one),
             Fate::Refused(error) => self.write_stripped(one, error).await,
-            Fate::GaveUp => self.lose(one),
+            Fate::TooLong | Fate::GaveUp => self.lose(one),
         }
     }
 
@@ -260,7 +279,7 @@ impl Writer {
                     return self.settle(one);
                 }
                 Fate::Refused(error) => refused = error,
-                Fate::GaveUp => return self.lose(one),
+                Fate::TooLong | Fate::GaveUp => return self.lose(one),
             }
         }
         self.refuse(one, &refused);
@@ -293,8 +312,11 @@ impl Writer {
                         }
                         return Fate::Written;
                     }
-                    Err(error) if error.is_refusal() => return Fate::Refused(error),
-                    Err(error) => error.to_string(),
+                    Err(error) => match error.remedy() {
+                        Remedy::Refuse => return Fate::Refused(error),
+                        Remedy::Split if batch.len() > 1 => return Fate::TooLong,
+                        Remedy::Split | Remedy::Retry => error.to_string(),
+                    },
                 },
             };
             self.shared.metrics.write_errors.inc();
@@ -311,9 +333,55 @@ impl Writer {
 
     /// Writes a batch in one transaction. After a failure the connection is as it was before, or gone.
     async fn commit(&mut self, batch: &mut Vec<Queued>) -> Result<(), WriteError> {
+        let give_up = self.shared.give_up.clone();
+        if self.unanswered > 0 && give_up.is_cancelled() {
+            return Err(WriteError::NoAnswer);
+        }
+        // Shared with the transaction, so that they are here again even if it ends.
+        let rows = Arc::new(std::mem::take(batch));
+        let patience = self.file.patience(self.unanswered);
+        let last_try = async {
+            give_up.cancelled().await;
+            tokio::time::sleep(LAST_TRY / 2).await;
+        };
+        let committing = self.commit_rows(Arc::clone(&rows));
+        let committed = match patience {
+            None => committing.await,
+            Some(patience) => tokio::select! {
+                committed = committing => committed,
+                () = tokio::time::sleep(patience) => Err(WriteError::NoAnswer),
+                () = last_try => Err(WriteError::NoAnswer),
+            },
+        };
+        *batch = Arc::into_inner(rows).expect("the transaction has dropped its share");
+        match &committed {
+            Ok(()) => (self.is_in_doubt, self.unanswered) = (false, 0),
+            Err(error) if self.file.is_remote() && !error.is_refusal() => {
+                self.connection = None;
+                self.is_in_doubt = true;
+                self.unanswered += u32::from(matches!(error, WriteError::NoAnswer));
+            }
+            Err(_) => {}
+        }
+        committed
+    }
+
+    /// Writes rows in one transaction, unless the one before is found to have written them.
+    async fn commit_rows(&mut self, batch: Arc<Vec<Queued>>) -> Result<(), WriteError> {
+        let proof = batch.iter().find_map(|queued| Proof::of(&queued.op));
+        if let Some(proof) = proof.filter(|_| self.is_in_doubt) {
+            let mut beside = self.file.beside(WRITER_BUSY).await?;
+            let is_committed = proof.is_there(&mut beside).await?;
+            beside.close().await?;
+            if is_committed {
+                return Ok(());
+            }
+        }
+        self.is_in_doubt = false;
         if self.shared.log_is_gone() {
             self.renew_log().await?;
         }
+        let is_remote = self.file.is_remote();
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => WriteConnection::open(&self.file).await?,
@@ -323,18 +391,15 @@ impl Writer {
         if let [Queued { op: Op::Clear(clear), .. }] = &batch[..] {
             return Ok(clear.run(&self.file).await?);
         }
-        let is_durable = |queued: &Queued| queued.op.must_survive();
-        let wanted =
-            if batch.iter().any(is_durable) { self.durability } else { Durability::Normal };
-        // Shared with the connection, so that they are here again even if it ends.
-        let (owner, rows) = (self.owner, Arc::new(std::mem::take(batch)));
-        let taken = Arc::clone(&rows);
+        // A database server may die while this process lives, after which nothing would write the rows again.
+        let must_survive = is_remote || batch.iter().any(|queued| queued.op.must_survive());
+        let wanted = if must_survive { self.durability } else { Durability::Normal };
+        let owner = self.owner;
         let work = move |sink: &mut Sink<'_>| {
-            let ops: Vec<&Op> = taken.iter().map(|queued| &queued.op).collect();
+            let ops: Vec<&Op> = batch.iter().map(|queued| &queued.op).collect();
             batch::write(sink, owner, &ops)
         };
         let written = connection.transaction(wanted, work).await;
-        *batch = Arc::into_inner(rows).expect("the connection has dropped its share");
         if connection.is_broken() {
             self.connection = None;
         }
@@ -368,8 +433,10 @@ impl Writer {
     }
 
     fn lose(&self, batch: Vec<Queued>) {
+        let is_row = |queued: &&Queued| !matches!(queued.op, Op::Mark);
+        let rows = batch.iter().filter(is_row).count();
         let journaled = batch.iter().filter(|queued| self.journal.holds(&queued.op)).count();
-        let lost = batch.len() - journaled;
+        let lost = rows - journaled;
         if lost > 0 {
             error!(rows = lost, "the ledger could not be written in time; rows are lost");
         }

@@ -4,6 +4,9 @@ use super::*;
 
 #[tokio::test]
 async fn what_is_committed_is_in_the_files_already() {
+    if backend::skips("files") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, None), sealing("x", 1)).await;
@@ -23,6 +26,9 @@ async fn what_is_committed_is_in_the_files_already() {
 
 #[tokio::test]
 async fn a_ledger_has_one_owner_and_any_readers() {
+    if backend::skips("files") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, None), sealing("x", 1)).await;
@@ -34,6 +40,9 @@ async fn a_ledger_has_one_owner_and_any_readers() {
 
 #[tokio::test]
 async fn a_closed_ledger_is_one_file_and_opens_again() {
+    if backend::skips("files") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, None), sealing("x", 1)).await;
@@ -47,6 +56,9 @@ async fn a_closed_ledger_is_one_file_and_opens_again() {
 
 #[tokio::test]
 async fn a_reader_says_why_there_is_nothing_to_read() {
+    if backend::skips("files") {
+        return;
+    }
     let bench = Bench::new();
     let url = bench.options().url;
     assert!(matches!(Reader::open(&url).await, Err(Error::Missing { .. })));
@@ -58,6 +70,9 @@ async fn a_reader_says_why_there_is_nothing_to_read() {
 
 #[tokio::test]
 async fn a_newer_ledger_is_refused() {
+    if backend::skips("files") {
+        return;
+    }
     let bench = Bench::new();
     bench.open().await.close(GRACE).await;
     let mut outside = bench.outside().await;
@@ -75,6 +90,9 @@ async fn a_newer_ledger_is_refused() {
 #[tokio::test]
 async fn only_the_owner_can_read_the_files() {
     use std::os::unix::fs::PermissionsExt;
+    if backend::skips("files") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, None), sealing("x", 1)).await;

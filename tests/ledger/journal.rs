@@ -109,7 +109,7 @@ async fn an_exchange_that_had_only_begun_is_lost_and_one_that_has_ended_is_not()
 async fn a_journal_with_nothing_to_restore_is_removed_and_a_damaged_one_stops_no_start() {
     let bench = Bench::new();
     let ledger = bench.open().await;
-    let journal = bench.path().with_extension("db.journal");
+    let journal = bench.journal();
     let committed = hit(1, AnsweredBy::Hit);
     ledger.journal(&committed).await;
     assert!(fs::metadata(&journal).unwrap().len() > 0);
@@ -155,7 +155,7 @@ async fn a_call_that_was_pruned_is_not_restored() {
     };
     let later = UnixMillis(NOW.0 + 1);
     assert_eq!(ledger.prune(&limits, later).await.unwrap().unwrap().calls, 1);
-    let journal = fs::read(bench.path().with_extension("db.journal")).unwrap();
+    let journal = fs::read(bench.journal()).unwrap();
     assert!(!String::from_utf8_lossy(&journal).contains("user 1"));
     drop(ledger);
     bench.ended().await;
@@ -167,7 +167,7 @@ async fn a_call_that_was_pruned_is_not_restored() {
 async fn the_journal_stays_short_however_many_calls_come() {
     let bench = Bench::new();
     let ledger = bench.open().await;
-    let journal = bench.path().with_extension("db.journal");
+    let journal = bench.journal();
     let mut longest = 0;
     let never_written = hit(1, AnsweredBy::Hit);
     ledger.journal(&never_written).await;
@@ -208,21 +208,27 @@ async fn end_one(ledger: &Ledger) -> Arc<Opening> {
 
 /// All that the tables have of exchanges and calls.
 async fn rows_of(bench: &Bench) -> Vec<String> {
-    const SQL: &str = "select json_array(id, hex(key), scope, hex(frame), hex(head), continues, model_asked, model_served, \
+    const SQL: &str = "select cast(json_array(id, hex(key), scope, hex(frame), hex(head), continues, model_asked, model_served, \
          outcome, stop_reason, error_kind, error, status, upstream_request, opened_at, ended_at, ttft_us, total_us, input, \
          cache_write_5m, cache_write_1h, cache_read, output, thinking, searches, cost, cost_is, priced_on, servable, \
-         breakpoints, hex(recording), version, betas, tries, priced_as, estimate, bill) from exchange \
-         union all select json_array(id, exchange, at, answered_by, api, stream, user_id, chat_id, message_id, \
+         breakpoints, hex(recording), version, betas, tries, priced_as, estimate, bill) as text) from exchange \
+         union all select cast(json_array(id, exchange, at, answered_by, api, stream, user_id, chat_id, message_id, \
          user_message_id, task, client, client_key, status, outcome, ttft_us, total_us, model, input, output, cost, cost_is, \
          saved, notes, hex(client_frame), hex(client_head), hex(key), error_kind, saved_is, tries, priced_as, estimate, tags, \
-         reason) from call \
-         union all select json_array(hex(hash), hex(parent), hex(body)) from node \
-         union all select json_array(hex(hash), hex(body)) from frame \
-         union all select json_array(scope, ref, exchange) from answer_ref order by 1";
-    let mut outside = bench.outside().await;
-    let rows = sqlx::query_scalar(SQL).fetch_all(&mut outside).await.unwrap();
-    outside.close().await.unwrap();
-    rows
+         reason) as text) from call \
+         union all select cast(json_array(hex(hash), hex(parent), hex(body)) as text) from node \
+         union all select cast(json_array(hex(hash), hex(body)) as text) from frame \
+         union all select cast(json_array(scope, ref, exchange) as text) from answer_ref order by 1";
+    // A function of SQLite.
+    const HEX: &str = "create or replace function hex(bytes bytea) returns text language sql immutable \
+         as $$ select encode(bytes, 'hex') $$";
+    let mut look = bench.look().await;
+    if backend::is_postgres() {
+        look.run(HEX).await;
+    }
+    let rows = look.rows::<(String,)>(SQL).await;
+    look.close().await;
+    rows.into_iter().map(|(row,)| row).collect()
 }
 
 #[tokio::test]
@@ -286,7 +292,7 @@ async fn a_large_exchange_and_one_that_cannot_be_journaled_wait_for_their_commit
 async fn a_damaged_line_restores_nothing_and_a_request_whose_rows_are_elsewhere_is_left_out() {
     let bench = Bench::new();
     let ledger = bench.open().await;
-    let journal = bench.path().with_extension("db.journal");
+    let journal = bench.journal();
     let first = Arc::new(opening(1, Some(chat(3))));
     assert_eq!(seal(&ledger, &first, sealing("a", 1)).await, Durable::Committed);
     let holder = bench.hold().await;
@@ -301,9 +307,7 @@ async fn a_damaged_line_restores_nothing_and_a_request_whose_rows_are_elsewhere_
 
     // In a ledger that lacks the first three messages.
     let other = Bench::new();
-    drop(other.open().await);
-    other.ended().await;
-    fs::write(other.path().with_extension("db.journal"), &line).unwrap();
+    other.leave_journal(&line).await;
     let ledger = other.open().await;
     let kept = "select count(*) from exchange where recording is not null and head is null";
     assert_eq!(other.count(kept).await, 1);
@@ -312,12 +316,10 @@ async fn a_damaged_line_restores_nothing_and_a_request_whose_rows_are_elsewhere_
     other.ended().await;
 
     let damaged = Bench::new();
-    drop(damaged.open().await);
-    damaged.ended().await;
-    for at in (0..line.len() - 1).step_by(7) {
+    for at in (0..line.len() - 1).step_by(if backend::is_postgres() { 97 } else { 7 }) {
         let mut line = line.clone();
         line[at] ^= 1;
-        fs::write(damaged.path().with_extension("db.journal"), &line).unwrap();
+        damaged.leave_journal(&line).await;
         drop(damaged.open().await);
         damaged.ended().await;
         assert_eq!(damaged.count("select count(*) from exchange").await, 0, "byte {at}");

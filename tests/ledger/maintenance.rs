@@ -43,6 +43,9 @@ fn healthy(exchanges: u64, calls: u64, hours: u64) -> Integrity {
 
 #[tokio::test]
 async fn a_backup_of_a_ledger_in_use_has_every_finished_answer_and_serves() {
+    if backend::skips("backups and checks of a file") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, Some(chat(3))), sealing("x", NOW.0)).await;
@@ -93,6 +96,9 @@ async fn a_backup_of_a_ledger_in_use_has_every_finished_answer_and_serves() {
 
 #[tokio::test]
 async fn a_check_finds_each_fault_and_no_other() {
+    if backend::skips("backups and checks of a file") {
+        return;
+    }
     // What is done to the ledger, and what is found then.
     type Found = fn(&mut Tables);
     let faults: [(&str, Found); 6] = [
@@ -133,6 +139,9 @@ async fn a_check_finds_each_fault_and_no_other() {
 
 #[tokio::test]
 async fn a_vacuum_shrinks_a_ledger_that_nobody_uses_and_loses_nothing() {
+    if backend::skips("backups and checks of a file") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     for n in 1..=40 {

@@ -30,7 +30,10 @@ use sqlx::{
 };
 
 use super::{Bench, GRACE, NOW, chat, exchange, opening, seal, sealing, stats};
-use crate::support::rows::{self, key};
+use crate::support::{
+    backend,
+    rows::{self, key},
+};
 
 /// `application_id` of a ledger.
 const RPRS: u32 = 0x5270_7273;
@@ -130,6 +133,9 @@ async fn place(kind: &str, path: &Path) -> PathBuf {
 
 #[tokio::test]
 async fn what_is_no_ledger_is_refused_by_everyone_and_stays_as_it_is() {
+    if backend::skips("a path") {
+        return;
+    }
     for kind in [
         "text",
         "short text",
@@ -170,6 +176,9 @@ async fn what_is_no_ledger_is_refused_by_everyone_and_stays_as_it_is() {
 
 #[tokio::test]
 async fn what_is_beside_a_ledger_and_not_ours_is_refused_and_stays_as_it_is() {
+    if backend::skips("a path") {
+        return;
+    }
     for (end, kind) in [
         ("-wal", "a link"),
         ("-wal", "a folder"),
@@ -217,6 +226,9 @@ fn ids(path: &Path) -> (u32, u32) {
 
 #[tokio::test]
 async fn a_ledger_says_in_its_header_what_it_is_and_one_without_gets_it() {
+    if backend::skips("a path") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     assert_eq!(ids(&bench.path()).0, RPRS, "before anything is checkpointed");
@@ -236,6 +248,9 @@ async fn a_ledger_says_in_its_header_what_it_is_and_one_without_gets_it() {
 
 #[tokio::test]
 async fn a_ledger_behind_a_link_is_opened_and_its_files_are_beside_the_target() {
+    if backend::skips("a path") {
+        return;
+    }
     let bench = Bench::new();
     bench.open().await.close(GRACE).await;
     let link = bench.folder.path().join("link.db");
@@ -253,6 +268,9 @@ async fn a_ledger_behind_a_link_is_opened_and_its_files_are_beside_the_target() 
 
 #[tokio::test]
 async fn whatever_is_in_running_stops_no_start() {
+    if backend::skips("a path") {
+        return;
+    }
     const COLUMNS: [&str; 10] = [
         "exchange",
         "owner",
@@ -337,6 +355,9 @@ async fn whatever_is_in_running_stops_no_start() {
 
 #[tokio::test]
 async fn a_removed_file_is_made_anew_and_what_comes_next_is_whole() {
+    if backend::skips("a path") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, Some(chat(3))), sealing("one", 1)).await;
@@ -376,6 +397,9 @@ async fn a_removed_file_is_made_anew_and_what_comes_next_is_whole() {
 
 #[tokio::test]
 async fn a_moved_file_keeps_everything_and_may_come_back() {
+    if backend::skips("a path") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     exchange(&ledger, opening(1, Some(chat(3))), sealing("one", 1)).await;
@@ -414,6 +438,9 @@ async fn a_moved_file_keeps_everything_and_may_come_back() {
 
 #[tokio::test]
 async fn rows_that_are_refused_for_their_bodies_keep_their_totals() {
+    if backend::skips("a path") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     let mut outside = bench.outside().await;
@@ -431,6 +458,9 @@ async fn rows_that_are_refused_for_their_bodies_keep_their_totals() {
 /// missing is in the write-ahead log.
 #[tokio::test]
 async fn a_file_that_a_checkpoint_has_not_finished_is_a_ledger() {
+    if backend::skips("a path") {
+        return;
+    }
     for application_id in [RPRS, 0] {
         let bench = Bench::new();
         let ledger = bench.open().await;

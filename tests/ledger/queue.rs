@@ -17,7 +17,7 @@ async fn what_cannot_be_written_yet_is_late_and_then_written() {
     until("the ledger says so", || !ledger.state().writable).await;
     let state = ledger.state();
     assert_eq!((state.queued, state.late), (2, 2));
-    assert!(state.error.unwrap().contains("locked"));
+    assert!(state.error.unwrap().contains("lock"));
 
     holder.run("rollback").await;
     settled(&ledger).await;

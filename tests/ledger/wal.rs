@@ -27,6 +27,9 @@ fn long_answer(n: u128) -> Sealing {
 
 #[tokio::test]
 async fn a_long_reader_lets_rows_wait_and_neither_fills_the_disk_nor_loses_one() {
+    if backend::skips("a write-ahead log") {
+        return;
+    }
     let bench = Bench::new();
     let options = Options { wal_bytes: LIMIT, wait: Duration::from_millis(1), ..bench.options() };
     let ledger = bench.open_with(&options).await.unwrap();
@@ -63,6 +66,9 @@ async fn a_long_reader_lets_rows_wait_and_neither_fills_the_disk_nor_loses_one()
 
 #[tokio::test]
 async fn a_log_that_a_reader_let_grow_is_emptied_when_it_has_left() {
+    if backend::skips("a write-ahead log") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     let reader = bench.read_on().await;
@@ -81,6 +87,9 @@ async fn a_log_that_a_reader_let_grow_is_emptied_when_it_has_left() {
 
 #[tokio::test]
 async fn the_size_limit_of_a_prune_counts_the_log() {
+    if backend::skips("a write-ahead log") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     for n in 1..=100 {

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 use super::{TODAY, price, tokens};
-use crate::support::backend;
+use crate::support::backend::{self, Outside};
 use crate::support::rows;
 
 const NOW: UnixMillis = UnixMillis(1_795_608_000_000);
@@ -382,12 +382,9 @@ fn unique(prices: Vec<Price>) -> Vec<Price> {
 
 /// Sum of the known costs of the exchanges.
 async fn total(books: &Books) -> i64 {
-    const SQL: &str = "select coalesce(sum(cost), 0) from exchange";
-    use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
-
-    let file = books.folder.path().join("ledger.db");
-    let mut conn = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
-    let sum = sqlx::query_scalar(SQL).fetch_one(&mut conn).await.unwrap();
-    conn.close().await.unwrap();
+    const SQL: &str = "select cast(coalesce(sum(cost), 0) as bigint) from exchange";
+    let mut outside = Outside::connect(&books.folder.path().join("ledger.db")).await;
+    let sum = outside.count(SQL).await;
+    outside.close().await;
     sum
 }

@@ -212,7 +212,7 @@ async fn no_store_keeps_totals_and_nothing_that_was_said() {
     for table in ["frame", "node", "blob"] {
         assert_eq!(app.ledger().count(table).await, 0, "{table}");
     }
-    let bytes = app.ledger().bytes();
+    let bytes = app.ledger().bytes().await;
     assert!(!bytes.windows(8).any(|window| window == b"a secret"));
 }
 

@@ -87,7 +87,7 @@ async fn keys_with_names_tell_teams_apart_in_reports_budgets_and_answers() {
     assert_eq!(groups, [(None, Some(2)), (named("bot"), Some(2)), (named("team-a"), Some(2))]);
     fs::remove_file(setup.folder().join("bot.key")).expect("the key file");
     let settings = fs::read(setup.folder().join("reprise.toml")).expect("settings");
-    let bytes = ledger.bytes();
+    let bytes = ledger.bytes().await;
     let elsewhere = |key: &str| {
         let count =
             |bytes: &[u8]| bytes.windows(key.len()).filter(|it| *it == key.as_bytes()).count();

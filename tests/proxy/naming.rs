@@ -234,7 +234,7 @@ async fn a_name_goes_with_the_last_call_of_its_user() {
     let pruned = told(&there, &all).await;
     assert!(pruned.contains("\"user_names\": 1"), "{pruned}");
     assert_eq!(kept().await, ["u2"]);
-    let bytes = setup.ledger().bytes();
+    let bytes = setup.ledger().bytes().await;
     assert!(memchr::memmem::find(&bytes, b"Name of u1").is_none(), "it is overwritten");
     asks(call(&app, "u1"), "once more").await;
     app.stop().await;

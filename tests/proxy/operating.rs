@@ -9,6 +9,7 @@ use crate::{
     proxy::chats::{of, status},
     support::{
         app::{App, CHAT, MODEL, Setup, ask, with},
+        backend,
         binary::command,
         script::Script,
         sse::Answer,
@@ -162,6 +163,9 @@ async fn what_was_said_in_chats_that_open_webui_deleted_goes_from_a_running_serv
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ledger_in_use_is_backed_up_checked_and_vacuumed() {
+    if backend::skips("backups") {
+        return;
+    }
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
     let app = start(&setup, &upstream).await;
@@ -250,6 +254,9 @@ async fn only_operators_clear() {
 /// Every client has the client key: it does not delete. Who can read the ledger can.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_key_of_clients_deletes_nothing_and_the_commands_of_the_operator_need_none() {
+    if backend::skips("a lock beside it") {
+        return;
+    }
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream).set("REPRISE_API_KEY", "the clients'");
     let app = start(&setup, &upstream).await;
@@ -365,6 +372,9 @@ async fn findings(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_finds_what_is_well_and_what_is_not() {
+    if backend::skips("permissions") {
+        return;
+    }
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
     let app = start(&setup, &upstream).await;
@@ -426,6 +436,9 @@ async fn the_doctor_finds_what_is_well_and_what_is_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_deletes_what_the_settings_do_not_keep() {
+    if backend::skips("a note of the retention in its lock") {
+        return;
+    }
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
     let app = start(&setup, &upstream).await;

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::{
     app::{CHAT, MODEL, Setup, ask, ask_whole},
+    backend,
     binary::Binary,
     rows,
     script::{Gate, Script},
@@ -63,6 +64,9 @@ async fn foreign(path: &Path) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_ledger_that_is_removed_is_told_at_ready_and_made_anew() {
+    if backend::skips("a path") {
+        return;
+    }
     let upstream = Upstream::start().await;
     upstream.always(hello());
     let setup = Setup::of(&upstream);
@@ -94,6 +98,9 @@ async fn a_ledger_that_is_removed_is_told_at_ready_and_made_anew() {
 
 #[tokio::test]
 async fn an_answer_into_a_removed_ledger_is_in_the_next_one() {
+    if backend::skips("a path") {
+        return;
+    }
     let upstream = Upstream::start().await;
     upstream.always(hello());
     let setup = Setup::of(&upstream);
@@ -117,6 +124,9 @@ async fn an_answer_into_a_removed_ledger_is_in_the_next_one() {
 
 #[tokio::test]
 async fn another_programs_file_in_its_place_stays_as_it_is_and_costs_no_answer() {
+    if backend::skips("a path") {
+        return;
+    }
     let upstream = Upstream::start().await;
     upstream.always(hello());
     let setup = Setup::of(&upstream);
@@ -148,6 +158,9 @@ async fn another_programs_file_in_its_place_stays_as_it_is_and_costs_no_answer()
 
 #[tokio::test]
 async fn what_runs_while_the_file_goes_is_sealed_in_the_next_one_or_lost_there() {
+    if backend::skips("a path") {
+        return;
+    }
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
     let mut binary = Binary::start(&setup).await;
@@ -178,6 +191,9 @@ async fn what_runs_while_the_file_goes_is_sealed_in_the_next_one_or_lost_there()
 
 #[tokio::test]
 async fn a_ledger_that_is_overwritten_in_place_is_left_alone() {
+    if backend::skips("a path") {
+        return;
+    }
     let upstream = Upstream::start().await;
     upstream.always(hello());
     let setup = Setup::of(&upstream);
@@ -197,6 +213,9 @@ async fn a_ledger_that_is_overwritten_in_place_is_left_alone() {
 
 #[tokio::test]
 async fn a_second_writer_comes_in_under_no_name() {
+    if backend::skips("a path") {
+        return;
+    }
     let upstream = Upstream::start().await;
     upstream.always(hello());
     let setup = Setup::of(&upstream);
@@ -231,6 +250,9 @@ async fn a_second_writer_comes_in_under_no_name() {
 
 #[tokio::test]
 async fn a_write_ahead_log_that_is_removed_while_it_is_in_use_is_saved() {
+    if backend::skips("a path") {
+        return;
+    }
     let upstream = Upstream::start().await;
     upstream.always(hello());
     let setup = Setup::of(&upstream);
@@ -258,6 +280,9 @@ async fn a_write_ahead_log_that_is_removed_while_it_is_in_use_is_saved() {
 #[tokio::test]
 async fn a_write_ahead_log_that_is_lost_is_told_at_the_next_start() {
     const TOLD: &str = "newest rows";
+    if backend::skips("a path") {
+        return;
+    }
     let upstream = Upstream::start().await;
     upstream.always(hello());
     let setup = Setup::of(&upstream);

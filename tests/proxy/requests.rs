@@ -262,10 +262,10 @@ async fn no_key_is_ever_written_or_told() {
             }
         }
         bodies.push(app.client().get("/ready").await.text().await);
-        let open = (app.ledger().bytes(), app.ledger().bodies().await);
+        let open = (app.ledger().bytes().await, app.ledger().bodies().await);
         let ledger = app.stop().await;
         assert!(ledger.count("exchange").await > 0);
-        for bytes in [open.0, open.1, ledger.bytes(), bodies.concat().into_bytes()] {
+        for bytes in [open.0, open.1, ledger.bytes().await, bodies.concat().into_bytes()] {
             for key in [CLIENTS_KEY, OPERATORS_KEY, OWN] {
                 let found = bytes.windows(key.len()).any(|window| window == key.as_bytes());
                 assert!(!found, "{key} is on disk or in a response");

@@ -3,8 +3,9 @@
 
 use std::{
     collections::hash_map::DefaultHasher,
+    fs,
     hash::{Hash, Hasher},
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -24,6 +25,18 @@ pub(crate) fn is_postgres() -> bool {
     postgres().is_some()
 }
 
+/// Tells, and says, that a test is skipped: only a ledger in a file has what it is about.
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that is skipped must not look like one that passed"
+)]
+pub(crate) fn skips(what: &str) -> bool {
+    if is_postgres() {
+        eprintln!("skipped: only a ledger in a file has {what}");
+    }
+    is_postgres()
+}
+
 /// The URL of the ledger that stands for this path, which is unique: the file itself, or a schema named after it.
 pub(crate) fn url(path: &Path) -> String {
     match postgres() {
@@ -35,11 +48,30 @@ pub(crate) fn url(path: &Path) -> String {
     }
 }
 
+/// The same for those who may not write.
+pub(crate) fn read_only_url(path: &Path) -> String {
+    let read_only =
+        if is_postgres() { "&options[default_transaction_read_only]=on" } else { "?mode=ro" };
+    url(path) + read_only
+}
+
+/// The journal of the ledger that stands for this path, which must be the only one in its folder; `None`: there is none.
+pub(crate) fn journal(path: &Path) -> Option<PathBuf> {
+    let files = fs::read_dir(path.parent()?).ok()?;
+    files
+        .filter_map(|file| Some(file.ok()?.path()))
+        .find(|file| file.extension().is_some_and(|end| end == "journal"))
+}
+
 fn schema(path: &Path) -> String {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);
     format!("t{:016x}", hasher.finish())
 }
+
+/// The tables of a ledger in Postgres.
+const TABLES: &str = "select tablename::text from pg_tables \
+     where schemaname = current_schema() and tablename <> '_sqlx_migrations'";
 
 /// A connection of another program to a ledger.
 #[derive(Debug)]
@@ -64,6 +96,14 @@ impl Outside {
         }
     }
 
+    /// A connection to a schema of the Postgres at this address.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn at(address: &str, schema: &str) -> Self {
+        let options = PgConnectOptions::from_str(address).expect("an address");
+        let options = options.options([("search_path", schema)]);
+        Self::Postgres(options.connect().await.expect("the ledger"))
+    }
+
     /// Rows of a query.
     pub(crate) async fn rows<T>(&mut self, sql: &str) -> Vec<T>
     where
@@ -75,6 +115,32 @@ impl Outside {
             Self::Postgres(conn) => sqlx::query_as(sql).fetch_all(conn).await,
         }
         .expect("rows")
+    }
+
+    /// Tells whether a process owns the ledger, which stands for this path.
+    pub(crate) async fn is_owned(&mut self, path: &Path) -> bool {
+        const LOCKS: &str = "select count(*) from pg_locks where locktype = 'advisory' and granted \
+             and classid = 1383101044 and objid::bigint = hashtext(current_schema())::bigint & 4294967295";
+        if let Self::Postgres(_) = self {
+            return self.count(LOCKS).await > 0;
+        }
+        let mut lock = path.as_os_str().to_owned();
+        lock.push(".lock");
+        // Released at once.
+        fs::File::open(lock).is_ok_and(|lock| lock.try_lock_shared().is_err())
+    }
+
+    /// All rows of a ledger in Postgres as text.
+    pub(crate) async fn text(&mut self) -> Vec<u8> {
+        let Self::Postgres(_) = self else { return Vec::new() };
+        let mut text = Vec::new();
+        for (table,) in self.rows::<(String,)>(TABLES).await {
+            let rows = format!("select row_to_json({table})::text from {table}");
+            for (row,) in self.rows::<(String,)>(&rows).await {
+                text.extend(row.into_bytes());
+            }
+        }
+        text
     }
 
     /// A number.
@@ -105,8 +171,6 @@ impl Outside {
 
     /// Fills the empty tables of a ledger in Postgres with the rows of the one that stands for this path.
     pub(crate) async fn copy_from(&mut self, path: &Path) {
-        const TABLES: &str = "select tablename::text from pg_tables \
-             where schemaname = current_schema() and tablename <> '_sqlx_migrations'";
         const NUMBERED: [(&str, &str); 3] =
             [("exchange", "rowid"), ("call", "seq"), ("repricing", "id")];
         let from = schema(path);

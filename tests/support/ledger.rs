@@ -1,4 +1,4 @@
-//! A look into the ledger's file from outside, as another process has it.
+//! A look into a ledger from outside, as another process has it.
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
@@ -12,27 +12,30 @@ use reprise::{
     store::Reader,
 };
 use serde_json::Value;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, FromRow, Row, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteRow},
-};
-
+use sqlx::{FromRow, Row, postgres::PgRow, sqlite::SqliteRow};
 use tempfile::TempDir;
 
-use super::until;
+use super::{
+    backend::{self, Outside},
+    until,
+};
 
 /// Reads a struct from the columns of the names of its fields.
 macro_rules! from_row {
     ($type:ty { $($field:ident),+ $(,)? }) => {
-        impl FromRow<'_, SqliteRow> for $type {
-            fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        from_row!(SqliteRow: $type { $($field),+ });
+        from_row!(PgRow: $type { $($field),+ });
+    };
+    ($row:ident: $type:ty { $($field:ident),+ }) => {
+        impl FromRow<'_, $row> for $type {
+            fn from_row(row: &$row) -> sqlx::Result<Self> {
                 Ok(Self { $($field: row.try_get(stringify!($field))?,)+ })
             }
         }
     };
 }
 
-/// A ledger's file; every look is a connection of its own.
+/// A ledger; every look is a connection of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     folder: Arc<TempDir>,
@@ -96,7 +99,7 @@ impl Ledger {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("sqlite://{}", self.path().display())
+        backend::url(&self.path())
     }
 
     /// In the order they began.
@@ -133,10 +136,9 @@ impl Ledger {
 
     /// How many rows of a table are committed.
     pub(crate) async fn committed(&self, table: &str) -> i64 {
-        let sql = AssertSqlSafe(format!("select count(*) from {table}"));
-        let mut conn = self.connect(true).await;
-        let count = sqlx::query_scalar(sql).fetch_one(&mut conn).await.expect("a count");
-        conn.close().await.expect("a clean end");
+        let mut outside = Outside::connect(&self.path()).await;
+        let count = outside.count(&format!("select count(*) from {table}")).await;
+        outside.close().await;
         count
     }
 
@@ -157,9 +159,9 @@ impl Ledger {
 
     /// Takes the lock that every writer needs, until it is released.
     pub(crate) async fn lock(&self) -> WriteLock {
-        let mut conn = self.connect(false).await;
-        sqlx::raw_sql("begin immediate").execute(&mut conn).await.expect("the write lock");
-        WriteLock(conn)
+        let mut outside = Outside::connect(&self.path()).await;
+        outside.hold().await;
+        WriteLock(outside)
     }
 
     /// What a report says of all calls.
@@ -177,17 +179,19 @@ impl Ledger {
 
     /// Changes what no program would change: the past.
     pub(crate) async fn run(&self, sql: &'static str) {
-        let mut conn = self.connect(false).await;
-        sqlx::raw_sql(sql).execute(&mut conn).await.expect("a change");
-        conn.close().await.expect("a clean end");
+        let mut outside = Outside::connect(&self.path()).await;
+        outside.run(sql).await;
+        outside.close().await;
     }
 
     /// Everything that is on disk of it, the WAL included.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    pub(crate) async fn bytes(&self) -> Vec<u8> {
         let entries = std::fs::read_dir(self.folder.path()).expect("the folder of the ledger");
-        entries
-            .flat_map(|entry| std::fs::read(entry.expect("an entry").path()).expect("a file"))
-            .collect()
+        let in_files = entries
+            .flat_map(|entry| std::fs::read(entry.expect("an entry").path()).expect("a file"));
+        let mut bytes: Vec<u8> = in_files.collect();
+        bytes.extend(Outside::connect(&self.path()).await.text().await);
+        bytes
     }
 
     /// All bodies, unpacked.
@@ -206,11 +210,11 @@ impl Ledger {
 
     pub(crate) async fn rows<T>(&self, sql: &'static str) -> Vec<T>
     where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let mut conn = self.read().await;
-        let rows = sqlx::query_as(sql).fetch_all(&mut conn).await.expect("rows");
-        conn.close().await.expect("a clean end");
+        let mut outside = self.read().await;
+        let rows = outside.rows(sql).await;
+        outside.close().await;
         rows
     }
 
@@ -219,31 +223,25 @@ impl Ledger {
     }
 
     /// A connection that sees all that has ended: what a server has answered is committed a moment later.
-    async fn read(&self) -> SqliteConnection {
-        let mut conn = self.connect(true).await;
-        let has_ended = "select count(*) from exchange where id = $1";
+    async fn read(&self) -> Outside {
+        let mut outside = Outside::connect(&self.path()).await;
         until("what has ended to be committed", async || {
             for exchange in self.journaled("sealing") {
-                let known: i64 = sqlx::query_scalar(has_ended)
-                    .bind(exchange)
-                    .fetch_one(&mut conn)
-                    .await
-                    .expect("a count");
-                if known == 0 && self.is_served() {
+                let known = format!("select count(*) from exchange where id = '{exchange}'");
+                if outside.count(&known).await == 0 && outside.is_owned(&self.path()).await {
                     return false;
                 }
             }
             true
         })
         .await;
-        conn
+        outside
     }
 
     /// The lines of a kind in the journal.
     pub(crate) fn journal(&self, kind: &str) -> Vec<Value> {
-        let mut journal = self.path().into_os_string();
-        journal.push(".journal");
-        let lines = std::fs::read_to_string(journal).unwrap_or_default();
+        let journal = backend::journal(&self.path()).map(std::fs::read_to_string);
+        let lines = journal.and_then(Result::ok).unwrap_or_default();
         let read = |line: &str| {
             // The checksum stands after a tab.
             let line: Value = serde_json::from_str(line.split('\t').next()?).ok()?;
@@ -257,29 +255,16 @@ impl Ledger {
         let lines = self.journal(kind).into_iter();
         lines.filter_map(|line| line["exchange"].as_str().map(str::to_owned)).collect()
     }
-
-    /// Whether a server uses it.
-    fn is_served(&self) -> bool {
-        let mut lock = self.path().into_os_string();
-        lock.push(".lock");
-        // Released at once.
-        std::fs::File::open(lock).is_ok_and(|lock| lock.try_lock_shared().is_err())
-    }
-
-    async fn connect(&self, read_only: bool) -> SqliteConnection {
-        let options = SqliteConnectOptions::new().filename(self.path()).read_only(read_only);
-        options.connect().await.expect("the ledger")
-    }
 }
 
 /// Nobody else can write while this is held.
 #[derive(Debug)]
-pub(crate) struct WriteLock(SqliteConnection);
+pub(crate) struct WriteLock(Outside);
 
 impl WriteLock {
     pub(crate) async fn release(self) {
-        let mut conn = self.0;
-        sqlx::raw_sql("rollback").execute(&mut conn).await.expect("a rollback");
-        conn.close().await.expect("a clean end");
+        let mut outside = self.0;
+        outside.run("rollback").await;
+        outside.close().await;
     }
 }

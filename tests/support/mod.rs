@@ -13,6 +13,8 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod generated;
 pub(crate) mod ledger;
+#[cfg(target_os = "linux")]
+pub(crate) mod postgres;
 pub(crate) mod rows;
 pub(crate) mod script;
 pub(crate) mod sse;

@@ -133,7 +133,7 @@ pub(super) async fn no_key_is_told(world: &World) {
     let bodies = ledger.bodies().await;
     let keys = [&world.keys.client, &world.keys.operator, &world.keys.anthropic];
     for (place, bytes) in
-        [("the folder", &ledger.bytes()), ("a body", &bodies), ("an answer", &world.told)]
+        [("the folder", &ledger.bytes().await), ("a body", &bodies), ("an answer", &world.told)]
     {
         for key in keys {
             let found = memmem::find(bytes, key.as_bytes());

@@ -60,7 +60,7 @@ async fn killed_while_it_prunes_the_ledger_has_all_that_was_not_to_go() {
         kills += usize::from(pruned.status.code().is_none());
         invariant::check(&mut world, &mut rounds.tally).await;
         for seen in world.seen.iter().filter(|seen| !seen.is_kept()) {
-            let file = world.ledger().bytes();
+            let file = world.ledger().bytes().await;
             let left = memchr::memmem::find(&file, seen.order.marker.as_bytes());
             assert!(left.is_none(), "{} is still in a file", seen.order.marker);
         }

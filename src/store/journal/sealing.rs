@@ -114,6 +114,13 @@ impl<'a> JournaledSealing<'a> {
         }
     }
 
+    /// The totals, and requests of which all rows are committed.
+    pub(super) fn without_bodies(self) -> Self {
+        let Self { request, client, .. } = self;
+        let (request, client) = (request.without_bodies(), client.without_bodies());
+        Self { request, recording: None, client, ..self }
+    }
+
     pub(super) const fn exchange(&self) -> ExchangeId {
         self.exchange
     }
@@ -170,6 +177,13 @@ impl<'a> JournaledRequest<'a> {
             blobs: blobs.iter().map(|(hash, body)| (*hash, base64(body))).collect(),
             pieces: pieces.clone(),
         }
+    }
+
+    fn without_bodies(self) -> Self {
+        let Self { frames, nodes, blobs, pieces, .. } = &self;
+        let has_bodies =
+            !(frames.is_empty() && nodes.is_empty() && blobs.is_empty() && pieces.is_empty());
+        if has_bodies { Self::default() } else { self }
     }
 
     fn packed(self) -> Packed {

@@ -25,6 +25,7 @@ pub(in crate::store) struct PgDatabase {
     pub(super) schema: String,
     pub(super) max_connections: u32,
     pub(super) connect_timeout: Duration,
+    statement_timeout: Duration,
     /// The folder of the journal; `None`: there is none.
     journal: Option<PathBuf>,
     name: String,
@@ -85,7 +86,21 @@ impl PgDatabase {
             options.get_database().unwrap_or_else(|| options.get_username())
         );
         let journal = ours.remove("journal").map(PathBuf::from);
-        Ok(Self { options, schema, max_connections, connect_timeout, journal, name })
+        Ok(Self {
+            options,
+            schema,
+            max_connections,
+            connect_timeout,
+            statement_timeout,
+            journal,
+            name,
+        })
+    }
+
+    /// Time that a transaction may take: after each that was not answered, twice as long, since its rows may be many.
+    pub(in crate::store) fn patience(&self, unanswered: u32) -> Duration {
+        let longest = self.statement_timeout.max(self.connect_timeout) * 2;
+        (self.connect_timeout * 2).saturating_mul(1 << unanswered.min(16)).min(longest)
     }
 
     /// The journal: one for each ledger that processes of this user write to.
