@@ -22,20 +22,21 @@ use super::{
     Durability, Reader,
     batch::{self, Op},
     chain::PersistedHashes,
-    database::{Database, OwnerLock},
+    database::Database,
     error::WriteError,
     filter::KeyFilter,
     hot::Hot,
     insert::Sink,
     journal::Journal,
     metrics::LedgerMetrics,
+    recovery,
     refusals::RefusalCounts,
-    sqlite::{Carried, Fault, OpenFile},
+    sqlite::{Carried, Fault, Lock, OpenFile},
     users::KnownNames,
     wal::Wal,
     write::WriteConnection,
 };
-use crate::domain::exchange::OwnerId;
+use crate::domain::exchange::{CallId, ExchangeId, OwnerId};
 
 /// Limit of operations in one commit.
 const BATCH: usize = 256;
@@ -89,6 +90,25 @@ impl Shared {
         self.packing.lock().token()
     }
 
+    /// Hands an operation to the writer.
+    pub(super) fn send(
+        &self,
+        queue: &mpsc::UnboundedSender<Queued>,
+        op: Op,
+        done: Option<oneshot::Sender<()>>,
+    ) {
+        let bytes = op.bytes();
+        self.queued.fetch_add(1, Relaxed);
+        self.queued_bytes.fetch_add(bytes, Relaxed);
+        if let Err(mpsc::error::SendError(queued)) = queue.send(Queued { op, bytes, done }) {
+            self.queued.fetch_sub(1, Relaxed);
+            self.queued_bytes.fetch_sub(bytes, Relaxed);
+            self.lost.fetch_add(1, Relaxed);
+            let (kind, id) = queued.op.name();
+            error!(kind, id, "the ledger is closed; a row is lost");
+        }
+    }
+
     /// The fault of the file that is written, if there is one.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.open.lock().as_ref().and_then(OpenFile::fault)
@@ -130,8 +150,8 @@ pub(super) struct Writer {
     pub(super) durability: Durability,
     /// `None` after a connection broke.
     pub(super) connection: Option<WriteConnection>,
-    /// `None`: the ledger is in memory, or being opened anew.
-    pub(super) lock: Option<OwnerLock>,
+    /// `None`: the ledger is in no file, or being opened anew.
+    pub(super) lock: Option<Lock>,
     /// The running exchanges of the file before, while no file is open.
     pub(super) left: Option<Vec<Carried>>,
     pub(super) reader: Reader,
@@ -171,9 +191,6 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
     writer.finish().await;
     *shared.open.lock() = None;
     // With the locks, before anyone hears that it is done.
-    if let Some(lock) = writer.lock.take() {
-        lock.release().await;
-    }
     drop(writer);
 }
 
@@ -200,6 +217,18 @@ async fn gather(
             return;
         }
     }
+}
+
+/// Takes what others have sealed as lost, and ends in this batch, out of the ledger.
+async fn regain(reader: &Reader, batch: &[Queued]) -> Result<(), WriteError> {
+    let seals = batch.iter().filter(|queued| matches!(queued.op, Op::Seal(_)));
+    let exchanges: Vec<ExchangeId> = seals.filter_map(|queued| queued.op.exchange()).collect();
+    if exchanges.is_empty() {
+        return Ok(());
+    }
+    let calls: Vec<CallId> = batch.iter().filter_map(|queued| queued.op.call()).collect();
+    let mut conn = reader.pool().acquire().await?;
+    Ok(recovery::regain(&mut conn, &exchanges, &calls).await?)
 }
 
 impl Writer {
@@ -322,6 +351,9 @@ impl Writer {
         self.wal.make_room(connection).await?;
         if let [Queued { op: Op::Clear(clear), .. }] = &batch[..] {
             return Ok(clear.run(&self.file).await?);
+        }
+        if self.file.was_buried() {
+            regain(&self.reader, batch).await?;
         }
         let is_durable = |queued: &Queued| queued.op.must_survive();
         let wanted =

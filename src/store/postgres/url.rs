@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use url::Url;
 
+use super::Owner;
 use crate::store::Error;
 
 /// Limit of connections that read, unless the URL sets another.
@@ -25,6 +26,8 @@ pub(in crate::store) struct PgDatabase {
     pub(super) schema: String,
     pub(super) max_connections: u32,
     pub(super) connect_timeout: Duration,
+    /// The owner whose lock the connection that writes takes; `None`: this process is none.
+    pub(super) owner: Option<Owner>,
     /// The folder of the journal; `None`: there is none.
     journal: Option<PathBuf>,
     name: String,
@@ -85,10 +88,10 @@ impl PgDatabase {
             options.get_database().unwrap_or_else(|| options.get_username())
         );
         let journal = ours.remove("journal").map(PathBuf::from);
-        Ok(Self { options, schema, max_connections, connect_timeout, journal, name })
+        Ok(Self { options, schema, max_connections, connect_timeout, owner: None, journal, name })
     }
 
-    /// The journal: one for each ledger that processes of this user write to.
+    /// The first journal of this machine for the ledger; each process has one beside it.
     pub(in crate::store) fn journal(&self) -> Option<PathBuf> {
         let hash = Sha256::digest([&*self.name, &self.schema].join("\n"));
         let name = format!("postgres-{}.journal", hex::encode(&hash[..8]));
