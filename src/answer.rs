@@ -4,7 +4,7 @@
 //! [`playback`] and [`EventStream`] turn into a response. A request is prepared in `prepare`; its source is selected in
 //! `select` (with the exchanges in `inflight`); an answer that is there is reused in `reuse`. A new answer has a `pump`:
 //! it sends an `exchange` in an `attempt`, which fills a `live` recording with what is no longer `held`, and seals it in
-//! `seal`. The record of each call
+//! `seal`. Where several processes share the ledger, one of them asks (`claim`). The record of each call
 //! is begun and finished in `call`; `chats` adds up what they cost, and `observe` hands them on to `metrics`. Operators
 //! look at running answers, and stop them, in `watch`.
 
@@ -12,6 +12,7 @@ mod attempt;
 mod budget;
 mod call;
 mod chats;
+mod claim;
 mod events;
 mod exchange;
 mod failure;
@@ -286,6 +287,10 @@ impl Answers {
             AnswerSource::Upstream(ticket) => self.ask(ticket, &request, caller, access, at),
         };
         answer.reader.ready().await.map_err(Error::Failed)?;
+        if let Some(exchange) = answer.reader.answered_by() {
+            let (answered_by, verdict) = (AnsweredBy::Collapsed, Verdict::Join);
+            answer = Answer { exchange, answered_by, verdict, ..answer };
+        }
         Ok(Answer { chat_cost: chat_cost.filter(|_| shows_usage), ..answer })
     }
 

@@ -48,11 +48,13 @@ mod postgres;
 pub mod prices;
 pub mod prune;
 mod query;
+mod queue;
 mod read;
 mod record;
 mod recovery;
 mod refusals;
 mod reopen;
+mod replicas;
 mod reprice;
 mod rollup;
 mod row;
@@ -93,12 +95,14 @@ use self::{
     filter::KeyFilter,
     hot::Hot,
     invalidate::Clear,
-    journal::Journal,
+    journal::{Journal, Slot},
     metrics::Lookup,
+    queue::{Queued, Shared},
     read::UNKNOWN_AGE,
+    replicas::{Parts, Replicas},
     wal::Wal,
     write::WriteConnection,
-    writer::{Queued, Shared, Writer},
+    writer::Writer,
 };
 pub use self::{
     call_condition::{Condition, Field},
@@ -115,6 +119,7 @@ pub use self::{
     options::Options,
     read::{MOST_PARTS, Reader},
     record::{CallRecord, Opening, PriorAskQuery, Readings, Sealing, Stored, StoredRecording},
+    replicas::{Claim, ClaimGuard, ClaimKey},
     reprice::{Occasion, PriceState, PricedAs, Repricing, RepricingRun},
     rollup::{BilledCalls, WORTH_SUMMING_UP, roll_up},
     search::Found,
@@ -175,6 +180,8 @@ pub struct Ledger {
     file: Database,
     journal: Journal,
     wal: Wal,
+    /// `None`: no other process writes.
+    replicas: Option<Replicas>,
     /// Held by the prune that runs; true if the last one came to its end.
     pruning: Arc<tokio::sync::Mutex<bool>>,
     tasks: TaskTracker,
@@ -216,13 +223,22 @@ impl Ledger {
         now: UnixMillis,
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
-        let file = Database::parse(&options.url)?;
+        let file = Database::parse(&options.url)?.owned_by(owner);
         let Taken { mut conn, lock, open } = take(&file, owner, options.start_wait).await?;
         let mut connection = WriteConnection::open(&file).await?;
-        recovery::run(&mut conn, &mut connection, &file, owner, now).await?;
+        let failed = |source| file.not_created(source);
+        let slot = file.journals().take().map_err(failed)?;
+        let left = if file.is_shared() {
+            file.journals().take_left().map_err(failed)?
+        } else {
+            Vec::new()
+        };
+        let journals = slot.iter().chain(&left);
+        recovery::run(&mut conn, &mut connection, &file, journals, owner, now).await?;
+        left.into_iter().for_each(Slot::remove);
         conn.close().await.map_err(Error::Open)?;
-        let journal = Journal::start(file.journal(), options.durability, options.wait, tasks)
-            .map_err(|source| file.not_created(source))?;
+        let journal =
+            Journal::start(slot, options.durability, options.wait, tasks).map_err(failed)?;
         let wal = Wal::of(file.real().as_deref(), options.wal_bytes);
         let reader = Reader::new(file.readers());
         let (queue, queued) = mpsc::unbounded_channel();
@@ -246,6 +262,14 @@ impl Ledger {
         };
         let keys = writer.keys.clone();
         tasks.spawn(writer::run(writer, queued));
+        let parts = Parts {
+            hot: Arc::clone(&hot),
+            keys: keys.clone(),
+            reader: reader.clone(),
+            shared: Arc::clone(&shared),
+            queue: queue.downgrade(),
+        };
+        let replicas = Replicas::start(&file, owner, parts, tasks).await;
         Ok(Self {
             owner,
             queue,
@@ -256,6 +280,7 @@ impl Ledger {
             file,
             journal,
             wal,
+            replicas,
             pruning: Arc::default(),
             tasks: tasks.clone(),
             wait: options.wait,
@@ -464,15 +489,6 @@ impl Ledger {
                 );
             }
         }
-        let bytes = op.bytes();
-        shared.queued.fetch_add(1, Relaxed);
-        shared.queued_bytes.fetch_add(bytes, Relaxed);
-        if let Err(mpsc::error::SendError(queued)) = self.queue.send(Queued { op, bytes, done }) {
-            shared.queued.fetch_sub(1, Relaxed);
-            shared.queued_bytes.fetch_sub(bytes, Relaxed);
-            shared.lost.fetch_add(1, Relaxed);
-            let (kind, id) = queued.op.name();
-            error!(kind, id, "the ledger is closed; a row is lost");
-        }
+        shared.send(&self.queue, op, done);
     }
 }

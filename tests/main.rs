@@ -21,6 +21,7 @@ mod playback;
 mod prices;
 mod proxy;
 mod prune;
+mod replicas;
 mod stats;
 mod support;
 #[cfg(target_os = "linux")]

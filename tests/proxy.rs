@@ -48,7 +48,7 @@ mod shutdown;
 mod signed;
 mod staged;
 mod status_lines;
-mod streaming;
+pub(crate) mod streaming;
 mod surrogates;
 mod traces;
 mod translating;

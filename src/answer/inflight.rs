@@ -16,9 +16,12 @@ use super::{
     live::{self, RecordingReader, RecordingWriter, Subscription},
     mutex::{Mutex, MutexGuard},
 };
-use crate::domain::{
-    cache::{CacheKey, Keep, PriorAsk, Reason},
-    exchange::{Api, ExchangeId},
+use crate::{
+    domain::{
+        cache::{CacheKey, Keep, PriorAsk, Reason},
+        exchange::{Api, ExchangeId},
+    },
+    store,
 };
 
 /// Limit on remembered claims. The ledger has them all, except for those whose rows are not committed yet: of running
@@ -50,6 +53,14 @@ pub(super) struct CoalesceKey {
     pub message: Option<(String, String)>,
 }
 
+impl CoalesceKey {
+    /// The same identity for the processes that share the ledger.
+    pub(super) fn claim_key(&self) -> store::ClaimKey {
+        let message = self.message.as_ref().map(|(chat, message)| (&**chat, &**message));
+        store::ClaimKey::of(&self.key, self.api, message)
+    }
+}
+
 /// The key that a chat asked for, and the chat; or the key of a user's message, and no chat.
 type ClaimKey = (CacheKey, String);
 
@@ -75,6 +86,8 @@ pub(super) struct Ticket {
     pub writer: RecordingWriter,
     /// Reader of the call that asks.
     pub reader: RecordingReader,
+    /// What is claimed before the request is sent, where other processes may ask the same; `None`: the call joins none.
+    pub claim: Option<store::ClaimKey>,
     pub guard: InflightGuard,
 }
 
@@ -196,7 +209,7 @@ impl State {
             self.joinable.insert(coalesce_key.clone(), exchange);
         }
         let guard = InflightGuard { inflight: Arc::clone(inflight), exchange, coalesce_key };
-        Ticket { exchange, reason, keep, admitted, writer, reader, guard }
+        Ticket { exchange, reason, keep, admitted, writer, reader, claim: None, guard }
     }
 }
 

@@ -66,6 +66,8 @@ struct State {
     begun: bool,
     /// The exchange that fills the recording, until the end; `None` before it is known.
     opening: Option<Arc<Opening>>,
+    /// The exchange of another process that has answered in place of that one.
+    answered_by: Option<ExchangeId>,
     /// True if an operator has stopped the answer.
     is_stopped: bool,
     readers: usize,
@@ -268,6 +270,11 @@ impl RecordingWriter {
         }
     }
 
+    /// Names the exchange of another process that has answered. Call it before the end.
+    pub(super) fn answered_by(&self, exchange: ExchangeId) {
+        self.live.lock().answered_by = Some(exchange);
+    }
+
     /// Number of readers.
     pub(super) fn readers(&self) -> usize {
         self.live.lock().readers
@@ -365,6 +372,11 @@ impl RecordingReader {
             hook.on_begin();
         }
         ready
+    }
+
+    /// The exchange of another process that has answered; `None`: it was the one that this call asked or joined.
+    pub(super) fn answered_by(&self) -> Option<ExchangeId> {
+        self.live.lock().answered_by
     }
 
     /// Head of upstream's first response; `None` for a stored recording.

@@ -10,6 +10,7 @@ use super::{
     Answer, Answers, Failure,
     attempt::{Attempt, Finish},
     budget::{Admitted, Reservation},
+    claim::{Claimed, RequestClaim},
     exchange::OutgoingExchange,
     inflight::{InflightGuard, Ticket},
     live::{Cancel, RecordingWriter},
@@ -46,7 +47,7 @@ impl Answers {
         access: Access,
         at: UnixMillis,
     ) -> Answer {
-        let Ticket { exchange: id, reason, keep, admitted, writer, reader, guard } = ticket;
+        let Ticket { exchange: id, reason, keep, admitted, writer, reader, claim, guard } = ticket;
         let Admitted { notice, dear, reservation } = admitted;
         let (answered_by, keep) = match self.upstream.replay() {
             // There is nothing to keep of a fixture.
@@ -67,7 +68,8 @@ impl Answers {
         let answer = Answer::new(reader, request, call, id, Verdict::Ask { reason, keep });
         writer.open(Arc::clone(&exchange.opening));
         self.observer.began(&exchange.opening);
-        self.tasks.spawn(run(self.clone(), exchange, writer, guard, reservation));
+        let claim = claim.map(|key| RequestClaim { key, reason });
+        self.tasks.spawn(run(self.clone(), exchange, writer, claim, guard, reservation));
         Answer { budget: notice, is_watched, status_line, ..answer }
     }
 }
@@ -77,9 +79,21 @@ async fn run(
     answers: Answers,
     mut exchange: OutgoingExchange,
     writer: RecordingWriter,
+    claim: Option<RequestClaim>,
     guard: InflightGuard,
     reservation: Reservation,
 ) {
+    let _claim = match claim {
+        None => None,
+        Some(claim) => match claim.take(&answers, &exchange, &writer).await {
+            Claimed::Asks(claim) => claim,
+            Claimed::Answered { recording, end } => {
+                drop(reservation);
+                writer.end(recording, end);
+                return drop(guard);
+            }
+        },
+    };
     answers.ledger.journal_opening(&exchange.opening).await;
     let mut prior = PriorParts::new(reservation);
     loop {

@@ -97,13 +97,13 @@ impl Answers {
             (Verdict::Hit(freshness), _, Some(stored)) => AnswerSource::Ledger(stored, freshness),
             (Verdict::Ask { reason, keep }, ..) => {
                 let admitted = self.admit(request, caller, at)?;
-                AnswerSource::Upstream(inflight.begin(
-                    &self.inflight,
-                    coalesce_key,
-                    reason,
-                    keep,
-                    admitted,
-                ))
+                let would_join = |_: &&CoalesceKey| {
+                    cache::decide(&Facts { running: true, ..facts }, policy) == Verdict::Join
+                };
+                let claim = coalesce_key.as_ref().filter(|_| self.ledger.is_shared());
+                let claim = claim.filter(would_join).map(CoalesceKey::claim_key);
+                let ticket = inflight.begin(&self.inflight, coalesce_key, reason, keep, admitted);
+                AnswerSource::Upstream(Ticket { claim, ..ticket })
             }
             (Verdict::Refuse(reason), ..) => return Err(Failure::NotCached(reason)),
             (Verdict::Join, None, _) | (Verdict::Hit(_), _, None) => {

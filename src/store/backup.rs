@@ -19,7 +19,7 @@ use super::{
     Error,
     database::Database,
     journal::Left,
-    recovery::{self, Recovered},
+    recovery::{self, Recovered, Whose},
     sqlite::{self, DatabaseFile},
     write::WriteConnection,
 };
@@ -93,7 +93,10 @@ pub async fn run(
     if fs::symlink_metadata(target).is_ok() {
         return Err(exists());
     }
-    let left = Left::read(file.journal().as_deref()).map_err(|source| file.not_created(source))?;
+    let left = match file.journal() {
+        Some(journal) => Left::read(&journal).map_err(|source| file.not_created(source))?,
+        None => Left::default(),
+    };
     let partial = Partial::create(target).map_err(failed)?;
     let pool = file.readers();
     let mut conn = pool.acquire().await.map_err(Error::Open)?;
@@ -123,7 +126,9 @@ pub async fn run(
     if running > 0 || !left.is_empty() {
         schema?;
         let mut writer = WriteConnection::open(&copy).await?;
-        recovered = recovery::bring_in_order(&mut conn, &mut writer, left, owner, now).await?;
+        let whose = Whose::All;
+        recovered =
+            recovery::bring_in_order(&mut conn, &mut writer, left, owner, now, whose).await?;
         writer.close().await?;
     }
     conn.close().await.map_err(Error::Write)?;

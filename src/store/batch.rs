@@ -10,6 +10,7 @@ use super::{
     invalidate::Clear,
     record::{CallRecord, Opening, Sealing},
     refusals::CountRefusals,
+    replicas::{self, Claimed, Word},
     users::NamedUser,
 };
 use crate::domain::{
@@ -63,6 +64,8 @@ pub(super) enum Op {
     Clear(Clear),
     Refusals(CountRefusals),
     Name(Box<NamedUser>),
+    /// The end of a claim whose exchange is not sealed.
+    EndClaim(Claimed),
     /// Writes nothing: once it is committed, so is everything that was queued before it.
     Mark,
 }
@@ -90,6 +93,8 @@ pub(super) struct SealOp {
     pub(super) recording: Option<Vec<u8>>,
     /// The call that ends with the exchange.
     pub(super) call: Option<CallOp>,
+    /// The claim that ends with the exchange.
+    pub(super) claim: Option<Claimed>,
 }
 
 /// A call, with its client's request.
@@ -114,7 +119,7 @@ impl Op {
             Self::Open(open) => [Some(&open.request), Some(&open.client)],
             Self::Seal(seal) => [Some(&seal.request), seal.call.as_ref().map(|call| &call.client)],
             Self::Call(call) => [Some(&call.client), None],
-            Self::Clear(_) | Self::Refusals(_) | Self::Name(_) | Self::Mark => [None, None],
+            _ => [None, None],
         }
     }
 
@@ -159,6 +164,7 @@ impl Op {
             Self::Clear(_) => ("clearing", String::new()),
             Self::Refusals(_) => ("refusals", String::new()),
             Self::Name(named) => ("name", named.user.clone()),
+            Self::EndClaim(claimed) => ("end of a claim", claimed.exchange.to_string()),
             Self::Mark => ("mark", String::new()),
         }
     }
@@ -198,7 +204,7 @@ impl Op {
                 [Some(request), call.as_mut().map(|call| &mut call.client)]
             }
             Self::Call(call) => [Some(&mut call.client), None],
-            Self::Clear(_) | Self::Refusals(_) | Self::Name(_) | Self::Mark => [None, None],
+            _ => [None, None],
         }
     }
 
@@ -227,17 +233,19 @@ pub(super) fn write(sink: &mut Sink<'_>, owner: OwnerId, ops: &[&Op]) -> Result<
     insert_bodies(sink, &bodies)?;
 
     let (mut opens, mut seals, mut calls) = (Vec::new(), Vec::new(), Vec::new());
-    let mut names = Vec::new();
+    let (mut names, mut claims) = (Vec::new(), Vec::new());
     for op in ops {
         match op {
             Op::Open(open) => opens.push(&**open),
             Op::Seal(seal) => {
                 seals.push(&**seal);
                 calls.extend(&seal.call);
+                claims.extend(seal.claim);
             }
             Op::Call(call) => calls.push(&**call),
             Op::Refusals(counts) => counts.run(sink)?,
             Op::Name(user) => names.push(&**user),
+            Op::EndClaim(claimed) => claims.push(*claimed),
             // A clearing has a transaction of its own.
             Op::Clear(_) | Op::Mark => {}
         }
@@ -249,6 +257,7 @@ pub(super) fn write(sink: &mut Sink<'_>, owner: OwnerId, ops: &[&Op]) -> Result<
     let ended: Vec<ExchangeId> = sealed.difference(&opened).copied().collect();
     opens.retain(|open| !sealed.contains(&open.opening.exchange));
     sink.each("delete from running where exchange = $1", &ended, |values, id| values.add(id))?;
+    end_claims(sink, &claims)?;
     insert_running(sink, owner, &opens)?;
     insert_exchanges(sink, &seals)?;
     insert_calls(sink, &calls)?;
@@ -261,7 +270,36 @@ pub(super) fn write(sink: &mut Sink<'_>, owner: OwnerId, ops: &[&Op]) -> Result<
         ref: *name,
         exchange: seal.opening.exchange,
     });
-    insert_names(sink, &names)
+    insert_names(sink, &names)?;
+    tell(sink, owner, &seals, &claims)
+}
+
+/// Only processes that share a ledger make claims.
+fn end_claims(sink: &mut Sink<'_>, claims: &[Claimed]) -> Result<(), WriteError> {
+    const SQL: &str = "delete from claim where exchange in (select value from json_each($1))";
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let exchanges: Vec<ExchangeId> = claims.iter().map(|claimed| claimed.exchange).collect();
+    sink.each(SQL, &[serde_json::json!(exchanges).to_string()], |values, list| values.add(list))
+}
+
+/// Tells the processes that share the ledger what is new.
+fn tell(
+    sink: &mut Sink<'_>,
+    owner: OwnerId,
+    seals: &[&SealOp],
+    claims: &[Claimed],
+) -> Result<(), WriteError> {
+    if !matches!(sink, Sink::Postgres(_)) {
+        return Ok(());
+    }
+    let answers = seals.iter().filter(|seal| seal.sealing.servable && seal.recording.is_some());
+    let answers = answers.map(|seal| Word::Answer(seal.opening.key));
+    let ended = claims.iter().map(|claimed| Word::Ended(claimed.key));
+    let words: Vec<Word> = answers.chain(ended).collect();
+    let notifications = replicas::write(owner, &words);
+    sink.each("select tell($1)", &notifications, |values, text| values.add(text))
 }
 
 fn insert_bodies(sink: &mut Sink<'_>, bodies: &[&Bodies]) -> Result<(), WriteError> {

@@ -8,7 +8,7 @@ use tracing::debug;
 use super::{
     Error,
     database::{Database, Taken},
-    journal::Left,
+    journal::{Left, Slot},
     recovery,
     write::WriteConnection,
 };
@@ -31,11 +31,10 @@ pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
             if ended.is_empty() || Instant::now() >= until {
                 return Ok(());
             }
-            match file.must_be_free(owner).await {
-                Ok(()) => return restore(&file, owner, now).await,
-                Err(Error::InUse { .. }) => tokio::time::sleep(PAUSE).await,
-                Err(error) => return Err(error),
+            if is_left(&file, owner).await? {
+                return restore(&file, owner, now).await;
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
     .await;
@@ -45,11 +44,29 @@ pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
     }
 }
 
-/// The exchanges in the journal that have ended.
+/// Tells whether a dead process has left a journal.
+async fn is_left(file: &Database, owner: OwnerId) -> Result<bool, Error> {
+    if file.is_shared() {
+        let left = file.journals().take_left();
+        return Ok(!left.map_err(|source| file.not_created(source))?.is_empty());
+    }
+    match file.must_be_free(owner).await {
+        Ok(()) => Ok(true),
+        Err(Error::InUse { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The exchanges in the journals of this machine that have ended.
 fn journaled(file: &Database) -> Result<Vec<ExchangeId>, Error> {
-    let Some(journal) = file.journal() else { return Ok(Vec::new()) };
-    let left = Left::peek(&journal).map_err(|source| file.not_created(source))?;
-    Ok(left.ended().collect())
+    let ended = || {
+        let mut ended = Vec::new();
+        for journal in file.journals().paths()? {
+            ended.extend(Left::peek(&journal)?.ended());
+        }
+        Ok(ended)
+    };
+    ended().map_err(|source| file.not_created(source))
 }
 
 /// Those of some exchanges that are not committed.
@@ -73,12 +90,11 @@ async fn uncommitted(file: &Database, ended: Vec<ExchangeId>) -> Result<Vec<Exch
 async fn restore(file: &Database, owner: OwnerId, now: UnixMillis) -> Result<(), Error> {
     let Taken { mut conn, lock, .. } = file.take(owner).await?;
     let mut writer = WriteConnection::open(file).await?;
-    recovery::run(&mut conn, &mut writer, file, owner, now).await?;
-    file.remove_journal();
+    let journals = file.journals().take_left().map_err(|source| file.not_created(source))?;
+    recovery::run(&mut conn, &mut writer, file, journals.iter(), owner, now).await?;
+    journals.into_iter().for_each(Slot::remove);
     writer.close().await?;
     conn.close().await.map_err(Error::Write)?;
-    if let Some(lock) = lock {
-        lock.release().await;
-    }
+    drop(lock);
     Ok(())
 }

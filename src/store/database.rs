@@ -1,7 +1,7 @@
 //! The database of a ledger: a file of SQLite, or a schema of Postgres.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,8 +9,9 @@ use std::{
 use super::{
     Error,
     connection::{Connection, Pool, Size},
+    journal::Slots,
     postgres::{self, PgDatabase},
-    sqlite::{self, Content, DatabaseFile, Newest, OpenFile},
+    sqlite::{self, Content, DatabaseFile, OpenFile},
 };
 use crate::domain::exchange::OwnerId;
 
@@ -18,7 +19,7 @@ use crate::domain::exchange::OwnerId;
 #[derive(Debug, Clone)]
 pub(super) enum Database {
     Sqlite(DatabaseFile),
-    Postgres(PgDatabase),
+    Postgres(Box<PgDatabase>),
 }
 
 impl Database {
@@ -26,7 +27,9 @@ impl Database {
     pub(super) fn parse(url: &str) -> Result<Self, Error> {
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("sqlite") => DatabaseFile::parse(url).map(Self::Sqlite),
-            Some("postgres" | "postgresql") => PgDatabase::parse(url).map(Self::Postgres),
+            Some("postgres" | "postgresql") => {
+                Ok(Self::Postgres(Box::new(PgDatabase::parse(url)?)))
+            }
             _ => Err(Error::Scheme),
         }
     }
@@ -76,19 +79,11 @@ impl Database {
         }
     }
 
-    /// The journal; `None`: the ledger is in memory, or has no place for one.
+    /// The journal, of several the first; `None`: the ledger is in memory, or has no place for one.
     pub(super) fn journal(&self) -> Option<PathBuf> {
         match self {
             Self::Sqlite(file) => file.journal(),
             Self::Postgres(database) => database.journal(),
-        }
-    }
-
-    /// Removes the journal of a dead process. Everything in it must be committed.
-    pub(super) fn remove_journal(&self) {
-        if let Some(journal) = self.journal() {
-            // There may be none.
-            let _ = fs::remove_file(journal);
         }
     }
 
@@ -102,6 +97,40 @@ impl Database {
         }
     }
 
+    /// The journals of this machine.
+    pub(super) fn journals(&self) -> Slots {
+        Slots::new(self.journal(), self.is_shared())
+    }
+
+    /// Tells whether the ledger is in a database server: several processes may own it, and it may not answer.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// The same ledger, to be written by this owner.
+    pub(super) fn owned_by(self, owner: OwnerId) -> Self {
+        match self {
+            Self::Sqlite(file) => Self::Sqlite(file),
+            Self::Postgres(database) => Self::Postgres(Box::new(database.owned_by(owner))),
+        }
+    }
+
+    /// The same ledger, to be written beside its owners.
+    pub(super) fn unowned(self) -> Self {
+        match self {
+            Self::Sqlite(file) => Self::Sqlite(file),
+            Self::Postgres(database) => Self::Postgres(Box::new(database.unowned())),
+        }
+    }
+
+    /// Tells whether another process has declared this owner dead.
+    pub(super) fn was_buried(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(database) => database.was_buried(),
+        }
+    }
+
     /// Fails while another process owns the ledger.
     pub(super) async fn must_be_free(&self, owner: OwnerId) -> Result<(), Error> {
         match self {
@@ -110,16 +139,17 @@ impl Database {
         }
     }
 
-    /// Makes this process the owner of the ledger, which is created where it is missing, and migrates the tables.
+    /// Creates the ledger where it is missing, and migrates the tables. The owner of a file is this process from now on; in
+    /// Postgres, a connection that writes makes it one.
     pub(super) async fn take(&self, owner: OwnerId) -> Result<Taken, Error> {
         Ok(match self {
             Self::Sqlite(file) => {
                 let sqlite::Taken { conn, lock, open } = file.take(owner).await?;
-                Taken { conn: conn.into(), lock: lock.map(OwnerLock::File), open }
+                Taken { conn: conn.into(), lock, open }
             }
             Self::Postgres(database) => {
-                let (conn, lock) = database.take(owner).await?;
-                Taken { conn: conn.into(), lock: Some(OwnerLock::Session(lock)), open: None }
+                let conn = database.take().await?;
+                Taken { conn: conn.into(), lock: None, open: None }
             }
         })
     }
@@ -134,11 +164,6 @@ impl Database {
             Self::Sqlite(file) => file.beside(patience).await?.into(),
             Self::Postgres(database) => database.beside(patience).await?.into(),
         })
-    }
-
-    /// Tells whether the ledger is in a database server, which may not answer.
-    pub(super) const fn is_remote(&self) -> bool {
-        matches!(self, Self::Postgres(_))
     }
 
     /// Time that a transaction may take after so many that were not answered; `None`: no other machine has to answer.
@@ -182,42 +207,11 @@ impl Database {
     }
 }
 
-/// The lock of the process that owns a ledger, held until this is dropped, or the process dies.
-#[derive(Debug)]
-pub(super) enum OwnerLock {
-    File(sqlite::Lock),
-    Session(postgres::Lock),
-}
-
-impl OwnerLock {
-    /// Notes the newest rows, of which `None` are as before. Only a file can lose some.
-    pub(super) fn note(&mut self, newest: Newest) {
-        if let Self::File(lock) = self {
-            lock.note(newest);
-        }
-    }
-
-    /// Notes that any row may be gone by right.
-    pub(super) fn forget(&mut self) {
-        if let Self::File(lock) = self {
-            lock.forget();
-        }
-    }
-
-    /// Gives the ledger up, if that takes more than to drop this.
-    pub(super) async fn release(self) {
-        match self {
-            Self::File(lock) => drop(lock),
-            Self::Session(lock) => lock.release().await,
-        }
-    }
-}
-
-/// A ledger of which this process is the owner.
+/// A ledger of which this process is an owner.
 pub(super) struct Taken {
     pub(super) conn: Connection<'static>,
-    /// `None`: it is in memory.
-    pub(super) lock: Option<OwnerLock>,
+    /// The lock of a file; `None`: the ledger is in none.
+    pub(super) lock: Option<sqlite::Lock>,
     /// `None`: it is in no file.
     pub(super) open: Option<OpenFile>,
 }

@@ -13,24 +13,27 @@ impl Proof {
     /// The row of an operation; `None`: it writes none that could prove its commit. Counts of refused requests may then be
     /// added twice.
     pub(super) fn of(op: &Op) -> Option<Self> {
-        const EXCHANGE: &str = "select count(*) from exchange where id = $1";
-        const CALL: &str = "select count(*) from call where id = $1";
+        // Another process that took this one for dead has written lost ones.
+        const EXCHANGE: &str = "select count(*) from exchange where id = $1 and outcome <> 'lost'";
+        const CALL: &str = "select count(*) from call where id = $1 and outcome <> 'lost'";
         const RUNNING: &str = "select count(*) from running where exchange = $1";
         let (sql, id) = match op {
             Op::Seal(seal) => (EXCHANGE, seal.opening.exchange.to_string()),
             Op::Call(call) => (CALL, call.record.id.to_string()),
             Op::Open(open) => (RUNNING, open.opening.exchange.to_string()),
-            Op::Clear(_) | Op::Refusals(_) | Op::Name(_) | Op::Mark => return None,
+            Op::Clear(_) | Op::Refusals(_) | Op::Name(_) | Op::EndClaim(_) | Op::Mark => {
+                return None;
+            }
         };
         Some(Self { sql, id })
     }
 
     /// Tells whether the row is there.
-    pub(super) async fn is_there(self, conn: &mut Connection<'_>) -> Result<bool, WriteError> {
+    pub(super) async fn is_there(&self, conn: &mut Connection<'_>) -> Result<bool, WriteError> {
         let Self { sql, id } = self;
         // A server may still be busy with the transaction, which has the lock then.
         let mut tx = conn.begin_write().await?;
-        let rows: i64 = query_scalar(sql).bind(id).fetch_one(&mut *tx).await?;
+        let rows: i64 = query_scalar(sql).bind(&**id).fetch_one(&mut *tx).await?;
         tx.rollback().await?;
         Ok(rows > 0)
     }

@@ -29,7 +29,8 @@ impl Ledger {
     }
 
     /// Lets the sealing of an exchange, and its call, survive: in the journal if it is small, and then the commit follows
-    /// with others within 50 ms; else in the ledger. Await it before the client gets its last bytes. A servable answer can be
+    /// with others within 50 ms; else in the ledger. Where other processes share the ledger, it waits for the commit, and
+    /// the journal has what comes too late. Await it before the client gets its last bytes. A servable answer can be
     /// found afterwards, not before: until then it may still be lost.
     pub async fn seal(&self, opening: &Arc<Opening>, sealing: Sealing) -> Durable {
         self.seal_as(opening, sealing, true).await
@@ -68,7 +69,11 @@ impl Ledger {
             .call
             .take()
             .map(|record| CallOp { record: CallRecord { client_chain: None, ..record }, client });
-        let seal = Box::new(SealOp { opening, sealing, request, recording, call });
+        // The parts of an answer have the claim of the first; it ends with the last.
+        let holder = if call.is_some() { opening.call.exchange } else { None };
+        let claim = self.replicas.as_ref().zip(holder);
+        let claim = claim.and_then(|(replicas, holder)| replicas.claims().take(holder));
+        let seal = Box::new(SealOp { opening, sealing, request, recording, call, claim });
         let sealed = if may_follow {
             self.journal_or_commit(seal, token).await
         } else {
@@ -84,6 +89,13 @@ impl Ledger {
     async fn journal_or_commit(&self, seal: Box<SealOp>, token: TaskTrackerToken) -> Durable {
         let is_late = self.shared.behind.load(Relaxed);
         if let Some(writing) = self.journal.sealing(&seal, is_late) {
+            if self.is_shared() {
+                // Other processes must see it before its client can ask them again.
+                return match self.commit(Op::Seal(seal), token).await {
+                    Durable::Late if writing.written().await => Durable::Journaled,
+                    sealed => sealed,
+                };
+            }
             self.enqueue(Op::Seal(seal), None);
             drop(token);
             if writing.written().await {

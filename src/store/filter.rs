@@ -32,6 +32,8 @@ struct State {
     is_read_under_way: bool,
     /// Counts the files: what was read from the one before is not in the next.
     file: u64,
+    /// Set while other processes may write keys that are not heard of.
+    is_shut: bool,
 }
 
 impl KeyFilter {
@@ -40,10 +42,13 @@ impl KeyFilter {
         self.0.lock().bits.as_ref().is_none_or(|bits| bits.may_hold(key))
     }
 
-    /// Adds a key, before its answer is committed. Returns `true` if the filter must be read: it was not yet, or is full.
+    /// Adds a key, before its answer is committed, or when another process has committed it. Returns `true` if the filter must be read: it was not yet, or is full.
     #[must_use]
     pub(super) fn insert(&self, key: &CacheKey) -> bool {
         let mut state = self.0.lock();
+        if state.is_shut {
+            return false;
+        }
         let print = fingerprint(key);
         state.since.push(print);
         let is_wanting = state.bits.as_mut().is_none_or(|bits| bits.insert(print));
@@ -53,7 +58,19 @@ impl KeyFilter {
     /// Forgets all keys, because another file is read from now on.
     pub(super) fn forget(&self) {
         let mut state = self.0.lock();
-        *state = State { file: state.file + 1, ..State::default() };
+        *state = State { file: state.file + 1, is_shut: state.is_shut, ..State::default() };
+    }
+
+    /// Holds every key until [`KeyFilter::open`].
+    pub(super) fn shut(&self) {
+        self.0.lock().is_shut = true;
+        self.forget();
+    }
+
+    /// Is read again when the next key comes.
+    pub(super) fn open(&self) {
+        self.0.lock().is_shut = false;
+        self.forget();
     }
 
     /// Reads the keys of the file, after [`KeyFilter::insert`] has asked for it. If it fails, the filter stays as it is.
@@ -74,7 +91,7 @@ impl KeyFilter {
         };
         let read = read.await;
         let mut state = self.0.lock();
-        if state.file != file {
+        if state.file != file || state.is_shut {
             return;
         }
         state.is_read_under_way = false;
@@ -175,5 +192,26 @@ mod tests {
         assert!(filter.insert(&key(1)));
         assert!(!filter.insert(&key(2)), "the read is asked for once");
         assert!(filter.may_hold(&key(3)));
+    }
+
+    #[tokio::test]
+    async fn a_filter_that_is_shut_holds_every_key() {
+        let pool = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
+        let table = "create table exchange (key blob, servable bool)";
+        sqlx::raw_sql(table).execute(&pool).await.unwrap();
+        let pool = Pool::Sqlite(pool);
+        let filter = KeyFilter::default();
+        assert!(filter.insert(&key(1)));
+        filter.clone().read(pool.clone()).await;
+        assert!(!filter.may_hold(&key(2)));
+        filter.shut();
+        assert!(filter.may_hold(&key(2)));
+        assert!(!filter.insert(&key(2)), "no read is asked for");
+        filter.clone().read(pool.clone()).await;
+        filter.open();
+        assert!(filter.may_hold(&key(2)), "what was read meanwhile does not count");
+        assert!(filter.insert(&key(3)));
+        filter.clone().read(pool).await;
+        assert!(filter.may_hold(&key(3)) && !filter.may_hold(&key(2)));
     }
 }

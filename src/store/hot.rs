@@ -1,4 +1,7 @@
 //! The newest servable recordings in memory: a hit among them needs no query, and may come before the commit.
+//!
+//! Where other processes write to the ledger, too, what they have changed is taken out ([`Hot::withdraw`]), and the memory
+//! is shut while nothing is heard of them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -13,6 +16,9 @@ const OF_SEGMENT: usize = 192;
 /// more has the time of a clock that was set back since.
 const DISORDER: i64 = 60_000;
 
+/// Number of withdrawn keys that are remembered: an answer that was read before its key was withdrawn is not taken in.
+const WITHDRAWN: usize = 1024;
+
 /// Recordings by key: first in, first out, limited by bytes.
 #[derive(Debug)]
 pub(super) struct Hot {
@@ -20,17 +26,33 @@ pub(super) struct Hot {
     bytes: usize,
     by_key: HashMap<CacheKey, Stored>,
     order: VecDeque<(CacheKey, ExchangeId, usize)>,
-    /// Counts the clearings of this memory.
+    /// Counts the changes from outside: clearings and withdrawn keys.
     epoch: Epoch,
+    /// The oldest epoch from which an answer is taken in.
+    first: Epoch,
+    /// The last withdrawn keys, and the epochs that began with them.
+    withdrawn: VecDeque<(CacheKey, Epoch)>,
+    /// Set while nothing is taken in.
+    is_shut: bool,
 }
 
-/// The time between two clearings. An answer that was sealed in an earlier epoch may have been cleared since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The time between two changes from outside. An answer that was sealed or read in an earlier epoch may have been cleared
+/// or replaced since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Epoch(u64);
 
 impl Hot {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, bytes: 0, by_key: HashMap::new(), order: VecDeque::new(), epoch: Epoch(0) }
+        Self {
+            limit,
+            bytes: 0,
+            by_key: HashMap::new(),
+            order: VecDeque::new(),
+            epoch: Epoch(0),
+            first: Epoch(0),
+            withdrawn: VecDeque::new(),
+            is_shut: false,
+        }
     }
 
     /// The current epoch, to be read before a sealing is written.
@@ -40,7 +62,32 @@ impl Hot {
 
     /// Removes all answers and begins a new epoch.
     pub(super) fn forget(&mut self) {
-        *self = Self { epoch: Epoch(self.epoch.0 + 1), ..Self::new(self.limit) };
+        let epoch = Epoch(self.epoch.0 + 1);
+        *self = Self { epoch, first: epoch, is_shut: self.is_shut, ..Self::new(self.limit) };
+    }
+
+    /// Removes all answers, and takes none in until [`Hot::open`].
+    pub(super) fn shut(&mut self) {
+        self.is_shut = true;
+        self.forget();
+    }
+
+    /// Takes answers in from now on.
+    pub(super) fn open(&mut self) {
+        self.is_shut = false;
+        self.forget();
+    }
+
+    /// Removes the answer to a key, because another process has written a newer one.
+    pub(super) fn withdraw(&mut self, key: CacheKey) {
+        self.epoch.0 += 1;
+        self.by_key.remove(&key);
+        self.withdrawn.push_back((key, self.epoch));
+        if self.withdrawn.len() > WITHDRAWN
+            && let Some((_, epoch)) = self.withdrawn.pop_front()
+        {
+            self.first = epoch;
+        }
     }
 
     /// Keeps `stored`, which was sealed in `epoch`, unless a newer answer to the same key is here. An answer that is
@@ -66,7 +113,8 @@ impl Hot {
     }
 
     fn replace(&mut self, epoch: Epoch, key: CacheKey, stored: Stored) {
-        if epoch != self.epoch {
+        let is_withdrawn = |(other, at): &(CacheKey, Epoch)| *at > epoch && *other == key;
+        if self.is_shut || epoch < self.first || self.withdrawn.iter().any(is_withdrawn) {
             return;
         }
         let recording = stored.recording.recording();
@@ -139,6 +187,35 @@ mod tests {
         assert!(hot.get(&key(3)).is_none(), "sealed before the clearing");
         hot.insert(hot.epoch(), key(3), stored(6, 50));
         assert!(hot.get(&key(3)).is_some());
+    }
+
+    #[test]
+    fn what_another_process_has_replaced_is_not_served() {
+        let key = |n: u64| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&n.to_le_bytes());
+            CacheKey::from_bytes(bytes)
+        };
+        let mut hot = Hot::new(OVERHEAD * 8);
+        let before = hot.epoch();
+        hot.insert(before, key(1), stored(1, 10));
+        hot.withdraw(key(1));
+        assert!(hot.get(&key(1)).is_none());
+        hot.insert_read(before, key(1), stored(1, 10));
+        assert!(hot.get(&key(1)).is_none(), "read before it was replaced");
+        hot.insert_read(before, key(2), stored(2, 10));
+        assert!(hot.get(&key(2)).is_some(), "another key");
+        hot.insert_read(hot.epoch(), key(1), stored(3, 20));
+        assert!(hot.get(&key(1)).is_some());
+        (0..=WITHDRAWN as u64).for_each(|n| hot.withdraw(key(10 + n)));
+        hot.insert_read(before, key(4), stored(4, 10));
+        assert!(hot.get(&key(4)).is_none(), "whether it was replaced is forgotten");
+        hot.shut();
+        hot.insert(hot.epoch(), key(5), stored(5, 10));
+        assert!(hot.get(&key(5)).is_none());
+        hot.open();
+        hot.insert(hot.epoch(), key(5), stored(5, 10));
+        assert!(hot.get(&key(5)).is_some());
     }
 
     #[test]

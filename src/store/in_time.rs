@@ -95,7 +95,7 @@ impl Ledger {
         &self,
         look_up: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        if !self.file.is_remote() {
+        if !self.file.is_shared() {
             return look_up.await;
         }
         let silence = &self.shared.silence;

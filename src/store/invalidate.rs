@@ -9,8 +9,14 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Error, Reader, connection::Connection, database::Database, hot::Hot, older::Older,
-    query::QueryBuilder, sqlite::WRITER_BUSY,
+    Error, Reader,
+    connection::Connection,
+    database::Database,
+    hot::Hot,
+    older::Older,
+    query::{self, QueryBuilder},
+    replicas,
+    sqlite::WRITER_BUSY,
 };
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
 
@@ -82,6 +88,9 @@ impl Clear {
         let mut query = QueryBuilder::new("update exchange set servable = false");
         self.clearing.conditions(&mut tx, &mut query).await?;
         let done = query.build().execute(&mut *tx).await?;
+        if file.is_shared() {
+            query::query(replicas::CLEARED).execute(&mut *tx).await?;
+        }
         tx.commit().await?;
         self.cleared.store(done, Relaxed);
         conn.close().await

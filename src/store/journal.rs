@@ -5,17 +5,20 @@
 //! One thread appends lines of JSON, and a line leaves the journal when the writer has committed its row. The next start
 //! restores what is left, and so does a report over the ledger of a dead process. A kill between the two costs nothing: a
 //! row that is in the ledger is not restored.
+//!
+//! Processes that share a ledger have a journal each (`slots`).
 
 mod call;
 mod line;
 mod restore;
 mod sealing;
+mod slots;
 
 use std::{
     collections::HashMap,
     fs::{self, File},
     io::{self, Seek, Write},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -34,6 +37,7 @@ pub(super) use self::{
     call::JournaledOpening,
     line::Left,
     restore::{restore_calls, restore_sealings},
+    slots::{Slot, Slots},
 };
 use self::{
     line::{Line, Subject},
@@ -127,18 +131,18 @@ enum Order {
 }
 
 impl Journal {
-    /// Starts an empty journal. Its thread runs on `tasks` until [`Journal::end`].
+    /// Starts an empty journal in this file. Its thread runs on `tasks` until [`Journal::end`].
     pub(super) fn start(
-        path: Option<PathBuf>,
+        slot: Option<Slot>,
         durability: Durability,
         wait: Duration,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
         let pending = Arc::<Pending>::default();
-        let Some(path) = path else {
+        let Some(slot) = slot else {
             return Ok(Self { orders: None, pending, wait, durability });
         };
-        let file = JournalFile::create(path, durability)?;
+        let file = JournalFile::create(slot, durability)?;
         let (orders, queue) = mpsc::unbounded_channel();
         let shared = Arc::clone(&pending);
         tasks.spawn_blocking(move || keep(file, queue, &shared));
@@ -231,7 +235,7 @@ impl Journal {
                     lines.remove(Subject::Progress(seal.opening.exchange));
                     lines.remove(Subject::Sealing(seal.opening.exchange));
                 }
-                Op::Clear(_) | Op::Refusals(_) | Op::Name(_) | Op::Mark => {}
+                Op::Clear(_) | Op::Refusals(_) | Op::Name(_) | Op::EndClaim(_) | Op::Mark => {}
             }
         }
         if lines.bytes < MOST_WITH_BODIES / 2 {
@@ -300,16 +304,16 @@ impl Writing {
 /// The file, and its length.
 struct JournalFile {
     file: File,
-    path: PathBuf,
+    slot: Slot,
     length: u64,
     durability: Durability,
 }
 
 impl JournalFile {
-    fn create(path: PathBuf, durability: Durability) -> io::Result<Self> {
-        let file = sqlite::private_file(&path)?;
+    fn create(slot: Slot, durability: Durability) -> io::Result<Self> {
+        let file = sqlite::private_file(slot.path())?;
         file.set_len(0)?;
-        let journal = Self { file, path, length: 0, durability };
+        let journal = Self { file, slot, length: 0, durability };
         journal.sync_name()?;
         Ok(journal)
     }
@@ -330,7 +334,7 @@ impl JournalFile {
 
     /// Lets the name of the file survive the end of the power, if its lines do.
     fn sync_name(&self) -> io::Result<()> {
-        match self.path.parent() {
+        match self.slot.path().parent() {
             Some(folder) if self.durability == Durability::Full => File::open(folder)?.sync_all(),
             _ => Ok(()),
         }
@@ -342,7 +346,7 @@ impl JournalFile {
             self.empty()?;
             return if self.durability == Durability::Full { self.file.sync_all() } else { Ok(()) };
         }
-        let mut beside = self.path.clone().into_os_string();
+        let mut beside = self.slot.path().as_os_str().to_owned();
         beside.push(".new");
         let mut file = sqlite::private_file(Path::new(&beside))?;
         file.set_len(0)?;
@@ -350,7 +354,7 @@ impl JournalFile {
         if self.durability == Durability::Full {
             file.sync_all()?;
         }
-        fs::rename(&beside, &self.path)?;
+        fs::rename(&beside, self.slot.path())?;
         self.file = file;
         self.length = lines.iter().map(|line| line.len() as u64).sum();
         self.sync_name()
@@ -400,7 +404,7 @@ fn keep(mut file: JournalFile, mut queue: mpsc::UnboundedReceiver<Order>, pendin
             Ok(()) if std::mem::take(&mut failed) => info!("the ledger's journal is written again"),
             Ok(()) => {}
             Err(error) if !std::mem::replace(&mut failed, true) => {
-                warn!(%error, path = %file.path.display(),
+                warn!(%error, path = %file.slot.path().display(),
                     "the ledger's journal cannot be written; answers go on, their calls may be lost in a crash");
             }
             Err(error) => debug!(%error, "the ledger's journal still cannot be written"),
@@ -424,7 +428,7 @@ fn keep(mut file: JournalFile, mut queue: mpsc::UnboundedReceiver<Order>, pendin
 
 fn remove_if_empty(file: &JournalFile, pending: &Pending) {
     if pending.lines.lock().by_subject.is_empty()
-        && let Err(error) = fs::remove_file(&file.path)
+        && let Err(error) = fs::remove_file(file.slot.path())
     {
         debug!(%error, "the journal stays, although it has nothing to restore");
     }

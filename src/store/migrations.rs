@@ -34,7 +34,7 @@ pub(super) fn sqlite() -> Migrator {
 
 /// Migrations of a ledger in Postgres.
 pub(super) fn postgres() -> Migrator {
-    migrator(&files!("postgres": "0001_ledger"))
+    migrator(&files!("postgres": "0001_ledger", "0002_replicas"))
 }
 
 /// The migrations of files, which are named as sqlx names them: by number and description.

@@ -1,10 +1,12 @@
-//! Postgres alone: the schema that has the ledger, its connections, its migrations, the lock of its owner.
+//! Postgres alone: the schema that has the ledger, its connections, its migrations, the processes that own it.
 //!
 //! - `url`: the settings in the URL.
-//! - `lock`: the lock of the process that writes.
+//! - `owner`: the locks of the processes that write.
 //! - `write`: the connection that writes, and its statements.
+//! - `listener`: the connection that hears what other processes have written.
 
-mod lock;
+mod listener;
+mod owner;
 mod url;
 mod write;
 
@@ -15,8 +17,9 @@ use sqlx::{
     postgres::PgPoolOptions,
 };
 
+use self::owner::Owner;
 pub(super) use self::{
-    lock::Lock,
+    listener::Listener,
     url::PgDatabase,
     write::{Column, Statement, Statements, WriteConnection},
 };
@@ -28,7 +31,7 @@ use super::{
 };
 use crate::domain::exchange::OwnerId;
 
-/// Class of the advisory locks under which a ledger is created and migrated; see also `connection` and `lock`.
+/// Class of the advisory locks under which a ledger is created and migrated; see also `connection`.
 const MIGRATION_LOCK: i32 = 1_383_101_045;
 
 /// Limits the time for which statements of a connection wait for locks.
@@ -64,41 +67,75 @@ impl PgDatabase {
         Ok(conn)
     }
 
-    /// The connection of the writer, which waits for a lock as long as that of a file does.
+    /// The connection of the writer, which waits for a lock as long as that of a file does. It holds the lock of the owner.
     async fn connect_to_write(&self) -> Result<PgConnection, sqlx::Error> {
         let mut conn = self.connect().await?;
         limit_waiting(&mut conn, WRITER_BUSY).await?;
+        if let Some(owner) = &self.owner {
+            owner.enter(&mut conn).await?;
+        }
         Ok(conn)
     }
 
     /// Connections for reading, opened on demand.
     pub(super) fn readers(&self) -> PgPool {
+        self.pool(self.max_connections)
+    }
+
+    /// Connections for claims, which are short, opened on demand.
+    pub(super) fn pool_for_claims(&self) -> PgPool {
+        self.pool(2)
+    }
+
+    fn pool(&self, most: u32) -> PgPool {
         PgPoolOptions::new()
-            .max_connections(self.max_connections)
+            .max_connections(most)
             .acquire_timeout(self.connect_timeout)
             .connect_lazy_with(self.options.clone())
     }
 
-    /// Fails while another process owns the ledger.
+    /// Fails while any process owns the ledger. Its id is not told: it admits an operator of that one only.
     pub(super) async fn must_be_free(&self) -> Result<(), Error> {
+        const HOLDER: &str =
+            "select holder from owner where owner_is_alive(id) order by since, id limit 1";
         let mut conn = self.connect().await.map_err(Error::Open)?;
         if check(&mut conn).await.is_err() {
             // Whoever owned it would have made its tables.
             return Ok(());
         }
-        Lock::must_be_free(&mut conn, self.name()).await
+        let holder: Option<String> =
+            sqlx::query_scalar(HOLDER).fetch_optional(&mut conn).await.map_err(Error::Open)?;
+        match holder {
+            Some(holder) => Err(Error::InUse { path: self.name().into(), holder, owner: None }),
+            None => Ok(()),
+        }
     }
 
-    /// Makes this process the owner of the ledger, which is created where it is missing, and migrates the tables.
-    pub(super) async fn take(&self, owner: OwnerId) -> Result<(PgConnection, Lock), Error> {
+    /// The same ledger, to be written by this owner.
+    pub(super) fn owned_by(mut self, owner: OwnerId) -> Self {
+        self.owner = Some(Owner::new(owner));
+        self
+    }
+
+    /// Tells whether another process has declared its owner dead.
+    pub(super) fn was_buried(&self) -> bool {
+        self.owner.as_ref().is_some_and(Owner::was_buried)
+    }
+
+    /// The same ledger, to be written beside its owners.
+    pub(super) fn unowned(mut self) -> Self {
+        self.owner = None;
+        self
+    }
+
+    /// Creates the ledger where it is missing, and migrates the tables.
+    pub(super) async fn take(&self) -> Result<PgConnection, Error> {
         let mut conn = self.connect_for_long_work().await.map_err(Error::Open)?;
         self.migrate(&mut conn).await?;
         if let Some(journal) = self.journal() {
             create_folder(&journal).map_err(|source| Error::Create { path: journal, source })?;
         }
-        let lock =
-            Lock::take(self.connect().await.map_err(Error::Open)?, owner, self.name()).await?;
-        Ok((conn, lock))
+        Ok(conn)
     }
 
     /// Creates the schema, and runs the migrations that the ledger does not have yet. Processes that start together take

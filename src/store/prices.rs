@@ -86,7 +86,14 @@ pub async fn change(
         // Nothing to delete in a ledger that is not there.
         database.must_be_ledger().await?;
     }
-    let (mut conn, lock) = match database.take(owner).await {
+    // Where several processes may own it, none of them may be the first to apply what is built in here.
+    let free = if database.is_shared() { database.must_be_free(owner).await } else { Ok(()) };
+    let taken = match free {
+        Ok(()) => database.take(owner).await,
+        Err(error) => Err(error),
+    };
+    let is_owner = taken.is_ok();
+    let (mut conn, lock) = match taken {
         Ok(Taken { conn, lock, .. }) => (conn, lock),
         Err(Error::InUse { .. }) => {
             let mut conn = database.beside(PATIENCE).await.map_err(Error::Open)?;
@@ -96,7 +103,7 @@ pub async fn change(
         Err(error) => return Err(error),
     };
     let builtin = Catalog::builtin().fingerprint();
-    let owner_of = lock.is_some().then_some(&*builtin);
+    let owner_of = is_owner.then_some(&*builtin);
     let written = async {
         write(&mut conn, prices).await.map_err(Error::Write)?;
         let state = PriceState::read(&mut conn).await?;
@@ -105,9 +112,7 @@ pub async fn change(
     };
     let written = written.await;
     conn.close().await.map_err(Error::Write)?;
-    if let Some(lock) = lock {
-        lock.release().await;
-    }
+    drop(lock);
     written
 }
 

@@ -34,6 +34,7 @@ use super::{
     Error, Reader,
     connection::Connection,
     database::{self, Database, Taken},
+    journal::Slot,
     older::Older,
     recovery, search, sqlite, users,
     wal::{self, Wal},
@@ -192,24 +193,24 @@ pub async fn run(
 ) -> Result<Pruned, Error> {
     let file = Database::parse(url)?;
     file.must_be_ledger().await?;
+    let failed = |source| file.not_created(source);
     let Taken { mut conn, mut lock, .. } = file.take(owner).await?;
     if let Some(lock) = &mut lock {
         lock.forget();
     }
     // Exchanges that a dead process left running refer to bodies; sealed, the marking sees them.
     let mut writer = WriteConnection::open(&file).await?;
-    recovery::run(&mut conn, &mut writer, &file, owner, now).await?;
+    let journals = file.journals().take_left().map_err(failed)?;
+    recovery::run(&mut conn, &mut writer, &file, journals.iter(), owner, now).await?;
     writer.close().await?;
     // A step that is lost with the power is repeated by the next pruning.
     database::do_not_sync(&mut conn).await.map_err(Error::Open)?;
-    file.remove_journal();
+    journals.into_iter().for_each(Slot::remove);
     let wal = Wal::of(file.path(), wal::limit(limits.max_bytes));
     let pruned = on(&mut conn, &wal, limits, now, true, watch).await?;
     database::checkpoint(&mut conn).await.map_err(Error::Write)?;
     conn.close().await.map_err(Error::Write)?;
-    if let Some(lock) = lock {
-        lock.release().await;
-    }
+    drop(lock);
     Ok(pruned)
 }
 

@@ -113,7 +113,6 @@ impl Reader {
         call: Option<&SharedCall<'_>>,
     ) -> Result<Option<Stored>, Error> {
         const NEWEST: &str = stored!("key = $1 and servable order by ended_at desc limit 1");
-        const ONE: &str = stored!("id = $1 and servable");
         let newest: Option<StoredRow> =
             query_as(NEWEST).bind(key).fetch_optional(&self.pool()).await?;
         let Some(newest) = newest.map(Stored::from) else { return Ok(None) };
@@ -130,11 +129,17 @@ impl Reader {
         let found = if exchange == newest.exchange {
             Some(newest)
         } else {
-            let other: Option<StoredRow> =
-                query_as(ONE).bind(exchange).fetch_optional(&self.pool()).await?;
-            other.map(Stored::from)
+            self.servable(exchange).await?
         };
         Ok(found.map(|found| Stored { ended_at, ..found }))
+    }
+
+    /// The answer of an exchange, if it is committed and may be served again.
+    pub(super) async fn servable(&self, exchange: ExchangeId) -> Result<Option<Stored>, Error> {
+        const ONE: &str = stored!("id = $1 and servable");
+        let found: Option<StoredRow> =
+            query_as(ONE).bind(exchange).fetch_optional(&self.pool()).await?;
+        Ok(found.map(Stored::from))
     }
 
     /// The last 64 answers to `key` in the order of their commits.

@@ -1,4 +1,10 @@
 //! Recovery after a crash: exchanges that a dead process left in `running` become lost exchanges of unknown cost.
+//!
+//! Processes that share a ledger bury each other (`burial`). One that was taken for dead, or has the end of its exchanges in
+//! a journal, is right about them (`regained`).
+
+mod burial;
+mod regained;
 
 use std::{
     cmp::Reverse,
@@ -9,6 +15,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
+pub(super) use self::{
+    burial::{Burial, dead},
+    regained::regain,
+};
 use super::{
     Durability, Error,
     batch::{self, CallOp, Op, SealOp},
@@ -17,7 +27,7 @@ use super::{
     database::Database,
     error::WriteError,
     insert::Sink,
-    journal::{self, JournaledOpening, Left, Progress},
+    journal::{self, JournaledOpening, Left, Progress, Slot},
     query::{query_as, query_scalar},
     read::{MOST_PARTS, answer_parts},
     record::{CallRecord, Opening, Sealing},
@@ -145,27 +155,68 @@ pub(super) struct Recovered {
     pub(super) calls: usize,
 }
 
-/// Brings in order what a dead process left: its running exchanges become lost ones, and what it had ended is restored
-/// from the journal. The owner of the ledger runs this before it writes anything.
+/// Whose rows of `running` are brought in order.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whose<'a> {
+    /// All: this process is the only one that may have any.
+    All,
+    /// Those of these owners.
+    Owners(&'a [String]),
+}
+
+/// Brings in order what dead processes left: their running exchanges become lost ones, and what they had ended is restored
+/// from their journals. An owner of the ledger runs this before it writes anything.
 pub(super) async fn run(
     conn: &mut Connection<'_>,
     writer: &mut WriteConnection,
     file: &Database,
+    journals: impl Iterator<Item = &Slot>,
     owner: OwnerId,
     now: UnixMillis,
 ) -> Result<(), Error> {
-    let journal = file.journal();
-    let left = Left::read(journal.as_deref()).map_err(|source| file.not_created(source))?;
-    let Recovered { lost, exchanges, calls } =
-        bring_in_order(conn, writer, left, owner, now).await?;
+    let mut left = Left::default();
+    for journal in journals {
+        left.add(journal.read().map_err(|source| file.not_created(source))?);
+    }
+    let Recovered { lost, exchanges, calls } = if file.is_shared() {
+        let dead = dead(conn).await?;
+        let burial = Burial::begin(conn, dead).await?;
+        // Rows of a process that had the same id, which nobody else may have.
+        let whose: Vec<String> =
+            burial.owners().iter().cloned().chain([owner.to_string()]).collect();
+        let recovered =
+            bring_in_order(conn, writer, left, owner, now, Whose::Owners(&whose)).await?;
+        burial.end(conn).await?;
+        recovered
+    } else {
+        bring_in_order(conn, writer, left, owner, now, Whose::All).await?
+    };
     if lost > 0 {
-        warn!(exchanges = lost, "the last process died while these were running; they are lost");
+        warn!(exchanges = lost, "a process died while these were running; they are lost");
     }
     if exchanges + calls > 0 {
-        warn!(
-            exchanges,
-            calls, "the last process died before these were written; they are restored"
-        );
+        warn!(exchanges, calls, "a process died before these were written; they are restored");
+    }
+    Ok(())
+}
+
+/// Buries owners that share the ledger and have died: what they had running becomes lost.
+pub(super) async fn bury(
+    conn: &mut Connection<'_>,
+    file: &Database,
+    dead: Vec<String>,
+    owner: OwnerId,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    let burial = Burial::begin(conn, dead).await?;
+    let whose = Whose::Owners(burial.owners());
+    let mut writer = WriteConnection::open(&file.clone().unowned()).await?;
+    let recovered = bring_in_order(conn, &mut writer, Left::default(), owner, now, whose).await?;
+    writer.close().await?;
+    burial.end(conn).await?;
+    if recovered.lost > 0 {
+        let exchanges = recovered.lost;
+        warn!(exchanges, "another process died while these were running; they are lost");
     }
     Ok(())
 }
@@ -177,10 +228,11 @@ pub(super) async fn bring_in_order(
     mut left: Left,
     owner: OwnerId,
     now: UnixMillis,
+    whose: Whose<'_>,
 ) -> Result<Recovered, Error> {
     let sealings = std::mem::take(&mut left.sealings);
     let exchanges = journal::restore_sealings(conn, writer, owner, sealings).await?;
-    let lost = seal_all(conn, writer, owner, now, &mut left).await?;
+    let lost = seal_all(conn, writer, owner, now, whose, &mut left).await?;
     let calls = journal::restore_calls(conn, writer, owner, left).await?;
     Ok(Recovered { lost, exchanges, calls })
 }
@@ -190,7 +242,26 @@ pub(super) async fn count(conn: &mut Connection<'_>) -> Result<i64, sqlx::Error>
     query_scalar("select count(*) from running").fetch_one(conn).await
 }
 
-/// Seals everything that stands in `running` as lost, and the exchanges that got no row there; returns the number of
+/// Rows of `running`: those of an owner, or of an exchange; without either, all.
+async fn rows(
+    conn: &mut Connection<'_>,
+    owner: Option<&str>,
+    exchange: Option<ExchangeId>,
+) -> Result<Vec<RawRow>, Error> {
+    const SQLITE: &str = "select cast(exchange as blob) as exchange, cast(opened_at as integer) as opened_at, \
+         cast(key as blob) as key, cast(scope as blob) as scope, cast(model as blob) as model, \
+         cast(continues as blob) as continues, cast(frame as blob) as frame, cast(head as blob) as head, \
+         cast(call as blob) as call from running \
+         where ($1 is null and $2 is null) or owner = $1 or exchange = $2";
+    const POSTGRES: &str = "select convert_to(exchange, 'UTF8') as exchange, opened_at, key, \
+         convert_to(scope, 'UTF8') as scope, convert_to(model, 'UTF8') as model, \
+         convert_to(continues, 'UTF8') as continues, frame, head, convert_to(call, 'UTF8') as call from running \
+         where ($1 is null and $2 is null) or owner = $1 or exchange = $2";
+    let sql = query_as(conn.pick(SQLITE, POSTGRES));
+    Ok(sql.bind(owner).bind(exchange).fetch_all(conn).await?)
+}
+
+/// Seals what stands in `running` as lost, and the exchanges that got no row there; returns the number of
 /// exchanges. A row with any content is sealed as well as it can be; one that no table takes is deleted, and the log has
 /// its id.
 async fn seal_all(
@@ -198,23 +269,30 @@ async fn seal_all(
     writer: &mut WriteConnection,
     owner: OwnerId,
     now: UnixMillis,
+    whose: Whose<'_>,
     left: &mut Left,
 ) -> Result<usize, Error> {
-    const SQLITE: &str = "select cast(exchange as blob) as exchange, cast(opened_at as integer) as opened_at, \
-         cast(key as blob) as key, cast(scope as blob) as scope, cast(model as blob) as model, \
-         cast(continues as blob) as continues, cast(frame as blob) as frame, cast(head as blob) as head, \
-         cast(call as blob) as call from running";
-    const POSTGRES: &str = "select convert_to(exchange, 'UTF8') as exchange, opened_at, key, \
-         convert_to(scope, 'UTF8') as scope, convert_to(model, 'UTF8') as model, \
-         convert_to(continues, 'UTF8') as continues, frame, head, convert_to(call, 'UTF8') as call from running";
-    let rows: Vec<RawRow> = query_as(conn.pick(SQLITE, POSTGRES)).fetch_all(&mut *conn).await?;
-    let mut rows: Vec<RunningRow> = rows.into_iter().map(|row| row.read(now)).collect();
-    for opening in left.take_openings() {
-        let has_row = rows.iter().any(|row| row.exchange == opening.exchange);
-        if !has_row && !has_ended(conn, opening.exchange).await? {
-            rows.push(RunningRow::of(opening));
+    let mut raw = Vec::new();
+    match whose {
+        Whose::All => raw = rows(conn, None, None).await?,
+        Whose::Owners(owners) => {
+            for owner in owners {
+                raw.append(&mut rows(conn, Some(owner), None).await?);
+            }
         }
     }
+    let mut rows_left: Vec<RunningRow> = raw.into_iter().map(|row| row.read(now)).collect();
+    for opening in left.take_openings() {
+        let exchange = opening.exchange;
+        if rows_left.iter().any(|row| row.exchange == exchange) || has_ended(conn, exchange).await?
+        {
+            continue;
+        }
+        // The lock of a process that has just died may be held for a moment.
+        let row = rows(conn, None, Some(exchange)).await?.pop();
+        rows_left.push(row.map_or_else(|| RunningRow::of(opening), |row| row.read(now)));
+    }
+    let mut rows = rows_left;
     if rows.is_empty() {
         return Ok(0);
     }
@@ -428,7 +506,14 @@ fn seal(row: RunningRow, now: UnixMillis, left: &Left) -> (SealOp, Packed) {
         call: None,
     };
     let request = Packed { frame, head, ..Packed::default() };
-    let seal = SealOp { opening: Arc::new(opening), sealing, request, recording: None, call: None };
+    let seal = SealOp {
+        opening: Arc::new(opening),
+        sealing,
+        request,
+        recording: None,
+        call: None,
+        claim: None,
+    };
     (seal, client)
 }
 

@@ -13,9 +13,10 @@ use super::{
     Error,
     database::Taken,
     error::WriteError,
+    queue::Queued,
     sqlite::{self, Carried, Fault, Newest, OpenFile},
     write::WriteConnection,
-    writer::{LAST_READS, Queued, Writer},
+    writer::{LAST_READS, Writer},
 };
 use crate::domain::exchange::ExchangeId;
 

@@ -3,42 +3,33 @@
 
 use std::{
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::{
-    sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TaskTrackerToken},
-};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
     Durability, Reader,
     batch::{self, Op},
-    chain::PersistedHashes,
-    database::{Database, OwnerLock},
+    database::Database,
     doubt::Proof,
     error::WriteError,
     filter::KeyFilter,
     hot::Hot,
-    in_time::Silence,
     insert::Sink,
     journal::Journal,
-    metrics::LedgerMetrics,
-    refusals::RefusalCounts,
-    sqlite::{Carried, Fault, OpenFile, WRITER_BUSY},
+    queue::{Queued, Shared},
+    recovery,
+    sqlite::{Carried, Fault, Lock, OpenFile, WRITER_BUSY},
     sqlstate::Remedy,
-    users::KnownNames,
     wal::Wal,
     write::WriteConnection,
 };
-use crate::domain::exchange::OwnerId;
+use crate::domain::exchange::{CallId, ExchangeId, OwnerId};
 
 /// Limit of operations in one commit.
 const BATCH: usize = 256;
@@ -58,71 +49,6 @@ pub(super) const LAST_READS: Duration = Duration::from_secs(1);
 /// Time of the last try after the grace period: longer than the wait for a lock and for open reads.
 pub(super) const LAST_TRY: Duration = Duration::from_secs(2);
 
-/// State that the writer shares with those that queue for it.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    pub(super) persisted: Mutex<PersistedHashes>,
-    /// Tracks the tasks that pack rows by the persisted hashes, until the rows are queued. Replaced by each pruning.
-    pub(super) packing: Mutex<TaskTracker>,
-    pub(super) queued: AtomicUsize,
-    pub(super) queued_bytes: AtomicUsize,
-    pub(super) bodies_dropped: AtomicU64,
-    pub(super) late: AtomicU64,
-    pub(super) lost: AtomicU64,
-    pub(super) commits: AtomicU64,
-    pub(super) metrics: LedgerMetrics,
-    /// Of a database server that does not answer look-ups.
-    pub(super) silence: Silence,
-    /// Refused requests that are not written yet.
-    pub(super) refusals: Arc<RefusalCounts>,
-    /// Names of users in the file.
-    pub(super) names: KnownNames,
-    /// Set by the first answer that could not wait, until the queue is empty again.
-    pub(super) behind: AtomicBool,
-    /// The error while the database cannot be written.
-    pub(super) error: Mutex<Option<String>>,
-    /// The file that is written; `None`: the ledger is in memory.
-    pub(super) open: Mutex<Option<OpenFile>>,
-    /// Cancelled when no more operations are accepted.
-    pub(super) closing: CancellationToken,
-    /// Cancelled when the writer must stop retrying.
-    pub(super) give_up: CancellationToken,
-    /// Cancelled when the writer has ended.
-    pub(super) done: CancellationToken,
-}
-
-impl Shared {
-    /// A token to hold from before rows are packed until they are queued.
-    pub(super) fn packing_token(&self) -> TaskTrackerToken {
-        self.packing.lock().token()
-    }
-
-    /// The fault of the file that is written, if there is one.
-    pub(super) fn fault(&self) -> Option<Fault> {
-        self.open.lock().as_ref().and_then(OpenFile::fault)
-    }
-
-    /// Tells whether the write-ahead log was removed or replaced.
-    pub(super) fn log_is_gone(&self) -> bool {
-        self.open.lock().as_ref().is_some_and(OpenFile::log_is_gone)
-    }
-
-    pub(super) fn set_error(&self, error: Option<String>) -> Option<String> {
-        let mut held = self.error.lock();
-        std::mem::replace(&mut *held, error)
-    }
-}
-
-/// An operation in the queue.
-#[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) op: Op,
-    /// Its size when it was counted.
-    pub(super) bytes: usize,
-    /// Signals the commit; dropped when there never will be one.
-    pub(super) done: Option<oneshot::Sender<()>>,
-}
-
 /// The outcome of writing a batch.
 enum Fate {
     Written,
@@ -140,8 +66,8 @@ pub(super) struct Writer {
     pub(super) durability: Durability,
     /// `None` after a connection broke.
     pub(super) connection: Option<WriteConnection>,
-    /// `None`: the ledger is in memory, or being opened anew.
-    pub(super) lock: Option<OwnerLock>,
+    /// `None`: the ledger is in no file, or being opened anew.
+    pub(super) lock: Option<Lock>,
     /// The running exchanges of the file before, while no file is open.
     pub(super) left: Option<Vec<Carried>>,
     pub(super) reader: Reader,
@@ -170,7 +96,7 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
                 continue;
             }
             taken = queue.recv_many(&mut batch, BATCH) => taken,
-            () = tokio::time::sleep(IDLE), if writer.file.is_remote() => {
+            () = tokio::time::sleep(IDLE), if writer.file.is_shared() => {
                 shared.queued.fetch_add(1, Relaxed);
                 batch.push(Queued { op: Op::Mark, bytes: 0, done: None });
                 1
@@ -190,9 +116,6 @@ pub(super) async fn run(mut writer: Writer, mut queue: mpsc::UnboundedReceiver<Q
     writer.finish().await;
     *shared.open.lock() = None;
     // With the locks, before anyone hears that it is done.
-    if let Some(lock) = writer.lock.take() {
-        lock.release().await;
-    }
     drop(writer);
 }
 
@@ -219,6 +142,18 @@ async fn gather(
             return;
         }
     }
+}
+
+/// Takes what others have sealed as lost, and ends in this batch, out of the ledger.
+async fn regain(reader: &Reader, batch: &[Queued]) -> Result<(), WriteError> {
+    let seals = batch.iter().filter(|queued| matches!(queued.op, Op::Seal(_)));
+    let exchanges: Vec<ExchangeId> = seals.filter_map(|queued| queued.op.exchange()).collect();
+    if exchanges.is_empty() {
+        return Ok(());
+    }
+    let calls: Vec<CallId> = batch.iter().filter_map(|queued| queued.op.call()).collect();
+    let mut conn = reader.pool().acquire().await?;
+    Ok(recovery::regain(&mut conn, &exchanges, &calls).await?)
 }
 
 impl Writer {
@@ -356,7 +291,7 @@ impl Writer {
         *batch = Arc::into_inner(rows).expect("the transaction has dropped its share");
         match &committed {
             Ok(()) => (self.is_in_doubt, self.unanswered) = (false, 0),
-            Err(error) if self.file.is_remote() && !error.is_refusal() => {
+            Err(error) if self.file.is_shared() && !error.is_refusal() => {
                 self.connection = None;
                 self.is_in_doubt = true;
                 self.unanswered += u32::from(matches!(error, WriteError::NoAnswer));
@@ -381,7 +316,7 @@ impl Writer {
         if self.shared.log_is_gone() {
             self.renew_log().await?;
         }
-        let is_remote = self.file.is_remote();
+        let is_shared = self.file.is_shared();
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => WriteConnection::open(&self.file).await?,
@@ -391,8 +326,11 @@ impl Writer {
         if let [Queued { op: Op::Clear(clear), .. }] = &batch[..] {
             return Ok(clear.run(&self.file).await?);
         }
+        if self.file.was_buried() {
+            regain(&self.reader, &batch).await?;
+        }
         // A database server may die while this process lives, after which nothing would write the rows again.
-        let must_survive = is_remote || batch.iter().any(|queued| queued.op.must_survive());
+        let must_survive = is_shared || batch.iter().any(|queued| queued.op.must_survive());
         let wanted = if must_survive { self.durability } else { Durability::Normal };
         let owner = self.owner;
         let work = move |sink: &mut Sink<'_>| {

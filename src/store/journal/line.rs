@@ -164,8 +164,7 @@ pub(in crate::store) struct Left {
 
 impl Left {
     /// Reads the journal at `path`. Lines that cannot be read, such as one that a kill cut, are left out.
-    pub(in crate::store) fn read(path: Option<&Path>) -> io::Result<Self> {
-        let Some(path) = path else { return Ok(Self::default()) };
+    pub(in crate::store) fn read(path: &Path) -> io::Result<Self> {
         let (left, unread) = Self::scan(path)?;
         if unread > 0 {
             warn!(lines = unread, path = %path.display(), "the ledger's journal has lines that cannot be read");
@@ -199,6 +198,15 @@ impl Left {
             }
         }
         Ok((left, unread))
+    }
+
+    /// Adds what another process has left.
+    pub(in crate::store) fn add(&mut self, other: Self) {
+        let Self { calls, sealings, openings, progress } = other;
+        self.calls.extend(calls);
+        self.sealings.extend(sealings);
+        self.openings.extend(openings);
+        self.progress.extend(progress);
     }
 
     /// Tells whether there is nothing to bring in order.

@@ -65,6 +65,8 @@ pub(in crate::store) async fn restore_sealings(
         sealings.into_iter().map(|seal| (seal.opening.exchange, seal)).collect();
     let mut ops = Vec::new();
     for (exchange, mut seal) in sealings {
+        let call = seal.call.as_ref().map(|call| call.record.id);
+        recovery::regain(conn, &[exchange], call.as_slice()).await?;
         if recovery::has_ended(conn, exchange).await? {
             continue;
         }

@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Packet<'_> {
 
 impl<'a> JournaledSealing<'a> {
     pub(super) fn of(op: &'a SealOp) -> Self {
-        let SealOp { opening, sealing, request, recording, call } = op;
+        let SealOp { opening, sealing, request, recording, call, claim: _ } = op;
         let Opening {
             exchange,
             key,
@@ -157,6 +157,7 @@ impl<'a> JournaledSealing<'a> {
             request: self.request.packed(),
             recording: self.recording.map(|packet| packet.0.into_owned()),
             call,
+            claim: None,
         }
     }
 }

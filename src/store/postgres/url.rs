@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use url::Url;
 
+use super::Owner;
 use crate::store::Error;
 
 /// Limit of connections that read, unless the URL sets another.
@@ -26,6 +27,8 @@ pub(in crate::store) struct PgDatabase {
     pub(super) max_connections: u32,
     pub(super) connect_timeout: Duration,
     statement_timeout: Duration,
+    /// The owner whose lock the connection that writes takes; `None`: this process is none.
+    pub(super) owner: Option<Owner>,
     /// The folder of the journal; `None`: there is none.
     journal: Option<PathBuf>,
     name: String,
@@ -92,6 +95,7 @@ impl PgDatabase {
             max_connections,
             connect_timeout,
             statement_timeout,
+            owner: None,
             journal,
             name,
         })
@@ -103,7 +107,7 @@ impl PgDatabase {
         (self.connect_timeout * 2).saturating_mul(1 << unanswered.min(16)).min(longest)
     }
 
-    /// The journal: one for each ledger that processes of this user write to.
+    /// The first journal of this machine for the ledger; each process has one beside it.
     pub(in crate::store) fn journal(&self) -> Option<PathBuf> {
         let hash = Sha256::digest([&*self.name, &self.schema].join("\n"));
         let name = format!("postgres-{}.journal", hex::encode(&hash[..8]));

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use sqlx::{Arguments, AssertSqlSafe, Connection as _, PgConnection, postgres::PgArguments};
 
-use super::PgDatabase;
+use super::{Owner, PgDatabase};
 use crate::store::{
     Durability,
     connection::BEGIN_WRITE,
@@ -116,12 +116,15 @@ pub(in crate::store) type Statements = Vec<Statement>;
 #[derive(Debug)]
 pub(in crate::store) struct WriteConnection {
     conn: PgConnection,
+    /// The owner whose lock it holds.
+    owner: Option<Owner>,
     current: Option<Durability>,
 }
 
 impl WriteConnection {
     pub(in crate::store) async fn open(database: &PgDatabase) -> Result<Self, sqlx::Error> {
-        Ok(Self { conn: database.connect_to_write().await?, current: None })
+        let conn = database.connect_to_write().await?;
+        Ok(Self { conn, owner: database.owner.clone(), current: None })
     }
 
     /// Runs statements in one transaction. After an error of the connection it is of no use any more.
@@ -151,8 +154,13 @@ impl WriteConnection {
         Ok(())
     }
 
-    /// Closes the connection.
-    pub(in crate::store) async fn close(self) -> Result<(), sqlx::Error> {
-        self.conn.close().await
+    /// Closes the connection. Its owner is none any more.
+    pub(in crate::store) async fn close(mut self) -> Result<(), sqlx::Error> {
+        let left = match &self.owner {
+            Some(owner) => owner.leave(&mut self.conn).await,
+            None => Ok(()),
+        };
+        self.conn.close().await?;
+        left
     }
 }

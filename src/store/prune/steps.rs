@@ -7,7 +7,7 @@ use crate::{
         Error,
         connection::Connection,
         query::{QueryBuilder, query, run_all},
-        recovery, rollup, session_index,
+        recovery, replicas, rollup, session_index,
     },
 };
 
@@ -65,9 +65,18 @@ pub(super) async fn delete_exchanges(
     conn: &mut Connection<'_>,
     exchanges: &[i64],
 ) -> Result<u64, Error> {
-    let mut query = QueryBuilder::new("delete from exchange where rowid in (");
-    let done = push_all(&mut query, exchanges).push(")").build().execute(conn).await;
+    let mut rows = QueryBuilder::new("delete from exchange where rowid in (");
+    let done = push_all(&mut rows, exchanges).push(")").build().execute(&mut *conn).await;
+    tell_cleared(conn).await.map_err(Error::Write)?;
     done.map_err(Error::Write)
+}
+
+/// Tells the other processes that share the ledger that answers may be gone, inside the transaction that `conn` is in.
+async fn tell_cleared(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
+    match conn {
+        Connection::Sqlite(_) => Ok(()),
+        Connection::Postgres(_) => query(replicas::CLEARED).execute(conn).await.map(drop),
+    }
 }
 
 /// Drops the clients' requests of calls.
@@ -127,7 +136,9 @@ async fn update(conn: &mut Connection<'_>, exchanges: &[i64]) -> Result<u64, sql
         "update exchange set servable = false, recording = null, frame = null, head = null, breakpoints = null \
          where rowid in (",
     );
-    push_all(&mut bodiless, exchanges).push(")").build().execute(conn).await
+    let done = push_all(&mut bodiless, exchanges).push(")").build().execute(&mut *conn).await?;
+    tell_cleared(conn).await?;
+    Ok(done)
 }
 
 /// Deletes messages, unless a row that was written after the marking refers to them, and their rows of `piece`.
