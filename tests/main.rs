@@ -19,6 +19,7 @@ mod playback;
 mod prices;
 mod proxy;
 mod prune;
+mod scale;
 mod stats;
 mod support;
 #[cfg(target_os = "linux")]

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::{
     Error,
-    database::{Database, Taken},
+    database::{self, Database, Taken},
     journal::Left,
     recovery,
     write::WriteConnection,
@@ -43,6 +43,31 @@ pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
         let error = &error as &dyn std::error::Error;
         debug!(error, "what stands in the journal is not in the report");
     }
+}
+
+/// Restores what a dead process has left in a ledger, as its next start would. Changes nothing where there is nothing, or
+/// while a process uses the ledger.
+pub(super) async fn restore_left(
+    file: &Database,
+    owner: OwnerId,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    file.must_be_ledger().await?;
+    match file.must_be_free(owner).await {
+        Ok(()) => {}
+        Err(Error::InUse { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let left = file.journal().map(|journal| Left::peek(&journal)).transpose();
+    let left = left.map_err(|source| file.not_created(source))?;
+    let mut conn = file.beside(PATIENCE).await.map_err(Error::Open)?;
+    database::check(&mut conn).await?;
+    let running = recovery::count(&mut conn).await?;
+    conn.close().await.map_err(Error::Write)?;
+    if running > 0 || left.is_some_and(|left| !left.is_empty()) {
+        restore(file, owner, now).await?;
+    }
+    Ok(())
 }
 
 /// The exchanges in the journal that have ended.

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Error,
     connection::{Connection, Pool, Size},
+    copy_state,
     postgres::{self, PgDatabase},
     sqlite::{self, Content, DatabaseFile, Newest, OpenFile},
 };
@@ -76,6 +77,12 @@ impl Database {
         }
     }
 
+    /// The ledger without credentials, for people.
+    pub(super) fn name(&self) -> String {
+        let file = || self.path().map(|path| path.display().to_string());
+        self.server().or_else(file).unwrap_or_else(|| "memory".to_owned())
+    }
+
     /// The journal; `None`: the ledger is in memory, or has no place for one.
     pub(super) fn journal(&self) -> Option<PathBuf> {
         match self {
@@ -112,6 +119,13 @@ impl Database {
 
     /// Makes this process the owner of the ledger, which is created where it is missing, and migrates the tables.
     pub(super) async fn take(&self, owner: OwnerId) -> Result<Taken, Error> {
+        let mut taken = self.take_unfinished(owner).await?;
+        copy_state::must_be_whole(&mut taken.conn).await?;
+        Ok(taken)
+    }
+
+    /// The same for a ledger that may be half a copy.
+    pub(super) async fn take_unfinished(&self, owner: OwnerId) -> Result<Taken, Error> {
         Ok(match self {
             Self::Sqlite(file) => {
                 let sqlite::Taken { conn, lock, open } = file.take(owner).await?;
@@ -209,12 +223,13 @@ pub(super) struct Taken {
     pub(super) open: Option<OpenFile>,
 }
 
-/// Fails unless the tables are those of this version.
+/// Fails unless the tables are those of this version, and the ledger is whole.
 pub(super) async fn check(conn: &mut Connection<'_>) -> Result<(), Error> {
     match conn {
-        Connection::Sqlite(conn) => sqlite::check(conn.get()).await,
-        Connection::Postgres(conn) => postgres::check(conn.get()).await,
+        Connection::Sqlite(conn) => sqlite::check(conn.get()).await?,
+        Connection::Postgres(conn) => postgres::check(conn.get()).await?,
     }
+    copy_state::must_be_whole(conn).await
 }
 
 /// Measures a ledger.
