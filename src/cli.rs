@@ -83,7 +83,7 @@ enum Command {
     Prices(prices::Arguments),
     /// Delete old entries of the ledger, or shrink it
     Prune(prune::Arguments),
-    /// Check, back up or vacuum the file of the ledger, also while a server uses it
+    /// Check, back up, copy or vacuum the ledger, also while a server uses it
     Ledger {
         #[command(subcommand)]
         command: ledger::Command,

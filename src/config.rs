@@ -37,7 +37,7 @@ pub use self::{
     parsers::{Unclear, age, age_or_zero, size_with_unit, time_zone},
     replay::{OnMiss, ReplaySettings},
     retention::RetentionSettings,
-    sources::{Setting, SettingSource},
+    sources::{Setting, SettingSource, with_journal},
 };
 use self::{
     flags::heading,

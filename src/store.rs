@@ -26,6 +26,8 @@ mod chat_costs;
 pub mod checkup;
 mod columns;
 mod connection;
+pub mod copy;
+mod copy_state;
 mod database;
 mod doubt;
 mod error;

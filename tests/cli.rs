@@ -6,6 +6,7 @@
 
 mod books;
 mod calls;
+mod copy;
 mod ledger;
 mod prices;
 mod terminal;

@@ -26,6 +26,10 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("README.md", "git clone", "needs the network"),
     ("README.md", "docker compose", "needs containers: tests/container/run"),
     (".github/docs/operations.md", "docker compose", "needs containers: tests/container/run"),
+    (".github/docs/postgres.md", "reprise ledger copy", "tests/cli/copy.rs copies to Postgres"),
+    (".github/docs/postgres.md", "echo", "is for the containers below it"),
+    (".github/docs/postgres.md", "docker compose", "needs containers"),
+    (".github/docs/postgres.md", "pg_dump", "needs a Postgres"),
     (".github/docs/install.md", "reprise --host 0.0.0.0", "listens beyond this machine"),
     (".github/docs/costs.md", "reprise calls export --follow", "goes on until it is stopped"),
     (

@@ -22,6 +22,7 @@ mod prices;
 mod proxy;
 mod prune;
 mod replicas;
+mod scale;
 mod stats;
 mod support;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,7 @@
-//! `reprise ledger`: checks the file of the ledger, backs it up and shrinks it, also while a server uses it.
+//! `reprise ledger`: checks the ledger, backs it up, copies it into another database and shrinks its file, also while a
+//! server uses it.
+
+mod copy;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -45,6 +48,20 @@ pub(super) enum Command {
         #[command(flatten)]
         arguments: Arguments,
     },
+    /// Copy a ledger into another database, or take what is new into a copy
+    ///
+    /// A URL is one of --database-url, such as sqlite:reprise.db or postgres://user@host/database?schema=reprise. The copy
+    /// is created, or empty, or an earlier copy that no server has used. It has what had ended when the command began; a
+    /// second run takes what is new. A copy that was broken off goes on where it ended. The password of Postgres can be in
+    /// PGPASSWORD or in ~/.pgpass, where other users of this machine do not see it.
+    Copy {
+        /// URL of the ledger that is copied
+        from: String,
+        /// URL of the copy
+        to: String,
+        #[command(flatten)]
+        arguments: Arguments,
+    },
     /// Give unused space back to the disk
     Vacuum(Arguments),
 }
@@ -72,6 +89,10 @@ pub(super) fn run(
         }
         Command::Backup { file, arguments } => {
             let report = block_on(back_up(file.clone(), &config))?;
+            console::report(&report, arguments.json, console)?;
+        }
+        Command::Copy { from, to, arguments } => {
+            let report = block_on(copy::run(from, to, &config, env))?;
             console::report(&report, arguments.json, console)?;
         }
         Command::Vacuum(arguments) => {
@@ -142,19 +163,30 @@ async fn check(url: &str) -> Result<Diagnosis, store::Error> {
 #[derive(Deserialize)]
 struct Flushed {}
 
+/// Has the server that uses a ledger write what it has in memory only, because it could not in time; returns the reason
+/// if it did not.
+async fn flush(url: &str, owner: OwnerId, config: &Config) -> Option<String> {
+    if Reader::open(url).await.is_err() {
+        // Whoever reads it next says why.
+        return None;
+    }
+    match Ledger::must_be_free(url, owner).await {
+        Err(store::Error::InUse { owner, .. }) => {
+            let flushed = operator::post::<Flushed>("/flush", &json!({}), owner, config).await;
+            flushed.err().map(|error| format!("{error:#}"))
+        }
+        _ => None,
+    }
+}
+
 async fn back_up(file: PathBuf, config: &Config) -> anyhow::Result<BackupReport> {
     let url = config.ledger()?;
     let owner = OwnerId::new(Uuid::now_v7());
-    // Rows that the server could not write in time are in its memory only.
-    let mut unflushed = None;
     Reader::open(url).await.map(drop).or_else(|error| match error {
         store::Error::Older { .. } | store::Error::Newer { .. } => Ok(()),
         error => Err(error),
     })?;
-    if let Err(store::Error::InUse { owner, .. }) = Ledger::must_be_free(url, owner).await {
-        let flushed = operator::post::<Flushed>("/flush", &json!({}), owner, config).await;
-        unflushed = flushed.err().map(|error| format!("{error:#}"));
-    }
+    let unflushed = flush(url, owner, config).await;
     let mut progress = None;
     let mut watch = |done, total| copied(&mut progress, "copied", done, total);
     let backup = backup::run(url, &file, owner, answer::now(), &mut watch).await?;

@@ -100,7 +100,7 @@ impl Sources {
         values.extend(of_env.into_iter().map(|(n, v)| (n, (v, SettingSource::Variable))));
         values.extend(flags.0.clone().into_iter().map(|(n, v)| (n, (v, SettingSource::Flag))));
         if let Some((url, _)) = values.get_mut("database_url") {
-            add_journal(url, env);
+            *url = with_journal(url, env);
         }
         Ok(Self { values, file, lines, lists })
     }
@@ -249,21 +249,22 @@ fn default_ledger(env: Env<'_>) -> Option<String> {
     Some(format!("sqlite://{}", data.join("reprise/reprise.db").display()))
 }
 
-/// Adds the folder of the journal to the address of a ledger in Postgres that names none: the user's folder for state, if
-/// there is a home.
-fn add_journal(address: &mut String, env: Env<'_>) {
+/// The address of a ledger, with the folder of the journal if it is in Postgres and names none: the user's folder for state,
+/// if there is a home.
+pub fn with_journal(address: &str, env: Env<'_>) -> String {
+    let unchanged = || address.to_owned();
     if !address.starts_with("postgres") {
-        return;
+        return unchanged();
     }
-    let Ok(mut url) = Url::parse(address) else { return };
+    let Ok(mut url) = Url::parse(address) else { return unchanged() };
     let state = env.get("XDG_STATE_HOME").map(PathBuf::from);
     let state = state.or_else(|| Some(Path::new(&env.get("HOME")?).join(".local/state")));
     let Some(folder) = state.filter(|_| !url.query_pairs().any(|(name, _)| name == "journal"))
     else {
-        return;
+        return unchanged();
     };
     url.query_pairs_mut().append_pair("journal", &folder.join("reprise").to_string_lossy());
-    *address = url.into();
+    url.into()
 }
 
 /// The settings of a file, their lines, and its lists.

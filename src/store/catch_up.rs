@@ -1,13 +1,16 @@
 //! What a report over a ledger file waits for: exchanges that have ended stand in the journal for a moment, until the
 //! server commits them, or until somebody restores what a dead server has left.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use tracing::debug;
 
 use super::{
     Error,
-    database::{Database, Taken},
+    database::{self, Database, Taken},
     journal::{Left, Slot},
     recovery,
     write::WriteConnection,
@@ -55,6 +58,34 @@ async fn is_left(file: &Database, owner: OwnerId) -> Result<bool, Error> {
         Err(Error::InUse { .. }) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Restores what a dead process has left in a ledger, as its next start would. Changes nothing where there is nothing, or
+/// while a process uses the ledger.
+pub(super) async fn restore_left(
+    file: &Database,
+    owner: OwnerId,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    file.must_be_ledger().await?;
+    match file.must_be_free(owner).await {
+        Ok(()) => {}
+        Err(Error::InUse { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let mut conn = file.beside(PATIENCE).await.map_err(Error::Open)?;
+    database::check(&mut conn).await?;
+    let running = recovery::count(&mut conn).await?;
+    conn.close().await.map_err(Error::Write)?;
+    let is_left = || {
+        let mut journals = file.journals().paths()?.into_iter();
+        journals
+            .try_fold(false, |any, path| Ok::<_, io::Error>(any || !Left::peek(&path)?.is_empty()))
+    };
+    if running > 0 || is_left().map_err(|source| file.not_created(source))? {
+        restore(file, owner, now).await?;
+    }
+    Ok(())
 }
 
 /// The exchanges in the journals of this machine that have ended.

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Error,
     connection::{Connection, Pool, Size},
+    copy_state,
     journal::Slots,
     postgres::{self, PgDatabase},
     sqlite::{self, Content, DatabaseFile, OpenFile},
@@ -79,6 +80,12 @@ impl Database {
         }
     }
 
+    /// The ledger without credentials, for people.
+    pub(super) fn name(&self) -> String {
+        let file = || self.path().map(|path| path.display().to_string());
+        self.server().or_else(file).unwrap_or_else(|| "memory".to_owned())
+    }
+
     /// The journal, of several the first; `None`: the ledger is in memory, or has no place for one.
     pub(super) fn journal(&self) -> Option<PathBuf> {
         match self {
@@ -135,13 +142,20 @@ impl Database {
     pub(super) async fn must_be_free(&self, owner: OwnerId) -> Result<(), Error> {
         match self {
             Self::Sqlite(file) => file.must_be_free(owner),
-            Self::Postgres(database) => database.must_be_free().await,
+            Self::Postgres(database) => database.must_be_free(owner).await,
         }
     }
 
     /// Creates the ledger where it is missing, and migrates the tables. The owner of a file is this process from now on; in
     /// Postgres, a connection that writes makes it one.
     pub(super) async fn take(&self, owner: OwnerId) -> Result<Taken, Error> {
+        let mut taken = self.take_unfinished(owner).await?;
+        copy_state::must_be_whole(&mut taken.conn).await?;
+        Ok(taken)
+    }
+
+    /// The same for a ledger that may be half a copy.
+    pub(super) async fn take_unfinished(&self, owner: OwnerId) -> Result<Taken, Error> {
         Ok(match self {
             Self::Sqlite(file) => {
                 let sqlite::Taken { conn, lock, open } = file.take(owner).await?;
@@ -216,12 +230,13 @@ pub(super) struct Taken {
     pub(super) open: Option<OpenFile>,
 }
 
-/// Fails unless the tables are those of this version.
+/// Fails unless the tables are those of this version, and the ledger is whole.
 pub(super) async fn check(conn: &mut Connection<'_>) -> Result<(), Error> {
     match conn {
-        Connection::Sqlite(conn) => sqlite::check(conn.get()).await,
-        Connection::Postgres(conn) => postgres::check(conn.get()).await,
+        Connection::Sqlite(conn) => sqlite::check(conn.get()).await?,
+        Connection::Postgres(conn) => postgres::check(conn.get()).await?,
     }
+    copy_state::must_be_whole(conn).await
 }
 
 /// Measures a ledger.

@@ -185,6 +185,40 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// The ledger is a copy that is not whole.
+    #[error(
+        "the ledger is an unfinished copy; run the same `reprise ledger copy` again, which goes on where it ended"
+    )]
+    UnfinishedCopy,
+    /// A ledger would lose rows if another were copied into it.
+    #[error(
+        "{ledger} was left as it is: {why}; name a ledger that is empty, or a copy that no server has used"
+    )]
+    NoCopyTarget {
+        /// The ledger.
+        ledger: String,
+        /// What it has, for people.
+        why: &'static str,
+    },
+    /// A copy has other rows than its source.
+    #[error(
+        "{ledger} differs from its source in the table {table} after the copy; run the copy again, and if it fails \
+         again, keep the source and report this"
+    )]
+    CopyDiffers {
+        /// The copy.
+        ledger: String,
+        /// The table.
+        table: &'static str,
+    },
+    /// An error of one of two ledgers.
+    #[error("{ledger}: {error}")]
+    OfLedger {
+        /// The ledger.
+        ledger: String,
+        /// The error, whose text does not name it.
+        error: Box<Error>,
+    },
     /// The ledger is being pruned, and one prune runs at a time.
     #[error("a prune is already running")]
     PruneRunning,
@@ -260,6 +294,15 @@ impl Error {
         }
     }
 
+    /// The error of one of two ledgers, with its name.
+    pub(super) fn of_ledger(self, ledger: &str) -> Self {
+        if self.lacks_file() {
+            Self::OfLedger { ledger: ledger.to_owned(), error: Box::new(self) }
+        } else {
+            self
+        }
+    }
+
     /// True if the text does not name the file, as the place of the failure does not know it.
     pub const fn lacks_file(&self) -> bool {
         match self {
@@ -273,6 +316,7 @@ impl Error {
             | Self::Write(_)
             | Self::Commit(_)
             | Self::Damaged { .. }
+            | Self::UnfinishedCopy
             | Self::NoBodies { .. } => true,
             Self::NotOnPostgres { .. }
             | Self::PostgresUrl
@@ -293,6 +337,9 @@ impl Error {
             | Self::Missing { .. }
             | Self::BackupExists { .. }
             | Self::Backup { .. }
+            | Self::NoCopyTarget { .. }
+            | Self::CopyDiffers { .. }
+            | Self::OfLedger { .. }
             | Self::PruneRunning => false,
         }
     }

@@ -37,7 +37,11 @@ pub(super) enum Row<'s, 'c> {
 impl Row<'_, '_> {
     /// Adds the value of the next column.
     pub(super) fn add<'v>(&mut self, value: impl Bind<'v>) -> Result<(), WriteError> {
-        let value = value.into_value();
+        self.add_value(value.into_value())
+    }
+
+    /// Adds a value that has its form already.
+    pub(super) fn add_value(&mut self, value: Value<'_>) -> Result<(), WriteError> {
         match self {
             Self::Statement { statement, bound } => {
                 *bound += 1;

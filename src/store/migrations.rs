@@ -29,12 +29,13 @@ pub(super) fn sqlite() -> Migrator {
         "0011_tags",
         "0012_user_names",
         "0013_sessions",
+        "0014_copies",
     ))
 }
 
 /// Migrations of a ledger in Postgres.
 pub(super) fn postgres() -> Migrator {
-    migrator(&files!("postgres": "0001_ledger", "0002_replicas"))
+    migrator(&files!("postgres": "0001_ledger", "0002_replicas", "0003_copies"))
 }
 
 /// The migrations of files, which are named as sqlx names them: by number and description.

@@ -95,16 +95,18 @@ impl PgDatabase {
     }
 
     /// Fails while any process owns the ledger. Its id is not told: it admits an operator of that one only.
-    pub(super) async fn must_be_free(&self) -> Result<(), Error> {
-        const HOLDER: &str =
-            "select holder from owner where owner_is_alive(id) order by since, id limit 1";
+    pub(super) async fn must_be_free(&self, owner: OwnerId) -> Result<(), Error> {
+        const HOLDER: &str = "select holder from owner where owner_is_alive(id) and id <> $1 order by since, id limit 1";
         let mut conn = self.connect().await.map_err(Error::Open)?;
         if check(&mut conn).await.is_err() {
             // Whoever owned it would have made its tables.
             return Ok(());
         }
-        let holder: Option<String> =
-            sqlx::query_scalar(HOLDER).fetch_optional(&mut conn).await.map_err(Error::Open)?;
+        let holder: Option<String> = sqlx::query_scalar(HOLDER)
+            .bind(owner.to_string())
+            .fetch_optional(&mut conn)
+            .await
+            .map_err(Error::Open)?;
         match holder {
             Some(holder) => Err(Error::InUse { path: self.name().into(), holder, owner: None }),
             None => Ok(()),

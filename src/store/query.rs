@@ -352,7 +352,12 @@ impl<'q> QueryBuilder<'q> {
 
     /// Adds a parameter with its value.
     pub(super) fn push_bind(&mut self, value: impl Bind<'q>) -> &mut Self {
-        self.values.push(value.into_value());
+        self.push_value(value.into_value())
+    }
+
+    /// Adds a parameter with a value that has its form already.
+    pub(super) fn push_value(&mut self, value: Value<'q>) -> &mut Self {
+        self.values.push(value);
         let number = self.values.len();
         write!(self.sql, "${number}").expect("a string takes any text");
         self

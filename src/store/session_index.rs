@@ -191,7 +191,7 @@ async fn catch_up(
 }
 
 /// Empties the index.
-async fn void(conn: &mut Connection<'_>, state: &IndexState) -> Result<(), sqlx::Error> {
+pub(super) async fn void(conn: &mut Connection<'_>, state: &IndexState) -> Result<(), sqlx::Error> {
     let mut tx = conn.begin_write().await?;
     if session_state::claim(&mut tx, state).await? {
         search::delete_all(&mut tx).await?;

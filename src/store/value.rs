@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 /// A value for a column; `None` is null.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Value<'v> {
     Bool(Option<bool>),
     Integer(Option<i64>),

@@ -5,12 +5,18 @@ Reads the file as `podman-compose config` prints it, on standard input: variable
 of podman-compose. Health checks are run by this program, since podman leaves them to systemd.
 
 usage: compose.py PROJECT up [--port 8000=18000]... [--mount SERVICE:SOURCE:TARGET]... [--env SERVICE:NAME=VALUE]...
+                             [SERVICE]...
+       compose.py PROJECT run SERVICE
        compose.py PROJECT down [--volumes]
+
+`up` starts the services without a profile, or those that are named, of any profile, and what they depend on. `run` runs
+one to its end. Services of a profile that are built share the image of the first service.
 """
 import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import yaml
@@ -35,9 +41,19 @@ def seconds(text):
     return total + int(digits or 0)
 
 
-def run_words(project, name, service, arguments):
-    """The arguments of `podman run` for a service."""
-    words = ["run", "--detach", "--name", f"{project}_{name}", "--network", project, "--network-alias", name]
+def config_file(content):
+    """A file with the content of an entry of `configs`, which every user may read."""
+    with tempfile.NamedTemporaryFile("w", prefix="compose-config-", delete=False) as file:
+        # podman-compose prints a dollar as it is written.
+        file.write(content.replace("$$", "$"))
+        os.fchmod(file.fileno(), 0o644)
+    return file.name
+
+
+def run_words(project, compose, name, arguments):
+    """The arguments of `podman run` for a service, behind `run`."""
+    service = compose["services"][name]
+    words = ["--name", f"{project}_{name}", "--network", project, "--network-alias", name]
     # Limits that this machine may not raise.
     words += ["--ulimit", "host"]
     environment = service.get("environment") or {}
@@ -66,7 +82,13 @@ def run_words(project, name, service, arguments):
     words += [f"--cap-drop={cap}" for cap in service.get("cap_drop", [])]
     words += [f"--security-opt={option.replace(':true', '')}" for option in service.get("security_opt", [])]
     words += ["--stop-timeout", str(seconds(service.get("stop_grace_period", "10s")))]
-    words += [service.get("image") or f"localhost/{project}_{name}"]
+    words += ["--user", service["user"]] if "user" in service else []
+    for path in service.get("tmpfs", []):
+        words += ["--tmpfs", path]
+    for config in service.get("configs", []):
+        file = config_file(compose["configs"][config["source"]]["content"])
+        words += ["--volume", f"{file}:{config['target']}:ro"]
+    words += [service.get("image") or f"localhost/{project}_{next(iter(compose['services']))}"]
     command = service.get("command", [])
     return words + (command.split() if isinstance(command, str) else command)
 
@@ -88,18 +110,32 @@ def wait_until_healthy(project, name, service):
     sys.exit(f"{name} is not healthy\n{log.stdout}{log.stderr}")
 
 
+def chosen(compose, names):
+    """The services that are to run: those of these names, or all without a profile, and what they depend on."""
+    services = compose["services"]
+    names = list(names or (name for name, service in services.items() if not service.get("profiles")))
+    for name in names:
+        names += [other for other in services[name].get("depends_on") or [] if other not in names]
+    return {name: services[name] for name in services if name in names}
+
+
 def up(project, compose, arguments):
     podman("network", "create", project, check=False)
     started = set()
-    waiting = dict(compose["services"])
+    waiting = chosen(compose, arguments.services)
     while waiting:
         ready = [name for name, service in waiting.items() if set(service.get("depends_on") or []) <= started]
         for name in ready:
             service = waiting.pop(name)
             podman("rm", "--force", "--time", "0", f"{project}_{name}", check=False)
-            podman(*run_words(project, name, service, arguments))
+            podman("run", "--detach", *run_words(project, compose, name, arguments))
             wait_until_healthy(project, name, service)
             started.add(name)
+
+
+def run(project, compose, arguments):
+    [name] = arguments.services
+    print(podman("run", "--rm", *run_words(project, compose, name, arguments)).stdout, end="")
 
 
 def down(project, compose, arguments):
@@ -113,9 +149,10 @@ def down(project, compose, arguments):
 
 parser = argparse.ArgumentParser()
 parser.add_argument("project")
-parser.add_argument("action", choices=["up", "down"])
+parser.add_argument("action", choices=["up", "run", "down"])
+parser.add_argument("services", nargs="*")
 for option in ["--port", "--mount", "--env"]:
     parser.add_argument(option, action="append", default=[])
 parser.add_argument("--volumes", action="store_true")
 arguments = parser.parse_args()
-{"up": up, "down": down}[arguments.action](arguments.project, yaml.safe_load(sys.stdin), arguments)
+{"up": up, "run": run, "down": down}[arguments.action](arguments.project, yaml.safe_load(sys.stdin), arguments)

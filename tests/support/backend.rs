@@ -39,13 +39,13 @@ pub(crate) fn skips(what: &str) -> bool {
 
 /// The URL of the ledger that stands for this path, which is unique: the file itself, or a schema named after it.
 pub(crate) fn url(path: &Path) -> String {
-    match postgres() {
-        None => format!("sqlite://{}", path.display()),
-        Some(address) => {
-            let folder = path.parent().expect("a folder").display().to_string();
-            format!("{address}?schema={}&journal={folder}", schema(path))
-        }
-    }
+    schema_url(path).unwrap_or_else(|| format!("sqlite://{}", path.display()))
+}
+
+/// The URL of a schema that is named after this path; `None`: there is no Postgres.
+pub(crate) fn schema_url(path: &Path) -> Option<String> {
+    let folder = path.parent().expect("a folder").display().to_string();
+    Some(format!("{}?schema={}&journal={folder}", postgres()?, schema(path)))
 }
 
 /// The same for those who may not write.
