@@ -26,11 +26,11 @@ impl Proof {
     }
 
     /// Tells whether the row is there.
-    pub(super) async fn is_there(self, conn: &mut Connection<'_>) -> Result<bool, WriteError> {
+    pub(super) async fn is_there(&self, conn: &mut Connection<'_>) -> Result<bool, WriteError> {
         let Self { sql, id } = self;
         // A server may still be busy with the transaction, which has the lock then.
         let mut tx = conn.begin_write().await?;
-        let rows: i64 = query_scalar(sql).bind(id).fetch_one(&mut *tx).await?;
+        let rows: i64 = query_scalar(sql).bind(&**id).fetch_one(&mut *tx).await?;
         tx.rollback().await?;
         Ok(rows > 0)
     }
