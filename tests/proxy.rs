@@ -1,6 +1,7 @@
 //! The whole proxy over loopback: real server, real ledger, scripted upstream.
 
 mod aliases;
+mod backing_up;
 mod bodies;
 mod broken;
 mod budgets;

@@ -168,15 +168,21 @@ impl std::ops::AddAssign for Tokens {
     }
 }
 
+/// Longest id of a tool call that names its answer as it is, in bytes.
+const LONGEST_CALL_ID: usize = 512;
+
 /// A name by which a later turn refers to an answer, so that the answer is found again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AnswerRef(String);
 
 impl AnswerRef {
-    /// A tool call, by its id.
+    /// A tool call, by its id, or by a hash of one that is longer than an index takes.
     pub fn call(id: &str) -> Self {
-        Self(format!("call {id}"))
+        if id.len() <= LONGEST_CALL_ID {
+            return Self(format!("call {id}"));
+        }
+        Self(format!("long call {}", Hash::of("call", &[id.as_bytes()])))
     }
 
     /// Thinking, by its signature, or redacted thinking by itself: a hash, since both are long.

@@ -226,7 +226,12 @@ async fn rows_of(bench: &Bench) -> Vec<String> {
     if backend::is_postgres() {
         look.run(HEX).await;
     }
-    let rows = look.rows::<(String,)>(SQL).await;
+    let sql = if backend::is_postgres() {
+        SQL.replace("json_array(", "json_build_array(")
+    } else {
+        SQL.to_owned()
+    };
+    let rows = look.rows::<(String,)>(&sql).await;
     look.close().await;
     rows.into_iter().map(|(row,)| row).collect()
 }

@@ -96,11 +96,11 @@ async fn a_backup_of_a_ledger_in_use_has_every_finished_answer_and_serves() {
 
 #[tokio::test]
 async fn a_check_finds_each_fault_and_no_other() {
+    // What is done to the ledger, and what is found then.
+    type Found = fn(&mut Tables);
     if backend::skips("backups and checks of a file") {
         return;
     }
-    // What is done to the ledger, and what is found then.
-    type Found = fn(&mut Tables);
     let faults: [(&str, Found); 6] = [
         ("select 1", |_| {}),
         ("insert into answer_ref (scope, ref, exchange) values ('a', 'b', 'none')", |tables| {

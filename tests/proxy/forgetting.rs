@@ -83,11 +83,11 @@ async fn what_is_pruned_stands_in_no_file_any_more() {
 /// SQLite leaves copies of rows in the pages that it moves them out of, as when it splits a page that is full.
 #[tokio::test]
 async fn no_page_keeps_a_copy_of_what_is_pruned() {
+    const USERS: [&str; 2] = ["ann", "bob"];
+    const ROUND: usize = 24;
     if backend::skips("unused space") {
         return;
     }
-    const USERS: [&str; 2] = ["ann", "bob"];
-    const ROUND: usize = 24;
     let upstream = Upstream::start().await;
     let setup = Setup::of(&upstream);
     let question = |number: usize| format!("{} asks {number:05}.", USERS[number % 2]);

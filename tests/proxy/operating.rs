@@ -18,13 +18,13 @@ use crate::{
     },
 };
 
-async fn start(setup: &Setup, upstream: &Upstream) -> App {
+pub(super) async fn start(setup: &Setup, upstream: &Upstream) -> App {
     upstream.always(Script::sse(Answer::of(MODEL).text(&["Hello"]).stop("end_turn")));
     setup.start().await
 }
 
 /// Runs the program with the settings of the server, as a person would on the same machine.
-async fn run(setup: &Setup, app: &App, arguments: &[&str]) -> Output {
+pub(super) async fn run(setup: &Setup, app: &App, arguments: &[&str]) -> Output {
     let port = app.url().rsplit(':').next().expect("a port").to_owned();
     let mut command = command(&setup.clone().set("REPRISE_PORT", &port));
     command.args(arguments);
@@ -42,7 +42,7 @@ async fn cleared(setup: &Setup, app: &App, arguments: &[&str]) -> u64 {
     told[name].as_u64().expect("a number")
 }
 
-async fn how(app: &App, body: &Value) -> String {
+pub(super) async fn how(app: &App, body: &Value) -> String {
     let reply = app.client().post(CHAT, body).await;
     let how = status(&reply);
     reply.text().await;
@@ -159,38 +159,6 @@ async fn what_was_said_in_chats_that_open_webui_deleted_goes_from_a_running_serv
     let reply = of(&app, "ann", "c3", "m3").post(CHAT, &ask("hi")).await;
     assert_eq!(status(&reply), "hit", "the other chat stays");
     reply.text().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ledger_in_use_is_backed_up_checked_and_vacuumed() {
-    if backend::skips("backups") {
-        return;
-    }
-    let upstream = Upstream::start().await;
-    let setup = Setup::of(&upstream);
-    let app = start(&setup, &upstream).await;
-    let ledger = async |arguments: &[&str]| {
-        let output = run(&setup, &app, &[&["ledger"], arguments].concat()).await;
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-        told
-    };
-    how(&app, &ask("hi")).await;
-    how(&app, &ask("hi")).await;
-    let file = setup.folder().join("backup.db");
-    let file = file.to_str().expect("a path of text");
-    let made: Value =
-        serde_json::from_str(&ledger(&["backup", file, "--json"]).await).expect("JSON");
-    assert_eq!((&made["unflushed"], &made["interrupted_exchanges"]), (&json!(null), &json!(0)));
-    let copy = format!("sqlite://{file}");
-    let calls = run(&setup, &app, &["stats", "--json", "--database-url", &copy]).await;
-    let calls: Value = serde_json::from_slice(&calls.stdout).expect("JSON");
-    assert_eq!(calls["total"]["calls"], 2, "{calls}");
-    let checked = ledger(&["check"]).await;
-    assert!(checked.contains("with 2 calls and 1 exchange") && checked.contains("All is well."));
-    let vacuumed: Value = serde_json::from_str(&ledger(&["vacuum", "--json"]).await).expect("JSON");
-    assert_eq!(vacuumed["online"], true);
-    assert_eq!(how(&app, &ask("hi")).await, "hit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

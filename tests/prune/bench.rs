@@ -231,6 +231,16 @@ impl Bench {
         }
     }
 
+    /// Bytes that the ledger takes: its file, or its tables.
+    pub(crate) async fn size(&self) -> u64 {
+        if backend::is_postgres() {
+            let reader = Reader::open(&self.url()).await.unwrap();
+            let nothing = Limits { max_bytes: Some(u64::MAX), ..everyone() };
+            return reader.would_prune(&nothing, NOW).await.unwrap().pruned.bytes_before;
+        }
+        self.path().metadata().unwrap().len()
+    }
+
     /// The same ledger once more.
     pub(crate) async fn copy(&self) -> Self {
         let copy = Self { folder: TempDir::new().unwrap() };
