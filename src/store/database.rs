@@ -9,7 +9,6 @@ use std::{
 use super::{
     Error,
     connection::{Connection, Pool, Size},
-    journal::Slots,
     postgres::{self, PgDatabase},
     sqlite::{self, Content, DatabaseFile, OpenFile},
 };
@@ -93,11 +92,6 @@ impl Database {
                 Error::Create { path: database.journal().unwrap_or_default(), source }
             }
         }
-    }
-
-    /// The journals of this machine.
-    pub(super) fn journals(&self) -> Slots {
-        Slots::new(self.journal(), self.is_shared())
     }
 
     /// Tells whether several processes may own the ledger.
