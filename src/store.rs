@@ -5,7 +5,7 @@
 //! has the few functions of SQLite that queries use (`migrations/postgres`). `database` opens a ledger; `sqlite` and
 //! `postgres` are what only one of them has.
 //!
-//! One task writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. A batch
+//! One task of a process writes (`writer`), so a commit takes everything that was queued meanwhile, and nobody waits for a lock. A batch
 //! is written by table (`batch`) to a sink (`insert`): SQLite's takes the rows at once, on a thread of its own
 //! (`sqlite::connection`), Postgres' sends a statement a table (`postgres::write`).
 //! Callers compress their rows (`chain`), queue them and wait for a limited time until they survive a crash: small rows in
@@ -14,6 +14,20 @@
 //! are also in memory (`hot`), and so is which keys have one at all (`filter`). What a client may rely on before the
 //! writer has committed it stands in a file of its own (`journal`). `recovery` brings in order what a dead process left,
 //! also for a report that comes before the next start (`catch_up`), and `wal` bounds the write-ahead log.
+//!
+//! One process owns a file. A schema of Postgres may have many owners, and so each thing that was true of one is decided:
+//!
+//! - *Owners*: the connection that writes holds an advisory lock (`postgres::owner`). Whose lock is free is dead: another
+//!   owner buries it, at its start or within ten seconds, and seals what it had running as lost (`recovery::burial`). If it
+//!   lives after all, or its journal has the end, that takes the place of the lost rows (`recovery::regained`).
+//! - *Journals*: each owner has a file of its own (`journal::slots`), and each start restores those that nobody holds.
+//! - *Order of commits*: every transaction that writes takes one lock, so numbers are committed in their order, and sums that
+//!   go by them miss no call. This is what limits how much can be written, not the number of owners.
+//! - *What is in memory*: a sealing waits for its commit, which tells the others the keys of new answers (`replicas::news`).
+//!   They forget these, and everything while they hear nothing. The news come some milliseconds after the commit.
+//! - *Equal requests*: one owner asks (`replicas::claims`); a claim that cannot be made within a second is not waited for.
+//! - *Prunes*: one runs at a time, and the others make room for it (`replicas::room`).
+//! - *Clocks*: no times of two owners are compared, except for the ages of answers, which bear clocks that are wrong.
 
 pub mod backup;
 mod batch;
@@ -97,7 +111,7 @@ use self::{
     filter::KeyFilter,
     hot::Hot,
     invalidate::Clear,
-    journal::{Journal, Slot},
+    journal::{Journal, Slot, Slots},
     metrics::Lookup,
     queue::{Queued, Shared},
     read::UNKNOWN_AGE,
@@ -170,7 +184,7 @@ pub enum Durable {
     Lost,
 }
 
-/// A ledger that this process owns and writes to. Cheap to clone.
+/// A ledger that this process writes to, as its owner or one of them. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
     owner: OwnerId,
@@ -217,7 +231,7 @@ async fn take(file: &Database, owner: OwnerId, wait: Duration) -> Result<Taken, 
 }
 
 impl Ledger {
-    /// Opens or creates the ledger for `owner`, runs its migrations, and seals the exchanges that a dead owner left
+    /// Opens or creates the ledger for `owner`, runs its migrations, and seals the exchanges that dead owners left
     /// running. The writer runs on `tasks` until [`Ledger::close`], or until the last clone is dropped.
     pub async fn open(
         options: &Options,
@@ -229,9 +243,9 @@ impl Ledger {
         let Taken { mut conn, lock, open } = take(&file, owner, options.start_wait).await?;
         let mut connection = WriteConnection::open(&file).await?;
         let failed = |source| file.not_created(source);
-        let slot = file.journals().take().map_err(failed)?;
+        let slot = Slots::of(&file).take().map_err(failed)?;
         let left = if file.is_shared() {
-            file.journals().take_left().map_err(failed)?
+            Slots::of(&file).take_left().map_err(failed)?
         } else {
             Vec::new()
         };
@@ -290,7 +304,7 @@ impl Ledger {
         })
     }
 
-    /// Fails while a process uses the ledger at `url`, with the owner if it is known.
+    /// Fails while a process uses the ledger at `url`, with the owner if it is known and the only one.
     pub async fn must_be_free(url: &str, owner: OwnerId) -> Result<(), Error> {
         Database::parse(url)?.must_be_free(owner).await
     }
@@ -403,7 +417,7 @@ impl Ledger {
     }
 
     /// The newest answer to `key`, if it is in memory, has no time ahead of `now`, and is known to be the one that `call`
-    /// gets. Only this process writes to the ledger, so an answer in memory is newer than any in the file.
+    /// gets. An answer in memory is newer than any in the ledger: what other processes replace is forgotten.
     pub fn in_memory(
         &self,
         key: &CacheKey,
@@ -419,7 +433,7 @@ impl Ledger {
         self.hot.lock()
     }
 
-    /// The process that owns the ledger, as in its lock file.
+    /// The process that owns the ledger, as in its lock file, or one of those that do.
     pub const fn owner(&self) -> OwnerId {
         self.owner
     }

@@ -46,7 +46,7 @@ pub(super) async fn run(ledger: Ledger, limits: Option<Limits>) {
         match ledger.prune(&limits, answer::now()).await {
             Ok(Some(pruned)) => tracing::info!(?pruned, "the ledger is pruned"),
             Ok(None) => tracing::warn!("the ledger cannot be written, and was not pruned"),
-            Err(store::Error::PruneRunning) => tracing::info!("an operator's prune is running"),
+            Err(store::Error::PruneRunning) => tracing::info!("another prune is running"),
             // A ledger that cannot be pruned can still be served.
             Err(error) => {
                 let error = &error as &dyn std::error::Error;

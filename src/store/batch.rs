@@ -10,7 +10,7 @@ use super::{
     invalidate::Clear,
     record::{CallRecord, Opening, Sealing},
     refusals::CountRefusals,
-    replicas::{self, Claimed, Word},
+    replicas::{Claimed, Word, notifications},
     users::NamedUser,
 };
 use crate::domain::{
@@ -298,8 +298,8 @@ fn tell(
     let answers = answers.map(|seal| Word::Answer(seal.opening.key));
     let ended = claims.iter().map(|claimed| Word::Ended(claimed.key));
     let words: Vec<Word> = answers.chain(ended).collect();
-    let notifications = replicas::write(owner, &words);
-    sink.each("select tell($1)", &notifications, |values, text| values.add(text))
+    let news = notifications(owner, &words);
+    sink.each("select tell($1)", &news, |values, text| values.add(text))
 }
 
 fn insert_bodies(sink: &mut Sink<'_>, bodies: &[&Bodies]) -> Result<(), WriteError> {

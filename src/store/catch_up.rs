@@ -11,7 +11,7 @@ use tracing::debug;
 use super::{
     Error,
     database::{self, Database, Taken},
-    journal::{Left, Slot},
+    journal::{Left, Slot, Slots},
     recovery,
     write::WriteConnection,
 };
@@ -50,7 +50,7 @@ pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
 /// Tells whether a dead process has left a journal.
 async fn is_left(file: &Database, owner: OwnerId) -> Result<bool, Error> {
     if file.is_shared() {
-        let left = file.journals().take_left();
+        let left = Slots::of(file).take_left();
         return Ok(!left.map_err(|source| file.not_created(source))?.is_empty());
     }
     match file.must_be_free(owner).await {
@@ -78,7 +78,7 @@ pub(super) async fn restore_left(
     let running = recovery::count(&mut conn).await?;
     conn.close().await.map_err(Error::Write)?;
     let is_left = || {
-        let mut journals = file.journals().paths()?.into_iter();
+        let mut journals = Slots::of(file).paths()?.into_iter();
         journals
             .try_fold(false, |any, path| Ok::<_, io::Error>(any || !Left::peek(&path)?.is_empty()))
     };
@@ -92,7 +92,7 @@ pub(super) async fn restore_left(
 fn journaled(file: &Database) -> Result<Vec<ExchangeId>, Error> {
     let ended = || {
         let mut ended = Vec::new();
-        for journal in file.journals().paths()? {
+        for journal in Slots::of(file).paths()? {
             ended.extend(Left::peek(&journal)?.ended());
         }
         Ok(ended)
@@ -121,7 +121,7 @@ async fn uncommitted(file: &Database, ended: Vec<ExchangeId>) -> Result<Vec<Exch
 async fn restore(file: &Database, owner: OwnerId, now: UnixMillis) -> Result<(), Error> {
     let Taken { mut conn, lock, .. } = file.take(owner).await?;
     let mut writer = WriteConnection::open(file).await?;
-    let journals = file.journals().take_left().map_err(|source| file.not_created(source))?;
+    let journals = Slots::of(file).take_left().map_err(|source| file.not_created(source))?;
     recovery::run(&mut conn, &mut writer, file, journals.iter(), owner, now).await?;
     journals.into_iter().for_each(Slot::remove);
     writer.close().await?;

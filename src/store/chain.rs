@@ -29,8 +29,8 @@ use crate::domain::{
 pub(super) struct PersistedHashes {
     young: HashSet<Hash>,
     old: HashSet<Hash>,
-    /// Set while the ledger is pruned: then no hash counts as persisted.
-    suspended: bool,
+    /// Number of prunes that it is suspended for: then no hash counts as persisted.
+    suspended: usize,
     file: FileNumber,
 }
 
@@ -46,14 +46,14 @@ impl PersistedHashes {
         self.young.contains(hash) || self.old.contains(hash)
     }
 
-    /// Forgets all hashes and takes no new ones until [`PersistedHashes::resume`].
+    /// Forgets all hashes and takes no new ones until [`PersistedHashes::resume`] is called as often.
     pub(super) fn suspend(&mut self) {
-        *self = Self { suspended: true, file: self.file, ..Self::default() };
+        *self = Self { suspended: self.suspended + 1, file: self.file, ..Self::default() };
     }
 
     /// True between [`PersistedHashes::suspend`] and [`PersistedHashes::resume`].
     pub(super) const fn is_suspended(&self) -> bool {
-        self.suspended
+        self.suspended > 0
     }
 
     /// The file that has the rows.
@@ -70,11 +70,11 @@ impl PersistedHashes {
 
     /// Takes the hashes of rows that are committed from now on.
     pub(super) fn resume(&mut self) {
-        self.suspended = false;
+        self.suspended = self.suspended.saturating_sub(1);
     }
 
     pub(super) fn insert(&mut self, hash: Hash) {
-        if self.suspended {
+        if self.is_suspended() {
             return;
         }
         if self.young.len() >= GENERATION {

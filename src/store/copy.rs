@@ -357,7 +357,9 @@ impl Copy<'_, '_> {
             let kept = page.same_range(&mut self.source, table, Columns::Identity).await;
             let mut kept = kept.map_err(|error| self.in_source(error))?;
             if self.replaces_zeros {
-                kept.iter_mut().for_each(|row| _ = replace_zeros(row));
+                for row in &mut kept {
+                    replace_zeros(row);
+                }
             }
             let kept: HashSet<Row> = kept.into_iter().collect();
             let gone: Vec<Row> = page.rows.into_iter().filter(|row| !kept.contains(row)).collect();

@@ -10,7 +10,6 @@ use super::{
     Error,
     connection::{Connection, Pool, Size},
     copy_state,
-    journal::Slots,
     postgres::{self, PgDatabase},
     sqlite::{self, Content, DatabaseFile, OpenFile},
 };
@@ -18,9 +17,10 @@ use crate::domain::exchange::OwnerId;
 
 /// The database of a ledger.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a process has a few of them")]
 pub(super) enum Database {
     Sqlite(DatabaseFile),
-    Postgres(Box<PgDatabase>),
+    Postgres(PgDatabase),
 }
 
 impl Database {
@@ -28,9 +28,7 @@ impl Database {
     pub(super) fn parse(url: &str) -> Result<Self, Error> {
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("sqlite") => DatabaseFile::parse(url).map(Self::Sqlite),
-            Some("postgres" | "postgresql") => {
-                Ok(Self::Postgres(Box::new(PgDatabase::parse(url)?)))
-            }
+            Some("postgres" | "postgresql") => PgDatabase::parse(url).map(Self::Postgres),
             _ => Err(Error::Scheme),
         }
     }
@@ -104,11 +102,6 @@ impl Database {
         }
     }
 
-    /// The journals of this machine.
-    pub(super) fn journals(&self) -> Slots {
-        Slots::new(self.journal(), self.is_shared())
-    }
-
     /// Tells whether the ledger is in a database server: several processes may own it, and it may not answer.
     pub(super) const fn is_shared(&self) -> bool {
         matches!(self, Self::Postgres(_))
@@ -118,7 +111,7 @@ impl Database {
     pub(super) fn owned_by(self, owner: OwnerId) -> Self {
         match self {
             Self::Sqlite(file) => Self::Sqlite(file),
-            Self::Postgres(database) => Self::Postgres(Box::new(database.owned_by(owner))),
+            Self::Postgres(database) => Self::Postgres(database.owned_by(owner)),
         }
     }
 
@@ -126,7 +119,7 @@ impl Database {
     pub(super) fn unowned(self) -> Self {
         match self {
             Self::Sqlite(file) => Self::Sqlite(file),
-            Self::Postgres(database) => Self::Postgres(Box::new(database.unowned())),
+            Self::Postgres(database) => Self::Postgres(database.unowned()),
         }
     }
 

@@ -219,6 +219,15 @@ pub enum Error {
         /// The error, whose text does not name it.
         error: Box<Error>,
     },
+    /// Other processes that share the ledger did not make room for a prune in time.
+    #[error(
+        "{processes} other processes that share the ledger do not answer, so it was not pruned; try again when they do, or \
+          stop them"
+    )]
+    NoRoom {
+        /// Their number.
+        processes: i64,
+    },
     /// The ledger is being pruned, and one prune runs at a time.
     #[error("a prune is already running")]
     PruneRunning,
@@ -340,6 +349,7 @@ impl Error {
             | Self::NoCopyTarget { .. }
             | Self::CopyDiffers { .. }
             | Self::OfLedger { .. }
+            | Self::NoRoom { .. }
             | Self::PruneRunning => false,
         }
     }

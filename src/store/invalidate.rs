@@ -15,7 +15,7 @@ use super::{
     hot::Hot,
     older::Older,
     query::{self, QueryBuilder},
-    replicas,
+    replicas::CLEARED,
     sqlite::WRITER_BUSY,
 };
 use crate::domain::{cache::KeyPrefix, exchange::UnixMillis};
@@ -89,7 +89,7 @@ impl Clear {
         self.clearing.conditions(&mut tx, &mut query).await?;
         let done = query.build().execute(&mut *tx).await?;
         if file.is_shared() {
-            query::query(replicas::CLEARED).execute(&mut *tx).await?;
+            query::query(CLEARED).execute(&mut *tx).await?;
         }
         tx.commit().await?;
         self.cleared.store(done, Relaxed);

@@ -7,18 +7,18 @@
 //! 2. the tasks that packed rows before, by the hashes that were persisted, have queued them;
 //! 3. everything that was queued is committed.
 //!
+//! The other processes that share the ledger do the same (`replicas::room`).
+//!
 //! Hot answers are forgotten after each step that takes bodies.
 
 use std::{mem, ops::ControlFlow, time::Duration};
 
-use tokio::sync::oneshot;
-
 use super::{
     Error, Ledger, RetentionNote,
-    batch::Op,
     connection::Connection,
     database,
     prune::{self, Limits, Pruned, Step},
+    replicas::room,
 };
 use crate::domain::exchange::UnixMillis;
 
@@ -72,12 +72,7 @@ impl Ledger {
 
     /// Waits until all is committed that was handed over before. `false`: the ledger cannot be written.
     pub async fn flush(&self) -> bool {
-        let packing = mem::take(&mut *self.shared.packing.lock());
-        packing.close();
-        packing.wait().await;
-        let (done, committed) = oneshot::channel();
-        self.enqueue(Op::Mark, Some(done));
-        committed.await.is_ok()
+        self.shared.flush(&self.queue).await
     }
 
     /// Prunes by `limits` while others write. Ends early when the ledger closes or its write-ahead
@@ -92,6 +87,7 @@ impl Ledger {
         // What is deleted from now on must not come back from the journal.
         self.journal.tidy().await;
         let mut conn = self.file.beside(PATIENCE).await.map_err(Error::Open)?;
+        room::take(&mut conn, Some(self.owner)).await?;
         let thorough = !mem::replace(&mut *is_whole, false);
         let mut is_stopped = false;
         let pruned = prune::on(&mut conn, &self.wal, limits, now, thorough, &mut |step| {
@@ -112,6 +108,7 @@ impl Ledger {
         self.shared.names.forget();
         self.journal.tidy().await;
         self.empty_wal(&mut conn).await;
+        room::give_back(&mut conn).await?;
         pruned.map(Some)
     }
 }

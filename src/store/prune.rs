@@ -10,8 +10,8 @@
 //! - `mark` then finds the messages, frames and blobs that nothing refers to any more.
 //! - `unused_space` overwrites the copies that SQLite left where rows once stood.
 //!
-//! Only the owner of a ledger may prune it, because a writer relies on the rows that it has written. [`run`] takes the
-//! lock, or fails and names its holder. A server prunes its own ledger (`online_prune`), by `on` with a connection
+//! A writer relies on the rows that it has written. So only the owner of a file may prune it: [`run`] takes the lock, or
+//! fails and names its holder; the owners of a ledger in Postgres make room for it (`replicas::room`). A server prunes its own ledger (`online_prune`), by `on` with a connection
 //! beside the writer's: each transaction that deletes spares the rows that were written meanwhile. The server also has
 //! to care for its memory:
 //!
@@ -34,9 +34,11 @@ use super::{
     Error, Reader,
     connection::Connection,
     database::{self, Database, Taken},
-    journal::Slot,
+    journal::{Slot, Slots},
     older::Older,
-    recovery, search, sqlite, users,
+    recovery,
+    replicas::room,
+    search, sqlite, users,
     wal::{self, Wal},
     write::WriteConnection,
 };
@@ -200,14 +202,16 @@ pub async fn run(
     }
     // Exchanges that a dead process left running refer to bodies; sealed, the marking sees them.
     let mut writer = WriteConnection::open(&file).await?;
-    let journals = file.journals().take_left().map_err(failed)?;
+    let journals = Slots::of(&file).take_left().map_err(failed)?;
     recovery::run(&mut conn, &mut writer, &file, journals.iter(), owner, now).await?;
     writer.close().await?;
     // A step that is lost with the power is repeated by the next pruning.
     database::do_not_sync(&mut conn).await.map_err(Error::Open)?;
     journals.into_iter().for_each(Slot::remove);
     let wal = Wal::of(file.path(), wal::limit(limits.max_bytes));
+    room::take(&mut conn, None).await?;
     let pruned = on(&mut conn, &wal, limits, now, true, watch).await?;
+    room::give_back(&mut conn).await?;
     database::checkpoint(&mut conn).await.map_err(Error::Write)?;
     conn.close().await.map_err(Error::Write)?;
     drop(lock);

@@ -81,6 +81,16 @@ impl Shared {
         }
     }
 
+    /// Waits until all is committed that was handed over before. `false`: the ledger cannot be written.
+    pub(super) async fn flush(&self, queue: &mpsc::UnboundedSender<Queued>) -> bool {
+        let packing = std::mem::take(&mut *self.packing.lock());
+        packing.close();
+        packing.wait().await;
+        let (done, committed) = oneshot::channel();
+        self.send(queue, Op::Mark, Some(done));
+        committed.await.is_ok()
+    }
+
     /// The fault of the file that is written, if there is one.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.open.lock().as_ref().and_then(OpenFile::fault)

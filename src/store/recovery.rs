@@ -5,6 +5,7 @@
 
 mod burial;
 mod regained;
+mod row;
 
 use std::{
     cmp::Reverse,
@@ -15,6 +16,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
+use self::row::{RunningRow, plausible, rows};
 pub(super) use self::{
     burial::{Burial, dead},
     regained::regain,
@@ -27,7 +29,7 @@ use super::{
     database::Database,
     error::WriteError,
     insert::Sink,
-    journal::{self, JournaledOpening, Left, Progress, Slot},
+    journal::{self, Left, Progress, Slot},
     query::{query_as, query_scalar},
     read::{MOST_PARTS, answer_parts},
     record::{CallRecord, Opening, Sealing},
@@ -35,7 +37,6 @@ use super::{
     write::WriteConnection,
 };
 use crate::domain::{
-    cache::CacheKey,
     chain::Hash,
     exchange::{AnsweredBy, Api, CallId, Cost, ExchangeId, Outcome, OwnerId, Tokens, UnixMillis},
     price::Pricing,
@@ -48,94 +49,6 @@ struct RunningCall<C> {
     call: C,
     client_frame: Option<Hash>,
     client_head: Option<Hash>,
-}
-
-/// A row of `running`, as it is: another program may have written anything into it. Texts are bytes here, since they
-/// need not be UTF-8.
-struct RawRow {
-    exchange: Option<Vec<u8>>,
-    opened_at: Option<i64>,
-    key: Option<Vec<u8>>,
-    scope: Option<Vec<u8>>,
-    model: Option<Vec<u8>>,
-    continues: Option<Vec<u8>>,
-    frame: Option<Vec<u8>>,
-    head: Option<Vec<u8>>,
-    call: Option<Vec<u8>>,
-}
-
-from_row!(RawRow { exchange, opened_at, key, scope, model, continues, frame, head, call });
-
-/// A row of `running`, with the value nearest to what is readable in each column.
-struct RunningRow {
-    /// The exchange as it is in the table.
-    raw: Option<Vec<u8>>,
-    exchange: ExchangeId,
-    opened_at: UnixMillis,
-    key: CacheKey,
-    scope: String,
-    model: String,
-    continues: Option<ExchangeId>,
-    frame: Option<Hash>,
-    head: Option<Hash>,
-    /// The call, and its client's request.
-    call: Result<(CallRecord, Packed), serde_json::Error>,
-}
-
-impl RawRow {
-    fn read(self, now: UnixMillis) -> RunningRow {
-        let Self { exchange: raw, opened_at, key, scope, model, continues, frame, head, call } =
-            self;
-        let text = |bytes: Option<Vec<u8>>| {
-            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
-        };
-        let id = |bytes: &[u8]| str::from_utf8(bytes).ok()?.parse::<ExchangeId>().ok();
-        let hash = |bytes: Option<Vec<u8>>| bytes?.try_into().ok();
-        RunningRow {
-            // Another id for what is none: always the same for the same row.
-            exchange: raw.as_deref().and_then(id).unwrap_or_else(|| {
-                let hash = Hash::of("exchange", &[raw.as_deref().unwrap_or_default()]);
-                let id = hash.as_bytes().first_chunk().copied().unwrap_or_default();
-                ExchangeId::new(uuid::Builder::from_custom_bytes(id).into_uuid())
-            }),
-            raw,
-            opened_at: plausible(UnixMillis(opened_at.unwrap_or(now.0)), now),
-            key: CacheKey::from_bytes(hash(key).unwrap_or_default()),
-            scope: text(scope),
-            model: text(model),
-            continues: continues.as_deref().and_then(id),
-            frame: hash(frame).map(Hash::from_bytes),
-            head: hash(head).map(Hash::from_bytes),
-            call: read_call(&call.unwrap_or_default()),
-        }
-    }
-}
-
-impl RunningRow {
-    /// The row that an exchange would have got.
-    fn of(opening: JournaledOpening<'_>) -> Self {
-        let JournaledOpening { exchange, opened_at, key, scope, model, continues, call } = opening;
-        Self {
-            raw: Some(exchange.to_string().into_bytes()),
-            exchange,
-            opened_at,
-            key: CacheKey::from_bytes(*key.as_bytes()),
-            scope,
-            model,
-            continues,
-            frame: None,
-            head: None,
-            call: Ok((call.into_owned(), Packed::default())),
-        }
-    }
-}
-
-/// The last moment that has a date, in the year 9999.
-const LAST_MOMENT: i64 = 253_402_207_200_000;
-
-/// A moment from a row, or the present if it is none: sums by the hour go by it.
-fn plausible(at: UnixMillis, now: UnixMillis) -> UnixMillis {
-    if (0..=LAST_MOMENT).contains(&at.0) { at } else { now }
 }
 
 /// The column `running.call` for a call.
@@ -240,25 +153,6 @@ pub(super) async fn bring_in_order(
 /// Number of running exchanges.
 pub(super) async fn count(conn: &mut Connection<'_>) -> Result<i64, sqlx::Error> {
     query_scalar("select count(*) from running").fetch_one(conn).await
-}
-
-/// Rows of `running`: those of an owner, or of an exchange; without either, all.
-async fn rows(
-    conn: &mut Connection<'_>,
-    owner: Option<&str>,
-    exchange: Option<ExchangeId>,
-) -> Result<Vec<RawRow>, Error> {
-    const SQLITE: &str = "select cast(exchange as blob) as exchange, cast(opened_at as integer) as opened_at, \
-         cast(key as blob) as key, cast(scope as blob) as scope, cast(model as blob) as model, \
-         cast(continues as blob) as continues, cast(frame as blob) as frame, cast(head as blob) as head, \
-         cast(call as blob) as call from running \
-         where ($1 is null and $2 is null) or owner = $1 or exchange = $2";
-    const POSTGRES: &str = "select convert_to(exchange, 'UTF8') as exchange, opened_at, key, \
-         convert_to(scope, 'UTF8') as scope, convert_to(model, 'UTF8') as model, \
-         convert_to(continues, 'UTF8') as continues, frame, head, convert_to(call, 'UTF8') as call from running \
-         where ($1 is null and $2 is null) or owner = $1 or exchange = $2";
-    let sql = query_as(conn.pick(SQLITE, POSTGRES));
-    Ok(sql.bind(owner).bind(exchange).fetch_all(conn).await?)
 }
 
 /// Seals what stands in `running` as lost, and the exchanges that got no row there; returns the number of
@@ -528,6 +422,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::cache::CacheKey;
 
     #[test]
     fn who_asked_survives_the_column() {

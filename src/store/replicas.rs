@@ -8,6 +8,7 @@
 mod claims;
 mod key;
 mod news;
+pub(super) mod room;
 
 use std::{
     collections::HashSet,
@@ -17,7 +18,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::MissedTickBehavior,
+};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
@@ -28,7 +32,7 @@ pub use self::{
 };
 pub(super) use self::{
     key::Claimed,
-    news::{CLEARED, Word, write},
+    news::{CLEARED, Word, notifications},
 };
 use super::{
     Error, Reader,
@@ -70,6 +74,8 @@ struct State {
     reader: Reader,
     shared: Arc<Shared>,
     queue: mpsc::WeakUnboundedSender<Queued>,
+    /// Told when a prune may have ended.
+    pruned: Notify,
     tasks: TaskTracker,
 }
 
@@ -109,13 +115,14 @@ impl Replicas {
             reader,
             shared,
             queue,
+            pruned: Notify::new(),
             tasks: tasks.clone(),
         }));
         replicas.shut();
         let listener = replicas.listen(database).await;
         let tasks = &replicas.0.tasks;
         let (hears, looks) = (replicas.clone(), replicas.clone());
-        let hear = hears.hear((**database).clone(), listener);
+        let hear = hears.hear(database.clone(), listener);
         tasks.spawn(done.clone().run_until_cancelled_owned(hear));
         tasks.spawn(done.run_until_cancelled_owned(looks.look()));
         Some(replicas)
@@ -147,6 +154,8 @@ impl Replicas {
         let listener = database.listen().await?;
         self.0.hot.lock().open();
         self.0.keys.open();
+        // One may have begun unheard.
+        self.make_room();
         Ok(listener)
     }
 
@@ -181,7 +190,7 @@ impl Replicas {
     }
 
     fn take(&self, notification: &str) {
-        let State { owner, claims, hot, keys, reader, tasks, .. } = &*self.0;
+        let State { owner, claims, hot, keys, reader, pruned, tasks, .. } = &*self.0;
         for word in news::read(notification, *owner) {
             match word {
                 Word::Answer(key) => {
@@ -191,6 +200,10 @@ impl Replicas {
                     }
                 }
                 Word::Ended(claim) => claims.ended(&claim),
+                Word::Prune => {
+                    self.make_room();
+                    pruned.notify_waiters();
+                }
                 Word::All => hot.lock().forget(),
             }
         }

@@ -1,13 +1,18 @@
 //! Several ledgers in one process, as several processes have them.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use reprise::{
     domain::{
         catalog::Catalog,
+        chain::Chain,
         exchange::{AnsweredBy, Cost, NanoDollars, Outcome, Tokens, UnixMillis},
     },
-    store::{self, CallRecord, Durable, Ledger, Opening, Options, Sealing, roll_up},
+    store::{
+        self, CallRecord, Durable, Ledger, Opening, Options, Sealing,
+        prune::{self, Limits},
+        roll_up,
+    },
 };
 use tokio_util::task::TaskTracker;
 
@@ -158,6 +163,40 @@ async fn sums_miss_no_call_of_two_that_write_at_once() {
     });
     assert_eq!(bounded.await.expect("all calls in the sums"), 2 * CALLS as u64);
     assert_eq!(shared.count("select count(*) from call").await, 2 * CALLS as i64);
+    one.close(GRACE).await;
+    other.close(GRACE).await;
+}
+
+#[tokio::test]
+async fn others_rely_on_no_row_that_a_prune_deletes() {
+    let Some(shared) = Shared::new() else { return };
+    let tasks = TaskTracker::new();
+    let [one, other] = [shared.open(1, &tasks).await, shared.open(2, &tasks).await];
+    let chain =
+        Arc::new(Chain::new(b"{}".to_vec(), [b"{\"n\":1}".to_vec(), b"{\"n\":2}".to_vec()]));
+    let asks = |n| {
+        let chain = Some(Arc::clone(&chain));
+        Arc::new(Opening { chain, ..rows::opening(n, call(n)) })
+    };
+    let (limits, now) =
+        (Limits { keep_bodies: Some(Duration::ZERO), ..Limits::none() }, UnixMillis(NOW.0 + 1));
+    seal(&other, "x", &asks(1)).await;
+    let pruned = one.prune(&limits, now).await.unwrap().expect("a prune");
+    assert_eq!((pruned.bodies, pruned.messages, pruned.frames), (1, 2, 1));
+    // It had written these messages, and writes them again.
+    seal(&other, "x", &asks(2)).await;
+    let loaded = one.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
+    assert_eq!(loaded, *chain);
+    let onward = &mut |_| ControlFlow::Continue(());
+    let pruned = prune::run(&shared.url(), rows::owner(3), &limits, now, onward).await.unwrap();
+    assert_eq!((pruned.bodies, pruned.messages, pruned.frames), (1, 2, 1));
+    seal(&other, "x", &asks(3)).await;
+    let loaded = other.reader().load_chain(chain.frame.hash, chain.head()).await.unwrap();
+    assert_eq!(loaded, *chain);
+    until("the end of the prune", async || {
+        shared.count("select count(*) from owner where has_made_room").await == 0
+    })
+    .await;
     one.close(GRACE).await;
     other.close(GRACE).await;
 }

@@ -58,7 +58,9 @@ mod tests {
 
     fn digest(rows: &[Row]) -> Digest {
         let mut digest = Digest::default();
-        rows.iter().for_each(|row| digest.add(row));
+        for row in rows {
+            digest.add(row);
+        }
         digest
     }
 
@@ -80,7 +82,11 @@ mod tests {
         ];
         for (at, row) in rows.iter().enumerate() {
             for other in &rows[..at] {
-                assert_ne!(digest(&[row.clone()]), digest(&[other.clone()]), "{row:?}, {other:?}");
+                assert_ne!(
+                    digest(std::slice::from_ref(row)),
+                    digest(std::slice::from_ref(other)),
+                    "{row:?}, {other:?}"
+                );
             }
         }
         let [first, second, ..] = rows;

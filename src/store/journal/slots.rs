@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::line::Left;
-use crate::store::sqlite;
+use crate::store::{database::Database, sqlite};
 
 /// A journal that no other process writes to, as long as this is held.
 #[derive(Debug)]
@@ -28,9 +28,9 @@ pub(in crate::store) struct Slots {
 }
 
 impl Slots {
-    /// The journals beside the `first`, which has the only one if it is not shared.
-    pub(in crate::store) fn new(first: Option<PathBuf>, is_shared: bool) -> Self {
-        Self { first, is_shared }
+    /// The journals for a ledger.
+    pub(in crate::store) fn of(file: &Database) -> Self {
+        Self { first: file.journal(), is_shared: file.is_shared() }
     }
 
     /// Takes a journal for this process; `None`: the ledger has none.
@@ -136,7 +136,7 @@ mod tests {
     fn each_process_has_its_own_and_takes_what_others_have_left() {
         let folder = tempfile::tempdir().unwrap();
         let first = folder.path().join("postgres-1f.journal");
-        let slots = Slots::new(Some(first.clone()), true);
+        let slots = Slots { first: Some(first.clone()), is_shared: true };
         let name = |slot: &Slot| slot.path().file_name().unwrap().to_str().unwrap().to_owned();
         let taken: Vec<Slot> = (0..3).map(|_| slots.take().unwrap().unwrap()).collect();
         let names: Vec<String> = taken.iter().map(name).collect();

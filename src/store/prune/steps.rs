@@ -7,7 +7,9 @@ use crate::{
         Error,
         connection::Connection,
         query::{QueryBuilder, query, run_all},
-        recovery, replicas, rollup, session_index,
+        recovery,
+        replicas::CLEARED,
+        rollup, session_index,
     },
 };
 
@@ -75,7 +77,7 @@ pub(super) async fn delete_exchanges(
 async fn tell_cleared(conn: &mut Connection<'_>) -> Result<(), sqlx::Error> {
     match conn {
         Connection::Sqlite(_) => Ok(()),
-        Connection::Postgres(_) => query(replicas::CLEARED).execute(conn).await.map(drop),
+        Connection::Postgres(_) => query(CLEARED).execute(conn).await.map(drop),
     }
 }
 

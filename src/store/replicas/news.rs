@@ -9,8 +9,11 @@ use crate::domain::{cache::CacheKey, chain::Hash, exchange::OwnerId};
 /// Most words in one notification: Postgres takes less than 8,000 bytes.
 const WORDS: usize = 110;
 
+/// The news that a prune begins or has ended.
+pub(super) const PRUNE: &str = "prune";
+
 /// The sender of news that are for all, the sender too.
-const NOBODY: &str = "-";
+pub(super) const NOBODY: &str = "-";
 const ALL: &str = "all";
 const ANSWER: &str = "answer:";
 const ENDED: &str = "ended:";
@@ -25,15 +28,18 @@ pub(in crate::store) enum Word {
     Answer(CacheKey),
     /// This claim has ended.
     Ended(ClaimKey),
+    /// A prune begins or has ended.
+    Prune,
     /// Any answer may be gone.
     All,
 }
 
 /// The notifications with these words.
-pub(in crate::store) fn write(sender: OwnerId, words: &[Word]) -> Vec<String> {
+pub(in crate::store) fn notifications(sender: OwnerId, words: &[Word]) -> Vec<String> {
     let word = |word: &Word| match word {
         Word::Answer(key) => format!("{ANSWER}{key}"),
         Word::Ended(claim) => format!("{ENDED}{}", claim.hash()),
+        Word::Prune => PRUNE.to_owned(),
         Word::All => ALL.to_owned(),
     };
     let notification = |words: &[Word]| {
@@ -57,6 +63,7 @@ pub(super) fn read(notification: &str, reader: OwnerId) -> Vec<Word> {
             Some(("ended", digits)) => {
                 hash(digits).map(|hash| Word::Ended(ClaimKey::from(Hash::from_bytes(hash))))
             }
+            None if word == PRUNE => Some(Word::Prune),
             _ => None,
         };
         read.unwrap_or(Word::All)
@@ -78,9 +85,9 @@ mod tests {
                 let answer = Word::Answer(CacheKey::from_bytes([n; 32]));
                 [answer, Word::Ended(ClaimKey::from(Hash::from_bytes([n; 32])))]
             })
-            .chain([Word::All])
+            .chain([Word::Prune, Word::All])
             .collect();
-        let notifications = write(sender, &words);
+        let notifications = notifications(sender, &words);
         assert!(notifications.iter().all(|notification| notification.len() < 8_000));
         let heard = |by| -> Vec<Word> {
             notifications.iter().flat_map(|notification| read(notification, by)).collect()
