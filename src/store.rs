@@ -96,7 +96,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -155,9 +155,6 @@ use crate::domain::{
 /// Size from which on bodies are hashed and compressed apart from the threads that serve.
 const HEAVY: usize = 1 << 20;
 
-/// Pause between two tries to reach a database server that is not there yet.
-const START_PAUSE: Duration = Duration::from_millis(250);
-
 /// Time that a report waits for the commit of what has just ended.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -212,24 +209,6 @@ impl fmt::Debug for Ledger {
     }
 }
 
-/// Makes this process the owner of the ledger. A database server that starts at the same time may not be there yet.
-async fn take(file: &Database, owner: OwnerId, wait: Duration) -> Result<Taken, Error> {
-    let end = Instant::now() + wait;
-    let mut is_told = false;
-    loop {
-        match file.take(owner).await {
-            Err(error) if error.is_away() && Instant::now() < end => {
-                if !std::mem::replace(&mut is_told, true) {
-                    let seconds = wait.as_secs();
-                    warn!(%error, seconds, "the database server is not there yet; waiting for it");
-                }
-                tokio::time::sleep(START_PAUSE).await;
-            }
-            taken => return taken,
-        }
-    }
-}
-
 impl Ledger {
     /// Opens or creates the ledger for `owner`, runs its migrations, and seals the exchanges that dead owners left
     /// running. The writer runs on `tasks` until [`Ledger::close`], or until the last clone is dropped.
@@ -240,7 +219,7 @@ impl Ledger {
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
         let file = Database::parse(&options.url)?.owned_by(owner);
-        let Taken { mut conn, lock, open } = take(&file, owner, options.start_wait).await?;
+        let Taken { mut conn, lock, open } = file.take_within(options.start_wait, owner).await?;
         let mut connection = WriteConnection::open(&file).await?;
         let failed = |source| file.not_created(source);
         let slot = Slots::of(&file).take().map_err(failed)?;

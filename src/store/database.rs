@@ -3,8 +3,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use tracing::warn;
 
 use super::{
     Error,
@@ -14,6 +16,9 @@ use super::{
     sqlite::{self, Content, DatabaseFile, OpenFile},
 };
 use crate::domain::exchange::OwnerId;
+
+/// Pause between two tries to reach a database server that is not there yet.
+const START_PAUSE: Duration = Duration::from_millis(250);
 
 /// The database of a ledger.
 #[derive(Debug, Clone)]
@@ -145,6 +150,24 @@ impl Database {
         let mut taken = self.take_unfinished(owner).await?;
         copy_state::must_be_whole(&mut taken.conn).await?;
         Ok(taken)
+    }
+
+    /// The same. A database server that starts at the same time may not be there yet: it is waited for.
+    pub(super) async fn take_within(&self, wait: Duration, owner: OwnerId) -> Result<Taken, Error> {
+        let end = Instant::now() + wait;
+        let mut is_told = false;
+        loop {
+            match self.take(owner).await {
+                Err(error) if error.is_away() && Instant::now() < end => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        let seconds = wait.as_secs();
+                        warn!(%error, seconds, "the database server is not there yet; waiting for it");
+                    }
+                    tokio::time::sleep(START_PAUSE).await;
+                }
+                taken => return taken,
+            }
+        }
     }
 
     /// The same for a ledger that may be half a copy.

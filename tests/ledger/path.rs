@@ -233,7 +233,7 @@ async fn a_ledger_says_in_its_header_what_it_is_and_one_without_gets_it() {
     let ledger = bench.open().await;
     assert_eq!(ids(&bench.path()).0, RPRS, "before anything is checkpointed");
     ledger.close(GRACE).await;
-    assert_eq!(ids(&bench.path()), (RPRS, 13));
+    assert_eq!(ids(&bench.path()), (RPRS, 14));
 
     let mut outside = bench.outside().await;
     let older = "pragma application_id = 0; pragma user_version = 0";
@@ -242,7 +242,7 @@ async fn a_ledger_says_in_its_header_what_it_is_and_one_without_gets_it() {
     assert_eq!(ids(&bench.path()), (0, 0));
     Reader::open(&bench.options().url).await.unwrap();
     let ledger = bench.open().await;
-    assert_eq!(ids(&bench.path()), (RPRS, 13));
+    assert_eq!(ids(&bench.path()), (RPRS, 14));
     ledger.close(GRACE).await;
 }
 
