@@ -28,12 +28,15 @@ pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
         let mut ended = journaled(&file)?;
         loop {
             ended = uncommitted(&file, ended).await?;
-            if ended.is_empty() || Instant::now() >= until {
+            if ended.is_empty() {
                 return Ok(());
             }
             match file.must_be_free(owner).await {
                 Ok(()) => return restore(&file, owner, now).await,
-                Err(Error::InUse { .. }) => tokio::time::sleep(PAUSE).await,
+                Err(Error::InUse { .. }) if Instant::now() < until => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(Error::InUse { .. }) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
