@@ -31,11 +31,14 @@ pub async fn catch_up(url: &str, owner: OwnerId, now: UnixMillis) {
         let mut ended = journaled(&file)?;
         loop {
             ended = uncommitted(&file, ended).await?;
-            if ended.is_empty() || Instant::now() >= until {
+            if ended.is_empty() {
                 return Ok(());
             }
             if is_left(&file, owner).await? {
                 return restore(&file, owner, now).await;
+            }
+            if Instant::now() >= until {
+                return Ok(());
             }
             tokio::time::sleep(PAUSE).await;
         }

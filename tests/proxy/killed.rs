@@ -68,6 +68,7 @@ async fn kill_9_loses_nothing_that_a_client_has_seen_the_end_of() {
                 binary.kill();
             }
         }
+        ledger.is_left().await;
         let begun = ledger.begun().await;
         // What is in the journal only is in any report, too.
         let report = command(&setup).arg("stats").output().expect("the program");

@@ -157,6 +157,13 @@ impl Ledger {
         begun
     }
 
+    /// Waits until no process owns it: Postgres notices the end of one a moment later.
+    pub(crate) async fn is_left(&self) {
+        let mut outside = Outside::connect(&self.path()).await;
+        until("the ledger to be left", async || !outside.is_owned(&self.path()).await).await;
+        outside.close().await;
+    }
+
     /// Takes the lock that every writer needs, until it is released.
     pub(crate) async fn lock(&self) -> WriteLock {
         let mut outside = Outside::connect(&self.path()).await;
