@@ -20,6 +20,8 @@ use crate::{
 };
 
 const MANY: usize = 50;
+/// The same as a number of rows.
+const ROWS: i64 = 50;
 
 async fn three(shared: &Shared, upstream: &Upstream) -> Vec<Replica> {
     join_all((0..3).map(|_| shared.start(upstream))).await
@@ -40,12 +42,12 @@ fn of(client: Client, chat: &str, message: &str) -> Client {
 /// Waits until so many calls wait for upstream or for other processes.
 async fn calls_run(replicas: &[Replica], calls: u64) {
     until(&format!("{calls} calls at once"), async || {
-        let mut running = 0;
+        let mut running = Vec::new();
         for replica in replicas {
             let ready = replica.binary.client().get("/ready").await.json().await;
-            running += ready["running"]["calls"].as_u64().expect("a number");
+            running.push(ready["running"]["calls"].as_u64().expect("a number"));
         }
-        running == calls
+        running.iter().sum::<u64>() == calls
     })
     .await;
 }
@@ -61,7 +63,7 @@ async fn all_at_once(
         (0..MANY).map(|number| client(replicas[number % replicas.len()].binary.client())).collect();
     let replies = join_all(clients.iter().map(|client| client.post(CHAT, body)));
     let opened = async {
-        calls_run(replicas, MANY as u64).await;
+        calls_run(replicas, 50).await;
         gate.open();
     };
     tokio::join!(replies, opened).0
@@ -83,10 +85,10 @@ async fn one_asked(shared: &Shared, upstream: &Upstream, replies: Vec<Reply>) {
     let calls = "select count(*) from call join exchange on exchange.id = call.exchange \
          where call.answered_by = 'collapsed' and call.outcome = 'complete' and call.cost = 0 and call.saved = 47000";
     until("all calls in the ledger", async || {
-        shared.count("select count(*) from call").await == MANY as i64
+        shared.count("select count(*) from call").await == ROWS
     })
     .await;
-    assert_eq!(shared.count(calls).await, MANY as i64 - 1);
+    assert_eq!(shared.count(calls).await, ROWS - 1);
     assert_eq!(shared.count("select count(*) from call where cost = 47000").await, 1, "one pays");
     assert_eq!(shared.count("select count(*) from exchange").await, 1);
     assert_eq!(shared.count("select count(*) from claim").await, 0);

@@ -137,6 +137,7 @@ async fn answers_that_one_clears_are_gone_for_the_other() {
 #[tokio::test]
 async fn sums_miss_no_call_of_two_that_write_at_once() {
     const CALLS: u128 = 400;
+    const OF_BOTH: u64 = 800;
     let Some(shared) = Shared::new() else { return };
     let tasks = TaskTracker::new();
     let [one, other] = [shared.open(1, &tasks).await, shared.open(2, &tasks).await];
@@ -151,7 +152,7 @@ async fn sums_miss_no_call_of_two_that_write_at_once() {
     };
     let summed = async {
         let mut summed = 0;
-        while summed < 2 * CALLS as u64 {
+        while summed < OF_BOTH {
             // Who comes second finds that the sums have moved, and takes the next.
             summed += roll_up(&shared.url(), &Catalog::builtin(), 1).await.unwrap();
             tokio::task::yield_now().await;
@@ -161,8 +162,8 @@ async fn sums_miss_no_call_of_two_that_write_at_once() {
     let bounded = tokio::time::timeout(GRACE * 3, async {
         tokio::join!(write(&one, 1), write(&other, 10_000), summed).2
     });
-    assert_eq!(bounded.await.expect("all calls in the sums"), 2 * CALLS as u64);
-    assert_eq!(shared.count("select count(*) from call").await, 2 * CALLS as i64);
+    assert_eq!(bounded.await.expect("all calls in the sums"), OF_BOTH);
+    assert_eq!(shared.count("select count(*) from call").await, 800);
     one.close(GRACE).await;
     other.close(GRACE).await;
 }

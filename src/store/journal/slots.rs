@@ -144,7 +144,9 @@ mod tests {
             names,
             ["postgres-1f.journal", "postgres-1f-1.journal", "postgres-1f-2.journal"]
         );
-        taken.iter().for_each(|slot| fs::write(slot.path(), "").unwrap());
+        for slot in &taken {
+            fs::write(slot.path(), "").unwrap();
+        }
         fs::write(folder.path().join("postgres-1f0.journal"), "").unwrap();
         fs::write(folder.path().join("postgres-1f-x.journal"), "").unwrap();
         assert!(slots.take_left().unwrap().is_empty());
