@@ -355,7 +355,9 @@ impl Copy<'_, '_> {
             let kept = page.same_range(&mut self.source, table, Columns::Identity).await;
             let mut kept = kept.map_err(|error| self.in_source(error))?;
             if self.replaces_zeros {
-                kept.iter_mut().for_each(|row| _ = replace_zeros(row));
+                for row in &mut kept {
+                    replace_zeros(row);
+                }
             }
             let kept: HashSet<Row> = kept.into_iter().collect();
             let gone: Vec<Row> = page.rows.into_iter().filter(|row| !kept.contains(row)).collect();
@@ -425,6 +427,9 @@ impl Copy<'_, '_> {
                  coalesce(max(id), 1), max(id) is not null) from repricing";
         if let Connection::Postgres(_) = self.target {
             query(SEQUENCES).execute(&mut self.target).await.map_err(Error::Write)?;
+            // Its planner does not know yet how many rows there are.
+            let analyze = "analyze frame, node, blob, piece, exchange, call, answer_ref";
+            query(analyze).execute(&mut self.target).await.map_err(Error::Write)?;
         }
         // The index of sessions goes by calls, which stay as they are while others follow.
         let is_changed = |(table, changes): (&Table, &Changes)| {
