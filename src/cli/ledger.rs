@@ -50,10 +50,10 @@ pub(super) enum Command {
     },
     /// Copy a ledger into another database, or take what is new into a copy
     ///
-    /// A URL is one of --database-url, such as sqlite:reprise.db or `postgres://user@host/database?schema=reprise`. The copy
-    /// is created, or empty, or an earlier copy that no server has used. It has what had ended when the command began; a
-    /// second run takes what is new. A copy that was broken off goes on where it ended. The password of Postgres can be in
-    /// PGPASSWORD or in ~/.pgpass, where other users of this machine do not see it.
+    /// A URL is one as of --database-url: of a file, or of a schema in Postgres. The copy is created, or empty, or an
+    /// earlier copy that no server has used. It has what had ended when the command began; a second run takes what is
+    /// new. A copy that was broken off goes on where it ended. The password of Postgres can be in PGPASSWORD or in
+    /// ~/.pgpass, where other users of this machine do not see it.
     Copy {
         /// URL of the ledger that is copied
         from: String,

@@ -429,6 +429,9 @@ impl Copy<'_, '_> {
                  coalesce(max(id), 1), max(id) is not null) from repricing";
         if let Connection::Postgres(_) = self.target {
             query(SEQUENCES).execute(&mut self.target).await.map_err(Error::Write)?;
+            // Its planner does not know yet how many rows there are.
+            let analyze = "analyze frame, node, blob, piece, exchange, call, answer_ref";
+            query(analyze).execute(&mut self.target).await.map_err(Error::Write)?;
         }
         // The index of sessions goes by calls, which stay as they are while others follow.
         let is_changed = |(table, changes): (&Table, &Changes)| {
