@@ -81,9 +81,6 @@ use crate::{
 
 /// Time that tasks get to end once open responses are finished or cut.
 const TASK_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time that a database server may need to come up. Without it nothing can be answered: the salt of scopes, imported prices and
-/// what was spent are in the ledger.
-const LEDGER_START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that the ledger gets to write its queue.
 const LEDGER_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -244,7 +241,6 @@ impl Server {
                 Durability::Full => store::Durability::Full,
                 Durability::Normal => store::Durability::Normal,
             },
-            start_wait: LEDGER_START_TIMEOUT,
             ..store::Options::new(&*ledger_url).within(config.keep.bytes)
         };
         let (tasks, ledger_tasks) = (TaskTracker::new(), TaskTracker::new());

@@ -219,7 +219,7 @@ impl Ledger {
         tasks: &TaskTracker,
     ) -> Result<Self, Error> {
         let file = Database::parse(&options.url)?.owned_by(owner);
-        let Taken { mut conn, lock, open } = file.take_within(options.start_wait, owner).await?;
+        let Taken { mut conn, lock, open } = file.take_when_there(owner).await?;
         let mut connection = WriteConnection::open(&file).await?;
         let failed = |source| file.not_created(source);
         let slot = Slots::of(&file).take().map_err(failed)?;

@@ -411,7 +411,8 @@ async fn serve_refuses_what_cannot_be_meant() {
     refused("serve_bad_durability", &["--durability", "high"]);
     refused("serve_bad_log", &["--log", "=,="]);
     refused("serve_bad_upstream", &["--anthropic-base-url", "api.anthropic.com"]);
-    refused("serve_postgres", &["--database-url", "postgres://ann:secret@127.0.0.1:1/reprise"]);
+    let away = "postgres://ann:secret@127.0.0.1:1/reprise?start_timeout=0.1";
+    refused("serve_postgres", &["--database-url", away]);
     refused("serve_no_scheme", &["--database-url", "reprise.db"]);
 
     let first = Books::open(&home.ledger()).await;

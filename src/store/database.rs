@@ -152,13 +152,18 @@ impl Database {
         Ok(taken)
     }
 
-    /// The same. A database server that starts at the same time may not be there yet: it is waited for.
-    pub(super) async fn take_within(&self, wait: Duration, owner: OwnerId) -> Result<Taken, Error> {
+    /// The same. A database server that starts at the same time may not be there yet: it is waited for, since without it
+    /// nothing can be answered. The salt of scopes, imported prices and what was spent are in the ledger.
+    pub(super) async fn take_when_there(&self, owner: OwnerId) -> Result<Taken, Error> {
+        let wait = match self {
+            Self::Sqlite(_) => Duration::ZERO,
+            Self::Postgres(database) => database.start_timeout,
+        };
         let end = Instant::now() + wait;
         let mut is_told = false;
         loop {
             match self.take(owner).await {
-                Err(error) if error.is_away() && Instant::now() < end => {
+                Err(error) if error.is_away() && Instant::now() + START_PAUSE <= end => {
                     if !std::mem::replace(&mut is_told, true) {
                         let seconds = wait.as_secs();
                         warn!(%error, seconds, "the database server is not there yet; waiting for it");

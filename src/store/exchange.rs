@@ -89,8 +89,8 @@ impl Ledger {
     async fn journal_or_commit(&self, seal: Box<SealOp>, token: TaskTrackerToken) -> Durable {
         let is_late = self.shared.behind.load(Relaxed);
         if let Some(writing) = self.journal.sealing(&seal, is_late) {
-            if self.is_shared() {
-                // Other processes must see it before its client can ask them again.
+            if self.is_shared() && !is_late {
+                // Other processes must see it before its client can ask them again, if that can be.
                 return match self.commit(Op::Seal(seal), token).await {
                     Durable::Late if writing.written().await => Durable::Journaled,
                     sealed => sealed,

@@ -11,8 +11,6 @@ pub struct Options {
     pub url: String,
     /// Failures that a sealed exchange survives.
     pub durability: Durability,
-    /// Time that a database server may need to come up before [`super::Ledger::open`] fails.
-    pub start_wait: Duration,
     /// Time that an answer waits for a commit.
     pub wait: Duration,
     /// Bytes that may be queued before bodies are dropped.
@@ -29,7 +27,6 @@ impl Options {
         Self {
             url: url.into(),
             durability: Durability::Full,
-            start_wait: Duration::ZERO,
             wait: Duration::from_secs(1),
             queue_bytes: 64 << 20,
             hot_bytes: 8 << 20,

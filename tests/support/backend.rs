@@ -119,10 +119,9 @@ impl Outside {
 
     /// Tells whether a process owns the ledger, which stands for this path.
     pub(crate) async fn is_owned(&mut self, path: &Path) -> bool {
-        const LOCKS: &str = "select count(*) from pg_locks where locktype = 'advisory' and granted \
-             and classid = 1383101044 and objid::bigint = hashtext(current_schema())::bigint & 4294967295";
+        const ALIVE: &str = "select count(*) from owner where owner_is_alive(id)";
         if let Self::Postgres(_) = self {
-            return self.count(LOCKS).await > 0;
+            return self.count(ALIVE).await > 0;
         }
         let mut lock = path.as_os_str().to_owned();
         lock.push(".lock");

@@ -16,6 +16,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that a statement may take, unless the URL sets another.
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Time that the server may need to come up, unless the URL sets another.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The longest name that Postgres keeps, in bytes.
 const LONGEST_NAME: usize = 63;
 
@@ -27,6 +30,8 @@ pub(in crate::store) struct PgDatabase {
     pub(super) max_connections: u32,
     pub(super) connect_timeout: Duration,
     statement_timeout: Duration,
+    /// Time that the server may need to come up.
+    pub(in crate::store) start_timeout: Duration,
     /// The owner whose lock the connection that writes takes; `None`: this process is none.
     pub(super) owner: Option<Owner>,
     /// The folder of the journal; `None`: there is none.
@@ -36,7 +41,7 @@ pub(in crate::store) struct PgDatabase {
 
 impl PgDatabase {
     /// Parses a URL: `postgres://user:password@host:port/database`, with the parameters of libpq that sqlx knows, and ours:
-    /// `schema`, `max_connections`, `connect_timeout` and `statement_timeout` in seconds, `journal`.
+    /// `schema`, `max_connections`, `journal`, and in seconds `connect_timeout`, `statement_timeout`, `start_timeout`.
     pub(in crate::store) fn parse(url: &str) -> Result<Self, Error> {
         // The error of the parser may contain the password.
         let mut url = Url::parse(url).map_err(|_| Error::PostgresUrl)?;
@@ -44,7 +49,7 @@ impl PgDatabase {
         for (name, value) in url.query_pairs() {
             match &*name {
                 "schema" | "max_connections" | "connect_timeout" | "statement_timeout"
-                | "journal" => {
+                | "start_timeout" | "journal" => {
                     ours.insert(name.into_owned(), value.into_owned());
                 }
                 _ => theirs.push((name.into_owned(), value.into_owned())),
@@ -65,6 +70,7 @@ impl PgDatabase {
         };
         let connect_timeout = seconds("connect_timeout", CONNECT_TIMEOUT)?;
         let statement_timeout = seconds("statement_timeout", STATEMENT_TIMEOUT)?;
+        let start_timeout = seconds("start_timeout", START_TIMEOUT)?;
         let max_connections = match ours.get("max_connections") {
             None => MAX_CONNECTIONS,
             Some(text) => text
@@ -95,6 +101,7 @@ impl PgDatabase {
             max_connections,
             connect_timeout,
             statement_timeout,
+            start_timeout,
             owner: None,
             journal,
             name,
