@@ -87,6 +87,8 @@ impl PgDatabase {
                 ("search_path", schema.clone()),
                 ("statement_timeout", format!("{}ms", statement_timeout.as_millis())),
                 ("idle_in_transaction_session_timeout", "300s".to_owned()),
+                // It compiles queries that are estimated high and take a moment, for a second each.
+                ("jit", "off".to_owned()),
             ]);
         let name = format!(
             "{}:{}/{}",
