@@ -353,6 +353,11 @@ impl Answers {
         }
     }
 
+    /// Goes on with the budgets as they are, whose spending was read since [`Self::begin_replacing_budgets`].
+    pub fn set_spending(&self, spending: Spending) {
+        self.budget.replace(spending, false);
+    }
+
     /// Takes the operator's aliases from now on.
     pub fn set_aliases(&self, aliases: Aliases) {
         *self.aliases.write() = Arc::new(aliases);

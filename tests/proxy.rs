@@ -4,7 +4,7 @@ mod aliases;
 mod backing_up;
 mod bodies;
 mod broken;
-mod budgets;
+pub(crate) mod budgets;
 mod cache;
 mod calls;
 mod chat_costs;

@@ -1,5 +1,6 @@
 //! Several processes that share a ledger in Postgres. Without a Postgres (`tests/postgres/server`) these are skipped.
 
+mod budgets;
 mod joining;
 mod ledgers;
 
@@ -49,7 +50,12 @@ impl Shared {
 
     /// A process, with settings and a log of its own.
     async fn start(&self, upstream: &Upstream) -> Replica {
-        let setup = Setup::of(upstream).set("REPRISE_DATABASE_URL", &self.url());
+        self.start_with(Setup::of(upstream)).await
+    }
+
+    /// A process with these settings.
+    async fn start_with(&self, setup: Setup) -> Replica {
+        let setup = setup.set("REPRISE_DATABASE_URL", &self.url());
         Replica { binary: Binary::start(&setup).await, _setup: setup }
     }
 }

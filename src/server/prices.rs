@@ -1,4 +1,5 @@
-//! Prices that are imported while the server runs: it takes them, and computes the costs of what it recorded meanwhile.
+//! What others write into the ledger while the server runs: imported prices, which it takes, and by which it computes the
+//! costs of what it recorded meanwhile; and what other servers have spent of its budgets.
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::{
 
 /// Interval between looks for changed prices.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// Number of looks after which a server that shares its ledger reads what all have spent.
+const LOOKS_FOR_SPENDING: u32 = 2;
 /// Number of times that budgets are read again where a cost has come meanwhile.
 const READINGS: u32 = 5;
 
@@ -60,11 +63,14 @@ pub(super) async fn spending(
     }
 }
 
-/// Takes changed prices, for ever.
+/// Takes changed prices and what other servers spend, for ever.
 pub(super) async fn follow(answers: Answers) {
     let ledger = answers.ledger();
-    loop {
+    for look in (0..LOOKS_FOR_SPENDING).cycle() {
         tokio::time::sleep(INTERVAL).await;
+        if look == 0 && ledger.is_shared() {
+            follow_spending(&answers).await;
+        }
         // A ledger that cannot be read is reported elsewhere.
         if ledger.reader().price_state().await.map_or(true, |state| state.is_applied()) {
             continue;
@@ -84,6 +90,22 @@ pub(super) async fn follow(answers: Answers) {
                 }
             }
             tracing::info!("took the changed prices of the ledger");
+        }
+    }
+}
+
+/// Takes what all servers have spent of the budgets.
+async fn follow_spending(answers: &Answers) {
+    let budgets = answers.budgets();
+    if budgets.list.is_empty() {
+        return;
+    }
+    match spending(answers, budgets, &answers.catalog()).await {
+        Ok(spending) => answers.set_spending(spending),
+        // The next look does it.
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "what other servers have spent cannot be read");
         }
     }
 }

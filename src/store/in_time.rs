@@ -1,14 +1,15 @@
 //! Look-ups on the way of a request. A database server may not answer at all, and a request does not wait for it: what is
 //! not found in time counts as not in the ledger.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    ChatOf, Error, Ledger,
+    ChatOf, Error, Ledger, PATIENCE,
+    queue::Shared,
     record::{PriorAskQuery, Stored},
 };
 use crate::domain::{
@@ -61,14 +62,26 @@ impl Silence {
 }
 
 impl Ledger {
-    /// What the reader finds to a key.
+    /// What the reader finds to a key, also if it is about to be committed.
     pub(super) async fn find_in_time(
         &self,
         key: &CacheKey,
         now: UnixMillis,
         call: Option<&SharedCall<'_>>,
     ) -> Result<Option<Stored>, Error> {
+        let found = self.in_time(self.reader.find_among(key, now, call)).await?;
+        if found.is_some() || !self.may_be_uncommitted(key) {
+            return Ok(found);
+        }
+        let _ = tokio::time::timeout(PATIENCE, self.flush()).await;
         self.in_time(self.reader.find_among(key, now, call)).await
+    }
+
+    /// Tells whether an answer may be neither in memory nor committed yet: a prune or a clearing may have emptied the memory
+    /// after it was sealed.
+    fn may_be_uncommitted(&self, key: &CacheKey) -> bool {
+        let Shared { queued, behind, .. } = &*self.shared;
+        queued.load(Relaxed) > 0 && !behind.load(Relaxed) && self.hot().get(key).is_none()
     }
 
     /// Tells whether a chat has asked before; see [`super::Reader::prior_ask`].

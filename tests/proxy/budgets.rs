@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// 10,000 tokens of input at $1 and 18,000 of output at $5 per million: ten cents.
-pub(super) fn ten_cents() -> Vec<String> {
+pub(crate) fn ten_cents() -> Vec<String> {
     let tokens = Tokens { input: 10_000, output: 18_000, ..Tokens::default() };
     Answer::counting(MODEL, tokens).text(&["Hello"]).stop("end_turn")
 }
@@ -32,14 +32,14 @@ async fn learn_from_a_short_answer(upstream: &Upstream, client: &Client) {
 }
 
 /// A server whose settings file has these budgets.
-pub(super) fn setup(upstream: &Upstream, budgets: &str) -> Setup {
+pub(crate) fn setup(upstream: &Upstream, budgets: &str) -> Setup {
     let setup = Setup::of(upstream).set("REPRISE_TIMEZONE", "Europe/Berlin");
     let file = setup.folder().join("reprise.toml");
     fs::write(&file, budgets).expect("a settings file");
     setup.set("REPRISE_CONFIG", file.to_str().expect("a path"))
 }
 
-const DAY: &str = "[[budget]]\nlimit = 0.2\nper = \"day\"\nwarn_at = 0.5\n";
+pub(crate) const DAY: &str = "[[budget]]\nlimit = 0.2\nper = \"day\"\nwarn_at = 0.5\n";
 
 async fn refused(client: &Client, path: &str, body: &Value) -> (StatusCode, Value) {
     let reply = client.post(path, body).await;
