@@ -9,7 +9,6 @@ use tracing::{info, warn};
 
 use super::{
     ChatOf, Error, Ledger, PATIENCE,
-    queue::Shared,
     record::{PriorAskQuery, Stored},
 };
 use crate::domain::{
@@ -80,8 +79,9 @@ impl Ledger {
     /// Tells whether an answer may be neither in memory nor committed yet: a prune or a clearing may have emptied the memory
     /// after it was sealed.
     fn may_be_uncommitted(&self, key: &CacheKey) -> bool {
-        let Shared { queued, behind, .. } = &*self.shared;
-        queued.load(Relaxed) > 0 && !behind.load(Relaxed) && self.hot().get(key).is_none()
+        self.shared.queued.load(Relaxed) > 0
+            && !self.shared.behind.load(Relaxed)
+            && self.hot().get(key).is_none()
     }
 
     /// Tells whether a chat has asked before; see [`super::Reader::prior_ask`].
