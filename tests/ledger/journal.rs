@@ -298,6 +298,9 @@ async fn a_large_exchange_and_one_that_cannot_be_journaled_wait_for_their_commit
 
 #[tokio::test]
 async fn a_damaged_line_restores_nothing_and_a_request_whose_rows_are_elsewhere_is_left_out() {
+    if backend::skips("a journal for it alone") {
+        return;
+    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     let journal = bench.journal();
@@ -324,7 +327,7 @@ async fn a_damaged_line_restores_nothing_and_a_request_whose_rows_are_elsewhere_
     other.ended().await;
 
     let damaged = Bench::new();
-    for at in (0..line.len() - 1).step_by(if backend::is_postgres() { 97 } else { 7 }) {
+    for at in (0..line.len() - 1).step_by(7) {
         let mut line = line.clone();
         line[at] ^= 1;
         damaged.leave_journal(&line).await;
