@@ -12,10 +12,7 @@ mod write;
 
 use std::time::Duration;
 
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, PgConnection, PgPool, migrate::MigrateError,
-    postgres::PgPoolOptions,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, PgPool, postgres::PgPoolOptions};
 
 use self::owner::Owner;
 pub(super) use self::{
@@ -94,7 +91,7 @@ impl PgDatabase {
             .connect_lazy_with(self.options.clone())
     }
 
-    /// Fails while any process owns the ledger. Its id is not told: it admits an operator of that one only.
+    /// Fails while another process than `owner` owns the ledger. Its id is not told: it admits an operator of that one only.
     pub(super) async fn must_be_free(&self, owner: OwnerId) -> Result<(), Error> {
         const HOLDER: &str = "select holder from owner where owner_is_alive(id) and id <> $1 order by since, id limit 1";
         let mut conn = self.connect().await.map_err(Error::Open)?;
@@ -166,10 +163,8 @@ impl PgDatabase {
             sqlx::raw_sql(create).execute(&mut *conn).await.map_err(Error::Open)?;
         }
         // `run` takes anything that gives a connection, which a spawned task cannot prove to be `Send`.
-        migrations::postgres().run_direct(None, conn, false).await.map_err(|error| match error {
-            MigrateError::VersionMissing(found) => Error::Newer { found, known: newest() },
-            other => Error::Migrate(other),
-        })
+        let run = migrations::POSTGRES.migrator();
+        run.run_direct(None, conn, false).await.map_err(|error| migrations::POSTGRES.error(error))
     }
 
     /// Fails unless there is a ledger. Changes nothing.
@@ -180,11 +175,6 @@ impl PgDatabase {
             Err(error) => Err(error),
         }
     }
-}
-
-/// The number of the newest migration that this version knows.
-fn newest() -> i64 {
-    migrations::postgres().iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Fails unless the tables are those of this version.
@@ -198,12 +188,7 @@ pub(super) async fn check(conn: &mut PgConnection) -> Result<(), Error> {
     } else {
         None
     };
-    match (found, newest()) {
-        (None, _) => Err(Error::NoTables),
-        (Some(found), known) if found > known => Err(Error::Newer { found, known }),
-        (Some(found), known) if found < known => Err(Error::Older { found, known }),
-        (Some(_), _) => Ok(()),
-    }
+    migrations::POSTGRES.check(found)
 }
 
 /// Makes the commits of a connection survive the end of this process, not that of the database server's power.

@@ -258,9 +258,9 @@ impl Replicas {
             // The connection that writes is gone: the next one takes the lock again.
             self.write(Op::Mark);
         }
-        let owned = query_scalar(OWN).bind(owner.to_string()).fetch_all(pool).await?;
+        let owned: Vec<ExchangeId> =
+            query_scalar(OWN).bind(owner.to_string()).fetch_all(pool).await?;
         for exchange in claims.forgotten(owned) {
-            let exchange: ExchangeId = exchange;
             query(FORGET).bind(exchange).execute(pool).await?;
         }
         let mut conn = pool.acquire().await?;

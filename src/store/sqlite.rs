@@ -26,7 +26,6 @@ use std::{
 
 use sqlx::{
     ConnectOptions, Connection, QueryBuilder, Sqlite, SqliteConnection, SqlitePool, Transaction,
-    migrate::MigrateError,
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
         SqliteSynchronous,
@@ -247,10 +246,8 @@ pub(super) struct Taken {
 /// Runs the migrations that the ledger does not have yet.
 async fn migrate(conn: &mut SqliteConnection) -> Result<(), Error> {
     // `run` takes anything that gives a connection, which a spawned task cannot prove to be `Send`.
-    migrations::sqlite().run_direct(None, conn, false).await.map_err(|error| match error {
-        MigrateError::VersionMissing(found) => Error::Newer { found, known: newest() },
-        other => Error::Migrate(other),
-    })?;
+    let run = migrations::SQLITE.migrator();
+    run.run_direct(None, conn, false).await.map_err(|error| migrations::SQLITE.error(error))?;
     identify(conn).await.map_err(Error::Open)
 }
 
@@ -259,9 +256,10 @@ async fn identify(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     const IDS: &str = "select application_id, user_version \
          from pragma_application_id, pragma_user_version";
     let (id, version): (i64, i64) = sqlx::query_as(IDS).fetch_one(&mut *conn).await?;
-    if version != newest() {
+    let newest = migrations::SQLITE.newest();
+    if version != newest {
         let mut query = QueryBuilder::<Sqlite>::new("pragma user_version = ");
-        query.push(newest()).build().execute(&mut *conn).await?;
+        query.push(newest).build().execute(&mut *conn).await?;
     }
     if id != i64::from(place::APPLICATION_ID) {
         sqlx::raw_sql(SET_APPLICATION_ID).execute(&mut *conn).await?;
@@ -281,17 +279,7 @@ pub(super) async fn check(conn: &mut SqliteConnection) -> Result<(), Error> {
         0 => None,
         _ => sqlx::query_scalar(NEWEST).fetch_one(conn).await.map_err(Error::Open)?,
     };
-    match (found, newest()) {
-        (None, _) => Err(Error::NoTables),
-        (Some(found), known) if found > known => Err(Error::Newer { found, known }),
-        (Some(found), known) if found < known => Err(Error::Older { found, known }),
-        (Some(_), _) => Ok(()),
-    }
-}
-
-/// The number of the newest migration that this version knows.
-fn newest() -> i64 {
-    migrations::sqlite().iter().map(|migration| migration.version).max().unwrap_or(0)
+    migrations::SQLITE.check(found)
 }
 
 /// Begins a transaction that writes, as [`super::connection`] does.
