@@ -166,10 +166,6 @@ struct Flushed {}
 /// Has the server that uses a ledger write what it has in memory only, because it could not in time; returns the reason
 /// if it did not.
 async fn flush(url: &str, owner: OwnerId, config: &Config) -> Option<String> {
-    if Reader::open(url).await.is_err() {
-        // Whoever reads it next says why.
-        return None;
-    }
     match Ledger::must_be_free(url, owner).await {
         Err(store::Error::InUse { owner, .. }) => {
             let flushed = operator::post::<Flushed>("/flush", &json!({}), owner, config).await;

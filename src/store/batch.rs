@@ -59,7 +59,8 @@ macro_rules! insert {
 #[derive(Debug)]
 pub(super) enum Op {
     Open(Box<OpenOp>),
-    Seal(Box<SealOp>),
+    /// Shared with its caller, who may have to journal it.
+    Seal(Arc<SealOp>),
     Call(Box<CallOp>),
     Clear(Clear),
     Refusals(CountRefusals),
@@ -173,7 +174,7 @@ impl Op {
     pub(super) fn drop_bodies(&mut self) {
         self.packed_mut().into_iter().flatten().for_each(Packed::drop_bodies);
         if let Self::Seal(seal) = self {
-            seal.recording = None;
+            Arc::make_mut(seal).recording = None;
         }
     }
 
@@ -186,21 +187,23 @@ impl Op {
             *packed = Packed::default();
         }
         match self {
-            Self::Seal(seal) if !dropped => seal.recording.take().is_some(),
+            Self::Seal(seal) if !dropped => Arc::make_mut(seal).recording.take().is_some(),
             _ => dropped,
         }
     }
 
     /// Drops the requests that refer to rows of another file than `file`.
     pub(super) fn drop_unless_in(&mut self, file: FileNumber) {
-        self.packed_mut().into_iter().flatten().for_each(|packed| packed.drop_unless_in(file));
+        if self.packed().into_iter().flatten().any(|packed| packed.is_for_another(file)) {
+            self.packed_mut().into_iter().flatten().for_each(|packed| packed.drop_unless_in(file));
+        }
     }
 
     fn packed_mut(&mut self) -> [Option<&mut Packed>; 2] {
         match self {
             Self::Open(open) => [Some(&mut open.request), Some(&mut open.client)],
             Self::Seal(seal) => {
-                let SealOp { request, call, .. } = &mut **seal;
+                let SealOp { request, call, .. } = Arc::make_mut(seal);
                 [Some(request), call.as_mut().map(|call| &mut call.client)]
             }
             Self::Call(call) => [Some(&mut call.client), None],

@@ -143,9 +143,14 @@ impl Packed {
         Self { frame: Some(chain.frame.hash), head: chain.head(), bodies, rest }
     }
 
-    /// Drops the request if rows of it are in another file than `file`, and nowhere else.
+    /// Tells whether rows of the request are in another file than `file`, and nowhere else.
+    pub(super) fn is_for_another(&self, file: FileNumber) -> bool {
+        self.rest.is_some_and(|rest| rest != file)
+    }
+
+    /// Drops the request if it is for another file than `file`.
     pub(super) fn drop_unless_in(&mut self, file: FileNumber) {
-        if self.rest.is_some_and(|rest| rest != file) {
+        if self.is_for_another(file) {
             *self = Self::default();
         }
     }

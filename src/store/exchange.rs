@@ -73,7 +73,7 @@ impl Ledger {
         let holder = if call.is_some() { opening.call.exchange } else { None };
         let claim = self.replicas.as_ref().zip(holder);
         let claim = claim.and_then(|(replicas, holder)| replicas.claims().take(holder));
-        let seal = Box::new(SealOp { opening, sealing, request, recording, call, claim });
+        let seal = Arc::new(SealOp { opening, sealing, request, recording, call, claim });
         let sealed = if may_follow {
             self.journal_or_commit(seal, token).await
         } else {
@@ -86,7 +86,7 @@ impl Ledger {
     }
 
     /// Waits until a sealing is in the journal, or committed.
-    async fn journal_or_commit(&self, seal: Box<SealOp>, token: TaskTrackerToken) -> Durable {
+    async fn journal_or_commit(&self, seal: Arc<SealOp>, token: TaskTrackerToken) -> Durable {
         let is_late = self.shared.behind.load(Relaxed);
         if let Some(writing) = self.journal.sealing(&seal, is_late) {
             if self.is_shared() && !is_late {
@@ -104,7 +104,7 @@ impl Ledger {
             // The writer commits what is queued together.
             return self.commit(Op::Mark, self.shared.packing_token()).await;
         }
-        let spare = seal.clone();
+        let spare = Arc::clone(&seal);
         let (done, mut committed) = oneshot::channel();
         self.enqueue(Op::Seal(seal), Some(done));
         drop(token);

@@ -198,7 +198,7 @@ async fn seal_all(
     }
     end_calls(conn, &mut seals).await?;
     let number = seals.len();
-    let seals = seals.into_iter().map(|(seal, _)| Op::Seal(Box::new(seal))).collect();
+    let seals = seals.into_iter().map(|(seal, _)| Op::Seal(Arc::new(seal))).collect();
     write_all(writer, owner, seals, &ids).await?;
     Ok(number)
 }
@@ -267,7 +267,7 @@ async fn write_one(
     if written.as_ref().is_err_and(WriteError::is_refusal) {
         let mut seal = Arc::into_inner(seal).expect("the writer has dropped its share");
         if let Some(Op::Seal(op)) = seal.first_mut() {
-            op.call = None;
+            Arc::make_mut(op).call = None;
         }
         written = write(writer, owner, &Arc::new(seal), ids).await;
     }

@@ -9,7 +9,10 @@ use crate::{
     config::{Config, Env, with_journal},
     domain::exchange::OwnerId,
     report::ledger::CopyReport,
-    store::copy::{self, Phase},
+    store::{
+        Reader,
+        copy::{self, Phase},
+    },
 };
 
 /// Number of rows from which on progress is shown.
@@ -27,7 +30,9 @@ pub(super) async fn run(
     }
     let [from, to] = &[from, to].map(|url| with_journal(url, env));
     let owner = OwnerId::new(Uuid::now_v7());
-    let unflushed = flush(from, owner, config).await;
+    // If it cannot be opened, the copy says why.
+    let unflushed =
+        if Reader::open(from).await.is_ok() { flush(from, owner, config).await } else { None };
     let mut progress: Option<(Phase, Progress)> = None;
     let mut watch = |phase: Phase, done: u64, total: u64| {
         let rows = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);

@@ -65,16 +65,19 @@ pub(in crate::store) async fn restore_sealings(
         sealings.into_iter().map(|seal| (seal.opening.exchange, seal)).collect();
     let mut ops = Vec::new();
     for (exchange, mut seal) in sealings {
-        let call = seal.call.as_ref().map(|call| call.record.id);
-        recovery::regain(conn, &[exchange], call.as_slice()).await?;
         if recovery::has_ended(conn, exchange).await? {
-            continue;
+            // Another process may have sealed it as lost.
+            let call = seal.call.as_ref().map(|call| call.record.id);
+            recovery::regain(conn, &[exchange], call.as_slice()).await?;
+            if recovery::has_ended(conn, exchange).await? {
+                continue;
+            }
         }
         keep_if_whole(conn, &mut seal.request).await?;
         if let Some(call) = &mut seal.call {
             keep_if_whole(conn, &mut call.client).await?;
         }
-        ops.push(Op::Seal(Box::new(seal)));
+        ops.push(Op::Seal(Arc::new(seal)));
     }
     Ok(write_each(writer, owner, ops).await?)
 }
