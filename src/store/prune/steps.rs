@@ -1,4 +1,5 @@
-//! The transactions of a pruning. Each is short, and the ledger is consistent after it.
+//! The transactions of a pruning. Each is short, and the ledger is consistent after it. Also one of a single statement begins
+//! as they all do: in Postgres a statement alone does not wait for what others write, and would not see it.
 
 use super::mark::Seen;
 use crate::{
@@ -67,10 +68,15 @@ pub(super) async fn delete_exchanges(
     conn: &mut Connection<'_>,
     exchanges: &[i64],
 ) -> Result<u64, Error> {
-    let mut rows = QueryBuilder::new("delete from exchange where rowid in (");
-    let done = push_all(&mut rows, exchanges).push(")").build().execute(&mut *conn).await;
-    tell_cleared(conn).await.map_err(Error::Write)?;
-    done.map_err(Error::Write)
+    let work = async {
+        let mut tx = conn.begin_write().await?;
+        let mut rows = QueryBuilder::new("delete from exchange where rowid in (");
+        let done = push_all(&mut rows, exchanges).push(")").build().execute(&mut *tx).await?;
+        tell_cleared(&mut tx).await?;
+        tx.commit().await?;
+        Ok(done)
+    };
+    work.await.map_err(Error::Write)
 }
 
 /// Tells the other processes that share the ledger that answers may be gone, inside the transaction that `conn` is in.
@@ -163,10 +169,16 @@ pub(super) async fn delete_frames(
 
 /// Deletes blobs, unless a row of `piece` refers to them.
 pub(super) async fn delete_blobs(conn: &mut Connection<'_>, blobs: &[Hash]) -> Result<u64, Error> {
-    let mut query = QueryBuilder::new("delete from blob where hash in (");
-    push_hashes(&mut query, blobs);
-    query.push(") and not exists (select 1 from piece where piece.blob = blob.hash)");
-    query.build().execute(conn).await.map_err(Error::Write)
+    let work = async {
+        let mut tx = conn.begin_write().await?;
+        let mut query = QueryBuilder::new("delete from blob where hash in (");
+        push_hashes(&mut query, blobs);
+        query.push(") and not exists (select 1 from piece where piece.blob = blob.hash)");
+        let done = query.build().execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done)
+    };
+    work.await.map_err(Error::Write)
 }
 
 async fn unless_revived(
