@@ -190,7 +190,7 @@ pub struct Ledger {
     hot: Arc<Mutex<Hot>>,
     keys: KeyFilter,
     reader: Reader,
-    file: Database,
+    file: Arc<Database>,
     journal: Journal,
     wal: Wal,
     /// `None`: no other process writes.
@@ -272,7 +272,7 @@ impl Ledger {
             hot,
             keys,
             reader,
-            file,
+            file: Arc::new(file),
             journal,
             wal,
             replicas,

@@ -251,7 +251,9 @@ impl RecordingWriter {
             if state.is_stopped {
                 return Poll::Ready(Cancel::Stopped);
             }
-            state.waiting_writer = Some(context.waker().clone());
+            if !state.waiting_writer.as_ref().is_some_and(|it| it.will_wake(context.waker())) {
+                state.waiting_writer = Some(context.waker().clone());
+            }
             Poll::Pending
         })
         .await
