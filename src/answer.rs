@@ -189,9 +189,14 @@ pub enum Error {
     /// The request cannot be prepared.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// There is no answer.
-    #[error(transparent)]
-    Failed(Arc<Failure>),
+    /// There is no answer, and the client has got nothing of it.
+    #[error("{failure}")]
+    Failed {
+        /// The reason.
+        failure: Arc<Failure>,
+        /// The exchange that failed; `None`: there was none.
+        exchange: Option<ExchangeId>,
+    },
     /// The thread that prepared the request panicked.
     #[error("reading the request failed")]
     Panicked(#[from] tokio::task::JoinError),
@@ -199,7 +204,14 @@ pub enum Error {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        Self::Failed(Arc::new(failure))
+        Self::Failed { failure: Arc::new(failure), exchange: None }
+    }
+}
+
+impl Error {
+    /// The failure of an exchange.
+    pub const fn of_exchange(exchange: ExchangeId, failure: Arc<Failure>) -> Self {
+        Self::Failed { failure, exchange: Some(exchange) }
     }
 }
 
@@ -286,7 +298,8 @@ impl Answers {
             }
             AnswerSource::Upstream(ticket) => self.ask(ticket, &request, caller, access, at),
         };
-        answer.reader.ready().await.map_err(Error::Failed)?;
+        let ready = answer.reader.ready().await;
+        ready.map_err(|failure| Error::of_exchange(answer.exchange, failure))?;
         if let Some(exchange) = answer.reader.answered_by() {
             let (answered_by, verdict) = (AnsweredBy::Collapsed, Verdict::Join);
             answer = Answer { exchange, answered_by, verdict, ..answer };

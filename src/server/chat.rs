@@ -29,18 +29,19 @@ pub(super) async fn completions(
     let is_chat = caller.writes_message();
     let answer = app.answers.answer(ClientRequest::Chat(body), caller, access).await;
     let answer = answer.map_err(|error| match error {
-        answer::Error::Failed(failure) if is_chat && failure.is_miss() => {
+        answer::Error::Failed { failure, .. } if is_chat && failure.is_miss() => {
             Rejection::MissInChat(failure)
         }
         error => error.into(),
     })?;
     let headers = headers::of_answer(Api::Chat, &answer);
-    let Answer { reader, call, at, answered_by, is_watched, status_line, .. } = answer;
+    let Answer { reader, call, exchange, at, answered_by, is_watched, status_line, .. } = answer;
     let Answer { chat_cost, stream, form, .. } = answer;
     let id = format!("chatcmpl-{}", call.simple());
     let Some(usage) = stream else {
         let completion = playback::completion(reader, id, at, answered_by, &form, chat_cost);
-        let completion = completion.await?;
+        let completion = completion.await;
+        let completion = completion.map_err(|it| answer::Error::of_exchange(exchange, it))?;
         return Ok((headers, Json(completion)).into_response());
     };
     let chunks = translate::Chunks::new(id, at.seconds(), usage, form);

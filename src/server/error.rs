@@ -240,7 +240,7 @@ impl Rejection {
             Self::Panicked | Self::Answer(Error::Panicked(_)) => server_error(500, None),
             Self::Answer(Error::Prepare(cause)) => ErrorForm::unprepared(cause),
             Self::MissInChat(failure) => failure.form().with_message(self.to_string()),
-            Self::Answer(Error::Failed(failure)) => failure.form(),
+            Self::Answer(Error::Failed { failure, .. }) => failure.form(),
         }
     }
 
@@ -256,7 +256,9 @@ impl Rejection {
 
     fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Answer(Error::Failed(failure)) | Self::MissInChat(failure) => Some(failure),
+            Self::Answer(Error::Failed { failure, .. }) | Self::MissInChat(failure) => {
+                Some(failure)
+            }
             _ => None,
         }
     }
@@ -282,6 +284,9 @@ impl Rejection {
         {
             headers::forward(api, head, SystemTime::now(), headers);
         }
+        if let Self::Answer(Error::Failed { exchange: Some(exchange), .. }) = self {
+            headers::insert_exchange(*exchange, headers);
+        }
         if let Self::PruneRunning | Self::PruneNotStarted = self {
             headers.insert(header::RETRY_AFTER, PRUNE_RETRY_AFTER);
         }
@@ -300,12 +305,6 @@ impl Rejection {
             headers.insert(name, HeaderValue::from_static("false"));
         }
         response
-    }
-}
-
-impl From<Arc<Failure>> for Rejection {
-    fn from(failure: Arc<Failure>) -> Self {
-        Self::Answer(Error::Failed(failure))
     }
 }
 

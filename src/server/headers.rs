@@ -9,7 +9,7 @@ use crate::{
     domain::{
         budget::BudgetNotice,
         cache::{Freshness, Keep, Reason, Verdict},
-        exchange::{AnsweredBy, Api},
+        exchange::{AnsweredBy, Api, ExchangeId},
     },
     upstream::ResponseHead,
 };
@@ -67,7 +67,6 @@ pub(super) fn of_answer(api: Api, answer: &Answer) -> HeaderMap {
         headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
     };
     insert(CACHE_STATUS, format!("reprise; {status}; key=\"{key}\""));
-    insert(EXCHANGE, exchange.to_string());
     if let Some(BudgetNotice { limit, per, spent, .. }) = budget {
         let at_least = if spent.is_bound() { "; at_least" } else { "" };
         let (spent, limit) = (spent.amount.dollars(), limit.dollars());
@@ -76,10 +75,16 @@ pub(super) fn of_answer(api: Api, answer: &Answer) -> HeaderMap {
     if let Verdict::Hit(Freshness { age, .. }) = verdict {
         insert(header::AGE, age.as_secs().to_string());
     }
+    insert_exchange(*exchange, &mut headers);
     if let Some(head) = reader.head() {
         forward(api, &head, SystemTime::now(), &mut headers);
     }
     headers
+}
+
+/// Names the exchange that answers, or that failed to.
+pub(super) fn insert_exchange(exchange: ExchangeId, headers: &mut HeaderMap) {
+    headers.extend(HeaderValue::try_from(exchange.to_string()).ok().map(|id| (EXCHANGE, id)));
 }
 
 /// The reason why the ledger did not answer, in the words of RFC 9211 §2.2, with ours as its `detail` (§2.8) where they

@@ -39,9 +39,11 @@ pub(super) async fn create(
     let answer =
         app.answers.answer(ClientRequest::Messages(body, api_headers), caller, access).await?;
     let headers = headers::of_answer(Api::Messages, &answer);
-    let Answer { reader, stream, .. } = answer;
+    let Answer { reader, stream, exchange, .. } = answer;
     if stream.is_none() {
-        return Ok(([JSON], headers, answer::message(reader).await?).into_response());
+        let message = answer::message(reader).await;
+        let message = message.map_err(|it| answer::Error::of_exchange(exchange, it))?;
+        return Ok(([JSON], headers, message).into_response());
     }
     Ok((headers, SseBody::new(EventStream::new(reader))).into_response())
 }

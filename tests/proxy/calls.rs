@@ -8,7 +8,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    proxy::paused::{found, pausing},
+    proxy::{
+        early::MESSAGES,
+        paused::{found, pausing},
+    },
     support::{
         app::{App, CHAT, MODEL, Setup, ask, ask_whole, with},
         binary::command,
@@ -228,6 +231,31 @@ async fn all_about_a_call_is_shown_by_the_id_in_its_response() {
     assert!(unknown("ffff").contains("there is no call and no exchange ffff"));
     assert!(unknown("req_000").contains("is not the id of a call or an exchange"));
     assert!(unknown(&exchange[..2]).contains("several ids begin with"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_upstream_names_the_exchange_that_failed() {
+    let (setup, app, upstream) = start(|setup| setup).await;
+    for (path, request) in [(CHAT, ask("whole")), (CHAT, ask_whole("streamed"))]
+        .into_iter()
+        .chain([true, false].map(|streams| (MESSAGES, native(streams))))
+    {
+        upstream.push(Script::error(401, "authentication_error", "invalid x-api-key"));
+        let reply = app.client().post(path, &request).await;
+        assert_eq!(reply.status.as_u16(), 401);
+        let exchange = reply.header("x-reprise-exchange").expect("an id").to_owned();
+        reply.text().await;
+        let shown = told(&setup, &["calls", "show", &exchange]).await;
+        assert!(shown.contains("outcome   failed") && shown.contains(&exchange), "{shown}");
+    }
+    let reply = app.client().post(CHAT, &json!({"model": MODEL})).await;
+    assert_eq!((reply.status.as_u16(), reply.header("x-reprise-exchange")), (400, None));
+}
+
+/// A request in Anthropic's API.
+fn native(streams: bool) -> Value {
+    let messages = json!([{"role": "user", "content": format!("streams: {streams}")}]);
+    json!({"model": MODEL, "max_tokens": 9, "stream": streams, "messages": messages})
 }
 
 /// A running export, and its lines.

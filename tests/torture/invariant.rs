@@ -105,6 +105,8 @@ async fn seen_is_kept(world: &World) {
         assert!(*tries >= 1, "{marker} was never sent");
         match &seen.text {
             None if UNREADABLE_IS_COMPLETE && seen.order.accepts_any_text() => {}
+            // The server was told to end before there was anything to answer.
+            None if seen.how.is_empty() && outcome == "stopped" => {}
             None => assert!(matches!(&**outcome, "failed" | "cut"), "{outcome}: {seen:?}"),
             Some(text) => {
                 assert_eq!(outcome, "complete", "{seen:?}");
@@ -120,6 +122,9 @@ async fn seen_is_kept(world: &World) {
         }
         if let Some(id) = &seen.call {
             assert!(ids.contains(id), "the call of {marker} is missing: {seen:?}");
+        }
+        if seen.how.is_empty() {
+            continue;
         }
         let left = left.entry((&seen.exchange, seen.how)).or_default();
         assert!(*left > 0, "a call of {marker} is missing: {seen:?}");

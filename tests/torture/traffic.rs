@@ -275,6 +275,8 @@ impl Order {
         let how = match how {
             _ if how.contains("collapsed") => "collapsed",
             _ if how.contains("; hit") => "hit",
+            // An error does not say how.
+            "" => "",
             _ => "miss",
         };
         let call = body.split("\"id\":\"chatcmpl-").nth(1).map(|rest| rest[..32].to_owned());
