@@ -34,15 +34,15 @@ def text(results):
     return "\n".join(lines)
 
 
-def write(results):
+def write(results, reprise):
     """Writes the page."""
-    version = re.search(r'^version = "(.*)"', (install.ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
-    revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=install.ROOT, capture_output=True, text=True).stdout.strip()
+    # `reprise 0.1.0 (c1ee41f 2026-11-30)`: of the program, which may be another than that of this checkout.
+    version = subprocess.run([reprise, "--version"], check=True, capture_output=True, text=True).stdout.split()
     node = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip()
     lines = [
         "# Clients",
         "",
-        f"Other programs' clients against Reprise {version} ({revision}), {datetime.date.today()}, with Python {platform.python_version()} and",
+        f"Other programs' clients against Reprise {version[1]} {version[2]}), {datetime.date.today()}, with Python {platform.python_version()} and",
         f"Node {node}. `tests/clients/run --write` writes this page: each client runs against a Reprise of its own, behind which",
         "a replay of fixtures is in Claude's place. ✓ works, ✓ * works with a difference that is named below, ✗ fails, – is not",
         "tested: the client has no such thing, or it is its SDK's.",

@@ -10,7 +10,7 @@ usage: compose.py PROJECT up [--port 8000=18000]... [--mount SERVICE:SOURCE:TARG
        compose.py PROJECT down [--volumes]
 
 `up` starts the services without a profile, or those that are named, of any profile, and what they depend on. `run` runs
-one to its end. Services of a profile that are built share the image of the first service.
+one to its end. Services that are built share the image localhost/PROJECT_reprise.
 """
 import argparse
 import os
@@ -88,7 +88,7 @@ def run_words(project, compose, name, arguments):
     for config in service.get("configs", []):
         file = config_file(compose["configs"][config["source"]]["content"])
         words += ["--volume", f"{file}:{config['target']}:ro"]
-    words += [service.get("image") or f"localhost/{project}_{next(iter(compose['services']))}"]
+    words += [service.get("image") or f"localhost/{project}_reprise"]
     command = service.get("command", [])
     return words + (command.split() if isinstance(command, str) else command)
 

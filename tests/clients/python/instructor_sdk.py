@@ -15,9 +15,15 @@ def ask(question, mode=instructor.Mode.TOOLS, sdk=sdk, **more):
     return client.chat.completions.create(model=MODEL, messages=messages, response_model=City, max_retries=1, **more)
 
 
+def equal_data(city):
+    # By a tool, instructor answers with a subclass of its own.
+    assert isinstance(city, City), type(city)
+    equal(city.model_dump(), DATA)
+
+
 def structured():
-    equal(ask(by_tool("City")), City(**DATA))
-    equal(ask(SCRIPT["structured"]["question"], instructor.Mode.JSON_SCHEMA), City(**DATA))
+    equal_data(ask(by_tool("City")))
+    equal_data(ask(SCRIPT["structured"]["question"], instructor.Mode.JSON_SCHEMA))
 
 
 def stream():
@@ -36,7 +42,7 @@ def errors():
 
 
 def repeat():
-    equal(repeated(lambda: ask(by_tool("City"))), City(**DATA))
+    equal_data(repeated(lambda: ask(by_tool("City"))))
 
 
 run(structured, stream, errors, repeat)
