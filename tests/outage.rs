@@ -2,6 +2,10 @@
 //! no client loses its answer, and the ledger accounts for every request that upstream got. Without a Postgres for tests these
 //! are skipped.
 
+mod failover;
+mod limits;
+mod pooler;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
@@ -33,12 +37,17 @@ struct World {
 impl World {
     async fn new() -> Self {
         let postgres = Postgres::start().await;
+        let address = postgres.address();
+        Self::at(&address, postgres).await
+    }
+
+    /// The same with a server that the program knows under this address.
+    async fn at(address: &str, postgres: Postgres) -> Self {
         let upstream = Upstream::start().await;
         let setup = Setup::of(&upstream);
         let folder = setup.folder().display();
         let url = format!(
-            "{}?schema=books&journal={folder}&connect_timeout=2&statement_timeout=20",
-            postgres.address()
+            "{address}?schema=books&journal={folder}&connect_timeout=2&statement_timeout=20"
         );
         let setup = setup.set("REPRISE_DATABASE_URL", &url);
         Self { postgres, upstream, setup }

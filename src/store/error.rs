@@ -153,6 +153,12 @@ pub enum Error {
         /// The newest migration that this version knows.
         known: i64,
     },
+    /// A pooler gives each transaction another connection of the server.
+    #[error(
+        "transactions share the connections to Postgres, as behind PgBouncer with pool_mode=transaction; locks and LISTEN need \
+         connections of their own: connect to Postgres itself, or use pool_mode=session"
+    )]
+    NoSessions,
     /// A migration failed.
     #[error("the ledger's tables could not be brought up to date: {}", migration_in_words(.0))]
     Migrate(MigrateError),
@@ -318,6 +324,7 @@ impl Error {
             Self::NoTables
             | Self::Newer { .. }
             | Self::Older { .. }
+            | Self::NoSessions
             | Self::Migrate(_)
             | Self::Open(_)
             | Self::NoAnswer
@@ -364,7 +371,12 @@ pub(super) fn in_words(error: &sqlx::Error) -> String {
         other => return other.to_string(),
     };
     if let Some(error) = database.try_downcast_ref::<PgDatabaseError>() {
-        return format!("{} (Postgres {})", error.message(), error.code());
+        let hint = match error.code() {
+            // A prepared statement is there already, or is not there.
+            "42P05" | "26000" => "; behind PgBouncer it needs pool_mode=session",
+            _ => "",
+        };
+        return format!("{} (Postgres {}){hint}", error.message(), error.code());
     }
     let code = database.code().and_then(|code| code.parse().ok()).unwrap_or_default();
     code_in_words(code, database.message())

@@ -12,7 +12,10 @@ mod write;
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection as _, PgConnection, PgPool, Row as _,
+    postgres::PgPoolOptions,
+};
 
 use self::owner::Owner;
 pub(super) use self::{
@@ -129,12 +132,25 @@ impl PgDatabase {
 
     /// Creates the ledger where it is missing, and migrates the tables.
     pub(super) async fn take(&self) -> Result<PgConnection, Error> {
+        self.must_have_sessions().await?;
         let mut conn = self.connect_for_long_work().await.map_err(Error::Open)?;
         self.migrate(&mut conn).await?;
         if let Some(journal) = self.journal() {
             create_folder(&journal).map_err(|source| Error::Create { path: journal, source })?;
         }
         Ok(conn)
+    }
+
+    /// Fails where two connections are the same one of the server's in turns: what belongs to a connection gets lost there.
+    async fn must_have_sessions(&self) -> Result<(), Error> {
+        let mut one = self.connect().await.map_err(Error::Open)?;
+        let first = server_process(&mut one).await.map_err(Error::Open)?;
+        let mut other = self.connect().await.map_err(Error::Open)?;
+        let second = server_process(&mut other).await.map_err(Error::Open)?;
+        for conn in [one, other] {
+            conn.close().await.map_err(Error::Open)?;
+        }
+        if first == second { Err(Error::NoSessions) } else { Ok(()) }
     }
 
     /// Creates the schema, and runs the migrations that the ledger does not have yet. Processes that start together take
@@ -175,6 +191,11 @@ impl PgDatabase {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The process of the server that answers now, asked without a prepared statement.
+async fn server_process(conn: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    sqlx::raw_sql("select pg_backend_pid()").fetch_one(conn).await?.try_get(0)
 }
 
 /// Fails unless the tables are those of this version.

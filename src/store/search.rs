@@ -75,8 +75,7 @@ async fn write(
     upto: i64,
     entries: &[(i64, CallText)],
 ) -> Result<(), sqlx::Error> {
-    const SQLITE: &str = "insert into said_index (rowid, body) values ($1, $2)";
-    const POSTGRES: &str = "insert into said_index (rowid, body) values ($1, cast($2 as tsvector))";
+    const WORDS: &str = "insert into said_index (rowid, body) values ($1, $2)";
     const MOVE: &str = "update session_state set texts_upto = $1";
     let mut tx = conn.begin_write().await?;
     if !session_state::claim(&mut tx, state).await? {
@@ -91,13 +90,23 @@ async fn write(
         });
         query.build().persistent(false).execute(&mut *tx).await?;
     }
-    for (seq, said) in entries {
-        let words = query(tx.pick(SQLITE, POSTGRES)).bind(seq);
-        let words = match &*tx {
-            Connection::Sqlite(_) => words.bind(&said.text),
-            Connection::Postgres(_) => words.bind(words::vector(&said.text)),
-        };
-        words.execute(&mut *tx).await?;
+    match &mut *tx {
+        Connection::Sqlite(_) => {
+            for (seq, said) in entries {
+                query(WORDS).bind(seq).bind(&said.text).execute(&mut *tx).await?;
+            }
+        }
+        Connection::Postgres(_) if entries.is_empty() => {}
+        Connection::Postgres(_) => {
+            let mut query = QueryBuilder::new(
+                "insert into said_index (rowid, body) select seq, cast(words as tsvector) from (",
+            );
+            query.push_rows(entries, |row, (seq, said)| {
+                row.value(*seq).value(words::vector(&said.text));
+            });
+            query.push(") as new (seq, words)");
+            query.build().persistent(false).execute(&mut *tx).await?;
+        }
     }
     query(MOVE).bind(upto).execute(&mut *tx).await?;
     tx.commit().await

@@ -111,9 +111,9 @@ impl Figures {
         self.values.get(&(cell, measure, target)).map(|values| quantile(values, 0.5))
     }
 
-    /// Cores that other programs used meanwhile: the median and the most.
-    pub(crate) fn noise(&self) -> (f64, f64) {
-        (quantile(&self.noise, 0.5), quantile(&self.noise, 1.0))
+    /// Cores that other programs used during each measurement.
+    pub(crate) fn noise(&self) -> &[f64] {
+        &self.noise
     }
 
     fn add(&mut self, cell: &'static str, measure: Measure, target: Target, value: f64) {
@@ -301,6 +301,7 @@ fn in_turn(targets: &[Target], round: u32) -> Vec<Target> {
     targets
 }
 
+/// Size of a file.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 pub(crate) fn megabytes(path: &Path) -> anyhow::Result<f64> {
     Ok(path.metadata()?.len() as f64 / 1e6)

@@ -11,7 +11,7 @@ use anyhow::ensure;
 
 use crate::{
     cells::{megabytes, quantile},
-    load::{self, Kind, Load, Prompts, Times, Until},
+    load::{self, Kind, Load, Prompts, Question, Times, Until},
     mock::{self, SMALL},
     process::{self, Folder, Process},
 };
@@ -75,7 +75,8 @@ impl Growth {
                 let answer = mock::mark(&load::id(n)) + SMALL;
                 let (kind, mut times) = (Kind::Small, Times::default());
                 let server = process.server;
-                load::exchange(&mut connection, server, kind, &all, &answer, &mut times).await?;
+                let question = Question { messages: &all, answer: &answer, number: n };
+                load::exchange(&mut connection, server, kind, question, &mut times).await?;
                 messages.push(format!(r#"{{"role":"assistant","content":"{answer}"}}"#));
             }
             let cpu = process.cpu_ms() - cpu;
@@ -154,7 +155,7 @@ impl Growth {
     /// Milliseconds that a command takes.
     fn command(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<f64> {
         let begun = Instant::now();
-        let status = process::reprise(&self.binary, folder)
+        let status = process::reprise(&self.binary, folder, &process::file(folder))
             .args(arguments)
             .stdout(Stdio::null())
             .status()?;

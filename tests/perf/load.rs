@@ -22,6 +22,10 @@ use tokio::task::JoinSet;
 
 use crate::mock::{self, MODEL, SMALL};
 
+/// Users of Open WebUI, and turns of each of their chats.
+const USERS: u64 = 200;
+const TURNS: u64 = 4;
+
 /// A server, and the API that it is asked in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Server {
@@ -33,6 +37,8 @@ pub(crate) struct Server {
 pub(crate) enum Api {
     /// OpenAI's chat completions.
     Chat,
+    /// The same as Open WebUI asks, which says whose they are.
+    OpenWebUi,
     /// Anthropic's messages.
     Messages,
 }
@@ -150,7 +156,16 @@ pub(crate) async fn ask(
         Kind::Small => answer.push_str(SMALL),
         Kind::Stream { deltas, .. } => answer.extend((1..deltas).map(mock::delta)),
     }
-    exchange(connection, server, kind, &messages, &answer, times).await
+    let question = Question { messages: &messages, answer: &answer, number: n };
+    exchange(connection, server, kind, question, times).await
+}
+
+/// What is asked, and what must come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) messages: &'a str,
+    pub(crate) answer: &'a str,
+    pub(crate) number: u64,
 }
 
 /// The end of a prompt that says how it is to be answered.
@@ -166,17 +181,16 @@ pub(crate) fn id(n: u64) -> String {
     format!("{n:016x}")
 }
 
-/// Sends these messages, and checks that exactly this answer comes.
+/// Asks, and checks that exactly this answer comes.
 pub(crate) async fn exchange(
     connection: &mut Connection,
     server: Server,
     kind: Kind,
-    messages: &str,
-    expected: &str,
+    question: Question<'_>,
     times: &mut Times,
 ) -> anyhow::Result<()> {
     connection.ready().await?;
-    let request = request(server, kind, messages)?;
+    let request = request(server, kind, question)?;
     let begun = Instant::now();
     let ms = |begun: Instant| begun.elapsed().as_secs_f64() * 1e3;
     let response = connection.send_request(request).await?;
@@ -210,16 +224,26 @@ pub(crate) async fn exchange(
             ensure!(unread.is_empty(), "a line is cut");
         }
     }
-    answer.check(expected)
+    answer.check(question.answer)
 }
 
-fn request(server: Server, kind: Kind, messages: &str) -> anyhow::Result<Request<Full<Bytes>>> {
+fn request(
+    server: Server,
+    kind: Kind,
+    question: Question<'_>,
+) -> anyhow::Result<Request<Full<Bytes>>> {
+    let Question { messages, number, .. } = question;
     let stream = matches!(kind, Kind::Stream { .. });
     let body = format!(
         r#"{{"model":"{MODEL}","max_tokens":4096,"stream":{stream},"messages":[{messages}]}}"#
     );
+    let chat = || Request::post("/v1/chat/completions").header("authorization", "Bearer perf");
     let request = match server.api {
-        Api::Chat => Request::post("/v1/chat/completions").header("authorization", "Bearer perf"),
+        Api::Chat => chat(),
+        Api::OpenWebUi => chat()
+            .header("x-owui-user", format!("user-{}", number / TURNS % USERS))
+            .header("x-owui-chat", format!("chat-{}", number / TURNS))
+            .header("x-owui-message", format!("message-{number}")),
         Api::Messages => Request::post("/v1/messages")
             .header("anthropic-version", "2023-06-01")
             .header("x-api-key", "perf"),

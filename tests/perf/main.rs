@@ -10,9 +10,12 @@
 mod cells;
 mod floor;
 mod growth;
+mod ledgers;
 mod load;
 mod mock;
+mod postgres;
 mod process;
+mod replicas;
 mod report;
 
 use std::{
@@ -49,7 +52,8 @@ fn block_on<T>(task: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 }
 
 /// `--binary PATH [--before PATH --compare REV] [--rounds N] [--only CELLS] [--write] [--revision REV]`, or
-/// `--binary PATH --growth EXCHANGES`
+/// `--binary PATH --growth EXCHANGES`, or
+/// `--binary PATH --postgres [--growth EXCHANGES] [--rounds N] [--write] [--revision REV]`
 fn measure(words: &[&str]) -> anyhow::Result<()> {
     let value = |name: &str| {
         let at = words.iter().position(|word| *word == name)?;
@@ -62,6 +66,32 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
     let binary: PathBuf = value("--binary").context("no --binary")?.into();
     let folder = env::current_dir()?.join(format!("target/perf/ledgers-{}", std::process::id()));
     let folder = process::Folder::new(folder)?;
+    let rounds = value("--rounds").map_or(Ok(3), str::parse)?;
+    ensure!(rounds > 0, "--rounds takes a number above 0");
+    let origin = || {
+        let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+        let revision = value("--revision").unwrap_or("?");
+        let machine = process::machine();
+        format!("Revision {revision}, {date}, {machine}; medians of {rounds} rounds")
+    };
+    let is_written = words.contains(&"--write");
+    if words.contains(&"--postgres") {
+        let postgres = postgres::Postgres::of_environment()?;
+        let page = Path::new(".github/docs/postgres.md");
+        let (mark, text) = if let Some(exchanges) = value("--growth") {
+            let exchanges = exchanges.parse()?;
+            let ledgers =
+                ledgers::Ledgers { binary, upstream, folder, rounds, exchanges, postgres };
+            ("growth", format!("{}.\n{}", origin(), block_on(ledgers.run())?))
+        } else {
+            let asked = &ASKED;
+            let replicas = replicas::Replicas { binary, upstream, asked, folder, rounds, postgres };
+            let (table, noise) = block_on(replicas.run())?;
+            ("throughput", format!("{};\n{}.\n\n{table}", origin(), told(&noise)))
+        };
+        println!("\n{text}");
+        return if is_written { report::write(page, mark, &text) } else { Ok(()) };
+    }
     if let Some(most) = value("--growth") {
         let growth = growth::Growth { binary, upstream, folder, most: most.parse()? };
         return block_on(growth.run());
@@ -71,8 +101,6 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
     if let Some(unknown) = only.iter().find(|cell| !cells::names().contains(&cell.as_str())) {
         bail!("no cell {unknown}; there are: {}", cells::names().join(", "));
     }
-    let rounds = value("--rounds").map_or(Ok(3), str::parse)?;
-    ensure!(rounds > 0, "--rounds takes a number above 0");
     let bench = Bench {
         binaries: Binaries { reprise: binary, before: value("--before").map(PathBuf::from) },
         upstream,
@@ -83,18 +111,18 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
     };
     let figures = block_on(bench.run())?;
     let table = report::table(&figures, value("--compare"));
-    let (noise, most) = figures.noise();
-    let noise = format!("other programs used {noise:.2} cores meanwhile, at most {most:.2}");
+    let noise = told(figures.noise());
     println!("\n{table}\n{noise}");
-    if words.contains(&"--write") {
+    if is_written {
         ensure!(bench.only.is_empty(), "--write wants all cells, and no --only");
-        let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-        let revision = value("--revision").unwrap_or("?");
-        let machine = process::machine();
-        let text = format!(
-            "Revision {revision}, {date}, {machine}; medians of {rounds} rounds;\n{noise}.\n\n{table}"
-        );
-        report::write(Path::new(".github/docs/speed.md"), &text)?;
+        let text = format!("{};\n{noise}.\n\n{table}", origin());
+        report::write(Path::new(".github/docs/speed.md"), "speed", &text)?;
     }
     Ok(())
+}
+
+/// What is said of the cores that other programs used.
+fn told(noise: &[f64]) -> String {
+    let [half, most] = [0.5, 1.0].map(|share| cells::quantile(noise, share));
+    format!("other programs used {half:.2} cores meanwhile, at most {most:.2}")
 }

@@ -40,8 +40,18 @@ impl Process {
         folder: &Path,
         upstream: SocketAddr,
     ) -> anyhow::Result<Self> {
+        Self::replica(binary, folder, &file(folder), upstream).await
+    }
+
+    /// The same with a ledger elsewhere.
+    pub(crate) async fn replica(
+        binary: &Path,
+        folder: &Path,
+        ledger: &str,
+        upstream: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let mut command = reprise(binary, folder);
+        let mut command = reprise(binary, folder, ledger);
         command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]);
         command.env("ANTHROPIC_BASE_URL", format!("http://{upstream}"));
         command.envs([("ANTHROPIC_API_KEY", "sk-ant-mock"), ("REPRISE_API_KEY", "perf")]);
@@ -118,17 +128,21 @@ impl Drop for Process {
     }
 }
 
-/// A command of `reprise` with its ledger in `folder`, and with no settings of whoever measures.
-pub(crate) fn reprise(binary: &Path, folder: &Path) -> Command {
+/// A command of `reprise` with this ledger, with its files in `folder`, and with no settings of whoever measures.
+pub(crate) fn reprise(binary: &Path, folder: &Path, ledger: &str) -> Command {
     let mut command = pinned(binary);
     let ours = |name: &str| name.starts_with("REPRISE_") || name.starts_with("ANTHROPIC_");
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
-    command.env_remove("XDG_CONFIG_HOME").env("HOME", folder);
-    let ledger = format!("sqlite://{}?mode=rwc", ledger(folder).display());
+    command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME").env("HOME", folder);
     command.env("REPRISE_DATABASE_URL", ledger);
     command
+}
+
+/// The URL of the ledger in `folder`.
+pub(crate) fn file(folder: &Path) -> String {
+    format!("sqlite://{}?mode=rwc", ledger(folder).display())
 }
 
 /// The file of the ledger in `folder`.
@@ -147,12 +161,12 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Time of the processor that a process and its children have used, in milliseconds.
-fn tree_cpu_ms(pid: u32) -> f64 {
+/// Time of the processor that a process and its children have used, those that have ended included, in milliseconds.
+pub(crate) fn tree_cpu_ms(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may have spaces; utime and stime are the 12th and 13th field after it.
+    // The name in parentheses may have spaces; from the 12th field after it stand utime, stime, and those of children.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks = fields.split_whitespace().skip(11).take(4);
     let own: f64 = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children =

@@ -95,7 +95,7 @@ pub(crate) fn table(figures: &Figures, before: Option<&str>) -> String {
 }
 
 /// With three digits that count.
-fn number(value: Option<f64>) -> String {
+pub(crate) fn number(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),
         Some(value) if value.abs() < 1.0 => format!("{value:.3}"),
@@ -104,7 +104,8 @@ fn number(value: Option<f64>) -> String {
     }
 }
 
-fn aligned(lines: &[Vec<String>]) -> String {
+/// A table of these cells, of which the first line is the heading.
+pub(crate) fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
     let rule = |at| {
@@ -120,12 +121,11 @@ fn aligned(lines: &[Vec<String>]) -> String {
     heading.iter().chain([&rules]).chain(rest).map(line).collect()
 }
 
-/// Puts text between the markers of a page.
-pub(crate) fn write(page: &Path, text: &str) -> anyhow::Result<()> {
-    const BEGIN: &str = "<!-- speed -->\n";
-    const END: &str = "<!-- end of speed -->";
+/// Puts text between the markers of a page that have this name.
+pub(crate) fn write(page: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
     let old = fs::read_to_string(page)?;
-    let (before, rest) = old.split_once(BEGIN).context("no marker <!-- speed -->")?;
-    let (_, after) = rest.split_once(END).context("no marker <!-- end of speed -->")?;
-    Ok(fs::write(page, format!("{before}{BEGIN}{text}{END}{after}"))?)
+    let (before, rest) = old.split_once(&begin).with_context(|| format!("no marker {begin}"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("no marker {end}"))?;
+    Ok(fs::write(page, format!("{before}{begin}{text}{end}{after}"))?)
 }

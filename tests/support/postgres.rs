@@ -17,6 +17,7 @@ use super::until;
 pub(crate) struct Postgres {
     programs: PathBuf,
     folder: TempDir,
+    data: PathBuf,
     port: u16,
     server: Option<Child>,
 }
@@ -33,31 +34,64 @@ pub(crate) enum Shutdown {
 impl Postgres {
     /// Starts a server with an empty database.
     pub(crate) async fn start() -> Self {
-        let programs = programs().expect("Postgres (apt-get install postgresql)");
-        let folder = TempDir::new().expect("a temporary folder");
-        let data = folder.path().join("data");
-        if is_root() {
-            let owner = Command::new("chown").args(["postgres", "--"]).arg(folder.path()).status();
-            assert!(owner.expect("chown").success());
+        Self::initialize(None).await
+    }
+
+    /// Starts one whose tables are in this folder, and whose write-ahead log is elsewhere.
+    pub(crate) async fn start_on(disk: &Path) -> Self {
+        Self::initialize(Some(disk)).await
+    }
+
+    async fn initialize(disk: Option<&Path>) -> Self {
+        let mut postgres = Self::new();
+        let folder = postgres.folder.path();
+        let mut command = as_user(&postgres.programs.join("initdb"));
+        command.args([
+            "--username=reprise",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]);
+        if let Some(disk) = disk {
+            give(disk);
+            command.arg("--waldir").arg(folder.join("log-ahead"));
+            postgres.data = disk.join("data");
         }
-        let init = as_user(&programs.join("initdb"))
-            .args([
-                "--username=reprise",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-            ])
-            .arg("--pgdata")
-            .arg(&data)
-            .output()
-            .expect("initdb");
-        assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let port = port.expect("a free port").port();
-        let mut postgres = Self { programs, folder, port, server: None };
+        run(command.arg("--pgdata").arg(&postgres.data));
         postgres.start_again().await;
         postgres
+    }
+
+    /// Starts a standby of this server, which answers those who only read.
+    pub(crate) async fn standby(&self) -> Self {
+        let mut standby = Self::new();
+        let mut command = as_user(&self.programs.join("pg_basebackup"));
+        command.args(["--host=127.0.0.1", "--username=reprise", "--checkpoint=fast", "--no-sync"]);
+        command.args(["--write-recovery-conf", "--port", &self.port.to_string(), "--pgdata"]);
+        run(command.arg(&standby.data));
+        standby.start_again().await;
+        standby
+    }
+
+    /// One without data.
+    fn new() -> Self {
+        let programs = programs().expect("Postgres (apt-get install postgresql)");
+        let folder = TempDir::new().expect("a temporary folder");
+        give(folder.path());
+        let data = folder.path().join("data");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let port = port.expect("a free port").port();
+        Self { programs, folder, data, port, server: None }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A folder that its user may read.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The address of the database.
@@ -69,7 +103,7 @@ impl Postgres {
     pub(crate) async fn start_again(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).expect("a log");
         let mut command = as_user(&self.programs.join("postgres"));
-        command.arg("-D").arg(self.folder.path().join("data"));
+        command.arg("-D").arg(&self.data);
         command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         command.args(["-c", "unix_socket_directories=", "-c", "max_connections=50"]);
         let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
@@ -152,13 +186,27 @@ fn is_root() -> bool {
 }
 
 /// A program as a user that Postgres accepts: it refuses to run as root.
-fn as_user(program: &Path) -> Command {
+pub(crate) fn as_user(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
     command
+}
+
+/// Lets the user of the server write into a folder.
+fn give(folder: &Path) {
+    if is_root() {
+        let given = Command::new("chown").args(["postgres", "--"]).arg(folder).status();
+        assert!(given.expect("chown").success());
+    }
+}
+
+/// Runs a program that must succeed.
+fn run(command: &mut Command) {
+    let output = command.output().expect("a program");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn send(signal: &str, processes: &[u32]) {

@@ -16,7 +16,17 @@ use crate::store::{database::Database, sqlite};
 pub(in crate::store) struct Slot {
     path: PathBuf,
     /// Only for those who share the folder.
-    _lock: Option<File>,
+    lock: Option<File>,
+}
+
+/// A program that this process is starting has the lock, too, until it is itself: closing the file is not enough.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            // A lock that cannot be released ends with the process.
+            let _ = lock.unlock();
+        }
+    }
 }
 
 /// The journals of a machine for one ledger.
@@ -37,7 +47,7 @@ impl Slots {
     pub(in crate::store) fn take(&self) -> io::Result<Option<Slot>> {
         let Some(first) = &self.first else { return Ok(None) };
         if !self.is_shared {
-            return Ok(Some(Slot { path: first.clone(), _lock: None }));
+            return Ok(Some(Slot { path: first.clone(), lock: None }));
         }
         for number in 0_usize.. {
             if let Some(slot) = hold(numbered(first, number))? {
@@ -122,7 +132,7 @@ fn numbered(first: &Path, number: usize) -> PathBuf {
 fn hold(path: PathBuf) -> io::Result<Option<Slot>> {
     let lock = sqlite::private_file(&sqlite::with_end(&path, ".lock"))?;
     match lock.try_lock() {
-        Ok(()) => Ok(Some(Slot { path, _lock: Some(lock) })),
+        Ok(()) => Ok(Some(Slot { path, lock: Some(lock) })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
@@ -131,6 +141,21 @@ fn hold(path: PathBuf) -> io::Result<Option<Slot>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As the child of a fork that does not run another program yet.
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_hold_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let slots =
+            Slots { first: Some(folder.path().join("postgres-1f.journal")), is_shared: true };
+        let slot = slots.take().unwrap().unwrap();
+        let path = slot.path().to_owned();
+        fs::write(&path, "").unwrap();
+        let _copy = slot.lock.as_ref().unwrap().try_clone().unwrap();
+        drop(slot);
+        assert_eq!(slots.take_left().unwrap().len(), 1);
+        assert_eq!(slots.take().unwrap().unwrap().path(), path);
+    }
 
     #[test]
     fn each_process_has_its_own_and_takes_what_others_have_left() {
