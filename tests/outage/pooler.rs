@@ -1,4 +1,4 @@
-//! PgBouncer between the program and Postgres: in session mode it works, in the others the program says why not.
+//! `PgBouncer` between the program and Postgres: in session mode it works, in the others the program says why not.
 
 use std::{
     net::TcpListener,
@@ -9,7 +9,7 @@ use super::*;
 
 const PROGRAMS: [&str; 2] = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"];
 
-/// PgBouncer, as the documentation has it. Dropped, it is killed.
+/// `PgBouncer`, as the documentation has it. Dropped, it is killed.
 struct Pooler {
     child: Child,
     port: u16,
