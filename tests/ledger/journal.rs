@@ -298,9 +298,6 @@ async fn a_large_exchange_and_one_that_cannot_be_journaled_wait_for_their_commit
 
 #[tokio::test]
 async fn a_damaged_line_restores_nothing_and_a_request_whose_rows_are_elsewhere_is_left_out() {
-    if backend::skips("a journal for it alone") {
-        return;
-    }
     let bench = Bench::new();
     let ledger = bench.open().await;
     let journal = bench.journal();
