@@ -13,7 +13,8 @@ fn main() {
         Some(commit) => format!("{version} ({commit})"),
         None => version,
     };
-    println!("cargo:rustc-env=REPRISE_VERSION={version}");
+    // Cargo sets it for the program that it runs, too, where `REPRISE_` is the beginning of a setting.
+    println!("cargo:rustc-env=BUILD_VERSION={version}");
 }
 
 /// The abbreviated id and the date of the commit, as `c1ee41f 2026-11-30`: that of the variable `REPRISE_COMMIT`, for

@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// The version; in an optimized build with the commit and its date (`build.rs`).
-const VERSION: &str = env!("REPRISE_VERSION");
+const VERSION: &str = env!("BUILD_VERSION");
 
 const AFTER_HELP: &str = "\
 Without a command, `reprise` serves. A flag overrides the environment (names in brackets), which overrides the \

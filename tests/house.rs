@@ -401,6 +401,15 @@ fn every_table_of_the_migrations_is_used_by_the_store() {
     );
 }
 
+/// Cargo gives them to the program that it runs, too, which would warn of them.
+#[test]
+fn the_build_sets_no_variable_that_looks_like_a_setting() {
+    let build = fs::read_to_string("build.rs").unwrap();
+    let variables: Vec<_> = build.split("cargo:rustc-env=").skip(1).collect();
+    assert!(!variables.is_empty());
+    assert!(variables.iter().all(|name| !name.starts_with("REPRISE_")), "{build}");
+}
+
 #[test]
 fn each_rule_fails_on_what_breaks_it() {
     let cases = [

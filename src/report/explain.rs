@@ -30,6 +30,8 @@ const PICTURE_TOKENS: usize = 1_600;
 pub struct Explanation {
     /// Open WebUI's word for the background task, if the request is recognised as one.
     pub task: Option<String>,
+    /// Where it would be sent. The cache key depends on it.
+    pub url: String,
     /// The `anthropic-version` header.
     pub version: String,
     /// The values of the `anthropic-beta` header.
@@ -100,6 +102,7 @@ impl Explanation {
         let upstream = serde_json::from_slice(&request.body()).unwrap_or_default();
         Ok(Self {
             task: task.filter(|task| !task.is_empty()),
+            url: format!("{}/v1/messages", context.upstream),
             version: headers.version().to_owned(),
             betas: headers.betas().into_iter().map(str::to_owned).collect(),
             notes: request.notes().to_vec(),
@@ -204,9 +207,9 @@ fn shortened(value: &Value) -> Value {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { task, version, betas, upstream, notes, key, scope: _, estimate, audience } =
+        let Self { task, url, version, betas, upstream, notes, key, scope: _, estimate, audience } =
             self;
-        writeln!(f, "POST /v1/messages")?;
+        writeln!(f, "POST {url}")?;
         writeln!(f, "anthropic-version: {version}")?;
         if !betas.is_empty() {
             writeln!(f, "anthropic-beta: {}", betas.join(","))?;

@@ -1,5 +1,5 @@
-//! What a report over a ledger file waits for: exchanges that have ended stand in the journal for a moment, until the
-//! server commits them, or until somebody restores what a dead server has left.
+//! What a report over a ledger file waits for: exchanges and calls that have ended stand in the journal for a moment, until
+//! the server commits them, or until somebody restores what a dead server has left.
 
 use std::{
     io,
@@ -11,11 +11,11 @@ use tracing::debug;
 use super::{
     Error,
     database::{self, Database, Taken},
-    journal::{Left, Slot, Slots},
+    journal::{Ended, Left, Slot, Slots},
     recovery,
     write::WriteConnection,
 };
-use crate::domain::exchange::{ExchangeId, OwnerId, UnixMillis};
+use crate::domain::exchange::{OwnerId, UnixMillis};
 
 /// Time that a report waits for the commits of a server.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -91,8 +91,8 @@ pub(super) async fn restore_left(
     Ok(())
 }
 
-/// The exchanges in the journals of this machine that have ended.
-fn journaled(file: &Database) -> Result<Vec<ExchangeId>, Error> {
+/// What has ended in the journals of this machine.
+fn journaled(file: &Database) -> Result<Vec<Ended>, Error> {
     let ended = || {
         let mut ended = Vec::new();
         for journal in Slots::of(file).paths()? {
@@ -103,17 +103,26 @@ fn journaled(file: &Database) -> Result<Vec<ExchangeId>, Error> {
     ended().map_err(|source| file.not_created(source))
 }
 
-/// Those of some exchanges that are not committed.
-async fn uncommitted(file: &Database, ended: Vec<ExchangeId>) -> Result<Vec<ExchangeId>, Error> {
+/// What is not committed of this.
+async fn uncommitted(file: &Database, ended: Vec<Ended>) -> Result<Vec<Ended>, Error> {
     if ended.is_empty() {
         return Ok(ended);
     }
     file.must_be_ledger().await?;
     let mut conn = file.beside(PATIENCE).await.map_err(Error::Open)?;
     let mut left = Vec::new();
-    for exchange in ended {
-        if !recovery::has_ended(&mut conn, exchange).await? {
-            left.push(exchange);
+    for item in &ended {
+        let is_missing = match *item {
+            Ended::Exchange(exchange) => !recovery::has_ended(&mut conn, exchange).await?,
+            Ended::Call(call) => !recovery::has_call(&mut conn, call).await?,
+            Ended::With(exchange, call) => {
+                let ends = ended.contains(&Ended::Exchange(exchange))
+                    || recovery::has_ended(&mut conn, exchange).await?;
+                ends && !recovery::has_call(&mut conn, call).await?
+            }
+        };
+        if is_missing {
+            left.push(*item);
         }
     }
     // Without a server, the last connection to close removes the WAL.

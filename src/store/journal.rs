@@ -35,7 +35,7 @@ use tracing::{debug, info, warn};
 pub use self::line::Progress;
 pub(super) use self::{
     call::JournaledOpening,
-    line::Left,
+    line::{Ended, Left},
     restore::{restore_calls, restore_sealings},
     slots::{Slot, Slots},
 };

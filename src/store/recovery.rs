@@ -213,6 +213,13 @@ pub(super) async fn has_ended(
     Ok(found > 0)
 }
 
+/// Tells whether a call is in the ledger.
+pub(super) async fn has_call(conn: &mut Connection<'_>, call: CallId) -> Result<bool, Error> {
+    const SQL: &str = "select count(*) from call where id = $1";
+    let found: i64 = query_scalar(SQL).bind(call).fetch_one(conn).await?;
+    Ok(found > 0)
+}
+
 /// The ids of some rows of `running`, as they are there.
 type RawIds = [Option<Vec<u8>>];
 

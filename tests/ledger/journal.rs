@@ -276,6 +276,30 @@ async fn an_exchange_that_has_ended_does_not_wait_for_the_writer_and_is_restored
 }
 
 #[tokio::test]
+async fn a_report_has_the_calls_of_repeats_that_a_dead_process_did_not_write() {
+    let bench = Bench::new();
+    let ledger = bench.open().await;
+    exchange(&ledger, opening(1, None), sealing("a", 1)).await;
+    let (finished, joins) = (hit(10, AnsweredBy::Hit), joined(11, 1));
+    for call in [&finished, &joins] {
+        ledger.journal(call).await;
+    }
+    drop(ledger);
+    bench.ended().await;
+    assert_eq!(bench.count("select count(*) from call").await, 1);
+
+    let url = bench.options().url;
+    for _ in 0..2 {
+        store::catch_up(&url, rows::owner(9), rows::LATE).await;
+        let found = calls(&bench).await;
+        assert_eq!(found.len(), 3, "{found:?}");
+        for expected in [row(&finished, "complete", 1_234), row(&joins, "complete", 1_234)] {
+            assert!(found.contains(&expected), "{expected:?} in {found:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_large_exchange_and_one_that_cannot_be_journaled_wait_for_their_commit() {
     let bench = Bench::new();
     let ledger = bench.open().await;

@@ -3,11 +3,8 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Instant,
 };
-
-use anyhow::ensure;
 
 use crate::{
     cells::{megabytes, quantile},
@@ -154,13 +151,9 @@ impl Growth {
 
     /// Milliseconds that a command takes.
     fn command(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<f64> {
-        let begun = Instant::now();
-        let status = process::reprise(&self.binary, folder, &process::file(folder))
-            .args(arguments)
-            .stdout(Stdio::null())
-            .status()?;
-        ensure!(status.success(), "{arguments:?}: {status}");
-        Ok(ms(begun))
+        process::timed(
+            process::reprise(&self.binary, folder, &process::file(folder)).args(arguments),
+        )
     }
 }
 

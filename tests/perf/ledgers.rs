@@ -1,8 +1,6 @@
 //! One large ledger in a file and in Postgres: the time of a copy, and then of starts, repeats and reports in either.
 
-use std::{net::SocketAddr, path::PathBuf, process::Stdio, time::Instant};
-
-use anyhow::ensure;
+use std::{net::SocketAddr, path::PathBuf, time::Instant};
 
 use crate::{
     cells::{megabytes, quantile},
@@ -14,11 +12,13 @@ use crate::{
 
 const SCHEMA: &str = "grown";
 
-/// Its calls come from four weeks, so that the last day is a small part of them.
+/// Its calls come from four weeks, one after the other, so that the last day is a small part of them.
 const SPREAD: &str = "\
-    update exchange set opened_at = opened_at - rowid * 7919 % 28 * 86400000, \
-        ended_at = ended_at - rowid * 7919 % 28 * 86400000; \
-    update call set at = at - seq * 7919 % 28 * 86400000; \
+    update exchange set opened_at = opened_at - (number - rowid) * 2419200000 / number, \
+        ended_at = ended_at - (number - rowid) * 2419200000 / number \
+        from (select max(rowid) as number from exchange) as last; \
+    update call set at = at - (number - seq) * 2419200000 / number \
+        from (select max(seq) as number from call) as last; \
     vacuum analyze";
 
 /// Budgets that nothing exceeds.
@@ -127,15 +127,9 @@ impl Ledgers {
         let home = self.folder("home")?;
         std::fs::create_dir_all(home.join(".config/reprise"))?;
         std::fs::write(home.join(".config/reprise/reprise.toml"), BUDGETS)?;
-        let begun = Instant::now();
-        let status = process::reprise(&self.binary, &home, ledger)
-            .args(arguments)
-            // The index of words takes as long as reading all texts.
-            .env("REPRISE_SEARCH", "off")
-            .stdout(Stdio::null())
-            .status()?;
-        ensure!(status.success(), "{arguments:?}: {status}");
-        let took = begun.elapsed().as_secs_f64() * 1e3;
+        let mut command = process::reprise(&self.binary, &home, ledger);
+        // The index of words takes as long as reading all texts.
+        let took = process::timed(command.args(arguments).env("REPRISE_SEARCH", "off"))?;
         eprintln!("{took:>9.0} ms  {arguments:?}");
         Ok(took)
     }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::load::{self, Api, Kind, Server, Times};
 
@@ -138,6 +138,14 @@ pub(crate) fn reprise(binary: &Path, folder: &Path, ledger: &str) -> Command {
     command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME").env("HOME", folder);
     command.env("REPRISE_DATABASE_URL", ledger);
     command
+}
+
+/// Milliseconds that a command takes. Its output is left out.
+pub(crate) fn timed(command: &mut Command) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let status = command.stdout(Stdio::null()).status()?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(begun.elapsed().as_secs_f64() * 1e3)
 }
 
 /// The URL of the ledger in `folder`.

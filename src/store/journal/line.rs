@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         chain::{Chain, Hash},
-        exchange::{CallId, Cost, ExchangeId, NanoDollars, Tokens},
+        exchange::{AnsweredBy, CallId, Cost, ExchangeId, NanoDollars, Tokens},
         price::Pricing,
     },
     store::{
@@ -151,6 +151,17 @@ const fn unknown_cost() -> Cost {
     Cost::AtLeast(NanoDollars(0))
 }
 
+/// Something in a journal that has ended, and will be a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Ended {
+    /// An exchange, with its call.
+    Exchange(ExchangeId),
+    /// A call that asked nobody.
+    Call(CallId),
+    /// A call that joined an exchange, once that has ended.
+    With(ExchangeId, CallId),
+}
+
 /// What a dead process left in its journal.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Left {
@@ -217,9 +228,13 @@ impl Left {
             && self.progress.is_empty()
     }
 
-    /// The exchanges that have ended.
-    pub(in crate::store) fn ended(&self) -> impl Iterator<Item = ExchangeId> {
-        self.sealings.iter().map(|seal| seal.opening.exchange)
+    /// What has ended.
+    pub(in crate::store) fn ended(&self) -> impl Iterator<Item = Ended> {
+        let sealed = self.sealings.iter().map(|seal| Ended::Exchange(seal.opening.exchange));
+        sealed.chain(self.calls.iter().map(|(call, ..)| match (call.answered_by, call.exchange) {
+            (AnsweredBy::Collapsed, Some(exchange)) => Ended::With(exchange, call.id),
+            _ => Ended::Call(call.id),
+        }))
     }
 
     /// Exchanges that had begun. Some may have ended since, or have a row that tells more.

@@ -11,7 +11,7 @@ use super::line::Left;
 use crate::{
     domain::{
         chain::Hash,
-        exchange::{AnsweredBy, CallId, Cost, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens},
+        exchange::{AnsweredBy, Cost, ExchangeId, NanoDollars, Outcome, OwnerId, Tokens},
     },
     store::{
         Durability, Error,
@@ -117,7 +117,7 @@ pub(in crate::store) async fn restore_calls(
     }
     let mut ops = Vec::new();
     for (id, (mut call, frame, head)) in newest {
-        if is_known(conn, id).await? {
+        if recovery::has_call(conn, id).await? {
             continue;
         }
         if call.answered_by == AnsweredBy::Collapsed {
@@ -167,12 +167,6 @@ async fn write_each(
         }
     }
     Ok(written)
-}
-
-async fn is_known(conn: &mut Connection<'_>, id: CallId) -> Result<bool, Error> {
-    const SQL: &str = "select count(*) from call where id = $1";
-    let found: i64 = query_scalar(SQL).bind(id).fetch_one(conn).await?;
-    Ok(found > 0)
 }
 
 async fn has_bodies(
