@@ -71,7 +71,6 @@ fn views() -> Vec<(&'static str, Vec<String>)> {
         ("a frequent word of a rare model", one("sessions?since=&words=word1&model=claude-rare")),
         ("one session", one("sessions/chat%2077777")),
         ("its cost with another model", one("sessions/chat%2077777/what-if?model=claude-opus-5-5")),
-        ("its fixtures", one("sessions/chat%2077777/fixtures")),
         ("the newest calls", one("calls?since=")),
         ("calls of one user", one("calls?since=&user=user+7")),
         ("calls of a rare model", one("calls?since=&model=claude-rare")),
